@@ -1,0 +1,26 @@
+// Finds backends: one explicit list of names, each a shared library loaded on first use.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/backend/backend.h"
+
+namespace zoetrope {
+
+struct BackendStatus {
+  std::string name;
+  Status status;                    // why it cannot be used, or OK
+  std::vector<DeviceInfo> devices;  // when OK
+};
+
+// Every backend that this version knows, present or not, best first.
+std::vector<BackendStatus> list_backends(const DeviceOptions& options = {});
+
+// "cpu", "cuda:1", "reference", or "auto": the first backend that has a device.
+Result<std::unique_ptr<Device>> open_device(std::string_view spec,
+                                            const DeviceOptions& options = {});
+
+}  // namespace zoetrope
