@@ -2,6 +2,7 @@
 // attribute, an unknown value) are kept and reported once by finish(), with the node's name.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
