@@ -2,6 +2,6 @@
 
 from .captions import caption, labels, vocabulary
 from .render import render
-from .spec import Spec, join, sample_specs
+from .spec import EVALUATION_SEED, Spec, evaluation_specs, join, sample_specs
 
-__all__ = ["Spec", "caption", "join", "labels", "render", "sample_specs", "vocabulary"]
+__all__ = ["EVALUATION_SEED", "Spec", "caption", "evaluation_specs", "join", "labels", "render", "sample_specs", "vocabulary"]

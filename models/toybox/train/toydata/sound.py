@@ -41,7 +41,7 @@ def _noise(device):
     return (torch.rand(2048, generator=g) * 2 - 1).to(device)
 
 
-def synthesise(spec, frames, half_w=0.5, half_h=0.5, chunk=64):
+def synthesise(spec, frames, half_w=0.5, half_h=0.5, chunk=256):
     """[B, frames * 1000, 2] float32. A new strike damps the note before it, as on one string."""
     parts = [_notes(spec[b:b + chunk], frames, half_w, half_h) for b in range(0, len(spec), chunk)]
     return torch.cat(parts)

@@ -172,3 +172,11 @@ def sample_specs(batch, seed=0, *, device="cpu", split="train", image=False, two
         camera=torch.where(moves, torch.randint(1, len(names.CAMERAS), (batch,), generator=g), 0),
         image=torch.full((batch,), bool(image)),
     ).to(device)
+
+
+EVALUATION_SEED = 1_000_000_007  # training seeds stay below 10^9
+
+
+def evaluation_specs(count=256, image=False, **options):
+    """The fixed held-out scenes: toy 0 is a triple that training never draws."""
+    return sample_specs(count, EVALUATION_SEED, split="heldout", image=image, **options)
