@@ -1,5 +1,5 @@
-// The contract between the runtime and a backend: nine virtual functions on a device, two on a
-// kernel. A backend is a shared library that exports zoetrope_backend() and knows nothing else of the
+// The contract between the runtime and a backend: eleven virtual functions on a device, one on
+// a kernel. A backend is a shared library that exports zoetrope_backend() and knows nothing else of the
 // runtime. backends/reference is the smallest one: copy it to begin a new backend.
 #pragma once
 
@@ -98,6 +98,7 @@ class Device {
   virtual Result<std::unique_ptr<Buffer>> wrap_host(const void* data, int64_t bytes) = 0;
   virtual Status upload(BufferView dst, const void* src) = 0;
   virtual Status download(void* dst, BufferView src) = 0;
+  virtual Status copy(BufferView dst, BufferView src) = 0;
 
   // kUnsupported: no kernel for it (the planner then decomposes a fused op, or reports the node).
   virtual Result<KernelInfo> query_kernel(const KernelRequest& request) = 0;
