@@ -41,7 +41,7 @@ struct BufferView {
 };
 
 // A constant tensor in host memory (usually the mapped model file). Valid only during the call that
-// receives it, unless the device said that it keeps host pointers (KernelInfo::raw_inputs).
+// receives it: a kernel copies (packs) what it needs.
 struct HostTensor {
   TensorType type;
   const void* data = nullptr;
@@ -102,7 +102,7 @@ class Device {
 
   // kUnsupported: no kernel for it (the planner then decomposes a fused op, or reports the node).
   virtual Result<KernelInfo> query_kernel(const KernelRequest& request) = 0;
-  // `weights[i]` is set where request.is_weight[i].
+  // `weights[i]` holds data where request.is_weight[i] and the kernel packs it (not a raw input).
   virtual Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request,
                                                         std::span<const HostTensor> weights) = 0;
   // Enqueues the calls in order; views stay valid until wait() returns.

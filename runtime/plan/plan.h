@@ -42,6 +42,11 @@ struct PlanBinding {
   TensorRef ref;
 };
 
+// After a run `next` is copied over `state`.
+struct PlanState {
+  TensorRef state, next;
+};
+
 struct PlanMemory {
   int64_t arena_bytes = 0;        // what the session allocates: activations, workspace, carried values
   int64_t lower_bound_bytes = 0;  // largest sum of live bytes at any call: no plan can be smaller
@@ -61,6 +66,7 @@ struct Plan {
   std::vector<PlanCall> calls;  // sorted by rate, then topologically
   std::vector<PlanBinding> inputs;
   std::vector<PlanBinding> outputs;
+  std::vector<PlanState> states;
   std::vector<ValueId> raw_weights;     // read in place by at least one kernel
   std::vector<ValueId> packed_weights;  // only ever read while packing
   PlanMemory memory;

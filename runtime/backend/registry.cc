@@ -1,0 +1,113 @@
+#include "runtime/backend/registry.h"
+
+#include <dlfcn.h>
+
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <mutex>
+
+namespace zoetrope {
+namespace {
+
+// Best first: "auto" takes the first with a device. The reference backend is never chosen by itself.
+constexpr const char* kBackends[] = {"cuda", "vulkan", "cpu", "reference"};
+
+// The folder that holds this library: backends lie beside it.
+std::filesystem::path library_folder() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<const void*>(&library_folder), &info) == 0 || !info.dli_fname)
+    return {};
+  std::error_code ec;
+  const auto path = std::filesystem::canonical(info.dli_fname, ec);
+  return ec ? std::filesystem::path() : path.parent_path();
+}
+
+Result<const BackendModule*> load_module(const std::string& name) {
+  const std::filesystem::path path = library_folder() / ("libzoetrope_backend_" + name + ".so");
+  std::error_code ec;
+  if (!std::filesystem::exists(path, ec))
+    return error(Code::kUnavailable, "backend '", name, "' is not part of this installation (no ",
+                 path.filename().string(), ")");
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr)
+    return error(Code::kUnavailable, "backend '", name, "' cannot be loaded: ", dlerror());
+  using Entry = const BackendModule* (*)();
+  const auto entry = reinterpret_cast<Entry>(dlsym(handle, "zoetrope_backend"));
+  if (entry == nullptr)
+    return error(Code::kUnavailable, path.string(), " does not export zoetrope_backend");
+  const BackendModule* module = entry();
+  if (module->abi != kBackendAbi)
+    return error(Code::kUnavailable, path.string(), " was built for backend contract ",
+                 module->abi, "; this program has ", kBackendAbi);
+  return module;
+}
+
+// Modules stay loaded for the life of the process: devices hold code of theirs.
+Result<const BackendModule*> find_module(const std::string& name) {
+  static std::mutex mutex;
+  static std::map<std::string, Result<const BackendModule*>> modules;
+  const std::lock_guard lock(mutex);
+  const auto it = modules.find(name);
+  if (it != modules.end()) return it->second;
+  return modules.emplace(name, load_module(name)).first->second;
+}
+
+std::string known_backends() {
+  std::string text = "auto";
+  for (const char* name : kBackends) text += str(", ", name);
+  return text;
+}
+
+}  // namespace
+
+std::vector<BackendStatus> list_backends(const DeviceOptions& options) {
+  std::vector<BackendStatus> all;
+  for (const char* name : kBackends) {
+    BackendStatus entry{name, Status(), {}};
+    if (auto module = find_module(name); !module.ok()) {
+      entry.status = module.status();
+    } else if (auto devices = (*module)->enumerate(options); !devices.ok()) {
+      entry.status = devices.status();
+    } else {
+      entry.devices = std::move(*devices);
+    }
+    all.push_back(std::move(entry));
+  }
+  return all;
+}
+
+Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceOptions& options) {
+  const size_t colon = spec.find(':');
+  const std::string name(spec.substr(0, colon));
+  int index = 0;
+  if (colon != std::string_view::npos) {
+    const std::string_view digits = spec.substr(colon + 1);
+    const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (ec != std::errc() || end != digits.data() + digits.size() || index < 0)
+      return error(Code::kInvalidArgument, "device '", spec, "': expected NAME or NAME:INDEX");
+  }
+  if (name == "auto") {
+    for (const char* candidate : kBackends) {
+      if (std::string_view(candidate) == "reference") continue;
+      auto module = find_module(candidate);
+      if (!module.ok()) continue;
+      auto devices = (*module)->enumerate(options);
+      if (devices.ok() && !devices->empty()) return (*module)->open(0, options);
+    }
+    return error(Code::kUnavailable, "no backend of this installation has a device; `zoetrope "
+                 "devices` says why");
+  }
+  for (const char* known : kBackends) {
+    if (name != known) continue;
+    ZT_ASSIGN_OR_RETURN(const BackendModule* module, find_module(name));
+    ZT_ASSIGN_OR_RETURN(const auto devices, module->enumerate(options));
+    if (static_cast<size_t>(index) >= devices.size())
+      return error(Code::kNotFound, "device '", spec, "': backend ", name, " has ", devices.size(),
+                   devices.size() == 1 ? " device" : " devices");
+    return module->open(index, options);
+  }
+  return error(Code::kNotFound, "unknown device '", spec, "'; known: ", known_backends());
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,361 @@
+#include "runtime/plan/planner.h"
+
+#include <algorithm>
+#include <numeric>
+#include <unordered_map>
+
+#include "graph/passes/decompose.h"
+#include "runtime/plan/arena.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr int32_t kForever = -1;  // resolved to the last position
+
+class Planner {
+ public:
+  Planner(Graph graph, Device& device, const Bindings& bindings) : device_(device) {
+    plan_.graph = std::move(graph);
+    plan_.component = plan_.graph.name;
+    plan_.device = str(device.info().backend, ": ", device.info().name);
+    plan_.bindings = bindings;
+  }
+
+  Result<Plan> run() {
+    ZT_CHECK(plan_.graph.bound);
+    ZT_RETURN_IF_ERROR(resolve_kernels());
+    order_calls();
+    compute_lifetimes();
+    place();
+    fill_refs();
+    account();
+    return std::move(plan_);
+  }
+
+ private:
+  struct Use {
+    int32_t first = INT32_MAX, last = -1;
+    bool forever = false;
+  };
+
+  KernelRequest request_for(const Node& node) const {
+    KernelRequest request;
+    request.node = &node;
+    for (ValueId id : node.inputs) {
+      request.inputs.push_back(id == kNone ? nullptr : &plan_.graph.value(id).type);
+      request.is_weight.push_back(id != kNone &&
+                                  plan_.graph.value(id).kind == ValueKind::kWeight);
+    }
+    for (ValueId id : node.outputs) request.outputs.push_back(&plan_.graph.value(id).type);
+    return request;
+  }
+
+  // Everything that a kernel choice may depend on.
+  static std::string signature(const KernelRequest& request) {
+    std::string key(op_def(request.node->op).name);
+    for (const auto& [name, value] : request.node->attrs.items())
+      key += "," + name + "=" + attr_to_string(value);
+    for (size_t i = 0; i < request.inputs.size(); ++i)
+      key += (request.is_weight[i] ? ";w" : ";") +
+             (request.inputs[i] ? request.inputs[i]->to_string() : "-");
+    key += "->";
+    for (const TensorType* type : request.outputs) key += type->to_string();
+    return key;
+  }
+
+  Result<KernelInfo> query(const Node& node) {
+    const KernelRequest request = request_for(node);
+    std::string key = signature(request);
+    if (const auto it = known_.find(key); it != known_.end()) return it->second;
+    auto info = device_.query_kernel(request);
+    if (!info.ok() && info.status().code() != Code::kUnsupported)
+      return info.status().with_context(str("node '", node.name, "'"));
+    return known_.emplace(std::move(key), std::move(info)).first->second;
+  }
+
+  Status resolve_kernels() {
+    // Fused nodes that the device lacks are replaced first; a decomposition holds core ops only.
+    std::vector<bool> missing(plan_.graph.nodes.size(), false);
+    bool any = false;
+    for (size_t n = 0; n < plan_.graph.nodes.size(); ++n) {
+      const Node& node = plan_.graph.nodes[n];
+      if (!op_def(node.op).is_fused()) continue;
+      auto info = query(node);
+      if (info.ok()) continue;
+      if (info.status().code() != Code::kUnsupported) return info.status();
+      missing[n] = any = true;
+    }
+    if (any) {
+      ZT_ASSIGN_OR_RETURN(plan_.graph,
+                          decompose_fused(plan_.graph, [&](const Node& node) {
+                            return missing[static_cast<size_t>(&node - plan_.graph.nodes.data())];
+                          }));
+    }
+    propagate_rates(&plan_.graph);
+    infos_.resize(plan_.graph.nodes.size());
+    for (size_t n = 0; n < plan_.graph.nodes.size(); ++n) {
+      const Node& node = plan_.graph.nodes[n];
+      if (op_def(node.op).is_view) continue;
+      auto info = query(node);
+      if (!info.ok()) {
+        std::string types;
+        for (ValueId id : node.inputs)
+          types += (types.empty() ? "" : ", ") +
+                   (id == kNone ? std::string("none") : plan_.graph.value(id).type.to_string());
+        return error(info.status().code(), plan_.device, " has no kernel for node '", node.name,
+                     "', op ", op_def(node.op).name, "(", types, "): ", info.status().message());
+      }
+      infos_[n] = std::move(*info);
+    }
+    return Status();
+  }
+
+  Rate node_rate(NodeId n) const {
+    return plan_.graph.value(plan_.graph.nodes[static_cast<size_t>(n)].outputs[0]).rate;
+  }
+
+  void order_calls() {
+    std::vector<NodeId> order(plan_.graph.nodes.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](NodeId a, NodeId b) { return node_rate(a) < node_rate(b); });
+    for (NodeId n : order) {
+      const Node& node = plan_.graph.nodes[static_cast<size_t>(n)];
+      if (op_def(node.op).is_view) continue;
+      PlanCall call;
+      call.node = n;
+      call.rate = node_rate(n);
+      call.kernel = infos_[static_cast<size_t>(n)];
+      plan_.calls.push_back(std::move(call));
+    }
+    // Views share their source's storage.
+    root_.resize(plan_.graph.values.size());
+    std::iota(root_.begin(), root_.end(), 0);
+    for (const Node& node : plan_.graph.nodes)
+      if (op_def(node.op).is_view)
+        root_[static_cast<size_t>(node.outputs[0])] = root_[static_cast<size_t>(node.inputs[0])];
+  }
+
+  ValueId root(ValueId id) const { return root_[static_cast<size_t>(id)]; }
+  Use& use(ValueId id) { return uses_[static_cast<size_t>(root(id))]; }
+
+  // Position p is call p; the inputs of a phase are written before its first call.
+  void compute_lifetimes() {
+    uses_.assign(plan_.graph.values.size(), Use());
+    const auto count = static_cast<int32_t>(plan_.calls.size());
+    int32_t timestep_begin = count;
+    for (int32_t p = count - 1; p >= 0 && plan_.calls[static_cast<size_t>(p)].rate >= Rate::kTimestep; --p)
+      timestep_begin = p;
+    for (ValueId id : plan_.graph.inputs) {
+      const bool step = plan_.graph.value(id).rate == Rate::kStep;
+      use(id).first = step ? std::min(timestep_begin, std::max(count - 1, 0)) : 0;
+      use(id).last = use(id).first;
+      use(id).forever = !step;
+    }
+    for (int32_t p = 0; p < count; ++p) {
+      const PlanCall& call = plan_.calls[static_cast<size_t>(p)];
+      const Node& node = plan_.graph.nodes[static_cast<size_t>(call.node)];
+      for (ValueId id : node.outputs) {
+        use(id).first = std::min(use(id).first, p);
+        use(id).last = std::max(use(id).last, p);
+      }
+      for (ValueId id : node.inputs) {
+        if (id == kNone) continue;
+        use(id).last = std::max(use(id).last, p);
+        // Later phases run many times after one run of this one.
+        const ValueId r = root(id);
+        if (plan_.graph.value(r).kind == ValueKind::kNode && plan_.graph.value(r).rate != call.rate)
+          use(id).forever = true;
+      }
+    }
+    for (const GraphOutput& out : plan_.graph.outputs) use(out.value).forever = true;
+    for (const StatePair& pair : plan_.graph.states) {
+      use(pair.state).forever = use(pair.next).forever = true;
+      use(pair.state).first = 0;
+    }
+    for (Use& u : uses_)
+      if (u.forever) u.last = std::max(count - 1, 0);
+  }
+
+  // An output may take over an input's storage when that input dies at this call.
+  void share_in_place() {
+    slot_.assign(plan_.graph.values.size(), kNone);
+    for (int32_t p = 0; p < static_cast<int32_t>(plan_.calls.size()); ++p) {
+      const Node& node = plan_.graph.nodes[static_cast<size_t>(plan_.calls[static_cast<size_t>(p)].node)];
+      const OpDef& def = op_def(node.op);
+      const ValueId out = node.outputs[0];
+      if (def.inplace_inputs == 0 || node.outputs.size() != 1) continue;
+      for (size_t i = 0; i < node.inputs.size() && i < 32; ++i) {
+        const ValueId in = node.inputs[i];
+        if (!(def.inplace_inputs >> i & 1) || in == kNone) continue;
+        const ValueId r = root(in);
+        if (plan_.graph.value(r).kind == ValueKind::kWeight || use(in).forever ||
+            use(in).last != p || !(plan_.graph.value(in).type == plan_.graph.value(out).type))
+          continue;
+        // Another input that reads the same bytes in another order would see them overwritten.
+        bool safe = true;
+        for (size_t j = 0; j < node.inputs.size(); ++j)
+          if (j != i && node.inputs[j] != kNone && root(node.inputs[j]) == r &&
+              !(plan_.graph.value(node.inputs[j]).type == plan_.graph.value(out).type))
+            safe = false;
+        if (!safe) continue;
+        slot_[static_cast<size_t>(out)] = slot_of(r);
+        break;
+      }
+    }
+  }
+
+  ValueId slot_of(ValueId r) const {
+    const ValueId s = slot_[static_cast<size_t>(r)];
+    return s == kNone ? r : s;
+  }
+
+  void place() {
+    share_in_place();
+    std::vector<ArenaBuffer> buffers;
+    buffer_of_.assign(plan_.graph.values.size(), -1);
+    const auto buffer_for = [&](ValueId slot, int64_t bytes, const Use& u) {
+      int32_t& index = buffer_of_[static_cast<size_t>(slot)];
+      if (index < 0) {
+        index = static_cast<int32_t>(buffers.size());
+        buffers.push_back({bytes, u.first, u.last, 0});
+      }
+      ArenaBuffer& b = buffers[static_cast<size_t>(index)];
+      b.first = std::min(b.first, u.first);
+      b.last = std::max(b.last, u.last);
+    };
+    for (size_t i = 0; i < plan_.graph.values.size(); ++i) {
+      const auto id = static_cast<ValueId>(i);
+      const Value& v = plan_.graph.value(id);
+      if (v.kind == ValueKind::kWeight || root(id) != id || uses_[i].last < 0) continue;
+      buffer_for(slot_of(id), v.type.bytes(), uses_[i]);
+      if (uses_[i].forever) plan_.memory.carried_bytes += v.type.bytes();
+    }
+    workspace_first_ = buffers.size();
+    for (size_t p = 0; p < plan_.calls.size(); ++p) {
+      const auto at = static_cast<int32_t>(p);
+      buffers.push_back({plan_.calls[p].kernel.workspace_bytes, at, at, 0});
+    }
+    const ArenaLayout layout = assign_offsets(buffers, device_.alignment());
+    plan_.memory.arena_bytes = layout.bytes;
+    plan_.memory.lower_bound_bytes = layout.lower_bound;
+    buffers_ = std::move(buffers);
+  }
+
+  TensorRef arena_ref(ValueId id) const {
+    TensorRef ref;
+    ref.space = Space::kArena;
+    ref.offset = buffers_[static_cast<size_t>(buffer_of_[static_cast<size_t>(slot_of(root(id)))])].offset;
+    ref.bytes = plan_.graph.value(id).type.bytes();
+    return ref;
+  }
+
+  TensorRef weight_ref(ValueId id) {
+    const ValueId r = root(id);
+    int32_t& index = raw_index_.try_emplace(r, -1).first->second;
+    if (index < 0) {
+      index = static_cast<int32_t>(plan_.raw_weights.size());
+      plan_.raw_weights.push_back(r);
+      plan_.memory.raw_weight_bytes += plan_.graph.value(r).type.bytes();
+    }
+    return {Space::kWeight, 0, plan_.graph.value(id).type.bytes(), index};
+  }
+
+  // A view of a weight is read in place: its kernel was told that it is no weight.
+  bool is_direct_weight(ValueId id) const {
+    return plan_.graph.value(id).kind == ValueKind::kWeight;
+  }
+
+  void fill_refs() {
+    for (size_t p = 0; p < plan_.calls.size(); ++p) {
+      PlanCall& call = plan_.calls[p];
+      const Node& node = plan_.graph.nodes[static_cast<size_t>(call.node)];
+      for (size_t i = 0; i < node.inputs.size(); ++i) {
+        const ValueId id = node.inputs[i];
+        TensorRef ref;
+        if (id == kNone) {
+        } else if (plan_.graph.value(root(id)).kind != ValueKind::kWeight) {
+          ref = arena_ref(id);
+        } else if (!is_direct_weight(id) || (i < 32 && (call.kernel.raw_inputs >> i & 1))) {
+          ref = weight_ref(id);
+        } else {
+          packed_.push_back(id);
+        }
+        call.inputs.push_back(ref);
+      }
+      for (ValueId id : node.outputs) call.outputs.push_back(arena_ref(id));
+      if (call.kernel.workspace_bytes > 0)
+        call.workspace = {Space::kArena, buffers_[workspace_first_ + p].offset,
+                          call.kernel.workspace_bytes, -1};
+    }
+    for (ValueId id : plan_.graph.inputs)
+      plan_.inputs.push_back({plan_.graph.value(id).name, id, arena_ref(id)});
+    for (const GraphOutput& out : plan_.graph.outputs) {
+      const bool weight = plan_.graph.value(root(out.value)).kind == ValueKind::kWeight;
+      plan_.outputs.push_back(
+          {out.name, out.value, weight ? weight_ref(out.value) : arena_ref(out.value)});
+    }
+    for (const StatePair& pair : plan_.graph.states)
+      plan_.states.push_back({arena_ref(pair.state), arena_ref(pair.next)});
+    std::sort(packed_.begin(), packed_.end());
+    packed_.erase(std::unique(packed_.begin(), packed_.end()), packed_.end());
+    for (ValueId id : packed_)
+      if (!raw_index_.contains(id)) plan_.packed_weights.push_back(id);
+  }
+
+  void account() {
+    std::vector<int64_t> live(plan_.calls.size() + 1, 0);
+    for (const ArenaBuffer& b : buffers_) {
+      live[static_cast<size_t>(b.first)] += b.bytes;
+      if (static_cast<size_t>(b.last) + 1 < live.size()) live[static_cast<size_t>(b.last) + 1] -= b.bytes;
+    }
+    int64_t now = 0;
+    const DeviceInfo& info = device_.info();
+    for (size_t p = 0; p < plan_.calls.size(); ++p) {
+      PlanCall& call = plan_.calls[p];
+      now += live[p];
+      const auto phase = static_cast<size_t>(call.rate);
+      plan_.memory.phase_peak_bytes[phase] = std::max(plan_.memory.phase_peak_bytes[phase], now);
+      plan_.memory.packed_bytes += call.kernel.packed_bytes;
+
+      const Node& node = plan_.graph.nodes[static_cast<size_t>(call.node)];
+      std::vector<const TensorType*> inputs;
+      for (ValueId id : node.inputs)
+        inputs.push_back(id == kNone ? nullptr : &plan_.graph.value(id).type);
+      std::vector<TensorType> outputs;
+      bool narrow = false;
+      for (ValueId id : node.outputs) {
+        outputs.push_back(plan_.graph.value(id).type);
+        narrow |= outputs.back().dtype == DType::kBF16 || outputs.back().dtype == DType::kF16;
+      }
+      call.cost = node_cost(op_def(node.op), OpContext{inputs, node.attrs}, outputs);
+      plan_.phase_cost[phase].flops += call.cost.flops;
+      plan_.phase_cost[phase].bytes += call.cost.bytes;
+      const double rate = narrow ? info.flops_bf16 : info.flops_f32;
+      if (call.rate >= Rate::kTimestep && rate > 0 && info.bytes_per_second > 0)
+        plan_.estimated_step_seconds +=
+            std::max(call.cost.flops / rate, call.cost.bytes / info.bytes_per_second);
+    }
+  }
+
+  Device& device_;
+  Plan plan_;
+  std::vector<KernelInfo> infos_;  // by node
+  std::unordered_map<std::string, Result<KernelInfo>> known_;
+  std::vector<ValueId> root_;      // by value: the value whose storage it views
+  std::vector<Use> uses_;          // by root
+  std::vector<ValueId> slot_;      // by root: the root whose buffer it took over in place
+  std::vector<int32_t> buffer_of_;  // by slot
+  std::vector<ArenaBuffer> buffers_;
+  size_t workspace_first_ = 0;     // buffers_[workspace_first_ + p] is call p's workspace
+  std::unordered_map<ValueId, int32_t> raw_index_;
+  std::vector<ValueId> packed_;
+};
+
+}  // namespace
+
+Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings) {
+  return Planner(std::move(graph), device, bindings).run();
+}
+
+}  // namespace zoetrope

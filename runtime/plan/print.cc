@@ -1,0 +1,147 @@
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "runtime/plan/planner.h"
+
+namespace zoetrope {
+namespace {
+
+std::string scaled(double value, double base, const char* const* units, int count) {
+  int unit = 0;
+  while (unit + 1 < count && std::fabs(value) >= base) {
+    value /= base;
+    ++unit;
+  }
+  char buffer[48];
+  std::snprintf(buffer, sizeof(buffer), unit == 0 ? "%.0f %s" : "%.2f %s", value, units[unit]);
+  return buffer;
+}
+
+std::string ref_to_string(const TensorRef& ref) {
+  switch (ref.space) {
+    case Space::kNone: return "-";
+    case Space::kArena: return str("+", ref.offset);
+    case Space::kWeight: return str("w", ref.weight);
+  }
+  return "?";
+}
+
+nlohmann::json ref_to_json(const TensorRef& ref) {
+  if (ref.space == Space::kNone) return nullptr;
+  if (ref.space == Space::kWeight) return {{"weight", ref.weight}, {"bytes", ref.bytes}};
+  return {{"offset", ref.offset}, {"bytes", ref.bytes}};
+}
+
+}  // namespace
+
+std::string format_bytes(double bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  return scaled(bytes, 1024, kUnits, 5);
+}
+
+std::string format_flops(double flops) {
+  constexpr const char* kUnits[] = {"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"};
+  return scaled(flops, 1000, kUnits, 6);
+}
+
+std::string format_seconds(double seconds) {
+  char buffer[48];
+  if (seconds < 1e-3)
+    std::snprintf(buffer, sizeof(buffer), "%.0f us", seconds * 1e6);
+  else if (seconds < 1)
+    std::snprintf(buffer, sizeof(buffer), "%.0f ms", seconds * 1e3);
+  else if (seconds < 60)
+    std::snprintf(buffer, sizeof(buffer), "%.1f s", seconds);
+  else if (seconds < 3600)
+    std::snprintf(buffer, sizeof(buffer), "%d:%02d min", static_cast<int>(seconds) / 60,
+                  static_cast<int>(seconds) % 60);
+  else
+    std::snprintf(buffer, sizeof(buffer), "%d:%02d h", static_cast<int>(seconds) / 3600,
+                  static_cast<int>(seconds) / 60 % 60);
+  return buffer;
+}
+
+std::string plan_to_text(const Plan& plan, bool calls) {
+  std::string text = str("plan ", plan.component, " on ", plan.device, "\n");
+  text += "  symbols ";
+  for (const auto& [name, value] : plan.bindings) text += str(" ", name, "=", value);
+  text += str("\n  ", plan.calls.size(), " kernel calls from ", plan.graph.nodes.size(), " nodes\n");
+  for (int r = 0; r < kRateCount; ++r) {
+    size_t count = 0;
+    for (const PlanCall& call : plan.calls) count += call.rate == static_cast<Rate>(r);
+    if (count == 0) continue;
+    const auto i = static_cast<size_t>(r);
+    text += str("  phase ", rate_name(static_cast<Rate>(r)), ": ", count, " calls, ",
+                format_flops(plan.phase_cost[i].flops), ", ",
+                format_bytes(plan.phase_cost[i].bytes), " moved, peak ",
+                format_bytes(static_cast<double>(plan.memory.phase_peak_bytes[i])), "\n");
+  }
+  const PlanMemory& m = plan.memory;
+  text += str("  memory: arena ", format_bytes(static_cast<double>(m.arena_bytes)), " (lower bound ",
+              format_bytes(static_cast<double>(m.lower_bound_bytes)), "; carried ",
+              format_bytes(static_cast<double>(m.carried_bytes)), "), packed weights ",
+              format_bytes(static_cast<double>(m.packed_bytes)), ", weights in place ",
+              format_bytes(static_cast<double>(m.raw_weight_bytes)), ", total ",
+              format_bytes(static_cast<double>(m.total_bytes())), "\n");
+  if (plan.estimated_step_seconds > 0)
+    text += str("  estimated time a step: ", format_seconds(plan.estimated_step_seconds), "\n");
+  if (!calls) return text;
+  for (const PlanCall& call : plan.calls) {
+    const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
+    text += str("  ", rate_name(call.rate), "  ", node.name, "  ", call.kernel.name, "(");
+    for (size_t i = 0; i < call.inputs.size(); ++i)
+      text += (i ? ", " : "") + ref_to_string(call.inputs[i]);
+    text += ") -> ";
+    for (size_t i = 0; i < call.outputs.size(); ++i)
+      text += (i ? ", " : "") + ref_to_string(call.outputs[i]);
+    text += str("  ", plan.graph.value(node.outputs[0]).type.to_string(), "\n");
+  }
+  return text;
+}
+
+std::string plan_to_json(const Plan& plan, bool calls) {
+  nlohmann::json phases = nlohmann::json::object();
+  for (size_t i = 0; i < kRateCount; ++i)
+    phases[std::string(rate_name(static_cast<Rate>(i)))] = {
+        {"flops", plan.phase_cost[i].flops},
+        {"bytes_moved", plan.phase_cost[i].bytes},
+        {"peak_bytes", plan.memory.phase_peak_bytes[i]}};
+  nlohmann::json json = {
+      {"component", plan.component},
+      {"device", plan.device},
+      {"symbols", plan.bindings},
+      {"kernel_calls", plan.calls.size()},
+      {"nodes", plan.graph.nodes.size()},
+      {"phases", phases},
+      {"memory",
+       {{"arena_bytes", plan.memory.arena_bytes},
+        {"lower_bound_bytes", plan.memory.lower_bound_bytes},
+        {"carried_bytes", plan.memory.carried_bytes},
+        {"packed_bytes", plan.memory.packed_bytes},
+        {"raw_weight_bytes", plan.memory.raw_weight_bytes},
+        {"total_bytes", plan.memory.total_bytes()}}},
+      {"estimated_step_seconds", plan.estimated_step_seconds}};
+  if (calls) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const PlanCall& call : plan.calls) {
+      const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
+      nlohmann::json inputs = nlohmann::json::array(), outputs = nlohmann::json::array();
+      for (const TensorRef& ref : call.inputs) inputs.push_back(ref_to_json(ref));
+      for (const TensorRef& ref : call.outputs) outputs.push_back(ref_to_json(ref));
+      list.push_back({{"node", node.name},
+                      {"op", op_def(node.op).name},
+                      {"phase", rate_name(call.rate)},
+                      {"kernel", call.kernel.name},
+                      {"inputs", inputs},
+                      {"outputs", outputs},
+                      {"workspace_bytes", call.kernel.workspace_bytes},
+                      {"flops", call.cost.flops},
+                      {"bytes_moved", call.cost.bytes}});
+    }
+    json["calls"] = list;
+  }
+  return json.dump(2);
+}
+
+}  // namespace zoetrope
