@@ -1,0 +1,75 @@
+#include "runtime/cli/command.h"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+
+namespace zoetrope {
+namespace {
+
+std::atomic<bool> g_interrupted{false};
+
+extern "C" void on_signal(int) {
+  if (g_interrupted.exchange(true)) _exit(kExitInterrupted);
+}
+
+}  // namespace
+
+int exit_code(const Status& status) {
+  switch (status.code()) {
+    case Code::kOk: return kExitOk;
+    case Code::kInvalidArgument: return kExitUsage;
+    case Code::kNotFound:
+    case Code::kDataLoss:
+    case Code::kIoError: return kExitBadFile;
+    case Code::kUnavailable:
+    case Code::kUnsupported: return kExitNoDevice;
+    case Code::kResourceExhausted: return kExitNoMemory;
+    case Code::kCancelled: return kExitInterrupted;
+    case Code::kInternal: return kExitFailure;
+  }
+  return kExitFailure;
+}
+
+const std::atomic<bool>& interrupted() { return g_interrupted; }
+
+void install_interrupt_handler() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // a closed pipe is an i/o error of the writer
+}
+
+void DeviceFlags::add_to(CLI::App* app) {
+  app->add_option("--device", device,
+                  "Where to run: auto, cpu, cuda, vulkan or reference, with :INDEX for one of "
+                  "several. `zoetrope devices` lists them")
+      ->capture_default_str();
+  app->add_option("--threads", threads,
+                  "CPU threads; 0 takes what the process may use. The clip is the same for any number")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app->add_option("--target", target,
+                  "Restrict the CPU backend to an instruction set, for tests: avx2, avx512, ...");
+}
+
+Result<std::unique_ptr<Device>> DeviceFlags::open() const {
+  return open_device(device, {.threads = threads, .force_target = target});
+}
+
+Result<std::string> find_model(const std::string& given) {
+  if (!given.empty()) return given;
+  std::error_code ec;
+  if (const char* path = std::getenv("ZOETROPE_MODEL"); path && *path) return std::string(path);
+  const auto self = std::filesystem::canonical("/proc/self/exe", ec);
+  const auto model = self.parent_path().parent_path() / "share" / "zoetrope" / "toybox.zoe";
+  if (std::filesystem::exists(model, ec)) return model.string();
+  return error(Code::kNotFound, "the embedded model is missing (expected ", model.string(),
+               "); give one with --model FILE.zoe");
+}
+
+}  // namespace zoetrope

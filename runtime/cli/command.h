@@ -1,0 +1,48 @@
+// What the commands of `zoetrope` share: exit codes, common options, interruption.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <string>
+
+#include "graph/status.h"
+#include "runtime/backend/registry.h"
+
+namespace zoetrope {
+
+// Documented in `zoetrope --help`.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailure = 1;       // anything not listed below
+inline constexpr int kExitUsage = 2;         // bad flags or values
+inline constexpr int kExitBadFile = 3;       // a damaged, missing or unreadable input
+inline constexpr int kExitNoDevice = 4;      // device or library not available
+inline constexpr int kExitNoMemory = 5;      // memory, budget or disk exhausted
+inline constexpr int kExitInterrupted = 130;  // Ctrl-C
+
+int exit_code(const Status& status);
+
+// Set by the first Ctrl-C or SIGTERM; a second one ends the process at once.
+const std::atomic<bool>& interrupted();
+void install_interrupt_handler();
+
+struct DeviceFlags {
+  std::string device = "auto";
+  int threads = 0;
+  std::string target;
+
+  void add_to(CLI::App* app);
+  Result<std::unique_ptr<Device>> open() const;
+};
+
+// The model given by --model, or the Toybox that is installed beside the program.
+Result<std::string> find_model(const std::string& given);
+
+// Each registers its subcommand; the callback's Status decides the exit code.
+using Run = std::function<Status()>;
+void add_generate(CLI::App* root, Run* run);
+void add_plan(CLI::App* root, Run* run);
+void add_inspect(CLI::App* root, Run* run);
+void add_convert(CLI::App* root, Run* run);
+void add_devices(CLI::App* root, Run* run);
+
+}  // namespace zoetrope

@@ -1,0 +1,60 @@
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "runtime/cli/command.h"
+#include "runtime/plan/planner.h"
+
+namespace zoetrope {
+namespace {
+
+struct Options {
+  bool json = false;
+  DeviceFlags device;
+};
+
+Status run_devices(const Options& options) {
+  const auto backends =
+      list_backends({.threads = options.device.threads, .force_target = options.device.target});
+  nlohmann::json list = nlohmann::json::array();
+  for (const BackendStatus& backend : backends) {
+    if (!backend.status.ok()) {
+      list.push_back({{"backend", backend.name}, {"available", false},
+                      {"reason", backend.status.message()}});
+      if (!options.json)
+        std::printf("%-10s not available: %s\n", backend.name.c_str(),
+                    backend.status.message().c_str());
+    }
+    for (size_t i = 0; i < backend.devices.size(); ++i) {
+      const DeviceInfo& d = backend.devices[i];
+      list.push_back({{"backend", backend.name}, {"available", true}, {"index", i},
+                      {"name", d.name}, {"memory_bytes", d.memory_bytes},
+                      {"features", d.features}, {"flops_f32", d.flops_f32},
+                      {"flops_bf16", d.flops_bf16}, {"bytes_per_second", d.bytes_per_second}});
+      if (options.json) continue;
+      const std::string spec = i == 0 ? backend.name : str(backend.name, ":", i);
+      std::printf("%-10s %s\n", spec.c_str(), d.name.c_str());
+      std::printf("           memory %s", format_bytes(static_cast<double>(d.memory_bytes)).c_str());
+      if (d.flops_f32 > 0) std::printf(", about %s/s in f32", format_flops(d.flops_f32).c_str());
+      if (d.flops_bf16 > 0) std::printf(", %s/s in bf16", format_flops(d.flops_bf16).c_str());
+      if (d.bytes_per_second > 0) std::printf(", %s/s", format_bytes(d.bytes_per_second).c_str());
+      std::string features;
+      for (const std::string& feature : d.features) features += " " + feature;
+      std::printf("\n           features%s\n", features.empty() ? " none" : features.c_str());
+    }
+  }
+  if (options.json) std::printf("%s\n", list.dump(2).c_str());
+  return Status();
+}
+
+}  // namespace
+
+void add_devices(CLI::App* root, Run* run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* app = root->add_subcommand("devices", "List the devices that can run models, and why the others cannot");
+  app->add_flag("--json", options->json, "Print JSON");
+  app->add_option("--threads", options->device.threads, "CPU threads, 0 = all allowed");
+  app->add_option("--target", options->device.target, "Restrict the CPU's instruction set");
+  app->callback([=] { *run = [=] { return run_devices(*options); }; });
+}
+
+}  // namespace zoetrope
