@@ -1,4 +1,4 @@
-#include "runtime/recipe.h"
+#include "graph/format/recipe.h"
 
 #include <cmath>
 #include <nlohmann/json.hpp>
