@@ -1,0 +1,64 @@
+# What every target of ours shares, and one function for each kind of target.
+include_guard()
+
+find_package(Threads REQUIRED)
+
+set(ZOETROPE_SANITIZE "" CACHE STRING "Sanitizers for our code: address,undefined or thread")
+
+function(zoetrope_target name)
+  target_compile_features(${name} PUBLIC cxx_std_20)
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Werror)
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON
+                        BUILD_RPATH_USE_ORIGIN ON)
+  target_link_libraries(${name} PUBLIC Threads::Threads)
+  if(ZOETROPE_SANITIZE)
+    target_compile_options(${name} PRIVATE -fsanitize=${ZOETROPE_SANITIZE} -fno-omit-frame-pointer
+                                           -fno-sanitize-recover=undefined)
+    target_link_options(${name} PRIVATE -fsanitize=${ZOETROPE_SANITIZE})
+  endif()
+endfunction()
+
+# Adds sources of the calling folder to the core library.
+function(zoetrope_core_sources)
+  foreach(source ${ARGN})
+    target_sources(zoetrope_core PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+  endforeach()
+endfunction()
+
+# zoetrope_backend(cpu SOURCES a.cc ... LIBS DNNL::dnnl): lib/libzoetrope_backend_cpu.so
+function(zoetrope_backend name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
+  set(target zoetrope_backend_${name})
+  add_library(${target} MODULE ${arg_SOURCES})
+  zoetrope_target(${target})
+  set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden
+                        VISIBILITY_INLINES_HIDDEN ON
+                        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+  target_link_libraries(${target} PRIVATE zoetrope_core ${arg_LIBS})
+endfunction()
+
+# zoetrope_test(graph_test SOURCES a_test.cc ... LIBS ... TIMEOUT 60): one doctest program.
+function(zoetrope_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;ARGS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  zoetrope_target(${name})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE zoetrope_core zoetrope_test_main ${arg_LIBS})
+  target_compile_definitions(${name} PRIVATE ZOETROPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             ZOETROPE_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND ${name} ${arg_ARGS})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+# Folders that may not exist yet in a partial checkout are skipped.
+function(zoetrope_subfolders)
+  foreach(folder ${ARGN})
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/CMakeLists.txt)
+      add_subdirectory(${folder})
+    endif()
+  endforeach()
+endfunction()
