@@ -104,8 +104,10 @@ class ConvSequence(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pad(x, (0, 0, self.pad[0], self.pad[1])).transpose(1, 2)
-        return F.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation).transpose(1, 2)
+        x = F.pad(x, (0, 0, self.pad[0], self.pad[1]))
+        x = x.unsqueeze(1).permute(0, 3, 1, 2)       # [B, C, 1, L]: a 2-D convolution keeps the layout
+        y = F.conv2d(x, self.weight.unsqueeze(2), self.bias, (1, self.stride), 0, (1, self.dilation))
+        return y.permute(0, 2, 3, 1).squeeze(1)
 
 
 class Snake(nn.Module):
