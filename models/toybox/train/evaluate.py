@@ -41,7 +41,7 @@ def _score(task):
     video, audio, index, label = task
     import scorer
     torch.set_num_threads(1)
-    clip = np.load(video, mmap_mode="r")[index], np.load(audio, mmap_mode="r")[index]
+    clip = np.load(video, mmap_mode="r")[index], np.array(np.load(audio, mmap_mode="r")[index])
     result = scorer.score_clip(*clip)
     return scorer.compare(result, label), result["onsets"]
 
@@ -49,7 +49,7 @@ def _score(task):
 def _onsets(task):
     from scorer import sound
     path, index = task
-    return sound.onsets(np.load(path, mmap_mode="r")[index])
+    return sound.onsets(np.array(np.load(path, mmap_mode="r")[index]))
 
 
 # --------------------------------------------------------------------------------------------------
