@@ -30,7 +30,8 @@ def lanes(spec, half_w, half_h):
     """[B, N, 4] box (x0, x1, y0, y1) that each toy keeps to. half_w, half_h: half extents of the picture."""
     pair = (spec.count == 2)[:, None]
     need = 2 * spec.radius * torch.where((spec.motion == SPIN), shapes.REACH, 1.08)
-    mover = (spec.motion == SLIDE) | (spec.motion == ORBIT)
+    # Room goes to the toys that move across the split.
+    mover = ((spec.motion == SLIDE) & ~spec.stacked[:, None]) | (spec.motion == ORBIT)
     share = torch.where(mover, 1.0, 0.2)
     share = share / share.sum(1, keepdim=True)
     length = torch.where(spec.stacked, 2 * half_h, 2 * half_w)[:, None]

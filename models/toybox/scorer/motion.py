@@ -1,0 +1,156 @@
+"""How a toy moves, and when its impacts happen, from its track alone."""
+
+import math
+
+import numpy as np
+
+from toydata import names
+
+from . import outline
+
+FPS = names.FPS
+
+
+def _runs(flags):
+    """(start, end) of each run of True, end exclusive."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    return list(zip(edges[::2], edges[1::2]))
+
+
+def _spread(values):
+    values = values[np.isfinite(values)]
+    return float(np.ptp(values)) if len(values) else 0.0
+
+
+def _turnings(signal, prominence):
+    """Frames of local maxima that stand out by `prominence` on both sides, with sub-frame place. NaN breaks the signal."""
+    found = []
+    for start, end in _runs(np.isfinite(signal)):
+        s = signal[start:end]
+        i = 0
+        while i < len(s):
+            j = i
+            while j + 1 < len(s) and s[j + 1] == s[i]:
+                j += 1
+            left, k = s[i], i
+            while k > 0 and s[k - 1] <= s[i]:
+                k -= 1
+                left = min(left, s[k])
+            right, k = s[j], j
+            while k + 1 < len(s) and s[k + 1] <= s[j]:
+                k += 1
+                right = min(right, s[k])
+            if s[i] - left >= prominence and s[j] - right >= prominence:
+                found.append(start + (i + j) / 2)
+            i = j + 1
+    merged = []
+    for f in found:  # plateaus broken by noise
+        if not merged or f - merged[-1] > 2.5:
+            merged.append(f)
+    return merged
+
+
+def classify(track):
+    """Name of the motion and the impact times in seconds."""
+    t = len(track.area)
+    if t < 4:
+        return "still", []
+    scale = track.scale
+    seen = np.isfinite(track.x)
+    full = scale > 0.72
+    x, y = np.where(full, track.x, np.nan), np.where(full, track.y, np.nan)
+    spread_x, spread_y = _spread(x), _spread(y)
+    hidden = int((~seen).sum())
+    travel = max(spread_x, spread_y)
+
+    if spread_y > 0.10 and spread_y > 0.45 * spread_x or travel > 0.14:
+        if spread_y < 0.4 * spread_x and spread_y < 0.16:
+            return "slide", _slide_impacts(track)
+        if spread_x > 0.42 * spread_y and spread_x > 0.10:
+            return "orbit", _orbit_impacts(track)
+        steps = np.diff(y)
+        up, down = -steps[steps < 0].sum(), steps[steps > 0].sum()
+        if min(up, down) > 0.25 * (up + down):
+            return "bounce", [f / FPS for f in _turnings(y, 0.08 * spread_y)]
+        kind = "rise" if up > down else "fall"
+        return kind, _arrivals(y if kind == "fall" else -y)
+    if hidden >= 2 and _fades(track):
+        return "blink", _appearances(track)
+    if np.ptp(scale[seen]) > 0.3:
+        return _pulse(scale, seen)
+    turn = outline.turning(track)
+    if np.mean(np.abs(turn[np.isfinite(turn)]) > SPIN_ANGLE) > 0.2:
+        return "spin", _uprights(turn)
+    return "still", []
+
+
+SPIN_ANGLE = math.radians(25)
+
+
+def _slide_impacts(track):
+    x = np.where(np.isfinite(track.x), track.x, np.nan)
+    size = 0.07 * _spread(x)
+    return sorted(f / FPS for f in _turnings(x, size) + _turnings(-x, size))
+
+
+def _orbit_impacts(track):
+    return [f / FPS for f in _turnings(track.y, 0.04 * _spread(track.y))]
+
+
+def _arrivals(y):
+    """Times at which a fast rise of the signal ends: the first frame after it."""
+    times = []
+    step = np.diff(y)
+    if not np.isfinite(step).any():
+        return times
+    fast = np.nan_to_num(step) > 0.35 * np.nanpercentile(step, 97)
+    for start, end in _runs(fast):
+        # A stop needs to be seen: the toy is still there and slow for one step.
+        if end < len(step) and np.isfinite(step[end]) and (end - start >= 2 or step[start] > 0.08):
+            times.append((end - 0.3) / FPS)
+    return times
+
+
+def _appearances(track):
+    seen = np.sqrt(track.area) > 0.6 * np.sqrt(track.area.max())
+    return [s / FPS for s, _ in _runs(seen) if s > 0]
+
+
+def _fades(track):
+    """True where the toy comes back at the place and size that it left."""
+    seen = track.scale > 0.8
+    return len(_runs(seen)) > 0 and _spread(np.where(seen, track.x, np.nan)) < 0.14
+
+
+def _pulse(scale, seen):
+    s = np.where(seen, scale, np.nan)
+    step = np.diff(s)
+    step = step[np.isfinite(step)]
+    rising, falling = step[step > 0.012], -step[step < -0.012]
+    if len(rising) == 0 or len(falling) == 0:
+        grows = len(rising) > len(falling)
+    else:
+        grows = np.mean(np.sort(falling)[-3:]) > np.mean(np.sort(rising)[-3:])
+    size = 0.07
+    return ("grow", [f / FPS for f in _turnings(s, size)]) if grows else \
+        ("shrink", [f / FPS for f in _turnings(-s, size)])
+
+
+def _uprights(turn):
+    """Times at which the toy passes through upright, from its angle [T] in radians, -pi..pi."""
+    times = []
+    for k in range(len(turn) - 1):
+        a, b = turn[k], turn[k + 1]
+        near = max(abs(a), abs(b)) < UPRIGHT
+        if np.isfinite(a + b) and near and (a < 0 <= b or b < 0 <= a):
+            times.append((k + abs(a) / max(abs(a) + abs(b), 1e-9)) / FPS)
+    merged = []
+    for t in times:  # noise about zero crosses it more than once
+        if merged and t - merged[-1][-1] < 0.2:
+            merged[-1].append(t)
+        else:
+            merged.append([t])
+    return [float(np.mean(m)) for m in merged]
+
+
+UPRIGHT = math.radians(70)
