@@ -21,6 +21,9 @@ from scorer.__main__ import truth_clips
 from scorer.score import match
 
 
+torch.set_num_threads(1)  # more only wait for each other on a busy machine
+
+
 class TruthTest(unittest.TestCase):
     """The scorer reads ground truth: it must find what was put in."""
 

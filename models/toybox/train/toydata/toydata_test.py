@@ -15,6 +15,9 @@ import toydata
 from toydata import motion, names, spec as spec_module
 
 
+torch.set_num_threads(1)
+
+
 class SpecTest(unittest.TestCase):
     def test_same_seed_same_scenes(self):
         a, b = toydata.sample_specs(64, 5), toydata.sample_specs(64, 5)
