@@ -1,0 +1,134 @@
+// scaled_dot_product_attention: softmax(scale · q kᵀ + mask) v for every head (arXiv 1706.03762, eq. 1;
+// torch.nn.functional.scaled_dot_product_attention with heads after tokens).
+//   q [B, N, H, D], k [B, M, Hkv, D], v [B, M, Hkv, E] → [B, N, H, E]; query head h reads key head
+//   h / (H / Hkv).
+//   key_lengths i32 [B]: keys at and beyond it are not seen. mask: added to the scores, broadcast to
+//   [B, H, N, M]. causal: query i sees key j ≤ i + M − N (the queries are the last N of M positions;
+//   PyTorch's is_causal where N = M). A query that sees no key gives zeros.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "graph/ops/common.h"
+#include "graph/ops/contraction.h"
+
+namespace zoetrope {
+namespace ops {
+namespace {
+
+enum Input : size_t { kQ, kK, kV, kKeyLengths, kMask };
+
+Status check_mask(const OpContext& c) {
+  if (!c.has(kMask)) return Status();
+  ZT_RETURN_IF_ERROR(require_rank(c, kMask, "mask", 0, 4));
+  const Shape &q = c.input(kQ).shape, &k = c.input(kK).shape;
+  return require_broadcastable_or_absent(c, kMask, "mask", Shape{q[0], q[2], q[1], k[1]});
+}
+
+Result<Types> infer_attention(const OpContext& c) {
+  ZT_RETURN_IF_ERROR(require_inputs(c, 3));
+  constexpr std::string_view kNames[] = {"q", "k", "v"};
+  for (size_t i = 0; i < 3; ++i) {
+    ZT_RETURN_IF_ERROR(require_float(c, i, kNames[i]));
+    ZT_RETURN_IF_ERROR(require_same_dtype(c, i, kNames[i], c.input(kQ).dtype));
+    ZT_RETURN_IF_ERROR(require_rank(c, i, kNames[i], 4, 4));
+  }
+  const Shape &q = c.input(kQ).shape, &k = c.input(kK).shape, &v = c.input(kV).shape;
+  if (q[3] < 1 || k[2] < 1 || q[2] % k[2] != 0)
+    return error(Code::kInvalidArgument, "the heads of q ", c.input(kQ).to_string(),
+                 " must be a multiple of those of k ", c.input(kK).to_string());
+  ZT_RETURN_IF_ERROR(require_shape(c, kK, "k", Shape{q[0], k[1], k[2], q[3]}));
+  ZT_RETURN_IF_ERROR(require_shape(c, kV, "v", Shape{q[0], k[1], k[2], v[3]}));
+  if (c.has(kKeyLengths)) {
+    ZT_RETURN_IF_ERROR(require_same_dtype(c, kKeyLengths, "key_lengths", DType::kI32));
+    ZT_RETURN_IF_ERROR(require_shape(c, kKeyLengths, "key_lengths", Shape{q[0]}));
+  }
+  ZT_RETURN_IF_ERROR(check_mask(c));
+  const double scale = c.attrs.get_float("scale");
+  if (!std::isfinite(scale))
+    return error(Code::kInvalidArgument, "scale must be finite; found ", scale);
+  return one_output(c.input(kQ).dtype, Shape{q[0], q[1], q[2], v[3]});
+}
+
+bool present(RefInputs in, size_t i) { return i < in.size() && in[i] != nullptr; }
+
+// scores[0, keys) → probabilities; all zero where nothing is seen.
+void softmax_row(std::vector<double>& scores, int64_t keys) {
+  double most = -std::numeric_limits<double>::infinity(), sum = 0;
+  for (int64_t j = 0; j < keys; ++j) most = std::max(most, scores[idx(j)]);
+  for (int64_t j = 0; j < keys; ++j) {
+    double& s = scores[idx(j)];
+    s = std::isinf(most) && most < 0 ? 0 : std::exp(s - most);
+    sum += s;
+  }
+  if (sum != 0)
+    for (int64_t j = 0; j < keys; ++j) scores[idx(j)] /= sum;
+}
+
+void reference_attention(const OpContext& c, RefInputs in, std::span<const TensorType>,
+                         RefOutputs out) {
+  const Shape &q = in[kQ]->shape, &k = in[kK]->shape;
+  const int64_t n = q[1], heads = q[2], d = q[3], m = k[1], kv = k[2], e = in[kV]->shape[3];
+  const bool causal = c.attrs.get_bool("causal");
+  double scale = c.attrs.get_float("scale");
+  if (scale == 0) scale = 1 / std::sqrt(static_cast<double>(d));
+  Strides mask_walk{};
+  if (present(in, kMask))
+    mask_walk = broadcast_strides(in[kMask]->shape, Shape{q[0], heads, n, m});
+  std::fill(out[0].begin(), out[0].end(), 0.0);
+  std::vector<double> keys_t(idx(d * m)), scores(idx(m));
+  for (int64_t b = 0; b < q[0]; ++b) {
+    int64_t length = m;
+    if (present(in, kKeyLengths))
+      length = std::clamp<int64_t>(static_cast<int64_t>(in[kKeyLengths]->data[idx(b)]), 0, m);
+    for (int64_t h = 0; h < heads; ++h) {
+      const int64_t hk = h / (heads / kv);
+      transpose_to(m, d, in[kK]->data.data() + (b * m * kv + hk) * d, kv * d, keys_t.data());
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t keys = causal ? std::clamp<int64_t>(i + m - n + 1, 0, length) : length;
+        std::fill(scores.begin(), scores.end(), 0.0);
+        const double* query = in[kQ]->data.data() + ((b * n + i) * heads + h) * d;
+        for (int64_t p = 0; p < d; ++p)
+          axpy(keys, scale * query[p], keys_t.data() + p * m, scores.data());
+        if (present(in, kMask)) {
+          const int64_t row = b * mask_walk[0] + h * mask_walk[1] + i * mask_walk[2];
+          for (int64_t j = 0; j < keys; ++j)
+            scores[idx(j)] += in[kMask]->data[idx(row + j * mask_walk[3])];
+        }
+        softmax_row(scores, keys);
+        for (int64_t j = 0; j < keys; ++j)
+          axpy(e, scores[idx(j)], in[kV]->data.data() + ((b * m + j) * kv + hk) * e,
+               out[0].data() + ((b * n + i) * heads + h) * e);
+      }
+    }
+  }
+}
+
+// Two matmuls and the softmax; causal attention skips about half when N = M.
+double flops_attention(const OpContext& c, std::span<const TensorType>) {
+  const Shape &q = c.input(kQ).shape, &v = c.input(kV).shape;
+  const double pairs = static_cast<double>(q[0] * q[2]) * static_cast<double>(q[1]) *
+                       static_cast<double>(v[1]) * (c.attrs.get_bool("causal") ? 0.5 : 1.0);
+  return pairs * (2.0 * static_cast<double>(q[3]) + 2.0 * static_cast<double>(v[3]));
+}
+
+}  // namespace
+}  // namespace ops
+
+// Inputs: q, k, v, [key_lengths], [mask]. scale 0 means 1/√D. Softmax in f32 whatever the dtype.
+const OpDef& attention_op() {
+  static const OpDef def{
+      .kind = OpKind::kAttention,
+      .name = "scaled_dot_product_attention",
+      .attrs = {{"scale", AttrType::kFloat, false, 0.0}, {"causal", AttrType::kBool, false, false}},
+      .min_inputs = 3,
+      .max_inputs = 5,
+      .infer = ops::infer_attention,
+      .flops = ops::flops_attention,
+      .reference = ops::reference_attention,
+      .tolerance = {5e-6, 1e-5},
+  };
+  return def;
+}
+
+}  // namespace zoetrope
