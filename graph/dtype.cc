@@ -43,7 +43,8 @@ uint32_t narrow(double value, int exponent_bits, int mantissa_bits, bool finite)
     return sign | exponent_mask << mantissa_bits | mantissa;
   }
   const double magnitude = std::fabs(value);
-  int exponent = magnitude == 0 || std::isinf(magnitude) ? 0 : std::ilogb(magnitude);
+  if (magnitude == 0) return sign;
+  int exponent = std::isinf(magnitude) ? 0 : std::ilogb(magnitude);
   if (exponent < 1 - bias) exponent = 1 - bias;  // subnormal spacing
   const double scaled = std::nearbyint(std::ldexp(magnitude, mantissa_bits - exponent));
   const uint32_t infinity = exponent_mask << mantissa_bits;

@@ -18,14 +18,16 @@ Result<int64_t> checked_elements(std::span<const int64_t> dims) {
   constexpr int64_t kLimit = int64_t{1} << 46;
   if (dims.size() > kMaxRank)
     return error(Code::kInvalidArgument, dims.size(), " dimensions; at most ", kMaxRank);
-  int64_t product = 1;
+  int64_t product = 1;  // of the dims that are not zero: partial products must not overflow either
+  bool empty = false;
   for (int64_t dim : dims) {
     if (dim < 0) return error(Code::kInvalidArgument, "negative dimension ", dim);
-    if (dim > kLimit || (dim != 0 && product > kLimit / dim))
-      return error(Code::kInvalidArgument, "more than 2^46 elements");
+    empty |= dim == 0;
+    if (dim == 0) continue;
+    if (product > kLimit / dim) return error(Code::kInvalidArgument, "more than 2^46 elements");
     product *= dim;
   }
-  return product;
+  return empty ? 0 : product;
 }
 
 Result<int> normalize_axis(int64_t axis, int rank) {

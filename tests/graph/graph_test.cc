@@ -15,7 +15,8 @@ Graph small_graph() {
   const ValueId x = b.input("x", DType::kF32, {batch, tokens, 8});
   const ValueId t = b.input("t", DType::kF32, {batch, 1, 8}, Rate::kTimestep);
   const auto scope = b.scope("block");
-  const ValueId y = b.add(b.silu(b.linear("fc", x, 8, 8)), b.silu(t));
+  const ValueId h = b.silu(b.linear("fc", x, 8, 8));
+  const ValueId y = b.add(h, b.silu(t));
   b.output("y", y);
   auto graph = b.finish();
   REQUIRE_MESSAGE(graph.ok(), graph.status().message());
