@@ -1,0 +1,171 @@
+// The reference backend: host memory, double arithmetic, one call after the other.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+#include <new>
+
+#include "graph/elements.h"
+#include "runtime/backend/backend.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+class HostBuffer : public Buffer {
+ public:
+  // Owns `data`, or borrows it when `owned` is false.
+  HostBuffer(void* data, int64_t bytes, bool owned) : data_(data), bytes_(bytes), owned_(owned) {}
+  ~HostBuffer() override {
+    if (owned_) ::operator delete(data_, std::align_val_t(kAlignment));
+  }
+  int64_t bytes() const override { return bytes_; }
+  void* host_data() override { return data_; }
+
+ private:
+  void* data_;
+  int64_t bytes_;
+  bool owned_;
+};
+
+char* address(const BufferView& view) {
+  return static_cast<char*>(view.buffer->host_data()) + view.offset;
+}
+
+class ReferenceKernel : public Kernel {
+ public:
+  explicit ReferenceKernel(const KernelRequest& request)
+      : def_(op_def(request.node->op)), attrs_(request.node->attrs) {
+    for (const TensorType* type : request.inputs) {
+      present_.push_back(type != nullptr);
+      inputs_.push_back(type != nullptr ? *type : TensorType());
+    }
+    for (const TensorType* type : request.outputs) outputs_.push_back(*type);
+  }
+
+  int64_t resident_bytes() const override { return 0; }
+
+  void run(const KernelArgs& args) const {
+    std::vector<const TensorType*> types(inputs_.size(), nullptr);
+    std::vector<std::vector<double>> widened(inputs_.size());
+    std::vector<RefTensor> tensors(inputs_.size());
+    std::vector<const RefTensor*> inputs(inputs_.size(), nullptr);
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (!present_[i]) continue;
+      const int64_t count = inputs_[i].shape.elements();
+      widened[i].resize(static_cast<size_t>(count));
+      if (count > 0)
+        load_elements(inputs_[i].dtype, address(args.inputs[i]), count, widened[i].data());
+      tensors[i] = {inputs_[i].shape, widened[i]};
+      inputs[i] = &tensors[i];
+      types[i] = &inputs_[i];
+    }
+    std::vector<std::vector<double>> outputs;
+    for (const TensorType& type : outputs_)
+      outputs.emplace_back(static_cast<size_t>(type.shape.elements()));
+    def_.reference(OpContext{types, attrs_}, inputs, outputs_, outputs);
+    for (size_t k = 0; k < outputs_.size(); ++k)
+      if (!outputs[k].empty())
+        store_elements(outputs_[k].dtype, address(args.outputs[k]), outputs_[k].shape.elements(),
+                       outputs[k].data());
+  }
+
+ private:
+  const OpDef& def_;
+  Attrs attrs_;
+  std::vector<bool> present_;
+  std::vector<TensorType> inputs_, outputs_;
+};
+
+DeviceInfo reference_info() {
+  DeviceInfo info;
+  info.backend = "reference";
+  info.name = "double arithmetic on one thread";
+  info.memory_bytes = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+  info.flops_f32 = info.flops_bf16 = 1e9;
+  info.bytes_per_second = 1e9;
+  return info;
+}
+
+class ReferenceDevice : public Device {
+ public:
+  const DeviceInfo& info() const override { return info_; }
+  int64_t alignment() const override { return kAlignment; }
+
+  Result<std::unique_ptr<Buffer>> allocate(int64_t bytes) override {
+    if (bytes < 0) return error(Code::kInvalidArgument, "cannot allocate ", bytes, " bytes");
+    void* data = ::operator new(static_cast<size_t>(bytes), std::align_val_t(kAlignment),
+                                std::nothrow);
+    if (data == nullptr)
+      return error(Code::kResourceExhausted, "cannot allocate ", bytes, " bytes of host memory");
+    return std::unique_ptr<Buffer>(new HostBuffer(data, bytes, true));
+  }
+
+  Result<std::unique_ptr<Buffer>> wrap_host(const void* data, int64_t bytes) override {
+    return std::unique_ptr<Buffer>(new HostBuffer(const_cast<void*>(data), bytes, false));
+  }
+
+  Status upload(BufferView dst, const void* src) override {
+    std::memcpy(address(dst), src, static_cast<size_t>(dst.bytes));
+    return Status();
+  }
+  Status download(void* dst, BufferView src) override {
+    std::memcpy(dst, address(src), static_cast<size_t>(src.bytes));
+    return Status();
+  }
+  Status copy(BufferView dst, BufferView src) override {
+    std::memmove(address(dst), address(src), static_cast<size_t>(src.bytes));
+    return Status();
+  }
+
+  Result<KernelInfo> query_kernel(const KernelRequest& request) override {
+    const OpDef& def = op_def(request.node->op);
+    if (def.reference == nullptr)
+      return error(Code::kUnsupported, "the reference backend has core ops only");
+    for (size_t i = 32; i < request.is_weight.size(); ++i)
+      if (request.is_weight[i])
+        return error(Code::kUnsupported, "input ", i, " is a weight; only the first 32 may be");
+    return KernelInfo{.name = str(def.name, "_f64"), .raw_inputs = ~uint32_t{0}};
+  }
+
+  Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request,
+                                                std::span<const HostTensor>) override {
+    ZT_RETURN_IF_ERROR(query_kernel(request).status());
+    return std::unique_ptr<Kernel>(new ReferenceKernel(request));
+  }
+
+  Status submit(std::span<const KernelCall> calls) override {
+    using Clock = std::chrono::steady_clock;
+    for (const KernelCall& call : calls) {
+      const Clock::time_point start = Clock::now();
+      static_cast<const ReferenceKernel*>(call.kernel)->run(call.args);
+      if (call.seconds != nullptr)
+        *call.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    }
+    return Status();
+  }
+  Status wait() override { return Status(); }
+
+ private:
+  DeviceInfo info_ = reference_info();
+};
+
+Result<std::vector<DeviceInfo>> enumerate(const DeviceOptions&) {
+  return std::vector<DeviceInfo>{reference_info()};
+}
+
+Result<std::unique_ptr<Device>> open(int, const DeviceOptions&) {
+  return std::unique_ptr<Device>(new ReferenceDevice);
+}
+
+constexpr BackendModule kModule{
+    .name = "reference",
+    .enumerate = enumerate,
+    .open = open,
+};
+
+}  // namespace
+}  // namespace zoetrope
+
+ZT_EXPORT_BACKEND(zoetrope::kModule)
