@@ -1,0 +1,97 @@
+#include <limits>
+
+#include "tests/conformance/case.h"
+
+namespace zoetrope::conformance {
+namespace {
+
+struct AttentionCase {
+  const char* label;
+  int64_t batch, queries, keys, heads, key_heads, dim, value_dim;
+  bool causal = false;
+  double scale = 0;
+};
+
+std::vector<CaseInput> qkv(const AttentionCase& c) {
+  return {in({c.batch, c.queries, c.heads, c.dim}, -2, 2),
+          in({c.batch, c.keys, c.key_heads, c.dim}, -2, 2),
+          in({c.batch, c.keys, c.key_heads, c.value_dim})};
+}
+
+Attrs attention_attrs(const AttentionCase& c) {
+  return {{"scale", c.scale}, {"causal", c.causal}};
+}
+
+void add_attention(std::vector<Case>* cases) {
+  for (const AttentionCase& c : std::initializer_list<AttentionCase>{
+           {"one token", 1, 1, 1, 1, 1, 8, 8},
+           {"odd sizes", 2, 7, 13, 3, 3, 20, 20},
+           {"one query", 1, 1, 300, 2, 2, 64, 64},
+           {"one key", 1, 9, 1, 2, 2, 16, 16},
+           {"head dim 64", 1, 65, 65, 3, 3, 64, 64},
+           {"head dim 128", 1, 33, 70, 2, 2, 128, 128},
+           {"more keys than a tile", 1, 5, 1031, 1, 1, 32, 32},
+           {"more tokens than a tile", 1, 259, 261, 1, 1, 64, 64},
+           {"grouped queries", 2, 9, 11, 6, 2, 16, 16},
+           {"one key head", 1, 9, 11, 4, 1, 16, 16},
+           {"values of another width", 1, 6, 7, 2, 2, 16, 24},
+           {"given scale", 1, 6, 7, 2, 2, 16, 16, false, 0.5},
+           {"causal", 1, 19, 19, 2, 2, 16, 16, true},
+           {"causal, large", 1, 150, 150, 1, 1, 64, 64, true},
+           {"causal after a prefix", 2, 5, 12, 2, 2, 16, 16, true},
+           {"causal, more queries than keys", 1, 9, 4, 1, 1, 8, 8, true},
+           {"no queries", 1, 0, 3, 1, 1, 8, 8},
+           {"no keys", 1, 3, 0, 1, 1, 8, 8}})
+    cases->push_back({OpKind::kAttention, c.label, qkv(c), attention_attrs(c)});
+
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  const AttentionCase plain{"", 3, 9, 13, 2, 2, 16, 16};
+  const auto with = [&](const char* label, CaseInput lengths, CaseInput mask, bool causal = false) {
+    std::vector<CaseInput> inputs = qkv(plain);
+    inputs.push_back(std::move(lengths));
+    if (mask.kind != InputKind::kAbsent) inputs.push_back(std::move(mask));
+    cases->push_back({OpKind::kAttention, label, inputs, {{"scale", 0.0}, {"causal", causal}}});
+  };
+  const CaseInput lengths = fixed_values(DType::kI32, {3}, {13, 5, 1});
+  with("key lengths", lengths, absent());
+  with("a sample without keys", fixed_values(DType::kI32, {3}, {13, 0, 7}), absent());
+  with("lengths outside the keys are clamped", fixed_values(DType::kI32, {3}, {99, -4, 13}),
+       absent());
+  with("key lengths and causal", fixed_values(DType::kI32, {3}, {13, 6, 3}), absent(), true);
+  with("full mask", absent(), fixed(DType::kF32, {3, 2, 9, 13}, -3, 3));
+  with("mask of one row", absent(), fixed(DType::kF32, {3, 1, 1, 13}, -3, 3));
+  with("mask of heads", absent(), fixed(DType::kF32, {2, 9, 13}, -3, 3));
+  with("mask of the compute dtype", absent(), in({9, 13}, -3, 3));
+  with("mask that hides keys", absent(),
+       fixed_values(DType::kF32, {1, 1, 9, 13}, {0, -kInf, 0.5, 0, -kInf}));
+  with("mask that hides every key", absent(), fixed_values(DType::kF32, {}, {-kInf}));
+  with("mask and lengths", lengths, fixed(DType::kF32, {9, 13}, -3, 3));
+}
+
+void add_rope(std::vector<Case>* cases) {
+  for (const char* mode : {"interleaved", "split"}) {
+    const auto add = [&](const char* label, Shape x, Shape table) {
+      cases->push_back({OpKind::kRope, label,
+                        {in(x), fixed(DType::kF32, table), fixed(DType::kF32, table)},
+                        {{"mode", text(mode)}}});
+    };
+    add("one pair", {1, 1, 1, 2}, {1, 1, 1, 1});
+    add("odd half", {2, 5, 3, 6}, {1, 5, 1, 3});
+    add("head dim 64", {1, 19, 4, 64}, {1, 19, 1, 32});
+    add("head dim 128", {2, 9, 2, 128}, {2, 9, 1, 64});
+    add("a table a head", {2, 7, 3, 16}, {1, 7, 3, 8});
+    add("a table a sample and head", {2, 7, 3, 16}, {2, 7, 3, 8});
+    add("no tokens", {1, 0, 2, 8}, {1, 0, 1, 4});
+  }
+}
+
+}  // namespace
+
+std::vector<Case> attention_cases() {
+  std::vector<Case> cases;
+  add_attention(&cases);
+  add_rope(&cases);
+  return cases;
+}
+
+}  // namespace zoetrope::conformance

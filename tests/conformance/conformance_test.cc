@@ -1,0 +1,164 @@
+// Op × backend × dtype × shape against the double reference, for every backend that this machine has.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <map>
+#include <random>
+#include <set>
+
+#include "runtime/backend/registry.h"
+#include "tests/conformance/exclusions.h"
+#include "tests/conformance/runner.h"
+
+using namespace zoetrope;
+using namespace zoetrope::conformance;
+
+namespace {
+
+// Fresh in every process; ZOETROPE_TEST_SEED repeats a run.
+uint64_t test_seed() {
+  static const uint64_t seed = [] {
+    const char* given = std::getenv("ZOETROPE_TEST_SEED");
+    return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+  }();
+  return seed;
+}
+
+bool has_kind(const Case& test, InputKind kind) {
+  for (const CaseInput& input : test.inputs)
+    if (input.kind == kind) return true;
+  return false;
+}
+
+std::vector<Variant> variants(const Case& test) {
+  const bool computes = has_kind(test, InputKind::kCompute);
+  const bool stores = has_kind(test, InputKind::kStorage);
+  std::vector<Variant> list;
+  for (DType compute : {DType::kF32, DType::kBF16, DType::kF16}) {
+    if (!computes && compute != DType::kF32) break;
+    if (!stores) list.push_back({compute, compute, false});
+    for (DType storage : {DType::kF32, DType::kBF16, DType::kF16}) {
+      if (!stores || (storage == DType::kF32 && compute != DType::kF32)) continue;
+      list.push_back({compute, storage, true});
+      if (storage == compute || !computes) list.push_back({compute, storage, false});
+    }
+  }
+  return list;
+}
+
+struct Tally {
+  int ran = 0, unsupported = 0;
+  double worst = 0;
+  std::string worst_case;
+};
+
+void run_all(const std::string& backend, const DeviceOptions& options, Tally* tally) {
+  auto device = open_device(backend, options);
+  REQUIRE_MESSAGE(device.ok(), device.status().message());
+  std::map<OpKind, int> reported;
+  std::map<const Exclusion*, int> excluded, needless;
+  for (const Case& test : all_cases()) {
+    for (const Variant& variant : variants(test)) {
+      const CaseResult result = run_case(**device, test, variant, test_seed());
+      const Exclusion* exclusion = find_exclusion(backend, test.op, variant.compute);
+      if (exclusion != nullptr && has_kind(test, InputKind::kCompute)) {
+        ++excluded[exclusion];
+        if (result.outcome == Outcome::kPassed && !op_def(test.op).is_view) ++needless[exclusion];
+        continue;
+      }
+      // A fused op without a kernel is decomposed by the planner: nothing is missing.
+      if (result.outcome == Outcome::kUnsupported && op_def(test.op).is_fused()) {
+        ++tally->unsupported;
+        continue;
+      }
+      ++tally->ran;
+      if (result.worst > tally->worst) {
+        tally->worst = result.worst;
+        tally->worst_case = describe(test, variant);
+      }
+      if (result.outcome == Outcome::kPassed || ++reported[test.op] > 5) continue;
+      FAIL_CHECK(describe(test, variant), " on ", backend, " ", options.force_target, ": ",
+                 result.message, " (ZOETROPE_TEST_SEED=", test_seed(), ")");
+    }
+  }
+  for (const auto& [exclusion, count] : needless)
+    CHECK_MESSAGE(count < excluded[exclusion], "the exclusion '", exclusion->reason, "' of ",
+                  backend, " is needless: every excluded case passes");
+}
+
+// Runs of every case with one and with three threads must agree bit by bit.
+void compare_threads(const std::string& backend) {
+  auto one = open_device(backend, {.threads = 1, .force_target = {}});
+  auto three = open_device(backend, {.threads = 3, .force_target = {}});
+  REQUIRE(one.ok());
+  REQUIRE(three.ok());
+  int reported = 0;
+  for (const Case& test : all_cases()) {
+    for (DType compute : {DType::kF32, DType::kBF16}) {
+      const Variant variant{compute, compute, true};
+      if (find_exclusion(backend, test.op, compute) != nullptr) continue;
+      const CaseResult a = run_case(**one, test, variant, test_seed());
+      const CaseResult b = run_case(**three, test, variant, test_seed());
+      if (a.outputs != b.outputs && ++reported < 10)
+        FAIL_CHECK(describe(test, variant), " depends on the number of threads");
+    }
+  }
+}
+
+bool available(const std::string& backend) {
+  for (const BackendStatus& status : list_backends()) {
+    if (status.name != backend) continue;
+    if (!status.status.ok()) MESSAGE("skipped: ", status.status.message());
+    return status.status.ok() && !status.devices.empty();
+  }
+  return false;
+}
+
+void conform(const std::string& backend) {
+  Tally tally;
+  run_all(backend, {}, &tally);
+  MESSAGE(backend, ": ", tally.ran, " cases, ", tally.unsupported,
+          " left to decompositions; largest error ", tally.worst, " of the tolerance in ",
+          tally.worst_case, "; seed ", test_seed());
+}
+
+}  // namespace
+
+TEST_CASE("every op has cases") {
+  std::set<OpKind> covered;
+  for (const Case& test : all_cases()) covered.insert(test.op);
+  for (OpKind op : all_ops()) CHECK_MESSAGE(covered.contains(op), op_def(op).name);
+}
+
+TEST_CASE("the reference backend conforms") {
+  REQUIRE(available("reference"));
+  conform("reference");
+}
+
+TEST_CASE("the cpu backend conforms") {
+  if (available("cpu")) conform("cpu");
+}
+
+TEST_CASE("the cpu backend conforms on every instruction set of this machine") {
+  if (!available("cpu")) return;
+  for (const char* target : {"avx2", "sse4"}) {
+    if (!open_device("cpu", {.threads = 0, .force_target = target}).ok()) {
+      MESSAGE("no target ", target);
+      continue;
+    }
+    Tally tally;
+    run_all("cpu", {.threads = 0, .force_target = target}, &tally);
+  }
+}
+
+TEST_CASE("the cpu backend gives the same bytes with any number of threads") {
+  if (available("cpu")) compare_threads("cpu");
+}
+
+TEST_CASE("the vulkan backend conforms") {
+  if (available("vulkan")) conform("vulkan");
+}
+
+TEST_CASE("the cuda backend conforms") {
+  if (available("cuda")) conform("cuda");
+}

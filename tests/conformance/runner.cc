@@ -1,0 +1,326 @@
+#include "tests/conformance/runner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "graph/elements.h"
+#include "graph/evaluate.h"
+
+namespace zoetrope::conformance {
+namespace {
+
+constexpr unsigned char kGuardByte = 0xA5;
+
+uint64_t hash(std::string_view text, uint64_t seed) {
+  for (char c : text) seed = (seed ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  return seed;
+}
+
+DType input_dtype(const CaseInput& input, const Variant& variant) {
+  switch (input.kind) {
+    case InputKind::kCompute: return variant.compute;
+    case InputKind::kStorage: return variant.storage;
+    default: return input.dtype;
+  }
+}
+
+// A tensor with guard bands, all in one device buffer.
+struct Guarded {
+  std::unique_ptr<Buffer> buffer;
+  int64_t guard = 0, bytes = 0, total = 0;
+
+  BufferView view() const { return {buffer.get(), guard, bytes}; }
+  BufferView whole() const { return {buffer.get(), 0, total}; }
+};
+
+Result<Guarded> make_guarded(Device& device, int64_t bytes) {
+  Guarded g;
+  const int64_t a = device.alignment();
+  g.guard = std::max<int64_t>(a, 256);
+  g.bytes = bytes;
+  g.total = g.guard + (bytes + a - 1) / a * a + g.guard;
+  ZT_ASSIGN_OR_RETURN(g.buffer, device.allocate(g.total));
+  return g;
+}
+
+// `content` inside, guard bytes around.
+Status fill(Device& device, const Guarded& g, const std::vector<char>& content) {
+  std::vector<char> all(static_cast<size_t>(g.total), static_cast<char>(kGuardByte));
+  std::copy(content.begin(), content.end(), all.begin() + g.guard);
+  return device.upload(g.whole(), all.data());
+}
+
+// The content; an error when a guard byte changed.
+Result<std::vector<char>> read(Device& device, const Guarded& g) {
+  std::vector<char> all(static_cast<size_t>(g.total));
+  ZT_RETURN_IF_ERROR(device.download(all.data(), g.whole()));
+  for (int64_t i = 0; i < g.total; ++i) {
+    const bool inside = i >= g.guard && i < g.guard + g.bytes;
+    if (!inside && static_cast<unsigned char>(all[static_cast<size_t>(i)]) != kGuardByte)
+      return error(Code::kInternal, "wrote outside a buffer of ", g.bytes, " bytes, at byte ",
+                   i - g.guard);
+  }
+  return std::vector<char>(all.begin() + g.guard, all.begin() + g.guard + g.bytes);
+}
+
+class CaseRun {
+ public:
+  CaseRun(Device& device, const Case& test, const Variant& variant, uint64_t seed)
+      : device_(device), test_(test), variant_(variant), def_(op_def(test.op)), seed_(seed) {}
+
+  CaseResult run() {
+    CaseResult result;
+    const Status status = check(&result);
+    if (status.ok()) return result;
+    result.outcome =
+        status.code() == Code::kUnsupported ? Outcome::kUnsupported : Outcome::kFailed;
+    result.message = status.message();
+    return result;
+  }
+
+ private:
+  Status check(CaseResult* result) {
+    draw_inputs();
+    Attrs attrs = test_.attrs;
+    ZT_RETURN_IF_ERROR(verify_attrs(def_, &attrs));
+    node_.op = test_.op;
+    node_.name = "test";
+    node_.attrs = attrs;
+    ZT_ASSIGN_OR_RETURN(types_, def_.infer(OpContext{input_pointers_, node_.attrs}));
+    ZT_ASSIGN_OR_RETURN(expected_, reference_evaluate_node(def_, node_.attrs, input_pointers_,
+                                                           value_pointers_));
+    if (def_.is_view) return Status();  // the planner never asks for a kernel
+    ZT_RETURN_IF_ERROR(make_kernel());
+    ZT_RETURN_IF_ERROR(upload_inputs());
+    ZT_ASSIGN_OR_RETURN(result->outputs, run_once(0xFF));
+    for (size_t k = 0; k < types_.size(); ++k)
+      ZT_RETURN_IF_ERROR(compare(k, result->outputs[k], &result->worst));
+    ZT_RETURN_IF_ERROR(check_inputs());
+    ZT_ASSIGN_OR_RETURN(const auto again, run_once(0x7F));
+    if (again != result->outputs)
+      return error(Code::kInternal, "a second run gave other bytes");
+    return check_in_place(result->outputs);
+  }
+
+  void draw_inputs() {
+    std::mt19937_64 random(hash(describe(test_, variant_), seed_));
+    const size_t count = test_.inputs.size();
+    input_types_.resize(count);
+    values_.resize(count);
+    bytes_.resize(count);
+    input_pointers_.assign(count, nullptr);
+    value_pointers_.assign(count, nullptr);
+    for (size_t i = 0; i < count; ++i) {
+      const CaseInput& input = test_.inputs[i];
+      if (input.kind == InputKind::kAbsent) continue;
+      const DType dtype = input_dtype(input, variant_);
+      input_types_[i] = {dtype, input.shape};
+      const int64_t n = input.shape.elements();
+      std::vector<double> data(static_cast<size_t>(n));
+      for (size_t e = 0; e < data.size(); ++e) {
+        const double u = std::generate_canonical<double, 53>(random);
+        if (!input.values.empty())
+          data[e] = input.values[e % input.values.size()];
+        else if (is_float(dtype))
+          data[e] = input.lo + u * (input.hi - input.lo);
+        else
+          data[e] = std::floor(input.lo + u * (input.hi - input.lo + 1));
+      }
+      bytes_[i].resize(static_cast<size_t>(input_types_[i].bytes()));
+      store_elements(dtype, bytes_[i].data(), n, data.data());
+      load_elements(dtype, bytes_[i].data(), n, data.data());
+      values_[i] = {input.shape, std::move(data)};
+      input_pointers_[i] = &input_types_[i];
+      value_pointers_[i] = &values_[i];
+    }
+  }
+
+  Status make_kernel() {
+    request_.node = &node_;
+    request_.inputs = input_pointers_;
+    std::vector<HostTensor> weights(test_.inputs.size());
+    for (size_t i = 0; i < test_.inputs.size(); ++i) {
+      const bool is_weight = variant_.packed && test_.inputs[i].kind == InputKind::kStorage;
+      request_.is_weight.push_back(is_weight);
+      node_.inputs.push_back(input_pointers_[i] ? static_cast<ValueId>(i) : kNone);
+      if (is_weight) weights[i] = {input_types_[i], bytes_[i].data()};
+    }
+    for (const TensorType& type : types_) request_.outputs.push_back(&type);
+    ZT_ASSIGN_OR_RETURN(info_, device_.query_kernel(request_));
+    for (size_t i = 0; i < weights.size(); ++i)
+      if (is_raw(i)) weights[i] = {};
+    ZT_ASSIGN_OR_RETURN(kernel_, device_.create_kernel(request_, weights));
+    if (kernel_->resident_bytes() != info_.packed_bytes)
+      return error(Code::kInternal, "kernel ", info_.name, " holds ", kernel_->resident_bytes(),
+                   " bytes; query_kernel promised ", info_.packed_bytes);
+    // Whatever create_kernel was given must be copied by now.
+    for (size_t i = 0; i < weights.size(); ++i)
+      if (request_.is_weight[i] && !is_raw(i))
+        std::fill(bytes_[i].begin(), bytes_[i].end(), static_cast<char>(0xFF));
+    return Status();
+  }
+
+  bool is_raw(size_t i) const { return i < 32 && (info_.raw_inputs >> i & 1) != 0; }
+  bool has_buffer(size_t i) const {
+    return input_pointers_[i] != nullptr && (!request_.is_weight[i] || is_raw(i));
+  }
+
+  Status upload_inputs() {
+    inputs_.resize(test_.inputs.size());
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (!has_buffer(i)) continue;
+      ZT_ASSIGN_OR_RETURN(inputs_[i], make_guarded(device_, input_types_[i].bytes()));
+      ZT_RETURN_IF_ERROR(fill(device_, inputs_[i], bytes_[i]));
+    }
+    for (const TensorType& type : types_) {
+      ZT_ASSIGN_OR_RETURN(outputs_.emplace_back(), make_guarded(device_, type.bytes()));
+    }
+    ZT_ASSIGN_OR_RETURN(workspace_, make_guarded(device_, info_.workspace_bytes));
+    return Status();
+  }
+
+  Status submit(std::span<const BufferView> outputs) {
+    std::vector<BufferView> inputs;
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      inputs.push_back(has_buffer(i) ? inputs_[i].view() : BufferView{});
+    KernelCall call;
+    call.kernel = kernel_.get();
+    call.args = {inputs, outputs, workspace_.view()};
+    call.label = "test";
+    ZT_RETURN_IF_ERROR(device_.submit(std::span(&call, 1)));
+    return device_.wait();
+  }
+
+  // Outputs and workspace are filled with `poison` first: 0xFF.. is NaN in every float format.
+  Result<std::vector<std::vector<char>>> run_once(int poison) {
+    std::vector<BufferView> views;
+    for (const Guarded& g : outputs_) {
+      ZT_RETURN_IF_ERROR(fill(device_, g, poisoned(g.bytes, poison)));
+      views.push_back(g.view());
+    }
+    ZT_RETURN_IF_ERROR(fill(device_, workspace_, poisoned(workspace_.bytes, poison)));
+    ZT_RETURN_IF_ERROR(submit(views));
+    std::vector<std::vector<char>> bytes;
+    for (const Guarded& g : outputs_) {
+      ZT_ASSIGN_OR_RETURN(bytes.emplace_back(), read(device_, g));
+    }
+    if (auto scratch = read(device_, workspace_); !scratch.ok())
+      return scratch.status().with_context("workspace");
+    return bytes;
+  }
+
+  static std::vector<char> poisoned(int64_t bytes, int poison) {
+    return std::vector<char>(static_cast<size_t>(bytes), static_cast<char>(poison));
+  }
+
+  Status check_inputs() {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (!has_buffer(i)) continue;
+      ZT_ASSIGN_OR_RETURN(const auto bytes, read(device_, inputs_[i]));
+      if (bytes != bytes_[i]) return error(Code::kInternal, "input ", i, " was changed");
+    }
+    return Status();
+  }
+
+  Status check_in_place(const std::vector<std::vector<char>>& expected) {
+    for (size_t i = 0; i < inputs_.size() && i < 32; ++i) {
+      if (!(def_.inplace_inputs >> i & 1) || !has_buffer(i) || !(input_types_[i] == types_[0]))
+        continue;
+      const BufferView view = inputs_[i].view();
+      ZT_RETURN_IF_ERROR(submit(std::span(&view, 1)));
+      ZT_ASSIGN_OR_RETURN(const auto bytes, read(device_, inputs_[i]));
+      if (bytes != expected[0])
+        return error(Code::kInternal, "writing over input ", i, " gave another result");
+      ZT_RETURN_IF_ERROR(fill(device_, inputs_[i], bytes_[i]));
+    }
+    return Status();
+  }
+
+  bool accumulates() const {
+    switch (def_.kind) {
+      case OpKind::kMatmul:
+      case OpKind::kConv:
+      case OpKind::kConvTranspose:
+      case OpKind::kAttention:
+      case OpKind::kLinear:
+      case OpKind::kConvBias: return true;
+      default: return false;
+    }
+  }
+
+  // |found − expected| may reach this. Narrow outputs are rounded once; contractions may also round
+  // their operands' products to the compute dtype inside (probabilities of attention).
+  double allowed(double expected, double rms, DType dtype) const {
+    const Tolerance& t = def_.tolerance;
+    if (t.absolute == 0 && t.relative == 0) return 0;
+    double unit = 0, least = 0;
+    if (dtype == DType::kBF16) unit = 0x1p-8;
+    if (dtype == DType::kF16) unit = 0x1p-11, least = 0x1p-25;
+    return t.absolute * std::max(1.0, rms) + (t.relative + 1.01 * unit) * std::fabs(expected) +
+           least + (accumulates() ? unit * rms : 0);
+  }
+
+  Status compare(size_t k, const std::vector<char>& bytes, double* worst) const {
+    const std::vector<double>& expected = expected_[k].data;
+    const DType dtype = types_[k].dtype;
+    double squares = 0;
+    for (double e : expected) squares += std::isfinite(e) ? e * e : 0;
+    const double rms =
+        expected.empty() ? 0 : std::sqrt(squares / static_cast<double>(expected.size()));
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const auto index = static_cast<int64_t>(i);
+      const double found = load_element(dtype, bytes.data(), index);
+      int64_t bits = 0;
+      store_element(dtype, &bits, 0, expected[i]);
+      if (found == load_element(dtype, &bits, 0)) continue;
+      const double off = std::fabs(found - expected[i]), limit = allowed(expected[i], rms, dtype);
+      *worst = std::max(*worst, limit > 0 ? off / limit : INFINITY);
+      if (!(off <= limit))
+        return error(Code::kInternal, info_.name, ": element ", i, " of ", types_[k].to_string(),
+                     " is ", found, "; expected ", expected[i], " ± ", limit);
+    }
+    return Status();
+  }
+
+  Device& device_;
+  const Case& test_;
+  const Variant& variant_;
+  const OpDef& def_;
+  uint64_t seed_;
+
+  Node node_;
+  std::vector<TensorType> input_types_, types_;
+  std::vector<EvalTensor> values_, expected_;
+  std::vector<std::vector<char>> bytes_;
+  std::vector<const TensorType*> input_pointers_;
+  std::vector<const EvalTensor*> value_pointers_;
+  KernelRequest request_;
+  KernelInfo info_;
+  std::unique_ptr<Kernel> kernel_;
+  std::vector<Guarded> inputs_, outputs_;
+  Guarded workspace_;
+};
+
+}  // namespace
+
+CaseResult run_case(Device& device, const Case& test, const Variant& variant, uint64_t seed) {
+  return CaseRun(device, test, variant, seed).run();
+}
+
+std::string describe(const Case& test, const Variant& variant) {
+  std::string text = str(op_def(test.op).name, " '", test.label, "'");
+  for (const CaseInput& input : test.inputs) {
+    if (input.kind == InputKind::kAbsent)
+      text += " none";
+    else
+      text += (input.kind == InputKind::kStorage && variant.packed ? " @" : " ") +
+              TensorType{input_dtype(input, variant), input.shape}.to_string();
+  }
+  text += " {";
+  for (const auto& [name, value] : test.attrs.items())
+    text += str(text.back() == '{' ? "" : ", ", name, "=", attr_to_string(value));
+  return text + "} in " + std::string(dtype_name(variant.compute));
+}
+
+}  // namespace zoetrope::conformance

@@ -1,0 +1,36 @@
+// Runs one case on one device and compares with the double reference.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "runtime/backend/backend.h"
+#include "tests/conformance/case.h"
+
+namespace zoetrope::conformance {
+
+// The dtypes of one run of a case.
+struct Variant {
+  DType compute = DType::kF32;
+  DType storage = DType::kF32;
+  bool packed = true;  // weights are given as weights, not as computed values
+};
+
+enum class Outcome { kPassed, kUnsupported, kFailed };
+
+struct CaseResult {
+  Outcome outcome = Outcome::kPassed;
+  std::string message;            // why it failed or is not supported
+  double worst = 0;               // largest error as a fraction of what is allowed
+  std::vector<std::vector<char>> outputs;  // the bytes, to compare runs
+};
+
+// Inputs depend on `seed`, the case and the variant only. Checked: outputs (filled with NaN before)
+// against the reference; bytes around every buffer; that inputs are left alone; that a second run
+// gives the same bytes; and the op's in-place forms.
+CaseResult run_case(Device& device, const Case& test, const Variant& variant, uint64_t seed);
+
+// "matmul 'odd sizes' f32[13, 67] f32[67, 35] {transpose_b=true}"
+std::string describe(const Case& test, const Variant& variant);
+
+}  // namespace zoetrope::conformance
