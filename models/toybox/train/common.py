@@ -32,7 +32,7 @@ def save(path: str | pathlib.Path, value) -> None:
 
 
 def log(name: str, **values) -> None:
-    text = {k: float(f"{float(v):.5g}") if not isinstance(v, (str, list, dict)) else v
+    text = {k: float(f"{float(v.detach() if torch.is_tensor(v) else v):.5g}") if not isinstance(v, (str, list, dict)) else v
             for k, v in values.items()}
     print(json.dumps({"run": name, **text}), flush=True)
 

@@ -19,6 +19,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+import scorer
+import scorer.sound
 import toydata
 from checkpoint import load
 from common import autocast, log, setup
@@ -39,17 +41,14 @@ def to_uint8(video: Tensor) -> Tensor:
 
 def _score(task):
     video, audio, index, label = task
-    import scorer
-    torch.set_num_threads(1)
     clip = np.load(video, mmap_mode="r")[index], np.array(np.load(audio, mmap_mode="r")[index])
     result = scorer.score_clip(*clip)
     return scorer.compare(result, label), result["onsets"]
 
 
 def _onsets(task):
-    from scorer import sound
     path, index = task
-    return sound.onsets(np.array(np.load(path, mmap_mode="r")[index]))
+    return scorer.sound.onsets(np.array(np.load(path, mmap_mode="r")[index]))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -58,7 +57,8 @@ class Scorer:
     """Scores batches of clips in the background on CPU processes."""
 
     def __init__(self, workers: int):
-        self.pool = mp.get_context("spawn").Pool(workers)
+        # Forked before the GPU is touched, with everything imported: ready at once.
+        self.pool = mp.get_context("fork").Pool(workers, torch.set_num_threads, (1,))
         self.waiting: dict[str, object] = {}
 
     def submit(self, name: str, video: Tensor, audio: Tensor, labels: list[dict]) -> None:
@@ -122,7 +122,7 @@ def onset_error(truth: list, made: list) -> dict:
 
 
 @torch.no_grad()
-def autoencoders(model: Toybox, scorer: Scorer, device: str, count: int, frames: int, size: int) -> dict:
+def autoencoders(model: Toybox, judge: Scorer, device: str, count: int, frames: int, size: int) -> dict:
     spec = toydata.evaluation_specs(count)
     labels, psnr, videos, audios, truths = toydata.labels(spec, frames, size, size), [], [], [], []
     for i in range(0, count, 16):
@@ -136,10 +136,10 @@ def autoencoders(model: Toybox, scorer: Scorer, device: str, count: int, frames:
         audios.append(s[:, : audio.shape[1]].clamp(-1, 1).cpu())
         truths.append(audio.cpu())
     made, truth = torch.cat(audios), torch.cat(truths)
-    scorer.submit("decoded", torch.cat(videos).float() / 127.5 - 1, made, labels)
+    judge.submit("decoded", torch.cat(videos).float() / 127.5 - 1, made, labels)
     np.save(FOLDER / "toybox_truth_audio.npy", truth.numpy())
     return {"psnr": {"mean": sum(psnr) / count, "min": min(psnr), "p10": sorted(psnr)[count // 10]},
-            **codec_measures(truth, made), **onset_error(scorer.onsets("truth"), scorer.onsets("decoded"))}
+            **codec_measures(truth, made), **onset_error(judge.onsets("truth"), judge.onsets("decoded"))}
 
 
 @torch.no_grad()
@@ -181,12 +181,14 @@ def main() -> None:
     p.add_argument("--no-autoencoders", action="store_true")
     p.add_argument("--limit-s", type=float, default=300, help="seconds to wait for scores")
     a = p.parse_args()
-    setup(a.device, 0)
     out, began = pathlib.Path(a.out), time.time()
     out.mkdir(parents=True, exist_ok=True)
-    model, scorer, report = load(a.weights, a.device), Scorer(a.workers), {}
+    judge = Scorer(a.workers)
+    setup(a.device, 0)
+    torch.backends.cudnn.benchmark = False
+    model, report = load(a.weights, a.device), {}
     if not a.no_autoencoders:
-        report["autoencoders"] = autoencoders(model, scorer, a.device, a.count, a.frames, a.size)
+        report["autoencoders"] = autoencoders(model, judge, a.device, a.count, a.frames, a.size)
         log("evaluate", seconds=time.time() - began, **report["autoencoders"])
     spec = toydata.evaluation_specs(a.count)
     captions = toydata.caption(spec, toydata.EVALUATION_SEED)
@@ -198,18 +200,18 @@ def main() -> None:
                                 float(shift), a.device)
         log("evaluate", setting=setting, sampling_s=time.time() - start)
         name = setting.replace(":", "_")
-        scorer.submit(name, video, audio, labels)
+        judge.submit(name, video, audio, labels)
         if a.sheets:
             write_png(out / f"sheet_{name}.png", contact_sheet(video[: a.sheets]))
             (out / "captions.txt").write_text("\n".join(captions[: a.sheets]) + "\n")
-    for name in list(scorer.waiting):
+    for name in list(judge.waiting):
         try:
-            report[name] = scorer.result(name, max(1.0, a.limit_s - (time.time() - began)))
+            report[name] = judge.result(name, max(1.0, a.limit_s - (time.time() - began)))
         except mp.TimeoutError:
             report[name] = None
         log("evaluate", setting=name, **(report[name] or {}))
         (out / "report.json").write_text(json.dumps(report, indent=1))
-    scorer.pool.terminate()
+    judge.pool.terminate()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,12 @@ BUCKETS = [Bucket(*b) for b in (
     (128, 128, 1, 0.04), (160, 160, 1, 0.01), (64, 64, 1, 0.01), (96, 160, 1, 0.01))]
 
 
+def batch_size(index: int, tokens: int) -> int:
+    """Clips of a bucket in a step of about `tokens` tokens."""
+    b = max(1, tokens // BUCKETS[index].tokens)
+    return min(b, 512) // 8 * 8 or b
+
+
 def caption_rows(captions: list[str]) -> tuple[np.ndarray, np.ndarray]:
     rows = np.zeros((len(captions), CAPTION_BYTES), np.uint8)
     lengths = np.zeros(len(captions), np.int16)
@@ -122,9 +128,27 @@ class Store:
         self.size = max(self.size, self.next)
 
 
+@torch.no_grad()
+def encode(encode_video, encode_audio, bucket: Bucket, spec, device: str) -> dict[str, Tensor]:
+    """Raw latents in bf16. Sound is padded with silence to whole latents."""
+    clip = toydata.render(spec.to(device), bucket.frames, bucket.height, bucket.width)
+    video, audio = clip["video"], clip["audio"]
+    audio = torch.nn.functional.pad(audio, (0, 0, 0, 640 * audio_latents(bucket.frames) - audio.shape[1]))
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        parts = {"video": encode_video(video), "audio": encode_audio(audio)}
+        if bucket.frames == 1:
+            parts["first"] = parts["last"] = parts["video"][:, 0]
+        else:
+            ends = encode_video(torch.cat([video[:, :1], video[:, -1:]]))[:, 0]
+            parts["first"], parts["last"] = ends.chunk(2)
+    return {k: v.bfloat16() for k, v in parts.items()}
+
+
 class Pool:
-    def __init__(self, tae, codec, capacity: int, workers: int, chunk: int, seed: int, device: str):
-        self.tae, self.codec, self.device, self.chunk = tae, codec, device, chunk
+    def __init__(self, encode_video, encode_audio, capacity: int, workers: int, chunk: int, seed: int,
+                 device: str):
+        self.encode_video, self.encode_audio = encode_video, encode_audio
+        self.device, self.chunk = device, chunk
         self.scenes = Scenes(workers, chunk, seed)
         self.stores = [Store() for _ in BUCKETS]
         self.capacity = [max(chunk * 2, int(capacity * b.share) // chunk * chunk) for b in BUCKETS]
@@ -139,18 +163,6 @@ class Pool:
     def _order(self) -> None:
         self.scenes.order(self.rng.choices(range(len(BUCKETS)), [b.share for b in BUCKETS])[0])
 
-    @torch.no_grad()
-    def encode(self, bucket: Bucket, spec) -> dict[str, Tensor]:
-        """Raw latents in bf16. Sound is padded with silence to whole latents."""
-        clip = toydata.render(spec.to(self.device), bucket.frames, bucket.height, bucket.width)
-        video, audio = clip["video"], clip["audio"]
-        audio = torch.nn.functional.pad(audio, (0, 0, 0, 640 * audio_latents(bucket.frames) - audio.shape[1]))
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            parts = {"video": self.tae.encode(video), "audio": self.codec.encode(audio),
-                     "first": self.tae.encode(video[:, :1])[:, 0],
-                     "last": self.tae.encode(video[:, -1:])[:, 0]}
-        return {k: v.bfloat16() for k, v in parts.items()}
-
     def grow(self, wait: bool = False) -> bool:
         """Adds one chunk if one is ready."""
         item = self.scenes.take(wait)
@@ -158,7 +170,7 @@ class Pool:
             return False
         self._order()
         index, spec, rows, lengths = item
-        parts = self.encode(BUCKETS[index], spec)
+        parts = encode(self.encode_video, self.encode_audio, BUCKETS[index], spec, self.device)
         if self.statistics is not None:
             parts = self._normalise(parts)
         self.stores[index].add(self.capacity[index], **parts, rows=rows.to(self.device),
@@ -187,12 +199,14 @@ class Pool:
                 for k, v in self._normalise(parts).items():
                     store.tensors[k][:n] = v
 
+    def close(self) -> None:
+        self.scenes.close()
+
     def sample(self, tokens: int) -> tuple[int, dict[str, Tensor]]:
         """A batch of one bucket with about `tokens` tokens; each clip with one of its wordings."""
         weights = [b.share * b.tokens if s.size else 0 for b, s in zip(BUCKETS, self.stores)]
         index = self.rng.choices(range(len(BUCKETS)), weights)[0]
-        store, b = self.stores[index], max(1, tokens // BUCKETS[index].tokens)
-        b = min(b, 768) // 8 * 8 or b
+        store, b = self.stores[index], batch_size(index, tokens)
         rows = torch.randint(store.size, (b,), device=self.device)
         pick = torch.randint(WORDINGS, (b,), device=self.device)
         out = {k: store.tensors[k][rows] for k in ("video", "audio", "first", "last")}

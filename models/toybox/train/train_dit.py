@@ -19,7 +19,9 @@ from config import ToyboxConfig
 from codec import Codec
 from dit import Dit, DitBlock, positions
 from optim import Average, Optimizer, learning_rate
-from pool import BUCKETS, TEXT_LENGTH, Bucket, Pool, caption_ids
+import toydata
+from networks import latent_frames
+from pool import BUCKETS, TEXT_LENGTH, Bucket, Pool, batch_size, caption_ids, encode
 from tae import Tae
 from text_encoder import TextBlock, TextEncoder
 
@@ -85,28 +87,24 @@ def is_muon(name: str, w: Tensor) -> bool:
     return w.dim() == 2 and ".blocks." in f".{name}" and not name.endswith("table")
 
 
-def load_frozen(folder: pathlib.Path, config: ToyboxConfig, device: str, wait: float):
-    """The two autoencoders, waiting for their files to appear."""
+def load_frozen(folder: pathlib.Path, tae: Tae, codec: Codec, wait: float) -> None:
+    """Fills the two autoencoders, waiting for their files to appear."""
     paths = folder / "tae.pt", folder / "codec.pt"
     until = time.time() + wait
     while not all(p.exists() for p in paths):
         if time.time() > until:
             raise SystemExit(f"no {paths[0]} and {paths[1]} after {wait:.0f} s")
         time.sleep(0.5)
-    tae, codec = Tae(config.tae), Codec(config.codec)
-    for m, p in zip((tae, codec), paths):
-        m.load_state_dict(torch.load(p, map_location="cpu")["model"])
-        m.to(device).eval().requires_grad_(False)
-    return tae, codec
+    for module, path in zip((tae, codec), paths):
+        module.load_state_dict(torch.load(path, map_location="cpu")["model"])
 
 
-def warm_up(trainer: Trainer, tokens: int, device: str) -> None:
-    """Compiles and autotunes on random data of three buckets; leaves no gradient behind."""
+def warm_up(trainer: Trainer, encoders, tokens: int, chunk: int, device: str) -> None:
+    """Compiles at every bucket's real size, on random data; leaves no gradient behind."""
     c = trainer.model.config
-    for index in (0, 3, 16):
-        bucket = BUCKETS[index]
-        b = max(1, tokens // bucket.tokens // 8)
-        l, h, w = (bucket.frames + 7) // 8, bucket.height // 8, bucket.width // 8
+    for index, bucket in enumerate(BUCKETS):
+        began = time.time()
+        b, l, h, w = batch_size(index, tokens), latent_frames(bucket.frames), bucket.height // 8, bucket.width // 8
         grid = torch.randn(b, l, h, w, c.dit.video_channels, device=device)
         batch = {"video": grid, "first": grid[:, 0], "last": grid[:, 0],
                  "audio": torch.randn(b, bucket.tokens - l * h * w, c.dit.audio_channels, device=device),
@@ -115,6 +113,11 @@ def warm_up(trainer: Trainer, tokens: int, device: str) -> None:
         v, s = trainer.loss(index, batch)
         (v + s).backward()
         trainer.model.zero_grad(set_to_none=True)
+        middle = time.time()
+        encode(*encoders, bucket, toydata.sample_specs(chunk, index), device)
+        log("dit", warm=f"{bucket.height}x{bucket.width}x{bucket.frames}", step_s=middle - began,
+            encode_s=time.time() - middle)
+    torch.cuda.empty_cache() if device == "cuda" else None
 
 
 def main() -> None:
@@ -138,6 +141,7 @@ def main() -> None:
     p.add_argument("--tiny", action="store_true", help="small widths, for a test on a CPU")
     a = p.parse_args()
     setup(a.device, a.seed)
+    torch.backends.cudnn.benchmark = False      # too many shapes
     out, config = pathlib.Path(a.out), ToyboxConfig()
     if a.tiny:
         config.text.layers = config.dit.layers = 1
@@ -147,16 +151,23 @@ def main() -> None:
     if state:
         model.load_state_dict(state["model"])
     trainer = Trainer(model, a.device, a.seed)
+    tae, codec = Tae(config.tae), Codec(config.codec)
+    for module in (tae, codec):
+        module.to(a.device).eval().requires_grad_(False)
+    encoders = tae.encode, codec.encode
     if not a.eager:
+        torch._dynamo.config.recompile_limit = 64
+        torch.fx.experimental._config.use_duck_shape = False      # equal sizes are a coincidence
         DitBlock.forward = torch.compile(DitBlock.forward, dynamic=True)
         TextBlock.forward = torch.compile(TextBlock.forward, dynamic=True)
-    began = time.time()
-    if a.device == "cuda":
-        warm_up(trainer, a.tokens, a.device)
-    log("dit", warm_up_s=time.time() - began)
-    tae, codec = load_frozen(out, config, a.device, a.wait)
-    start, busy = time.time(), None
-    pool = Pool(tae, codec, a.capacity, a.workers, a.chunk, a.seed * 1_000_003 + int(time.time()) % 1000 * 10**6, a.device)
+        encoders = tuple(torch.compile(e, dynamic=True) for e in encoders)
+        began = time.time()
+        warm_up(trainer, encoders, a.tokens, a.chunk, a.device)
+        log("dit", warm_up_s=time.time() - began)
+    seed = a.seed * 1_000_003 + int(time.time()) % 900 * 1_000_000     # another run draws other scenes
+    pool = Pool(*encoders, a.capacity, a.workers, a.chunk, seed, a.device)
+    load_frozen(out, tae, codec, a.wait)
+    start = time.time()
     while pool.clips < a.fill or not all(s.size for s in pool.stores):
         pool.grow(wait=True)
     pool.measure(state["statistics"] if state else None)
@@ -192,7 +203,7 @@ def main() -> None:
             save(out / "dit.pt", snapshot())
             saved = time.time()
     save(out / "dit.pt", snapshot())
-    pool.scenes.close()
+    pool.close()
     log("dit", done=step, samples=samples, clips=pool.clips,
         memory_gb=torch.cuda.max_memory_allocated() / 2**30 if a.device == "cuda" else 0)
     (out / "dit.done").write_text("done\n")
