@@ -136,10 +136,12 @@ def autoencoders(model: Toybox, judge: Scorer, device: str, count: int, frames: 
         audios.append(s[:, : audio.shape[1]].clamp(-1, 1).cpu())
         truths.append(audio.cpu())
     made, truth = torch.cat(audios), torch.cat(truths)
+    for name, audio in (("truth", truth), ("decoded", made)):
+        np.save(FOLDER / f"toybox_{name}_audio.npy", audio.numpy())
+    onsets = onset_error(judge.onsets("truth"), judge.onsets("decoded"))
     judge.submit("decoded", torch.cat(videos).float() / 127.5 - 1, made, labels)
-    np.save(FOLDER / "toybox_truth_audio.npy", truth.numpy())
     return {"psnr": {"mean": sum(psnr) / count, "min": min(psnr), "p10": sorted(psnr)[count // 10]},
-            **codec_measures(truth, made), **onset_error(judge.onsets("truth"), judge.onsets("decoded"))}
+            **codec_measures(truth, made), **onsets}
 
 
 @torch.no_grad()
