@@ -56,6 +56,8 @@ def main():
     truth.add_argument("--width", type=int, default=96)
     truth.add_argument("--seed", type=int, default=1)
     truth.add_argument("--degrade", action="store_true", help="blur, and noise of sigma 0.02, as an autoencoder adds")
+    for p in (many, truth):
+        p.add_argument("--failures", action="store_true", help="say on stderr what went wrong, clip by clip")
     for p in (clip, many, truth):
         p.add_argument("--json", action="store_true", help="machine-readable output")
     args = parser.parse_args()
@@ -84,7 +86,9 @@ def main():
         clips = truth_clips(args.count, args.frames, args.height, args.width, args.seed, args.degrade, labels)
     extra = {"picture": [0, 0], "sound": [0, 0]}
 
-    def progress(i, result, _):
+    def progress(i, result, one):
+        if args.failures and not one["all_right"]:
+            print(f"clip {i}: wanted {json.dumps(labels[i])}\n  found {json.dumps(result)}", file=sys.stderr)
         if args.command == "truth":
             known = [e["time"] for e in labels[i]["impacts"]]
             for key, times in (("picture", result["impacts"]), ("sound", result["onsets"])):

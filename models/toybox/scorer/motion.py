@@ -50,7 +50,7 @@ def _turnings(signal, prominence):
     return merged
 
 
-def classify(track):
+def classify(video, track):
     """Name of the motion and the impact times in seconds."""
     t = len(track.area)
     if t < 4:
@@ -63,6 +63,9 @@ def classify(track):
     hidden = int((~seen).sum())
     travel = max(spread_x, spread_y)
 
+    traces = np.sqrt(track.traces) / max(np.percentile(np.sqrt(track.traces), 97), 1e-9)
+    if np.mean((traces > 0.2) & (traces < 0.78)) > PULSE_SHARE:
+        return _pulse(traces)
     if spread_y > 0.10 and spread_y > 0.45 * spread_x or travel > 0.14:
         if spread_y < 0.4 * spread_x and spread_y < 0.16:
             return "slide", _slide_impacts(track)
@@ -76,14 +79,14 @@ def classify(track):
         return kind, _arrivals(y if kind == "fall" else -y)
     if hidden >= 2 and _fades(track):
         return "blink", _appearances(track)
-    if np.ptp(scale[seen]) > 0.3:
-        return _pulse(scale, seen)
-    turn = outline.turning(track)
+    turn = outline.turning(video, track)
     if np.mean(np.abs(turn[np.isfinite(turn)]) > SPIN_ANGLE) > 0.2:
         return "spin", _uprights(turn)
     return "still", []
 
 
+# Toys that pop or blink are of middling size for up to a fifth of the time; those that grow or shrink for half of it.
+PULSE_SHARE = 0.3
 SPIN_ANGLE = math.radians(25)
 
 
@@ -122,10 +125,9 @@ def _fades(track):
     return len(_runs(seen)) > 0 and _spread(np.where(seen, track.x, np.nan)) < 0.14
 
 
-def _pulse(scale, seen):
-    s = np.where(seen, scale, np.nan)
+def _pulse(s):
+    """Grow or shrink, by which way is quicker; impacts where that way begins."""
     step = np.diff(s)
-    step = step[np.isfinite(step)]
     rising, falling = step[step > 0.012], -step[step < -0.012]
     if len(rising) == 0 or len(falling) == 0:
         grows = len(rising) > len(falling)
@@ -137,20 +139,25 @@ def _pulse(scale, seen):
 
 
 def _uprights(turn):
-    """Times at which the toy passes through upright, from its angle [T] in radians, -pi..pi."""
+    """Times at which the toy is upright, from its angle [T] in radians, -pi..pi: the middle of each stay near zero."""
+    tilt = np.abs(turn)
+    padded = np.pad(tilt, 1, mode="edge")
+    middle = np.sort(np.stack([padded[:-2], tilt, padded[2:]]), 0)[1]  # a single misread frame does not break a stay
     times = []
-    for k in range(len(turn) - 1):
-        a, b = turn[k], turn[k + 1]
-        near = max(abs(a), abs(b)) < UPRIGHT
-        if np.isfinite(a + b) and near and (a < 0 <= b or b < 0 <= a):
-            times.append((k + abs(a) / max(abs(a) + abs(b), 1e-9)) / FPS)
-    merged = []
-    for t in times:  # noise about zero crosses it more than once
-        if merged and t - merged[-1][-1] < 0.2:
-            merged[-1].append(t)
-        else:
-            merged.append([t])
-    return [float(np.mean(m)) for m in merged]
+    for start, end in _runs(np.nan_to_num(middle, nan=math.pi) < UPRIGHT):
+        if end - start < 3:
+            continue
+        inside = turn[start:end]
+        whole = start > 0 and end < len(turn) and np.isfinite(turn[start - 1] + turn[end])
+        if whole:
+            times.append(((start + end - 1) / 2) / FPS)
+            continue
+        # Cut off by the end of the clip: the passage through zero, if it is there.
+        sense = np.sign(np.median(np.diff(inside)))
+        early = int((inside * sense < 0).sum())
+        if 0 < early < len(inside):
+            times.append((start + early - 0.5) / FPS)
+    return times
 
 
-UPRIGHT = math.radians(70)
+UPRIGHT = math.radians(40)

@@ -8,6 +8,8 @@ import torch
 
 from toydata import names, shapes
 
+from . import palette
+
 FRAMES = 6
 ANGLES = 24
 
@@ -87,29 +89,69 @@ def classify(track, motion):
     return shape, float(np.percentile([r[2][shape] for r in results], 75)), total
 
 
-def turning(track):
-    """[T] angle of the toy in radians, -pi..pi, NaN where it is not fully seen. Symmetric outlines turn by their faces."""
-    angles = tuple(2 * math.pi * k / (2 * ANGLES) for k in range(2 * ANGLES))
-    full = np.flatnonzero(track.scale > 0.85)
+def turning(video, track):
+    """[T] angle of the toy in radians, -pi..pi, NaN where it is not fully seen.
+
+    Overlap of the outline plus correlation of the face, joined over time by the smoothest path through all frames.
+    """
+    angles = np.arange(2 * ANGLES) * (math.pi / ANGLES)
+    full = np.flatnonzero(track.scale > 0.72)
     shape, _, _ = classify(track, "spin")
     out = np.full(len(track.area), np.nan)
-    for t in full:
-        out[t] = (_angle(track.mask[t], shape, angles) + math.pi) % (2 * math.pi) - math.pi
+    if len(full) == 0:
+        return out
+    scores = np.stack([_angle_scores(video[t], track.mask[t], shape, angles) for t in full])
+    gap = np.abs((angles[:, None] - angles[None] + math.pi) % (2 * math.pi) - math.pi)
+    penalty = PATH_WEIGHT * (gap / math.radians(40)) ** 2
+    best, back = scores[0], []
+    for k in range(1, len(full)):
+        step = best[:, None] - penalty / (full[k] - full[k - 1]) ** 2
+        back.append(step.argmax(0))
+        best = step.max(0) + scores[k]
+    path = [int(best.argmax())]
+    for row in reversed(back):
+        path.append(int(row[path[-1]]))
+    for t, k, score in zip(full, reversed(path), scores):
+        a, b, c = score[k - 1], score[k], score[(k + 1) % len(angles)]
+        bend = a - 2 * b + c
+        shift = np.clip(0.5 * (a - c) / bend, -1, 1) if bend < 0 else 0.0
+        out[t] = ((k + shift) * math.pi / ANGLES + math.pi) % (2 * math.pi) - math.pi
     return out
 
 
-def _angle(mask, shape, angles):
-    """Best angle, refined between the steps of the list by the parabola through its neighbours."""
-    m, mx, my, area = _crop(mask)
-    h, w = m.shape
-    gx, gy = torch.meshgrid(torch.arange(w, dtype=torch.float32), torch.arange(h, dtype=torch.float32), indexing="xy")
+PATH_WEIGHT = 0.03
+FACE_WEIGHT = 0.5
+
+
+def _angle_scores(frame, mask, shape, angles):
+    """[A] how well each angle explains one frame [H, W, 3] uint8."""
+    ys, xs = np.nonzero(mask)
+    y0, y1 = max(ys.min() - 2, 0), min(ys.max() + 3, mask.shape[0])
+    x0, x1 = max(xs.min() - 2, 0), min(xs.max() + 3, mask.shape[1])
+    m = torch.from_numpy(mask[y0:y1, x0:x1]).float()
+    crop = frame[y0:y1, x0:x1].astype(np.float32)
+    paint = np.median(frame[mask], 0).astype(np.float32)
+    ink = np.array(palette.FACE, np.float32) - paint
+    dark = torch.from_numpy(np.clip((crop - paint) @ ink / (ink @ ink), 0, 1))
+    gx, gy = torch.meshgrid(torch.arange(x1 - x0, dtype=torch.float32), torch.arange(y1 - y0, dtype=torch.float32),
+                            indexing="xy")
     unit, centre = _moments()[shape]
-    radius = torch.tensor(math.sqrt(area / unit))
+    radius = math.sqrt(len(xs) / unit)
     angle = torch.tensor(angles, dtype=torch.float32).view(-1, 1, 1)
-    xs, ys = gx - (mx + torch.sin(angle) * centre * radius), gy - (my - torch.cos(angle) * centre * radius)
-    t = draw(shape, xs, ys, radius, angle)
-    score = (torch.minimum(t, m).sum((-1, -2)) / torch.maximum(t, m).sum((-1, -2))).numpy()
-    k = int(score.argmax())
-    a, b, c = score[k - 1], score[k], score[(k + 1) % len(angles)]
-    bend = a - 2 * b + c
-    return (k + (0.5 * (a - c) / bend if bend < 0 else 0.0)) * 2 * math.pi / len(angles)
+    c, s = torch.cos(angle), torch.sin(angle)
+    dx = (gx - (xs.mean() - x0) - s * centre * radius) / radius
+    dy = (gy - (ys.mean() - y0) + c * centre * radius) / radius
+    body, face = shapes.sample_atlas(shapes.atlas(), torch.tensor(shape), c * dx + s * dy, c * dy - s * dx)
+    cover = (0.5 - body * radius).clamp(0, 1)
+    drawn = (0.5 - face * radius / FACE_SOFT).clamp(0, 1)
+    seen = cover * (1 - drawn)
+    overlap = torch.minimum(seen, m).sum((-1, -2)) / torch.maximum(seen, m).sum((-1, -2))
+    inner = (body < -0.1).float()
+    count = inner.sum((-1, -2), keepdim=True).clamp(min=1)
+    p = (drawn - (drawn * inner).sum((-1, -2), keepdim=True) / count) * inner
+    q = (dark - (dark * inner).sum((-1, -2), keepdim=True) / count) * inner
+    face_match = (p * q).sum((-1, -2)) / ((p * p).sum((-1, -2)) * (q * q).sum((-1, -2)) + 1e-6).sqrt()
+    return (overlap + FACE_WEIGHT * face_match).numpy()
+
+
+FACE_SOFT = 1.6  # faces come out of an autoencoder a little soft

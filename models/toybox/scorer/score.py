@@ -8,20 +8,21 @@ from . import motion, outline, sound, tracks
 
 SIZE_LIMITS = (0.128, 0.179)  # radius over short side; between small, medium and large even when a camera zooms out
 TOLERANCE = 2 / names.FPS
-EDGE = 2 / names.FPS          # an impact this close to either end may lack its partner
+# An impact is only visible with two frames before it and two after; the last frame stands one frame before the end.
+START, END = 2 / names.FPS, 3 / names.FPS
 
 
 def match(first, second, duration, tolerance=TOLERANCE):
     """Pairs events of two lists of times. Returns (matched, total) counting both lists.
 
-    An event counts as matched if the other list has one within the tolerance; unmatched events within EDGE of the
-    ends are left out, since one side of them cannot be seen.
+    An event counts as matched if the other list has one within the tolerance; unmatched events at the very
+    START and END are left out, since the picture cannot show them.
     """
     matched = total = 0
     for mine, other in ((first, second), (second, first)):
         for t in mine:
             ok = any(abs(t - u) <= tolerance + 1e-6 for u in other)
-            if ok or EDGE <= t <= duration - EDGE:
+            if ok or START <= t <= duration - END:
                 matched += ok
                 total += 1
     return matched, total
@@ -41,7 +42,7 @@ def score_clip(video, audio=None):
     duration = video.shape[0] / names.FPS
     toys, count = [], 0
     for track in tracks.find_tracks(video):
-        kind, impacts = motion.classify(track)
+        kind, impacts = motion.classify(video, track)
         shape, radius, overlap = outline.classify(track, kind)
         size = int(np.searchsorted(SIZE_LIMITS, radius / short))
         order = np.sort(overlap)

@@ -21,7 +21,8 @@ class Track:
 
     colour: int
     mask: np.ndarray      # [T, H, W] bool, the toy's own pixels
-    area: np.ndarray      # [T]
+    area: np.ndarray      # [T], 0 where not visible
+    traces: np.ndarray    # [T] the same down to the last pixel
     x: np.ndarray         # [T] centre of the pixels, NaN where not visible
     y: np.ndarray
     parts: float          # typical number of separate patches of this colour
@@ -84,5 +85,5 @@ def find_tracks(video):
         x[~seen], y[~seen] = np.nan, np.nan
         big = areas >= np.maximum(0.35 * areas[:, :1], MIN_AREA * 1.5 * short * short)
         parts = float(np.median(big[seen].sum(1))) if seen.any() else 0.0
-        tracks.append(Track(colour, patch, np.where(seen, area, 0.0), x, y, parts))
+        tracks.append(Track(colour, patch, np.where(seen, area, 0.0), area, x, y, parts))
     return sorted(tracks, key=lambda k: -k.area.max())
