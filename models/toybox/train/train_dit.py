@@ -39,8 +39,9 @@ class Generator(nn.Module):
 
 
 def draw_time(batch: int, device) -> Tensor:
-    """Logit-normal around slightly noisy times; one in ten uniform, so that both ends are seen."""
-    t = torch.sigmoid(0.4 + torch.randn(batch, device=device))
+    """Logit-normal around slightly noisy times, stratified; one in ten uniform, to see both ends."""
+    u = (torch.arange(batch, device=device) + torch.rand(batch, device=device)) / batch
+    t = torch.sigmoid(0.4 + 2 ** 0.5 * torch.erfinv((2 * u - 1).clamp(-0.999999, 0.999999)))
     return torch.where(torch.rand(batch, device=device) < 0.1, torch.rand(batch, device=device), t)
 
 
