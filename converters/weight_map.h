@@ -1,0 +1,44 @@
+// The weights of a model's graphs, read from a checkpoint: renamed, and permuted into our layouts.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "converters/checkpoint.h"
+#include "graph/graph.h"
+
+namespace zoetrope {
+
+// How one graph weight is made from one checkpoint tensor.
+struct WeightRule {
+  std::string key;               // the tensor's name in the checkpoint
+  std::vector<int> permutation;  // of the checkpoint's axes; empty: as they are
+  Shape shape;                   // the graph's; same number of elements after the permutation
+};
+
+// [O, I, k...] → [O, k..., I] for tensors of rank 3 and more, else nothing.
+std::vector<int> channels_last_permutation(int rank);
+
+class WeightMap : public WeightSource {
+ public:
+  // One rule a graph weight. `key_of` gives the checkpoint's key of a weight's name. Errors name a
+  // tensor that is missing, or whose size does not fit.
+  static Result<WeightMap> create(const Checkpoint& checkpoint, const std::vector<Graph>& graphs,
+                                  const std::function<std::string(const std::string&)>& key_of);
+
+  // Weight names, sorted.
+  std::vector<std::string> names() const;
+  // Keys of the checkpoint that no rule uses, sorted.
+  std::vector<std::string> unused() const;
+
+  Result<TensorType> type(std::string_view name) const override;
+  Result<WeightData> load(std::string_view name) const override;
+
+ private:
+  const Checkpoint* checkpoint_ = nullptr;
+  std::map<std::string, WeightRule, std::less<>> rules_;
+};
+
+}  // namespace zoetrope
