@@ -1,0 +1,83 @@
+// Reading a .zoe model file: mapped, verified, zero-copy. FORMAT.md describes the bytes.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graph/format/mapped_file.h"
+#include "graph/graph.h"
+#include "graph/weights.h"
+
+namespace zoetrope {
+
+// Layout of the file: header, root, tensors.
+inline constexpr char kModelMagic[8] = {'Z', 'O', 'E', 'T', 'R', 'O', 'P', 'E'};
+inline constexpr uint32_t kModelVersion = 1;
+inline constexpr int64_t kModelHeaderBytes = 64;
+inline constexpr int64_t kTensorAlignment = 4096;
+
+enum class Distribution : uint8_t { kConstant = 0, kNormal = 1, kUniform = 2 };
+
+struct SyntheticTensor {
+  Distribution distribution = Distribution::kNormal;
+  double a = 0;  // constant: the value; normal: mean; uniform: low end
+  double b = 1;  // normal: standard deviation; uniform: high end
+  uint64_t seed = 0;
+};
+
+struct TensorEntry {
+  std::string name;
+  TensorType type;
+  int64_t offset = 0;
+  int64_t length = 0;
+  uint64_t hash = 0;
+  std::optional<SyntheticTensor> synthetic;
+};
+
+// What a file holds besides weights.
+struct ModelInfo {
+  std::string name;
+  std::string family;
+  std::vector<Graph> components;
+  std::string tokenizer_kind;
+  std::vector<uint8_t> tokenizer;
+  std::vector<std::string> vocabulary;
+  std::string recipe;  // JSON, see recipe.h
+  std::string provenance;
+  std::string licence;
+};
+
+class ModelFile : public WeightSource {
+ public:
+  // Checks structure: bounds, graphs, names, shapes, and the root's hash; not the tensors' bytes.
+  // Errors name the file and what in it is wrong.
+  static Result<std::unique_ptr<ModelFile>> open(const std::string& path);
+
+  const std::string& path() const { return file_.path(); }
+  int64_t file_bytes() const { return static_cast<int64_t>(file_.bytes().size()); }
+  const ModelInfo& info() const { return info_; }
+  std::span<const TensorEntry> tensors() const { return tensors_; }  // sorted by name
+  const TensorEntry* find_tensor(std::string_view name) const;
+
+  // Reads every stored tensor and compares its hash; where `finite`, also refuses NaN and infinity.
+  Status verify_tensors(bool finite) const;
+
+  Result<TensorType> type(std::string_view name) const override;
+  // Stored tensors are views into the mapping; synthetic ones are generated.
+  Result<WeightData> load(std::string_view name) const override;
+
+ private:
+  Status parse();
+
+  MappedFile file_;
+  ModelInfo info_;
+  std::vector<TensorEntry> tensors_;
+};
+
+// Fills `data` with a synthetic tensor: the same bytes for any number of threads.
+void generate_synthetic(const SyntheticTensor& spec, const TensorType& type, void* data, int threads);
+
+}  // namespace zoetrope

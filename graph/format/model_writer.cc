@@ -1,0 +1,149 @@
+#include "graph/format/model_writer.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "graph/format/encode.h"
+#include "graph/format/hash.h"
+
+namespace zoetrope {
+namespace {
+
+int64_t align_up(int64_t value) {
+  return (value + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+}
+
+// A file that exists under its own name only after commit().
+class PartialFile {
+ public:
+  explicit PartialFile(const std::string& path) : path_(path), partial_(path + ".partial") {}
+  ~PartialFile() {
+    if (fd_ >= 0) ::close(fd_);
+    if (!committed_ && created_) ::unlink(partial_.c_str());
+  }
+
+  Status create() {
+    fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    created_ = fd_ >= 0;
+    return created_ ? Status() : failed("cannot create ");
+  }
+
+  Status write_at(int64_t offset, std::span<const uint8_t> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = ::pwrite(fd_, bytes.data(), std::min<size_t>(bytes.size(), 64 << 20), offset);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return failed("cannot write ");
+      bytes = bytes.subspan(static_cast<size_t>(n));
+      offset += n;
+    }
+    return Status();
+  }
+
+  Status set_size(int64_t size) {
+    return ::ftruncate(fd_, size) == 0 ? Status() : failed("cannot size ");
+  }
+
+  Status commit() {
+    if (::fsync(fd_) != 0 || ::close(std::exchange(fd_, -1)) != 0) return failed("cannot finish ");
+    if (::rename(partial_.c_str(), path_.c_str()) != 0) return failed("cannot rename to ");
+    committed_ = true;
+    return Status();
+  }
+
+ private:
+  Status failed(const char* what) const {
+    return error(errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? Code::kResourceExhausted
+                                                                      : Code::kIoError,
+                 what, path_, ": ", std::strerror(errno));
+  }
+
+  std::string path_, partial_;
+  int fd_ = -1;
+  bool created_ = false, committed_ = false;
+};
+
+void put_le(uint8_t* bytes, uint64_t value, int count) {
+  for (int i = 0; i < count; ++i) bytes[i] = static_cast<uint8_t>(value >> (8 * i));
+}
+
+// Offsets are known before any byte is: lengths follow from the types. The root's own length does not
+// depend on offsets and hashes, which are scalars that are always stored or always left out; so the
+// first encoding, with placeholders, tells where the tensors begin.
+std::vector<TensorEntry> lay_out(const ModelInfo& info, const std::vector<TensorSource>& tensors) {
+  std::vector<TensorEntry> table;
+  for (const TensorSource& source : tensors) {
+    TensorEntry entry{source.name, source.type, 0, 0, 0, source.synthetic};
+    if (!source.synthetic) {
+      entry.offset = kTensorAlignment;
+      entry.length = source.type.bytes();
+      entry.hash = 1;
+    }
+    table.push_back(std::move(entry));
+  }
+  int64_t at = align_up(kModelHeaderBytes + static_cast<int64_t>(encode_root(info, table).size()) + 4096);
+  for (TensorEntry& entry : table) {
+    if (entry.synthetic) continue;
+    entry.offset = at;
+    at = align_up(at + entry.length);
+  }
+  return table;
+}
+
+}  // namespace
+
+Status write_model(const std::string& path, const ModelInfo& info, std::vector<TensorSource> tensors,
+                   const WriteProgress& progress) {
+  std::sort(tensors.begin(), tensors.end(),
+            [](const TensorSource& a, const TensorSource& b) { return a.name < b.name; });
+  std::vector<TensorEntry> table = lay_out(info, tensors);
+  int64_t data_begin = INT64_MAX, end = 0, total = 0, done = 0;
+  for (const TensorEntry& entry : table) {
+    if (entry.synthetic) continue;
+    data_begin = std::min(data_begin, entry.offset);
+    end = std::max(end, entry.offset + entry.length);
+    total += entry.length;
+  }
+  PartialFile file(path);
+  ZT_RETURN_IF_ERROR(file.create());
+  for (size_t i = 0; i < table.size(); ++i) {
+    TensorEntry& entry = table[i];
+    if (entry.synthetic) continue;
+    auto data = tensors[i].load();
+    if (!data.ok()) return data.status().with_context(str("tensor '", entry.name, "'"));
+    if (!(data->type == entry.type))
+      return error(Code::kInternal, "tensor '", entry.name, "' was announced as ",
+                   entry.type.to_string(), " but is ", data->type.to_string());
+    const std::span bytes(static_cast<const uint8_t*>(data->data), static_cast<size_t>(entry.length));
+    entry.hash = hash_bytes(bytes);
+    ZT_RETURN_IF_ERROR(file.write_at(entry.offset, bytes));
+    done += entry.length;
+    if (progress && !progress(done, total)) return error(Code::kCancelled, "cancelled");
+  }
+  const std::vector<uint8_t> root = encode_root(info, table);
+  const int64_t root_end = kModelHeaderBytes + static_cast<int64_t>(root.size());
+  if (root_end > data_begin) return error(Code::kInternal, "the root outgrew its place");
+  end = std::max(end, root_end);
+  uint8_t header[kModelHeaderBytes] = {};
+  std::memcpy(header, kModelMagic, sizeof(kModelMagic));
+  put_le(header + 8, kModelVersion, 4);
+  put_le(header + 16, static_cast<uint64_t>(end), 8);
+  put_le(header + 24, root.size(), 8);
+  put_le(header + 32, hash_bytes(root), 8);
+  ZT_RETURN_IF_ERROR(file.write_at(0, header));
+  ZT_RETURN_IF_ERROR(file.write_at(kModelHeaderBytes, root));
+  ZT_RETURN_IF_ERROR(file.set_size(end));
+
+  // What was written must be readable: the same checks that every reader makes.
+  ModelInfo check_info;
+  std::vector<TensorEntry> check_table;
+  if (Status status = decode_root(root, end, &check_info, &check_table); !status.ok())
+    return status.with_context("the model is not consistent");
+  return file.commit();
+}
+
+}  // namespace zoetrope
