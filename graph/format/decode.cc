@@ -66,7 +66,7 @@ Result<AttrValue> read_attr(const fb::Attr& attr) {
 
 Status read_value(const fb::Value& from, Value* to) {
   ZT_ASSIGN_OR_RETURN(to->name, read_name(from.name(), "a value"));
-  if (from.kind() > fb::ValueKind_MAX || from.rate() > fb::Rate_MAX || from.dtype() >= kDTypeCount)
+  if (from.kind() > fb::ValueKind::MAX || from.rate() > fb::Rate::MAX || from.dtype() >= kDTypeCount)
     return error(Code::kDataLoss, "value '", to->name, "' has an unknown kind, rate or dtype");
   to->kind = static_cast<ValueKind>(from.kind());
   to->rate = static_cast<Rate>(from.rate());
@@ -164,7 +164,7 @@ Result<TensorEntry> read_tensor(const fb::Tensor& from, int64_t file_bytes) {
   entry.hash = from.hash();
   if (from.quantisation() != nullptr) return bad("is quantised, which this version cannot read");
   if (const fb::Synthetic* s = from.synthetic()) {
-    if (s->distribution() > fb::Distribution_MAX || !std::isfinite(s->a()) || !std::isfinite(s->b()))
+    if (s->distribution() > fb::Distribution::MAX || !std::isfinite(s->a()) || !std::isfinite(s->b()))
       return bad("bad synthetic distribution");
     if (from.length() != 0) return bad("is synthetic but has stored bytes");
     entry.synthetic = SyntheticTensor{static_cast<Distribution>(s->distribution()), s->a(), s->b(), s->seed()};

@@ -1,0 +1,11 @@
+#include "converters/convert.h"
+
+namespace zoetrope {
+
+Status convert(const ConvertOptions& options, const WriteProgress& progress) {
+  if (options.family != "auto" && options.family != "toybox")
+    return error(Code::kInvalidArgument, "unknown family '", options.family, "'; known: toybox");
+  return convert_toybox(options.input, options, progress);
+}
+
+}  // namespace zoetrope

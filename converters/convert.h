@@ -1,0 +1,25 @@
+// Checkpoint → .zoe model file.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "graph/format/model_writer.h"
+
+namespace zoetrope {
+
+struct ConvertOptions {
+  std::string input;            // a checkpoint, or "synthetic:NAME" of a built-in configuration
+  std::string output;           // path of the .zoe
+  std::string family = "auto";  // toybox, ...; auto looks at the checkpoint
+  std::optional<DType> dtype;   // store float tensors as this; none: as the checkpoint has them
+};
+
+// Errors name the tensor that is missing, left over, of the wrong shape, or not finite.
+Status convert(const ConvertOptions& options, const WriteProgress& progress = {});
+
+// Where each family turns a checkpoint into a model: graphs, recipe, weights.
+Status convert_toybox(const std::string& input, const ConvertOptions& options,
+                      const WriteProgress& progress);
+
+}  // namespace zoetrope

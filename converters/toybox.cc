@@ -1,0 +1,53 @@
+#include <nlohmann/json.hpp>
+
+#include "converters/convert.h"
+#include "converters/store.h"
+#include "models/toybox/toybox.h"
+
+namespace zoetrope {
+namespace {
+
+// The header's word list: a JSON array of strings, or words between spaces.
+std::vector<std::string> read_vocabulary(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  std::vector<std::string> words;
+  if (!json.is_array()) return words;
+  for (const auto& word : json)
+    if (word.is_string()) words.push_back(word.get<std::string>());
+  return words;
+}
+
+std::string metadata_or(const Checkpoint& checkpoint, const char* key, const char* otherwise) {
+  const auto it = checkpoint.metadata().find(key);
+  return it == checkpoint.metadata().end() ? otherwise : it->second;
+}
+
+}  // namespace
+
+Status convert_toybox(const std::string& input, const ConvertOptions& options,
+                      const WriteProgress& progress) {
+  ZT_ASSIGN_OR_RETURN(const auto checkpoint, open_safetensors(input));
+  if (!checkpoint->metadata().contains("config"))
+    return error(Code::kDataLoss, input, ": the header has no 'config'; not a Toybox checkpoint");
+  auto config = parse_toybox_config(checkpoint->metadata().at("config"));
+  if (!config.ok()) return config.status().with_context(input);
+  ModelInfo info;
+  info.name = "toybox";
+  info.family = "toybox";
+  ZT_ASSIGN_OR_RETURN(info.components, build_toybox(*config));
+  ZT_ASSIGN_OR_RETURN(const WeightMap map,
+                      WeightMap::create(*checkpoint, info.components,
+                                        [](const std::string& name) { return name; }));
+  if (const auto rest = map.unused(); !rest.empty())
+    return error(Code::kDataLoss, input, ": ", rest.size(), " tensors belong to no component, first '",
+                 rest.front(), "'");
+  info.tokenizer_kind = "bytes";
+  info.vocabulary = read_vocabulary(metadata_or(*checkpoint, "vocabulary", "[]"));
+  info.recipe = recipe_to_json(config->recipe);
+  info.provenance = metadata_or(*checkpoint, "provenance", "trained by the Zoetrope project on generated data");
+  info.licence = metadata_or(*checkpoint, "licence", "Apache-2.0");
+  ZT_ASSIGN_OR_RETURN(auto tensors, tensor_sources(map, options.dtype));
+  return write_model(options.output, info, std::move(tensors), progress);
+}
+
+}  // namespace zoetrope

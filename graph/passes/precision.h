@@ -1,0 +1,19 @@
+// Chooses the dtypes of weights and activations.
+#pragma once
+
+#include <functional>
+
+#include "graph/graph.h"
+
+namespace zoetrope {
+
+// The stored dtype of a weight by name.
+using StorageDType = std::function<Result<DType>(std::string_view name)>;
+
+// Gives every weight its stored dtype, and activations `compute` (f32, bf16 or f16). Contractions,
+// norms and gathers read weights as they are stored; elsewhere a cast, run once at load, makes dtypes
+// agree. Islands stay f32 (design: numbers): whatever only depends on the shape or the timestep,
+// rotary tables, and inputs and outputs of the graph.
+Result<Graph> choose_precision(const Graph& graph, DType compute, const StorageDType& storage);
+
+}  // namespace zoetrope

@@ -1,0 +1,20 @@
+#include "runtime/component.h"
+
+namespace zoetrope {
+
+Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, Device& device,
+                               const CompileOptions& options) {
+  PassOptions passes;
+  passes.compute = options.compute;
+  passes.fuse = options.fuse;
+  passes.observer = options.after_pass;
+  passes.storage = [&](std::string_view name) -> Result<DType> {
+    ZT_ASSIGN_OR_RETURN(const TensorType type, weights.type(name));
+    return type.dtype;
+  };
+  ZT_ASSIGN_OR_RETURN(Graph bound, bind(graph, options.bindings));
+  ZT_ASSIGN_OR_RETURN(Graph optimised, run_passes(std::move(bound), passes));
+  return make_plan(std::move(optimised), device, options.bindings);
+}
+
+}  // namespace zoetrope
