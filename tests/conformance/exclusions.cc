@@ -4,7 +4,6 @@ namespace zoetrope::conformance {
 namespace {
 
 constexpr Exclusion kExclusions[] = {
-    {"cpu", std::nullopt, DType::kF16, "f16 is a storage dtype here: no CPU of ours computes in it"},
 };
 
 }  // namespace

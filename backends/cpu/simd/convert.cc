@@ -1,0 +1,92 @@
+#include "backends/cpu/simd/parts.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backends/cpu/simd/convert.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace zoetrope::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+namespace {
+
+using F32 = hn::ScalableTag<float>;
+
+template <class Half>
+void widen_loop(const uint16_t* x, float* y, int64_t n) {
+  const F32 d;
+  const hn::Rebind<Half, F32> dh;
+  const hn::Rebind<uint16_t, F32> du;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::PromoteTo(d, hn::BitCast(dh, hn::LoadU(du, x + i))), d, y + i);
+  if (i < n) {
+    const auto left = static_cast<size_t>(n - i);
+    hn::StoreN(hn::PromoteTo(d, hn::BitCast(dh, hn::LoadN(du, x + i, left))), d, y + i, left);
+  }
+}
+
+// In integers: the bf16 instructions flush denormals and differ between processors.
+template <class VF>
+HWY_INLINE auto round_to_bf16(F32 d, VF x) {
+  const hn::RebindToUnsigned<F32> di;
+  const hn::Rebind<uint16_t, F32> du;
+  const auto bits = hn::BitCast(di, x);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(di, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(di, 0x7fffu)));
+  const auto quiet = hn::Or(bits, hn::Set(di, 0x400000u));
+  const auto is_nan = hn::RebindMask(di, hn::IsNaN(x));
+  (void)d;
+  return hn::DemoteTo(du, hn::ShiftRight<16>(hn::IfThenElse(is_nan, quiet, rounded)));
+}
+
+void f32_to_bf16(const float* x, uint16_t* y, int64_t n) {
+  const F32 d;
+  const hn::Rebind<uint16_t, F32> du;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(round_to_bf16(d, hn::LoadU(d, x + i)), du, y + i);
+  if (i < n) {
+    const auto left = static_cast<size_t>(n - i);
+    hn::StoreN(round_to_bf16(d, hn::LoadN(d, x + i, left)), du, y + i, left);
+  }
+}
+
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET <= HWY_AVX3
+void f32_to_f16(const float* x, uint16_t* y, int64_t n) {
+  const F32 d;
+  const hn::Rebind<hwy::float16_t, F32> dh;
+  const hn::Rebind<uint16_t, F32> du;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = 0; i < n; i += lanes) {
+    const auto left = static_cast<size_t>(n - i < lanes ? n - i : lanes);
+    hn::StoreN(hn::BitCast(du, hn::DemoteTo(dh, hn::LoadN(d, x + i, left))), du, y + i, left);
+  }
+}
+#else
+// Without F16C: the exact scalar conversion.
+void f32_to_f16(const float* x, uint16_t* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = zoetrope::f32_to_f16(x[i]);
+}
+#endif
+
+}  // namespace
+
+void fill_convert(Simd* simd) {
+  simd->bf16_to_f32 = widen_loop<hwy::bfloat16_t>;
+  simd->f16_to_f32 = widen_loop<hwy::float16_t>;
+  simd->f32_to_bf16 = f32_to_bf16;
+  simd->f32_to_f16 = f32_to_f16;
+}
+
+}  // namespace zoetrope::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace zoetrope::cpu {
+HWY_EXPORT(fill_convert);
+void fill_convert_for_chosen_target(Simd* simd) { HWY_DYNAMIC_DISPATCH(fill_convert)(simd); }
+}  // namespace zoetrope::cpu
+#endif

@@ -1,0 +1,89 @@
+// The vector loops of the backend, all in f32 on contiguous rows; narrower types are widened when a
+// row is loaded and narrowed when it is stored. One table of function pointers an instruction set,
+// filled once when a device opens, so a kernel calls straight through. Pointers need no alignment;
+// outputs may equal inputs unless noted. An element's result never depends on its place in the row.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "backends/cpu/cpu_info.h"
+#include "graph/dtype.h"
+
+namespace zoetrope::cpu {
+
+enum class UnaryFn : uint8_t {
+  kNeg, kAbs, kExp, kLog, kSqrt, kRsqrt, kSin, kCos, kTanh, kSigmoid, kSilu, kGeluTanh, kGelu,
+  kRelu, kFloor, kCount,
+};
+enum class BinaryFn : uint8_t { kAdd, kSub, kMul, kDiv, kMin, kMax, kCount };
+
+// How a row is normalised. The mean is shift + rest: one f32 cannot hold it where it is far larger
+// than the deviation.
+struct RowStatistics {
+  float shift = 0, rest = 0, scale = 1;
+};
+
+struct Simd {
+  // Widening and narrowing (to nearest even).
+  void (*bf16_to_f32)(const uint16_t* x, float* y, int64_t n);
+  void (*f16_to_f32)(const uint16_t* x, float* y, int64_t n);
+  void (*f32_to_bf16)(const float* x, uint16_t* y, int64_t n);
+  void (*f32_to_f16)(const float* x, uint16_t* y, int64_t n);
+
+  void (*unary[static_cast<int>(UnaryFn::kCount)])(const float* x, float* y, int64_t n);
+  // A step of 0 reads a[0] (b[0]) for every element, 1 reads a row.
+  void (*binary[static_cast<int>(BinaryFn::kCount)])(const float* a, int a_step, const float* b,
+                                                     int b_step, float* y, int64_t n);
+
+  // Reductions of a row, always in the same order.
+  float (*sum)(const float* x, int64_t n);
+  float (*max)(const float* x, int64_t n);  // NaN if any is; −inf when empty
+  float (*sum_squares)(const float* x, int64_t n);
+  float (*sum_distance)(const float* x, float center, int64_t n);
+  float (*sum_squared_distance)(const float* x, float center, int64_t n);
+
+  // y = (x − shift − rest)·scale·weight + bias; a null weight or bias is 1 or 0.
+  void (*normalize)(const float* x, RowStatistics s, const float* weight, const float* bias,
+                    float* y, int64_t n);
+  // y = (x − shift − rest)·scale·(1 + gain) + bias
+  void (*modulate)(const float* x, RowStatistics s, const float* gain, const float* bias, float* y,
+                   int64_t n);
+  // y = exp(x − max)·1; returns the sum. Used by softmax.
+  float (*exp_sum)(const float* x, float max, float* y, int64_t n);
+  void (*scale)(const float* x, float factor, float* y, int64_t n);
+  // y = x + a·b
+  void (*multiply_add)(const float* x, const float* a, int a_step, const float* b, float* y,
+                       int64_t n);
+  // Rotates pairs of x [2·pairs] by angles whose cosines and sines are given [pairs].
+  void (*rope_interleaved)(const float* x, const float* cos, const float* sin, float* y,
+                           int64_t pairs);
+  void (*rope_split)(const float* x, const float* cos, const float* sin, float* y, int64_t pairs);
+
+  // C[m, n] = (accumulate ? C : 0) + Σ_b A_b[m, k]·B_b[k, n], for instruction sets without a
+  // generated kernel. offsets holds a pair of byte offsets from a and b for each of the batch;
+  // leading dimensions are in elements.
+  void (*gemm_f32)(const float* a, int64_t lda, const float* b, int64_t ldb,
+                   const int64_t* offsets, int64_t batch, float* c, int64_t ldc, int64_t m,
+                   int64_t n, int64_t k, bool accumulate);
+
+  // One key block of attention for `rows` queries. scores [rows, ld] are raw products; columns
+  // [0, valid) count, the rest up to `columns` become 0. Scores become exp2(s·scale − max) against
+  // the running max, in place; max, sum [rows] are updated; correction [rows] is what earlier sums
+  // and outputs must be multiplied by.
+  void (*softmax_block)(float* scores, int64_t ld, int64_t rows, int64_t columns,
+                        const int32_t* valid, float scale, float* max, float* sum,
+                        float* correction);
+};
+
+// The table for `isa`. Valid for the life of the process.
+const Simd& simd_for(Isa isa);
+
+// Contiguous conversion between float types by the table; other dtypes are not accepted.
+void widen(const Simd& simd, DType dtype, const void* x, float* y, int64_t n);
+void narrow(const Simd& simd, DType dtype, const float* x, void* y, int64_t n);
+constexpr bool is_simd_dtype(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
+}
+
+}  // namespace zoetrope::cpu

@@ -1,0 +1,49 @@
+#include <array>
+
+#include "backends/cpu/kernel.h"
+
+namespace zoetrope::cpu {
+namespace {
+
+constexpr std::span<const Row> (*kFamilies[])() = {
+    matmul_rows,      conv_rows,   attention_rows, norm_rows,     fused_rows,
+    elementwise_rows, reduce_rows, layout_rows,    resample_rows, reference_rows,
+};
+
+uint32_t weight_mask(const KernelRequest& request) {
+  uint32_t mask = 0;
+  for (size_t i = 0; i < request.is_weight.size() && i < 32; ++i)
+    if (request.is_weight[i]) mask |= 1u << i;
+  return mask;
+}
+
+}  // namespace
+
+bool simd_dtypes(const KernelRequest& request) {
+  for (const TensorType* type : request.inputs)
+    if (type != nullptr && !is_simd_dtype(type->dtype)) return false;
+  for (const TensorType* type : request.outputs)
+    if (!is_simd_dtype(type->dtype)) return false;
+  return true;
+}
+
+Prepared prepare_kernel(const KernelRequest& request, const Context& context) {
+  for (const auto& family : kFamilies) {
+    for (const Row& row : family()) {
+      if (row.op != request.node->op || row.isa > context.isa) continue;
+      if (row.accepts != nullptr && !row.accepts(request)) continue;
+      auto kernel = row.prepare(request, context);
+      if (!kernel.ok()) return kernel;
+      KernelInfo& info = (*kernel)->info;
+      if (info.name.empty())
+        info.name = str(row.name, "_", dtype_name(request.outputs[0]->dtype));
+      // Packed inputs are those that prepare() marked by packed_bytes and a mask of its own.
+      if (info.raw_inputs == 0 && info.packed_bytes == 0) info.raw_inputs = weight_mask(request);
+      return kernel;
+    }
+  }
+  return error(Code::kUnsupported, "the cpu backend has no kernel for op ",
+               op_def(request.node->op).name, " with these types");
+}
+
+}  // namespace zoetrope::cpu
