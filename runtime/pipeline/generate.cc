@@ -34,6 +34,7 @@ class Pipeline {
     const auto start = Clock::now();
     ZT_ASSIGN_OR_RETURN(plan_, plan_pipeline(model_, options_, device_));
     stats_.load_seconds += seconds_since(start);
+    stats_.planned_peak_bytes = plan_.peak_bytes();
     ZT_RETURN_IF_ERROR(encode_text());
     ZT_ASSIGN_OR_RETURN(known_, encode_known(model_, plan_, options_.known, device_));
     ZT_RETURN_IF_ERROR(denoise());

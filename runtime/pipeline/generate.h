@@ -80,7 +80,8 @@ struct GenerateStats {
   double load_seconds = 0;       // compile, plan and pack, all components
   double first_step_seconds = 0;  // from the call to the first denoising step's begin
   double denoise_seconds = 0, decode_seconds = 0, total_seconds = 0;
-  int64_t peak_bytes = 0;        // largest sum of what sessions really held
+  int64_t planned_peak_bytes = 0;  // what the plan said
+  int64_t peak_bytes = 0;        // what sessions really held, at most
 };
 
 Result<GenerateStats> generate(const Model& model, const GenerateOptions& options, Device& device,

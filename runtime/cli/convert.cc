@@ -1,0 +1,54 @@
+#include <cstdio>
+
+#include "converters/convert.h"
+#include "runtime/cli/command.h"
+#include "runtime/cli/progress.h"
+
+namespace zoetrope {
+namespace {
+
+struct Options {
+  ConvertOptions convert;
+  std::string dtype;
+  bool quiet = false;
+};
+
+Status run_convert(const Options& options) {
+  ConvertOptions convert_options = options.convert;
+  if (!options.dtype.empty()) {
+    ZT_ASSIGN_OR_RETURN(const DType dtype, parse_dtype(options.dtype));
+    if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16)
+      return error(Code::kInvalidArgument, "--dtype ", options.dtype, ": expected f32, f16 or bf16");
+    convert_options.dtype = dtype;
+  }
+  ProgressBar bar(options.quiet);
+  ZT_RETURN_IF_ERROR(convert(convert_options, [&](int64_t done, int64_t total) {
+    bar.update("convert", static_cast<double>(done), static_cast<double>(total));
+    return !interrupted();
+  }));
+  bar.end();
+  return Status();
+}
+
+}  // namespace
+
+void add_convert(CLI::App* root, Run* run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* app = root->add_subcommand("convert", "Turn a checkpoint into a .zoe model file");
+  app->footer(
+      "Examples:\n"
+      "  zoetrope convert toybox.safetensors -o toybox.zoe\n"
+      "  zoetrope convert synthetic:wan2.1-1.3b -o wan.zoe   shapes of a real model, generated weights");
+  app->add_option("input", options->convert.input,
+                  "A checkpoint (.safetensors), or synthetic:NAME for a built-in configuration")
+      ->required();
+  app->add_option("-o,--output", options->convert.output, "Where to write the .zoe file")->required();
+  app->add_option("--family", options->convert.family, "Model family; auto looks at the checkpoint")
+      ->capture_default_str();
+  app->add_option("--dtype", options->dtype,
+                  "Store float tensors as f32, f16 or bf16; left out, as the checkpoint has them");
+  app->add_flag("-q,--quiet", options->quiet, "No progress");
+  app->callback([=] { *run = [=] { return run_convert(*options); }; });
+}
+
+}  // namespace zoetrope

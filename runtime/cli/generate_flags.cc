@@ -1,0 +1,65 @@
+#include "runtime/cli/generate_flags.h"
+
+#include <cmath>
+#include <cstdlib>
+
+namespace zoetrope {
+
+void GenerateFlags::add_to(CLI::App* app) {
+  GenerateOptions& o = options;
+  app->add_option("--model", model, "A .zoe model file; left out, the embedded Toybox");
+  app->add_option("--width", o.clip.width, "Pixels; 0 or left out, what the model prefers")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--height", o.clip.height, "Pixels")->check(CLI::NonNegativeNumber);
+  auto* frames = app->add_option("--frames", o.clip.frames, "Frames; 1 makes a still image")
+                     ->check(CLI::NonNegativeNumber);
+  app->add_option("--seconds", o.clip.seconds, "Length of the clip")->check(CLI::NonNegativeNumber)
+      ->excludes(frames);
+  app->add_option("--steps", o.steps, "Denoising steps")->check(CLI::Range(1, 10000));
+  app->add_option("--guidance", o.guidance,
+                  "How strongly the caption guides; 1 switches guidance off and halves the time")
+      ->check(CLI::Range(0.0, 100.0));
+  app->add_flag("--sequential-guidance", sequential,
+                "Run the caption and the negative prompt one after the other: less memory");
+  app->add_option("--solver", o.solver, "euler, midpoint or heun")
+      ->check(CLI::IsMember({"euler", "midpoint", "heun"}));
+  app->add_option("--schedule", o.schedule, "linear, shifted or linear_quadratic")
+      ->check(CLI::IsMember({"linear", "shifted", "linear_quadratic"}));
+  app->add_option("--shift", o.shift, "Shift of the shifted schedule")->check(CLI::Range(0.01, 100.0));
+  app->add_option("--compute", compute, "Arithmetic: f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  app->add_option("--memory", memory,
+                  "Refuse to start when the plan needs more than this, such as 8GiB or 500M");
+  device.add_to(app);
+}
+
+Result<int64_t> parse_bytes(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  std::string unit(end);
+  for (char& c : unit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (!unit.empty() && unit.back() == 'b') unit.pop_back();
+  if (!unit.empty() && unit.back() == 'i') unit.pop_back();
+  double scale = 1;
+  if (unit == "k") scale = 0x1p10;
+  else if (unit == "m") scale = 0x1p20;
+  else if (unit == "g") scale = 0x1p30;
+  else if (unit == "t") scale = 0x1p40;
+  else if (!unit.empty()) scale = 0;
+  if (end == text.c_str() || scale == 0 || !(value > 0) || !(value * scale < 0x1p60))
+    return error(Code::kInvalidArgument, "'", text, "' is not a size; write 8GiB, 500M or a number of bytes");
+  return static_cast<int64_t>(value * scale);
+}
+
+Status GenerateFlags::finish() {
+  ZT_ASSIGN_OR_RETURN(options.compute, parse_dtype(compute));
+  if (sequential) options.guidance_mode = GuidanceMode::kSequential;
+  if (memory.empty()) return Status();
+  auto bytes = parse_bytes(memory);
+  if (!bytes.ok()) return bytes.status().with_context("--memory");
+  options.memory_budget = *bytes;
+  return Status();
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,131 @@
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "graph/svg.h"
+#include "runtime/cli/command.h"
+#include "runtime/cli/load_model.h"
+#include "runtime/plan/planner.h"
+
+namespace zoetrope {
+namespace {
+
+struct Options {
+  std::string model;
+  bool json = false, tensors = false, verify = false;
+  std::string graph;  // component
+  std::string svg;    // path
+};
+
+int64_t parameters(const ModelFile& file) {
+  int64_t total = 0;
+  for (const TensorEntry& t : file.tensors()) total += t.type.shape.elements();
+  return total;
+}
+
+void print_json(const ModelFile& file) {
+  const ModelInfo& info = file.info();
+  nlohmann::json components = nlohmann::json::array(), tensors = nlohmann::json::array();
+  for (const Graph& graph : info.components) {
+    nlohmann::json inputs = nlohmann::json::array(), outputs = nlohmann::json::array();
+    for (ValueId id : graph.inputs) {
+      const Value& v = graph.value(id);
+      inputs.push_back({{"name", v.name}, {"dtype", dtype_name(v.type.dtype)},
+                        {"dims", attr_to_string(v.dims)}, {"rate", rate_name(v.rate)}});
+    }
+    for (const GraphOutput& out : graph.outputs) outputs.push_back(out.name);
+    components.push_back({{"name", graph.name}, {"nodes", graph.nodes.size()},
+                          {"symbols", graph.symbols()}, {"inputs", inputs}, {"outputs", outputs}});
+  }
+  for (const TensorEntry& t : file.tensors()) {
+    char hash[20];
+    std::snprintf(hash, sizeof(hash), "%016lx", static_cast<unsigned long>(t.hash));
+    tensors.push_back({{"name", t.name}, {"dtype", dtype_name(t.type.dtype)},
+                       {"shape", std::vector<int64_t>(t.type.shape.begin(), t.type.shape.end())},
+                       {"offset", t.offset}, {"bytes", t.length}, {"hash", hash},
+                       {"synthetic", t.synthetic.has_value()}});
+  }
+  const nlohmann::json out = {
+      {"name", info.name}, {"family", info.family}, {"file_bytes", file.file_bytes()},
+      {"parameters", parameters(file)}, {"tokenizer", info.tokenizer_kind},
+      {"vocabulary", info.vocabulary},
+      {"recipe", nlohmann::json::parse(info.recipe, nullptr, false)},
+      {"provenance", info.provenance}, {"licence", info.licence},
+      {"components", components}, {"tensors", tensors}};
+  std::printf("%s\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+}
+
+void print_text(const ModelFile& file, bool tensors) {
+  const ModelInfo& info = file.info();
+  std::printf("%s: %s, %s, %.2f M parameters in %zu tensors\n", file.path().c_str(),
+              info.name.c_str(), format_bytes(static_cast<double>(file.file_bytes())).c_str(),
+              static_cast<double>(parameters(file)) / 1e6, file.tensors().size());
+  std::printf("licence %s; %s\n\n", info.licence.c_str(), info.provenance.c_str());
+  for (const Graph& graph : info.components) {
+    std::printf("%s: %zu nodes\n", graph.name.c_str(), graph.nodes.size());
+    for (ValueId id : graph.inputs) {
+      const Value& v = graph.value(id);
+      std::printf("  in   %-14s %s%s  once a %s\n", v.name.c_str(),
+                  std::string(dtype_name(v.type.dtype)).c_str(), attr_to_string(v.dims).c_str(),
+                  std::string(rate_name(v.rate)).c_str());
+    }
+    for (const GraphOutput& out : graph.outputs) std::printf("  out  %s\n", out.name.c_str());
+  }
+  std::printf("\ntokenizer %s, %zu words known\nrecipe %s\n", info.tokenizer_kind.c_str(),
+              info.vocabulary.size(), info.recipe.c_str());
+  if (!tensors) return;
+  std::printf("\n");
+  for (const TensorEntry& t : file.tensors())
+    std::printf("%-48s %-24s %12ld %s\n", t.name.c_str(), t.type.to_string().c_str(),
+                static_cast<long>(t.length), t.synthetic ? "synthetic" : "");
+}
+
+Status run_inspect(const Options& options) {
+  ZT_ASSIGN_OR_RETURN(const std::string path, find_model(options.model));
+  ZT_ASSIGN_OR_RETURN(const auto file, ModelFile::open(path));
+  if (options.verify) ZT_RETURN_IF_ERROR(file->verify_tensors(/*finite=*/true));
+  if (!options.graph.empty()) {
+    const Graph* found = nullptr;
+    std::string names;
+    for (const Graph& graph : file->info().components) {
+      if (graph.name == options.graph) found = &graph;
+      names += (names.empty() ? "" : ", ") + graph.name;
+    }
+    if (found == nullptr)
+      return error(Code::kInvalidArgument, "no component '", options.graph, "'; this model has ", names);
+    if (options.svg.empty()) {
+      std::fputs(to_text(*found).c_str(), stdout);
+      return Status();
+    }
+    std::ofstream out(options.svg, std::ios::binary);
+    out << to_svg(*found);
+    if (!out.flush()) return error(Code::kIoError, "cannot write ", options.svg);
+    return Status();
+  }
+  if (options.json)
+    print_json(*file);
+  else
+    print_text(*file, options.tensors);
+  return Status();
+}
+
+}  // namespace
+
+void add_inspect(CLI::App* root, Run* run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* app = root->add_subcommand("inspect", "Show what a model file holds");
+  app->footer(
+      "Examples:\n"
+      "  zoetrope inspect model.zoe --tensors\n"
+      "  zoetrope inspect model.zoe --graph dit                  the graph as text\n"
+      "  zoetrope inspect model.zoe --graph dit --svg dit.svg    the graph as a picture");
+  app->add_option("model", options->model, "A .zoe file; left out, the embedded Toybox");
+  app->add_flag("--json", options->json, "Everything, as JSON");
+  app->add_flag("--tensors", options->tensors, "List the tensors too");
+  app->add_flag("--verify", options->verify, "Read every tensor: check hashes, refuse NaN and infinity");
+  app->add_option("--graph", options->graph, "Print this component's graph");
+  app->add_option("--svg", options->svg, "With --graph: draw it into this file instead");
+  app->callback([=] { *run = [=] { return run_inspect(*options); }; });
+}
+
+}  // namespace zoetrope

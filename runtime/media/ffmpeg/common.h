@@ -1,0 +1,57 @@
+// FFmpeg's handles as owners, and its error codes as Status.
+#pragma once
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <libavutil/audio_fifo.h>
+#include <libavutil/channel_layout.h>
+#include <libavutil/imgutils.h>
+#include <libavutil/opt.h>
+#include <libswresample/swresample.h>
+#include <libswscale/swscale.h>
+}
+
+#include <memory>
+#include <string>
+
+#include "graph/status.h"
+
+namespace zoetrope {
+
+template <auto Free>
+struct FreeByAddress {
+  template <typename T>
+  void operator()(T* pointer) const {
+    Free(&pointer);
+  }
+};
+template <auto Free>
+struct FreePlain {
+  template <typename T>
+  void operator()(T* pointer) const {
+    Free(pointer);
+  }
+};
+
+using CodecContextPtr = std::unique_ptr<AVCodecContext, FreeByAddress<avcodec_free_context>>;
+using FramePtr = std::unique_ptr<AVFrame, FreeByAddress<av_frame_free>>;
+using PacketPtr = std::unique_ptr<AVPacket, FreeByAddress<av_packet_free>>;
+using InputPtr = std::unique_ptr<AVFormatContext, FreeByAddress<avformat_close_input>>;
+using ScalerPtr = std::unique_ptr<SwsContext, FreePlain<sws_freeContext>>;
+using ResamplerPtr = std::unique_ptr<SwrContext, FreeByAddress<swr_free>>;
+using FifoPtr = std::unique_ptr<AVAudioFifo, FreePlain<av_audio_fifo_free>>;
+
+inline Status ffmpeg_error(int code, const std::string& what) {
+  char text[AV_ERROR_MAX_STRING_SIZE] = {};
+  av_strerror(code, text, sizeof(text));
+  const bool full = code == AVERROR(ENOSPC) || code == AVERROR(EDQUOT) || code == AVERROR(EFBIG);
+  return error(full ? Code::kResourceExhausted
+               : code == AVERROR(ENOMEM) ? Code::kResourceExhausted
+               : code == AVERROR(ENOENT) ? Code::kNotFound
+               : code == AVERROR_INVALIDDATA ? Code::kDataLoss
+                                             : Code::kIoError,
+               what, ": ", text);
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,162 @@
+#include <algorithm>
+#include <cmath>
+#include <deque>
+
+#include "runtime/media/ffmpeg/common.h"
+#include "runtime/media/ffmpeg/module.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr int64_t kMaxPixels = 1 << 28;  // of one decoded frame
+constexpr int64_t kMaxFrames = 1 << 20;
+
+// Decodes one stream of a file from its begin and hands every frame to `use`; false ends.
+template <typename Use>
+Status decode_stream(const std::string& path, AVMediaType type, const Use& use) {
+  AVFormatContext* raw = nullptr;
+  int code = avformat_open_input(&raw, path.c_str(), nullptr, nullptr);
+  if (code < 0) return ffmpeg_error(code, "cannot read " + path);
+  InputPtr input(raw);
+  code = avformat_find_stream_info(input.get(), nullptr);
+  if (code < 0) return ffmpeg_error(code, "cannot read " + path);
+  const AVCodec* codec = nullptr;
+  const int index = av_find_best_stream(input.get(), type, -1, -1, &codec, 0);
+  if (index < 0 || codec == nullptr)
+    return error(Code::kDataLoss, path, " has no ", type == AVMEDIA_TYPE_VIDEO ? "picture" : "sound",
+                 " that this FFmpeg build can decode");
+  AVStream* stream = input->streams[index];
+  CodecContextPtr decoder(avcodec_alloc_context3(codec));
+  if (!decoder) return error(Code::kResourceExhausted, "no memory");
+  decoder->max_pixels = kMaxPixels;
+  code = avcodec_parameters_to_context(decoder.get(), stream->codecpar);
+  if (code >= 0) code = avcodec_open2(decoder.get(), codec, nullptr);
+  if (code < 0) return ffmpeg_error(code, "cannot decode " + path);
+  PacketPtr packet(av_packet_alloc());
+  FramePtr frame(av_frame_alloc());
+  for (bool flushing = false;;) {
+    if (!flushing) {
+      code = av_read_frame(input.get(), packet.get());
+      flushing = code < 0;
+      if (!flushing && packet->stream_index != index) {
+        av_packet_unref(packet.get());
+        continue;
+      }
+    }
+    code = avcodec_send_packet(decoder.get(), flushing ? nullptr : packet.get());
+    av_packet_unref(packet.get());
+    if (code < 0 && code != AVERROR_EOF && code != AVERROR(EAGAIN))
+      return ffmpeg_error(code, "cannot decode " + path);
+    while ((code = avcodec_receive_frame(decoder.get(), frame.get())) >= 0) {
+      auto more = use(*frame, *stream);
+      if (!more.ok()) return more.status();
+      if (!*more) return Status();
+    }
+    if (code == AVERROR_EOF) return Status();
+    if (code != AVERROR(EAGAIN)) return ffmpeg_error(code, "cannot decode " + path);
+  }
+}
+
+// Scaled to cover the target and cropped at the centre.
+Result<std::vector<uint8_t>> to_rgb(const AVFrame& frame, int64_t width, int64_t height) {
+  const double scale = std::max(static_cast<double>(width) / frame.width,
+                                static_cast<double>(height) / frame.height);
+  const auto w = std::max<int64_t>(width, std::llround(frame.width * scale));
+  const auto h = std::max<int64_t>(height, std::llround(frame.height * scale));
+  if (w * h > kMaxPixels) return error(Code::kInvalidArgument, "the picture is too thin to scale");
+  ScalerPtr scaler(sws_getContext(frame.width, frame.height, static_cast<AVPixelFormat>(frame.format),
+                                  static_cast<int>(w), static_cast<int>(h), AV_PIX_FMT_RGB24,
+                                  SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr,
+                                  nullptr, nullptr));
+  if (!scaler) return error(Code::kUnsupported, "a pixel format that cannot be converted");
+  std::vector<uint8_t> scaled(static_cast<size_t>(w * h * 3));
+  uint8_t* planes[] = {scaled.data()};
+  const int strides[] = {static_cast<int>(w * 3)};
+  sws_scale(scaler.get(), frame.data, frame.linesize, 0, frame.height, planes, strides);
+  std::vector<uint8_t> out(static_cast<size_t>(width * height * 3));
+  const int64_t left = (w - width) / 2, top = (h - height) / 2;
+  for (int64_t y = 0; y < height; ++y)
+    std::copy_n(scaled.begin() + ((top + y) * w + left) * 3, width * 3, out.begin() + y * width * 3);
+  return out;
+}
+
+Status read_video(const std::string& path, const ReadRequest& r, Media* media) {
+  std::deque<std::vector<uint8_t>> kept;
+  int64_t picked = 0;
+  std::vector<uint8_t> previous;
+  const Status status = decode_stream(
+      path, AVMEDIA_TYPE_VIDEO, [&](const AVFrame& frame, const AVStream& stream) -> Result<bool> {
+        const int64_t pts = frame.best_effort_timestamp;
+        const double start = stream.start_time == AV_NOPTS_VALUE
+                                 ? 0 : static_cast<double>(stream.start_time) * av_q2d(stream.time_base);
+        const double time = pts == AV_NOPTS_VALUE
+                                ? 0 : static_cast<double>(pts) * av_q2d(stream.time_base) - start;
+        ZT_ASSIGN_OR_RETURN(std::vector<uint8_t> rgb, to_rgb(frame, r.width, r.height));
+        // Output frame k shows the last input frame at or before k / fps.
+        const auto keep = [&](const std::vector<uint8_t>& pixels) {
+          const int64_t index = picked++;
+          if (r.first_frame >= 0 && index < r.first_frame) return true;
+          kept.push_back(pixels);
+          if (r.first_frame < 0 && static_cast<int64_t>(kept.size()) > -r.first_frame) kept.pop_front();
+          return r.first_frame < 0 || static_cast<int64_t>(kept.size()) < r.max_frames;
+        };
+        if (r.fps > 0 && !previous.empty())
+          while (static_cast<double>(picked) / r.fps < time - 1e-6)
+            if (!keep(previous) || picked > kMaxFrames) return false;
+        previous = std::move(rgb);
+        if (r.fps == 0 || static_cast<double>(picked) / r.fps <= time + 1e-6) return keep(previous);
+        return true;
+      });
+  ZT_RETURN_IF_ERROR(status.with_context(path));
+  while (static_cast<int64_t>(kept.size()) > r.max_frames) kept.pop_back();
+  if (kept.empty()) return error(Code::kDataLoss, path, " has no frame at the asked place");
+  for (const auto& pixels : kept) media->pixels.insert(media->pixels.end(), pixels.begin(), pixels.end());
+  media->frames = static_cast<int64_t>(kept.size());
+  return Status();
+}
+
+Status read_audio(const std::string& path, const ReadRequest& r, Media* media) {
+  ResamplerPtr resampler;
+  const auto limit = static_cast<size_t>(r.max_samples * r.channels);
+  const auto convert = [&](const uint8_t** data, int count) -> Status {
+    const int room = swr_get_out_samples(resampler.get(), count) + 16;
+    std::vector<float> out(static_cast<size_t>(room) * static_cast<size_t>(r.channels));
+    uint8_t* planes[] = {reinterpret_cast<uint8_t*>(out.data())};
+    const int n = swr_convert(resampler.get(), planes, room, data, count);
+    if (n < 0) return ffmpeg_error(n, "cannot resample " + path);
+    media->samples.insert(media->samples.end(), out.begin(), out.begin() + int64_t{n} * r.channels);
+    return Status();
+  };
+  ZT_RETURN_IF_ERROR(decode_stream(
+      path, AVMEDIA_TYPE_AUDIO, [&](const AVFrame& frame, const AVStream&) -> Result<bool> {
+        if (!resampler) {
+          AVChannelLayout layout = {};
+          av_channel_layout_default(&layout, r.channels);
+          SwrContext* swr = nullptr;
+          int code = swr_alloc_set_opts2(&swr, &layout, AV_SAMPLE_FMT_FLT, r.sample_rate,
+                                         &frame.ch_layout, static_cast<AVSampleFormat>(frame.format),
+                                         frame.sample_rate, 0, nullptr);
+          resampler.reset(swr);
+          if (code >= 0) code = swr_init(swr);
+          if (code < 0) return ffmpeg_error(code, "cannot resample " + path);
+        }
+        ZT_RETURN_IF_ERROR(convert(const_cast<const uint8_t**>(frame.extended_data), frame.nb_samples));
+        return media->samples.size() < limit;
+      }));
+  if (resampler) ZT_RETURN_IF_ERROR(convert(nullptr, 0));
+  if (media->samples.empty()) return error(Code::kDataLoss, path, " has no sound");
+  if (media->samples.size() > limit) media->samples.resize(limit);
+  return Status();
+}
+
+}  // namespace
+
+Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& request) {
+  av_log_set_level(AV_LOG_FATAL);
+  Media media;
+  if (request.max_frames > 0) ZT_RETURN_IF_ERROR(read_video(path, request, &media));
+  if (request.sample_rate > 0) ZT_RETURN_IF_ERROR(read_audio(path, request, &media));
+  return media;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,312 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/media/ffmpeg/common.h"
+#include "runtime/media/ffmpeg/module.h"
+#include "runtime/media/output_file.h"
+
+namespace zoetrope {
+namespace {
+
+struct Choice {
+  const char* extension;
+  std::vector<const char*> video, audio;  // encoders by preference
+};
+
+// The first encoder that this FFmpeg build has wins.
+const Choice kChoices[] = {
+    {".mp4", {"libx264", "libopenh264", "mpeg4"}, {"aac", "libmp3lame"}},
+    {".mov", {"libx264", "libopenh264", "mpeg4"}, {"aac", "pcm_s16le"}},
+    {".mkv", {"libx264", "libopenh264", "libvpx-vp9", "mpeg4"}, {"libopus", "aac", "pcm_s16le"}},
+    {".webm", {"libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1"}, {"libopus", "libvorbis", "opus"}},
+    {".gif", {"gif"}, {}},
+};
+
+const AVCodec* find_encoder(const std::vector<const char*>& names) {
+  for (const char* name : names)
+    if (const AVCodec* codec = avcodec_find_encoder_by_name(name)) return codec;
+  return nullptr;
+}
+
+std::string join(const std::vector<const char*>& names) {
+  std::string text;
+  for (const char* name : names) text += str(text.empty() ? "" : ", ", name);
+  return text;
+}
+
+class FfmpegWriter : public ClipWriter {
+ public:
+  FfmpegWriter(std::string path, const ClipFormat& format)
+      : path_(std::move(path)), partial_(partial_path(path_)), format_(format) {}
+
+  ~FfmpegWriter() override {
+    close_output();
+    if (opened_ && !committed_) ::unlink(partial_.c_str());
+  }
+
+  Status begin() {
+    av_log_set_level(AV_LOG_ERROR);
+    int code = avformat_alloc_output_context2(&output_, nullptr, nullptr, partial_.c_str());
+    if (code < 0) return ffmpeg_error(code, "cannot write the format of " + path_);
+    const Choice& choice = *std::find_if(std::begin(kChoices), std::end(kChoices), [&](const Choice& c) {
+      const std::string_view e = c.extension;
+      std::string tail = path_.substr(path_.size() - std::min(path_.size(), e.size()));
+      for (char& ch : tail) ch = static_cast<char>(std::tolower(static_cast<unsigned char>(ch)));
+      return tail == e;
+    });
+    ZT_RETURN_IF_ERROR(add_video(choice));
+    if (format_.sample_rate > 0 && !choice.audio.empty()) ZT_RETURN_IF_ERROR(add_audio(choice));
+    code = avio_open(&output_->pb, partial_.c_str(), AVIO_FLAG_WRITE);
+    if (code < 0) return ffmpeg_error(code, "cannot create " + path_);
+    opened_ = true;
+    AVDictionary* options = nullptr;
+    av_dict_set(&options, "movflags", "+faststart", 0);
+    code = avformat_write_header(output_, &options);
+    av_dict_free(&options);
+    if (code < 0) return ffmpeg_error(code, "cannot write " + path_);
+    return Status();
+  }
+
+  Status frames(const uint8_t* pixels, int64_t count) override {
+    const int row = static_cast<int>(format_.width * 3);
+    for (int64_t f = 0; f < count; ++f, pixels += format_.height * row) {
+      int code = av_frame_make_writable(picture_.get());
+      if (code < 0) return ffmpeg_error(code, "no memory for a frame of " + path_);
+      const uint8_t* source = pad_to_even(pixels);
+      const int stride = static_cast<int>(picture_->width) * 3;
+      sws_scale(scaler_.get(), &source, &stride, 0, picture_->height, picture_->data,
+                picture_->linesize);
+      picture_->pts = next_frame_++;
+      ZT_RETURN_IF_ERROR(encode(video_.get(), video_stream_, picture_.get()));
+    }
+    return Status();
+  }
+
+  Status audio(const float* samples, int64_t count) override {
+    if (!audio_) return Status();
+    // Resampled into the encoder's rate, layout and format, then cut into its frames.
+    const int64_t room = swr_get_out_samples(resampler_.get(), static_cast<int>(count));
+    ZT_RETURN_IF_ERROR(resample(reinterpret_cast<const uint8_t*>(samples), count, room));
+    return drain_fifo(/*all=*/false);
+  }
+
+  Status finish() override {
+    if (audio_) {
+      ZT_RETURN_IF_ERROR(resample(nullptr, 0, swr_get_out_samples(resampler_.get(), 0) + 1));
+      ZT_RETURN_IF_ERROR(drain_fifo(/*all=*/true));
+      ZT_RETURN_IF_ERROR(encode(audio_.get(), audio_stream_, nullptr));
+    }
+    ZT_RETURN_IF_ERROR(encode(video_.get(), video_stream_, nullptr));
+    const int code = av_write_trailer(output_);
+    if (code < 0) return ffmpeg_error(code, "cannot finish " + path_);
+    avio_flush(output_->pb);
+    const int pending = output_->pb->error;
+    if (pending < 0) return ffmpeg_error(pending, "cannot finish " + path_);
+    const int closed = avio_closep(&output_->pb);
+    if (closed < 0) return ffmpeg_error(closed, "cannot finish " + path_);
+    if (std::rename(partial_.c_str(), path_.c_str()) != 0)
+      return io_error(errno, "cannot rename to", path_);
+    committed_ = true;
+    return Status();
+  }
+
+  std::string description() const override { return description_; }
+
+ private:
+  void close_output() {
+    if (output_ == nullptr) return;
+    if (output_->pb != nullptr) avio_closep(&output_->pb);
+    avformat_free_context(output_);
+    output_ = nullptr;
+  }
+
+  Status add_video(const Choice& choice) {
+    const AVCodec* codec = find_encoder(choice.video);
+    if (codec == nullptr)
+      return error(Code::kUnavailable, path_, ": this FFmpeg build has none of the encoders ",
+                   join(choice.video), " that ", choice.extension, " takes");
+    video_.reset(avcodec_alloc_context3(codec));
+    video_stream_ = avformat_new_stream(output_, nullptr);
+    if (!video_ || video_stream_ == nullptr) return error(Code::kResourceExhausted, "no memory");
+    const bool gif = std::strcmp(codec->name, "gif") == 0;
+    // 4:2:0 needs even sizes: an odd last row or column is repeated.
+    video_->width = static_cast<int>(gif ? format_.width : (format_.width + 1) / 2 * 2);
+    video_->height = static_cast<int>(gif ? format_.height : (format_.height + 1) / 2 * 2);
+    video_->pix_fmt = gif ? AV_PIX_FMT_RGB8 : AV_PIX_FMT_YUV420P;
+    video_->time_base = {1, format_.fps};
+    video_->framerate = {format_.fps, 1};
+    if (!gif) {
+      video_->colorspace = AVCOL_SPC_SMPTE170M;
+      video_->color_range = AVCOL_RANGE_MPEG;
+      video_->color_primaries = AVCOL_PRI_SMPTE170M;
+      video_->color_trc = AVCOL_TRC_IEC61966_2_1;
+      video_->gop_size = format_.fps * 2;
+    }
+    if (output_->oformat->flags & AVFMT_GLOBALHEADER) video_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+    // Good quality, the same file for any number of cores.
+    video_->thread_count = 1;
+    av_opt_set(video_->priv_data, "crf", std::strstr(codec->name, "vp") ? "24" : "17", 0);
+    av_opt_set(video_->priv_data, "preset", "medium", 0);
+    if (std::strcmp(codec->name, "mpeg4") == 0) {
+      video_->flags |= AV_CODEC_FLAG_QSCALE;
+      video_->global_quality = 3 * FF_QP2LAMBDA;
+    } else if (std::strcmp(codec->name, "libopenh264") == 0) {
+      video_->bit_rate = 4000000;
+    }
+    int code = avcodec_open2(video_.get(), codec, nullptr);
+    if (code >= 0) code = avcodec_parameters_from_context(video_stream_->codecpar, video_.get());
+    if (code < 0) return ffmpeg_error(code, str("cannot start encoder ", codec->name));
+    video_stream_->time_base = video_->time_base;
+    video_stream_->avg_frame_rate = video_->framerate;
+    description_ = codec->name;
+
+    picture_.reset(av_frame_alloc());
+    if (!picture_) return error(Code::kResourceExhausted, "no memory for a frame");
+    picture_->format = video_->pix_fmt;
+    picture_->width = video_->width;
+    picture_->height = video_->height;
+    code = av_frame_get_buffer(picture_.get(), 0);
+    if (code < 0) return ffmpeg_error(code, "no memory for a frame");
+    scaler_.reset(sws_getContext(video_->width, video_->height, AV_PIX_FMT_RGB24, video_->width,
+                                 video_->height, video_->pix_fmt,
+                                 SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, nullptr,
+                                 nullptr, nullptr));
+    return scaler_ ? Status() : error(Code::kInternal, "no colour conversion for ", codec->name);
+  }
+
+  Status add_audio(const Choice& choice) {
+    const AVCodec* codec = find_encoder(choice.audio);
+    if (codec == nullptr)
+      return error(Code::kUnavailable, path_, ": this FFmpeg build has none of the encoders ",
+                   join(choice.audio), " that ", choice.extension, " takes");
+    audio_.reset(avcodec_alloc_context3(codec));
+    audio_stream_ = avformat_new_stream(output_, nullptr);
+    if (!audio_ || audio_stream_ == nullptr) return error(Code::kResourceExhausted, "no memory");
+    const bool opus = std::strstr(codec->name, "opus") != nullptr;
+    audio_->sample_rate = opus ? 48000 : format_.sample_rate;
+    audio_->sample_fmt = std::strcmp(codec->name, "aac") == 0 || std::strcmp(codec->name, "libvorbis") == 0 ||
+                                 std::strcmp(codec->name, "libmp3lame") == 0 || std::strcmp(codec->name, "opus") == 0
+                             ? AV_SAMPLE_FMT_FLTP
+                         : opus ? AV_SAMPLE_FMT_FLT
+                                : AV_SAMPLE_FMT_S16;
+    av_channel_layout_default(&audio_->ch_layout, format_.channels);
+    audio_->bit_rate = 96000 * format_.channels;
+    audio_->time_base = {1, audio_->sample_rate};
+    audio_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
+    if (output_->oformat->flags & AVFMT_GLOBALHEADER) audio_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+    int code = avcodec_open2(audio_.get(), codec, nullptr);
+    if (code >= 0) code = avcodec_parameters_from_context(audio_stream_->codecpar, audio_.get());
+    if (code < 0) return ffmpeg_error(code, str("cannot start encoder ", codec->name));
+    audio_stream_->time_base = audio_->time_base;
+    description_ += str(" + ", codec->name);
+
+    SwrContext* swr = nullptr;
+    AVChannelLayout layout = {};
+    av_channel_layout_default(&layout, format_.channels);
+    code = swr_alloc_set_opts2(&swr, &audio_->ch_layout, audio_->sample_fmt, audio_->sample_rate,
+                               &layout, AV_SAMPLE_FMT_FLT, format_.sample_rate, 0, nullptr);
+    resampler_.reset(swr);
+    if (code >= 0) code = swr_init(swr);
+    if (code < 0) return ffmpeg_error(code, "cannot resample the sound");
+    fifo_.reset(av_audio_fifo_alloc(audio_->sample_fmt, format_.channels, 4096));
+    return fifo_ ? Status() : error(Code::kResourceExhausted, "no memory for sound");
+  }
+
+  const uint8_t* pad_to_even(const uint8_t* pixels) {
+    const int64_t w = picture_->width, h = picture_->height;
+    if (w == format_.width && h == format_.height) return pixels;
+    padded_.resize(static_cast<size_t>(w * h * 3));
+    for (int64_t y = 0; y < h; ++y) {
+      const uint8_t* from = pixels + std::min(y, format_.height - 1) * format_.width * 3;
+      uint8_t* to = padded_.data() + y * w * 3;
+      std::memcpy(to, from, static_cast<size_t>(format_.width * 3));
+      if (w > format_.width) std::memcpy(to + format_.width * 3, from + (format_.width - 1) * 3, 3);
+    }
+    return padded_.data();
+  }
+
+  Status resample(const uint8_t* samples, int64_t count, int64_t room) {
+    if (room <= 0) return Status();
+    uint8_t** planes = nullptr;
+    int code = av_samples_alloc_array_and_samples(&planes, nullptr, format_.channels,
+                                                  static_cast<int>(room), audio_->sample_fmt, 0);
+    if (code < 0) return ffmpeg_error(code, "no memory for sound");
+    code = swr_convert(resampler_.get(), planes, static_cast<int>(room), samples ? &samples : nullptr,
+                       static_cast<int>(count));
+    if (code > 0) code = av_audio_fifo_write(fifo_.get(), reinterpret_cast<void**>(planes), code);
+    av_freep(&planes[0]);
+    av_freep(&planes);
+    return code < 0 ? ffmpeg_error(code, "cannot resample the sound") : Status();
+  }
+
+  Status drain_fifo(bool all) {
+    const int size = audio_->frame_size > 0 ? audio_->frame_size : 1024;
+    while (av_audio_fifo_size(fifo_.get()) >= (all ? 1 : size)) {
+      FramePtr frame(av_frame_alloc());
+      frame->nb_samples = std::min(size, av_audio_fifo_size(fifo_.get()));
+      frame->format = audio_->sample_fmt;
+      frame->sample_rate = audio_->sample_rate;
+      av_channel_layout_copy(&frame->ch_layout, &audio_->ch_layout);
+      int code = av_frame_get_buffer(frame.get(), 0);
+      if (code < 0) return ffmpeg_error(code, "no memory for sound");
+      av_audio_fifo_read(fifo_.get(), reinterpret_cast<void**>(frame->data), frame->nb_samples);
+      frame->pts = next_sample_;
+      next_sample_ += frame->nb_samples;
+      ZT_RETURN_IF_ERROR(encode(audio_.get(), audio_stream_, frame.get()));
+    }
+    return Status();
+  }
+
+  // Null flushes the encoder.
+  Status encode(AVCodecContext* codec, AVStream* stream, AVFrame* frame) {
+    int code = avcodec_send_frame(codec, frame);
+    if (code < 0) return ffmpeg_error(code, "cannot encode " + path_);
+    PacketPtr packet(av_packet_alloc());
+    while (true) {
+      code = avcodec_receive_packet(codec, packet.get());
+      if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return Status();
+      if (code < 0) return ffmpeg_error(code, "cannot encode " + path_);
+      packet->stream_index = stream->index;
+      if (packet->duration == 0 && codec == video_.get()) packet->duration = 1;
+      av_packet_rescale_ts(packet.get(), codec->time_base, stream->time_base);
+      code = av_interleaved_write_frame(output_, packet.get());
+      if (code < 0) return ffmpeg_error(code, "cannot write " + path_);
+      if (output_->pb->error < 0) return ffmpeg_error(output_->pb->error, "cannot write " + path_);
+    }
+  }
+
+  std::string path_, partial_, description_;
+  ClipFormat format_;
+  AVFormatContext* output_ = nullptr;
+  bool opened_ = false, committed_ = false;
+  AVStream* video_stream_ = nullptr;
+  AVStream* audio_stream_ = nullptr;
+  CodecContextPtr video_, audio_;
+  FramePtr picture_;
+  ScalerPtr scaler_;
+  ResamplerPtr resampler_;
+  FifoPtr fifo_;
+  std::vector<uint8_t> padded_;
+  int64_t next_frame_ = 0, next_sample_ = 0;
+};
+
+Result<std::unique_ptr<ClipWriter>> create_writer(const std::string& path, const ClipFormat& format) {
+  auto writer = std::make_unique<FfmpegWriter>(path, format);
+  ZT_RETURN_IF_ERROR(writer->begin());
+  return std::unique_ptr<ClipWriter>(std::move(writer));
+}
+
+}  // namespace
+
+Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& request);
+
+}  // namespace zoetrope
+
+extern "C" __attribute__((visibility("default"))) const zoetrope::MediaModule* zoetrope_media() {
+  static const zoetrope::MediaModule module{zoetrope::kMediaAbi, &zoetrope::create_writer,
+                                            &zoetrope::read_with_ffmpeg};
+  return &module;
+}

@@ -1,0 +1,73 @@
+#include "runtime/media/output_file.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace zoetrope {
+
+std::string partial_path(const std::string& path) {
+  const size_t slash = path.find_last_of('/'), dot = path.find_last_of('.');
+  if (dot == std::string::npos || (slash != std::string::npos && dot < slash)) return path + ".partial";
+  return path.substr(0, dot) + ".partial" + path.substr(dot);
+}
+
+Status io_error(int code, const std::string& what, const std::string& path) {
+  const bool full = code == ENOSPC || code == EDQUOT || code == EFBIG;
+  return error(full ? Code::kResourceExhausted : Code::kIoError, what, " ", path, ": ",
+               std::strerror(code));
+}
+
+Result<OutputFile> OutputFile::create(const std::string& path) {
+  OutputFile file;
+  file.path_ = path;
+  file.partial_ = partial_path(path);
+  file.file_ = std::fopen(file.partial_.c_str(), "wb");
+  if (file.file_ == nullptr) return io_error(errno, "cannot create", path);
+  return file;
+}
+
+OutputFile::OutputFile(OutputFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      partial_(std::move(other.partial_)),
+      file_(std::exchange(other.file_, nullptr)) {}
+
+OutputFile::~OutputFile() {
+  if (file_ == nullptr) return;
+  std::fclose(file_);
+  ::unlink(partial_.c_str());
+}
+
+Status OutputFile::failed(const char* what) const { return io_error(errno, what, path_); }
+
+Status OutputFile::write(std::span<const uint8_t> bytes) {
+  if (!bytes.empty() && std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size())
+    return failed("cannot write");
+  return Status();
+}
+
+Status OutputFile::write_at(int64_t offset, std::span<const uint8_t> bytes) {
+  if (std::fseek(file_, static_cast<long>(offset), SEEK_SET) != 0) return failed("cannot seek in");
+  ZT_RETURN_IF_ERROR(write(bytes));
+  return std::fseek(file_, 0, SEEK_END) == 0 ? Status() : failed("cannot seek in");
+}
+
+Status OutputFile::commit() {
+  const bool flushed = std::fflush(file_) == 0 && ::fsync(fileno(file_)) == 0;
+  const Status status = flushed ? Status() : failed("cannot finish");
+  std::fclose(std::exchange(file_, nullptr));
+  if (!status.ok()) {
+    ::unlink(partial_.c_str());
+    return status;
+  }
+  if (std::rename(partial_.c_str(), path_.c_str()) != 0) {
+    const int code = errno;
+    ::unlink(partial_.c_str());
+    return io_error(code, "cannot rename to", path_);
+  }
+  return Status();
+}
+
+}  // namespace zoetrope

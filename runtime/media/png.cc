@@ -1,0 +1,61 @@
+#include "runtime/media/png.h"
+
+#include <zlib.h>
+
+#include <cstdlib>
+
+namespace zoetrope {
+namespace {
+
+void put_be32(std::vector<uint8_t>* out, uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) out->push_back(static_cast<uint8_t>(value >> shift));
+}
+
+// Length, type, data, CRC of type and data.
+void put_chunk(std::vector<uint8_t>* out, const char* type, const std::vector<uint8_t>& data) {
+  put_be32(out, static_cast<uint32_t>(data.size()));
+  const size_t begin = out->size();
+  out->insert(out->end(), type, type + 4);
+  out->insert(out->end(), data.begin(), data.end());
+  put_be32(out, static_cast<uint32_t>(
+                    crc32(0, out->data() + begin, static_cast<uInt>(out->size() - begin))));
+}
+
+// Filter 4 (Paeth) suits smooth pictures best.
+uint8_t paeth(int a, int b, int c) {
+  const int p = a + b - c, pa = std::abs(p - a), pb = std::abs(p - b), pc = std::abs(p - c);
+  return static_cast<uint8_t>(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
+}
+
+}  // namespace
+
+std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t height) {
+  const int64_t row = width * 3;
+  std::vector<uint8_t> filtered;
+  filtered.reserve(static_cast<size_t>((row + 1) * height));
+  for (int64_t y = 0; y < height; ++y) {
+    const uint8_t* line = rgb + y * row;
+    const uint8_t* above = y > 0 ? line - row : nullptr;
+    filtered.push_back(4);
+    for (int64_t i = 0; i < row; ++i) {
+      const int a = i >= 3 ? line[i - 3] : 0, b = above ? above[i] : 0;
+      const int c = i >= 3 && above ? above[i - 3] : 0;
+      filtered.push_back(static_cast<uint8_t>(line[i] - paeth(a, b, c)));
+    }
+  }
+  uLongf size = compressBound(static_cast<uLong>(filtered.size()));
+  std::vector<uint8_t> data(size);
+  ZT_CHECK(compress2(data.data(), &size, filtered.data(), static_cast<uLong>(filtered.size()), 6) == Z_OK);
+  data.resize(size);
+
+  std::vector<uint8_t> header, out = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+  put_be32(&header, static_cast<uint32_t>(width));
+  put_be32(&header, static_cast<uint32_t>(height));
+  header.insert(header.end(), {8, 2, 0, 0, 0});  // 8 bits, RGB, deflate, adaptive filters, no interlace
+  put_chunk(&out, "IHDR", header);
+  put_chunk(&out, "IDAT", data);
+  put_chunk(&out, "IEND", {});
+  return out;
+}
+
+}  // namespace zoetrope
