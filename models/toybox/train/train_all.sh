@@ -8,6 +8,7 @@ cd "$(dirname "$0")"
 export PYTHONUNBUFFERED=1
 # shellcheck disable=SC2086
 {
+  python3 train_dit.py --out "$out" --warm-encoders >"$out/warm.log" 2>&1 &
   python3 train_dit.py --out "$out" --seconds "$4" ${DIT_ARGS:-} >"$out/dit.log" 2>&1 &
   dit=$!
   python3 train_codec.py --out "$out" --seconds "$3" ${CODEC_ARGS:-} >"$out/codec.log" 2>&1 &

@@ -100,11 +100,10 @@ def load_frozen(folder: pathlib.Path, tae: Tae, codec: Codec, wait: float) -> No
         module.load_state_dict(torch.load(path, map_location="cpu")["model"])
 
 
-def warm_up(trainer: Trainer, encoders, tokens: int, chunk: int, device: str) -> None:
-    """Compiles at every bucket's real size, on random data; leaves no gradient behind."""
-    c = trainer.model.config
+def warm_up(trainer: Trainer, tokens: int) -> None:
+    """Compiles a step at every bucket's real size, on random data; leaves no gradient behind."""
+    c, device = trainer.model.config, trainer.device
     for index, bucket in enumerate(BUCKETS):
-        began = time.time()
         b, l, h, w = batch_size(index, tokens), latent_frames(bucket.frames), bucket.height // 8, bucket.width // 8
         grid = torch.randn(b, l, h, w, c.dit.video_channels, device=device)
         batch = {"video": grid, "first": grid[:, 0], "last": grid[:, 0],
@@ -114,10 +113,11 @@ def warm_up(trainer: Trainer, encoders, tokens: int, chunk: int, device: str) ->
         v, s = trainer.loss(index, batch)
         (v + s).backward()
         trainer.model.zero_grad(set_to_none=True)
-        middle = time.time()
+
+
+def warm_up_encoders(encoders, chunk: int, device: str) -> None:
+    for index, bucket in enumerate(BUCKETS):
         encode(*encoders, bucket, toydata.sample_specs(chunk, index), device)
-        log("dit", warm=f"{bucket.height}x{bucket.width}x{bucket.frames}", step_s=middle - began,
-            encode_s=time.time() - middle)
     torch.cuda.empty_cache() if device == "cuda" else None
 
 
@@ -139,6 +139,8 @@ def main() -> None:
     p.add_argument("--eager", action="store_true")
     p.add_argument("--device", default="cuda")
     p.add_argument("--seed", type=int, default=3)
+    p.add_argument("--warm-encoders", action="store_true",
+                   help="only compile the encoders, into the cache on disk: run it beside the real one")
     p.add_argument("--tiny", action="store_true", help="small widths, for a test on a CPU")
     a = p.parse_args()
     setup(a.device, a.seed)
@@ -163,8 +165,13 @@ def main() -> None:
         TextBlock.forward = torch.compile(TextBlock.forward, dynamic=True)
         encoders = tuple(torch.compile(e, dynamic=True) for e in encoders)
         began = time.time()
-        warm_up(trainer, encoders, a.tokens, a.chunk, a.device)
+        if not a.warm_encoders:
+            warm_up(trainer, a.tokens)
+            log("dit", warm_up_s=time.time() - began)
+        warm_up_encoders(encoders, a.chunk, a.device)
         log("dit", warm_up_s=time.time() - began)
+    if a.warm_encoders:
+        return
     seed = a.seed * 1_000_003 + int(time.time()) % 900 * 1_000_000     # another run draws other scenes
     pool = Pool(*encoders, a.capacity, a.workers, a.chunk, seed, a.device)
     load_frozen(out, tae, codec, a.wait)

@@ -1,6 +1,7 @@
 """Trains the temporal autoencoder on rendered clips until its time is up.
 
-One shape for all steps, [B, 16, 128, 128, 3]; scenes are rendered at 64..160 px and tiled or cropped to it.
+Few shapes, 128 x 128 by default, short clips and long: latents at the ends of a clip see other neighbours than those
+inside. Scenes are rendered at 64..160 px and tiled or cropped.
 Some clips are frozen from a random frame on: replicate padding in time makes a still image, or the end of a clip of
 odd length, look like a frozen clip. The decoder sees latents with noise, and a small penalty keeps
 them near unit size, so that it forgives what the DiT gets slightly wrong.
@@ -74,8 +75,7 @@ def main() -> None:
     p.add_argument("--out", required=True, help="folder for tae.pt")
     p.add_argument("--init", help="start from this tae.pt")
     p.add_argument("--seconds", type=float, default=300)
-    p.add_argument("--batch", type=int, default=16)
-    p.add_argument("--frames", type=int, default=16)
+    p.add_argument("--clips", default="16x16:0.4,5x48:0.6", help="batch x frames : share of the steps, ...")
     p.add_argument("--size", type=int, default=128)
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--adam", action="store_true", help="AdamW for every weight")
@@ -98,10 +98,13 @@ def main() -> None:
     muon = lambda n, w: w.dim() >= 3 and not a.adam and "output" not in n and "encoder.input" not in n
     optimizer = Optimizer(list(tae.named_parameters()), muon)
     step_loss = loss_of if a.eager else torch.compile(loss_of, dynamic=False)
-    clock, rng, step, last, busy = Clock(a.seconds), random.Random(a.seed), 0, time.time(), 0.0
+    shapes = [tuple(map(int, c.split(":")[0].split("x"))) for c in a.clips.split(",")]
+    shares = [float(c.split(":")[1]) for c in a.clips.split(",")]
+    clock, rng, step, last = Clock(a.seconds), random.Random(a.seed), 0, time.time()
     while clock.progress < 1:
         began = time.time()
-        video = draw(a.batch, a.frames, a.size, a.seed * 1_000_000 + step, a.device, rng)
+        batch, frames = rng.choices(shapes, shares)[0]
+        video = draw(batch, frames, a.size, a.seed * 1_000_000 + step, a.device, rng)
         with autocast(a.device):
             loss, mse, power = step_loss(tae, video, a.noise, a.freeze_encoder)
         loss.backward()
@@ -118,7 +121,7 @@ def main() -> None:
         if step % 2000 == 0:
             log(a.name, step=step, psnr_heldout=psnr(average.module, a.device))
     save(out / f"{a.name}.pt", {"model": average.module.state_dict(), "steps": step, "seconds": clock.elapsed})
-    log(a.name, done=step, psnr_heldout=psnr(average.module, a.device, a.frames * 2, a.size),
+    log(a.name, done=step, psnr_heldout=psnr(average.module, a.device),
         memory_gb=torch.cuda.max_memory_allocated() / 2**30 if a.device == "cuda" else 0)
 
 
