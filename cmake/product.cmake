@@ -1,0 +1,42 @@
+# What a person gets: the command, the backends, the media library and the embedded model. `product`
+# builds it, and `cmake --install` lays it out so that bin/ finds lib/ and share/ beside it.
+include_guard()
+
+# One model file that every build carries, once its checkpoint is in the repository.
+set(toybox_checkpoint ${CMAKE_SOURCE_DIR}/models/toybox/toybox.safetensors)
+set(toybox ${CMAKE_BINARY_DIR}/share/zoetrope/toybox.zoe)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/models/toybox)
+if(EXISTS ${toybox_checkpoint})
+  add_custom_command(
+    OUTPUT ${toybox}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/share/zoetrope
+    COMMAND zoetrope convert --quiet ${toybox_checkpoint} -o ${toybox}
+    DEPENDS zoetrope ${toybox_checkpoint}
+    COMMENT "Converting models/toybox/toybox.safetensors"
+    VERBATIM)
+  add_custom_target(toybox ALL DEPENDS ${toybox})
+  install(FILES ${toybox} DESTINATION share/zoetrope)
+endif()
+
+set(programs zoetrope)
+set(libraries zoetrope_core zoetrope_ffmpeg zoetrope_backend_reference zoetrope_backend_cpu
+              zoetrope_backend_vulkan zoetrope_backend_cuda)
+set(product)
+foreach(target ${programs} ${libraries} toybox)
+  if(TARGET ${target})
+    list(APPEND product ${target})
+  endif()
+endforeach()
+add_custom_target(product DEPENDS ${product})
+
+foreach(target ${programs})
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "\$ORIGIN/../lib")
+  install(TARGETS ${target} RUNTIME DESTINATION bin)
+endforeach()
+foreach(target ${libraries})
+  if(TARGET ${target})
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "\$ORIGIN")
+    install(TARGETS ${target} LIBRARY DESTINATION lib)
+  endif()
+endforeach()
+install(FILES LICENSE README.md CHANGELOG.md DESTINATION share/doc/zoetrope)
