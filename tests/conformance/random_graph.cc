@@ -15,12 +15,13 @@ class Maker {
   Maker(uint64_t seed, int nodes) : random_(seed), builder_("random") {
     x_.push_back(builder_.input("x", DType::kF32, {kBatch, kTokens, kWidth}));
     cache_ = builder_.input("cache", DType::kF32, {kBatch, kTokens, kWidth});
-    x_.push_back(cache_);
+    older_ = builder_.input("older", DType::kF32, {kBatch, kTokens, kWidth});
+    x_.insert(x_.end(), {cache_, older_});
     vectors_.push_back(
         builder_.input("time", DType::kF32, {kBatch, 1, kWidth}, Rate::kTimestep));
     text_.push_back(builder_.input("text", DType::kF32, {kBatch, kText, kWidth}, Rate::kClip));
     lengths_ = builder_.input("lengths", DType::kI32, {kBatch}, Rate::kClip);
-    for (int i = 0; i < nodes; ++i) add_something(i);
+    for (int i = 0; i < nodes || x_.size() < 4; ++i) add_something(i);
   }
 
   Graph finish() {
@@ -29,7 +30,9 @@ class Maker {
     builder_.output("vector", pick(vectors_));
     builder_.output("text_out", pick(text_));
     if (coin()) builder_.output("view", builder_.reshape(pick(x_), {kBatch * kTokens, kWidth}));
-    builder_.state(cache_, x_[1 + random_() % (x_.size() - 1)]);
+    // A shift register: what is in the cache moves on to `older`.
+    builder_.state(cache_, x_[3 + random_() % (x_.size() - 3)]);
+    builder_.state(older_, cache_);
     auto graph = builder_.finish();
     if (!graph.ok()) std::fprintf(stderr, "%s\n", graph.status().message().c_str());
     ZT_CHECK(graph.ok());
@@ -168,7 +171,7 @@ class Maker {
   std::mt19937_64 random_;
   Builder builder_;
   std::vector<ValueId> x_, vectors_, text_;
-  ValueId cache_, lengths_;
+  ValueId cache_, older_, lengths_;
 };
 
 }  // namespace

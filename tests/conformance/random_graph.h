@@ -10,7 +10,7 @@
 
 namespace zoetrope::conformance {
 
-// Bound, f32. Inputs "x", "cache" (a state) at kStep, "time" at kTimestep, "text" at kClip, "lengths"
+// Bound, f32. Inputs "x", "cache" and "older" (states) at kStep, "time" at kTimestep, "text" at kClip, "lengths"
 // (i32) at kClip; weights for which fill_weights() has values.
 Graph random_graph(uint64_t seed, int nodes);
 

@@ -112,7 +112,10 @@ constexpr Rate kSteps[] = {Rate::kWeights, Rate::kStep, Rate::kTimestep, Rate::k
 void check_memory(const Pair& pair) {
   const PlanMemory& memory = pair.session().plan().memory;
   CHECK(memory.arena_bytes >= memory.lower_bound_bytes);
-  CHECK(pair.session().resident_bytes() == memory.total_bytes());
+  // A device may round each allocation up to a page.
+  const int64_t found = pair.session().resident_bytes();
+  CHECK(found >= memory.total_bytes());
+  CHECK(found <= memory.total_bytes() + memory.total_bytes() / 100 + 4096);
 }
 
 }  // namespace
