@@ -144,10 +144,14 @@ class Planner {
   void compute_lifetimes() {
     uses_.assign(plan_.graph.values.size(), Use());
     const auto count = static_cast<int32_t>(plan_.calls.size());
-    // Every input is uploaded before the first call of a run, which may be that of any phase.
+    // Every input is uploaded before the first call of a run, which may be that of any phase: its
+    // bytes, used or not, may not lie where a value of a slower phase is carried.
+    int32_t step_begin = 0;
+    while (step_begin + 1 < count && plan_.calls[static_cast<size_t>(step_begin)].rate < Rate::kStep)
+      ++step_begin;
     for (ValueId id : plan_.graph.inputs) {
       use(id).first = 0;
-      use(id).last = std::max(use(id).last, 0);
+      use(id).last = std::max(use(id).last, step_begin);
       use(id).forever = plan_.graph.value(id).rate != Rate::kStep;
     }
     for (int32_t p = 0; p < count; ++p) {

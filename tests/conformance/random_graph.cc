@@ -178,7 +178,7 @@ class Maker {
 
 Graph random_graph(uint64_t seed, int nodes) { return Maker(seed, nodes).finish(); }
 
-void fill_weights(const Graph& graph, uint64_t seed, MemoryWeights* weights) {
+void fill_weights(const Graph& graph, uint64_t seed, DType storage, MemoryWeights* weights) {
   std::mt19937_64 random(seed);
   for (ValueId id : graph.weights()) {
     const Value& value = graph.value(id);
@@ -187,7 +187,7 @@ void fill_weights(const Graph& graph, uint64_t seed, MemoryWeights* weights) {
     std::uniform_real_distribution<double> draw(-std::sqrt(3 / depth), std::sqrt(3 / depth));
     EvalTensor tensor{shape, {}};
     for (int64_t i = 0; i < shape.elements(); ++i) tensor.data.push_back(draw(random));
-    weights->add(value.name, value.type.dtype, tensor);
+    weights->add(value.name, storage, tensor);
   }
 }
 

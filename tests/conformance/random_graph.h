@@ -14,8 +14,8 @@ namespace zoetrope::conformance {
 // (i32) at kClip; weights for which fill_weights() has values.
 Graph random_graph(uint64_t seed, int nodes);
 
-// Values for every weight of the graph, scaled so that activations stay of order 1.
-void fill_weights(const Graph& graph, uint64_t seed, MemoryWeights* weights);
+// Values for every weight of the graph in one dtype, scaled so that activations stay of order 1.
+void fill_weights(const Graph& graph, uint64_t seed, DType storage, MemoryWeights* weights);
 
 // Fresh values for one input.
 EvalTensor draw_input(const Graph& graph, ValueId id, std::mt19937_64* random);
