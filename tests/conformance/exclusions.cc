@@ -1,12 +1,10 @@
 #include "tests/conformance/exclusions.h"
 
-#include <vector>
-
 namespace zoetrope::conformance {
 namespace {
 
-// None today. An entry: {"cpu", OpKind::kPow, DType::kF16, "why"}.
-const std::vector<Exclusion> kExclusions{};
+constexpr Exclusion kExclusions[] = {
+};
 
 }  // namespace
 

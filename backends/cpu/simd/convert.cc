@@ -54,7 +54,9 @@ void f32_to_bf16(const float* x, uint16_t* y, int64_t n) {
   }
 }
 
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET <= HWY_AVX3
+#if HWY_TARGET <= HWY_AVX2
+void f16_to_f32(const uint16_t* x, float* y, int64_t n) { widen_loop<hwy::float16_t>(x, y, n); }
+
 void f32_to_f16(const float* x, uint16_t* y, int64_t n) {
   const F32 d;
   const hn::Rebind<hwy::float16_t, F32> dh;
@@ -66,7 +68,10 @@ void f32_to_f16(const float* x, uint16_t* y, int64_t n) {
   }
 }
 #else
-// Without F16C: the exact scalar conversion.
+// Without F16C, the scalar conversions: Highway's own does not know infinity.
+void f16_to_f32(const uint16_t* x, float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = zoetrope::f16_to_f32(x[i]);
+}
 void f32_to_f16(const float* x, uint16_t* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = zoetrope::f32_to_f16(x[i]);
 }
@@ -76,7 +81,7 @@ void f32_to_f16(const float* x, uint16_t* y, int64_t n) {
 
 void fill_convert(Simd* simd) {
   simd->bf16_to_f32 = widen_loop<hwy::bfloat16_t>;
-  simd->f16_to_f32 = widen_loop<hwy::float16_t>;
+  simd->f16_to_f32 = f16_to_f32;
   simd->f32_to_bf16 = f32_to_bf16;
   simd->f32_to_f16 = f32_to_f16;
 }

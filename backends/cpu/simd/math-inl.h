@@ -36,9 +36,10 @@ HWY_INLINE V fast_exp(V x) {
   p = hn::MulAdd(p, r, hn::Set(d, 0.4999998859f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  // Two factors, so that 2^128 is reached without an infinite scale.
-  n = hn::Max(hn::Min(n, hn::Set(d, 129.0f)), hn::Set(d, -125.0f));
-  p = hn::Mul(hn::Mul(p, exp2_integer(hn::Sub(n, hn::Set(d, 2.0f)))), hn::Set(d, 4.0f));
+  // Two factors, so that neither is infinite or denormal.
+  n = hn::Max(hn::Min(n, hn::Set(d, 129.0f)), hn::Set(d, -127.0f));
+  const V half = hn::Floor(hn::Mul(n, hn::Set(d, 0.5f)));
+  p = hn::Mul(hn::Mul(p, exp2_integer(half)), exp2_integer(hn::Sub(n, half)));
   p = hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.7228f)), hn::Inf(d), p);
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3f)), p);
 }
