@@ -86,7 +86,8 @@ class Pipeline {
     ZT_ASSIGN_OR_RETURN(auto session,
                         Session::create(p.plan, device_, *model_.weights,
                                         [&](int64_t done, int64_t total) {
-                                          return progress("load", double(done), double(total));
+                                          return progress(str("load ", component), double(done),
+                                                          double(total));
                                         }));
     stats_.load_seconds += seconds_since(start);
     stats_.peak_bytes = std::max(stats_.peak_bytes, session->resident_bytes());
@@ -158,13 +159,23 @@ class Pipeline {
     return Status();
   }
 
+  Status draw_noise() {
+    if (!options_.noise.empty() && options_.noise.size() != video_ + audio_)
+      return error(Code::kInvalidArgument, "the given noise has ", options_.noise.size(),
+                   " elements; this clip takes ", video_ + audio_);
+    latents_ = options_.noise;
+    if (!latents_.empty()) return Status();
+    latents_.resize(video_ + audio_);
+    fill_normal(options_.seed, kVideoNoise, 0, std::span(latents_).first(video_));
+    fill_normal(options_.seed, kAudioNoise, 0, std::span(latents_).subspan(video_));
+    return Status();
+  }
+
   Status denoise() {
     ZT_ASSIGN_OR_RETURN(auto dit, open("dit"));
     video_ = known_.video.size();
     audio_ = known_.audio.size();
-    latents_.resize(video_ + audio_);
-    fill_normal(options_.seed, kVideoNoise, 0, std::span(latents_).first(video_));
-    fill_normal(options_.seed, kAudioNoise, 0, std::span(latents_).subspan(video_));
+    ZT_RETURN_IF_ERROR(draw_noise());
     ZT_RETURN_IF_ERROR(set_rows(*dit, "video_known", known_.video));
     ZT_RETURN_IF_ERROR(set_rows(*dit, "video_mask", known_.video_mask));
     if (audio_ > 0) {

@@ -32,6 +32,9 @@ struct GenerateOptions {
   std::string schedule;    // empty: the recipe's
   double shift = 0;        // 0: the recipe's
   DType compute = DType::kF32;
+  // Starts from these latents ([video | audio], channels last) instead of the seed's noise: for parity
+  // with other programs. Empty: the seed decides.
+  std::vector<float> noise;
   int64_t memory_budget = 0;  // bytes; 0: what the device has
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "graph/philox.h"
+
 namespace zoetrope {
 namespace {
 
@@ -23,48 +25,104 @@ int64_t live_lower_bound(std::span<const ArenaBuffer> buffers, int64_t alignment
   return peak;
 }
 
-// Places buffers in the given order, each at the lowest gap (first fit) or the tightest gap (best
-// fit) left by those already placed that live at the same time. Returns the arena size, or
-// `give_up` as soon as it is reached.
+// How one buffer chooses among the gaps left by those already placed that live at the same time.
+enum class Fit : uint8_t {
+  kFirst,  // the lowest gap
+  kBest,   // the tightest gap
+  kTop,    // the upper end of the highest gap below the limit
+};
+
+// Places buffers in the given order. Returns the end of the highest buffer, or `limit` as soon as one
+// reaches it.
 int64_t place(std::span<const ArenaBuffer> buffers, std::span<const size_t> order,
-              int64_t alignment, bool best_fit, int64_t give_up, std::vector<int64_t>* offsets) {
+              std::span<const Fit> fits, int64_t alignment, int64_t limit,
+              std::vector<int64_t>* offsets) {
   struct Placed {
     int64_t offset, end;
     int32_t first, last;
   };
   std::vector<Placed> placed;  // sorted by offset
   placed.reserve(buffers.size());
+  const int64_t ceiling = (limit - 1) / alignment * alignment;
   int64_t top = 0;
   for (size_t index : order) {
     const ArenaBuffer& b = buffers[index];
     const int64_t size = align_up(b.bytes, alignment);
+    const Fit fit = fits[index];
     int64_t cursor = 0, chosen = -1, chosen_gap = INT64_MAX;
-    if (size > 0) {
-      for (const Placed& p : placed) {
-        if (p.last < b.first || b.last < p.first) continue;
-        const int64_t gap = p.offset - cursor;
-        if (gap >= size && gap < chosen_gap) {
-          chosen = cursor;
-          chosen_gap = gap;
-          if (!best_fit) break;
-        }
-        cursor = std::max(cursor, p.end);
-      }
-      if (chosen < 0) chosen = cursor;
-      const Placed entry{chosen, chosen + size, b.first, b.last};
-      placed.insert(std::upper_bound(placed.begin(), placed.end(), entry,
-                                     [](const Placed& a, const Placed& c) {
-                                       return a.offset < c.offset;
-                                     }),
-                    entry);
-    } else {
-      chosen = 0;
+    if (size == 0) {
+      (*offsets)[index] = 0;
+      continue;
     }
+    for (const Placed& p : placed) {
+      if (p.last < b.first || b.last < p.first) continue;
+      const int64_t gap = p.offset - cursor;
+      if (gap >= size && (fit != Fit::kBest || gap < chosen_gap)) {
+        chosen = fit == Fit::kTop ? p.offset - size : cursor;
+        chosen_gap = gap;
+        if (fit == Fit::kFirst) break;
+      }
+      cursor = std::max(cursor, p.end);
+    }
+    if (fit == Fit::kTop && ceiling - cursor >= size) chosen = ceiling - size;
+    if (chosen < 0) chosen = cursor;
+    const Placed entry{chosen, chosen + size, b.first, b.last};
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), entry,
+                                   [](const Placed& a, const Placed& c) { return a.offset < c.offset; }),
+                  entry);
     (*offsets)[index] = chosen;
     top = std::max(top, chosen + size);
-    if (top >= give_up) return give_up;
+    if (top >= limit) return limit;
   }
   return top;
+}
+
+// What the search has found so far.
+struct Best {
+  int64_t bytes = INT64_MAX;
+  std::vector<int64_t> offsets;
+};
+
+// Tries to fit everything under ever lower limits, in the order of time, each buffer at the bottom or
+// at the top: an alternation that convolutional pyramids need, where neighbours differ a little in
+// size. Deterministic, and bounded in work.
+void improve(std::span<const ArenaBuffer> buffers, int64_t alignment, int64_t lower_bound, Best* best) {
+  const size_t n = buffers.size();
+  if (n < 3 || best->bytes == lower_bound) return;
+  std::vector<size_t> order(n);
+  std::vector<Fit> fits(n), kept(n);
+  std::vector<int64_t> offsets(n);
+  constexpr int64_t kWork = 100'000'000;  // comparisons of two buffers: about 0.1 s
+  const int64_t rounds = std::min<int64_t>(3000, kWork / static_cast<int64_t>(n * n));
+  for (int64_t round = 0; round < rounds && best->bytes > lower_bound; ++round) {
+    const PhiloxBlock random = philox_block(0, 0, static_cast<uint64_t>(round));
+    // Long-lived buffers first, the rest in the order of time; or all in the order of time.
+    std::iota(order.begin(), order.end(), size_t{0});
+    const int32_t longest = static_cast<int32_t>(1 + random[3] % 24);
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      const bool long_a = buffers[a].last - buffers[a].first >= longest;
+      const bool long_b = buffers[b].last - buffers[b].first >= longest;
+      if (long_a != long_b) return long_a;
+      return buffers[a].first < buffers[b].first;
+    });
+    if (round == 0) {
+      // Every second one from the top.
+      for (size_t k = 0; k < n; ++k) kept[order[k]] = k % 2 ? Fit::kTop : Fit::kFirst;
+    }
+    fits = kept;
+    const size_t changes = round == 0 ? 0 : 1 + random[1] % std::max<size_t>(1, n / 8);
+    for (size_t k = 0; k < changes; ++k) {
+      const uint32_t word = philox_block(1, static_cast<uint64_t>(round), k)[0];
+      fits[word % n] = static_cast<Fit>(word / n % 3);
+    }
+    // Aim at the bound first, and for what is only better than the best every second time.
+    const int64_t limit = round % 2 ? best->bytes : lower_bound + 1 + (best->bytes - lower_bound - 1) *
+                                                        static_cast<int64_t>(random[2] % 64) / 64;
+    const int64_t bytes = place(buffers, order, fits, alignment, limit, &offsets);
+    if (bytes >= limit) continue;
+    *best = {bytes, offsets};
+    kept = fits;
+  }
 }
 
 }  // namespace
@@ -73,23 +131,21 @@ ArenaLayout assign_offsets(std::span<ArenaBuffer> buffers, int64_t alignment) {
   ArenaLayout layout;
   layout.lower_bound = live_lower_bound(buffers, alignment);
   std::vector<size_t> order(buffers.size());
-  std::vector<int64_t> offsets(buffers.size()), best(buffers.size());
-  layout.bytes = INT64_MAX;
+  Best best;
+  std::vector<int64_t> offsets(buffers.size());
 
   const auto length = [&](size_t i) { return int64_t{buffers[i].last} - buffers[i].first; };
   const auto attempt = [&](auto less) {
     std::iota(order.begin(), order.end(), size_t{0});
     std::stable_sort(order.begin(), order.end(), less);
-    for (bool best_fit : {true, false}) {
-      if (layout.bytes == layout.lower_bound) return;
-      const int64_t bytes = place(buffers, order, alignment, best_fit, layout.bytes, &offsets);
-      if (bytes < layout.bytes) {
-        layout.bytes = bytes;
-        best = offsets;
-      }
+    for (Fit fit : {Fit::kBest, Fit::kFirst}) {
+      if (best.bytes == layout.lower_bound) return;
+      const std::vector<Fit> fits(buffers.size(), fit);
+      const int64_t bytes = place(buffers, order, fits, alignment, best.bytes, &offsets);
+      if (bytes < best.bytes) best = {bytes, offsets};
     }
   };
-  // Largest first is best on transformer blocks; the others win on convolutional pyramids.
+  // Largest first is best on transformer blocks; the others win elsewhere.
   attempt([&](size_t a, size_t b) {
     return buffers[a].bytes != buffers[b].bytes ? buffers[a].bytes > buffers[b].bytes
                                                 : length(a) > length(b);
@@ -100,24 +156,9 @@ ArenaLayout assign_offsets(std::span<ArenaBuffer> buffers, int64_t alignment) {
            static_cast<double>(buffers[b].bytes) * static_cast<double>(length(b) + 1);
   });
   attempt([&](size_t a, size_t b) { return buffers[a].first < buffers[b].first; });
-  // Fixed largest-first orders can leave one bad buffer: moving the one that ends highest to the
-  // front repairs most of these.
-  for (int round = 0; round < 32 && layout.bytes > layout.lower_bound && !buffers.empty(); ++round) {
-    size_t highest = 0;
-    for (size_t i = 0; i < buffers.size(); ++i)
-      if (best[i] + buffers[i].bytes > best[highest] + buffers[highest].bytes) highest = i;
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-      if ((a == highest) != (b == highest)) return a == highest;
-      return buffers[a].bytes > buffers[b].bytes;
-    });
-    const int64_t bytes = place(buffers, order, alignment, true, layout.bytes, &offsets);
-    if (bytes >= layout.bytes) break;
-    layout.bytes = bytes;
-    best = offsets;
-  }
-  if (buffers.empty()) layout.bytes = 0;
-  for (size_t i = 0; i < buffers.size(); ++i) buffers[i].offset = best[i];
+  improve(buffers, alignment, layout.lower_bound, &best);
+  layout.bytes = buffers.empty() ? 0 : best.bytes;
+  for (size_t i = 0; i < buffers.size(); ++i) buffers[i].offset = best.offsets[i];
   return layout;
 }
 

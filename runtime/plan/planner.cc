@@ -28,6 +28,7 @@ class Planner {
     compute_lifetimes();
     place();
     fill_refs();
+    ZT_RETURN_IF_ERROR(order_states());
     account();
     return std::move(plan_);
   }
@@ -139,18 +140,19 @@ class Planner {
   ValueId root(ValueId id) const { return root_[static_cast<size_t>(id)]; }
   Use& use(ValueId id) { return uses_[static_cast<size_t>(root(id))]; }
 
-  // Position p is call p; the inputs of a phase are written before its first call.
+  // Position p is call p.
   void compute_lifetimes() {
     uses_.assign(plan_.graph.values.size(), Use());
     const auto count = static_cast<int32_t>(plan_.calls.size());
-    int32_t timestep_begin = count;
-    for (int32_t p = count - 1; p >= 0 && plan_.calls[static_cast<size_t>(p)].rate >= Rate::kTimestep; --p)
-      timestep_begin = p;
+    // Every input is uploaded before the first call of a run, which may be that of any phase: its
+    // bytes, used or not, may not lie where a value of a slower phase is carried.
+    int32_t step_begin = 0;
+    while (step_begin + 1 < count && plan_.calls[static_cast<size_t>(step_begin)].rate < Rate::kStep)
+      ++step_begin;
     for (ValueId id : plan_.graph.inputs) {
-      const bool step = plan_.graph.value(id).rate == Rate::kStep;
-      use(id).first = step ? std::min(timestep_begin, std::max(count - 1, 0)) : 0;
-      use(id).last = use(id).first;
-      use(id).forever = !step;
+      use(id).first = 0;
+      use(id).last = std::max(use(id).last, step_begin);
+      use(id).forever = plan_.graph.value(id).rate != Rate::kStep;
     }
     for (int32_t p = 0; p < count; ++p) {
       const PlanCall& call = plan_.calls[static_cast<size_t>(p)];
@@ -295,12 +297,32 @@ class Planner {
       plan_.outputs.push_back(
           {out.name, out.value, weight ? weight_ref(out.value) : arena_ref(out.value)});
     }
-    for (const StatePair& pair : plan_.graph.states)
-      plan_.states.push_back({arena_ref(pair.state), arena_ref(pair.next)});
     std::sort(packed_.begin(), packed_.end());
     packed_.erase(std::unique(packed_.begin(), packed_.end()), packed_.end());
     for (ValueId id : packed_)
       if (!raw_index_.contains(id)) plan_.packed_weights.push_back(id);
+  }
+
+  // A state that is another's `next` (a shift register) is read before it is written.
+  Status order_states() {
+    std::vector<StatePair> left = plan_.graph.states;
+    while (!left.empty()) {
+      const auto ready = std::find_if(left.begin(), left.end(), [&](const StatePair& pair) {
+        return std::none_of(left.begin(), left.end(), [&](const StatePair& other) {
+          return &other != &pair && root(other.next) == root(pair.state);
+        });
+      });
+      if (ready == left.end())
+        return error(Code::kUnsupported, "states of '", plan_.component,
+                     "' are exchanged in a circle, through '",
+                     plan_.graph.value(left[0].state).name, "'");
+      if (plan_.graph.value(root(ready->next)).kind == ValueKind::kWeight)
+        return error(Code::kUnsupported, "state '", plan_.graph.value(ready->state).name,
+                     "' of '", plan_.component, "' becomes a weight");
+      plan_.states.push_back({arena_ref(ready->state), arena_ref(ready->next)});
+      left.erase(ready);
+    }
+    return Status();
   }
 
   void account() {

@@ -137,6 +137,7 @@ Status Session::set_input(std::string_view name, const void* data, int64_t bytes
     return error(Code::kInvalidArgument, "input '", name, "' of ", plan_.component, " takes ",
                  plan_.graph.value(binding->value).type.to_string(), ", ", binding->ref.bytes,
                  " bytes; got ", bytes);
+  ZT_RETURN_IF_ERROR(advance_states());
   if (bytes > 0) ZT_RETURN_IF_ERROR(device_.upload(view(binding->ref), data));
   input_set_[static_cast<size_t>(binding - plan_.inputs.data())] = true;
   dirty_ = std::min(dirty_, plan_.graph.value(binding->value).rate);
@@ -152,12 +153,20 @@ Status Session::run() {
       return error(Code::kInvalidArgument, "input '", plan_.inputs[i].name, "' of ",
                    plan_.component, " was never set");
   }
+  ZT_RETURN_IF_ERROR(advance_states());
   const size_t begin = phase_begin_[static_cast<size_t>(dirty_)];
   ZT_RETURN_IF_ERROR(device_.submit(std::span(calls_).subspan(begin)));
   ZT_RETURN_IF_ERROR(device_.wait());
   dirty_ = Rate::kStep;
-  for (const PlanState& pair : plan_.states)
-    ZT_RETURN_IF_ERROR(device_.copy(view(pair.state), view(pair.next)));
+  states_pending_ = true;
+  return Status();
+}
+
+Status Session::advance_states() {
+  if (states_pending_)
+    for (const PlanState& pair : plan_.states)
+      ZT_RETURN_IF_ERROR(device_.copy(view(pair.state), view(pair.next)));
+  states_pending_ = false;
   return Status();
 }
 
@@ -172,6 +181,7 @@ Status Session::get_output(std::string_view name, void* data, int64_t bytes) {
 }
 
 Status Session::reset_states() {
+  states_pending_ = false;
   for (const PlanState& pair : plan_.states) {
     const std::vector<char> zeros(static_cast<size_t>(pair.state.bytes), 0);
     ZT_RETURN_IF_ERROR(device_.upload(view(pair.state), zeros.data()));

@@ -56,6 +56,9 @@ class Session {
   Status load_raw_weights(const WeightSource& weights);
   Status create_kernels(const WeightSource& weights, const LoadProgress& progress);
   void resolve_views();
+  // Copies every `next` of the last run over its state. Not before the outputs may go: one of them may
+  // be a view of a state. Not after inputs change: a `next` may be a view of an input.
+  Status advance_states();
   BufferView view(const TensorRef& ref) const;
   const PlanBinding* find(const std::vector<PlanBinding>& list, std::string_view name) const;
 
@@ -69,6 +72,7 @@ class Session {
   std::vector<KernelCall> calls_;
   std::array<size_t, kRateCount + 1> phase_begin_{};        // calls_ of phase r: [r, r + 1)
   std::vector<bool> input_set_;
+  bool states_pending_ = false;
   Rate dirty_ = Rate::kWeights;  // slowest phase that must run again
   std::vector<double> seconds_;
 };

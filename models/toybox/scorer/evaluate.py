@@ -20,7 +20,7 @@ def _pair(wanted, found):
 
 def compare(result, label):
     """One clip: result of score_clip against a label of toydata.labels(). Counts, to be added up over clips."""
-    quiet = result["events"] == 0 and any(toy["motion"] != "still" for toy in label["toys"])
+    quiet = not result["impacts"] and not result["onsets"] and any(toy["motion"] != "still" for toy in label["toys"])
     out = {"clips": 1, "count_right": int(result["count"] == len(label["toys"])), "toys": 0, "look_right": 0,
            "shape_right": 0, "colour_right": 0, "size_right": 0, "motion_right": 0,
            "matched": result["matched"], "events": result["events"],

@@ -57,16 +57,15 @@ def classify(video, track):
         return "still", []
     scale = track.scale
     seen = np.isfinite(track.x)
-    full = scale > 0.72
+    full = scale > 0.5
     x, y = np.where(full, track.x, np.nan), np.where(full, track.y, np.nan)
     spread_x, spread_y = _spread(x), _spread(y)
     hidden = int((~seen).sum())
-    travel = max(spread_x, spread_y)
 
     traces = np.sqrt(track.traces) / max(np.percentile(np.sqrt(track.traces), 97), 1e-9)
-    if np.mean((traces > 0.2) & (traces < 0.78)) > PULSE_SHARE:
+    if _pulses(track, traces, seen):
         return _pulse(traces)
-    if spread_y > 0.10 and spread_y > 0.45 * spread_x or travel > 0.14:
+    if _travels(x, y, spread_x, spread_y):
         if spread_y < 0.4 * spread_x and spread_y < 0.16:
             return "slide", _slide_impacts(track)
         if spread_x > 0.42 * spread_y and spread_x > 0.10:
@@ -74,9 +73,9 @@ def classify(video, track):
         steps = np.diff(y)
         up, down = -steps[steps < 0].sum(), steps[steps > 0].sum()
         if min(up, down) > 0.25 * (up + down):
-            return "bounce", [f / FPS for f in _turnings(y, 0.08 * spread_y)]
+            return "bounce", [f / FPS for f in _turnings(track.y, 0.08 * spread_y)]
         kind = "rise" if up > down else "fall"
-        return kind, _arrivals(y if kind == "fall" else -y)
+        return kind, _arrivals(track.y if kind == "fall" else -track.y)
     if hidden >= 2 and _fades(track):
         return "blink", _appearances(track)
     turn = outline.turning(video, track)
@@ -85,8 +84,23 @@ def classify(video, track):
     return "still", []
 
 
+def _travels(x, y, spread_x, spread_y):
+    """True for a toy that goes places, rather than drifting with the camera (slow, and 0.14 at most)."""
+    if spread_x < 0.14 and (spread_y < 0.10 or spread_y < 0.45 * spread_x):
+        return False
+    step = np.hypot(np.diff(_smooth(x)), np.diff(_smooth(y)))
+    step = step[np.isfinite(step)]
+    return len(step) > 0 and step.sum() > DRIFT_PATH and np.percentile(step, 90) * FPS > DRIFT_SPEED
+
+
+def _smooth(values):
+    padded = np.pad(values, 1, mode="edge")
+    return 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
+
+
+DRIFT_PATH, DRIFT_SPEED = 0.18, 0.15  # of the short side, and that in a second
 # Toys that pop or blink are of middling size for up to a fifth of the time; those that grow or shrink for half of it.
-PULSE_SHARE = 0.3
+PULSE_SHARE, PULSE_LOW, PULSE_PLACE = 0.3, 0.62, 0.09
 SPIN_ANGLE = math.radians(25)
 
 
@@ -123,6 +137,19 @@ def _fades(track):
     """True where the toy comes back at the place and size that it left."""
     seen = track.scale > 0.8
     return len(_runs(seen)) > 0 and _spread(np.where(seen, track.x, np.nan)) < 0.14
+
+
+def _pulses(track, s, seen):
+    """True for a toy that changes size in its place; a place may drift with the camera and with a foot on the ground."""
+    middling = np.mean((s > 0.2) & (s < 0.78))
+    if middling < PULSE_SHARE or np.percentile(s, 10) > PULSE_LOW or seen.sum() < 4:
+        return False
+    known = np.stack([np.ones(seen.sum()), s[seen], np.flatnonzero(seen)], 1)
+    for place in (track.x[seen], track.y[seen]):
+        rest = place - known @ np.linalg.lstsq(known, place, rcond=None)[0]
+        if np.percentile(rest, 95) - np.percentile(rest, 5) > PULSE_PLACE:
+            return False
+    return True
 
 
 def _pulse(s):

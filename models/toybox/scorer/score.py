@@ -7,6 +7,7 @@ from toydata import names
 from . import motion, outline, sound, tracks
 
 SIZE_LIMITS = (0.128, 0.179)  # radius over short side; between small, medium and large even when a camera zooms out
+MIN_OVERLAP = 0.5  # a patch that fits its best outline worse is no toy
 TOLERANCE = 2 / names.FPS
 # An impact is only visible with two frames before it and two after; the last frame stands one frame before the end.
 START, END = 2 / names.FPS, 3 / names.FPS
@@ -44,11 +45,14 @@ def score_clip(video, audio=None):
     for track in tracks.find_tracks(video):
         kind, impacts = motion.classify(video, track)
         shape, radius, overlap = outline.classify(track, kind)
+        if overlap.max() < MIN_OVERLAP:
+            continue
         size = int(np.searchsorted(SIZE_LIMITS, radius / short))
         order = np.sort(overlap)
         count += max(1, round(track.parts))
         toys.append({"shape": names.SHAPES[shape], "colour": names.COLOURS[track.colour], "size": names.SIZES[size],
                      "motion": kind, "impacts": impacts, "radius": radius / short,
+                     "overlap": float(order[-1]),
                      "confidence": float(order[-1] - order[-2])})
     impacts = sorted(t for toy in toys for t in toy["impacts"])
     heard = sound.onsets(audio) if audio is not None else []

@@ -13,6 +13,7 @@ from . import palette
 MIN_AREA = 0.004   # of short side squared: smaller patches are no toys
 MIN_CORE = 0.0016  # same, for pixels with at least CORE_NEIGHBOURS of their own class around
 CORE_NEIGHBOURS = 7
+MIN_SHARE = 0.2    # of the frames; a blinking toy is there in 60%
 
 
 @dataclasses.dataclass
@@ -73,7 +74,7 @@ def find_tracks(video):
             continue
         core = _core(mask)
         enough = core >= MIN_CORE * short * short
-        if enough.sum() < min(3, t):
+        if enough.sum() < max(min(3, t), MIN_SHARE * t):
             continue
         patch, areas = largest_patches(mask)
         area = patch.reshape(t, -1).sum(1) / (short * short)
