@@ -1,6 +1,7 @@
 #include "graph/passes/pipeline.h"
 
 #include "graph/passes/cleanup.h"
+#include "graph/passes/fuse.h"
 
 namespace zoetrope {
 namespace {
@@ -16,6 +17,14 @@ constexpr Pass kPasses[] = {
      [](const Graph& g, const PassOptions& o) { return choose_precision(g, o.compute, o.storage); }},
     {"eliminate_common", false,
      [](const Graph& g, const PassOptions&) { return eliminate_common(g); }},
+    {"fuse_norm_rope", true, [](const Graph& g, const PassOptions&) { return fuse_norm_rope(g); }},
+    {"fuse_norm_modulate", true,
+     [](const Graph& g, const PassOptions&) { return fuse_norm_modulate(g); }},
+    {"fuse_glu", true, [](const Graph& g, const PassOptions&) { return fuse_glu(g); }},
+    {"fuse_gated_residual", true,
+     [](const Graph& g, const PassOptions&) { return fuse_gated_residual(g); }},
+    {"fuse_contractions", true,
+     [](const Graph& g, const PassOptions&) { return fuse_contractions(g); }},
     {"eliminate_dead", false, [](const Graph& g, const PassOptions&) { return eliminate_dead(g); }},
 };
 

@@ -1,0 +1,24 @@
+// Fusions: naive subgraphs to the fused ops, each of which ships its decomposition. They fire only
+// where nothing else reads what disappears. Bound graphs only.
+#pragma once
+
+#include "graph/graph.h"
+
+namespace zoetrope {
+
+// act(matmul(x, W) + bias) → fused_linear; act(conv(replicate-pad(x), W) + bias) → fused_conv.
+Result<Graph> fuse_contractions(const Graph& graph);
+
+// rope(rms_norm(x)·w) → norm_rope, also with the norm over the full width before the split in heads.
+Result<Graph> fuse_norm_rope(const Graph& graph);
+
+// norm(x)·(1 + scale) + shift → norm_modulate.
+Result<Graph> fuse_norm_modulate(const Graph& graph);
+
+// act(a)·b → glu.
+Result<Graph> fuse_glu(const Graph& graph);
+
+// x + gate·y → gated_residual.
+Result<Graph> fuse_gated_residual(const Graph& graph);
+
+}  // namespace zoetrope

@@ -1,0 +1,264 @@
+// Passes against the graph they change: the same values in double, and only where they may fire.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <random>
+
+#include "graph/builder.h"
+#include "graph/evaluate.h"
+#include "graph/passes/cleanup.h"
+#include "graph/passes/fuse.h"
+#include "graph/passes/pipeline.h"
+
+using namespace zoetrope;
+
+namespace {
+
+int count(const Graph& graph, OpKind op) {
+  int n = 0;
+  for (const Node& node : graph.nodes) n += node.op == op;
+  return n;
+}
+
+Graph finished(Builder& b) {
+  auto graph = b.finish();
+  REQUIRE_MESSAGE(graph.ok(), graph.status().message());
+  auto bound = bind(*graph, {});
+  REQUIRE_MESSAGE(bound.ok(), bound.status().message());
+  return std::move(*bound);
+}
+
+EvalTensor random_tensor(const Shape& shape, std::mt19937& random) {
+  std::normal_distribution<double> normal;
+  EvalTensor t{shape, {}};
+  for (int64_t i = 0; i < shape.elements(); ++i) t.data.push_back(normal(random));
+  return t;
+}
+
+// Runs both graphs on fresh inputs and weights and compares every output.
+void check_same(const Graph& a, const Graph& b) {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  EvalTensors inputs;
+  MemoryWeights weights;
+  for (ValueId id : a.inputs) inputs[a.value(id).name] = random_tensor(a.value(id).type.shape, random);
+  for (ValueId id : a.weights())
+    weights.add(a.value(id).name, a.value(id).type.dtype, random_tensor(a.value(id).type.shape, random));
+  auto expected = reference_evaluate(a, inputs, weights);
+  auto got = reference_evaluate(b, inputs, weights);
+  REQUIRE_MESSAGE(expected.ok(), expected.status().message());
+  REQUIRE_MESSAGE(got.ok(), got.status().message());
+  REQUIRE(expected->size() == got->size());
+  for (const auto& [name, tensor] : *expected) {
+    const EvalTensor& other = got->at(name);
+    REQUIRE(other.shape == tensor.shape);
+    for (size_t i = 0; i < tensor.data.size(); ++i)
+      REQUIRE(std::fabs(tensor.data[i] - other.data[i]) <= 1e-9 * (1 + std::fabs(tensor.data[i])));
+  }
+}
+
+using Pass = Result<Graph> (*)(const Graph&);
+
+Graph apply(Pass pass, const Graph& graph) {
+  auto out = pass(graph);
+  REQUIRE_MESSAGE(out.ok(), out.status().message());
+  const Status status = verify(*out);
+  REQUIRE_MESSAGE(status.ok(), status.message());
+  check_same(graph, *out);
+  return std::move(*out);
+}
+
+}  // namespace
+
+TEST_CASE("matmul, bias and activation become one node") {
+  for (OpKind activation : {OpKind::kSilu, OpKind::kGeluTanh, OpKind::kGelu}) {
+    Builder b("g");
+    const ValueId x = b.input("x", DType::kF32, {2, 5, 7});
+    b.output("y", b.unary(activation, b.linear("fc", x, 7, 3)));
+    b.output("z", b.linear("plain", x, 7, 4));
+    const Graph fused = apply(fuse_contractions, finished(b));
+    CHECK(count(fused, OpKind::kLinear) == 2);
+    CHECK(fused.nodes.size() == 2);
+  }
+}
+
+TEST_CASE("a product that something else reads stays") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {2, 7});
+  const ValueId y = b.linear("fc", x, 7, 3, false);
+  b.output("raw", y);
+  b.output("y", b.add(y, b.weight("bias", {3})));
+  const Graph graph = finished(b);
+  CHECK(count(apply(fuse_contractions, graph), OpKind::kLinear) == 0);
+}
+
+TEST_CASE("a bias that is no vector over the channels is no bias") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {3, 7});
+  b.output("y", b.add(b.linear("fc", x, 7, 3, false), b.weight("column", {3, 1})));
+  CHECK(count(apply(fuse_contractions, finished(b)), OpKind::kLinear) == 0);
+}
+
+TEST_CASE("a product of two activations stays a matmul") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {2, 3, 4}), y = b.input("y", DType::kF32, {2, 4, 5});
+  b.output("z", b.add(b.matmul(x, y), b.weight("bias", {5})));
+  CHECK(count(apply(fuse_contractions, finished(b)), OpKind::kLinear) == 0);
+}
+
+TEST_CASE("a replicate pad in front of a convolution is absorbed") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {1, 5, 6, 3});
+  const ValueId padded = b.pad(x, {0, 1, 0, 0}, {0, 2, 0, 0}, "replicate");
+  const ValueId y = b.conv(padded, b.weight("w", {4, 3, 3, 3}),
+                           {.stride = {2, 1}, .dilation = {}, .pad_lo = {0, 1}, .pad_hi = {0, 1}});
+  b.output("y", b.silu(b.add(y, b.weight("bias", {4}))));
+  const Graph fused = apply(fuse_contractions, finished(b));
+  CHECK(fused.nodes.size() == 1);
+  CHECK(count(fused, OpKind::kConvBias) == 1);
+}
+
+TEST_CASE("pads that the convolution cannot do itself stay") {
+  // Along channels, by reflection, and where the convolution pads the same axis with zeros.
+  for (int variant : {0, 1, 2}) {
+    CAPTURE(variant);
+    Builder b("g");
+    const ValueId x = b.input("x", DType::kF32, {1, 5, 3});
+    const int64_t channels = variant == 0 ? 4 : 3, zeros = variant == 2 ? 1 : 0;
+    const ValueId padded = b.pad(x, {0, variant == 0 ? 0 : 1, 0}, {0, 0, variant == 0 ? 1 : 0},
+                                 variant == 1 ? "reflect" : "replicate");
+    const ValueId y = b.conv(padded, b.weight("w", {2, 3, channels}),
+                             {.stride = {}, .dilation = {}, .pad_lo = {zeros}, .pad_hi = {zeros}});
+    b.output("y", b.add(y, b.weight("bias", {2})));
+    const Graph fused = apply(fuse_contractions, finished(b));
+    CHECK(count(fused, OpKind::kPad) == 1);
+    CHECK(count(fused, OpKind::kConvBias) == 1);
+  }
+}
+
+TEST_CASE("adaLN becomes norm_modulate, whichever way it is written") {
+  for (int variant : {0, 1, 2, 3}) {
+    CAPTURE(variant);
+    Builder b("g");
+    const ValueId x = b.input("x", DType::kF32, {2, 5, 8});
+    const ValueId scale = b.input("scale", DType::kF32, {2, 1, 8}, Rate::kTimestep);
+    const ValueId shift = b.input("shift", DType::kF32, {2, 1, 8}, Rate::kTimestep);
+    const ValueId norm = variant & 1 ? b.rms_norm(x, kNone, 1e-6)
+                                     : b.layer_norm(x, b.weight("w", {8}), b.weight("b", {8}), 1e-6);
+    const ValueId factor =
+        variant & 1 ? b.add(scale, b.scalar(1)) : b.add(b.fill(1, {2, 1, 8}), scale);
+    const ValueId scaled = variant & 2 ? b.mul(factor, norm) : b.mul(norm, factor);
+    b.output("y", variant & 1 ? b.add(shift, scaled) : b.add(scaled, shift));
+    const Graph fused = apply(fuse_norm_modulate, finished(b));
+    CHECK(fused.nodes.size() == 1);
+    CHECK(count(fused, OpKind::kNormModulate) == 1);
+  }
+}
+
+TEST_CASE("a scale without its one is not a modulation") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {2, 5, 8}), s = b.input("s", DType::kF32, {2, 1, 8});
+  b.output("y", b.add(b.mul(b.rms_norm(x, kNone, 1e-6), b.add(s, b.scalar(2))), s));
+  CHECK(count(apply(fuse_norm_modulate, finished(b)), OpKind::kNormModulate) == 0);
+}
+
+TEST_CASE("q/k norm and rope become one node, over a head or over the full width") {
+  for (bool full : {false, true}) {
+    CAPTURE(full);
+    Builder b("g");
+    const ValueId x = b.input("x", DType::kF32, {2, 3, 16});
+    const ValueId cos = b.input("cos", DType::kF32, {1, 3, 1, 4}, Rate::kShape);
+    const ValueId sin = b.input("sin", DType::kF32, {1, 3, 1, 4}, Rate::kShape);
+    const std::vector<Dim> heads{2, 3, 2, 8};
+    const ValueId y = full ? b.reshape(b.rms_norm(x, b.weight("w", {16}), 1e-5), heads)
+                           : b.rms_norm(b.reshape(x, heads), b.weight("w", {8}), 1e-5);
+    b.output("y", b.rope(y, cos, sin, full ? "interleaved" : "split"));
+    const Graph fused = apply(fuse_norm_rope, finished(b));
+    CHECK(count(fused, OpKind::kNormRope) == 1);
+    CHECK(count(fused, OpKind::kRmsNorm) == 0);
+  }
+}
+
+TEST_CASE("gated units and gated residuals") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {2, 5, 8}), y = b.input("y", DType::kF32, {2, 5, 8});
+  const ValueId gate = b.input("gate", DType::kF32, {2, 1, 8});
+  b.output("glu", b.mul(b.silu(x), y));
+  b.output("residual", b.add(b.mul(gate, y), x));
+  Graph fused = apply(fuse_glu, finished(b));
+  CHECK(count(fused, OpKind::kGlu) == 1);
+  fused = apply(fuse_gated_residual, fused);
+  CHECK(count(fused, OpKind::kGatedResidual) == 1);
+  CHECK(fused.nodes.size() == 2);
+}
+
+TEST_CASE("a self-gated activation is not a gated unit, a wider product no gated residual") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {1, 8}), y = b.input("y", DType::kF32, {4, 8});
+  const ValueId s = b.silu(x);
+  b.output("a", b.mul(s, s));
+  b.output("b", b.add(x, b.mul(y, x)));
+  const Graph graph = finished(b);
+  CHECK(count(apply(fuse_glu, graph), OpKind::kGlu) == 0);
+  CHECK(count(apply(fuse_gated_residual, graph), OpKind::kGatedResidual) == 0);
+}
+
+TEST_CASE("common code becomes one, dead code goes, and the signature stays") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {4, 4});
+  b.input("unused", DType::kF32, {1});
+  b.output("y", b.add(b.silu(x), b.silu(x)));
+  b.matmul(x, b.weight("dead", {4, 4}));
+  const Graph graph = apply(eliminate_common, finished(b));
+  CHECK(graph.nodes.size() == 2);
+  CHECK(graph.weights().empty());
+  CHECK(graph.inputs.size() == 2);
+}
+
+TEST_CASE("nodes that differ only in an attribute are not common") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {4, 4});
+  b.output("y", b.add(b.rms_norm(x, kNone, 1e-6), b.rms_norm(x, kNone, 1e-5)));
+  CHECK(apply(eliminate_common, finished(b)).nodes.size() == 3);
+}
+
+TEST_CASE("stored dtypes get casts only where ops need equal dtypes") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {2, 8});
+  const ValueId h = b.rms_norm(b.linear("fc", x, 8, 8, false), b.weight("norm", {8}), 1e-6);
+  b.output("y", b.mul(h, b.weight("gain", {8})));
+  const Graph graph = finished(b);
+  const auto storage = [](std::string_view) -> Result<DType> { return DType::kF16; };
+  auto f32 = choose_precision(graph, DType::kF32, storage);
+  REQUIRE(f32.ok());
+  CHECK(verify(*f32).ok());
+  CHECK(count(*f32, OpKind::kCast) == 1);  // the gain
+  CHECK(f32->value(f32->outputs[0].value).type.dtype == DType::kF32);
+  auto bf16 = choose_precision(graph, DType::kBF16, storage);
+  REQUIRE(bf16.ok());
+  CHECK(verify(*bf16).ok());
+  CHECK(bf16->value(bf16->find_value("fc")).type.dtype == DType::kBF16);
+  CHECK(bf16->value(bf16->outputs[0].value).type.dtype == DType::kF32);  // the signature stays
+  CHECK_FALSE(choose_precision(graph, DType::kI32, storage).ok());
+}
+
+TEST_CASE("observers see every pass by name") {
+  Builder b("g");
+  b.output("y", b.silu(b.linear("fc", b.input("x", DType::kF32, {2, 8}), 8, 8)));
+  const Graph plain = finished(b);
+  std::vector<std::string> seen;
+  PassOptions options;
+  options.storage = [](std::string_view) -> Result<DType> { return DType::kF32; };
+  options.observer = [&](std::string_view pass, const Graph&) { seen.emplace_back(pass); };
+  auto graph = run_passes(plain, options);
+  REQUIRE(graph.ok());
+  CHECK(graph->nodes.size() == 1);
+  CHECK(seen.size() == pass_names().size());
+  seen.clear();
+  options.fuse = false;
+  graph = run_passes(plain, options);
+  REQUIRE(graph.ok());
+  CHECK(graph->nodes.size() == 3);
+  CHECK(seen.size() < pass_names().size());
+}
