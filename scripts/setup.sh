@@ -14,7 +14,7 @@ needed=(
   ffmpeg "$@"
 )
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+say() { printf '==> %s\n' "$*" >&2; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 # split "name:version"; FFmpeg's epoch is part of the version
@@ -55,8 +55,11 @@ if ((EUID)); then
   run ./dev setup as root once, or install sudo"
   as_root=(sudo)
 fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 apt() {
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q "$@" >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get -q -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1 || { tail -n 30 "$log" >&2; return 1; }
 }
 
 # apt takes whatever the resolver says: show what would go, and ask a person at a terminal.
