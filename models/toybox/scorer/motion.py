@@ -153,13 +153,10 @@ def _pulses(track, s, seen):
 
 
 def _pulse(s):
-    """Grow or shrink, by which way is quicker; impacts where that way begins."""
+    """Grow or shrink, by which way takes longer; impacts where that way ends."""
     step = np.diff(s)
-    rising, falling = step[step > 0.012], -step[step < -0.012]
-    if len(rising) == 0 or len(falling) == 0:
-        grows = len(rising) > len(falling)
-    else:
-        grows = np.mean(np.sort(falling)[-3:]) > np.mean(np.sort(rising)[-3:])
+    rising, falling = step[step > 0.012], step[step < -0.012]
+    grows = len(rising) > len(falling)
     size = 0.07
     return ("grow", [f / FPS for f in _turnings(s, size)]) if grows else \
         ("shrink", [f / FPS for f in _turnings(-s, size)])

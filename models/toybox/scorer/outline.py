@@ -17,12 +17,12 @@ ANGLES = 24
 @functools.lru_cache(maxsize=1)
 def _moments():
     """Area and centroid y of the coloured pixels of each shape, radius 1."""
-    axis = (torch.arange(600, dtype=torch.float64) + 0.5) / 200 - 1.5
+    axis = (torch.arange(300, dtype=torch.float64) + 0.5) / 100 - 1.5
     p = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
     out = []
     for s in range(len(names.SHAPES)):
         inside = (shapes.body_sdf(s, p) < 0) & (shapes.face_sdf(s, p) > 0)
-        out.append((float(inside.sum()) / 200**2, float(p[..., 1][inside].mean())))
+        out.append((float(inside.sum()) / 100**2, float(p[..., 1][inside].mean())))
     return out
 
 

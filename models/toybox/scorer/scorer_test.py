@@ -32,7 +32,7 @@ class TruthTest(unittest.TestCase):
 
     def summary(self, worse, frames, height, width):
         labels = []
-        clips = truth_clips(32, frames, height, width, 77, worse, labels)
+        clips = truth_clips(24, frames, height, width, 77, worse, labels)
         return scorer.evaluate(clips, labels)
 
     def test_clean_clips(self):

@@ -35,24 +35,44 @@ class Track:
         return root / max(np.percentile(root, 97), 1e-9)
 
 
+def _spread_along_rows(labels, mask):
+    """Each run of mask along the last axis takes its greatest label."""
+    flat, inside = labels.reshape(-1), mask.reshape(-1)
+    starts = np.ones(len(flat), bool)
+    starts[1:] = inside[1:] != inside[:-1]
+    starts[::mask.shape[-1]] = True
+    first = np.flatnonzero(starts)
+    best = np.maximum.reduceat(flat, first)
+    return (np.repeat(best, np.diff(np.append(first, len(flat)))) * inside).reshape(labels.shape)
+
+
 def largest_patches(mask):
     """Largest 8-connected patch in each frame. mask [T, H, W]. Returns patch [T, H, W], areas [T, 3] of the top 3."""
     t, h, w = mask.shape
-    m = torch.from_numpy(mask)[:, None].float()
-    labels = torch.arange(1, h * w + 1, dtype=torch.float32).view(1, 1, h, w) * m
+    labels = np.arange(1, h * w + 1, dtype=np.int32).reshape(1, h, w) * mask
+    turned = np.ascontiguousarray(mask.transpose(0, 2, 1))
     while True:
-        grown = labels
-        for _ in range(8):
-            grown = F.max_pool2d(grown, 3, 1, 1) * m
-        if torch.equal(grown, labels):
+        grown = labels.copy()
+        for dy, dx in ((1, 1), (1, -1)):  # diagonal steps; straight ones follow
+            y = slice(dy, None), slice(None, -dy)
+            x = (slice(dx, None), slice(None, -dx)) if dx > 0 else (slice(None, dx), slice(-dx, None))
+            np.maximum(grown[:, y[0], x[0]], labels[:, y[1], x[1]], out=grown[:, y[0], x[0]])
+            np.maximum(grown[:, y[1], x[1]], labels[:, y[0], x[0]], out=grown[:, y[1], x[1]])
+        grown = _spread_along_rows(grown * mask, mask)
+        grown = _spread_along_rows(np.ascontiguousarray(grown.transpose(0, 2, 1)), turned).transpose(0, 2, 1)
+        if np.array_equal(grown, labels):
             break
-        labels = grown
-    flat = labels.view(t, -1).long()
-    count = torch.zeros(t, h * w + 1, dtype=torch.long).scatter_add_(1, flat, torch.ones_like(flat))
-    count[:, 0] = 0
-    areas, ids = count.topk(3, dim=1)
-    patch = (flat == ids[:, :1]) & (areas[:, :1] > 0)
-    return patch.view(t, h, w).numpy(), areas.numpy()
+        labels = np.ascontiguousarray(grown)
+    flat = labels.reshape(t, -1)
+    patch, areas = np.zeros((t, h * w), bool), np.zeros((t, 3), np.int64)
+    for k in range(t):
+        count = np.bincount(flat[k], minlength=4)
+        count[0] = 0
+        order = np.argsort(count)[::-1][:3]
+        areas[k] = count[order]
+        if areas[k, 0]:
+            patch[k] = flat[k] == order[0]
+    return patch.reshape(t, h, w), areas
 
 
 def _core(mask):
