@@ -22,4 +22,8 @@ Status convert(const ConvertOptions& options, const WriteProgress& progress = {}
 Status convert_toybox(const std::string& input, const ConvertOptions& options,
                       const WriteProgress& progress);
 
+// A built-in configuration (models/registry.h) with generated weights; bf16 where no dtype is asked for.
+Status convert_synthetic(const std::string& name, const ConvertOptions& options,
+                         const WriteProgress& progress);
+
 }  // namespace zoetrope

@@ -1,6 +1,4 @@
-#include <cmath>
-
-#include "models/toybox/layers.h"
+#include "models/layers.h"
 #include "models/toybox/toybox.h"
 
 namespace zoetrope {
@@ -45,15 +43,12 @@ class DitBuilder {
   // by the audio tokens' angles [sounds, pairs].
   ValueId axis_angles(int axis, ValueId positions, ValueId audio_positions) {
     const int64_t pairs = c_.rope_pairs[static_cast<size_t>(axis)];
-    const ValueId frequencies = toybox::rope_frequencies(b_, pairs, c_.rope_theta);
-    std::vector<Dim> place{1, 1, 1, pairs};
-    const Dim sizes[] = {frames_, height_, width_};
-    place[static_cast<size_t>(axis)] = sizes[axis];
+    const ValueId frequencies = layers::rope_frequencies(b_, pairs, c_.rope_theta);
+    const std::vector<Dim> sizes{frames_, height_, width_};
     const ValueId angles =
-        b_.reshape(toybox::outer(b_, positions, frequencies, sizes[axis], pairs), place);
-    const ValueId grid = b_.reshape(b_.broadcast(angles, {frames_, height_, width_, pairs}),
-                                    {tokens_, pairs});
-    return b_.concat({grid, toybox::outer(b_, audio_positions, frequencies, sounds_, pairs)}, 0);
+        layers::outer(b_, positions, frequencies, sizes[static_cast<size_t>(axis)], pairs);
+    const ValueId grid = layers::spread_over_grid(b_, angles, axis, sizes, pairs);
+    return b_.concat({grid, layers::outer(b_, audio_positions, frequencies, sounds_, pairs)}, 0);
   }
 
   void make_rope() {
@@ -97,12 +92,8 @@ class DitBuilder {
   }
 
   void embed_time() {
-    const int64_t half = c_.time_features / 2;
-    const double step = -std::log(c_.time_max_period) / static_cast<double>(half);
-    const ValueId frequencies = b_.exp(b_.iota(half, 0, step));
-    const ValueId scaled = b_.mul(b_.reshape(time_, {batch_, 1}), b_.scalar(1000));
-    const ValueId angles = b_.mul(scaled, b_.reshape(frequencies, {1, half}));
-    const ValueId features = b_.concat({b_.cos(angles), b_.sin(angles)}, 1);
+    const ValueId features =
+        layers::timestep_features(b_, time_, batch_, c_.time_features, c_.time_max_period, 1000);
     embedding_ = b_.linear("time_out", b_.silu(b_.linear("time_in", features, c_.time_features, c_.width)),
                            c_.width, c_.width);
     modulation_ = b_.reshape(
@@ -110,28 +101,26 @@ class DitBuilder {
         {batch_, 6, c_.width});
   }
 
-  // (norm(x)) · (1 + scale) + shift
   ValueId modulated_norm(ValueId shift, ValueId scale) {
-    const ValueId h = b_.rms_norm(x_, kNone, c_.norm_epsilon);
-    return b_.add(b_.mul(h, b_.add(scale, b_.scalar(1))), shift);
+    return layers::modulate(b_, b_.rms_norm(x_, kNone, c_.norm_epsilon), shift, scale);
   }
 
   void block(int64_t index) {
     const auto scope = b_.scope("blocks." + std::to_string(index));
     const ValueId m = b_.add(modulation_, b_.weight("table", {6, c_.width}));  // [B, 6, C]
     const std::vector<ValueId> parts = b_.split(m, 1, 1, 6);                    // each [B, 1, C]
-    toybox::AttentionSpec self{c_.width, c_.head_dim, c_.width, c_.norm_epsilon,
+    layers::AttentionSpec self{c_.width, c_.head_dim, c_.width, c_.norm_epsilon,
                                cos_, sin_, kNone, length_, length_};
     ValueId h = modulated_norm(parts[0], parts[1]);
-    x_ = b_.add(x_, b_.mul(parts[2], toybox::attention(b_, "attn", h, h, self)));
+    x_ = b_.add(x_, b_.mul(parts[2], layers::attention(b_, "attn", h, h, self)));
 
-    const toybox::AttentionSpec cross{c_.width, c_.head_dim, c_.text_width, c_.norm_epsilon,
+    const layers::AttentionSpec cross{c_.width, c_.head_dim, c_.text_width, c_.norm_epsilon,
                                       kNone, kNone, text_lengths_, length_, text_length_};
     h = b_.rms_norm(x_, b_.weight("cross_norm.weight", {c_.width}), c_.norm_epsilon);
-    x_ = b_.add(x_, toybox::attention(b_, "cross", h, text_, cross));
+    x_ = b_.add(x_, layers::attention(b_, "cross", h, text_, cross));
 
     h = modulated_norm(parts[3], parts[4]);
-    x_ = b_.add(x_, b_.mul(parts[5], toybox::swiglu(b_, "ffn", h, c_.width, c_.ffn)));
+    x_ = b_.add(x_, b_.mul(parts[5], layers::swiglu(b_, "ffn", h, c_.width, c_.ffn)));
   }
 
   void finish_outputs() {

@@ -1,4 +1,4 @@
-#include "models/toybox/layers.h"
+#include "models/layers.h"
 #include "models/toybox/toybox.h"
 
 namespace zoetrope {
@@ -8,9 +8,9 @@ Result<Graph> build_toybox_text_encoder(const ToyboxConfig::Text& c) {
   const Dim batch = Dim::symbol("batch"), length = Dim::symbol("text_length");
   const ValueId ids = b.input("ids", DType::kI32, {batch, length}, Rate::kClip);
   const ValueId lengths = b.input("lengths", DType::kI32, {batch}, Rate::kClip);
-  const ValueId angles = toybox::outer(b, b.iota(length), toybox::rope_frequencies(b, c.head_dim / 2, c.rope_theta),
+  const ValueId angles = layers::outer(b, b.iota(length), layers::rope_frequencies(b, c.head_dim / 2, c.rope_theta),
                                        length, c.head_dim / 2);
-  toybox::AttentionSpec spec{c.width, c.head_dim, c.width, c.norm_epsilon, kNone, kNone, lengths,
+  layers::AttentionSpec spec{c.width, c.head_dim, c.width, c.norm_epsilon, kNone, kNone, lengths,
                              length, length};
   spec.cos = b.reshape(b.cos(angles), {1, length, 1, c.head_dim / 2});
   spec.sin = b.reshape(b.sin(angles), {1, length, 1, c.head_dim / 2});
@@ -25,9 +25,9 @@ Result<Graph> build_toybox_text_encoder(const ToyboxConfig::Text& c) {
   for (int64_t i = 0; i < c.layers; ++i) {
     const auto block = b.scope("blocks." + std::to_string(i));
     ValueId h = b.rms_norm(x, b.weight("norm1.weight", {c.width}), c.norm_epsilon);
-    x = b.add(x, toybox::attention(b, "attn", h, h, spec));
+    x = b.add(x, layers::attention(b, "attn", h, h, spec));
     h = b.rms_norm(x, b.weight("norm2.weight", {c.width}), c.norm_epsilon);
-    x = b.add(x, toybox::swiglu(b, "ffn", h, c.width, c.ffn));
+    x = b.add(x, layers::swiglu(b, "ffn", h, c.width, c.ffn));
   }
   b.output("text", b.rms_norm(x, b.weight("norm.weight", {c.width}), c.norm_epsilon));
   return b.finish();

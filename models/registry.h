@@ -1,0 +1,33 @@
+// Every configuration that is built in, by name: shapes of real models for planning and measuring
+// before a checkpoint is there. One explicit list.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "graph/dim.h"
+#include "graph/graph.h"
+
+namespace zoetrope {
+
+struct BuiltinModel {
+  std::string_view name;         // "wan2.1-1.3b"
+  std::string_view family;       // "wan"
+  std::string_view description;
+  Result<std::vector<Graph>> (*build)();
+  Bindings example;              // symbols for a typical clip
+};
+
+std::span<const BuiltinModel> builtin_models();
+// kNotFound lists the names.
+Result<const BuiltinModel*> find_builtin_model(std::string_view name);
+
+// How a weight of a random model begins, so that activations stay finite and of order one.
+struct WeightInit {
+  enum class Kind { kNormal, kConstant } kind = Kind::kNormal;
+  double value = 0;  // standard deviation, or the constant
+};
+WeightInit initial_weight(const Value& weight);
+
+}  // namespace zoetrope
