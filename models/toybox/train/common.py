@@ -31,6 +31,11 @@ def save(path: str | pathlib.Path, value) -> None:
     os.replace(part, path)
 
 
+def counted(now: dict, before: dict | None) -> dict:
+    """Steps, samples and seconds of this run added to those of the checkpoint it started from."""
+    return {k: v + (before or {}).get(k, 0) for k, v in now.items()}
+
+
 def log(name: str, **values) -> None:
     text = {k: float(f"{float(v.detach() if torch.is_tensor(v) else v):.5g}") if not isinstance(v, (str, list, dict)) else v
             for k, v in values.items()}

@@ -15,7 +15,7 @@ from torch import Tensor
 import toydata
 from toydata import sound
 from codec import Codec
-from common import Clock, autocast, log, save, setup
+from common import Clock, autocast, counted, log, save, setup
 from config import ToyboxConfig
 from optim import Average, Optimizer, learning_rate
 
@@ -81,8 +81,9 @@ def main() -> None:
     out = pathlib.Path(a.out)
     out.mkdir(parents=True, exist_ok=True)
     codec = Codec(ToyboxConfig().codec).to(a.device)
-    if a.init:
-        codec.load_state_dict(torch.load(a.init, map_location=a.device)["model"])
+    state = torch.load(a.init, map_location=a.device) if a.init else None
+    if state:
+        codec.load_state_dict(state["model"])
     codec.encoder.requires_grad_(not a.freeze_encoder)
     average = Average(codec, 0.998)
     muon = lambda n, w: w.dim() >= 3 and "output" not in n and "input" not in n
@@ -107,7 +108,8 @@ def main() -> None:
             log("codec", step=step, seconds=clock.elapsed, wave=wave, spectral=spectrum, snr_db=snr,
                 power=power, grad=norm, step_ms=1000 * (time.time() - last) / (300 if step > 300 else 1))
             last = time.time()
-    save(out / "codec.pt", {"model": average.module.state_dict(), "steps": step, "seconds": clock.elapsed})
+    save(out / "codec.pt", {"model": average.module.state_dict(),
+                                **counted({"steps": step, "seconds": clock.elapsed}, state)})
     log("codec", done=step, memory_gb=torch.cuda.max_memory_allocated() / 2**30 if a.device == "cuda" else 0)
 
 

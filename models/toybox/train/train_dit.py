@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import masks
-from common import Clock, autocast, log, save, setup
+from common import Clock, autocast, counted, log, save, setup
 from config import ToyboxConfig
 from codec import Codec
 from dit import Dit, DitBlock, positions
@@ -188,7 +188,7 @@ def main() -> None:
 
     def snapshot() -> dict:
         return {"model": average.module.state_dict(), "raw": model.state_dict(), "statistics": pool.statistics,
-                "steps": step, "samples": samples, "seconds": clock.elapsed, "clips": pool.clips}
+                **counted({"steps": step, "samples": samples, "seconds": clock.elapsed, "clips": pool.clips}, state)}
 
     while clock.progress < 1:
         index, batch = pool.sample(a.tokens)

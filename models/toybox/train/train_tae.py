@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import toydata
-from common import Clock, autocast, log, save, setup
+from common import Clock, autocast, counted, log, save, setup
 from config import ToyboxConfig
 from optim import Average, Optimizer, learning_rate
 from tae import Tae
@@ -91,8 +91,9 @@ def main() -> None:
     out = pathlib.Path(a.out)
     out.mkdir(parents=True, exist_ok=True)
     tae = Tae(ToyboxConfig().tae).to(a.device)
-    if a.init:
-        tae.load_state_dict(torch.load(a.init, map_location=a.device)["model"])
+    state = torch.load(a.init, map_location=a.device) if a.init else None
+    if state:
+        tae.load_state_dict(state["model"])
     tae.encoder.requires_grad_(not a.freeze_encoder)
     average = Average(tae, 0.998)
     muon = lambda n, w: w.dim() >= 3 and not a.adam and "output" not in n and "encoder.input" not in n
@@ -120,7 +121,8 @@ def main() -> None:
             last = time.time()
         if step % 2000 == 0:
             log(a.name, step=step, psnr_heldout=psnr(average.module, a.device))
-    save(out / f"{a.name}.pt", {"model": average.module.state_dict(), "steps": step, "seconds": clock.elapsed})
+    save(out / f"{a.name}.pt", {"model": average.module.state_dict(),
+                                **counted({"steps": step, "seconds": clock.elapsed}, state)})
     log(a.name, done=step, psnr_heldout=psnr(average.module, a.device),
         memory_gb=torch.cuda.max_memory_allocated() / 2**30 if a.device == "cuda" else 0)
 
