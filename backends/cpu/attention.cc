@@ -240,15 +240,10 @@ void AttentionKernel::key_block(const Call& call, const Tile& tile, const Scratc
     add_mask(call, tile, s, key, std::min(columns, keys_ - key));
     scale = std::numbers::log2e_v<float>;
   }
-  simd().softmax_block(s.scores, kKeys, tile.rows, columns, s.valid, scale, s.max, s.sum,
+  auto* half = bf16_ ? reinterpret_cast<uint16_t*>(s.probabilities) : nullptr;
+  simd().softmax_block(s.scores, half, kKeys, tile.rows, columns, s.valid, scale, s.max, s.sum,
                        s.correction);
-  const void* probabilities = s.scores;
-  if (bf16_) {
-    auto* half = reinterpret_cast<uint16_t*>(s.probabilities);
-    for (int64_t r = 0; r < tile.rows; ++r)
-      simd().f32_to_bf16(s.scores + r * kKeys, half + r * kKeys, columns);
-    probabilities = half;
-  }
+  const void* probabilities = bf16_ ? static_cast<const void*>(half) : s.scores;
   for (int64_t r = 0; r < tile.rows; ++r)
     if (s.correction[r] != 1)
       simd().scale(s.output + r * value_dim_, s.correction[r], s.output + r * value_dim_,

@@ -75,6 +75,7 @@ class MatmulKernel : public CpuKernel {
   Activation activation_ = Activation::kNone;
   PanelLayout layout_;
   Tiling tiling_;
+  bool rows_first_ = false;  // neighbouring tasks share panels of b, the larger operand, not rows of a
   int64_t a_bytes_ = 0, c_bytes_ = 0, packed_at_ = 0, scratch_at_ = 0;
   std::vector<std::shared_ptr<const BlockKernel>> blocks_;
   AlignedBytes packed_;
@@ -125,6 +126,7 @@ Prepared MatmulKernel::prepare(const KernelRequest& request, const Context& cont
   const bool bf16 = computes_in_bf16(context, k.a_dtype_, k.k_);
   k.layout_ = {k.n_, k.k_, 1, bf16};
   k.tiling_ = Tiling::choose(k.m_, k.layout_, static_cast<int64_t>(k.a_index_.size()));
+  k.rows_first_ = k.n_ > k.m_;
   k.convert_a_ = k.a_dtype_ != (bf16 ? DType::kBF16 : DType::kF32);
 
   KernelInfo& info = k.info;
@@ -229,8 +231,10 @@ Status MatmulKernel::run(const Call& call) const {
 
 void MatmulKernel::run_task(const Call& call, int64_t task, const Scratch& scratch,
                             const float* bias, const char* packed) const {
-  const int64_t group = task % groups(), rest = task / groups();
-  const int64_t row_block = rest % row_blocks(), matrix = rest / row_blocks();
+  const int64_t blocks = row_blocks() * groups();
+  const int64_t matrix = task / blocks, block_index = task % blocks;
+  const int64_t group = rows_first_ ? block_index / row_blocks() : block_index % groups();
+  const int64_t row_block = rows_first_ ? block_index % row_blocks() : block_index / groups();
   const int64_t first_row = row_block * tiling_.rows;
   const bool last_rows = row_block == row_blocks() - 1;
   const int64_t rows = last_rows ? m_ - first_row : tiling_.rows;

@@ -44,19 +44,22 @@ HWY_INLINE V fast_exp(V x) {
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3f)), p);
 }
 
-// 2^x for x ≤ 0, 2e-7; 0 below −126, NaN stays. For softmax.
+// 2^x for x ≤ 0, 1e-7; at most 2^-125 below −126, NaN stays. For softmax, where the largest is 2^0.
 HWY_INLINE V fast_exp2_negative(V x) {
   const F32 d;
+  const hn::RebindToSigned<F32> di;
+  // On x86 the second operand of max survives where one is NaN.
+  x = hn::Max(hn::Set(d, -126.0f), x);
   const V n = hn::Round(x);
-  const V r = hn::Mul(hn::Sub(x, n), hn::Set(d, 0.693147181f));
-  V p = hn::Set(d, 0.0083338377f);
-  p = hn::MulAdd(p, r, hn::Set(d, 0.0418986240f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.1666688648f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.4999914223f));
+  const V r = hn::Sub(x, n);
+  V p = hn::Set(d, 0.00132186501f);
+  p = hn::MulAdd(p, r, hn::Set(d, 0.00967170857f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.0555089302f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.24022238f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.693146884f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  p = hn::Mul(p, exp2_integer(hn::Max(n, hn::Set(d, -126.0f))));
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -126.0f)), p);
+  // p lies in [0.7, 1.42]: its exponent has room for n.
+  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::ConvertTo(di, n))));
 }
 
 HWY_INLINE V sigmoid(V x) {

@@ -68,10 +68,10 @@ struct Simd {
                    int64_t n, int64_t k, bool accumulate);
 
   // One key block of attention for `rows` queries. scores [rows, ld] are raw products; columns
-  // [0, valid) count, the rest up to `columns` become 0. Scores become exp2(s·scale − max) against
-  // the running max, in place; max, sum [rows] are updated; correction [rows] is what earlier sums
-  // and outputs must be multiplied by.
-  void (*softmax_block)(float* scores, int64_t ld, int64_t rows, int64_t columns,
+  // [0, valid) count, the rest up to `columns` become 0. Probabilities exp2(s·scale − max) against the
+  // running max go to `half` as bf16, or over the scores where it is null; max, sum [rows] are
+  // updated; correction [rows] is what earlier sums and outputs must be multiplied by.
+  void (*softmax_block)(float* scores, uint16_t* half, int64_t ld, int64_t rows, int64_t columns,
                         const int32_t* valid, float scale, float* max, float* sum,
                         float* correction);
 };
