@@ -23,21 +23,21 @@ Status io_error(int code, const std::string& what, const std::string& path) {
 Result<OutputFile> OutputFile::create(const std::string& path) {
   OutputFile file;
   file.path_ = path;
-  file.partial_ = partial_path(path);
-  file.file_ = std::fopen(file.partial_.c_str(), "wb");
+  const std::string partial = partial_path(path);
+  file.file_ = std::fopen(partial.c_str(), "wb");
   if (file.file_ == nullptr) return io_error(errno, "cannot create", path);
+  file.partial_ = partial;
   return file;
 }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : path_(std::move(other.path_)),
-      partial_(std::move(other.partial_)),
+      partial_(std::exchange(other.partial_, {})),
       file_(std::exchange(other.file_, nullptr)) {}
 
 OutputFile::~OutputFile() {
-  if (file_ == nullptr) return;
-  std::fclose(file_);
-  ::unlink(partial_.c_str());
+  if (file_ != nullptr) std::fclose(file_);
+  if (!partial_.empty()) ::unlink(partial_.c_str());
 }
 
 Status OutputFile::failed(const char* what) const { return io_error(errno, what, path_); }
@@ -54,19 +54,18 @@ Status OutputFile::write_at(int64_t offset, std::span<const uint8_t> bytes) {
   return std::fseek(file_, 0, SEEK_END) == 0 ? Status() : failed("cannot seek in");
 }
 
-Status OutputFile::commit() {
+Status OutputFile::close() {
+  if (file_ == nullptr) return Status();
   const bool flushed = std::fflush(file_) == 0 && ::fsync(fileno(file_)) == 0;
   const Status status = flushed ? Status() : failed("cannot finish");
   std::fclose(std::exchange(file_, nullptr));
-  if (!status.ok()) {
-    ::unlink(partial_.c_str());
-    return status;
-  }
-  if (std::rename(partial_.c_str(), path_.c_str()) != 0) {
-    const int code = errno;
-    ::unlink(partial_.c_str());
-    return io_error(code, "cannot rename to", path_);
-  }
+  return status;
+}
+
+Status OutputFile::commit() {
+  ZT_RETURN_IF_ERROR(close());
+  if (std::rename(partial_.c_str(), path_.c_str()) != 0) return failed("cannot rename to");
+  partial_.clear();
   return Status();
 }
 

@@ -23,6 +23,8 @@ class OutputFile {
   }
   // Overwrites bytes that were written before.
   Status write_at(int64_t offset, std::span<const uint8_t> bytes);
+  // Ends writing and frees the handle; the file keeps its temporary name until commit().
+  Status close();
   Status commit();
 
   const std::string& path() const { return path_; }
@@ -31,7 +33,7 @@ class OutputFile {
   OutputFile() = default;
   Status failed(const char* what) const;
 
-  std::string path_, partial_;
+  std::string path_, partial_;  // partial_ is empty once nothing is left to remove
   std::FILE* file_ = nullptr;
 };
 

@@ -35,6 +35,10 @@ Result<std::string> frame_path(const std::string& path, int64_t index, bool sing
   return path.substr(0, percent) + number + path.substr(end + 1);
 }
 
+Status no_frames(const std::string& path) {
+  return error(Code::kInvalidArgument, path, ": the clip has no frame");
+}
+
 // Frames are committed together: a cancelled clip leaves none behind.
 class PngWriter : public ClipWriter {
  public:
@@ -47,26 +51,23 @@ class PngWriter : public ClipWriter {
                           frame_path(path_, static_cast<int64_t>(files_.size()) + 1, format_.frames == 1));
       ZT_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
       ZT_RETURN_IF_ERROR(file.write(encode_png(pixels + i * size, format_.width, format_.height)));
+      ZT_RETURN_IF_ERROR(file.close());
       files_.push_back(std::move(file));
-      // A few thousand frames must not exhaust file handles.
-      if (files_.size() - committed_ > 256) ZT_RETURN_IF_ERROR(commit_up_to(files_.size() - 128));
     }
     return Status();
   }
   Status audio(const float*, int64_t) override { return Status(); }
-  Status finish() override { return commit_up_to(files_.size()); }
+  Status finish() override {
+    if (files_.empty()) return no_frames(path_);
+    for (OutputFile& file : files_) ZT_RETURN_IF_ERROR(file.commit());
+    return Status();
+  }
   std::string description() const override { return "PNG"; }
 
  private:
-  Status commit_up_to(size_t end) {
-    for (; committed_ < end; ++committed_) ZT_RETURN_IF_ERROR(files_[committed_].commit());
-    return Status();
-  }
-
   std::string path_;
   ClipFormat format_;
   std::vector<OutputFile> files_;
-  size_t committed_ = 0;
 };
 
 void put_le(uint8_t* out, uint64_t value, int bytes) {
@@ -143,11 +144,12 @@ class Y4mWriter : public ClipWriter {
       }
       ZT_RETURN_IF_ERROR(file_.write("FRAME\n", 6));
       ZT_RETURN_IF_ERROR(file_.write(planes));
+      ++written_;
     }
     return Status();
   }
   Status audio(const float*, int64_t) override { return Status(); }
-  Status finish() override { return file_.commit(); }
+  Status finish() override { return written_ > 0 ? file_.commit() : no_frames(file_.path()); }
   std::string description() const override { return "raw 4:4:4"; }
 
  private:
@@ -157,6 +159,7 @@ class Y4mWriter : public ClipWriter {
 
   OutputFile file_;
   ClipFormat format_;
+  int64_t written_ = 0;
 };
 
 template <typename Writer>

@@ -16,6 +16,7 @@ extern "C" {
 #include <string>
 
 #include "graph/status.h"
+#include "runtime/media/media_reader.h"
 
 namespace zoetrope {
 
@@ -41,6 +42,9 @@ using InputPtr = std::unique_ptr<AVFormatContext, FreeByAddress<avformat_close_i
 using ScalerPtr = std::unique_ptr<SwsContext, FreePlain<sws_freeContext>>;
 using ResamplerPtr = std::unique_ptr<SwrContext, FreeByAddress<swr_free>>;
 using FifoPtr = std::unique_ptr<AVAudioFifo, FreePlain<av_audio_fifo_free>>;
+
+// reader.cc
+Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& request);
 
 inline Status ffmpeg_error(int code, const std::string& what) {
   char text[AV_ERROR_MAX_STRING_SIZE] = {};

@@ -11,11 +11,22 @@ namespace {
 constexpr int64_t kMaxPixels = 1 << 28;  // of one decoded frame
 constexpr int64_t kMaxFrames = 1 << 20;
 
+// Demuxers of single files; playlists and scripts (hls, concat, dash, ...) are left out on purpose.
+constexpr const char* kFormats =
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,yuv4mpegpipe,mpegts,mpeg,ogg,flv,"
+    "wav,w64,aiff,flac,mp3,aac,caf,au,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,"
+    "gif_pipe,pgm_pipe,ppm_pipe,pam_pipe,qoi_pipe,jpegxl_pipe,exr_pipe,hdr_pipe";
+
 // Decodes one stream of a file from its begin and hands every frame to `use`; false ends.
 template <typename Use>
 Status decode_stream(const std::string& path, AVMediaType type, const Use& use) {
   AVFormatContext* raw = nullptr;
-  int code = avformat_open_input(&raw, path.c_str(), nullptr, nullptr);
+  // Files only, however the path looks, and no playlist that would open others.
+  AVDictionary* options = nullptr;
+  av_dict_set(&options, "protocol_whitelist", "file", 0);
+  av_dict_set(&options, "format_whitelist", kFormats, 0);
+  int code = avformat_open_input(&raw, ("file:" + path).c_str(), nullptr, &options);
+  av_dict_free(&options);
   if (code < 0) return ffmpeg_error(code, "cannot read " + path);
   InputPtr input(raw);
   code = avformat_find_stream_info(input.get(), nullptr);
@@ -80,35 +91,74 @@ Result<std::vector<uint8_t>> to_rgb(const AVFrame& frame, int64_t width, int64_t
   return out;
 }
 
+// Picks frames at the asked rate: output frame k shows the last input frame at or before k / fps.
+class FramePicker {
+ public:
+  explicit FramePicker(const ReadRequest& request) : r_(request) {}
+
+  // False when enough is kept. `slack` in seconds: containers round times to their ticks.
+  bool add(std::vector<uint8_t> rgb, double time, double slack) {
+    if (r_.fps == 0) return keep(rgb);
+    if (!previous_.empty() && !fill_until(time - slack)) return false;
+    previous_ = std::move(rgb);
+    return slot_time() > time + slack || keep(previous_);
+  }
+
+  // The last frame lasts until `time`.
+  void end(double time) {
+    if (r_.fps > 0 && !previous_.empty()) (void)fill_until(time);
+  }
+
+  std::deque<std::vector<uint8_t>> take() {
+    while (static_cast<int64_t>(kept_.size()) > r_.max_frames) kept_.pop_back();
+    return std::move(kept_);
+  }
+
+ private:
+  double slot_time() const { return static_cast<double>(picked_) / r_.fps; }
+
+  bool fill_until(double time) {
+    while (slot_time() < time)
+      if (picked_ > kMaxFrames || !keep(previous_)) return false;
+    return true;
+  }
+
+  bool keep(const std::vector<uint8_t>& pixels) {
+    const int64_t index = picked_++;
+    if (r_.first_frame >= 0 && index < r_.first_frame) return index < kMaxFrames;
+    if (r_.first_frame >= 0 && static_cast<int64_t>(kept_.size()) >= r_.max_frames) return false;
+    kept_.push_back(pixels);
+    if (r_.first_frame < 0 && static_cast<int64_t>(kept_.size()) > -r_.first_frame) kept_.pop_front();
+    return r_.first_frame < 0 || static_cast<int64_t>(kept_.size()) < r_.max_frames;
+  }
+
+  const ReadRequest& r_;
+  std::deque<std::vector<uint8_t>> kept_;
+  std::vector<uint8_t> previous_;
+  int64_t picked_ = 0;
+};
+
 Status read_video(const std::string& path, const ReadRequest& r, Media* media) {
-  std::deque<std::vector<uint8_t>> kept;
-  int64_t picked = 0;
-  std::vector<uint8_t> previous;
+  FramePicker picker(r);
+  double last = 0, length = 0;
+  bool ended_early = false;
   const Status status = decode_stream(
       path, AVMEDIA_TYPE_VIDEO, [&](const AVFrame& frame, const AVStream& stream) -> Result<bool> {
+        const double tick = av_q2d(stream.time_base), rate = av_q2d(stream.avg_frame_rate);
+        const int64_t start = stream.start_time == AV_NOPTS_VALUE ? 0 : stream.start_time;
         const int64_t pts = frame.best_effort_timestamp;
-        const double start = stream.start_time == AV_NOPTS_VALUE
-                                 ? 0 : static_cast<double>(stream.start_time) * av_q2d(stream.time_base);
-        const double time = pts == AV_NOPTS_VALUE
-                                ? 0 : static_cast<double>(pts) * av_q2d(stream.time_base) - start;
-        ZT_ASSIGN_OR_RETURN(std::vector<uint8_t> rgb, to_rgb(frame, r.width, r.height));
-        // Output frame k shows the last input frame at or before k / fps.
-        const auto keep = [&](const std::vector<uint8_t>& pixels) {
-          const int64_t index = picked++;
-          if (r.first_frame >= 0 && index < r.first_frame) return true;
-          kept.push_back(pixels);
-          if (r.first_frame < 0 && static_cast<int64_t>(kept.size()) > -r.first_frame) kept.pop_front();
-          return r.first_frame < 0 || static_cast<int64_t>(kept.size()) < r.max_frames;
-        };
-        if (r.fps > 0 && !previous.empty())
-          while (static_cast<double>(picked) / r.fps < time - 1e-6)
-            if (!keep(previous) || picked > kMaxFrames) return false;
-        previous = std::move(rgb);
-        if (r.fps == 0 || static_cast<double>(picked) / r.fps <= time + 1e-6) return keep(previous);
-        return true;
+        last = pts == AV_NOPTS_VALUE ? last + length
+                                     : (static_cast<double>(pts) - static_cast<double>(start)) * tick;
+        length = rate > 0 ? 1 / rate : 0;
+        auto rgb = to_rgb(frame, r.width, r.height);
+        if (!rgb.ok()) return rgb.status().with_context(path);
+        const double slack = r.fps > 0 ? std::min(tick, 0.25 / r.fps) : 0;
+        ended_early = !picker.add(std::move(*rgb), last, slack);
+        return !ended_early;
       });
-  ZT_RETURN_IF_ERROR(status.with_context(path));
-  while (static_cast<int64_t>(kept.size()) > r.max_frames) kept.pop_back();
+  ZT_RETURN_IF_ERROR(status);
+  if (!ended_early) picker.end(last + length - 1e-3);
+  const auto kept = picker.take();
   if (kept.empty()) return error(Code::kDataLoss, path, " has no frame at the asked place");
   for (const auto& pixels : kept) media->pixels.insert(media->pixels.end(), pixels.begin(), pixels.end());
   media->frames = static_cast<int64_t>(kept.size());

@@ -6,6 +6,7 @@
 
 #include "runtime/media/ffmpeg/common.h"
 #include "runtime/media/ffmpeg/module.h"
+#include "runtime/media/ffmpeg/palette.h"
 #include "runtime/media/output_file.h"
 
 namespace zoetrope {
@@ -21,7 +22,7 @@ const Choice kChoices[] = {
     {".mp4", {"libx264", "libopenh264", "mpeg4"}, {"aac", "libmp3lame"}},
     {".mov", {"libx264", "libopenh264", "mpeg4"}, {"aac", "pcm_s16le"}},
     {".mkv", {"libx264", "libopenh264", "libvpx-vp9", "mpeg4"}, {"libopus", "aac", "pcm_s16le"}},
-    {".webm", {"libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1"}, {"libopus", "libvorbis", "opus"}},
+    {".webm", {"libvpx-vp9", "libvpx"}, {"libopus", "libvorbis"}},
     {".gif", {"gif"}, {}},
 };
 
@@ -29,6 +30,25 @@ const AVCodec* find_encoder(const std::vector<const char*>& names) {
   for (const char* name : names)
     if (const AVCodec* codec = avcodec_find_encoder_by_name(name)) return codec;
   return nullptr;
+}
+
+// "H.264", or "MPEG-4 part 2 (this FFmpeg build has no libx264)" when it is not the first choice.
+std::string describe(const AVCodec& codec, const std::vector<const char*>& wanted) {
+  std::string name;
+  switch (codec.id) {
+    case AV_CODEC_ID_H264: name = "H.264"; break;
+    case AV_CODEC_ID_MPEG4: name = "MPEG-4 part 2"; break;
+    case AV_CODEC_ID_VP8: name = "VP8"; break;
+    case AV_CODEC_ID_VP9: name = "VP9"; break;
+    case AV_CODEC_ID_GIF: name = "GIF"; break;
+    case AV_CODEC_ID_AAC: name = "AAC"; break;
+    case AV_CODEC_ID_MP3: name = "MP3"; break;
+    case AV_CODEC_ID_OPUS: name = "Opus"; break;
+    case AV_CODEC_ID_VORBIS: name = "Vorbis"; break;
+    default: name = codec.name;
+  }
+  if (std::strcmp(codec.name, wanted[0]) == 0) return name;
+  return str(name, " (this FFmpeg build has no ", wanted[0], ")");
 }
 
 std::string join(const std::vector<const char*>& names) {
@@ -49,8 +69,10 @@ class FfmpegWriter : public ClipWriter {
 
   Status begin() {
     av_log_set_level(AV_LOG_ERROR);
-    int code = avformat_alloc_output_context2(&output_, nullptr, nullptr, partial_.c_str());
+    const std::string url = "file:" + partial_;
+    int code = avformat_alloc_output_context2(&output_, nullptr, nullptr, url.c_str());
     if (code < 0) return ffmpeg_error(code, "cannot write the format of " + path_);
+    output_->flags |= AVFMT_FLAG_BITEXACT;  // no random ids: the same clip is the same file
     const Choice& choice = *std::find_if(std::begin(kChoices), std::end(kChoices), [&](const Choice& c) {
       const std::string_view e = c.extension;
       std::string tail = path_.substr(path_.size() - std::min(path_.size(), e.size()));
@@ -59,7 +81,8 @@ class FfmpegWriter : public ClipWriter {
     });
     ZT_RETURN_IF_ERROR(add_video(choice));
     if (format_.sample_rate > 0 && !choice.audio.empty()) ZT_RETURN_IF_ERROR(add_audio(choice));
-    code = avio_open(&output_->pb, partial_.c_str(), AVIO_FLAG_WRITE);
+    // "file:" keeps a colon in the path from naming a protocol.
+    code = avio_open(&output_->pb, url.c_str(), AVIO_FLAG_WRITE);
     if (code < 0) return ffmpeg_error(code, "cannot create " + path_);
     opened_ = true;
     AVDictionary* options = nullptr;
@@ -75,10 +98,7 @@ class FfmpegWriter : public ClipWriter {
     for (int64_t f = 0; f < count; ++f, pixels += format_.height * row) {
       int code = av_frame_make_writable(picture_.get());
       if (code < 0) return ffmpeg_error(code, "no memory for a frame of " + path_);
-      const uint8_t* source = pad_to_even(pixels);
-      const int stride = static_cast<int>(picture_->width) * 3;
-      sws_scale(scaler_.get(), &source, &stride, 0, picture_->height, picture_->data,
-                picture_->linesize);
+      convert(pixels);
       picture_->pts = next_frame_++;
       ZT_RETURN_IF_ERROR(encode(video_.get(), video_stream_, picture_.get()));
     }
@@ -94,6 +114,7 @@ class FfmpegWriter : public ClipWriter {
   }
 
   Status finish() override {
+    if (next_frame_ == 0) return error(Code::kInvalidArgument, path_, ": the clip has no frame");
     if (audio_) {
       ZT_RETURN_IF_ERROR(resample(nullptr, 0, swr_get_out_samples(resampler_.get(), 0) + 1));
       ZT_RETURN_IF_ERROR(drain_fifo(/*all=*/true));
@@ -135,7 +156,7 @@ class FfmpegWriter : public ClipWriter {
     // 4:2:0 needs even sizes: an odd last row or column is repeated.
     video_->width = static_cast<int>(gif ? format_.width : (format_.width + 1) / 2 * 2);
     video_->height = static_cast<int>(gif ? format_.height : (format_.height + 1) / 2 * 2);
-    video_->pix_fmt = gif ? AV_PIX_FMT_RGB8 : AV_PIX_FMT_YUV420P;
+    video_->pix_fmt = gif ? AV_PIX_FMT_PAL8 : AV_PIX_FMT_YUV420P;
     video_->time_base = {1, format_.fps};
     video_->framerate = {format_.fps, 1};
     if (!gif) {
@@ -146,22 +167,13 @@ class FfmpegWriter : public ClipWriter {
       video_->gop_size = format_.fps * 2;
     }
     if (output_->oformat->flags & AVFMT_GLOBALHEADER) video_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    // Good quality, the same file for any number of cores.
-    video_->thread_count = 1;
-    av_opt_set(video_->priv_data, "crf", std::strstr(codec->name, "vp") ? "24" : "17", 0);
-    av_opt_set(video_->priv_data, "preset", "medium", 0);
-    if (std::strcmp(codec->name, "mpeg4") == 0) {
-      video_->flags |= AV_CODEC_FLAG_QSCALE;
-      video_->global_quality = 3 * FF_QP2LAMBDA;
-    } else if (std::strcmp(codec->name, "libopenh264") == 0) {
-      video_->bit_rate = 4000000;
-    }
+    set_quality(*codec);
     int code = avcodec_open2(video_.get(), codec, nullptr);
     if (code >= 0) code = avcodec_parameters_from_context(video_stream_->codecpar, video_.get());
     if (code < 0) return ffmpeg_error(code, str("cannot start encoder ", codec->name));
     video_stream_->time_base = video_->time_base;
     video_stream_->avg_frame_rate = video_->framerate;
-    description_ = codec->name;
+    description_ = describe(*codec, choice.video);
 
     picture_.reset(av_frame_alloc());
     if (!picture_) return error(Code::kResourceExhausted, "no memory for a frame");
@@ -170,11 +182,31 @@ class FfmpegWriter : public ClipWriter {
     picture_->height = video_->height;
     code = av_frame_get_buffer(picture_.get(), 0);
     if (code < 0) return ffmpeg_error(code, "no memory for a frame");
+    if (gif) return Status();
     scaler_.reset(sws_getContext(video_->width, video_->height, AV_PIX_FMT_RGB24, video_->width,
                                  video_->height, video_->pix_fmt,
                                  SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, nullptr,
                                  nullptr, nullptr));
     return scaler_ ? Status() : error(Code::kInternal, "no colour conversion for ", codec->name);
+  }
+
+  // Good to the eye; one thread, so that the file is the same for any number of cores.
+  void set_quality(const AVCodec& codec) {
+    video_->thread_count = 1;
+    const std::string_view name = codec.name;
+    if (name == "libx264") {
+      av_opt_set(video_->priv_data, "crf", "17", 0);
+      av_opt_set(video_->priv_data, "preset", "medium", 0);
+    } else if (name == "libvpx-vp9" || name == "libvpx") {
+      av_opt_set(video_->priv_data, "crf", name == "libvpx" ? "8" : "20", 0);
+      av_opt_set(video_->priv_data, "cpu-used", "3", 0);
+      video_->bit_rate = name == "libvpx" ? 8000000 : 0;  // VP9: 0 leaves it to crf; VP8: a ceiling
+    } else if (name == "mpeg4") {
+      video_->flags |= AV_CODEC_FLAG_QSCALE;
+      video_->global_quality = 3 * FF_QP2LAMBDA;
+    } else if (name == "libopenh264") {
+      video_->bit_rate = 4000000;
+    }
   }
 
   Status add_audio(const Choice& choice) {
@@ -185,13 +217,11 @@ class FfmpegWriter : public ClipWriter {
     audio_.reset(avcodec_alloc_context3(codec));
     audio_stream_ = avformat_new_stream(output_, nullptr);
     if (!audio_ || audio_stream_ == nullptr) return error(Code::kResourceExhausted, "no memory");
-    const bool opus = std::strstr(codec->name, "opus") != nullptr;
-    audio_->sample_rate = opus ? 48000 : format_.sample_rate;
-    audio_->sample_fmt = std::strcmp(codec->name, "aac") == 0 || std::strcmp(codec->name, "libvorbis") == 0 ||
-                                 std::strcmp(codec->name, "libmp3lame") == 0 || std::strcmp(codec->name, "opus") == 0
-                             ? AV_SAMPLE_FMT_FLTP
-                         : opus ? AV_SAMPLE_FMT_FLT
-                                : AV_SAMPLE_FMT_S16;
+    const std::string_view name = codec->name;
+    audio_->sample_rate = name == "libopus" ? 48000 : format_.sample_rate;
+    audio_->sample_fmt = name == "libopus"     ? AV_SAMPLE_FMT_FLT
+                         : name == "pcm_s16le" ? AV_SAMPLE_FMT_S16
+                                               : AV_SAMPLE_FMT_FLTP;
     av_channel_layout_default(&audio_->ch_layout, format_.channels);
     audio_->bit_rate = 96000 * format_.channels;
     audio_->time_base = {1, audio_->sample_rate};
@@ -201,7 +231,7 @@ class FfmpegWriter : public ClipWriter {
     if (code >= 0) code = avcodec_parameters_from_context(audio_stream_->codecpar, audio_.get());
     if (code < 0) return ffmpeg_error(code, str("cannot start encoder ", codec->name));
     audio_stream_->time_base = audio_->time_base;
-    description_ += str(" + ", codec->name);
+    description_ += " + " + describe(*codec, choice.audio);
 
     SwrContext* swr = nullptr;
     AVChannelLayout layout = {};
@@ -213,6 +243,22 @@ class FfmpegWriter : public ClipWriter {
     if (code < 0) return ffmpeg_error(code, "cannot resample the sound");
     fifo_.reset(av_audio_fifo_alloc(audio_->sample_fmt, format_.channels, 4096));
     return fifo_ ? Status() : error(Code::kResourceExhausted, "no memory for sound");
+  }
+
+  // RGB into the encoder's pixel format.
+  void convert(const uint8_t* pixels) {
+    const int width = picture_->width, height = picture_->height;
+    if (video_->pix_fmt == AV_PIX_FMT_PAL8) {
+      const PaletteImage image = quantise_colours(pixels, int64_t{width} * height);
+      for (int y = 0; y < height; ++y)
+        std::memcpy(picture_->data[0] + int64_t{y} * picture_->linesize[0],
+                    image.indices.data() + int64_t{y} * width, static_cast<size_t>(width));
+      std::memcpy(picture_->data[1], image.colours.data(), AVPALETTE_SIZE);
+      return;
+    }
+    const uint8_t* source = pad_to_even(pixels);
+    const int stride = width * 3;
+    sws_scale(scaler_.get(), &source, &stride, 0, height, picture_->data, picture_->linesize);
   }
 
   const uint8_t* pad_to_even(const uint8_t* pixels) {
@@ -300,8 +346,6 @@ Result<std::unique_ptr<ClipWriter>> create_writer(const std::string& path, const
 }
 
 }  // namespace
-
-Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& request);
 
 }  // namespace zoetrope
 

@@ -1,0 +1,47 @@
+// Synthetic clips whose content a formula gives, and a folder to write them to.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "runtime/media/clip_writer.h"
+#include "runtime/media/media_reader.h"
+
+namespace zoetrope {
+
+// Removed with everything in it.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  // Names of the files in it, sorted and joined by spaces.
+  std::string listing() const;
+
+ private:
+  std::filesystem::path path_;
+};
+
+// A bright square that moves right over a smooth gradient; [frames, height, width, 3].
+std::vector<uint8_t> moving_square(const ClipFormat& format);
+
+// Silence with a short 1 kHz burst, full in every channel, that begins at `seconds`.
+std::vector<float> burst_at(const ClipFormat& format, double seconds);
+
+// The first sample of channel 0 that is louder than a tenth, in seconds; negative for silence.
+double first_loud(const std::vector<float>& samples, int channels, int sample_rate);
+
+// Frames one by one and sound in uneven pieces, as a decoder would hand them over.
+Status write_clip(const std::string& path, const ClipFormat& format,
+                  const std::vector<uint8_t>& pixels, const std::vector<float>& samples,
+                  std::string* description = nullptr);
+
+// In decibels, over all bytes; 99 when equal.
+double psnr(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b);
+
+std::vector<uint8_t> file_bytes(const std::string& path);
+void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes);
+
+}  // namespace zoetrope

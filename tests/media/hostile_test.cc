@@ -1,0 +1,98 @@
+// Files that lie: every one is an error or a defined result, never a crash.
+#include <doctest/doctest.h>
+
+#include "tests/media/clips.h"
+
+namespace zoetrope {
+namespace {
+
+const ClipFormat kFormat{32, 32, 8, 16, 16000, 2};
+
+Result<Media> read_both(const std::string& path) {
+  ReadRequest request;
+  request.width = 32;
+  request.height = 32;
+  request.fps = 16;
+  request.max_frames = 64;
+  request.sample_rate = 16000;
+  request.channels = 2;
+  request.max_samples = 64000;
+  return read_media(path, request);
+}
+
+TEST_CASE("missing, empty, a folder, text: errors that name the file") {
+  const TemporaryFolder folder;
+  write_bytes(folder / "empty.mp4", {});
+  const std::string text = "this is no picture\n";
+  write_bytes(folder / "text.png", {text.begin(), text.end()});
+  std::filesystem::create_directory(folder / "folder.mp4");
+  for (const std::string name : {"missing.mp4", "empty.mp4", "text.png", "folder.mp4"}) {
+    CAPTURE(name);
+    const auto media = read_both(folder / name);
+    REQUIRE(!media.ok());
+    CHECK(media.status().message().find(name) != std::string::npos);
+  }
+  CHECK(read_both(folder / "missing.mp4").status().code() == Code::kNotFound);
+}
+
+TEST_CASE("a playlist or script does not open other files") {
+  const TemporaryFolder folder;
+  REQUIRE(write_clip(folder / "real.mp4", kFormat, moving_square(kFormat), burst_at(kFormat, 0.1)).ok());
+  const std::string concat = "ffconcat version 1.0\nfile 'real.mp4'\n";
+  const std::string hls = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nreal.mp4\n#EXT-X-ENDLIST\n";
+  write_bytes(folder / "a.mp4", {concat.begin(), concat.end()});
+  write_bytes(folder / "a.ffconcat", {concat.begin(), concat.end()});
+  write_bytes(folder / "a.m3u8", {hls.begin(), hls.end()});
+  for (const std::string name : {"a.mp4", "a.ffconcat", "a.m3u8"}) CHECK(!read_both(folder / name).ok());
+}
+
+TEST_CASE("cut short or with flipped bytes") {
+  const TemporaryFolder folder;
+  const auto pixels = moving_square(kFormat);
+  const auto samples = burst_at(kFormat, 0.1);
+  for (const std::string name : {"c.mp4", "c.webm", "c.gif", "c.y4m", "c.wav", "c.png"}) {
+    ClipFormat format = kFormat;
+    if (name == "c.png") format.frames = 1;
+    REQUIRE(write_clip(folder / name, format, pixels, samples).ok());
+    const auto whole = file_bytes(folder / name);
+    const std::string damaged = folder / ("damaged_" + name);
+    for (size_t step = 0; step < 24; ++step) {
+      write_bytes(damaged, {whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(whole.size() * step / 24)});
+      (void)read_both(damaged).ok();
+    }
+    uint32_t state = 7;
+    for (int round = 0; round < 60; ++round) {
+      auto bytes = whole;
+      for (int flips = 0; flips < 8; ++flips) {
+        state = state * 1664525u + 1013904223u;
+        // Half of the damage goes to the first bytes, where sizes and counts are.
+        const size_t range = flips % 2 ? std::min<size_t>(bytes.size(), 200) : bytes.size();
+        bytes[(state >> 8) % range] = static_cast<uint8_t>(state);
+      }
+      write_bytes(damaged, bytes);
+      const auto media = read_both(damaged);
+      if (!media.ok()) continue;
+      CHECK(media.value().frames <= 64);
+      CHECK(media.value().pixels.size() == static_cast<size_t>(media.value().frames) * 32 * 32 * 3);
+      CHECK(media.value().samples.size() <= 128000);
+    }
+  }
+}
+
+TEST_CASE("asking for what a file does not hold") {
+  const TemporaryFolder folder;
+  ClipFormat silent = kFormat;
+  silent.sample_rate = silent.channels = 0;
+  REQUIRE(write_clip(folder / "silent.mp4", silent, moving_square(kFormat), {}).ok());
+  const auto media = read_both(folder / "silent.mp4");
+  REQUIRE(!media.ok());
+  CHECK(media.status().message().find("no sound") != std::string::npos);
+  ReadRequest beyond;
+  beyond.width = beyond.height = 32;
+  beyond.first_frame = 500;
+  beyond.max_frames = 1;
+  CHECK(!read_media(folder / "silent.mp4", beyond).ok());
+}
+
+}  // namespace
+}  // namespace zoetrope
