@@ -32,6 +32,7 @@ void add_attention(std::vector<Case>* cases) {
            {"head dim 128", 1, 33, 70, 2, 2, 128, 128},
            {"more keys than a tile", 1, 5, 1031, 1, 1, 32, 32},
            {"more tokens than a tile", 1, 259, 261, 1, 1, 64, 64},
+           {"many tiles", 1, 700, 1100, 1, 1, 128, 128},
            {"grouped queries", 2, 9, 11, 6, 2, 16, 16},
            {"one key head", 1, 9, 11, 4, 1, 16, 16},
            {"values of another width", 1, 6, 7, 2, 2, 16, 24},

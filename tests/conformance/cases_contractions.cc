@@ -53,6 +53,8 @@ const std::vector<ConvCase>& conv_table() {
       {"3-D strided patches", {1, 2, 8, 8, 16}, {32, 1, 2, 2, 16}, {1, 2, 2}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}},
       {"3-D temporal stride", {1, 8, 3, 3, 12}, {12, 3, 1, 1, 12}, {2, 1, 1}, {1, 1, 1}, {1, 0, 0}, {1, 0, 0}},
       {"larger than one tile", {1, 17, 19, 64}, {96, 3, 3, 64}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+      {"larger than one tile, 3-D", {1, 5, 17, 18, 32}, {80, 3, 3, 3, 32}, {1, 1, 1}, {1, 1, 1}, {2, 1, 1}, {0, 1, 1}},
+      {"many rows, few filters", {1, 3, 40, 41, 24}, {3, 1, 3, 3, 24}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}},
       {"no samples", {0, 5, 3}, {4, 3, 3}, {}, {}, {}, {}},
   };
   return table;
@@ -69,6 +71,7 @@ std::vector<Case> contraction_cases() {
     add_matmul(&cases, "one column", {17, 5}, b(5, 1), t);
     add_matmul(&cases, "odd sizes", {13, 67}, b(67, 35), t);
     add_matmul(&cases, "a linear layer", {2, 65, 96}, b(96, 160), t);
+    add_matmul(&cases, "several tiles each way", {301, 611}, b(611, 1101), t);
     add_matmul(&cases, "deep", {3, 4099}, b(4099, 17), t);
     add_matmul(&cases, "a stack of five dimensions", {1, 2, 3, 2, 5, 8}, b(8, 7), t);
     add_matmul(&cases, "no rows", {0, 8}, b(8, 5), t);

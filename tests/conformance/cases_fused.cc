@@ -23,6 +23,7 @@ void add_linear(std::vector<Case>* cases) {
   }
   add("one row", {1, 65}, {130, 65}, true, true, "none");
   add("a block of a DiT", {1, 70, 96}, {384, 96}, true, true, "gelu_tanh");
+  add("several tiles each way", {301, 611}, {1101, 611}, true, true, "silu");
   add("not transposed", {3, 7, 20}, {20, 33}, true, false, "silu");
   add("no rows", {0, 8}, {4, 8}, true, true, "none");
 }
@@ -51,6 +52,7 @@ void add_conv(std::vector<Case>* cases) {
   add("3-D temporal, one frame", {1, 1, 3, 4, 16}, {16, 3, 1, 1, 16}, {1, 1, 1}, {1, 0, 0}, {1, 0, 0}, {1, 0, 0}, "none");
   add("3-D temporal stride, replicated", {1, 7, 2, 3, 8}, {8, 3, 1, 1, 8}, {2, 1, 1}, {1, 0, 0}, {1, 0, 0}, {1, 0, 0}, "none");
   add("3-D replicated in time, zeros in space", {1, 4, 5, 4, 6}, {5, 3, 3, 3, 6}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 0, 0}, "silu");
+  add("3-D temporal, larger", {1, 9, 16, 17, 48}, {48, 3, 1, 1, 48}, {1, 1, 1}, {1, 0, 0}, {1, 0, 0}, {1, 0, 0}, "none");
   add("2-D grouped", {1, 6, 5, 8}, {12, 3, 3, 4}, {1, 1}, {1, 1}, {1, 1}, {}, "none", 2);
   add("3-D spatial", {1, 2, 9, 7, 24}, {40, 1, 3, 3, 24}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}, {}, "none");
 }
