@@ -254,8 +254,9 @@ class Pipeline {
     if (type == nullptr) return error(Code::kDataLoss, "tae_decoder has no output 'video'");
     std::vector<float> video(static_cast<size_t>(type->shape.elements()));
     ZT_RETURN_IF_ERROR(session->get_output("video", video.data(), type->bytes()));
+    const Shape shape = type->shape;  // the type lives in the session
     session.reset();
-    return write_frames(video, type->shape);
+    return write_frames(video, shape);
   }
 
   // Crops to the clip's size, drops trailing frames, rounds to u8.
