@@ -183,8 +183,10 @@ Status read_audio(const std::string& path, const ReadRequest& r, Media* media) {
           AVChannelLayout layout = {};
           av_channel_layout_default(&layout, r.channels);
           SwrContext* swr = nullptr;
-          int code = swr_alloc_set_opts2(&swr, &layout, AV_SAMPLE_FMT_FLT, r.sample_rate,
-                                         &frame.ch_layout, static_cast<AVSampleFormat>(frame.format),
+          // FFmpeg 5.1 takes it without const, and only reads it.
+          auto* from = const_cast<AVChannelLayout*>(&frame.ch_layout);
+          int code = swr_alloc_set_opts2(&swr, &layout, AV_SAMPLE_FMT_FLT, r.sample_rate, from,
+                                         static_cast<AVSampleFormat>(frame.format),
                                          frame.sample_rate, 0, nullptr);
           resampler.reset(swr);
           if (code >= 0) code = swr_init(swr);
