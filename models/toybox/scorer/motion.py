@@ -65,6 +65,8 @@ def classify(video, track):
     traces = np.sqrt(track.traces) / max(np.percentile(np.sqrt(track.traces), 97), 1e-9)
     if _pulses(track, traces, seen):
         return _pulse(traces)
+    if _shuttles(x, spread_x, spread_y):
+        return "slide", _slide_impacts(track)
     if _travels(x, y, spread_x, spread_y):
         if spread_y < 0.4 * spread_x and spread_y < 0.16:
             return "slide", _slide_impacts(track)
@@ -82,6 +84,14 @@ def classify(video, track):
     if np.mean(np.abs(turn[np.isfinite(turn)]) > SPIN_ANGLE) > 0.2:
         return "spin", _uprights(turn)
     return "still", []
+
+
+def _shuttles(x, spread_x, spread_y):
+    """True for a short way to and fro along x; a camera never turns back."""
+    if spread_x < 0.07 or spread_y > 0.3 * spread_x:
+        return False
+    depth = max(0.03, 0.3 * spread_x)
+    return len(_turnings(x, depth) + _turnings(-x, depth)) > 0
 
 
 def _travels(x, y, spread_x, spread_y):

@@ -7,7 +7,7 @@ from toydata import names
 from . import motion, outline, sound, tracks
 
 SIZE_LIMITS = (0.128, 0.179)  # radius over short side; between small, medium and large even when a camera zooms out
-MIN_OVERLAP = 0.5  # a patch that fits its best outline worse is no toy
+MIN_OVERLAP = 0.45  # a patch that fits its best outline worse is no toy
 TOLERANCE = 2 / names.FPS
 # An impact is only visible with two frames before it and two after; the last frame stands one frame before the end.
 START, END = 2 / names.FPS, 3 / names.FPS
