@@ -61,7 +61,7 @@ class Maker {
 
   void add_something(int i) {
     const Builder::Scope scope = builder_.scope(str("n", i));
-    switch (random_() % 12) {
+    switch (random_() % 15) {
       case 0: return add_unary();
       case 1: return add_binary();
       case 2: return add_modulation();
@@ -73,6 +73,9 @@ class Maker {
       case 8: return add_glu();
       case 9: return add_transposes();
       case 10: return add_conv();
+      case 11: return add_naive_modulation();
+      case 12: return add_naive_activation();
+      case 13: return add_naive_norm_rope();
       default: return add_sources();
     }
   }
@@ -160,6 +163,57 @@ class Maker {
   void add_conv() {
     const ValueId w = builder_.weight("conv.weight", {kWidth, 3, kWidth});
     x_.push_back(builder_.conv(pick(x_), w, {.stride = {}, .dilation = {}, .pad_lo = {1}, .pad_hi = {1}}));
+  }
+
+  // What passes fuse, written as models write it; now and then a value inside has another use.
+  void maybe_used_elsewhere(ValueId v) {
+    if (random_() % 5 == 0) x_.push_back(v);
+  }
+
+  void add_naive_modulation() {
+    const ValueId x = pick(x_);
+    const ValueId normed =
+        coin() ? builder_.rms_norm(x, kNone, 1e-5) : builder_.layer_norm(x, kNone, kNone, 1e-5);
+    maybe_used_elsewhere(normed);
+    const ValueId factor = builder_.add(pick(vectors_), builder_.scalar(1));
+    const ValueId scaled = builder_.mul(normed, factor);
+    maybe_used_elsewhere(scaled);
+    const ValueId y = builder_.add(scaled, pick(vectors_));
+    const ValueId gated = builder_.mul(builder_.tanh(y), pick(vectors_));
+    maybe_used_elsewhere(gated);
+    x_.push_back(coin() ? builder_.add(x, gated) : builder_.add(gated, x));
+  }
+
+  void add_naive_activation() {
+    constexpr OpKind kKinds[] = {OpKind::kSilu, OpKind::kGeluTanh, OpKind::kGelu};
+    const OpKind kind = kKinds[random_() % std::size(kKinds)];
+    const ValueId x = pick(x_);
+    ValueId y;
+    if (coin()) {
+      y = builder_.linear("up", x, kWidth, kWidth, coin());
+    } else {
+      const ValueId w = builder_.weight("up.weight", {kWidth, 3, kWidth});
+      const ValueId padded = builder_.pad(x, {0, 1, 0}, {0, 1, 0}, coin() ? "replicate" : "constant");
+      y = builder_.add(builder_.conv(padded, w, {}), builder_.weight("up.bias", {kWidth}));
+    }
+    maybe_used_elsewhere(y);
+    y = builder_.unary(kind, y);
+    if (coin()) y = builder_.mul(y, builder_.linear("gate", x, kWidth, kWidth, false));
+    x_.push_back(y);
+  }
+
+  void add_naive_norm_rope() {
+    ValueId angles = builder_.iota(kTokens * (kHeadDim / 2), 0, 0.1);
+    angles = builder_.reshape(angles, {1, kTokens, 1, kHeadDim / 2});
+    const ValueId cos = builder_.cos(angles), sin = builder_.sin(angles);
+    ValueId q = pick(x_);
+    if (coin()) {
+      q = heads(builder_.rms_norm(q, builder_.weight("norm.weight", {kWidth}), 1e-5), kTokens);
+    } else {
+      q = builder_.rms_norm(heads(q, kTokens), builder_.weight("norm.weight", {kHeadDim}), 1e-5);
+    }
+    q = builder_.rope(q, cos, sin, coin() ? "split" : "interleaved");
+    x_.push_back(builder_.reshape(q, {kBatch, kTokens, kWidth}));
   }
 
   void add_sources() {

@@ -144,6 +144,7 @@ namespace {
 // The largest difference over all random graphs, compiled for the cpu backend.
 double run_on_cpu(Device& device, DType compute, DType storage, double limit) {
   double worst = 0;
+  std::map<std::string_view, int> fused;
   for (uint64_t seed = 1; seed <= kGraphs; ++seed) {
     const Graph graph = random_graph(seed, 6 + static_cast<int>(seed % 30));
     MemoryWeights weights;
@@ -155,6 +156,8 @@ double run_on_cpu(Device& device, DType compute, DType storage, double limit) {
     REQUIRE_MESSAGE(optimised.ok(), optimised.status().message());
     auto plan = make_plan(*optimised, device, {});
     REQUIRE_MESSAGE(plan.ok(), plan.status().message());
+    for (const Node& node : plan->graph.nodes)
+      if (op_def(node.op).is_fused()) ++fused[op_def(node.op).name];
     Pair pair(graph, std::move(*plan), device, weights, seed);
     for (Rate rate : kSteps) {
       const double off = pair.step(rate);
@@ -164,6 +167,7 @@ double run_on_cpu(Device& device, DType compute, DType storage, double limit) {
     }
     check_memory(pair);
   }
+  CHECK_MESSAGE(fused.size() == 6, "every fused op takes part");
   return worst;
 }
 
