@@ -103,11 +103,11 @@ Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceO
     ZT_ASSIGN_OR_RETURN(const BackendModule* module, find_module(name));
     ZT_ASSIGN_OR_RETURN(const auto devices, module->enumerate(options));
     if (static_cast<size_t>(index) >= devices.size())
-      return error(Code::kNotFound, "device '", spec, "': backend ", name, " has ", devices.size(),
+      return error(Code::kUnavailable, "device '", spec, "': backend ", name, " has ", devices.size(),
                    devices.size() == 1 ? " device" : " devices");
     return module->open(index, options);
   }
-  return error(Code::kNotFound, "unknown device '", spec, "'; known: ", known_backends());
+  return error(Code::kInvalidArgument, "unknown device '", spec, "'; known: ", known_backends());
 }
 
 }  // namespace zoetrope

@@ -42,6 +42,7 @@ void install_interrupt_handler() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);  // a closed pipe is an i/o error of the writer
+  signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond the limit
 }
 
 void DeviceFlags::add_to(CLI::App* app) {

@@ -227,8 +227,8 @@ class Pipeline {
 
   Status decode_audio() {
     if (plan_.shape.audio_latents == 0) return Status();
-    if (!progress("decode sound", 0, 1)) return error(Code::kCancelled, "cancelled");
     ZT_ASSIGN_OR_RETURN(auto session, open("codec_decoder"));
+    if (!progress("decode sound", 0, 1)) return error(Code::kCancelled, "cancelled");
     const std::span<float> latents = std::span(latents_).subspan(video_);
     denormalize_latents(plan_.recipe.audio, latents);
     ZT_RETURN_IF_ERROR(session->set_input("latents", std::span<const float>(latents)));
@@ -244,8 +244,8 @@ class Pipeline {
   }
 
   Status decode_video() {
-    if (!progress("decode video", 0, 1)) return error(Code::kCancelled, "cancelled");
     ZT_ASSIGN_OR_RETURN(auto session, open("tae_decoder"));
+    if (!progress("decode video", 0, 1)) return error(Code::kCancelled, "cancelled");
     const std::span<float> latents = std::span(latents_).first(video_);
     denormalize_latents(plan_.recipe.video, latents);
     ZT_RETURN_IF_ERROR(session->set_input("latents", std::span<const float>(latents)));
