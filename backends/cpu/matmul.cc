@@ -17,22 +17,25 @@ struct Tiling {
   int64_t panels = 0;  // of a task
   int64_t depth = 0;   // of one block product
 
-  static Tiling choose(int64_t m, const PanelLayout& b, int64_t batch) {
+  static Tiling choose(int64_t m, const PanelLayout& b, int64_t batch, bool tiles) {
     Tiling t;
     const int64_t depth = b.bf16 ? 1024 : 512;
     const int64_t chunks = (b.k + depth - 1) / depth;
     t.depth = chunks == 1 ? b.k : align_up((b.k + chunks - 1) / chunks, 32);
-    t.rows = std::min<int64_t>(m, 128);
+    // Tile registers are several times faster than memory delivers small blocks: larger tasks.
+    t.rows = std::min<int64_t>(m, tiles ? 256 : 128);
     t.panels = std::min<int64_t>(b.panels(), 4);
-    const auto tasks = [&] {
-      return batch * ((m + t.rows - 1) / t.rows) * ((b.panels() + t.panels - 1) / t.panels);
-    };
     // Enough tasks that the last ones to finish cost little; rows go first, as panels share A.
-    constexpr int64_t kTasks = 48;
-    if (tasks() < kTasks && t.rows > 64) t.rows = 64;
-    if (tasks() < kTasks && t.panels > 2 && t.rows <= 64) t.panels = 2;
-    if (tasks() < kTasks && t.rows > 32) t.rows = 32;
-    if (tasks() < kTasks) t.panels = 1;
+    const int64_t wanted = tiles ? 24 : 48;
+    const auto short_of_tasks = [&] {
+      return batch * ((m + t.rows - 1) / t.rows) * ((b.panels() + t.panels - 1) / t.panels) <
+             wanted;
+    };
+    if (short_of_tasks() && t.rows > 128) t.rows = 128;
+    if (short_of_tasks() && t.rows > 64) t.rows = 64;
+    if (short_of_tasks() && t.panels > 2) t.panels = 2;
+    if (short_of_tasks() && t.rows > 32) t.rows = 32;
+    if (short_of_tasks()) t.panels = 1;
     return t;
   }
 };
@@ -125,7 +128,8 @@ Prepared MatmulKernel::prepare(const KernelRequest& request, const Context& cont
     k.activation_ = parse_activation(attrs(request).get_string("activation"));
   const bool bf16 = computes_in_bf16(context, k.a_dtype_, k.k_);
   k.layout_ = {k.n_, k.k_, 1, bf16};
-  k.tiling_ = Tiling::choose(k.m_, k.layout_, static_cast<int64_t>(k.a_index_.size()));
+  k.tiling_ = Tiling::choose(k.m_, k.layout_, static_cast<int64_t>(k.a_index_.size()),
+                             bf16 && context.isa >= Isa::kAmx);
   k.rows_first_ = k.n_ > k.m_;
   k.convert_a_ = k.a_dtype_ != (bf16 ? DType::kBF16 : DType::kF32);
 

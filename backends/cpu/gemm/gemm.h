@@ -77,20 +77,19 @@ void pack_panels(const Context& context, const PanelLayout& layout, const Stride
 // processor multiplies it and every k is even; else f32.
 bool computes_in_bf16(const Context& context, DType a, int64_t k);
 
-// 64-byte aligned memory of a kernel's own.
+// 64-byte aligned memory of a kernel's own, in huge pages where it is large and the system has them.
 class AlignedBytes {
  public:
   AlignedBytes() = default;
-  explicit AlignedBytes(int64_t bytes)
-      : data_(static_cast<char*>(::operator new(static_cast<size_t>(bytes > 0 ? bytes : 1),
-                                                std::align_val_t{64}))) {}
+  explicit AlignedBytes(int64_t bytes);
   char* get() const { return data_.get(); }
 
  private:
   struct Free {
-    void operator()(char* p) const { ::operator delete(p, std::align_val_t{64}); }
+    size_t alignment;
+    void operator()(char* p) const { ::operator delete(p, std::align_val_t{alignment}); }
   };
-  std::unique_ptr<char, Free> data_;
+  std::unique_ptr<char, Free> data_{nullptr, Free{64}};
 };
 
 enum class Activation : uint8_t { kNone, kSilu, kGeluTanh, kGelu, kRelu, kSigmoid };

@@ -1,3 +1,5 @@
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -60,26 +62,35 @@ void pack_rows(const Simd& simd, const PanelLayout& layout, const StridedB& b, c
   }
 }
 
-// Columns of the panel are contiguous in the source (the layout of torch.nn.Linear's weight).
+// Columns of the panel are contiguous in the source (the layout of torch.nn.Linear's weight, and of
+// keys). Both formats are a transpose of 32-bit words: one f32, or two neighbouring bf16.
 void pack_columns(const Simd& simd, const PanelLayout& layout, const StridedB& b,
                   const char* source, int64_t columns, int64_t width, char* to) {
+  constexpr int64_t kRows = 16;  // columns of the panel at a time: one cache line of words
   const int64_t size = dtype_size(b.dtype);
   float chunk[kChunk];
-  uint16_t half[kChunk];
-  std::memset(to, 0, static_cast<size_t>(layout.k * width * layout.element()));
-  for (int64_t k0 = 0; k0 < layout.k; k0 += kChunk) {
-    const int64_t count = std::min(kChunk, layout.k - k0);
-    for (int64_t n = 0; n < columns; ++n) {
-      load_strided(simd, b.dtype, source + (n * b.n_step + k0 * b.k_step) * size, b.k_step, chunk,
-                   count);
-      if (!layout.bf16) {
-        auto* column = reinterpret_cast<float*>(to) + k0 * width + n;
-        for (int64_t k = 0; k < count; ++k) column[k * width] = chunk[k];
-      } else {
-        simd.f32_to_bf16(chunk, half, count);
-        auto* column = reinterpret_cast<uint16_t*>(to) + k0 * width + 2 * n;
-        for (int64_t k = 0; k < count; ++k) column[(k & ~int64_t{1}) * width + (k & 1)] = half[k];
+  uint32_t words[kRows][kChunk];
+  for (int64_t n0 = 0; n0 < width; n0 += kRows) {
+    const int64_t rows = std::clamp<int64_t>(columns - n0, 0, kRows);
+    for (int64_t k0 = 0; k0 < layout.k; k0 += kChunk) {
+      const int64_t count = std::min(kChunk, layout.k - k0);
+      const int64_t per_row = layout.bf16 ? count / 2 : count;
+      for (int64_t r = 0; r < kRows; ++r) {
+        const char* from = source + ((n0 + r) * b.n_step + k0 * b.k_step) * size;
+        if (r >= rows) {
+          std::memset(words[r], 0, sizeof words[r]);
+        } else if (!layout.bf16) {
+          load_strided(simd, b.dtype, from, b.k_step, reinterpret_cast<float*>(words[r]), count);
+        } else if (b.dtype == DType::kBF16 && b.k_step == 1) {
+          std::memcpy(words[r], from, static_cast<size_t>(count) * 2);
+        } else {
+          load_strided(simd, b.dtype, from, b.k_step, chunk, count);
+          simd.f32_to_bf16(chunk, reinterpret_cast<uint16_t*>(words[r]), count);
+        }
       }
+      auto* out = reinterpret_cast<uint32_t*>(to) + (layout.bf16 ? k0 / 2 : k0) * width + n0;
+      for (int64_t w = 0; w < per_row; ++w)
+        for (int64_t r = 0; r < kRows; ++r) out[w * width + r] = words[r][w];
     }
   }
 }
@@ -111,6 +122,15 @@ void pack_panels(const Context& context, const PanelLayout& layout, const Stride
 
 bool computes_in_bf16(const Context& context, DType a, int64_t k) {
   return a == DType::kBF16 && context.isa >= Isa::kAvx512Bf16 && k % 2 == 0;
+}
+
+AlignedBytes::AlignedBytes(int64_t bytes) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const auto size = static_cast<size_t>(bytes > 0 ? bytes : 1);
+  const size_t alignment = size >= 2 * kHugePage ? kHugePage : 64;
+  auto* data = static_cast<char*>(::operator new(size, std::align_val_t{alignment}));
+  data_ = {data, Free{alignment}};
+  if (alignment == kHugePage) (void)madvise(data, size / kHugePage * kHugePage, MADV_HUGEPAGE);
 }
 
 Activation parse_activation(std::string_view name) {

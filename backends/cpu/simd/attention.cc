@@ -47,7 +47,7 @@ struct Bf16Store {
     const hn::RebindToUnsigned<F32> du;
     const auto bits = hn::BitCast(du, p);
     const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
-    return hn::DemoteTo(hn::Rebind<uint16_t, F32>(),
+    return hn::TruncateTo(hn::Rebind<uint16_t, F32>(),
                         hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu)))));
   }
   HWY_INLINE void full(V p, int64_t i) const {

@@ -38,7 +38,7 @@ HWY_INLINE auto round_to_bf16(F32 d, VF x) {
   const auto quiet = hn::Or(bits, hn::Set(di, 0x400000u));
   const auto is_nan = hn::RebindMask(di, hn::IsNaN(x));
   (void)d;
-  return hn::DemoteTo(du, hn::ShiftRight<16>(hn::IfThenElse(is_nan, quiet, rounded)));
+  return hn::TruncateTo(du, hn::ShiftRight<16>(hn::IfThenElse(is_nan, quiet, rounded)));
 }
 
 void f32_to_bf16(const float* x, uint16_t* y, int64_t n) {

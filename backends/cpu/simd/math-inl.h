@@ -20,7 +20,7 @@ using V = hn::Vec<F32>;
 HWY_INLINE V exp2_integer(V n) {
   const F32 d;
   const hn::RebindToSigned<F32> di;
-  return hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127))));
+  return hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::ConvertInRangeTo(di, n), hn::Set(di, 127))));
 }
 
 // e^x, 1e-7; 0 below −87.3, infinity above 88.7, NaN stays.
@@ -59,7 +59,7 @@ HWY_INLINE V fast_exp2_negative(V x) {
   p = hn::MulAdd(p, r, hn::Set(d, 0.693146884f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
   // p lies in [0.7, 1.42]: its exponent has room for n.
-  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::ConvertTo(di, n))));
+  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::ConvertInRangeTo(di, n))));
 }
 
 HWY_INLINE V sigmoid(V x) {
