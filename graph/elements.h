@@ -1,5 +1,5 @@
-// Whole buffers to and from double: load_element and store_element over a range, fast for the common
-// dtypes.
+// Whole buffers to and from double: load_element and store_element over a range, fast for the
+// common dtypes.
 #pragma once
 
 #include <cstdint>

@@ -34,8 +34,7 @@ std::vector<EvalTensor> run_definition(const OpDef& def, const OpContext& contex
   const bool empty = std::all_of(data.begin(), data.end(), [](const auto& d) { return d.empty(); });
   if (!empty) def.reference(context, pointers, types, data);
   std::vector<EvalTensor> outputs;
-  for (size_t k = 0; k < types.size(); ++k)
-    outputs.push_back({types[k].shape, std::move(data[k])});
+  for (size_t k = 0; k < types.size(); ++k) outputs.push_back({types[k].shape, std::move(data[k])});
   return outputs;
 }
 
@@ -112,8 +111,8 @@ class Evaluator {
     if (!(it->second.shape == value.type.shape) ||
         static_cast<int64_t>(it->second.data.size()) != value.type.shape.elements())
       return error(Code::kInvalidArgument, "input '", value.name, "' must be ",
-                   value.type.to_string(), "; found shape ", it->second.shape.to_string(),
-                   " with ", it->second.data.size(), " elements");
+                   value.type.to_string(), "; found shape ", it->second.shape.to_string(), " with ",
+                   it->second.data.size(), " elements");
     slot(id) = it->second;
     if (options_.round_to_dtype) round_elements(value.type.dtype, &slot(id)->data);
     return Status();

@@ -1,5 +1,5 @@
-// Evaluates a bound graph by the ops' own definitions, in double: what every backend and every pass is
-// judged against. Slow; for tests, parity and constant folding.
+// Evaluates a bound graph by the ops' own definitions, in double: what every backend and every pass
+// is judged against. Slow; for tests, parity and constant folding.
 #pragma once
 
 #include <map>
@@ -21,20 +21,21 @@ struct EvalTensor {
 using EvalTensors = std::map<std::string, EvalTensor, std::less<>>;
 
 struct EvaluateOptions {
-  // Rounds inputs, weights and every node's output to its dtype, as a backend's buffers do. Off, only
-  // casts to integers round: the result is the exact one.
+  // Rounds inputs, weights and every node's output to its dtype, as a backend's buffers do. Off,
+  // only casts to integers round: the result is the exact one.
   bool round_to_dtype = false;
   // Also report the values of these names (any input, weight or node output).
   std::vector<std::string> watch;
 };
 
-// Output name (or watched value name) → tensor. Needs every input of the graph; states are inputs too.
-// Fused nodes go through their decomposition.
+// Output name (or watched value name) → tensor. Needs every input of the graph; states are inputs
+// too. Fused nodes go through their decomposition.
 Result<EvalTensors> reference_evaluate(const Graph& graph, const EvalTensors& inputs,
                                        const WeightSource& weights,
                                        const EvaluateOptions& options = {});
 
-// One node by its definition (or decomposition): the output tensors from the inputs, null where absent.
+// One node by its definition (or decomposition): the output tensors from the inputs, null where
+// absent.
 Result<std::vector<EvalTensor>> reference_evaluate_node(
     const OpDef& def, const Attrs& attrs, std::span<const TensorType* const> input_types,
     std::span<const EvalTensor* const> inputs);

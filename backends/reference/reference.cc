@@ -98,8 +98,8 @@ class ReferenceDevice : public Device {
 
   Result<std::unique_ptr<Buffer>> allocate(int64_t bytes) override {
     if (bytes < 0) return error(Code::kInvalidArgument, "cannot allocate ", bytes, " bytes");
-    void* data = ::operator new(static_cast<size_t>(bytes), std::align_val_t(kAlignment),
-                                std::nothrow);
+    void* data =
+        ::operator new(static_cast<size_t>(bytes), std::align_val_t(kAlignment), std::nothrow);
     if (data == nullptr)
       return error(Code::kResourceExhausted, "cannot allocate ", bytes, " bytes of host memory");
     return std::unique_ptr<Buffer>(new HostBuffer(data, bytes, true));

@@ -1,10 +1,10 @@
-// scaled_dot_product_attention: softmax(scale · q kᵀ + mask) v for every head (arXiv 1706.03762, eq. 1;
-// torch.nn.functional.scaled_dot_product_attention with heads after tokens).
+// scaled_dot_product_attention: softmax(scale · q kᵀ + mask) v for every head (arXiv 1706.03762,
+// eq. 1; torch.nn.functional.scaled_dot_product_attention with heads after tokens).
 //   q [B, N, H, D], k [B, M, Hkv, D], v [B, M, Hkv, E] → [B, N, H, E]; query head h reads key head
 //   h / (H / Hkv).
-//   key_lengths i32 [B]: keys at and beyond it are not seen. mask: added to the scores, broadcast to
-//   [B, H, N, M]. causal: query i sees key j ≤ i + M − N (the queries are the last N of M positions;
-//   PyTorch's is_causal where N = M). A query that sees no key gives zeros.
+//   key_lengths i32 [B]: keys at and beyond it are not seen. mask: added to the scores, broadcast
+//   to [B, H, N, M]. causal: query i sees key j ≤ i + M − N (the queries are the last N of M
+//   positions; PyTorch's is_causal where N = M). A query that sees no key gives zeros.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -73,8 +73,7 @@ void reference_attention(const OpContext& c, RefInputs in, std::span<const Tenso
   double scale = c.attrs.get_float("scale");
   if (scale == 0) scale = 1 / std::sqrt(static_cast<double>(d));
   Strides mask_walk{};
-  if (present(in, kMask))
-    mask_walk = broadcast_strides(in[kMask]->shape, Shape{q[0], heads, n, m});
+  if (present(in, kMask)) mask_walk = broadcast_strides(in[kMask]->shape, Shape{q[0], heads, n, m});
   std::fill(out[0].begin(), out[0].end(), 0.0);
   std::vector<double> keys_t(idx(d * m)), scores(idx(m));
   for (int64_t b = 0; b < q[0]; ++b) {

@@ -106,11 +106,11 @@ void reference_select(const OpContext&, RefInputs in, std::span<const TensorType
 }  // namespace
 }  // namespace ops
 
-#define ZT_BINARY(def, kind, name, function, infer, ...)                                 \
-  const OpDef& def() {                                                                   \
-    static const OpDef d = ops::binary_def<ops::function>(OpKind::kind, name, ops::infer, \
-                                                          Tolerance{__VA_ARGS__});       \
-    return d;                                                                            \
+#define ZT_BINARY(def, kind, name, function, infer, ...)                                        \
+  const OpDef& def() {                                                                          \
+    static const OpDef d =                                                                      \
+        ops::binary_def<ops::function>(OpKind::kind, name, ops::infer, Tolerance{__VA_ARGS__}); \
+    return d;                                                                                   \
   }
 
 ZT_BINARY(add_op, kAdd, "add", add, infer_arithmetic, 0, 1e-7)

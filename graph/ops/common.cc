@@ -40,8 +40,8 @@ Status require_rank(const OpContext& c, size_t i, std::string_view name, int min
 
 Status require_shape(const OpContext& c, size_t i, std::string_view name, const Shape& expected) {
   if (c.input(i).shape == expected) return Status();
-  return error(Code::kInvalidArgument, name, " must have shape ", expected.to_string(),
-               "; found ", c.input(i).to_string());
+  return error(Code::kInvalidArgument, name, " must have shape ", expected.to_string(), "; found ",
+               c.input(i).to_string());
 }
 
 Status require_vector_or_absent(const OpContext& c, size_t i, std::string_view name,

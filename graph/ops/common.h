@@ -60,7 +60,8 @@ Strides strides_of(const Shape& shape);
 // Strides that walk `from` along the dimensions of `to`: zero where it broadcasts.
 Strides broadcast_strides(const Shape& from, const Shape& to);
 
-// Calls f(i, offsets) for every element i of `shape` in row-major order, with one offset an operand.
+// Calls f(i, offsets) for every element i of `shape` in row-major order, with one offset an
+// operand.
 template <size_t N, typename F>
 void for_each_element(const Shape& shape, const std::array<Strides, N>& strides, F f) {
   std::array<int64_t, kMaxRank> at{};

@@ -1,6 +1,7 @@
-// conv: cross-correlation over 1 to 3 spatial dimensions, channels last (torch.nn.functional.conv1d-3d
-// after permuting). out[b, p, o] = Σ_k Σ_c x[b, p·stride + k·dilation − pad_lo, c] · weight[o, k, c],
-// with zeros outside x; with groups, filter o sees the channels of its group only.
+// conv: cross-correlation over 1 to 3 spatial dimensions, channels last
+// (torch.nn.functional.conv1d-3d after permuting). out[b, p, o] = Σ_k Σ_c x[b, p·stride +
+// k·dilation − pad_lo, c] · weight[o, k, c], with zeros outside x; with groups, filter o sees the
+// channels of its group only.
 #include <algorithm>
 
 #include "graph/ops/contraction.h"

@@ -1,5 +1,5 @@
-// fused_conv: activation(conv(x, weight) + bias). `replicate` holds one entry a spatial dimension: 1
-// where the padding of that dimension repeats the edge of x, 0 (the default) where it is zeros.
+// fused_conv: activation(conv(x, weight) + bias). `replicate` holds one entry a spatial dimension:
+// 1 where the padding of that dimension repeats the edge of x, 0 (the default) where it is zeros.
 #include "graph/builder.h"
 #include "graph/ops/conv_shape.h"
 
@@ -12,8 +12,7 @@ Result<Types> infer_fused_conv(const OpContext& c) {
   const Shape& x = c.input(0).shape;
   ZT_RETURN_IF_ERROR(require_vector_or_absent(c, 2, "bias", out[0].shape[-1]));
   ZT_RETURN_IF_ERROR(require_activation(c.attrs));
-  ZT_ASSIGN_OR_RETURN(const auto replicate,
-                      ints_or(c.attrs, "replicate", x.rank() - 2, 0, 0, 1));
+  ZT_ASSIGN_OR_RETURN(const auto replicate, ints_or(c.attrs, "replicate", x.rank() - 2, 0, 0, 1));
   for (int d = 1; d < x.rank() - 1; ++d)
     if (replicate[idx(d - 1)] != 0 && x[d] == 0)
       return error(Code::kInvalidArgument, "nothing to replicate along dimension ", d, " of ",

@@ -44,7 +44,8 @@ std::vector<int32_t> decompose_glu(Builder& builder, std::span<const int32_t> in
 }  // namespace
 }  // namespace ops
 
-// Inputs: a, b of one type; or one tensor [..., 2F] that holds a then b (b then a with gate_second).
+// Inputs: a, b of one type; or one tensor [..., 2F] that holds a then b (b then a with
+// gate_second).
 const OpDef& glu_op() {
   static const OpDef def{
       .kind = OpKind::kGlu,

@@ -20,8 +20,8 @@ Result<Types> infer_reshape(const OpContext& c) {
     *free_dim = 1;
     ZT_ASSIGN_OR_RETURN(const int64_t rest, checked_elements(dims));
     if (rest == 0 || elements % rest != 0)
-      return error(Code::kInvalidArgument, "cannot find the dimension -1: ",
-                   c.input(0).to_string(), " over ", rest);
+      return error(Code::kInvalidArgument, "cannot find the dimension -1: ", c.input(0).to_string(),
+                   " over ", rest);
     *free_dim = elements / rest;
   }
   ZT_ASSIGN_OR_RETURN(Types out, one_output(c.input(0).dtype, dims));
@@ -59,9 +59,8 @@ void reference_transpose(const OpContext& c, RefInputs in, std::span<const Tenso
   const Strides own = strides_of(in[0]->shape);
   Strides walk{};
   for (size_t d = 0; d < order.size(); ++d) walk[d] = own[idx(order[d])];
-  for_each_element(types[0].shape, std::array<Strides, 1>{walk}, [&](int64_t i, const auto& at) {
-    out[0][idx(i)] = in[0]->data[idx(at[0])];
-  });
+  for_each_element(types[0].shape, std::array<Strides, 1>{walk},
+                   [&](int64_t i, const auto& at) { out[0][idx(i)] = in[0]->data[idx(at[0])]; });
 }
 
 Result<Types> infer_broadcast(const OpContext& c) {
@@ -181,8 +180,7 @@ Result<Types> infer_gather(const OpContext& c) {
   ZT_RETURN_IF_ERROR(require_rank(c, 0, "table", 1, kMaxRank));
   const TensorType &table = c.input(0), &indices = c.input(1);
   if (indices.dtype != DType::kI32 && indices.dtype != DType::kI64)
-    return error(Code::kInvalidArgument, "indices must be i32 or i64; found ",
-                 indices.to_string());
+    return error(Code::kInvalidArgument, "indices must be i32 or i64; found ", indices.to_string());
   if (indices.shape.rank() + table.shape.rank() - 1 > kMaxRank)
     return error(Code::kInvalidArgument, "gathering ", table.to_string(), " at ",
                  indices.to_string(), " needs more than ", kMaxRank, " dimensions");
@@ -193,13 +191,11 @@ Result<Types> infer_gather(const OpContext& c) {
   return one_output(table.dtype, shape);
 }
 
-void reference_gather(const OpContext&, RefInputs in, std::span<const TensorType>,
-                      RefOutputs out) {
+void reference_gather(const OpContext&, RefInputs in, std::span<const TensorType>, RefOutputs out) {
   const Shape& table = in[0]->shape;
   const int64_t inner = extent(table, 1, table.rank());
   for (size_t i = 0; i < in[1]->data.size(); ++i) {
-    const double clamped =
-        std::clamp(in[1]->data[i], 0.0, static_cast<double>(table[0] - 1));
+    const double clamped = std::clamp(in[1]->data[i], 0.0, static_cast<double>(table[0] - 1));
     std::copy_n(in[0]->data.begin() + static_cast<int64_t>(clamped) * inner, inner,
                 out[0].begin() + static_cast<int64_t>(i) * inner);
   }
@@ -248,8 +244,8 @@ const OpDef& broadcast_op() {
   return def;
 }
 
-// x[start:end:step] along axis. Negative start and end count from the end; INT64_MAX as end takes the
-// rest. Unlike Python's, ranges outside the axis are errors.
+// x[start:end:step] along axis. Negative start and end count from the end; INT64_MAX as end takes
+// the rest. Unlike Python's, ranges outside the axis are errors.
 const OpDef& slice_op() {
   static const OpDef def{
       .kind = OpKind::kSlice,
@@ -280,7 +276,8 @@ const OpDef& concat_op() {
   return def;
 }
 
-// Every element `times` in a row along axis (torch.repeat_interleave): nearest-neighbour upsampling.
+// Every element `times` in a row along axis (torch.repeat_interleave): nearest-neighbour
+// upsampling.
 const OpDef& repeat_op() {
   static const OpDef def{
       .kind = OpKind::kRepeat,
@@ -293,8 +290,8 @@ const OpDef& repeat_op() {
   return def;
 }
 
-// out[i..., :] = table[indices[i...], :]. The indices are data, so they cannot be checked ahead: those
-// outside the table are clamped into it.
+// out[i..., :] = table[indices[i...], :]. The indices are data, so they cannot be checked ahead:
+// those outside the table are clamped into it.
 const OpDef& gather_op() {
   static const OpDef def{
       .kind = OpKind::kGather,

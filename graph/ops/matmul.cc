@@ -64,7 +64,8 @@ void reference_matmul(const OpContext& c, RefInputs in, std::span<const TensorTy
 }  // namespace
 }  // namespace ops
 
-// Both inputs may have any float dtype; the output has a's. The tolerance is for outputs of order 1.
+// Both inputs may have any float dtype; the output has a's. The tolerance is for outputs of
+// order 1.
 const OpDef& matmul_op() {
   static const OpDef def{
       .kind = OpKind::kMatmul,

@@ -42,16 +42,16 @@ std::vector<int32_t> decompose_norm_modulate(Builder& builder, std::span<const i
                              : builder.layer_norm(x, input(kWeight), input(kBias), epsilon);
   const ValueId factor = builder.add(scale, builder.scalar(1, dtype(scale)));
   ValueId y = builder.mul(normed, decompose_cast(builder, factor, dtype(x)));
-  if (input(kShift) != kNone)
-    y = builder.add(y, decompose_cast(builder, input(kShift), dtype(x)));
+  if (input(kShift) != kNone) y = builder.add(y, decompose_cast(builder, input(kShift), dtype(x)));
   return {y};
 }
 
 }  // namespace
 }  // namespace ops
 
-// Inputs: x [..., C], scale, [shift], [weight] [C], [bias] [C]; scale and shift have any float dtype
-// and broadcast to x ([B, 1, C], or [B, N, C] where modulation varies by token). Output: x's dtype.
+// Inputs: x [..., C], scale, [shift], [weight] [C], [bias] [C]; scale and shift have any float
+// dtype and broadcast to x ([B, 1, C], or [B, N, C] where modulation varies by token). Output: x's
+// dtype.
 const OpDef& norm_modulate_op() {
   static const OpDef def{
       .kind = OpKind::kNormModulate,

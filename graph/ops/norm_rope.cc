@@ -1,6 +1,6 @@
-// norm_rope: rope(rms_norm(x)·weight) of queries or keys (q/k norm, arXiv 2010.04245, with RMSNorm).
-// The statistics are those of each head (weight [D]), or with full_width of the whole row H·D before
-// the split into heads (weight [H·D], as in Wan).
+// norm_rope: rope(rms_norm(x)·weight) of queries or keys (q/k norm, arXiv 2010.04245, with
+// RMSNorm). The statistics are those of each head (weight [D]), or with full_width of the whole row
+// H·D before the split into heads (weight [H·D], as in Wan).
 #include "graph/builder.h"
 #include "graph/ops/inference.h"
 

@@ -26,8 +26,8 @@ Result<Types> infer_group_norm(const OpContext& c) {
   ZT_RETURN_IF_ERROR(require_rank(c, 0, "x", 2, kMaxRank));
   const int64_t groups = c.attrs.get_int("groups"), width = c.input(0).shape[-1];
   if (groups < 1 || width % groups != 0)
-    return error(Code::kInvalidArgument, "groups must divide the ", width,
-                 " channels; found ", groups);
+    return error(Code::kInvalidArgument, "groups must divide the ", width, " channels; found ",
+                 groups);
   return out;
 }
 
@@ -62,8 +62,7 @@ void reference_layer_norm(const OpContext& c, RefInputs in, std::span<const Tens
     for (int64_t i = 0; i < width; ++i) squares += (x[i] - mean) * (x[i] - mean);
     const double scale = 1 / std::sqrt(squares / n + epsilon);
     for (int64_t i = 0; i < width; ++i)
-      out[0][idx(row + i)] =
-          (x[i] - mean) * scale * at_or(in, 1, i, 1) + at_or(in, 2, i, 0);
+      out[0][idx(row + i)] = (x[i] - mean) * scale * at_or(in, 1, i, 1) + at_or(in, 2, i, 0);
   }
 }
 

@@ -52,11 +52,12 @@ void reference_reduce(const OpContext& c, RefInputs in, std::span<const TensorTy
     if (reduced[idx(d)]) kept[d] = 1;
   const double start = R == Reduction::kMax ? -std::numeric_limits<double>::infinity() : 0;
   std::fill(out[0].begin(), out[0].end(), start);
-  for_each_element(x, std::array<Strides, 1>{broadcast_strides(kept, x)}, [&](int64_t i, const auto& at) {
-    double& y = out[0][idx(at[0])];
-    const double v = in[0]->data[idx(i)];
-    y = R == Reduction::kMax ? (v > y || std::isnan(v) ? v : y) : y + v;
-  });
+  for_each_element(x, std::array<Strides, 1>{broadcast_strides(kept, x)},
+                   [&](int64_t i, const auto& at) {
+                     double& y = out[0][idx(at[0])];
+                     const double v = in[0]->data[idx(i)];
+                     y = R == Reduction::kMax ? (v > y || std::isnan(v) ? v : y) : y + v;
+                   });
   if (R == Reduction::kMean) {
     const double n = static_cast<double>(x.elements()) / static_cast<double>(kept.elements());
     for (double& y : out[0]) y /= n;
@@ -114,13 +115,13 @@ double flops_softmax(const OpContext&, std::span<const TensorType> out) {
 
 // Sum, mean and maximum over `axes` (none given: all); keep_dims leaves them as dimensions of 1.
 const OpDef& reduce_sum_op() {
-  static const OpDef def = ops::reduce_def<ops::Reduction::kSum>(OpKind::kReduceSum, "reduce_sum",
-                                                                 {1e-5, 1e-5});
+  static const OpDef def =
+      ops::reduce_def<ops::Reduction::kSum>(OpKind::kReduceSum, "reduce_sum", {1e-5, 1e-5});
   return def;
 }
 const OpDef& reduce_mean_op() {
-  static const OpDef def = ops::reduce_def<ops::Reduction::kMean>(
-      OpKind::kReduceMean, "reduce_mean", {1e-6, 1e-5});
+  static const OpDef def =
+      ops::reduce_def<ops::Reduction::kMean>(OpKind::kReduceMean, "reduce_mean", {1e-6, 1e-5});
   return def;
 }
 const OpDef& reduce_max_op() {

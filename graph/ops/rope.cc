@@ -1,6 +1,6 @@
 // rope: rotary position embedding (arXiv 2104.09864, eq. 34). Pair (a, b) of a head becomes
-// (a·cos − b·sin, a·sin + b·cos); pair i is (2i, 2i+1) in mode "interleaved" and (i, i + D/2) in mode
-// "split" (GPT-NeoX, LTX-2).
+// (a·cos − b·sin, a·sin + b·cos); pair i is (2i, 2i+1) in mode "interleaved" and (i, i + D/2) in
+// mode "split" (GPT-NeoX, LTX-2).
 #include "graph/ops/inference.h"
 
 namespace zoetrope {
@@ -28,8 +28,7 @@ Result<Types> infer_rope(const OpContext& c) {
 
 namespace {
 
-void reference_rope(const OpContext& c, RefInputs in, std::span<const TensorType>,
-                    RefOutputs out) {
+void reference_rope(const OpContext& c, RefInputs in, std::span<const TensorType>, RefOutputs out) {
   const Shape& x = in[0]->shape;
   const int64_t half = x[3] / 2;
   const bool split = c.attrs.get_string("mode") == "split";

@@ -67,7 +67,8 @@ Result<Types> infer_cast(const OpContext& c) {
 
 DType cast_dtype(std::span<const DType>, const Attrs& attrs) { return dtype_attr(attrs); }
 
-// To integers: toward zero, saturated, NaN to 0. To bool: x ≠ 0. To floats the rounding is the store's.
+// To integers: toward zero, saturated, NaN to 0. To bool: x ≠ 0. To floats the rounding is the
+// store's.
 void reference_cast(const OpContext&, RefInputs in, std::span<const TensorType> types,
                     RefOutputs out) {
   const DType dtype = types[0].dtype;
@@ -86,11 +87,11 @@ void reference_cast(const OpContext&, RefInputs in, std::span<const TensorType> 
 }  // namespace
 }  // namespace ops
 
-#define ZT_UNARY(def, kind, name, function, flops, ...)                           \
-  const OpDef& def() {                                                            \
-    static const OpDef d =                                                        \
+#define ZT_UNARY(def, kind, name, function, flops, ...)                                   \
+  const OpDef& def() {                                                                    \
+    static const OpDef d =                                                                \
         ops::unary_def<ops::function, flops>(OpKind::kind, name, Tolerance{__VA_ARGS__}); \
-    return d;                                                                     \
+    return d;                                                                             \
   }
 
 // The tolerances of sin and cos are for |x| ≤ 2^13: beyond, f32 angles carry no information.

@@ -1,5 +1,5 @@
-// One conformance case: an op, its attributes, and how its inputs are drawn. Every backend runs every
-// case in every dtype; see runner.h.
+// One conformance case: an op, its attributes, and how its inputs are drawn. Every backend runs
+// every case in every dtype; see runner.h.
 #pragma once
 
 #include <string>
@@ -12,7 +12,8 @@ namespace zoetrope::conformance {
 enum class InputKind {
   kAbsent,   // optional input left out
   kCompute,  // has the compute dtype under test
-  kStorage,  // a weight: has the storage dtype under test, given once packed and once as a plain buffer
+  kStorage,  // a weight: has the storage dtype under test, given once packed and once as a plain
+             // buffer
   kFixed,    // has `dtype` always (indices, masks, rotary tables)
 };
 
@@ -20,8 +21,8 @@ struct CaseInput {
   InputKind kind = InputKind::kCompute;
   Shape shape;
   DType dtype = DType::kF32;
-  double lo = -1, hi = 1;         // drawn uniformly; integers from [lo, hi]
-  std::vector<double> values;     // when given, repeated over the tensor instead of drawing
+  double lo = -1, hi = 1;      // drawn uniformly; integers from [lo, hi]
+  std::vector<double> values;  // when given, repeated over the tensor instead of drawing
 };
 
 struct Case {

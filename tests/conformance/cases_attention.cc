@@ -18,9 +18,7 @@ std::vector<CaseInput> qkv(const AttentionCase& c) {
           in({c.batch, c.keys, c.key_heads, c.value_dim})};
 }
 
-Attrs attention_attrs(const AttentionCase& c) {
-  return {{"scale", c.scale}, {"causal", c.causal}};
-}
+Attrs attention_attrs(const AttentionCase& c) { return {{"scale", c.scale}, {"causal", c.causal}}; }
 
 void add_attention(std::vector<Case>* cases) {
   for (const AttentionCase& c : std::initializer_list<AttentionCase>{
@@ -72,7 +70,8 @@ void add_attention(std::vector<Case>* cases) {
 void add_rope(std::vector<Case>* cases) {
   for (const char* mode : {"interleaved", "split"}) {
     const auto add = [&](const char* label, Shape x, Shape table) {
-      cases->push_back({OpKind::kRope, label,
+      cases->push_back({OpKind::kRope,
+                        label,
                         {in(x), fixed(DType::kF32, table), fixed(DType::kF32, table)},
                         {{"mode", text(mode)}}});
     };

@@ -6,7 +6,9 @@ namespace zoetrope::conformance {
 namespace {
 
 // Drawn so that sums of `depth` products stay of order 1.
-double bound(int64_t depth) { return std::sqrt(3.0 / static_cast<double>(std::max<int64_t>(depth, 1))); }
+double bound(int64_t depth) {
+  return std::sqrt(3.0 / static_cast<double>(std::max<int64_t>(depth, 1)));
+}
 
 void add_matmul(std::vector<Case>* cases, const char* label, Shape a, Shape b, bool transposed) {
   const Attrs attrs{{"transpose_b", transposed}};
@@ -25,11 +27,16 @@ struct ConvCase {
 std::vector<Dim> dims(const std::vector<int64_t>& list) { return {list.begin(), list.end()}; }
 
 Attrs conv_attrs(const ConvCase& c) {
-  return {{"stride", dims(c.stride)}, {"dilation", dims(c.dilation)}, {"pad_lo", dims(c.pad_lo)},
-          {"pad_hi", dims(c.pad_hi)}, {"groups", Dim(c.groups)}};
+  return {{"stride", dims(c.stride)},
+          {"dilation", dims(c.dilation)},
+          {"pad_lo", dims(c.pad_lo)},
+          {"pad_hi", dims(c.pad_hi)},
+          {"groups", Dim(c.groups)}};
 }
 
-int64_t conv_depth(const Shape& weight) { return weight.elements() / std::max<int64_t>(weight[0], 1); }
+int64_t conv_depth(const Shape& weight) {
+  return weight.elements() / std::max<int64_t>(weight[0], 1);
+}
 
 const std::vector<ConvCase>& conv_table() {
   static const std::vector<ConvCase> table{
@@ -47,14 +54,56 @@ const std::vector<ConvCase>& conv_table() {
       {"2-D grouped", {1, 6, 6, 8}, {12, 3, 3, 2}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 4},
       {"2-D uneven padding", {1, 5, 6, 4}, {3, 3, 2, 4}, {1, 2}, {2, 1}, {2, 0}, {1, 1}},
       {"3-D 3x3x3", {1, 4, 5, 6, 7}, {6, 3, 3, 3, 7}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
-      {"3-D causal in time", {1, 5, 4, 4, 8}, {8, 3, 3, 3, 8}, {1, 1, 1}, {1, 1, 1}, {2, 1, 1}, {0, 1, 1}},
-      {"3-D temporal only", {2, 5, 3, 4, 16}, {16, 3, 1, 1, 16}, {1, 1, 1}, {1, 1, 1}, {1, 0, 0}, {1, 0, 0}},
-      {"3-D spatial only", {1, 3, 6, 5, 16}, {16, 1, 3, 3, 16}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}},
-      {"3-D strided patches", {1, 2, 8, 8, 16}, {32, 1, 2, 2, 16}, {1, 2, 2}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}},
-      {"3-D temporal stride", {1, 8, 3, 3, 12}, {12, 3, 1, 1, 12}, {2, 1, 1}, {1, 1, 1}, {1, 0, 0}, {1, 0, 0}},
+      {"3-D causal in time",
+       {1, 5, 4, 4, 8},
+       {8, 3, 3, 3, 8},
+       {1, 1, 1},
+       {1, 1, 1},
+       {2, 1, 1},
+       {0, 1, 1}},
+      {"3-D temporal only",
+       {2, 5, 3, 4, 16},
+       {16, 3, 1, 1, 16},
+       {1, 1, 1},
+       {1, 1, 1},
+       {1, 0, 0},
+       {1, 0, 0}},
+      {"3-D spatial only",
+       {1, 3, 6, 5, 16},
+       {16, 1, 3, 3, 16},
+       {1, 1, 1},
+       {1, 1, 1},
+       {0, 1, 1},
+       {0, 1, 1}},
+      {"3-D strided patches",
+       {1, 2, 8, 8, 16},
+       {32, 1, 2, 2, 16},
+       {1, 2, 2},
+       {1, 1, 1},
+       {0, 0, 0},
+       {0, 0, 0}},
+      {"3-D temporal stride",
+       {1, 8, 3, 3, 12},
+       {12, 3, 1, 1, 12},
+       {2, 1, 1},
+       {1, 1, 1},
+       {1, 0, 0},
+       {1, 0, 0}},
       {"larger than one tile", {1, 17, 19, 64}, {96, 3, 3, 64}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
-      {"larger than one tile, 3-D", {1, 5, 17, 18, 32}, {80, 3, 3, 3, 32}, {1, 1, 1}, {1, 1, 1}, {2, 1, 1}, {0, 1, 1}},
-      {"many rows, few filters", {1, 3, 40, 41, 24}, {3, 1, 3, 3, 24}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}},
+      {"larger than one tile, 3-D",
+       {1, 5, 17, 18, 32},
+       {80, 3, 3, 3, 32},
+       {1, 1, 1},
+       {1, 1, 1},
+       {2, 1, 1},
+       {0, 1, 1}},
+      {"many rows, few filters",
+       {1, 3, 40, 41, 24},
+       {3, 1, 3, 3, 24},
+       {1, 1, 1},
+       {1, 1, 1},
+       {0, 1, 1},
+       {0, 1, 1}},
       {"no samples", {0, 5, 3}, {4, 3, 3}, {}, {}, {}, {}},
   };
   return table;
@@ -90,16 +139,23 @@ std::vector<Case> contraction_cases() {
     const double limit = bound(conv_depth(c.weight));
     cases.push_back({OpKind::kConv, c.label, {in(c.x), weight(c.weight, limit)}, conv_attrs(c)});
     if (c.x.elements() > 0 && c.x.elements() < 500)
-      cases.push_back({OpKind::kConv, std::string(c.label) + ", computed weight",
-                       {in(c.x), in(c.weight, -limit, limit)}, conv_attrs(c)});
+      cases.push_back({OpKind::kConv,
+                       std::string(c.label) + ", computed weight",
+                       {in(c.x), in(c.weight, -limit, limit)},
+                       conv_attrs(c)});
   }
   const auto transpose = [&](const char* label, Shape x, Shape w, std::vector<int64_t> stride,
                              std::vector<int64_t> lo, std::vector<int64_t> hi,
                              std::vector<int64_t> output_pad, int64_t groups = 1,
                              std::vector<int64_t> dilation = {}) {
-    cases.push_back({OpKind::kConvTranspose, label, {in(x), weight(w, bound(conv_depth(w)))},
-                     {{"stride", dims(stride)}, {"pad_lo", dims(lo)}, {"pad_hi", dims(hi)},
-                      {"output_pad", dims(output_pad)}, {"dilation", dims(dilation)},
+    cases.push_back({OpKind::kConvTranspose,
+                     label,
+                     {in(x), weight(w, bound(conv_depth(w)))},
+                     {{"stride", dims(stride)},
+                      {"pad_lo", dims(lo)},
+                      {"pad_hi", dims(hi)},
+                      {"output_pad", dims(output_pad)},
+                      {"dilation", dims(dilation)},
                       {"groups", Dim(groups)}}});
   };
   transpose("1-D", {2, 5, 4}, {3, 3, 4}, {}, {}, {}, {});

@@ -59,8 +59,10 @@ std::vector<Case> elementwise_cases() {
 
   for (OpKind op : {OpKind::kAdd, OpKind::kSub, OpKind::kMul, OpKind::kMin, OpKind::kMax}) {
     add_binary(&cases, op, -4, 4);
-    cases.push_back({op, "integers", {fixed(DType::kI32, {3, 17}, -9, 9),
-                                      fixed(DType::kI32, {17}, -9, 9)}, {}});
+    cases.push_back({op,
+                     "integers",
+                     {fixed(DType::kI32, {3, 17}, -9, 9), fixed(DType::kI32, {17}, -9, 9)},
+                     {}});
   }
   add_binary(&cases, OpKind::kDiv, 0.5, 4);
   add_binary(&cases, OpKind::kPow, 0.5, 3);
@@ -68,29 +70,37 @@ std::vector<Case> elementwise_cases() {
   add_binary(&cases, OpKind::kLess, -1, 1);
   for (OpKind op : {OpKind::kLess, OpKind::kEqual}) {
     cases.push_back({op, "ties", {values({41}, {0, 1, 2, 3}), values({41}, {0, 2, 2})}, {}});
-    cases.push_back({op, "integers", {fixed(DType::kI32, {5, 1}, 0, 3),
-                                      fixed(DType::kI32, {1, 7}, 0, 3)}, {}});
+    cases.push_back(
+        {op, "integers", {fixed(DType::kI32, {5, 1}, 0, 3), fixed(DType::kI32, {1, 7}, 0, 3)}, {}});
   }
   const std::vector<double> bits = {0, 1, 1, 0, 1};
   for (const Shape& shape : {Shape{}, Shape{19}, Shape{2, 3, 5}})
-    cases.push_back({OpKind::kSelect, "same shapes",
-                     {fixed_values(DType::kBool, shape, bits), in(shape), in(shape)}, {}});
-  cases.push_back({OpKind::kSelect, "broadcast",
-                   {fixed_values(DType::kBool, {4, 1}, bits), in({1, 33}), in({3, 1, 1})}, {}});
+    cases.push_back({OpKind::kSelect,
+                     "same shapes",
+                     {fixed_values(DType::kBool, shape, bits), in(shape), in(shape)},
+                     {}});
+  cases.push_back({OpKind::kSelect,
+                   "broadcast",
+                   {fixed_values(DType::kBool, {4, 1}, bits), in({1, 33}), in({3, 1, 1})},
+                   {}});
 
   for (DType to : {DType::kF32, DType::kBF16, DType::kF16, DType::kI32, DType::kBool})
     for (const Shape& shape : {Shape{}, Shape{35}, Shape{3, 1027}})
-      cases.push_back({OpKind::kCast, "to " + std::string(dtype_name(to)),
-                       {in(shape, -90, 90)}, {{"dtype", text(dtype_name(to))}}});
+      cases.push_back({OpKind::kCast,
+                       "to " + std::string(dtype_name(to)),
+                       {in(shape, -90, 90)},
+                       {{"dtype", text(dtype_name(to))}}});
   // Weights of any storage dtype are cast where an op needs equal dtypes.
-  for (DType from : {DType::kF16, DType::kBF16, DType::kI32, DType::kI64, DType::kU8, DType::kF8E4M3,
-                     DType::kF8E5M2})
-    cases.push_back({OpKind::kCast, "to f32", {fixed(from, {3, 1027}, 0, 100)},
-                     {{"dtype", text("f32")}}});
+  for (DType from : {DType::kF16, DType::kBF16, DType::kI32, DType::kI64, DType::kU8,
+                     DType::kF8E4M3, DType::kF8E5M2})
+    cases.push_back(
+        {OpKind::kCast, "to f32", {fixed(from, {3, 1027}, 0, 100)}, {{"dtype", text("f32")}}});
   for (DType from : {DType::kF16, DType::kF32})
-    cases.push_back({OpKind::kCast, "to bf16", {fixed(from, {3, 1027}, -100, 100)},
-                     {{"dtype", text("bf16")}}});
-  cases.push_back({OpKind::kCast, "to f32", {fixed_values(DType::kBool, {37}, {0, 1, 1})},
+    cases.push_back(
+        {OpKind::kCast, "to bf16", {fixed(from, {3, 1027}, -100, 100)}, {{"dtype", text("bf16")}}});
+  cases.push_back({OpKind::kCast,
+                   "to f32",
+                   {fixed_values(DType::kBool, {37}, {0, 1, 1})},
                    {{"dtype", text("f32")}}});
   return cases;
 }

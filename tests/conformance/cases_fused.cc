@@ -14,7 +14,9 @@ void add_linear(std::vector<Case>* cases) {
                        const char* activation) {
     std::vector<CaseInput> inputs{in(x, -2, 2), weight(w, bound(x[-1]))};
     if (bias) inputs.push_back(weight({transposed ? w[0] : w[1]}));
-    cases->push_back({OpKind::kLinear, std::string(label) + ", " + activation, inputs,
+    cases->push_back({OpKind::kLinear,
+                      std::string(label) + ", " + activation,
+                      inputs,
                       {{"transpose_b", transposed}, {"activation", text(activation)}}});
   };
   for (const char* activation : kActivations) {
@@ -37,9 +39,14 @@ void add_conv(std::vector<Case>* cases) {
     for (bool bias : {true, false}) {
       std::vector<CaseInput> inputs{in(x), weight(w, bound(depth))};
       if (bias) inputs.push_back(weight({w[0]}));
-      cases->push_back({OpKind::kConvBias, std::string(label) + (bias ? ", bias" : ""), inputs,
-                        {{"stride", ints(stride)}, {"pad_lo", ints(lo)}, {"pad_hi", ints(hi)},
-                         {"replicate", ints(replicate)}, {"activation", text(activation)},
+      cases->push_back({OpKind::kConvBias,
+                        std::string(label) + (bias ? ", bias" : ""),
+                        inputs,
+                        {{"stride", ints(stride)},
+                         {"pad_lo", ints(lo)},
+                         {"pad_hi", ints(hi)},
+                         {"replicate", ints(replicate)},
+                         {"activation", text(activation)},
                          {"groups", Dim(groups)}}});
     }
   };
@@ -47,14 +54,21 @@ void add_conv(std::vector<Case>* cases) {
   add("1-D silu", {2, 11, 5}, {7, 3, 5}, {2}, {1}, {1}, {}, "silu");
   add("1-D replicated", {1, 6, 16}, {16, 3, 16}, {}, {1}, {1}, {1}, "none");
   add("2-D", {1, 7, 6, 12}, {20, 3, 3, 12}, {1, 1}, {1, 1}, {1, 1}, {}, "gelu_tanh");
-  add("2-D replicated on one side", {1, 5, 6, 4}, {8, 3, 3, 4}, {1, 1}, {2, 1}, {0, 1}, {1, 1}, "none");
-  add("3-D temporal, replicated", {1, 5, 3, 4, 16}, {16, 3, 1, 1, 16}, {1, 1, 1}, {1, 0, 0}, {1, 0, 0}, {1, 0, 0}, "none");
-  add("3-D temporal, one frame", {1, 1, 3, 4, 16}, {16, 3, 1, 1, 16}, {1, 1, 1}, {1, 0, 0}, {1, 0, 0}, {1, 0, 0}, "none");
-  add("3-D temporal stride, replicated", {1, 7, 2, 3, 8}, {8, 3, 1, 1, 8}, {2, 1, 1}, {1, 0, 0}, {1, 0, 0}, {1, 0, 0}, "none");
-  add("3-D replicated in time, zeros in space", {1, 4, 5, 4, 6}, {5, 3, 3, 3, 6}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 0, 0}, "silu");
-  add("3-D temporal, larger", {1, 9, 16, 17, 48}, {48, 3, 1, 1, 48}, {1, 1, 1}, {1, 0, 0}, {1, 0, 0}, {1, 0, 0}, "none");
+  add("2-D replicated on one side", {1, 5, 6, 4}, {8, 3, 3, 4}, {1, 1}, {2, 1}, {0, 1}, {1, 1},
+      "none");
+  add("3-D temporal, replicated", {1, 5, 3, 4, 16}, {16, 3, 1, 1, 16}, {1, 1, 1}, {1, 0, 0},
+      {1, 0, 0}, {1, 0, 0}, "none");
+  add("3-D temporal, one frame", {1, 1, 3, 4, 16}, {16, 3, 1, 1, 16}, {1, 1, 1}, {1, 0, 0},
+      {1, 0, 0}, {1, 0, 0}, "none");
+  add("3-D temporal stride, replicated", {1, 7, 2, 3, 8}, {8, 3, 1, 1, 8}, {2, 1, 1}, {1, 0, 0},
+      {1, 0, 0}, {1, 0, 0}, "none");
+  add("3-D replicated in time, zeros in space", {1, 4, 5, 4, 6}, {5, 3, 3, 3, 6}, {1, 1, 1},
+      {1, 1, 1}, {1, 1, 1}, {1, 0, 0}, "silu");
+  add("3-D temporal, larger", {1, 9, 16, 17, 48}, {48, 3, 1, 1, 48}, {1, 1, 1}, {1, 0, 0},
+      {1, 0, 0}, {1, 0, 0}, "none");
   add("2-D grouped", {1, 6, 5, 8}, {12, 3, 3, 4}, {1, 1}, {1, 1}, {1, 1}, {}, "none", 2);
-  add("3-D spatial", {1, 2, 9, 7, 24}, {40, 1, 3, 3, 24}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}, {}, "none");
+  add("3-D spatial", {1, 2, 9, 7, 24}, {40, 1, 3, 3, 24}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}, {},
+      "none");
 }
 
 void add_modulations(std::vector<Case>* cases) {
@@ -66,10 +80,10 @@ void add_modulations(std::vector<Case>* cases) {
     add("a vector a sample", {in({2, 9, 37}), in({2, 1, 37}), in({2, 1, 37})});
     add("a vector a token", {in({2, 9, 64}), in({2, 9, 64}), in({2, 9, 64})});
     add("one vector", {in({3, 5, 16}), in({16}), in({16})});
-    add("f32 modulation", {in({1, 7, 384}), fixed(DType::kF32, {1, 1, 384}),
-                           fixed(DType::kF32, {1, 1, 384})});
-    add("f32 modulation a token", {in({1, 7, 33}), fixed(DType::kF32, {1, 7, 33}),
-                                   fixed(DType::kF32, {1, 7, 33})});
+    add("f32 modulation",
+        {in({1, 7, 384}), fixed(DType::kF32, {1, 1, 384}), fixed(DType::kF32, {1, 1, 384})});
+    add("f32 modulation a token",
+        {in({1, 7, 33}), fixed(DType::kF32, {1, 7, 33}), fixed(DType::kF32, {1, 7, 33})});
     add("no shift", {in({2, 3, 16}), in({2, 1, 16})});
     add("weighted", {in({2, 3, 33}), in({2, 1, 33}), in({2, 1, 33}), weight({33})});
     add("one sample's vector for all", {in({2, 5, 24}), in({1, 1, 24}), in({1, 1, 24})});
@@ -77,7 +91,8 @@ void add_modulations(std::vector<Case>* cases) {
     add("frames and space", {in({1, 2, 3, 4, 24}), in({1, 2, 1, 1, 24}), in({1, 2, 1, 1, 24})});
     add("no tokens", {in({2, 0, 8}), in({2, 1, 8}), in({2, 1, 8})});
   }
-  cases->push_back({OpKind::kNormModulate, "layer, affine",
+  cases->push_back({OpKind::kNormModulate,
+                    "layer, affine",
                     {in({2, 3, 33}), in({2, 1, 33}), in({2, 1, 33}), weight({33}), weight({33})},
                     {{"norm", text("layer")}, {"epsilon", 1e-5}}});
 
@@ -99,7 +114,8 @@ void add_norm_rope(std::vector<Case>* cases) {
       const auto add = [&](const char* label, Shape x, Shape table, bool weighted) {
         std::vector<CaseInput> inputs{in(x), fixed(DType::kF32, table), fixed(DType::kF32, table)};
         if (weighted) inputs.push_back(weight({full ? x[2] * x[3] : x[3]}));
-        cases->push_back({OpKind::kNormRope, std::string(mode) + (full ? ", full width, " : ", ") + label,
+        cases->push_back({OpKind::kNormRope,
+                          std::string(mode) + (full ? ", full width, " : ", ") + label,
                           inputs,
                           {{"epsilon", 1e-6}, {"mode", text(mode)}, {"full_width", full}}});
       };
@@ -114,10 +130,13 @@ void add_norm_rope(std::vector<Case>* cases) {
 
 void add_glu(std::vector<Case>* cases) {
   for (const char* activation : kActivations) {
-    cases->push_back({OpKind::kGlu, std::string("two inputs, ") + activation,
-                      {in({3, 37}, -4, 4), in({3, 37})}, {{"activation", text(activation)}}});
+    cases->push_back({OpKind::kGlu,
+                      std::string("two inputs, ") + activation,
+                      {in({3, 37}, -4, 4), in({3, 37})},
+                      {{"activation", text(activation)}}});
     for (bool second : {false, true})
-      cases->push_back({OpKind::kGlu, std::string("one input, ") + activation,
+      cases->push_back({OpKind::kGlu,
+                        std::string("one input, ") + activation,
                         {in({2, 5, 38}, -4, 4)},
                         {{"activation", text(activation)}, {"gate_second", second}}});
   }

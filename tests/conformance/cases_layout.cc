@@ -7,17 +7,29 @@ namespace {
 
 void add_sources(std::vector<Case>* cases) {
   for (const char* dtype : {"f32", "bf16", "i32"}) {
-    cases->push_back({OpKind::kFill, "scalar", {}, {{"dims", ints({})}, {"value", 3.0},
-                                                    {"dtype", text(dtype)}}});
-    cases->push_back({OpKind::kFill, "tensor", {}, {{"dims", ints({3, 1, 7})}, {"value", -2.0},
-                                                    {"dtype", text(dtype)}}});
-    cases->push_back({OpKind::kIota, "counting", {}, {{"length", Dim(37)}, {"start", 0.0},
-                                                      {"step", 1.0}, {"dtype", text(dtype)}}});
+    cases->push_back({OpKind::kFill,
+                      "scalar",
+                      {},
+                      {{"dims", ints({})}, {"value", 3.0}, {"dtype", text(dtype)}}});
+    cases->push_back({OpKind::kFill,
+                      "tensor",
+                      {},
+                      {{"dims", ints({3, 1, 7})}, {"value", -2.0}, {"dtype", text(dtype)}}});
+    cases->push_back(
+        {OpKind::kIota,
+         "counting",
+         {},
+         {{"length", Dim(37)}, {"start", 0.0}, {"step", 1.0}, {"dtype", text(dtype)}}});
   }
-  cases->push_back({OpKind::kIota, "fractions", {}, {{"length", Dim(1025)}, {"start", -1.5},
-                                                     {"step", 0.1}, {"dtype", text("f32")}}});
-  cases->push_back({OpKind::kIota, "empty", {}, {{"length", Dim(0)}, {"start", 0.0},
-                                                 {"step", 1.0}, {"dtype", text("f32")}}});
+  cases->push_back(
+      {OpKind::kIota,
+       "fractions",
+       {},
+       {{"length", Dim(1025)}, {"start", -1.5}, {"step", 0.1}, {"dtype", text("f32")}}});
+  cases->push_back({OpKind::kIota,
+                    "empty",
+                    {},
+                    {{"length", Dim(0)}, {"start", 0.0}, {"step", 1.0}, {"dtype", text("f32")}}});
 }
 
 void add_transposes(std::vector<Case>* cases) {
@@ -39,9 +51,11 @@ void add_transposes(std::vector<Case>* cases) {
 
 void add_slices(std::vector<Case>* cases) {
   const auto add = [&](Shape shape, int64_t axis, int64_t start, int64_t end, int64_t step) {
-    cases->push_back({OpKind::kSlice, "", {in(shape)},
-                      {{"axis", Dim(axis)}, {"start", Dim(start)}, {"end", Dim(end)},
-                       {"step", Dim(step)}}});
+    cases->push_back(
+        {OpKind::kSlice,
+         "",
+         {in(shape)},
+         {{"axis", Dim(axis)}, {"start", Dim(start)}, {"end", Dim(end)}, {"step", Dim(step)}}});
   };
   constexpr int64_t kRest = std::numeric_limits<int64_t>::max();
   add({9}, 0, 2, 7, 1);
@@ -57,14 +71,16 @@ void add_slices(std::vector<Case>* cases) {
 
 void add_concats(std::vector<Case>* cases) {
   cases->push_back({OpKind::kConcat, "one part", {in({3, 5})}, {{"axis", Dim(0)}}});
-  cases->push_back({OpKind::kConcat, "first axis", {in({3, 5}), in({1, 5}), in({4, 5})},
-                    {{"axis", Dim(0)}}});
-  cases->push_back({OpKind::kConcat, "last axis", {in({3, 5}), in({3, 1}), in({3, 16})},
-                    {{"axis", Dim(-1)}}});
-  cases->push_back({OpKind::kConcat, "an empty part", {in({2, 0, 3}), in({2, 5, 3})},
-                    {{"axis", Dim(1)}}});
-  cases->push_back({OpKind::kConcat, "the same part twice is two inputs",
-                    {in({2, 3, 2, 1, 2, 5}), in({2, 3, 2, 4, 2, 5})}, {{"axis", Dim(3)}}});
+  cases->push_back(
+      {OpKind::kConcat, "first axis", {in({3, 5}), in({1, 5}), in({4, 5})}, {{"axis", Dim(0)}}});
+  cases->push_back(
+      {OpKind::kConcat, "last axis", {in({3, 5}), in({3, 1}), in({3, 16})}, {{"axis", Dim(-1)}}});
+  cases->push_back(
+      {OpKind::kConcat, "an empty part", {in({2, 0, 3}), in({2, 5, 3})}, {{"axis", Dim(1)}}});
+  cases->push_back({OpKind::kConcat,
+                    "the same part twice is two inputs",
+                    {in({2, 3, 2, 1, 2, 5}), in({2, 3, 2, 4, 2, 5})},
+                    {{"axis", Dim(3)}}});
   std::vector<CaseInput> many;
   for (int i = 0; i < 40; ++i) many.push_back(in({2, 1, 3}));
   cases->push_back({OpKind::kConcat, "forty parts", many, {{"axis", Dim(1)}}});
@@ -73,7 +89,9 @@ void add_concats(std::vector<Case>* cases) {
 void add_pads(std::vector<Case>* cases) {
   for (const char* mode : {"constant", "replicate", "reflect"}) {
     const auto add = [&](Shape shape, AttrValue lo, AttrValue hi) {
-      cases->push_back({OpKind::kPad, mode, {in(shape)},
+      cases->push_back({OpKind::kPad,
+                        mode,
+                        {in(shape)},
                         {{"lo", lo}, {"hi", hi}, {"mode", text(mode)}, {"value", 0.25}}});
     };
     add({5}, ints({2}), ints({3}));
@@ -83,9 +101,14 @@ void add_pads(std::vector<Case>* cases) {
     add({2, 3, 2, 2, 3, 3}, ints({1, 2, 1, 0, 1, 2}), ints({0, 1, 1, 1, 2, 0}));
     add({3, 2}, ints({}), ints({}));
   }
-  cases->push_back({OpKind::kPad, "replicate far", {in({2, 1, 5})},
-                    {{"lo", ints({0, 6, 0})}, {"hi", ints({0, 9, 0})}, {"mode", text("replicate")}}});
-  cases->push_back({OpKind::kPad, "an empty tensor", {in({0, 3})},
+  cases->push_back(
+      {OpKind::kPad,
+       "replicate far",
+       {in({2, 1, 5})},
+       {{"lo", ints({0, 6, 0})}, {"hi", ints({0, 9, 0})}, {"mode", text("replicate")}}});
+  cases->push_back({OpKind::kPad,
+                    "an empty tensor",
+                    {in({0, 3})},
                     {{"lo", ints({2, 1})}, {"hi", ints({1, 0})}}});
 }
 
@@ -110,8 +133,8 @@ std::vector<Case> layout_cases() {
   add_concats(&cases);
   add_pads(&cases);
   const auto repeat = [&](Shape shape, int64_t axis, int64_t times) {
-    cases.push_back({OpKind::kRepeat, "", {in(shape)},
-                     {{"axis", Dim(axis)}, {"times", Dim(times)}}});
+    cases.push_back(
+        {OpKind::kRepeat, "", {in(shape)}, {{"axis", Dim(axis)}, {"times", Dim(times)}}});
   };
   repeat({7}, 0, 1);
   repeat({7}, 0, 3);
@@ -122,8 +145,10 @@ std::vector<Case> layout_cases() {
 
   for (bool align : {false, true}) {
     const auto resize = [&](Shape shape, std::initializer_list<int64_t> sizes) {
-      cases.push_back({OpKind::kResizeLinear, align ? "aligned corners" : "half pixels",
-                       {in(shape)}, {{"sizes", ints(sizes)}, {"align_corners", align}}});
+      cases.push_back({OpKind::kResizeLinear,
+                       align ? "aligned corners" : "half pixels",
+                       {in(shape)},
+                       {{"sizes", ints(sizes)}, {"align_corners", align}}});
     };
     resize({2, 5, 3}, {9});
     resize({1, 5, 7, 3}, {10, 13});
@@ -134,11 +159,12 @@ std::vector<Case> layout_cases() {
   }
 
   for (DType index : {DType::kI32, DType::kI64}) {
-    cases.push_back({OpKind::kGather, "a table of rows",
-                     {weight({11, 7}), fixed(index, {2, 5}, 0, 10)}, {}});
+    cases.push_back(
+        {OpKind::kGather, "a table of rows", {weight({11, 7}), fixed(index, {2, 5}, 0, 10)}, {}});
     cases.push_back({OpKind::kGather, "scalars", {weight({11}), fixed(index, {3}, 0, 10)}, {}});
     cases.push_back({OpKind::kGather, "one row", {weight({5, 3, 4}), fixed(index, {}, 0, 4)}, {}});
-    cases.push_back({OpKind::kGather, "indices outside the table are clamped",
+    cases.push_back({OpKind::kGather,
+                     "indices outside the table are clamped",
                      {weight({4, 3}), fixed_values(index, {6}, {-5, -1, 0, 3, 4, 2000000000})},
                      {}});
     cases.push_back({OpKind::kGather, "no indices", {weight({4, 3}), fixed(index, {0}, 0, 3)}, {}});

@@ -9,7 +9,9 @@ std::vector<Case> norm_cases() {
   for (OpKind op : {OpKind::kReduceSum, OpKind::kReduceMean, OpKind::kReduceMax}) {
     for (bool keep : {true, false}) {
       const auto add = [&](Shape shape, std::initializer_list<int64_t> axes) {
-        cases.push_back({op, keep ? "kept dims" : "dropped dims", {in(shape)},
+        cases.push_back({op,
+                         keep ? "kept dims" : "dropped dims",
+                         {in(shape)},
                          {{"axes", ints(axes)}, {"keep_dims", keep}}});
       };
       add({17}, {0});
@@ -51,16 +53,18 @@ std::vector<Case> norm_cases() {
     }
   }
   cases.push_back({OpKind::kRmsNorm, "zeros", {values({3, 17}, {0})}, {{"epsilon", 1e-6}}});
-  cases.push_back({OpKind::kLayerNorm, "constant rows", {values({3, 17}, {2})},
-                   {{"epsilon", 1e-5}}});
+  cases.push_back(
+      {OpKind::kLayerNorm, "constant rows", {values({3, 17}, {2})}, {{"epsilon", 1e-5}}});
   // One-pass variance loses all digits here: the mean is 100 deviations away.
-  cases.push_back({OpKind::kLayerNorm, "far from zero", {in({4, 257}, 99, 101)},
-                   {{"epsilon", 1e-5}}});
+  cases.push_back(
+      {OpKind::kLayerNorm, "far from zero", {in({4, 257}, 99, 101)}, {{"epsilon", 1e-5}}});
 
   const auto group = [&](Shape shape, int64_t groups, bool affine) {
     std::vector<CaseInput> inputs{in(shape)};
     if (affine) inputs.insert(inputs.end(), {weight({shape[-1]}), weight({shape[-1]})});
-    cases.push_back({OpKind::kGroupNorm, affine ? "affine" : "plain", inputs,
+    cases.push_back({OpKind::kGroupNorm,
+                     affine ? "affine" : "plain",
+                     inputs,
                      {{"groups", Dim(groups)}, {"epsilon", 1e-5}}});
   };
   for (bool affine : {false, true}) {

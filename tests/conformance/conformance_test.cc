@@ -1,4 +1,5 @@
-// Op × backend × dtype × shape against the double reference, for every backend that this machine has.
+// Op × backend × dtype × shape against the double reference, for every backend that this machine
+// has.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -38,8 +39,7 @@ bool is_large(const Case& test) {
 }
 
 std::vector<Variant> variants(const Case& test) {
-  if (is_large(test))
-    return {{DType::kF32, DType::kF32, true}, {DType::kBF16, DType::kBF16, true}};
+  if (is_large(test)) return {{DType::kF32, DType::kF32, true}, {DType::kBF16, DType::kBF16, true}};
   const bool computes = has_kind(test, InputKind::kCompute);
   const bool stores = has_kind(test, InputKind::kStorage);
   std::vector<Variant> list;

@@ -1,5 +1,5 @@
-// Cases that a backend is known not to run. Each has a reason, and a case that passes although it is
-// excluded fails the suite: exclusions cannot outlive their reason.
+// Cases that a backend is known not to run. Each has a reason, and a case that passes although it
+// is excluded fails the suite: exclusions cannot outlive their reason.
 #pragma once
 
 #include <optional>
@@ -12,8 +12,8 @@ namespace zoetrope::conformance {
 
 struct Exclusion {
   std::string_view backend;
-  std::optional<OpKind> op;         // none: every op
-  std::optional<DType> compute;     // none: every dtype
+  std::optional<OpKind> op;      // none: every op
+  std::optional<DType> compute;  // none: every dtype
   std::string_view reason;
 };
 

@@ -1,4 +1,5 @@
-// Shape inference as the guard between model files and everything else: what it accepts must be safe.
+// Shape inference as the guard between model files and everything else: what it accepts must be
+// safe.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -45,8 +46,9 @@ T pick(Random& random, std::initializer_list<T> list) {
 
 int64_t odd_int(Random& random) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-  return pick<int64_t>(random, {-kMax - 1, -kMax, -7, -2, -1, 0, 1, 2, 3, 4, 5, 1 << 20,
-                                int64_t{1} << 45, int64_t{1} << 46, int64_t{1} << 47, kMax - 1, kMax});
+  return pick<int64_t>(random,
+                       {-kMax - 1, -kMax, -7, -2, -1, 0, 1, 2, 3, 4, 5, 1 << 20, int64_t{1} << 45,
+                        int64_t{1} << 46, int64_t{1} << 47, kMax - 1, kMax});
 }
 
 void break_attr(Random& random, AttrValue* value) {
@@ -55,7 +57,8 @@ void break_attr(Random& random, AttrValue* value) {
   if (auto* number = std::get_if<double>(value))
     *number = pick(random, {0.0, -1.0, 1e308, double(NAN), double(INFINITY)});
   if (auto* name = std::get_if<std::string>(value))
-    *name = pick<std::string>(random, {"", "x", "none", "f32", "i64", "bool", "reflect", "replicate"});
+    *name =
+        pick<std::string>(random, {"", "x", "none", "f32", "i64", "bool", "reflect", "replicate"});
   if (auto* dims = std::get_if<std::vector<Dim>>(value)) {
     const uint64_t choice = random() % 4;
     if (choice == 0) dims->push_back(odd_int(random));
@@ -107,12 +110,12 @@ void evaluate_if_small(const Sample& sample, std::span<const TensorType> outputs
     if (out.shape.elements() > kSmall) return;
   std::vector<EvalTensor> values;
   for (const TensorType& type : sample.types)
-    values.push_back({type.shape, std::vector<double>(static_cast<size_t>(type.shape.elements()), 1)});
+    values.push_back(
+        {type.shape, std::vector<double>(static_cast<size_t>(type.shape.elements()), 1)});
   std::vector<const EvalTensor*> inputs;
   for (size_t i = 0; i < values.size(); ++i)
     inputs.push_back(sample.present[i] ? &values[i] : nullptr);
-  const auto result =
-      reference_evaluate_node(*sample.def, sample.attrs, sample.pointers(), inputs);
+  const auto result = reference_evaluate_node(*sample.def, sample.attrs, sample.pointers(), inputs);
   REQUIRE_MESSAGE(result.ok(), sample.def->name, ": ", result.status().message());
   for (size_t k = 0; k < outputs.size(); ++k)
     CHECK_MESSAGE((*result)[k].shape == outputs[k].shape, sample.def->name);
@@ -183,20 +186,20 @@ TEST_CASE("inference errors say what was expected and what was found") {
   CHECK(contains(infer_error(OpKind::kConv, {f32({1, 2, 4}), f32({6, 3, 4})}), "kernel spans 3"));
   CHECK(contains(infer_error(OpKind::kRmsNorm, {f32({2, 8}), f32({4})}, {{"epsilon", 1e-6}}),
                  "weight must have shape [8]; found f32[4]"));
-  CHECK(contains(infer_error(OpKind::kRope, {f32({1, 4, 2, 8}), f32({1, 4, 1, 8}),
-                                             f32({1, 4, 1, 8})}),
-                 "cos must have shape [1, 4, 1, 4]"));
-  CHECK(contains(infer_error(OpKind::kAttention, {f32({1, 4, 6, 8}), f32({1, 4, 4, 8}),
-                                                  f32({1, 4, 4, 8})}),
-                 "multiple"));
+  CHECK(contains(
+      infer_error(OpKind::kRope, {f32({1, 4, 2, 8}), f32({1, 4, 1, 8}), f32({1, 4, 1, 8})}),
+      "cos must have shape [1, 4, 1, 4]"));
+  CHECK(contains(
+      infer_error(OpKind::kAttention, {f32({1, 4, 6, 8}), f32({1, 4, 4, 8}), f32({1, 4, 4, 8})}),
+      "multiple"));
   CHECK(contains(infer_error(OpKind::kReshape, {f32({2, 3})}, {{"dims", ints({4, -1})}}),
                  "f32[2, 3] over 4"));
   CHECK(contains(infer_error(OpKind::kSlice, {f32({5})},
                              {{"axis", Dim(0)}, {"start", Dim(2)}, {"end", Dim(9)}}),
                  "slice [2, 9) lies outside axis 0 of [5]"));
-  CHECK(contains(infer_error(OpKind::kFill, {}, {{"dims", ints({2})}, {"value", 0.0},
-                                                 {"dtype", text("f33")}}),
-                 "unknown dtype 'f33'"));
+  CHECK(contains(
+      infer_error(OpKind::kFill, {}, {{"dims", ints({2})}, {"value", 0.0}, {"dtype", text("f33")}}),
+      "unknown dtype 'f33'"));
 }
 
 TEST_CASE("costs count multiply and add as two") {

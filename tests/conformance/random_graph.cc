@@ -17,8 +17,7 @@ class Maker {
     cache_ = builder_.input("cache", DType::kF32, {kBatch, kTokens, kWidth});
     older_ = builder_.input("older", DType::kF32, {kBatch, kTokens, kWidth});
     x_.insert(x_.end(), {cache_, older_});
-    vectors_.push_back(
-        builder_.input("time", DType::kF32, {kBatch, 1, kWidth}, Rate::kTimestep));
+    vectors_.push_back(builder_.input("time", DType::kF32, {kBatch, 1, kWidth}, Rate::kTimestep));
     text_.push_back(builder_.input("text", DType::kF32, {kBatch, kText, kWidth}, Rate::kClip));
     lengths_ = builder_.input("lengths", DType::kI32, {kBatch}, Rate::kClip);
     for (int i = 0; i < nodes || x_.size() < 4; ++i) add_something(i);
@@ -99,8 +98,9 @@ class Maker {
     if (coin()) {
       list.push_back(builder_.op(OpKind::kGatedResidual, {pick(list), pick(list), pick(vectors_)}));
     } else {
-      list.push_back(builder_.op(OpKind::kNormModulate, {pick(list), pick(vectors_), pick(vectors_)},
-                                 {{"norm", std::string(coin() ? "rms" : "layer")}, {"epsilon", 1e-5}}));
+      list.push_back(
+          builder_.op(OpKind::kNormModulate, {pick(list), pick(vectors_), pick(vectors_)},
+                      {{"norm", std::string(coin() ? "rms" : "layer")}, {"epsilon", 1e-5}}));
     }
   }
 
@@ -162,7 +162,8 @@ class Maker {
 
   void add_conv() {
     const ValueId w = builder_.weight("conv.weight", {kWidth, 3, kWidth});
-    x_.push_back(builder_.conv(pick(x_), w, {.stride = {}, .dilation = {}, .pad_lo = {1}, .pad_hi = {1}}));
+    x_.push_back(
+        builder_.conv(pick(x_), w, {.stride = {}, .dilation = {}, .pad_lo = {1}, .pad_hi = {1}}));
   }
 
   // What passes fuse, written as models write it; now and then a value inside has another use.
@@ -193,7 +194,8 @@ class Maker {
       y = builder_.linear("up", x, kWidth, kWidth, coin());
     } else {
       const ValueId w = builder_.weight("up.weight", {kWidth, 3, kWidth});
-      const ValueId padded = builder_.pad(x, {0, 1, 0}, {0, 1, 0}, coin() ? "replicate" : "constant");
+      const ValueId padded =
+          builder_.pad(x, {0, 1, 0}, {0, 1, 0}, coin() ? "replicate" : "constant");
       y = builder_.add(builder_.conv(padded, w, {}), builder_.weight("up.bias", {kWidth}));
     }
     maybe_used_elsewhere(y);

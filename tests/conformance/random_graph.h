@@ -1,5 +1,5 @@
-// Random graphs with values of every rate, views, carried values, states and fused ops: what plans and
-// passes must keep the meaning of.
+// Random graphs with values of every rate, views, carried values, states and fused ops: what plans
+// and passes must keep the meaning of.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace zoetrope::conformance {
 
-// Bound, f32. Inputs "x", "cache" and "older" (states) at kStep, "time" at kTimestep, "text" at kClip, "lengths"
-// (i32) at kClip; weights for which fill_weights() has values.
+// Bound, f32. Inputs "x", "cache" and "older" (states) at kStep, "time" at kTimestep, "text" at
+// kClip, "lengths" (i32) at kClip; weights for which fill_weights() has values.
 Graph random_graph(uint64_t seed, int nodes);
 
 // Values for every weight of the graph in one dtype, scaled so that activations stay of order 1.

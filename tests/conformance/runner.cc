@@ -73,8 +73,7 @@ class CaseRun {
     CaseResult result;
     const Status status = check(&result);
     if (status.ok()) return result;
-    result.outcome =
-        status.code() == Code::kUnsupported ? Outcome::kUnsupported : Outcome::kFailed;
+    result.outcome = status.code() == Code::kUnsupported ? Outcome::kUnsupported : Outcome::kFailed;
     result.message = status.message();
     return result;
   }
@@ -88,8 +87,8 @@ class CaseRun {
     node_.name = "test";
     node_.attrs = attrs;
     ZT_ASSIGN_OR_RETURN(types_, def_.infer(OpContext{input_pointers_, node_.attrs}));
-    ZT_ASSIGN_OR_RETURN(expected_, reference_evaluate_node(def_, node_.attrs, input_pointers_,
-                                                           value_pointers_));
+    ZT_ASSIGN_OR_RETURN(
+        expected_, reference_evaluate_node(def_, node_.attrs, input_pointers_, value_pointers_));
     if (def_.is_view) return Status();  // the planner never asks for a kernel
     ZT_RETURN_IF_ERROR(make_kernel());
     ZT_RETURN_IF_ERROR(upload_inputs());
@@ -98,8 +97,7 @@ class CaseRun {
       ZT_RETURN_IF_ERROR(compare(k, result->outputs[k], &result->worst));
     ZT_RETURN_IF_ERROR(check_inputs());
     ZT_ASSIGN_OR_RETURN(const auto again, run_once(0x7F));
-    if (again != result->outputs)
-      return error(Code::kInternal, "a second run gave other bytes");
+    if (again != result->outputs) return error(Code::kInternal, "a second run gave other bytes");
     return check_in_place(result->outputs);
   }
 
@@ -250,8 +248,8 @@ class CaseRun {
   }
 
   // |found − expected| may reach this. Narrow outputs are rounded once; contractions may also round
-  // one operand to the compute dtype inside (weights stored wider, probabilities of attention): such
-  // errors average to unit/(2√3)·rms; 3·unit·rms also covers activations that shrink the rms.
+  // one operand to the compute dtype inside (weights stored wider, probabilities of attention):
+  // such errors average to unit/(2√3)·rms; 3·unit·rms also covers activations that shrink the rms.
   double allowed(double expected, double rms, DType dtype) const {
     const Tolerance& t = def_.tolerance;
     if (t.absolute == 0 && t.relative == 0) return 0;

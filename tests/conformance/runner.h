@@ -20,8 +20,8 @@ enum class Outcome { kPassed, kUnsupported, kFailed };
 
 struct CaseResult {
   Outcome outcome = Outcome::kPassed;
-  std::string message;            // why it failed or is not supported
-  double worst = 0;               // largest error as a fraction of what is allowed
+  std::string message;                     // why it failed or is not supported
+  double worst = 0;                        // largest error as a fraction of what is allowed
   std::vector<std::vector<char>> outputs;  // the bytes, to compare runs
 };
 

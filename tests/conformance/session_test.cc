@@ -60,7 +60,8 @@ class Pair {
       if (is_state(id) || value.rate < rate) continue;
       inputs_[value.name] = draw_input(truth_, id, &random_);
       const auto bytes = to_bytes(value.type, inputs_[value.name]);
-      REQUIRE(session_->set_input(value.name, bytes.data(), static_cast<int64_t>(bytes.size())).ok());
+      REQUIRE(
+          session_->set_input(value.name, bytes.data(), static_cast<int64_t>(bytes.size())).ok());
     }
     const Status ran = session_->run();
     REQUIRE_MESSAGE(ran.ok(), ran.message());
@@ -106,7 +107,7 @@ class Pair {
 };
 
 // Every order of phases that a pipeline uses: all, the next step, a new timestep, a new clip.
-constexpr Rate kSteps[] = {Rate::kWeights, Rate::kStep, Rate::kTimestep, Rate::kStep,
+constexpr Rate kSteps[] = {Rate::kWeights,  Rate::kStep, Rate::kTimestep, Rate::kStep,
                            Rate::kTimestep, Rate::kClip, Rate::kStep};
 
 void check_memory(const Pair& pair) {
