@@ -32,6 +32,15 @@ void permute(const uint8_t* source, const Shape& from, std::span<const int> perm
   }
 }
 
+// Which values are read as the filters of a convolution.
+std::vector<bool> convolution_filters(const Graph& graph) {
+  std::vector<bool> filters(graph.values.size(), false);
+  for (const Node& node : graph.nodes)
+    if (node.op == OpKind::kConv || node.op == OpKind::kConvTranspose)
+      filters[static_cast<size_t>(node.inputs[1])] = true;
+  return filters;
+}
+
 }  // namespace
 
 std::vector<int> channels_last_permutation(int rank) {
@@ -48,6 +57,7 @@ Result<WeightMap> WeightMap::create(const Checkpoint& checkpoint, const std::vec
   WeightMap map;
   map.checkpoint_ = &checkpoint;
   for (const Graph& graph : graphs) {
+    const std::vector<bool> is_filter = convolution_filters(graph);
     for (ValueId id : graph.weights()) {
       const Value& weight = graph.value(id);
       if (map.rules_.contains(weight.name)) continue;
@@ -56,7 +66,8 @@ Result<WeightMap> WeightMap::create(const Checkpoint& checkpoint, const std::vec
       for (const Dim& dim : weight.dims) rule.shape.push_back(dim.constant());
       auto type = checkpoint.type(rule.key);
       if (!type.ok()) return type.status().with_context(str("weight '", weight.name, "' of ", graph.name));
-      rule.permutation = channels_last_permutation(type->shape.rank());
+      if (is_filter[static_cast<size_t>(id)])
+        rule.permutation = channels_last_permutation(type->shape.rank());
       // Axes of one may come and go; what is left after the permutation must agree.
       std::vector<int64_t> have, want;
       for (int i = 0; i < type->shape.rank(); ++i) {
@@ -68,7 +79,7 @@ Result<WeightMap> WeightMap::create(const Checkpoint& checkpoint, const std::vec
       if (have != want)
         return error(Code::kDataLoss, checkpoint.path(), ": tensor '", rule.key, "' is ",
                      type->to_string(), "; ", graph.name, " needs ", rule.shape.to_string(),
-                     " (channels last)");
+                     rule.permutation.empty() ? "" : " with channels last");
       map.rules_.emplace(weight.name, std::move(rule));
     }
   }

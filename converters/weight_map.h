@@ -18,7 +18,7 @@ struct WeightRule {
   Shape shape;                   // the graph's; same number of elements after the permutation
 };
 
-// [O, I, k...] → [O, k..., I] for tensors of rank 3 and more, else nothing.
+// [O, I, k...] → [O, k..., I]: filters of convolutions.
 std::vector<int> channels_last_permutation(int rank);
 
 class WeightMap : public WeightSource {
