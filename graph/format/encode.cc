@@ -7,23 +7,21 @@ namespace {
 
 namespace fbs = ::flatbuffers;
 
-fbs::Offset<fbs::Vector<fbs::Offset<fbs::String>>> strings(fbs::FlatBufferBuilder& b,
-                                                           const std::vector<Dim>& dims) {
-  std::vector<std::string> texts;
-  for (const Dim& dim : dims) texts.push_back(dim.to_string());
-  return b.CreateVectorOfStrings(texts);
+std::string join(const std::vector<Dim>& dims) {
+  std::string text;
+  for (const Dim& dim : dims) text += (text.empty() ? "" : ";") + dim.to_string();
+  return text;
 }
 
 fbs::Offset<fb::Attr> encode_attr(fbs::FlatBufferBuilder& b, const std::string& name,
                                   const AttrValue& value) {
   const auto name_at = b.CreateString(name);
   fbs::Offset<fbs::String> text;
-  fbs::Offset<fbs::Vector<fbs::Offset<fbs::String>>> texts;
   fbs::Offset<fbs::Vector<double>> numbers;
   const AttrType type = attr_type(value);
   if (type == AttrType::kInt) text = b.CreateString(std::get<Dim>(value).to_string());
   if (type == AttrType::kString) text = b.CreateString(std::get<std::string>(value));
-  if (type == AttrType::kInts) texts = strings(b, std::get<std::vector<Dim>>(value));
+  if (type == AttrType::kInts) text = b.CreateString(join(std::get<std::vector<Dim>>(value)));
   if (type == AttrType::kFloats) numbers = b.CreateVector(std::get<std::vector<double>>(value));
   fb::AttrBuilder attr(b);
   attr.add_name(name_at);
@@ -31,7 +29,6 @@ fbs::Offset<fb::Attr> encode_attr(fbs::FlatBufferBuilder& b, const std::string& 
   if (type == AttrType::kBool) attr.add_flag(std::get<bool>(value));
   if (type == AttrType::kFloat) attr.add_number(std::get<double>(value));
   if (!text.IsNull()) attr.add_text(text);
-  if (!texts.IsNull()) attr.add_texts(texts);
   if (!numbers.IsNull()) attr.add_numbers(numbers);
   return attr.Finish();
 }
@@ -39,8 +36,8 @@ fbs::Offset<fb::Attr> encode_attr(fbs::FlatBufferBuilder& b, const std::string& 
 fbs::Offset<fb::Graph> encode_graph(fbs::FlatBufferBuilder& b, const Graph& graph) {
   std::vector<fbs::Offset<fb::Value>> values;
   for (const Value& v : graph.values) {
-    const auto dims = v.kind == ValueKind::kNode ? fbs::Offset<fbs::Vector<fbs::Offset<fbs::String>>>()
-                                                 : strings(b, v.dims);
+    const auto dims = v.kind == ValueKind::kNode ? fbs::Offset<fbs::String>()
+                                                 : b.CreateString(join(v.dims));
     values.push_back(fb::CreateValue(b, b.CreateString(v.name), static_cast<fb::ValueKind>(v.kind),
                                      static_cast<uint8_t>(v.type.dtype),
                                      static_cast<fb::Rate>(v.rate), dims));

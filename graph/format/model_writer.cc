@@ -108,6 +108,15 @@ Status write_model(const std::string& path, const ModelInfo& info, std::vector<T
     end = std::max(end, entry.offset + entry.length);
     total += entry.length;
   }
+  // What will be written must be readable: the checks that every reader makes, before any byte moves.
+  {
+    const std::vector<uint8_t> draft = encode_root(info, table);
+    ModelInfo check_info;
+    std::vector<TensorEntry> check_table;
+    const int64_t draft_end = std::max(end, kModelHeaderBytes + static_cast<int64_t>(draft.size()));
+    if (Status status = decode_root(draft, draft_end, &check_info, &check_table); !status.ok())
+      return status.with_context("the model is not consistent");
+  }
   PartialFile file(path);
   ZT_RETURN_IF_ERROR(file.create());
   for (size_t i = 0; i < table.size(); ++i) {
@@ -138,11 +147,6 @@ Status write_model(const std::string& path, const ModelInfo& info, std::vector<T
   ZT_RETURN_IF_ERROR(file.write_at(kModelHeaderBytes, root));
   ZT_RETURN_IF_ERROR(file.set_size(end));
 
-  // What was written must be readable: the same checks that every reader makes.
-  ModelInfo check_info;
-  std::vector<TensorEntry> check_table;
-  if (Status status = decode_root(root, end, &check_info, &check_table); !status.ok())
-    return status.with_context("the model is not consistent");
   return file.commit();
 }
 

@@ -1,0 +1,112 @@
+#include "tests/format/small_model.h"
+
+#include <unistd.h>
+
+#include <cstring>
+
+#include "graph/builder.h"
+#include "graph/format/hash.h"
+
+namespace zoetrope {
+
+TempFolder::TempFolder() {
+  static int counter = 0;
+  path_ = std::filesystem::temp_directory_path() / str("zoetrope-", ::getpid(), "-", counter++);
+  std::filesystem::create_directories(path_);
+}
+
+TempFolder::~TempFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+namespace {
+
+Graph first_component() {
+  Builder b("first");
+  const Dim batch = Dim::symbol("batch"), height = Dim::symbol("height");
+  const ValueId x = b.input("x", DType::kF32, {batch, height * 2, 6}, Rate::kStep);
+  const ValueId time = b.input("time", DType::kF32, {batch, 1, 4}, Rate::kTimestep);
+  const ValueId h = b.linear("fc", x, 6, 4);
+  const ValueId padded = b.pad(h, {0, 1, 0}, {0, floor_div(height, 2), 0}, "constant", 0.25);
+  const ValueId normed = b.rms_norm(padded, b.weight("shared", {4}), 1e-6);
+  b.output("y", b.add(b.silu(normed), time));
+  auto graph = b.finish();
+  ZT_CHECK(graph.ok());
+  return std::move(*graph);
+}
+
+Graph second_component() {
+  Builder b("second");
+  const ValueId ids = b.input("ids", DType::kI32, {Dim::symbol("text_length")}, Rate::kClip);
+  const ValueId state = b.input("carried", DType::kF32, {Dim::symbol("text_length"), 4});
+  const ValueId next = b.add(b.gather(b.weight("table", {9, 4}), ids), state);
+  b.state(state, next);
+  b.output("text", b.mul(next, b.weight("shared", {4})));
+  b.output("noise", b.weight("synthetic", {64, 33}));
+  auto graph = b.finish();
+  ZT_CHECK(graph.ok());
+  return std::move(*graph);
+}
+
+TensorSource stored(const std::string& name, DType dtype, Shape shape) {
+  TensorSource source{name, {dtype, shape}, std::nullopt, {}};
+  source.load = [type = source.type]() -> Result<WeightData> {
+    auto bytes = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(type.bytes()));
+    for (int64_t i = 0; i < type.shape.elements(); ++i)
+      store_element(type.dtype, bytes->data(), i, static_cast<double>(i % 17) * 0.125 - 1);
+    return WeightData{type, bytes->data(), bytes};
+  };
+  return source;
+}
+
+}  // namespace
+
+ModelInfo small_model_info() {
+  ModelInfo info;
+  info.name = "small";
+  info.family = "test";
+  info.components = {first_component(), second_component()};
+  info.tokenizer_kind = "bytes";
+  info.tokenizer = {1, 2, 3, 255};
+  info.vocabulary = {"blue", "red", "star"};
+  info.recipe = "{\"steps\": 4}";
+  info.provenance = "made by a test";
+  info.licence = "Apache-2.0";
+  return info;
+}
+
+std::vector<TensorSource> small_model_tensors() {
+  std::vector<TensorSource> tensors = {stored("table", DType::kF16, {9, 4}),
+                                       stored("fc.weight", DType::kBF16, {4, 6}),
+                                       stored("fc.bias", DType::kF32, {4}),
+                                       stored("shared", DType::kF32, {4})};
+  TensorSource synthetic{"synthetic", {DType::kF32, {64, 33}}, SyntheticTensor{}, {}};
+  synthetic.synthetic->b = 0.5;
+  synthetic.synthetic->seed = 0x123456789abcdef0u;
+  tensors.push_back(std::move(synthetic));
+  return tensors;
+}
+
+std::vector<uint8_t> read_bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::vector<uint8_t>(std::istreambuf_iterator<char>(in), {});
+}
+
+void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+}
+
+void repair_header(std::vector<uint8_t>* bytes) {
+  if (bytes->size() < kModelHeaderBytes) return;
+  const uint64_t size = bytes->size();
+  uint64_t root = 0;
+  std::memcpy(&root, bytes->data() + 24, 8);
+  std::memcpy(bytes->data() + 16, &size, 8);
+  if (root > size - kModelHeaderBytes) return;
+  const uint64_t hash = hash_bytes({bytes->data() + kModelHeaderBytes, static_cast<size_t>(root)});
+  std::memcpy(bytes->data() + 32, &hash, 8);
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,35 @@
+// A small valid model for the tests of the file format: two components that share a weight, stored
+// and synthetic tensors, attributes of every type.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "graph/format/model_writer.h"
+
+namespace zoetrope {
+
+// A folder of this process, removed at the end.
+class TempFolder {
+ public:
+  TempFolder();
+  ~TempFolder();
+  std::string file(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+ModelInfo small_model_info();
+std::vector<TensorSource> small_model_tensors();
+
+std::vector<uint8_t> read_bytes(const std::string& path);
+void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes);
+
+// Sets the root's hash and the file's size in the header to what they now are, so that damage behind
+// those two checks is reached too.
+void repair_header(std::vector<uint8_t>* bytes);
+
+}  // namespace zoetrope
