@@ -1,0 +1,178 @@
+// Checkpoints that lie in several files: shards, folders, diffusers pipelines.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "converters/checkpoint.h"
+#include "graph/format/mapped_file.h"
+
+namespace zoetrope {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr size_t kMaxShards = 4096;
+
+class Joined : public Checkpoint {
+ public:
+  static Result<std::unique_ptr<Checkpoint>> create(const std::string& path,
+                                                    std::vector<std::unique_ptr<Checkpoint>> parts) {
+    auto joined = std::make_unique<Joined>();
+    joined->path_ = path;
+    for (const auto& part : parts) {
+      for (const std::string& name : part->names())
+        if (const auto [it, fresh] = joined->part_of_.emplace(name, part.get()); !fresh)
+          return error(Code::kDataLoss, path, ": tensor '", name, "' is in ", it->second->path(),
+                       " and in ", part->path());
+      for (const auto& [key, value] : part->metadata()) joined->metadata_.emplace(key, value);
+    }
+    for (const auto& [name, part] : joined->part_of_) joined->names_.push_back(name);
+    joined->parts_ = std::move(parts);
+    return std::unique_ptr<Checkpoint>(std::move(joined));
+  }
+
+  const std::string& path() const override { return path_; }
+  const std::vector<std::string>& names() const override { return names_; }
+  const std::map<std::string, std::string>& metadata() const override { return metadata_; }
+  // What a file says about itself counts more.
+  void add_metadata(const std::string& key, std::string value) {
+    metadata_.emplace(key, std::move(value));
+  }
+
+  Result<TensorType> type(std::string_view name) const override {
+    ZT_ASSIGN_OR_RETURN(const Checkpoint* part, find(name));
+    return part->type(name);
+  }
+  Result<WeightData> load(std::string_view name) const override {
+    ZT_ASSIGN_OR_RETURN(const Checkpoint* part, find(name));
+    return part->load(name);
+  }
+
+ private:
+  Result<const Checkpoint*> find(std::string_view name) const {
+    const auto it = part_of_.find(name);
+    if (it == part_of_.end()) return error(Code::kNotFound, path_, " has no tensor '", name, "'");
+    return it->second;
+  }
+
+  std::string path_;
+  std::vector<std::unique_ptr<Checkpoint>> parts_;
+  std::map<std::string, const Checkpoint*, std::less<>> part_of_;
+  std::vector<std::string> names_;
+  std::map<std::string, std::string> metadata_;
+};
+
+// A file name without any folder in it: an index must not point elsewhere.
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name.size() < 256 && name != "." && name != ".." &&
+         name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
+}
+
+Result<std::unique_ptr<Checkpoint>> open_file(const std::string& path) {
+  if (path.ends_with(".index.json")) return open_sharded(path);
+  ZT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
+  const auto bytes = file.bytes();
+  const bool is_zip = bytes.size() >= 4 && std::equal(bytes.begin(), bytes.begin() + 4, "PK\3\4");
+  const std::string extension = fs::path(path).extension();
+  const bool is_torch = extension == ".pt" || extension == ".pth" || extension == ".bin" || extension == ".ckpt";
+  return is_zip || is_torch ? open_torch(path) : open_safetensors(path);
+}
+
+// The index if there is one, else the only weight file; safetensors before pickles.
+Result<std::string> find_weights(const std::string& folder) {
+  for (const char* suffix : {".safetensors.index.json", ".bin.index.json", ".safetensors", ".bin", ".pt", ".pth"}) {
+    std::vector<std::string> found;
+    std::error_code failed;
+    for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed))
+      if (it->path().filename().string().ends_with(suffix)) found.push_back(it->path().string());
+    if (failed) return error(Code::kIoError, "cannot list ", folder, ": ", failed.message());
+    std::sort(found.begin(), found.end());
+    if (found.size() > 1)
+      return error(Code::kInvalidArgument, folder, " holds ", found.size(), " files *", suffix,
+                   "; name one of them, such as ", found.front());
+    if (found.size() == 1) return found.front();
+  }
+  return error(Code::kNotFound, folder, " holds no .safetensors, .bin, .pt or .pth");
+}
+
+}  // namespace
+
+Result<std::string> read_small_file(const std::string& path, int64_t limit) {
+  ZT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
+  const auto bytes = file.bytes();
+  if (static_cast<int64_t>(bytes.size()) > limit)
+    return error(Code::kDataLoss, path, " has ", bytes.size(), " bytes; at most ", limit, " make sense");
+  return std::string(bytes.begin(), bytes.end());
+}
+
+Result<std::unique_ptr<Checkpoint>> join_checkpoints(const std::string& path,
+                                                     std::vector<std::unique_ptr<Checkpoint>> parts) {
+  return Joined::create(path, std::move(parts));
+}
+
+Result<std::unique_ptr<Checkpoint>> open_sharded(const std::string& index_path) {
+  ZT_ASSIGN_OR_RETURN(const std::string text, read_small_file(index_path));
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto map = json.is_object() ? json.find("weight_map") : json.end();
+  if (!json.is_object() || map == json.end() || !map->is_object())
+    return error(Code::kDataLoss, index_path, ": no weight_map; not an index of shards");
+  std::map<std::string, std::vector<std::string>> shards;  // file → the tensors it should hold
+  for (const auto& [name, file] : map->items()) {
+    if (!file.is_string() || !is_plain_name(file.get_ref<const std::string&>()))
+      return error(Code::kDataLoss, index_path, ": tensor '", name.substr(0, 200),
+                   "' is not mapped to a file of this folder");
+    shards[file.get<std::string>()].push_back(name);
+  }
+  if (shards.size() > kMaxShards) return error(Code::kDataLoss, index_path, ": ", shards.size(), " shards");
+  std::vector<std::unique_ptr<Checkpoint>> parts;
+  for (const auto& [file, names] : shards) {
+    const std::string path = (fs::path(index_path).parent_path() / file).string();
+    auto part = file.ends_with(".safetensors") ? open_safetensors(path) : open_torch(path);
+    if (!part.ok()) return part.status().with_context(index_path);
+    for (const std::string& name : names)
+      if (!(*part)->type(name).ok())
+        return error(Code::kDataLoss, index_path, ": ", file, " should hold tensor '", name.substr(0, 200),
+                     "' but does not");
+    parts.push_back(std::move(*part));
+  }
+  return join_checkpoints(index_path, std::move(parts));
+}
+
+Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path) {
+  std::error_code failed;
+  std::string file = path;
+  if (fs::is_directory(path, failed)) {
+    ZT_ASSIGN_OR_RETURN(file, find_weights(path));
+  }
+  ZT_ASSIGN_OR_RETURN(auto checkpoint, open_file(file));
+  const std::string config = (fs::path(file).parent_path() / "config.json").string();
+  if (!fs::exists(config, failed)) return checkpoint;
+  ZT_ASSIGN_OR_RETURN(std::string text, read_small_file(config, 1 << 20));
+  std::vector<std::unique_ptr<Checkpoint>> parts;
+  parts.push_back(std::move(checkpoint));
+  ZT_ASSIGN_OR_RETURN(auto joined, Joined::create(file, std::move(parts)));
+  static_cast<Joined&>(*joined).add_metadata("config", std::move(text));
+  return joined;
+}
+
+Result<DiffusersFolder> read_diffusers_folder(const std::string& path) {
+  const std::string index = (fs::path(path) / "model_index.json").string();
+  ZT_ASSIGN_OR_RETURN(const std::string text, read_small_file(index, 1 << 20));
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return error(Code::kDataLoss, index, " is not a JSON object");
+  DiffusersFolder folder;
+  for (const auto& [name, value] : json.items()) {
+    if (name == "_class_name" && value.is_string()) folder.pipeline_class = value.get<std::string>();
+    // Components are [library, class]; a null class is one that was left out.
+    if (!value.is_array() || value.size() != 2 || !value[1].is_string()) continue;
+    if (!is_plain_name(name)) return error(Code::kDataLoss, index, ": bad component name");
+    const fs::path component = fs::path(path) / name;
+    std::error_code failed;
+    if (fs::is_directory(component, failed)) folder.components[name] = component.string();
+  }
+  return folder;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,193 @@
+#include <algorithm>
+#include <cstring>
+
+#include "converters/checkpoint.h"
+#include "converters/pickle.h"
+#include "converters/zip.h"
+#include "graph/format/mapped_file.h"
+
+namespace zoetrope {
+namespace {
+
+using Kind = PickleValue::Kind;
+
+constexpr int kMaxNesting = 16;
+constexpr int64_t kMaxVisits = 1 << 20;
+constexpr size_t kMaxName = 512;
+
+Result<DType> storage_dtype(const std::string& type) {
+  constexpr std::pair<const char*, DType> kTypes[] = {
+      {"DoubleStorage", DType::kF64},    {"FloatStorage", DType::kF32}, {"HalfStorage", DType::kF16},
+      {"BFloat16Storage", DType::kBF16}, {"LongStorage", DType::kI64},  {"IntStorage", DType::kI32},
+      {"CharStorage", DType::kI8},       {"ByteStorage", DType::kU8},   {"BoolStorage", DType::kBool}};
+  for (const auto& [text, dtype] : kTypes)
+    if (type == text) return dtype;
+  return error(Code::kUnsupported, "storage type ", type, " is not supported");
+}
+
+class TorchFile : public Checkpoint {
+ public:
+  static Result<std::unique_ptr<Checkpoint>> open(const std::string& path) {
+    auto checkpoint = std::make_unique<TorchFile>();
+    ZT_ASSIGN_OR_RETURN(checkpoint->file_, MappedFile::open(path));
+    if (Status status = checkpoint->parse(); !status.ok()) return status.with_context(path);
+    return std::unique_ptr<Checkpoint>(std::move(checkpoint));
+  }
+
+  const std::string& path() const override { return file_.path(); }
+  const std::vector<std::string>& names() const override { return names_; }
+  const std::map<std::string, std::string>& metadata() const override { return metadata_; }
+
+  Result<TensorType> type(std::string_view name) const override {
+    const auto it = tensors_.find(name);
+    if (it == tensors_.end()) return missing(name);
+    return it->second.type;
+  }
+
+  Result<WeightData> load(std::string_view name) const override {
+    const auto it = tensors_.find(name);
+    if (it == tensors_.end()) return missing(name);
+    const Entry& entry = it->second;
+    if (entry.strides.empty()) return WeightData{entry.type, entry.data.data(), nullptr};
+    return gather(entry);
+  }
+
+ private:
+  struct Entry {
+    TensorType type;
+    std::span<const uint8_t> data;  // from the first element to the storage's end
+    std::vector<int64_t> strides;   // in elements; empty: row major
+  };
+
+  Status missing(std::string_view name) const {
+    return error(Code::kNotFound, file_.path(), " has no tensor '", name, "'");
+  }
+
+  Status parse() {
+    const auto bytes = file_.bytes();
+    if (bytes.size() < 4 || std::memcmp(bytes.data(), "PK\3\4", 4) != 0)
+      return error(Code::kUnsupported,
+                   "not a PyTorch file of the ZIP kind; save it again with torch.save of PyTorch 1.6 or newer");
+    ZT_ASSIGN_OR_RETURN(entries_, read_zip(bytes));
+    // "<archive name>/data.pkl"; storages stand beside it in data/.
+    std::string_view pickle_name;
+    for (const auto& [name, data] : entries_)
+      if (name.ends_with("/data.pkl") && pickle_name.empty()) pickle_name = name;
+    if (pickle_name.empty()) return error(Code::kDataLoss, "the archive holds no data.pkl");
+    folder_ = pickle_name.substr(0, pickle_name.size() - std::strlen("data.pkl"));
+    if (const auto order = entries_.find(folder_ + "byteorder");
+        order != entries_.end() && !std::equal(order->second.begin(), order->second.end(), "little"))
+      return error(Code::kUnsupported, "the tensors are not little-endian");
+    ZT_ASSIGN_OR_RETURN(const Pickle pickle, Pickle::parse(entries_.find(pickle_name)->second));
+    int64_t visits = 0;
+    ZT_RETURN_IF_ERROR(collect(pickle.root(), "", 0, &visits));
+    if (tensors_.empty()) return error(Code::kDataLoss, "holds no tensors");
+    for (const auto& [name, entry] : tensors_) names_.push_back(name);
+    return Status();
+  }
+
+  // Tensors in nested dicts and lists are named by the path to them, joined with dots.
+  Status collect(const PickleValue& value, const std::string& name, int depth, int64_t* visits) {
+    if (++*visits > kMaxVisits || name.size() > kMaxName)
+      return error(Code::kDataLoss, "the containers refer to one another too often");
+    if (value.kind == Kind::kTensor) {
+      Entry entry;
+      if (Status status = read_tensor(value, &entry); !status.ok())
+        return status.with_context(str("tensor '", name, "'"));
+      if (!tensors_.emplace(name, std::move(entry)).second)
+        return error(Code::kDataLoss, "tensor '", name, "' appears twice");
+      return Status();
+    }
+    const bool is_dict = value.kind == Kind::kDict;
+    if (!is_dict && value.kind != Kind::kList && value.kind != Kind::kTuple) return Status();
+    if (depth >= kMaxNesting) return error(Code::kDataLoss, "containers nest too deeply");
+    const std::string prefix = name.empty() ? "" : name + ".";
+    for (size_t i = 0; i < value.items.size(); i += is_dict ? 2 : 1) {
+      std::string key = std::to_string(i);
+      if (is_dict && value.items[i]->kind == Kind::kText) key = value.items[i]->text.substr(0, kMaxName + 1);
+      if (is_dict && value.items[i]->kind == Kind::kInt) key = std::to_string(value.items[i]->integer);
+      ZT_RETURN_IF_ERROR(collect(*value.items[i + (is_dict ? 1 : 0)], prefix + key, depth + 1, visits));
+    }
+    return Status();
+  }
+
+  static Result<std::vector<int64_t>> read_integers(const PickleValue& tuple) {
+    if (tuple.items.size() > kMaxRank)
+      return error(Code::kUnsupported, tuple.items.size(), " dimensions; at most ", kMaxRank);
+    std::vector<int64_t> numbers;
+    for (const PickleValue* item : tuple.items) {
+      if (item->kind != Kind::kInt || item->integer < 0)
+        return error(Code::kDataLoss, "sizes and strides must be whole numbers from 0");
+      numbers.push_back(item->integer);
+    }
+    return numbers;
+  }
+
+  Status read_tensor(const PickleValue& value, Entry* entry) const {
+    const PickleValue& storage = *value.items[0];
+    ZT_ASSIGN_OR_RETURN(entry->type.dtype, storage_dtype(storage.type));
+    ZT_ASSIGN_OR_RETURN(const auto sizes, read_integers(*value.items[1]));
+    ZT_ASSIGN_OR_RETURN(const auto strides, read_integers(*value.items[2]));
+    ZT_ASSIGN_OR_RETURN(const int64_t elements, checked_elements(sizes));
+    if (strides.size() != sizes.size())
+      return error(Code::kDataLoss, sizes.size(), " sizes but ", strides.size(), " strides");
+    entry->type.shape = Shape(std::span<const int64_t>(sizes));
+    const auto found = entries_.find(folder_ + "data/" + storage.text);
+    if (found == entries_.end()) return error(Code::kDataLoss, "the archive lacks storage '", storage.text, "'");
+    const int64_t item = dtype_size(entry->type.dtype);
+    const auto stored = static_cast<int64_t>(found->second.size()) / item;
+    if (storage.integer > stored)
+      return error(Code::kDataLoss, "storage '", storage.text, "' should hold ", storage.integer,
+                   " elements but has ", stored);
+    if (value.integer < 0 || value.integer > stored || elements > stored)
+      return error(Code::kDataLoss, entry->type.to_string(), " does not fit its storage of ", stored);
+    if (elements == 0) return Status();
+    // The last element that the strides reach: sums of products of 63-bit numbers, so in 128 bits.
+    __int128 last = value.integer;
+    int64_t dense = 1;
+    bool row_major = true;
+    for (size_t i = sizes.size(); i-- > 0;) {
+      last += static_cast<__int128>(sizes[i] - 1) * strides[i];
+      if (sizes[i] != 1) row_major &= strides[i] == dense;
+      dense *= sizes[i];
+    }
+    if (last >= stored)
+      return error(Code::kDataLoss, entry->type.to_string(), " reaches beyond its storage of ", stored,
+                   " elements");
+    entry->data = found->second.subspan(static_cast<size_t>(value.integer * item));
+    if (!row_major) entry->strides = strides;
+    return Status();
+  }
+
+  static WeightData gather(const Entry& entry) {
+    const Shape& shape = entry.type.shape;
+    const int64_t item = dtype_size(entry.type.dtype);
+    auto buffer = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(entry.type.bytes()));
+    std::vector<int64_t> index(entry.strides.size(), 0);
+    uint8_t* target = buffer->data();
+    int64_t offset = 0;
+    for (int64_t n = shape.elements(); n > 0; --n, target += item) {
+      std::memcpy(target, entry.data.data() + offset * item, static_cast<size_t>(item));
+      for (size_t i = index.size(); i-- > 0;) {
+        offset += entry.strides[i];
+        if (++index[i] < shape[static_cast<int>(i)]) break;
+        offset -= entry.strides[i] * shape[static_cast<int>(i)];
+        index[i] = 0;
+      }
+    }
+    return WeightData{entry.type, buffer->data(), buffer};
+  }
+
+  MappedFile file_;
+  ZipEntries entries_;
+  std::string folder_;
+  std::vector<std::string> names_;
+  std::map<std::string, Entry, std::less<>> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Checkpoint>> open_torch(const std::string& path) { return TorchFile::open(path); }
+
+}  // namespace zoetrope

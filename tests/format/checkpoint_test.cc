@@ -1,0 +1,159 @@
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "converters/checkpoint.h"
+#include "converters/pickle.h"
+#include "converters/zip.h"
+#include "tests/format/small_model.h"
+
+using namespace zoetrope;
+
+namespace {
+
+std::string data_file(const char* name) {
+  return std::string(ZOETROPE_SOURCE_DIR) + "/tests/format/data/" + name;
+}
+
+std::unique_ptr<Checkpoint> opened(Result<std::unique_ptr<Checkpoint>> result) {
+  REQUIRE_MESSAGE(result.ok(), result.status().message());
+  return std::move(*result);
+}
+
+std::vector<double> values(const Checkpoint& checkpoint, const std::string& name) {
+  auto data = checkpoint.load(name);
+  REQUIRE_MESSAGE(data.ok(), data.status().message());
+  std::vector<double> out;
+  for (int64_t i = 0; i < data->type.shape.elements(); ++i)
+    out.push_back(load_element(data->type.dtype, data->data, i));
+  return out;
+}
+
+bool mentions(const Status& status, const std::string& what) {
+  return !status.ok() && status.message().find(what) != std::string::npos;
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+std::string safetensors(const std::string& header, size_t data_bytes) {
+  std::string out(8, '\0');
+  const uint64_t length = header.size();
+  std::memcpy(out.data(), &length, 8);
+  out += header;
+  for (size_t i = 0; i < data_bytes; ++i) out += static_cast<char>(i);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a PyTorch file gives its tensors, whatever their strides") {
+  const auto file = opened(open_torch(data_file("tiny.pt")));
+  CHECK(file->names() == std::vector<std::string>{"column", "empty", "flags", "half", "list.0", "long",
+                                                  "parameter", "row", "scalar", "state_dict.bias",
+                                                  "state_dict.weight", "transposed"});
+  CHECK(file->type("state_dict.weight")->to_string() == "f32[2, 3]");
+  CHECK(file->type("parameter")->to_string() == "bf16[2, 2]");
+  CHECK(file->type("transposed")->to_string() == "f32[4, 2, 3]");
+  CHECK(values(*file, "state_dict.weight") == std::vector<double>{0, 1, 2, 3, 4, 5});
+  CHECK(values(*file, "parameter") == std::vector<double>{0, 1, 2, 3});
+  CHECK(values(*file, "row") == std::vector<double>{10, 11, 12, 13, 14});
+  CHECK(values(*file, "column") == std::vector<double>{3, 8, 13, 18});
+  CHECK(values(*file, "half") == std::vector<double>{0, 1, 2});
+  CHECK(values(*file, "long") == std::vector<double>{0, 1, 2});
+  CHECK(values(*file, "flags") == std::vector<double>{1, 0});
+  CHECK(values(*file, "empty").empty());
+  CHECK(values(*file, "scalar") == std::vector<double>{2.5});
+  const auto transposed = values(*file, "transposed");  // [k][i][j] was [i][j][k]
+  for (int k = 0; k < 4; ++k)
+    for (int i = 0; i < 2; ++i)
+      for (int j = 0; j < 3; ++j)
+        CHECK(transposed[static_cast<size_t>((k * 2 + i) * 3 + j)] == (i * 3 + j) * 4 + k);
+}
+
+TEST_CASE("a pickle that calls anything else is refused by name and not run") {
+  CHECK(mentions(open_torch(data_file("hostile.pt")).status(), "posix.system"));
+  CHECK(open_torch(data_file("hostile.pt")).status().code() == Code::kUnsupported);
+  CHECK(mentions(open_torch(data_file("compressed.pt")).status(), "compressed"));
+  const auto parse = [](const std::string& text) {
+    return Pickle::parse({reinterpret_cast<const uint8_t*>(text.data()), text.size()}).status();
+  };
+  CHECK(mentions(parse("\x80\x02\x81."), "0x81"));   // NEWOBJ
+  CHECK(mentions(parse("\x80\x02i"), "0x69"));       // INST
+  CHECK(mentions(parse("\x80\x02" "cbuiltins\neval\n."), "builtins.eval"));
+  CHECK(mentions(parse("\x80\x02\x8c\x02os\x8c\x06system\x93."), "os.system"));
+  CHECK(mentions(parse("\x80\x09."), "protocol 9"));
+  CHECK(!parse("").ok());
+  CHECK(!parse("(((((").ok());
+  CHECK(mentions(parse("N(u."), "a dict"));
+  CHECK(mentions(parse("(."), "empty"));
+}
+
+TEST_CASE("a file that is no checkpoint says so") {
+  const TempFolder folder;
+  write_text(folder.file("a.pt"), "\x80\x02\x8a\x0al\xfc\x9c");
+  CHECK(mentions(open_checkpoint(folder.file("a.pt")).status(), "not a PyTorch file of the ZIP kind"));
+  write_text(folder.file("b.safetensors"), "short");
+  CHECK(mentions(open_checkpoint(folder.file("b.safetensors")).status(), "too short"));
+  CHECK(open_checkpoint(folder.file("absent")).status().code() == Code::kNotFound);
+  std::filesystem::create_directory(folder.file("empty"));
+  CHECK(mentions(open_checkpoint(folder.file("empty")).status(), "holds no"));
+}
+
+TEST_CASE("a safetensors header that lies is refused") {
+  const TempFolder folder;
+  const std::string path = folder.file("x.safetensors");
+  const auto open_with = [&](const std::string& header, size_t data_bytes) {
+    write_text(path, safetensors(header, data_bytes));
+    return open_safetensors(path).status();
+  };
+  const std::string good = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  CHECK(open_with(good, 8).ok());
+  CHECK(mentions(open_with(good, 7), "'a'"));
+  CHECK(mentions(open_with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "'a'"));
+  CHECK(mentions(open_with(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "dimension"));
+  CHECK(mentions(open_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4611686018427387904],"data_offsets":[0,8]}})", 8), "'a'"));
+  CHECK(mentions(open_with(R"({"a":{"dtype":"F99","shape":[2],"data_offsets":[0,8]}})", 8), "F99"));
+  CHECK(mentions(open_with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 8), "'a'"));
+  CHECK(mentions(open_with(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[2],"data_offsets":[7,9]}})", 9), "overlap"));
+  CHECK(!open_with("[]", 8).ok());
+  CHECK(!open_with(std::string(100000, '['), 8).ok());
+  CHECK(!open_with("{\"a\":", 8).ok());
+}
+
+TEST_CASE("a sharded checkpoint is read through its index, and from its folder") {
+  const TempFolder folder;
+  write_text(folder.file("m-1.safetensors"),
+             safetensors(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 2));
+  write_text(folder.file("m-2.safetensors"),
+             safetensors(R"({"b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})", 3));
+  const std::string index = folder.file("m.safetensors.index.json");
+  write_text(index, R"({"metadata":{},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}})");
+  write_text(folder.file("config.json"), R"({"_class_name":"Thing"})");
+  for (const std::string& path : {index, folder.file("")}) {
+    const auto file = opened(open_checkpoint(path));
+    CHECK(file->names() == std::vector<std::string>{"a", "b"});
+    CHECK(values(*file, "b") == std::vector<double>{0, 1, 2});
+    CHECK(file->metadata().at("config") == R"({"_class_name":"Thing"})");
+  }
+  write_text(index, R"({"weight_map":{"a":"m-1.safetensors","c":"m-2.safetensors"}})");
+  CHECK(mentions(open_checkpoint(index).status(), "'c'"));
+  write_text(index, R"({"weight_map":{"a":"../m-1.safetensors"}})");
+  CHECK(mentions(open_checkpoint(index).status(), "not mapped to a file of this folder"));
+  write_text(index, R"({"weight_map":{"a":"m-3.safetensors"}})");
+  CHECK(mentions(open_checkpoint(index).status(), "m-3.safetensors"));
+}
+
+TEST_CASE("a diffusers folder lists its components") {
+  const TempFolder folder;
+  write_text(folder.file("model_index.json"),
+             R"({"_class_name":"WanPipeline","_diffusers_version":"0.35","transformer":["diffusers","WanTransformer3DModel"],"vae":["diffusers","AutoencoderKLWan"],"image_encoder":[null,null]})");
+  std::filesystem::create_directory(folder.file("transformer"));
+  const auto read = read_diffusers_folder(folder.file(""));
+  REQUIRE(read.ok());
+  CHECK(read->pipeline_class == "WanPipeline");
+  REQUIRE(read->components.size() == 1);
+  CHECK(read->components.at("transformer").ends_with("transformer"));
+}

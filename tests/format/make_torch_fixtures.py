@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Writes tests/format/data/*.pt with PyTorch: what torch.save makes of tensors, and a hostile pickle."""
+import os
+import zipfile
+from pathlib import Path
+
+import torch
+
+DATA = Path(__file__).parent / "data"
+
+
+class Hostile:
+    def __reduce__(self):
+        return (os.system, ("touch /tmp/zoetrope-was-tricked",))
+
+
+def ramp(*shape, dtype=torch.float32):
+    count = 1
+    for d in shape:
+        count *= d
+    return (torch.arange(count) % 31).reshape(shape).to(dtype)
+
+
+def main():
+    DATA.mkdir(exist_ok=True)
+    linear = torch.nn.Linear(3, 2)
+    with torch.no_grad():
+        linear.weight.copy_(ramp(2, 3))
+        linear.bias.copy_(ramp(2))
+    shared = ramp(4, 5)
+    torch.save({
+        "state_dict": linear.state_dict(),  # an OrderedDict with _metadata
+        "parameter": torch.nn.Parameter(ramp(2, 2, dtype=torch.bfloat16)),
+        "transposed": ramp(2, 3, 4).permute(2, 0, 1),
+        "row": shared[2],
+        "column": shared[:, 3],
+        "half": ramp(3, dtype=torch.float16),
+        "long": ramp(3, dtype=torch.int64),
+        "flags": torch.tensor([True, False]),
+        "empty": torch.zeros(0, 4),
+        "scalar": torch.tensor(2.5),
+        "steps": 70000, "rate": 1e-4, "name": "tiny", "list": [ramp(1), None, (True, -3)],
+    }, DATA / "tiny.pt")
+    torch.save({"weight": ramp(2), "trick": Hostile()}, DATA / "hostile.pt")
+    with zipfile.ZipFile(DATA / "tiny.pt") as source, \
+            zipfile.ZipFile(DATA / "compressed.pt", "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+// Damages small valid files in every place, thousands of times: an error or a usable result must come
+// of it. Run it under the asan preset to see more. Deterministic: a failure names its mutation.
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "graph/format/recipe.h"
+#include "graph/philox.h"
+#include "tests/format/small_model.h"
+#include "tests/fuzz/seeds.h"
+#include "tests/fuzz/targets.h"
+
+using namespace zoetrope;
+
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : seed_(seed) {}
+  uint32_t below(size_t n) {
+    return static_cast<uint32_t>(philox_block(seed_, 0, index_++)[0] % (n == 0 ? 1 : n));
+  }
+
+ private:
+  uint64_t seed_, index_ = 0;
+};
+
+// Sizes, signs and limits that code tends to get wrong.
+constexpr uint32_t kEdges[] = {0,          1,          2,          3,         4,         7,
+                               8,          0x7f,       0x80,       0xff,      0x100,     0x7fff,
+                               0xffff,     0x10000,    0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
+
+void change_somewhere(Bytes* bytes, Random* random) {
+  const size_t n = bytes->size();
+  const size_t at = random->below(n);
+  switch (random->below(8)) {
+    case 0: (*bytes)[at] = static_cast<uint8_t>(random->below(256)); return;
+    case 1: (*bytes)[at] ^= static_cast<uint8_t>(1u << random->below(8)); return;
+    case 2: {  // an aligned word gets an edge value
+      const uint32_t edge = kEdges[random->below(std::size(kEdges))];
+      if (n >= 4) std::memcpy(bytes->data() + random->below(n / 4) * 4, &edge, 4);
+      return;
+    }
+    case 3: {  // a word moves a little: offsets and lengths become nearly right
+      if (n < 4) return;
+      const size_t word = random->below(n / 4) * 4;
+      uint32_t value;
+      std::memcpy(&value, bytes->data() + word, 4);
+      value += random->below(33) - 16;
+      std::memcpy(bytes->data() + word, &value, 4);
+      return;
+    }
+    case 4: bytes->resize(at); return;
+    case 5: bytes->insert(bytes->begin() + static_cast<ptrdiff_t>(at), random->below(16), 0x41); return;
+    case 6: {  // one place is copied over another
+      const size_t length = std::min<size_t>(random->below(64), n - at);
+      const size_t from = random->below(n - length + 1);
+      std::memmove(bytes->data() + at, bytes->data() + from, length);
+      return;
+    }
+    default: {
+      const size_t length = std::min<size_t>(random->below(32), n - at);
+      bytes->erase(bytes->begin() + static_cast<ptrdiff_t>(at),
+                   bytes->begin() + static_cast<ptrdiff_t>(at + length));
+    }
+  }
+}
+
+struct Tally {
+  int accepted = 0, refused = 0;
+};
+
+// The slowest single run may not take longer than this, sanitizers included.
+constexpr double kLimitSeconds = 5;
+
+void run_one(bool (*target)(std::span<const uint8_t>), const Bytes& bytes, Tally* tally) {
+  const auto begin = std::chrono::steady_clock::now();
+  // A copy of exactly the size, so that a sanitizer sees a read beyond it.
+  const std::unique_ptr<uint8_t[]> exact(new uint8_t[bytes.size()]);
+  std::copy(bytes.begin(), bytes.end(), exact.get());
+  (target({exact.get(), bytes.size()}) ? tally->accepted : tally->refused)++;
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  REQUIRE(seconds.count() < kLimitSeconds);
+}
+
+// Every byte before `last` is changed alone; then come random changes of all of it.
+Tally mutate(const std::string& name, bool (*target)(std::span<const uint8_t>), const Bytes& seed,
+             size_t last, int random_rounds) {
+  Tally tally;
+  INFO("target ", name);
+  run_one(target, seed, &tally);
+  CHECK_MESSAGE(tally.accepted == 1, "the unchanged seed of ", name, " was refused");
+  for (size_t i = 0; i < std::min(last, seed.size()); ++i) {
+    CAPTURE(i);
+    Bytes changed = seed;
+    for (const int value : {0x00, 0xff, seed[i] ^ 0x01, seed[i] ^ 0x80}) {
+      changed[i] = static_cast<uint8_t>(value);
+      if (changed == seed) continue;
+      run_one(target, changed, &tally);
+    }
+    if (i % 8 == 0) run_one(target, Bytes(seed.begin(), seed.begin() + static_cast<ptrdiff_t>(i)), &tally);
+  }
+  for (int round = 0; round < random_rounds; ++round) {
+    CAPTURE(round);
+    Random random(static_cast<uint64_t>(round) + 1000);
+    Bytes changed = seed;
+    for (uint32_t k = random.below(4) + 1; k > 0 && !changed.empty(); --k) change_somewhere(&changed, &random);
+    run_one(target, changed, &tally);
+  }
+  MESSAGE(name, ": ", tally.accepted, " accepted, ", tally.refused, " refused");
+  return tally;
+}
+
+Bytes bytes_of(const std::string& text) { return Bytes(text.begin(), text.end()); }
+
+}  // namespace
+
+TEST_CASE("a damaged model file is refused or usable") {
+  const TempFolder folder;
+  REQUIRE(write_model(folder.file("m.zoe"), small_model_info(), small_model_tensors()).ok());
+  const Bytes seed = read_bytes(folder.file("m.zoe"));
+  uint64_t root = 0;
+  std::memcpy(&root, seed.data() + 24, 8);
+  const size_t last = kModelHeaderBytes + root;
+  // Any change of the root is seen by its hash; only the header's 28 reserved bytes may change.
+  CHECK(mutate("model", fuzz_model, seed, last, 0).accepted <= 1 + 28 * 4);
+  mutate("model", fuzz_model, seed, 0, 500);
+  mutate("model_root", fuzz_model_root, seed, last, 6000);
+}
+
+TEST_CASE("a root that shares one table many times is refused, quickly") {
+  run_shared_table_bomb();
+}
+
+TEST_CASE("a damaged safetensors file is refused or usable") {
+  const Bytes seed = safetensors_seed();
+  mutate("safetensors", fuzz_safetensors, seed, seed.size(), 4000);
+}
+
+TEST_CASE("a damaged PyTorch file is refused or usable") {
+  const Bytes seed = torch_seed();
+  mutate("torch", fuzz_torch, seed, seed.size(), 6000);
+}
+
+TEST_CASE("a damaged recipe is refused or usable") {
+  Recipe recipe;
+  recipe.video = {2, {0.5f, -1}, {1, 2}};
+  recipe.schedule = "explicit";
+  recipe.times = {1, 0.5, 0};
+  const Bytes seed = bytes_of(recipe_to_json(recipe));
+  mutate("recipe", fuzz_recipe, seed, seed.size(), 4000);
+  Bytes deep(200000, '[');
+  Tally tally;
+  run_one(fuzz_recipe, deep, &tally);
+  CHECK(tally.refused == 1);
+}
+
+TEST_CASE("a damaged Toybox configuration is refused or usable") {
+  const Bytes seed = toybox_config_seed();
+  mutate("toybox_config", fuzz_toybox_config, seed, 0, 1500);
+}
+
+TEST_CASE("a damaged dimension expression is refused or keeps its value") {
+  for (const char* text : {"floor_div(frames + 7, 8) * height", "max(min(a, 3), mod(b * 2 - 1, 5))",
+                           "ceil_div(9223372036854775807, 2) - -3"}) {
+    const Bytes seed = bytes_of(text);
+    const size_t last = fuzz_dim(seed) ? seed.size() : 0;
+    if (last > 0) mutate("dim", fuzz_dim, seed, last, 3000);
+  }
+  Tally tally;
+  for (const char c : {'(', '-', '1', 'a', '+'}) run_one(fuzz_dim, Bytes(100000, static_cast<uint8_t>(c)), &tally);
+}

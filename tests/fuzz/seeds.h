@@ -1,0 +1,16 @@
+// Small valid files to damage.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace zoetrope {
+
+std::vector<uint8_t> safetensors_seed();
+std::vector<uint8_t> torch_seed();
+std::vector<uint8_t> toybox_config_seed();
+
+// Builds roots whose tables share large parts and checks that they are refused in little time.
+void run_shared_table_bomb();
+
+}  // namespace zoetrope

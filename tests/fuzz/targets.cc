@@ -1,0 +1,139 @@
+#include "tests/fuzz/targets.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "converters/checkpoint.h"
+#include "graph/format/model_file.h"
+#include "graph/format/recipe.h"
+#include "models/toybox/toybox.h"
+#include "tests/format/small_model.h"
+
+namespace zoetrope {
+namespace {
+
+// Bytes as a file without a disk.
+class MemoryFile {
+ public:
+  explicit MemoryFile(std::span<const uint8_t> bytes) : fd_(memfd_create("fuzz", MFD_CLOEXEC)) {
+    ZT_CHECK(fd_ >= 0);
+    size_t done = 0;
+    while (done < bytes.size()) {
+      const ssize_t n = ::write(fd_, bytes.data() + done, bytes.size() - done);
+      ZT_CHECK(n > 0);
+      done += static_cast<size_t>(n);
+    }
+  }
+  ~MemoryFile() { ::close(fd_); }
+  std::string path() const { return str("/proc/self/fd/", fd_); }
+
+ private:
+  int fd_;
+};
+
+// Reads every byte, so that a sanitizer sees a view that leaves its memory.
+uint64_t touch(const WeightData& data) {
+  uint64_t sum = 0;
+  const auto* bytes = static_cast<const uint8_t*>(data.data);
+  for (int64_t i = 0; i < data.type.bytes(); ++i) sum += bytes[i];
+  return sum;
+}
+
+volatile uint64_t sink;
+
+void use_graph(const Graph& graph) {
+  sink = to_text(graph).size();
+  for (const int64_t size : {1, 3, 64}) {
+    Bindings bindings;
+    for (const std::string& symbol : graph.symbols()) bindings[symbol] = size;
+    const auto bound = zoetrope::bind(graph, bindings);
+    if (bound.ok()) sink = static_cast<uint64_t>(graph_cost(*bound).flops > 0);
+  }
+}
+
+bool load_all(const Checkpoint& checkpoint) {
+  for (const std::string& name : checkpoint.names()) {
+    const auto data = checkpoint.load(name);
+    if (data.ok()) sink = touch(*data);
+  }
+  return true;
+}
+
+std::string_view as_text(std::span<const uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+bool fuzz_model(std::span<const uint8_t> bytes) {
+  const MemoryFile file(bytes);
+  const auto model = ModelFile::open(file.path());
+  if (!model.ok()) return false;
+  for (const Graph& graph : (*model)->info().components) use_graph(graph);
+  for (const TensorEntry& tensor : (*model)->tensors()) {
+    if (tensor.type.bytes() > (1 << 20)) continue;  // synthetic ones may be large by right
+    const auto data = (*model)->load(tensor.name);
+    ZT_CHECK(data.ok());
+    sink = touch(*data);
+  }
+  (void)(*model)->verify_tensors(true).ok();
+  return true;
+}
+
+bool fuzz_model_root(std::span<const uint8_t> bytes) {
+  std::vector<uint8_t> repaired(bytes.begin(), bytes.end());
+  repair_header(&repaired);
+  return fuzz_model(repaired);
+}
+
+bool fuzz_safetensors(std::span<const uint8_t> bytes) {
+  const MemoryFile file(bytes);
+  const auto checkpoint = open_safetensors(file.path());
+  return checkpoint.ok() && load_all(**checkpoint);
+}
+
+bool fuzz_torch(std::span<const uint8_t> bytes) {
+  const MemoryFile file(bytes);
+  const auto checkpoint = open_torch(file.path());
+  return checkpoint.ok() && load_all(**checkpoint);
+}
+
+bool fuzz_recipe(std::span<const uint8_t> bytes) {
+  const auto recipe = parse_recipe(as_text(bytes));
+  if (!recipe.ok()) return false;
+  // What is accepted can be written and read again.
+  const std::string text = recipe_to_json(*recipe);
+  const auto again = parse_recipe(text);
+  ZT_CHECK(again.ok());
+  ZT_CHECK(recipe_to_json(*again) == text);
+  return true;
+}
+
+bool fuzz_toybox_config(std::span<const uint8_t> bytes) {
+  const auto config = parse_toybox_config(as_text(bytes));
+  if (!config.ok()) return false;
+  const auto graphs = build_toybox(*config);
+  return graphs.ok();
+}
+
+bool fuzz_dim(std::span<const uint8_t> bytes) {
+  const auto dim = Dim::parse(as_text(bytes));
+  if (!dim.ok()) return false;
+  std::set<std::string> symbols;
+  dim->collect_symbols(&symbols);
+  Bindings bindings;
+  for (const std::string& symbol : symbols) bindings[symbol] = 7;
+  const auto value = dim->evaluate(bindings);
+  const auto again = Dim::parse(dim->to_string());
+  // Folding and added parentheses may push a text at the limits beyond them; never to another value.
+  if (!again.ok()) return true;
+  const auto other = again->evaluate(bindings);
+  ZT_CHECK(value.ok() == other.ok());
+  if (value.ok()) ZT_CHECK(*value == *other);
+  return true;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,32 @@
+// Readers of untrusted bytes, each as one function: it may refuse the bytes or accept them, and what
+// it accepts must be usable. Shared by the mutation test and the libFuzzer programs.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace zoetrope {
+
+struct FuzzTarget {
+  const char* name;
+  // True when the bytes were accepted.
+  bool (*run)(std::span<const uint8_t> bytes);
+};
+
+bool fuzz_model(std::span<const uint8_t> bytes);
+// As fuzz_model, after making the header agree with the bytes, so that the root is looked at.
+bool fuzz_model_root(std::span<const uint8_t> bytes);
+bool fuzz_safetensors(std::span<const uint8_t> bytes);
+bool fuzz_torch(std::span<const uint8_t> bytes);
+bool fuzz_recipe(std::span<const uint8_t> bytes);
+bool fuzz_toybox_config(std::span<const uint8_t> bytes);
+bool fuzz_dim(std::span<const uint8_t> bytes);
+
+inline constexpr FuzzTarget kFuzzTargets[] = {
+    {"model", fuzz_model},           {"model_root", fuzz_model_root},
+    {"safetensors", fuzz_safetensors}, {"torch", fuzz_torch},
+    {"recipe", fuzz_recipe},         {"toybox_config", fuzz_toybox_config},
+    {"dim", fuzz_dim}};
+
+}  // namespace zoetrope
