@@ -60,6 +60,22 @@ ValueId spread_over_grid(Builder& b, ValueId rows, int axis, const std::vector<D
   return b.reshape(b.broadcast(b.reshape(rows, place), full), {tokens, channels});
 }
 
+RopeTables grid_rope(Builder& b, const std::vector<Dim>& grid, int64_t head_dim, double theta) {
+  const int64_t third = 2 * (head_dim / 6);
+  const int64_t pairs[] = {(head_dim - 2 * third) / 2, third / 2, third / 2};
+  std::vector<ValueId> angles;
+  Dim tokens = 1;
+  for (int axis = 0; axis < 3; ++axis) {
+    const auto a = static_cast<size_t>(axis);
+    const ValueId turned = outer(b, b.iota(grid[a]), rope_frequencies(b, pairs[a], theta), grid[a], pairs[a]);
+    angles.push_back(spread_over_grid(b, turned, axis, grid, pairs[a]));
+    tokens = tokens * grid[a];
+  }
+  const ValueId all = b.concat(angles, 1);
+  return {b.reshape(b.cos(all), {1, tokens, 1, head_dim / 2}),
+          b.reshape(b.sin(all), {1, tokens, 1, head_dim / 2})};
+}
+
 ValueId timestep_features(Builder& b, ValueId time, const Dim& batch, int64_t width, double max_period,
                           double scale) {
   const int64_t half = width / 2;

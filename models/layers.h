@@ -36,6 +36,13 @@ ValueId outer(Builder& b, ValueId positions, ValueId frequencies, Dim length, in
 ValueId spread_over_grid(Builder& b, ValueId rows, int axis, const std::vector<Dim>& grid,
                          int64_t channels);
 
+// Rotary tables of a (t, h, w) grid, each [1, t·h·w, 1, head_dim/2]: of a head's channels 2·⌊head_dim/6⌋
+// turn by row, as many by column, and the rest by time (Wan; Movie Gen as reviewed).
+struct RopeTables {
+  ValueId cos, sin;
+};
+RopeTables grid_rope(Builder& b, const std::vector<Dim>& grid, int64_t head_dim, double theta);
+
 // [cos, sin] of scale·t·max_period^(−i/half): [batch] → [batch, width].
 ValueId timestep_features(Builder& b, ValueId time, const Dim& batch, int64_t width, double max_period,
                           double scale);

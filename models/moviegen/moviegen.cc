@@ -57,18 +57,7 @@ class MovieGenBuilder {
       table_ = b_.reshape(table_, {1, tokens_, c_.width});
       return;
     }
-    const int64_t dim = c_.width / c_.heads, third = 2 * (dim / 6);
-    const int64_t pairs[] = {(dim - 2 * third) / 2, third / 2, third / 2};
-    std::vector<ValueId> angles;
-    for (int axis = 0; axis < 3; ++axis) {
-      const auto a = static_cast<size_t>(axis);
-      const ValueId turned = layers::outer(b_, b_.iota(grid[a]), layers::rope_frequencies(b_, pairs[a], 10000),
-                                           grid[a], pairs[a]);
-      angles.push_back(layers::spread_over_grid(b_, turned, axis, grid, pairs[a]));
-    }
-    const ValueId all = b_.concat(angles, 1);
-    cos_ = b_.reshape(b_.cos(all), {1, tokens_, 1, dim / 2});
-    sin_ = b_.reshape(b_.sin(all), {1, tokens_, 1, dim / 2});
+    rope_ = layers::grid_rope(b_, grid, c_.width / c_.heads, 10000);
   }
 
   void embed_time(ValueId time) {
@@ -85,7 +74,7 @@ class MovieGenBuilder {
     const ValueId m = b_.add(modulation_, b_.weight("modulation", {6, c_.width}));
     const std::vector<ValueId> parts = b_.split(m, 1, 1, 6);
 
-    AttentionSpec self{c_.width, c_.width / c_.heads, c_.width, c_.epsilon, cos_, sin_, kNone, tokens_,
+    AttentionSpec self{c_.width, c_.width / c_.heads, c_.width, c_.epsilon, rope_.cos, rope_.sin, kNone, tokens_,
                        tokens_, AttentionSpec::QkNorm::kNone};
     ValueId h = b_.rms_norm(x_, b_.weight("norm1.weight", {c_.width}), c_.epsilon);
     h = layers::modulate(b_, h, parts[0], parts[1]);
@@ -120,7 +109,8 @@ class MovieGenBuilder {
   const Dim rows_ = floor_div(height_, 2), columns_ = floor_div(width_, 2);
   const Dim tokens_ = frames_ * rows_ * columns_;
   Dim context_length_ = 0;
-  ValueId x_ = kNone, context_ = kNone, table_ = kNone, cos_ = kNone, sin_ = kNone;
+  ValueId x_ = kNone, context_ = kNone, table_ = kNone;
+  layers::RopeTables rope_{kNone, kNone};
   ValueId embedding_ = kNone, modulation_ = kNone;
 };
 

@@ -17,7 +17,7 @@ class WanBuilder {
     const ValueId time = b_.input("time", DType::kF32, {batch_}, Rate::kTimestep);
     const ValueId text =
         b_.input("text", DType::kF32, {batch_, text_length_, c_.text_width}, Rate::kClip);
-    make_rope();
+    rope_ = layers::grid_rope(b_, {frames_, rows_, columns_}, c_.width / c_.heads, 10000);
     x_ = layers::patchify(b_, "patch_embedding", video, {batch_, frames_, height_, width_}, c_.channels,
                           c_.width, {1, 2, 2});
     context_ = b_.linear("text_embedding.2",
@@ -30,23 +30,6 @@ class WanBuilder {
   }
 
  private:
-  // A head of 128 turns 44 channels by time, 42 by row and 42 by column.
-  void make_rope() {
-    const int64_t dim = c_.width / c_.heads, third = 2 * (dim / 6);
-    const int64_t pairs[] = {(dim - 2 * third) / 2, third / 2, third / 2};
-    const std::vector<Dim> grid{frames_, rows_, columns_};
-    std::vector<ValueId> angles;
-    for (int axis = 0; axis < 3; ++axis) {
-      const auto a = static_cast<size_t>(axis);
-      const ValueId turned = layers::outer(b_, b_.iota(grid[a]), layers::rope_frequencies(b_, pairs[a], 10000),
-                                           grid[a], pairs[a]);
-      angles.push_back(layers::spread_over_grid(b_, turned, axis, grid, pairs[a]));
-    }
-    const ValueId all = b_.concat(angles, 1);
-    cos_ = b_.reshape(b_.cos(all), {1, tokens_, 1, dim / 2});
-    sin_ = b_.reshape(b_.sin(all), {1, tokens_, 1, dim / 2});
-  }
-
   void embed_time(ValueId time) {
     const ValueId features = layers::timestep_features(b_, time, batch_, c_.time_features, 10000, 1000);
     embedding_ = b_.linear("time_embedding.2",
@@ -63,7 +46,7 @@ class WanBuilder {
     const ValueId m = b_.add(modulation_, b_.weight("modulation", {1, 6, c_.width}));
     const std::vector<ValueId> parts = b_.split(m, 1, 1, 6);
 
-    AttentionSpec self{c_.width, c_.width / c_.heads, c_.width, c_.epsilon, cos_, sin_, kNone,
+    AttentionSpec self{c_.width, c_.width / c_.heads, c_.width, c_.epsilon, rope_.cos, rope_.sin, kNone,
                        tokens_, tokens_, AttentionSpec::QkNorm::kFullWidth, true, "norm_q", "norm_k"};
     ValueId h = layers::modulate(b_, plain_norm(), parts[0], parts[1]);
     x_ = b_.add(x_, b_.mul(layers::attention(b_, "self_attn", h, h, self), parts[2]));
@@ -98,7 +81,8 @@ class WanBuilder {
   const Dim text_length_ = Dim::symbol("text_length");
   const Dim rows_ = floor_div(height_, 2), columns_ = floor_div(width_, 2);
   const Dim tokens_ = frames_ * rows_ * columns_;
-  ValueId x_ = kNone, context_ = kNone, cos_ = kNone, sin_ = kNone;
+  ValueId x_ = kNone, context_ = kNone;
+  layers::RopeTables rope_{kNone, kNone};
   ValueId embedding_ = kNone, modulation_ = kNone;
 };
 
