@@ -17,9 +17,12 @@ constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
 
 void register_bench(const std::string& name, double flops, double bytes,
                     std::function<Body()> make) {
+  // Made at the first run and kept: repetitions and warm-ups come back here many times.
+  const auto made = std::make_shared<Body>();
   benchmark::RegisterBenchmark(name.c_str(),
                                [=](State& state) {
-                                 const Body body = make();
+                                 if (*made == nullptr) *made = make();
+                                 const Body& body = *made;
                                  body();
                                  for (auto _ : state) body();
                                  const auto rate = [](double amount) {

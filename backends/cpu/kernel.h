@@ -105,6 +105,7 @@ struct Row {
 // The families, in the order in which the table lists them.
 std::span<const Row> matmul_rows();
 std::span<const Row> conv_rows();
+std::span<const Row> conv_transpose_rows();
 std::span<const Row> attention_rows();
 std::span<const Row> norm_rows();
 std::span<const Row> fused_rows();
