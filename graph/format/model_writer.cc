@@ -1,15 +1,11 @@
 #include "graph/format/model_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "graph/format/encode.h"
 #include "graph/format/hash.h"
+#include "graph/format/output_file.h"
 
 namespace zoetrope {
 namespace {
@@ -17,55 +13,6 @@ namespace {
 int64_t align_up(int64_t value) {
   return (value + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
 }
-
-// A file that exists under its own name only after commit().
-class PartialFile {
- public:
-  explicit PartialFile(const std::string& path) : path_(path), partial_(path + ".partial") {}
-  ~PartialFile() {
-    if (fd_ >= 0) ::close(fd_);
-    if (!committed_ && created_) ::unlink(partial_.c_str());
-  }
-
-  Status create() {
-    fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    created_ = fd_ >= 0;
-    return created_ ? Status() : failed("cannot create ");
-  }
-
-  Status write_at(int64_t offset, std::span<const uint8_t> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::pwrite(fd_, bytes.data(), std::min<size_t>(bytes.size(), 64 << 20), offset);
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return failed("cannot write ");
-      bytes = bytes.subspan(static_cast<size_t>(n));
-      offset += n;
-    }
-    return Status();
-  }
-
-  Status set_size(int64_t size) {
-    return ::ftruncate(fd_, size) == 0 ? Status() : failed("cannot size ");
-  }
-
-  Status commit() {
-    if (::fsync(fd_) != 0 || ::close(std::exchange(fd_, -1)) != 0) return failed("cannot finish ");
-    if (::rename(partial_.c_str(), path_.c_str()) != 0) return failed("cannot rename to ");
-    committed_ = true;
-    return Status();
-  }
-
- private:
-  Status failed(const char* what) const {
-    return error(errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? Code::kResourceExhausted
-                                                                      : Code::kIoError,
-                 what, path_, ": ", std::strerror(errno));
-  }
-
-  std::string path_, partial_;
-  int fd_ = -1;
-  bool created_ = false, committed_ = false;
-};
 
 void put_le(uint8_t* bytes, uint64_t value, int count) {
   for (int i = 0; i < count; ++i) bytes[i] = static_cast<uint8_t>(value >> (8 * i));
@@ -87,7 +34,10 @@ std::vector<TensorEntry> lay_out(const ModelInfo& info, const std::vector<Tensor
   }
   int64_t at = align_up(kModelHeaderBytes + static_cast<int64_t>(encode_root(info, table).size()) + 4096);
   for (TensorEntry& entry : table) {
-    if (entry.synthetic) continue;
+    if (entry.length == 0) {  // synthetic, or nothing to store
+      entry.offset = 0;
+      continue;
+    }
     entry.offset = at;
     at = align_up(at + entry.length);
   }
@@ -103,7 +53,7 @@ Status write_model(const std::string& path, const ModelInfo& info, std::vector<T
   std::vector<TensorEntry> table = lay_out(info, tensors);
   int64_t data_begin = INT64_MAX, end = 0, total = 0, done = 0;
   for (const TensorEntry& entry : table) {
-    if (entry.synthetic) continue;
+    if (entry.length == 0) continue;
     data_begin = std::min(data_begin, entry.offset);
     end = std::max(end, entry.offset + entry.length);
     total += entry.length;
@@ -117,8 +67,7 @@ Status write_model(const std::string& path, const ModelInfo& info, std::vector<T
     if (Status status = decode_root(draft, draft_end, &check_info, &check_table); !status.ok())
       return status.with_context("the model is not consistent");
   }
-  PartialFile file(path);
-  ZT_RETURN_IF_ERROR(file.create());
+  ZT_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
   for (size_t i = 0; i < table.size(); ++i) {
     TensorEntry& entry = table[i];
     if (entry.synthetic) continue;
@@ -145,7 +94,6 @@ Status write_model(const std::string& path, const ModelInfo& info, std::vector<T
   put_le(header + 32, hash_bytes(root), 8);
   ZT_RETURN_IF_ERROR(file.write_at(0, header));
   ZT_RETURN_IF_ERROR(file.write_at(kModelHeaderBytes, root));
-  ZT_RETURN_IF_ERROR(file.set_size(end));
 
   return file.commit();
 }

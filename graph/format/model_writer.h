@@ -21,7 +21,7 @@ struct TensorSource {
 // Bytes done of bytes in all; false cancels.
 using WriteProgress = std::function<bool(int64_t done, int64_t total)>;
 
-// Writes to `path + ".partial"` and renames at the end; on any error the partial file is removed.
+// Writes under a temporary name and renames at the end; on any error nothing is left behind.
 // Every weight of every component must be among `tensors`, with the graph's shape.
 Status write_model(const std::string& path, const ModelInfo& info, std::vector<TensorSource> tensors,
                    const WriteProgress& progress = {});

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <optional>
 
-#include "runtime/media/output_file.h"
+#include "graph/format/output_file.h"
 #include "runtime/media/png.h"
 
 namespace zoetrope {

@@ -7,7 +7,7 @@
 #include "runtime/media/ffmpeg/common.h"
 #include "runtime/media/ffmpeg/module.h"
 #include "runtime/media/ffmpeg/palette.h"
-#include "runtime/media/output_file.h"
+#include "graph/format/output_file.h"
 
 namespace zoetrope {
 namespace {

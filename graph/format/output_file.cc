@@ -1,4 +1,4 @@
-#include "runtime/media/output_file.h"
+#include "graph/format/output_file.h"
 
 #include <unistd.h>
 

@@ -21,7 +21,7 @@ class OutputFile {
   Status write(const void* data, size_t bytes) {
     return write({static_cast<const uint8_t*>(data), bytes});
   }
-  // Overwrites bytes that were written before.
+  // Writes elsewhere in the file; a gap reads as zeros. Afterwards write() goes on at the end.
   Status write_at(int64_t offset, std::span<const uint8_t> bytes);
   // Ends writing and frees the handle; the file keeps its temporary name until commit().
   Status close();
