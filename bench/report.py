@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Markdown tables of medians from Google Benchmark JSON: report.py ops.json [PEAK_F32 PEAK_BF16].
+"""Markdown tables from Google Benchmark JSON: report.py [--best-cpu] ops.json [PEAK_F32 PEAK_BF16].
 
-Pairs are benchmarks whose names differ in the last part only ("zoetrope" and the peer). Peaks are GFLOP/s of
+Medians of wall time; with --best-cpu the least processor time of the repetitions instead, for machines
+that others keep busy (then run with --threads=1 and without --benchmark_report_aggregates_only). Pairs are benchmarks whose names differ in the last part only ("zoetrope" and the peer). Peaks are GFLOP/s of
 the whole device; with them a column says what fraction ours reaches.
 """
 import json
@@ -10,20 +11,26 @@ import sys
 
 
 def main() -> None:
-    data = json.load(open(sys.argv[1]))
-    peaks = dict(zip(("f32", "bf16"), map(float, sys.argv[2:4])))
+    arguments = [a for a in sys.argv[1:] if a != "--best-cpu"]
+    best = len(arguments) < len(sys.argv) - 1
+    data = json.load(open(arguments[0]))
+    peaks = dict(zip(("f32", "bf16"), map(float, arguments[1:3])))
     context = data["context"]
     print(f"{context.get('device', '?')}; features {context.get('features', '?').strip()}; "
           f"load {context.get('load_avg', ['?'])[0]}\n")
     rates: dict[str, dict[str, list[float]]] = {}
     for run in data["benchmarks"]:
-        if run.get("run_type") == "aggregate" and run.get("aggregate_name") != "median":
+        aggregate = run.get("run_type") == "aggregate"
+        if aggregate and (best or run.get("aggregate_name") != "median"):
             continue
         name = run.get("run_name", run["name"]).removesuffix("/real_time")
         shape, who = name.rsplit("/", 1)
         rate = run.get("GFLOP/s", run.get("GB/s"))
+        if best:
+            rate *= run["real_time"] / run["cpu_time"]
         rates.setdefault(shape, {}).setdefault(who, []).append(rate)
-    medians = {s: {w: statistics.median(r) for w, r in by.items()} for s, by in rates.items()}
+    choose = max if best else statistics.median
+    medians = {s: {w: choose(r) for w, r in by.items()} for s, by in rates.items()}
     print("| op | zoetrope | oneDNN | ratio |" + (" of peak |" if peaks else ""))
     print("|---|---:|---:|---:|" + ("---:|" if peaks else ""))
     for shape, by in medians.items():
