@@ -18,12 +18,12 @@ class Checkpoint : public WeightSource {
   virtual const std::map<std::string, std::string>& metadata() const = 0;
 };
 
-// safetensors: 8-byte length, JSON header, raw tensors. Mapped, not read. Every length, offset, shape
-// and dtype is checked against the file first.
+// safetensors: 8-byte length, JSON header, raw tensors. Mapped, not read. Every length, offset,
+// shape and dtype is checked against the file first.
 Result<std::unique_ptr<Checkpoint>> open_safetensors(const std::string& path);
 
-// PyTorch .pt/.pth/.bin: a ZIP with a pickle. The pickle is read by an interpreter of our own that only
-// rebuilds tensors; tensors in nested dicts are named by their path, joined with dots.
+// PyTorch .pt/.pth/.bin: a ZIP with a pickle. The pickle is read by an interpreter of our own that
+// only rebuilds tensors; tensors in nested dicts are named by their path, joined with dots.
 Result<std::unique_ptr<Checkpoint>> open_torch(const std::string& path);
 
 // A "*.index.json" that maps tensor names to shards beside it.
@@ -34,10 +34,11 @@ Result<std::unique_ptr<Checkpoint>> open_sharded(const std::string& index_path);
 Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path);
 
 // Several files as one checkpoint. A name in two of them is an error.
-Result<std::unique_ptr<Checkpoint>> join_checkpoints(const std::string& path,
-                                                     std::vector<std::unique_ptr<Checkpoint>> parts);
+Result<std::unique_ptr<Checkpoint>> join_checkpoints(
+    const std::string& path, std::vector<std::unique_ptr<Checkpoint>> parts);
 
-// A diffusers pipeline folder: the text of model_index.json's _class_name, and the component folders.
+// A diffusers pipeline folder: the text of model_index.json's _class_name, and the component
+// folders.
 struct DiffusersFolder {
   std::string pipeline_class;
   std::map<std::string, std::string> components;  // name → path

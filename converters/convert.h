@@ -11,8 +11,9 @@ namespace zoetrope {
 struct ConvertOptions {
   std::string input;            // a checkpoint, or "synthetic:NAME" of a built-in configuration
   std::string output;           // path of the .zoe
-  std::string family = "auto";  // toybox, ...; auto looks at the checkpoint
-  std::optional<DType> dtype;   // store float tensors as this; none: as the checkpoint has them
+  std::string family = "auto";  // toybox, dit, wan; auto looks at the checkpoint
+  std::string name = "";        // of the model; empty: the family's
+  std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are
 };
 
 // Errors name the tensor that is missing, left over, of the wrong shape, or not finite.
@@ -22,7 +23,8 @@ Status convert(const ConvertOptions& options, const WriteProgress& progress = {}
 Status convert_toybox(const std::string& input, const ConvertOptions& options,
                       const WriteProgress& progress);
 
-// A built-in configuration (models/registry.h) with generated weights; bf16 where no dtype is asked for.
+// A built-in configuration (models/registry.h) with generated weights; bf16 where no dtype is asked
+// for.
 Status convert_synthetic(const std::string& name, const ConvertOptions& options,
                          const WriteProgress& progress);
 

@@ -17,8 +17,8 @@ constexpr size_t kMaxShards = 4096;
 
 class Joined : public Checkpoint {
  public:
-  static Result<std::unique_ptr<Checkpoint>> create(const std::string& path,
-                                                    std::vector<std::unique_ptr<Checkpoint>> parts) {
+  static Result<std::unique_ptr<Checkpoint>> create(
+      const std::string& path, std::vector<std::unique_ptr<Checkpoint>> parts) {
     auto joined = std::make_unique<Joined>();
     joined->path_ = path;
     for (const auto& part : parts) {
@@ -76,13 +76,15 @@ Result<std::unique_ptr<Checkpoint>> open_file(const std::string& path) {
   const auto bytes = file.bytes();
   const bool is_zip = bytes.size() >= 4 && std::equal(bytes.begin(), bytes.begin() + 4, "PK\3\4");
   const std::string extension = fs::path(path).extension();
-  const bool is_torch = extension == ".pt" || extension == ".pth" || extension == ".bin" || extension == ".ckpt";
+  const bool is_torch =
+      extension == ".pt" || extension == ".pth" || extension == ".bin" || extension == ".ckpt";
   return is_zip || is_torch ? open_torch(path) : open_safetensors(path);
 }
 
 // The index if there is one, else the only weight file; safetensors before pickles.
 Result<std::string> find_weights(const std::string& folder) {
-  for (const char* suffix : {".safetensors.index.json", ".bin.index.json", ".safetensors", ".bin", ".pt", ".pth"}) {
+  for (const char* suffix :
+       {".safetensors.index.json", ".bin.index.json", ".safetensors", ".bin", ".pt", ".pth"}) {
     std::vector<std::string> found;
     std::error_code failed;
     for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed))
@@ -103,12 +105,13 @@ Result<std::string> read_small_file(const std::string& path, int64_t limit) {
   ZT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
   const auto bytes = file.bytes();
   if (static_cast<int64_t>(bytes.size()) > limit)
-    return error(Code::kDataLoss, path, " has ", bytes.size(), " bytes; at most ", limit, " make sense");
+    return error(Code::kDataLoss, path, " has ", bytes.size(), " bytes; at most ", limit,
+                 " make sense");
   return std::string(bytes.begin(), bytes.end());
 }
 
-Result<std::unique_ptr<Checkpoint>> join_checkpoints(const std::string& path,
-                                                     std::vector<std::unique_ptr<Checkpoint>> parts) {
+Result<std::unique_ptr<Checkpoint>> join_checkpoints(
+    const std::string& path, std::vector<std::unique_ptr<Checkpoint>> parts) {
   return Joined::create(path, std::move(parts));
 }
 
@@ -125,7 +128,8 @@ Result<std::unique_ptr<Checkpoint>> open_sharded(const std::string& index_path) 
                    "' is not mapped to a file of this folder");
     shards[file.get<std::string>()].push_back(name);
   }
-  if (shards.size() > kMaxShards) return error(Code::kDataLoss, index_path, ": ", shards.size(), " shards");
+  if (shards.size() > kMaxShards)
+    return error(Code::kDataLoss, index_path, ": ", shards.size(), " shards");
   std::vector<std::unique_ptr<Checkpoint>> parts;
   for (const auto& [file, names] : shards) {
     const std::string path = (fs::path(index_path).parent_path() / file).string();
@@ -133,8 +137,8 @@ Result<std::unique_ptr<Checkpoint>> open_sharded(const std::string& index_path) 
     if (!part.ok()) return part.status().with_context(index_path);
     for (const std::string& name : names)
       if (!(*part)->type(name).ok())
-        return error(Code::kDataLoss, index_path, ": ", file, " should hold tensor '", name.substr(0, 200),
-                     "' but does not");
+        return error(Code::kDataLoss, index_path, ": ", file, " should hold tensor '",
+                     name.substr(0, 200), "' but does not");
     parts.push_back(std::move(*part));
   }
   return join_checkpoints(index_path, std::move(parts));
@@ -164,7 +168,8 @@ Result<DiffusersFolder> read_diffusers_folder(const std::string& path) {
   if (!json.is_object()) return error(Code::kDataLoss, index, " is not a JSON object");
   DiffusersFolder folder;
   for (const auto& [name, value] : json.items()) {
-    if (name == "_class_name" && value.is_string()) folder.pipeline_class = value.get<std::string>();
+    if (name == "_class_name" && value.is_string())
+      folder.pipeline_class = value.get<std::string>();
     // Components are [library, class]; a null class is one that was left out.
     if (!value.is_array() || value.size() != 2 || !value[1].is_string()) continue;
     if (!is_plain_name(name)) return error(Code::kDataLoss, index, ": bad component name");

@@ -16,9 +16,9 @@ constexpr size_t kMaxValues = 2u << 20;
 constexpr size_t kMaxSizes = 16, kMaxKey = 64;
 
 constexpr std::string_view kStorages[] = {
-    "torch.DoubleStorage", "torch.FloatStorage",  "torch.HalfStorage", "torch.BFloat16Storage",
-    "torch.LongStorage",   "torch.IntStorage",    "torch.ShortStorage", "torch.CharStorage",
-    "torch.ByteStorage",   "torch.BoolStorage",   "torch.UntypedStorage"};
+    "torch.DoubleStorage", "torch.FloatStorage", "torch.HalfStorage",   "torch.BFloat16Storage",
+    "torch.LongStorage",   "torch.IntStorage",   "torch.ShortStorage",  "torch.CharStorage",
+    "torch.ByteStorage",   "torch.BoolStorage",  "torch.UntypedStorage"};
 
 bool is_storage(std::string_view global) {
   return std::find(std::begin(kStorages), std::end(kStorages), global) != std::end(kStorages);
@@ -45,7 +45,8 @@ class PickleMachine {
   PickleMachine(std::span<const uint8_t> bytes, Pickle* out) : bytes_(bytes), out_(out) {}
 
   Status run() {
-    if (bytes_.size() > kMaxBytes) return error(Code::kDataLoss, "a pickle of ", bytes_.size(), " bytes");
+    if (bytes_.size() > kMaxBytes)
+      return error(Code::kDataLoss, "a pickle of ", bytes_.size(), " bytes");
     while (!stopped_) {
       const size_t at = position_;
       ZT_ASSIGN_OR_RETURN(const uint64_t opcode, number(1));
@@ -62,7 +63,8 @@ class PickleMachine {
 
   Result<std::span<const uint8_t>> take(uint64_t count) {
     if (count > bytes_.size() - position_)
-      return error(Code::kDataLoss, "wants ", count, " bytes of the ", bytes_.size() - position_, " left");
+      return error(Code::kDataLoss, "wants ", count, " bytes of the ", bytes_.size() - position_,
+                   " left");
     const auto part = bytes_.subspan(position_, count);
     position_ += count;
     return part;
@@ -153,8 +155,9 @@ class PickleMachine {
 
   Status global(std::string name) {
     if (!is_allowed(name))
-      return error(Code::kUnsupported, "refuses to load '", printable(name),
-                   "': only tensors, numbers, text and containers are read; save a plain state dict");
+      return error(
+          Code::kUnsupported, "refuses to load '", printable(name),
+          "': only tensors, numbers, text and containers are read; save a plain state dict");
     Value* value = make(Kind::kGlobal);
     value->text = std::move(name);
     return push(value);
@@ -174,8 +177,8 @@ class PickleMachine {
     ZT_ASSIGN_OR_RETURN(const Value* id, pop());
     if (id->kind != Kind::kTuple || id->items.size() != 5 || id->items[0]->text != "storage" ||
         id->items[1]->kind != Kind::kGlobal || !is_storage(id->items[1]->text) ||
-        id->items[2]->kind != Kind::kText || id->items[2]->text.size() > kMaxKey || id->items[4]->kind != Kind::kInt ||
-        id->items[4]->integer < 0)
+        id->items[2]->kind != Kind::kText || id->items[2]->text.size() > kMaxKey ||
+        id->items[4]->kind != Kind::kInt || id->items[4]->integer < 0)
       return error(Code::kDataLoss, "BINPERSID: not a storage");
     Value* value = make(Kind::kStorage);
     value->type = id->items[1]->text.substr(6);
@@ -214,7 +217,8 @@ class PickleMachine {
     return error(Code::kUnsupported, "REDUCE: '", callee->text, "' with unknown arguments");
   }
 
-  // The attributes of an OrderedDict (state dicts carry _metadata) are dropped; nothing else has any.
+  // The attributes of an OrderedDict (state dicts carry _metadata) are dropped; nothing else has
+  // any.
   Status build() {
     ZT_ASSIGN_OR_RETURN(const Value* state, pop());
     if (state->kind != Kind::kDict) return error(Code::kUnsupported, "BUILD: not from a dict");
@@ -230,7 +234,8 @@ class PickleMachine {
     ZT_ASSIGN_OR_RETURN(const uint64_t length, number(1));
     if (length > 8) return error(Code::kUnsupported, "LONG1 of ", length, " bytes");
     ZT_ASSIGN_OR_RETURN(uint64_t raw, number(static_cast<int>(length)));
-    if (length > 0 && length < 8 && (raw >> (8 * length - 1) & 1) != 0) raw |= ~uint64_t{0} << (8 * length);
+    if (length > 0 && length < 8 && (raw >> (8 * length - 1) & 1) != 0)
+      raw |= ~uint64_t{0} << (8 * length);
     return push_integer(Kind::kInt, static_cast<int64_t>(raw));
   }
   Status real() {
@@ -243,7 +248,8 @@ class PickleMachine {
   }
   Status version() {
     ZT_ASSIGN_OR_RETURN(const uint64_t protocol, number(1));
-    if (protocol < 2 || protocol > 5) return error(Code::kUnsupported, "pickle protocol ", protocol);
+    if (protocol < 2 || protocol > 5)
+      return error(Code::kUnsupported, "pickle protocol ", protocol);
     return Status();
   }
   Status stack_global() {

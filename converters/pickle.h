@@ -1,5 +1,6 @@
-// The part of Python's pickle that a PyTorch state dict needs: containers, numbers, text, and the calls
-// that rebuild tensors. Nothing is executed; any other opcode or callable is an error that names it.
+// The part of Python's pickle that a PyTorch state dict needs: containers, numbers, text, and the
+// calls that rebuild tensors. Nothing is executed; any other opcode or callable is an error that
+// names it.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +16,27 @@ namespace zoetrope {
 
 // A value of the pickle. Pointers are owned by the Pickle that made them and may form cycles.
 struct PickleValue {
-  enum class Kind { kNone, kBool, kInt, kFloat, kText, kTuple, kList, kDict, kGlobal, kStorage, kTensor };
+  enum class Kind {
+    kNone,
+    kBool,
+    kInt,
+    kFloat,
+    kText,
+    kTuple,
+    kList,
+    kDict,
+    kGlobal,
+    kStorage,
+    kTensor
+  };
   Kind kind = Kind::kNone;
-  int64_t integer = 0;  // kBool, kInt; kStorage: elements; kTensor: offset into the storage, in elements
-  double number = 0;    // kFloat
-  std::string text;     // kText; kGlobal: "module.name"; kStorage: its key
-  std::string type;     // kStorage: "FloatStorage", ...
-  std::vector<const PickleValue*> items;  // kTuple, kList; kDict: key, value, ...; kTensor: storage, sizes, strides
+  int64_t integer =
+      0;  // kBool, kInt; kStorage: elements; kTensor: offset into the storage, in elements
+  double number = 0;  // kFloat
+  std::string text;   // kText; kGlobal: "module.name"; kStorage: its key
+  std::string type;   // kStorage: "FloatStorage", ...
+  std::vector<const PickleValue*>
+      items;  // kTuple, kList; kDict: key, value, ...; kTensor: storage, sizes, strides
 };
 
 class Pickle {

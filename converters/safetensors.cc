@@ -14,9 +14,9 @@ constexpr uint64_t kMaxHeader = 100u << 20;  // the format's own limit
 
 Result<DType> parse_safetensors_dtype(const std::string& name) {
   constexpr std::pair<const char*, DType> kTypes[] = {
-      {"F64", DType::kF64},       {"F32", DType::kF32},      {"F16", DType::kF16},
-      {"BF16", DType::kBF16},     {"I64", DType::kI64},      {"I32", DType::kI32},
-      {"I8", DType::kI8},         {"U8", DType::kU8},        {"BOOL", DType::kBool},
+      {"F64", DType::kF64},        {"F32", DType::kF32},       {"F16", DType::kF16},
+      {"BF16", DType::kBF16},      {"I64", DType::kI64},       {"I32", DType::kI32},
+      {"I8", DType::kI8},          {"U8", DType::kU8},         {"BOOL", DType::kBool},
       {"F8_E4M3", DType::kF8E4M3}, {"F8_E5M2", DType::kF8E5M2}};
   for (const auto& [text, dtype] : kTypes)
     if (name == text) return dtype;
@@ -70,9 +70,10 @@ class Safetensors : public Checkpoint {
     const Json json = Json::parse(text, text + header, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object()) return error(Code::kDataLoss, "the header is not a JSON object");
     for (const auto& [name, value] : json.items())
-      ZT_RETURN_IF_ERROR(name == "__metadata__" ? read_metadata(value)
-                                                : read_tensor(name, value).with_context(
-                                                      str("tensor '", name.substr(0, 200), "'")));
+      ZT_RETURN_IF_ERROR(
+          name == "__metadata__"
+              ? read_metadata(value)
+              : read_tensor(name, value).with_context(str("tensor '", name.substr(0, 200), "'")));
     return check_overlap();
   }
 

@@ -1,14 +1,89 @@
 #include "converters/store.h"
 
+#include <cmath>
+#include <cstring>
+
 namespace zoetrope {
 namespace {
 
+// Reads and writes one element through f32, inlined for the dtypes that checkpoints have.
+template <typename Load, typename Store>
+bool convert_all(int64_t n, const Load& load, const Store& store) {
+  bool finite = true;
+  for (int64_t i = 0; i < n; ++i) {
+    const float value = load(i);
+    finite &= std::isfinite(value);
+    store(i, value);
+  }
+  return finite;
+}
+
+template <typename Load>
+bool convert_to(DType dtype, uint8_t* to, int64_t n, const Load& load) {
+  switch (dtype) {
+    case DType::kF32:
+      return convert_all(n, load, [&](int64_t i, float v) { std::memcpy(to + i * 4, &v, 4); });
+    case DType::kBF16:
+      return convert_all(n, load, [&](int64_t i, float v) {
+        const uint16_t bits = f32_to_bf16(v);
+        std::memcpy(to + i * 2, &bits, 2);
+      });
+    case DType::kF16:
+      return convert_all(n, load, [&](int64_t i, float v) {
+        const uint16_t bits = f32_to_f16(v);
+        std::memcpy(to + i * 2, &bits, 2);
+      });
+    default:
+      return convert_all(n, load, [&](int64_t i, float v) { store_element(dtype, to, i, v); });
+  }
+}
+
+template <typename T>
+T read_as(const uint8_t* data, int64_t i) {
+  T value;
+  std::memcpy(&value, data + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+
+// False where a value is not finite, before or after.
+bool convert_floats(const WeightData& from, DType dtype, uint8_t* to) {
+  const auto* data = static_cast<const uint8_t*>(from.data);
+  const int64_t n = from.type.shape.elements();
+  bool finite;
+  switch (from.type.dtype) {
+    case DType::kF32:
+      finite = convert_to(dtype, to, n, [&](int64_t i) { return read_as<float>(data, i); });
+      break;
+    case DType::kBF16:
+      finite = convert_to(dtype, to, n,
+                          [&](int64_t i) { return bf16_to_f32(read_as<uint16_t>(data, i)); });
+      break;
+    case DType::kF16:
+      finite = convert_to(dtype, to, n,
+                          [&](int64_t i) { return f16_to_f32(read_as<uint16_t>(data, i)); });
+      break;
+    default:
+      finite = true;
+      for (int64_t i = 0; i < n; ++i) {  // through double: f64 must not be rounded twice
+        const double value = load_element(from.type.dtype, data, i);
+        finite &= std::isfinite(value);
+        store_element(dtype, to, i, value);
+      }
+  }
+  if (dtype != DType::kF16) return finite;
+  for (int64_t i = 0; i < n; ++i) finite &= (read_as<uint16_t>(to, i) & 0x7c00) != 0x7c00;
+  return finite;
+}
+
 Result<WeightData> as_dtype(WeightData data, DType dtype) {
-  if (data.type.dtype == dtype) return data;
-  const int64_t n = data.type.shape.elements();
-  auto buffer = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(n * dtype_size(dtype)));
-  for (int64_t i = 0; i < n; ++i)
-    store_element(dtype, buffer->data(), i, load_element(data.type.dtype, data.data, i));
+  if (!is_float(data.type.dtype)) return data;
+  const DType from = data.type.dtype;
+  auto buffer = std::make_shared<std::vector<uint8_t>>(
+      static_cast<size_t>(data.type.shape.elements() * dtype_size(dtype)));
+  if (!convert_floats(data, dtype, buffer->data()))
+    return error(Code::kDataLoss, "holds NaN or infinity",
+                 dtype == from ? "" : str(", or values too large for ", dtype_name(dtype)));
+  if (dtype == from) return data;
   data.type.dtype = dtype;
   data.data = buffer->data();
   data.owner = std::move(buffer);

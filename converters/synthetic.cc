@@ -11,7 +11,8 @@ Status convert_synthetic(const std::string& name, const ConvertOptions& options,
   info.name = builtin->name;
   info.family = builtin->family;
   ZT_ASSIGN_OR_RETURN(info.components, builtin->build());
-  info.provenance = "the shapes of " + name + " with generated weights: it computes, and means nothing";
+  info.provenance =
+      "the shapes of " + name + " with generated weights: it computes, and means nothing";
   info.licence = "Apache-2.0";
   std::vector<TensorSource> tensors;
   for (const Graph& graph : info.components) {
@@ -25,7 +26,8 @@ Status convert_synthetic(const std::string& name, const ConvertOptions& options,
       synthetic.a = init.kind == WeightInit::Kind::kConstant ? init.value : 0;
       synthetic.b = init.value;
       synthetic.seed = hash_bytes({bytes, weight.name.size()});
-      tensors.push_back({weight.name, {options.dtype.value_or(DType::kBF16), weight.type.shape}, synthetic, {}});
+      tensors.push_back(
+          {weight.name, {options.dtype.value_or(DType::kBF16), weight.type.shape}, synthetic, {}});
     }
   }
   return write_model(options.output, info, std::move(tensors), progress);

@@ -17,9 +17,11 @@ constexpr size_t kMaxName = 512;
 
 Result<DType> storage_dtype(const std::string& type) {
   constexpr std::pair<const char*, DType> kTypes[] = {
-      {"DoubleStorage", DType::kF64},    {"FloatStorage", DType::kF32}, {"HalfStorage", DType::kF16},
-      {"BFloat16Storage", DType::kBF16}, {"LongStorage", DType::kI64},  {"IntStorage", DType::kI32},
-      {"CharStorage", DType::kI8},       {"ByteStorage", DType::kU8},   {"BoolStorage", DType::kBool}};
+      {"DoubleStorage", DType::kF64}, {"FloatStorage", DType::kF32},
+      {"HalfStorage", DType::kF16},   {"BFloat16Storage", DType::kBF16},
+      {"LongStorage", DType::kI64},   {"IntStorage", DType::kI32},
+      {"CharStorage", DType::kI8},    {"ByteStorage", DType::kU8},
+      {"BoolStorage", DType::kBool}};
   for (const auto& [text, dtype] : kTypes)
     if (type == text) return dtype;
   return error(Code::kUnsupported, "storage type ", type, " is not supported");
@@ -67,7 +69,8 @@ class TorchFile : public Checkpoint {
     const auto bytes = file_.bytes();
     if (bytes.size() < 4 || std::memcmp(bytes.data(), "PK\3\4", 4) != 0)
       return error(Code::kUnsupported,
-                   "not a PyTorch file of the ZIP kind; save it again with torch.save of PyTorch 1.6 or newer");
+                   "not a PyTorch file of the ZIP kind; save it again with torch.save of PyTorch "
+                   "1.6 or newer");
     ZT_ASSIGN_OR_RETURN(entries_, read_zip(bytes));
     // "<archive name>/data.pkl"; storages stand beside it in data/.
     std::string_view pickle_name;
@@ -76,7 +79,8 @@ class TorchFile : public Checkpoint {
     if (pickle_name.empty()) return error(Code::kDataLoss, "the archive holds no data.pkl");
     folder_ = pickle_name.substr(0, pickle_name.size() - std::strlen("data.pkl"));
     if (const auto order = entries_.find(folder_ + "byteorder");
-        order != entries_.end() && !std::equal(order->second.begin(), order->second.end(), "little"))
+        order != entries_.end() &&
+        !std::equal(order->second.begin(), order->second.end(), "little"))
       return error(Code::kUnsupported, "the tensors are not little-endian");
     ZT_ASSIGN_OR_RETURN(const Pickle pickle, Pickle::parse(entries_.find(pickle_name)->second));
     int64_t visits = 0;
@@ -104,9 +108,12 @@ class TorchFile : public Checkpoint {
     const std::string prefix = name.empty() ? "" : name + ".";
     for (size_t i = 0; i < value.items.size(); i += is_dict ? 2 : 1) {
       std::string key = std::to_string(i);
-      if (is_dict && value.items[i]->kind == Kind::kText) key = value.items[i]->text.substr(0, kMaxName + 1);
-      if (is_dict && value.items[i]->kind == Kind::kInt) key = std::to_string(value.items[i]->integer);
-      ZT_RETURN_IF_ERROR(collect(*value.items[i + (is_dict ? 1 : 0)], prefix + key, depth + 1, visits));
+      if (is_dict && value.items[i]->kind == Kind::kText)
+        key = value.items[i]->text.substr(0, kMaxName + 1);
+      if (is_dict && value.items[i]->kind == Kind::kInt)
+        key = std::to_string(value.items[i]->integer);
+      ZT_RETURN_IF_ERROR(
+          collect(*value.items[i + (is_dict ? 1 : 0)], prefix + key, depth + 1, visits));
     }
     return Status();
   }
@@ -133,14 +140,16 @@ class TorchFile : public Checkpoint {
       return error(Code::kDataLoss, sizes.size(), " sizes but ", strides.size(), " strides");
     entry->type.shape = Shape(std::span<const int64_t>(sizes));
     const auto found = entries_.find(folder_ + "data/" + storage.text);
-    if (found == entries_.end()) return error(Code::kDataLoss, "the archive lacks storage '", storage.text, "'");
+    if (found == entries_.end())
+      return error(Code::kDataLoss, "the archive lacks storage '", storage.text, "'");
     const int64_t item = dtype_size(entry->type.dtype);
     const auto stored = static_cast<int64_t>(found->second.size()) / item;
     if (storage.integer > stored)
       return error(Code::kDataLoss, "storage '", storage.text, "' should hold ", storage.integer,
                    " elements but has ", stored);
     if (value.integer < 0 || value.integer > stored || elements > stored)
-      return error(Code::kDataLoss, entry->type.to_string(), " does not fit its storage of ", stored);
+      return error(Code::kDataLoss, entry->type.to_string(), " does not fit its storage of ",
+                   stored);
     if (elements == 0) return Status();
     // The last element that the strides reach: sums of products of 63-bit numbers, so in 128 bits.
     __int128 last = value.integer;
@@ -152,8 +161,8 @@ class TorchFile : public Checkpoint {
       dense *= sizes[i];
     }
     if (last >= stored)
-      return error(Code::kDataLoss, entry->type.to_string(), " reaches beyond its storage of ", stored,
-                   " elements");
+      return error(Code::kDataLoss, entry->type.to_string(), " reaches beyond its storage of ",
+                   stored, " elements");
     entry->data = found->second.subspan(static_cast<size_t>(value.integer * item));
     if (!row_major) entry->strides = strides;
     return Status();
@@ -188,6 +197,8 @@ class TorchFile : public Checkpoint {
 
 }  // namespace
 
-Result<std::unique_ptr<Checkpoint>> open_torch(const std::string& path) { return TorchFile::open(path); }
+Result<std::unique_ptr<Checkpoint>> open_torch(const std::string& path) {
+  return TorchFile::open(path);
+}
 
 }  // namespace zoetrope

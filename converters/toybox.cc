@@ -26,7 +26,7 @@ std::string metadata_or(const Checkpoint& checkpoint, const char* key, const cha
 
 Status convert_toybox(const std::string& input, const ConvertOptions& options,
                       const WriteProgress& progress) {
-  ZT_ASSIGN_OR_RETURN(const auto checkpoint, open_safetensors(input));
+  ZT_ASSIGN_OR_RETURN(const auto checkpoint, open_checkpoint(input));
   if (!checkpoint->metadata().contains("config"))
     return error(Code::kDataLoss, input, ": the header has no 'config'; not a Toybox checkpoint");
   auto config = parse_toybox_config(checkpoint->metadata().at("config"));
@@ -39,12 +39,13 @@ Status convert_toybox(const std::string& input, const ConvertOptions& options,
                       WeightMap::create(*checkpoint, info.components,
                                         [](const std::string& name) { return name; }));
   if (const auto rest = map.unused(); !rest.empty())
-    return error(Code::kDataLoss, input, ": ", rest.size(), " tensors belong to no component, first '",
-                 rest.front(), "'");
+    return error(Code::kDataLoss, input, ": ", rest.size(),
+                 " tensors belong to no component, first '", rest.front(), "'");
   info.tokenizer_kind = "bytes";
   info.vocabulary = read_vocabulary(metadata_or(*checkpoint, "vocabulary", "[]"));
   info.recipe = recipe_to_json(config->recipe);
-  info.provenance = metadata_or(*checkpoint, "provenance", "trained by the Zoetrope project on generated data");
+  info.provenance =
+      metadata_or(*checkpoint, "provenance", "trained by the Zoetrope project on generated data");
   info.licence = metadata_or(*checkpoint, "licence", "Apache-2.0");
   ZT_ASSIGN_OR_RETURN(auto tensors, tensor_sources(map, options.dtype));
   return write_model(options.output, info, std::move(tensors), progress);

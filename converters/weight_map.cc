@@ -52,8 +52,50 @@ std::vector<int> channels_last_permutation(int rank) {
   return permutation;
 }
 
+namespace {
+
+// The type of the joined tensors, in the checkpoint's layout.
+Result<TensorType> joined_type(const Checkpoint& checkpoint, const std::vector<std::string>& keys) {
+  ZT_ASSIGN_OR_RETURN(TensorType type, checkpoint.type(keys.front()));
+  for (size_t i = 1; i < keys.size(); ++i) {
+    ZT_ASSIGN_OR_RETURN(const TensorType part, checkpoint.type(keys[i]));
+    bool fits =
+        part.dtype == type.dtype && part.shape.rank() == type.shape.rank() && part.shape.rank() > 0;
+    for (int axis = 1; fits && axis < part.shape.rank(); ++axis)
+      fits = part.shape[axis] == type.shape[axis];
+    if (!fits)
+      return error(Code::kDataLoss, checkpoint.path(), ": tensor '", keys[i], "' is ",
+                   part.to_string(), " and cannot be joined with '", keys.front(), "', ",
+                   type.to_string());
+    type.shape[0] += part.shape[0];
+  }
+  return type;
+}
+
+// Axes of one may come and go; what is left after the permutation must agree.
+bool same_but_ones(const Shape& stored, const std::vector<int>& permutation, const Shape& wanted) {
+  std::vector<int64_t> have, want;
+  for (int i = 0; i < stored.rank(); ++i) {
+    const int64_t d = stored[permutation.empty() ? i : permutation[static_cast<size_t>(i)]];
+    if (d != 1) have.push_back(d);
+  }
+  for (const int64_t d : wanted)
+    if (d != 1) want.push_back(d);
+  return have == want;
+}
+
+}  // namespace
+
 Result<WeightMap> WeightMap::create(const Checkpoint& checkpoint, const std::vector<Graph>& graphs,
                                     const std::function<std::string(const std::string&)>& key_of) {
+  return create_joined(checkpoint, graphs, [&](const std::string& name) {
+    return std::vector<std::string>{key_of(name)};
+  });
+}
+
+Result<WeightMap> WeightMap::create_joined(
+    const Checkpoint& checkpoint, const std::vector<Graph>& graphs,
+    const std::function<std::vector<std::string>(const std::string&)>& keys_of) {
   WeightMap map;
   map.checkpoint_ = &checkpoint;
   for (const Graph& graph : graphs) {
@@ -62,22 +104,15 @@ Result<WeightMap> WeightMap::create(const Checkpoint& checkpoint, const std::vec
       const Value& weight = graph.value(id);
       if (map.rules_.contains(weight.name)) continue;
       WeightRule rule;
-      rule.key = key_of(weight.name);
+      rule.keys = keys_of(weight.name);
       for (const Dim& dim : weight.dims) rule.shape.push_back(dim.constant());
-      auto type = checkpoint.type(rule.key);
-      if (!type.ok()) return type.status().with_context(str("weight '", weight.name, "' of ", graph.name));
+      auto type = joined_type(checkpoint, rule.keys);
+      if (!type.ok())
+        return type.status().with_context(str("weight '", weight.name, "' of ", graph.name));
       if (is_filter[static_cast<size_t>(id)])
         rule.permutation = channels_last_permutation(type->shape.rank());
-      // Axes of one may come and go; what is left after the permutation must agree.
-      std::vector<int64_t> have, want;
-      for (int i = 0; i < type->shape.rank(); ++i) {
-        const int64_t d = type->shape[rule.permutation.empty() ? i : rule.permutation[static_cast<size_t>(i)]];
-        if (d != 1) have.push_back(d);
-      }
-      for (int64_t d : rule.shape)
-        if (d != 1) want.push_back(d);
-      if (have != want)
-        return error(Code::kDataLoss, checkpoint.path(), ": tensor '", rule.key, "' is ",
+      if (!same_but_ones(type->shape, rule.permutation, rule.shape))
+        return error(Code::kDataLoss, checkpoint.path(), ": tensor '", rule.keys.front(), "' is ",
                      type->to_string(), "; ", graph.name, " needs ", rule.shape.to_string(),
                      rule.permutation.empty() ? "" : " with channels last");
       map.rules_.emplace(weight.name, std::move(rule));
@@ -94,7 +129,7 @@ std::vector<std::string> WeightMap::names() const {
 
 std::vector<std::string> WeightMap::unused() const {
   std::set<std::string> used;
-  for (const auto& [name, rule] : rules_) used.insert(rule.key);
+  for (const auto& [name, rule] : rules_) used.insert(rule.keys.begin(), rule.keys.end());
   std::vector<std::string> rest;
   for (const std::string& key : checkpoint_->names())
     if (!used.contains(key)) rest.push_back(key);
@@ -105,7 +140,7 @@ std::vector<std::string> WeightMap::unused() const {
 Result<TensorType> WeightMap::type(std::string_view name) const {
   const auto it = rules_.find(name);
   if (it == rules_.end()) return error(Code::kNotFound, "no weight '", name, "'");
-  ZT_ASSIGN_OR_RETURN(const TensorType stored, checkpoint_->type(it->second.key));
+  ZT_ASSIGN_OR_RETURN(const TensorType stored, checkpoint_->type(it->second.keys.front()));
   return TensorType{stored.dtype, it->second.shape};
 }
 
@@ -113,7 +148,10 @@ Result<WeightData> WeightMap::load(std::string_view name) const {
   const auto it = rules_.find(name);
   if (it == rules_.end()) return error(Code::kNotFound, "no weight '", name, "'");
   const WeightRule& rule = it->second;
-  ZT_ASSIGN_OR_RETURN(WeightData data, checkpoint_->load(rule.key));
+  ZT_ASSIGN_OR_RETURN(WeightData data, checkpoint_->load(rule.keys.front()));
+  if (rule.keys.size() > 1) {
+    ZT_ASSIGN_OR_RETURN(data, load_joined(rule));
+  }
   if (!rule.permutation.empty()) {
     const int64_t bytes = data.type.bytes();
     auto buffer = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(bytes));
@@ -124,6 +162,18 @@ Result<WeightData> WeightMap::load(std::string_view name) const {
   }
   data.type.shape = rule.shape;
   return data;
+}
+
+Result<WeightData> WeightMap::load_joined(const WeightRule& rule) const {
+  ZT_ASSIGN_OR_RETURN(const TensorType type, joined_type(*checkpoint_, rule.keys));
+  auto buffer = std::make_shared<std::vector<uint8_t>>();
+  buffer->reserve(static_cast<size_t>(type.bytes()));
+  for (const std::string& key : rule.keys) {
+    ZT_ASSIGN_OR_RETURN(const WeightData part, checkpoint_->load(key));
+    const auto* bytes = static_cast<const uint8_t*>(part.data);
+    buffer->insert(buffer->end(), bytes, bytes + part.type.bytes());
+  }
+  return WeightData{type, buffer->data(), buffer};
 }
 
 }  // namespace zoetrope

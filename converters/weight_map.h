@@ -11,11 +11,11 @@
 
 namespace zoetrope {
 
-// How one graph weight is made from one checkpoint tensor.
+// How one graph weight is made from tensors of the checkpoint.
 struct WeightRule {
-  std::string key;               // the tensor's name in the checkpoint
-  std::vector<int> permutation;  // of the checkpoint's axes; empty: as they are
-  Shape shape;                   // the graph's; same number of elements after the permutation
+  std::vector<std::string> keys;  // their names; several are joined along the first axis
+  std::vector<int> permutation;   // of the checkpoint's axes; empty: as they are
+  Shape shape;                    // the graph's; same number of elements after the permutation
 };
 
 // [O, I, k...] → [O, k..., I]: filters of convolutions.
@@ -28,6 +28,12 @@ class WeightMap : public WeightSource {
   static Result<WeightMap> create(const Checkpoint& checkpoint, const std::vector<Graph>& graphs,
                                   const std::function<std::string(const std::string&)>& key_of);
 
+  // As create; a weight with several keys is those tensors joined along the first axis (q, k and
+  // v).
+  static Result<WeightMap> create_joined(
+      const Checkpoint& checkpoint, const std::vector<Graph>& graphs,
+      const std::function<std::vector<std::string>(const std::string&)>& keys_of);
+
   // Weight names, sorted.
   std::vector<std::string> names() const;
   // Keys of the checkpoint that no rule uses, sorted.
@@ -37,6 +43,8 @@ class WeightMap : public WeightSource {
   Result<WeightData> load(std::string_view name) const override;
 
  private:
+  Result<WeightData> load_joined(const WeightRule& rule) const;
+
   const Checkpoint* checkpoint_ = nullptr;
   std::map<std::string, WeightRule, std::less<>> rules_;
 };

@@ -51,8 +51,8 @@ Result<Directory> find_directory(std::span<const uint8_t> archive) {
     if (end.u32(0) != kEndSignature) continue;
     Directory directory{end.u32(16), end.u16(10)};
     if (at < kLocator64Bytes) return directory;
-    ZT_ASSIGN_OR_RETURN(const Record locator,
-                        Record::at(archive, at - kLocator64Bytes, kLocator64Bytes, "ZIP64 locator"));
+    ZT_ASSIGN_OR_RETURN(const Record locator, Record::at(archive, at - kLocator64Bytes,
+                                                         kLocator64Bytes, "ZIP64 locator"));
     if (locator.u32(0) != kLocator64Signature) return directory;
     ZT_ASSIGN_OR_RETURN(const Record end64,
                         Record::at(archive, locator.u64(8), kEnd64Bytes, "ZIP64 end record"));
@@ -88,9 +88,12 @@ Status read_extra64(std::span<const uint8_t> extra, Central* entry) {
 }
 
 // The entry's bytes: behind its local header, whose name and extra field have their own lengths.
-Result<std::span<const uint8_t>> find_bytes(std::span<const uint8_t> archive, const Central& entry) {
-  ZT_ASSIGN_OR_RETURN(const Record local, Record::at(archive, entry.local, kLocalBytes, "local header"));
-  if (local.u32(0) != kLocalSignature) return error(Code::kDataLoss, "no local header at ", entry.local);
+Result<std::span<const uint8_t>> find_bytes(std::span<const uint8_t> archive,
+                                            const Central& entry) {
+  ZT_ASSIGN_OR_RETURN(const Record local,
+                      Record::at(archive, entry.local, kLocalBytes, "local header"));
+  if (local.u32(0) != kLocalSignature)
+    return error(Code::kDataLoss, "no local header at ", entry.local);
   const uint64_t begin = entry.local + kLocalBytes + local.u16(26) + local.u16(28);
   if (begin > archive.size() || entry.size > archive.size() - begin)
     return error(Code::kDataLoss, entry.size, " bytes at ", begin, " reach beyond the archive's ",
@@ -107,17 +110,22 @@ Result<ZipEntries> read_zip(std::span<const uint8_t> archive) {
   ZipEntries entries;
   uint64_t at = directory.offset;
   for (uint64_t i = 0; i < directory.entries; ++i) {
-    ZT_ASSIGN_OR_RETURN(const Record head, Record::at(archive, at, kCentralBytes, "directory entry"));
-    if (head.u32(0) != kCentralSignature) return error(Code::kDataLoss, "no directory entry at ", at);
+    ZT_ASSIGN_OR_RETURN(const Record head,
+                        Record::at(archive, at, kCentralBytes, "directory entry"));
+    if (head.u32(0) != kCentralSignature)
+      return error(Code::kDataLoss, "no directory entry at ", at);
     const size_t name_length = head.u16(28), extra_length = head.u16(30);
-    ZT_ASSIGN_OR_RETURN(const Record tail, Record::at(archive, at + kCentralBytes,
-                                                      name_length + extra_length, "directory entry"));
-    const std::string name(tail.bytes().begin(), tail.bytes().begin() + static_cast<ptrdiff_t>(name_length));
+    ZT_ASSIGN_OR_RETURN(
+        const Record tail,
+        Record::at(archive, at + kCentralBytes, name_length + extra_length, "directory entry"));
+    const std::string name(tail.bytes().begin(),
+                           tail.bytes().begin() + static_cast<ptrdiff_t>(name_length));
     const std::string where = "entry '" + name.substr(0, 200) + "'";
     Central entry{head.u32(24), head.u32(20), head.u32(42)};
     ZT_RETURN_IF_ERROR(read_extra64(tail.bytes().subspan(name_length), &entry).with_context(where));
     if (head.u16(10) != 0 || (head.u16(8) & 1) != 0 || entry.size != entry.stored)
-      return error(Code::kUnsupported, where, " is compressed or encrypted; PyTorch stores plainly");
+      return error(Code::kUnsupported, where,
+                   " is compressed or encrypted; PyTorch stores plainly");
     auto bytes = find_bytes(archive, entry);
     if (!bytes.ok()) return bytes.status().with_context(where);
     if (!entries.emplace(name, *bytes).second)

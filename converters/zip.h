@@ -1,5 +1,5 @@
-// Names and places of the entries of a ZIP archive (APPNOTE 6.3, with ZIP64) whose entries are stored
-// without compression, as PyTorch writes them.
+// Names and places of the entries of a ZIP archive (APPNOTE 6.3, with ZIP64) whose entries are
+// stored without compression, as PyTorch writes them.
 #pragma once
 
 #include <cstdint>

@@ -31,9 +31,8 @@ struct Budget {
 
 // Names are printed: no control characters, which terminals would obey.
 bool is_printable(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  });
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 Result<std::string> read_name(const fbs::String* text, const char* what, Budget* budget) {
@@ -58,7 +57,8 @@ Result<std::vector<Dim>> read_dims(const fbs::String* text, size_t limit, Budget
   std::string_view rest = text ? text->string_view() : std::string_view();
   ZT_RETURN_IF_ERROR(budget->spend(rest.size()));
   while (!rest.empty()) {
-    if (dims.size() == limit) return error(Code::kDataLoss, "a list of more than ", limit, " dimensions");
+    if (dims.size() == limit)
+      return error(Code::kDataLoss, "a list of more than ", limit, " dimensions");
     const size_t end = std::min(rest.find(';'), rest.size());
     ZT_ASSIGN_OR_RETURN(dims.emplace_back(), Dim::parse(rest.substr(0, end)));
     if (end + 1 == rest.size()) return error(Code::kDataLoss, "a list ends in ';'");
@@ -68,7 +68,8 @@ Result<std::vector<Dim>> read_dims(const fbs::String* text, size_t limit, Budget
 }
 
 Status read_ids(const fbs::Vector<int32_t>* list, std::vector<ValueId>* ids, Budget* budget) {
-  if (size_of(list) > kMaxList) return error(Code::kDataLoss, "a list of ", size_of(list), " values");
+  if (size_of(list) > kMaxList)
+    return error(Code::kDataLoss, "a list of ", size_of(list), " values");
   ZT_RETURN_IF_ERROR(budget->spend(4 * size_of(list)));
   if (list != nullptr) ids->assign(list->begin(), list->end());
   return Status();
@@ -112,7 +113,8 @@ std::string printable(std::string_view text) {
 
 Status read_value(const fb::Value& from, Value* to, Budget* budget) {
   ZT_ASSIGN_OR_RETURN(to->name, read_name(from.name(), "a value", budget));
-  if (from.kind() > fb::ValueKind::MAX || from.rate() > fb::Rate::MAX || from.dtype() >= kDTypeCount)
+  if (from.kind() > fb::ValueKind::MAX || from.rate() > fb::Rate::MAX ||
+      from.dtype() >= kDTypeCount)
     return error(Code::kDataLoss, "value '", to->name, "' has an unknown kind, rate or dtype");
   to->kind = static_cast<ValueKind>(from.kind());
   to->rate = static_cast<Rate>(from.rate());
@@ -230,22 +232,25 @@ Result<TensorEntry> read_tensor(const fb::Tensor& from, uint64_t data_begin, uin
   entry.hash = from.hash();
   if (from.quantisation() != nullptr) return bad("is quantised, which this version cannot read");
   if (const fb::Synthetic* s = from.synthetic()) {
-    if (s->distribution() > fb::Distribution::MAX || !std::isfinite(s->a()) || !std::isfinite(s->b()))
+    if (s->distribution() > fb::Distribution::MAX || !std::isfinite(s->a()) ||
+        !std::isfinite(s->b()))
       return bad("bad synthetic distribution");
     if (from.length() != 0) return bad("is synthetic but has stored bytes");
     if (!is_float(entry.type.dtype) && s->distribution() != fb::Distribution::Constant)
       return bad("is synthetic but not of a float dtype");
-    if (*elements > kMaxSynthetic)
-      return bad(entry.type.to_string(), " is too large to generate");
-    entry.synthetic = SyntheticTensor{static_cast<Distribution>(s->distribution()), s->a(), s->b(), s->seed()};
+    if (*elements > kMaxSynthetic) return bad(entry.type.to_string(), " is too large to generate");
+    entry.synthetic =
+        SyntheticTensor{static_cast<Distribution>(s->distribution()), s->a(), s->b(), s->seed()};
     return entry;
   }
   if (from.length() != static_cast<uint64_t>(entry.type.bytes()))
-    return bad(entry.type.to_string(), " takes ", entry.type.bytes(), " bytes, not ", from.length());
+    return bad(entry.type.to_string(), " takes ", entry.type.bytes(), " bytes, not ",
+               from.length());
+  if (from.length() == 0) return entry;  // nothing is stored
   if (from.offset() % kTensorAlignment != 0 || from.offset() < data_begin || from.offset() > size ||
       from.length() > size - from.offset())
-    return bad("lies at ", from.offset(), " with ", from.length(), " bytes: not aligned, inside the ",
-               "root, or outside a file of ", size);
+    return bad("lies at ", from.offset(), " with ", from.length(),
+               " bytes: not aligned, inside the ", "root, or outside a file of ", size);
   entry.offset = static_cast<int64_t>(from.offset());
   entry.length = static_cast<int64_t>(from.length());
   return entry;
@@ -268,8 +273,9 @@ Status check_weights(const ModelInfo& info, std::span<const TensorEntry> tensors
   for (const Graph& graph : info.components) {
     for (ValueId id : graph.weights()) {
       const Value& weight = graph.value(id);
-      const auto at = std::lower_bound(tensors.begin(), tensors.end(), weight.name,
-                                       [](const TensorEntry& t, const std::string& n) { return t.name < n; });
+      const auto at =
+          std::lower_bound(tensors.begin(), tensors.end(), weight.name,
+                           [](const TensorEntry& t, const std::string& n) { return t.name < n; });
       if (at == tensors.end() || at->name != weight.name)
         return error(Code::kDataLoss, "component '", graph.name, "' needs tensor '", weight.name,
                      "', which the file lacks");
@@ -293,7 +299,8 @@ Status decode_root(std::span<const uint8_t> root, int64_t file_bytes, ModelInfo*
   if (root.size() >= FLATBUFFERS_MAX_BUFFER_SIZE)
     return error(Code::kDataLoss, "a root of ", root.size(), " bytes");
   fbs::Verifier verifier(root.data(), root.size(), options);
-  if (!fb::VerifyModelBuffer(verifier)) return error(Code::kDataLoss, "the root is not a valid buffer");
+  if (!fb::VerifyModelBuffer(verifier))
+    return error(Code::kDataLoss, "the root is not a valid buffer");
   const fb::Model& model = *fb::GetModel(root.data());
   Budget budget{2 * root.size()};
   ZT_ASSIGN_OR_RETURN(info->name, read_name(model.name(), "the model", &budget));

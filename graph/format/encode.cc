@@ -36,8 +36,8 @@ fbs::Offset<fb::Attr> encode_attr(fbs::FlatBufferBuilder& b, const std::string& 
 fbs::Offset<fb::Graph> encode_graph(fbs::FlatBufferBuilder& b, const Graph& graph) {
   std::vector<fbs::Offset<fb::Value>> values;
   for (const Value& v : graph.values) {
-    const auto dims = v.kind == ValueKind::kNode ? fbs::Offset<fbs::String>()
-                                                 : b.CreateString(join(v.dims));
+    const auto dims =
+        v.kind == ValueKind::kNode ? fbs::Offset<fbs::String>() : b.CreateString(join(v.dims));
     values.push_back(fb::CreateValue(b, b.CreateString(v.name), static_cast<fb::ValueKind>(v.kind),
                                      static_cast<uint8_t>(v.type.dtype),
                                      static_cast<fb::Rate>(v.rate), dims));
@@ -45,7 +45,8 @@ fbs::Offset<fb::Graph> encode_graph(fbs::FlatBufferBuilder& b, const Graph& grap
   std::vector<fbs::Offset<fb::Node>> nodes;
   for (const Node& node : graph.nodes) {
     std::vector<fbs::Offset<fb::Attr>> attrs;
-    for (const auto& [name, value] : node.attrs.items()) attrs.push_back(encode_attr(b, name, value));
+    for (const auto& [name, value] : node.attrs.items())
+      attrs.push_back(encode_attr(b, name, value));
     const auto op = b.CreateSharedString(op_def(node.op).name.data(), op_def(node.op).name.size());
     nodes.push_back(fb::CreateNode(b, op, b.CreateString(node.name), b.CreateVector(node.inputs),
                                    b.CreateVector(node.outputs), b.CreateVector(attrs)));

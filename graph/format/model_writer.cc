@@ -18,9 +18,9 @@ void put_le(uint8_t* bytes, uint64_t value, int count) {
   for (int i = 0; i < count; ++i) bytes[i] = static_cast<uint8_t>(value >> (8 * i));
 }
 
-// Offsets are known before any byte is: lengths follow from the types. The root's own length does not
-// depend on offsets and hashes, which are scalars that are always stored or always left out; so the
-// first encoding, with placeholders, tells where the tensors begin.
+// Offsets are known before any byte is: lengths follow from the types. The root's own length does
+// not depend on offsets and hashes, which are scalars that are always stored or always left out; so
+// the first encoding, with placeholders, tells where the tensors begin.
 std::vector<TensorEntry> lay_out(const ModelInfo& info, const std::vector<TensorSource>& tensors) {
   std::vector<TensorEntry> table;
   for (const TensorSource& source : tensors) {
@@ -32,7 +32,8 @@ std::vector<TensorEntry> lay_out(const ModelInfo& info, const std::vector<Tensor
     }
     table.push_back(std::move(entry));
   }
-  int64_t at = align_up(kModelHeaderBytes + static_cast<int64_t>(encode_root(info, table).size()) + 4096);
+  int64_t at =
+      align_up(kModelHeaderBytes + static_cast<int64_t>(encode_root(info, table).size()) + 4096);
   for (TensorEntry& entry : table) {
     if (entry.length == 0) {  // synthetic, or nothing to store
       entry.offset = 0;
@@ -46,8 +47,8 @@ std::vector<TensorEntry> lay_out(const ModelInfo& info, const std::vector<Tensor
 
 }  // namespace
 
-Status write_model(const std::string& path, const ModelInfo& info, std::vector<TensorSource> tensors,
-                   const WriteProgress& progress) {
+Status write_model(const std::string& path, const ModelInfo& info,
+                   std::vector<TensorSource> tensors, const WriteProgress& progress) {
   std::sort(tensors.begin(), tensors.end(),
             [](const TensorSource& a, const TensorSource& b) { return a.name < b.name; });
   std::vector<TensorEntry> table = lay_out(info, tensors);
@@ -58,7 +59,8 @@ Status write_model(const std::string& path, const ModelInfo& info, std::vector<T
     end = std::max(end, entry.offset + entry.length);
     total += entry.length;
   }
-  // What will be written must be readable: the checks that every reader makes, before any byte moves.
+  // What will be written must be readable: the checks that every reader makes, before any byte
+  // moves.
   {
     const std::vector<uint8_t> draft = encode_root(info, table);
     ModelInfo check_info;
@@ -76,7 +78,8 @@ Status write_model(const std::string& path, const ModelInfo& info, std::vector<T
     if (!(data->type == entry.type))
       return error(Code::kInternal, "tensor '", entry.name, "' was announced as ",
                    entry.type.to_string(), " but is ", data->type.to_string());
-    const std::span bytes(static_cast<const uint8_t*>(data->data), static_cast<size_t>(entry.length));
+    const std::span bytes(static_cast<const uint8_t*>(data->data),
+                          static_cast<size_t>(entry.length));
     entry.hash = hash_bytes(bytes);
     ZT_RETURN_IF_ERROR(file.write_at(entry.offset, bytes));
     done += entry.length;

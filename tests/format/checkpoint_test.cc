@@ -51,9 +51,10 @@ std::string safetensors(const std::string& header, size_t data_bytes) {
 
 TEST_CASE("a PyTorch file gives its tensors, whatever their strides") {
   const auto file = opened(open_torch(data_file("tiny.pt")));
-  CHECK(file->names() == std::vector<std::string>{"column", "empty", "flags", "half", "list.0", "long",
-                                                  "parameter", "row", "scalar", "state_dict.bias",
-                                                  "state_dict.weight", "transposed"});
+  CHECK(file->names() == std::vector<std::string>{"column", "empty", "flags", "half", "list.0",
+                                                  "long", "parameter", "row", "scalar",
+                                                  "state_dict.bias", "state_dict.weight",
+                                                  "transposed"});
   CHECK(file->type("state_dict.weight")->to_string() == "f32[2, 3]");
   CHECK(file->type("parameter")->to_string() == "bf16[2, 2]");
   CHECK(file->type("transposed")->to_string() == "f32[4, 2, 3]");
@@ -80,9 +81,11 @@ TEST_CASE("a pickle that calls anything else is refused by name and not run") {
   const auto parse = [](const std::string& text) {
     return Pickle::parse({reinterpret_cast<const uint8_t*>(text.data()), text.size()}).status();
   };
-  CHECK(mentions(parse("\x80\x02\x81."), "0x81"));   // NEWOBJ
-  CHECK(mentions(parse("\x80\x02i"), "0x69"));       // INST
-  CHECK(mentions(parse("\x80\x02" "cbuiltins\neval\n."), "builtins.eval"));
+  CHECK(mentions(parse("\x80\x02\x81."), "0x81"));  // NEWOBJ
+  CHECK(mentions(parse("\x80\x02i"), "0x69"));      // INST
+  CHECK(mentions(parse("\x80\x02"
+                       "cbuiltins\neval\n."),
+                 "builtins.eval"));
   CHECK(mentions(parse("\x80\x02\x8c\x02os\x8c\x06system\x93."), "os.system"));
   CHECK(mentions(parse("\x80\x09."), "protocol 9"));
   CHECK(!parse("").ok());
@@ -94,7 +97,8 @@ TEST_CASE("a pickle that calls anything else is refused by name and not run") {
 TEST_CASE("a file that is no checkpoint says so") {
   const TempFolder folder;
   write_text(folder.file("a.pt"), "\x80\x02\x8a\x0al\xfc\x9c");
-  CHECK(mentions(open_checkpoint(folder.file("a.pt")).status(), "not a PyTorch file of the ZIP kind"));
+  CHECK(mentions(open_checkpoint(folder.file("a.pt")).status(),
+                 "not a PyTorch file of the ZIP kind"));
   write_text(folder.file("b.safetensors"), "short");
   CHECK(mentions(open_checkpoint(folder.file("b.safetensors")).status(), "too short"));
   CHECK(open_checkpoint(folder.file("absent")).status().code() == Code::kNotFound);
@@ -113,11 +117,22 @@ TEST_CASE("a safetensors header that lies is refused") {
   CHECK(open_with(good, 8).ok());
   CHECK(mentions(open_with(good, 7), "'a'"));
   CHECK(mentions(open_with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "'a'"));
-  CHECK(mentions(open_with(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "dimension"));
-  CHECK(mentions(open_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4611686018427387904],"data_offsets":[0,8]}})", 8), "'a'"));
+  CHECK(mentions(open_with(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8),
+                 "dimension"));
+  CHECK(mentions(
+      open_with(
+          R"({"a":{"dtype":"F32","shape":[4611686018427387904,4611686018427387904],"data_offsets":[0,8]}})",
+          8),
+      "'a'"));
   CHECK(mentions(open_with(R"({"a":{"dtype":"F99","shape":[2],"data_offsets":[0,8]}})", 8), "F99"));
-  CHECK(mentions(open_with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 8), "'a'"));
-  CHECK(mentions(open_with(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[2],"data_offsets":[7,9]}})", 9), "overlap"));
+  CHECK(mentions(
+      open_with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 8),
+      "'a'"));
+  CHECK(mentions(
+      open_with(
+          R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[2],"data_offsets":[7,9]}})",
+          9),
+      "overlap"));
   CHECK(!open_with("[]", 8).ok());
   CHECK(!open_with(std::string(100000, '['), 8).ok());
   CHECK(!open_with("{\"a\":", 8).ok());
@@ -130,7 +145,8 @@ TEST_CASE("a sharded checkpoint is read through its index, and from its folder")
   write_text(folder.file("m-2.safetensors"),
              safetensors(R"({"b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})", 3));
   const std::string index = folder.file("m.safetensors.index.json");
-  write_text(index, R"({"metadata":{},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}})");
+  write_text(index,
+             R"({"metadata":{},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}})");
   write_text(folder.file("config.json"), R"({"_class_name":"Thing"})");
   for (const std::string& path : {index, folder.file("")}) {
     const auto file = opened(open_checkpoint(path));
@@ -148,8 +164,9 @@ TEST_CASE("a sharded checkpoint is read through its index, and from its folder")
 
 TEST_CASE("a diffusers folder lists its components") {
   const TempFolder folder;
-  write_text(folder.file("model_index.json"),
-             R"({"_class_name":"WanPipeline","_diffusers_version":"0.35","transformer":["diffusers","WanTransformer3DModel"],"vae":["diffusers","AutoencoderKLWan"],"image_encoder":[null,null]})");
+  write_text(
+      folder.file("model_index.json"),
+      R"({"_class_name":"WanPipeline","_diffusers_version":"0.35","transformer":["diffusers","WanTransformer3DModel"],"vae":["diffusers","AutoencoderKLWan"],"image_encoder":[null,null]})");
   std::filesystem::create_directory(folder.file("transformer"));
   const auto read = read_diffusers_folder(folder.file(""));
   REQUIRE(read.ok());

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "graph/format/model_file.h"
+#include "graph/format/output_file.h"
 #include "graph/format/recipe.h"
 #include "tests/format/small_model.h"
 
@@ -61,7 +62,8 @@ TEST_CASE("a model comes back from its file as it was written") {
     if (source.synthetic) continue;
     CHECK(reinterpret_cast<uintptr_t>(data->data) % kTensorAlignment == 0);
     auto expected_data = source.load();
-    CHECK(std::memcmp(data->data, expected_data->data, static_cast<size_t>(source.type.bytes())) == 0);
+    CHECK(std::memcmp(data->data, expected_data->data, static_cast<size_t>(source.type.bytes())) ==
+          0);
   }
   CHECK((*file)->verify_tensors(/*finite=*/true).ok());
 }
@@ -108,7 +110,7 @@ TEST_CASE("what a writer is given wrongly is refused by name and leaves no file"
     CHECK(!status.ok());
     CHECK_MESSAGE(mentions(status.message(), name), status.message());
     CHECK(!std::filesystem::exists(path));
-    CHECK(!std::filesystem::exists(path + ".partial"));
+    CHECK(!std::filesystem::exists(partial_path(path)));
   };
   auto tensors = small_model_tensors();
   tensors.erase(tensors.begin());
@@ -132,10 +134,29 @@ TEST_CASE("what a writer is given wrongly is refused by name and leaves no file"
 
   CHECK(write_model(folder.file("no/such/folder/m.zoe"), small_model_info(), small_model_tensors())
             .code() == Code::kIoError);
-  CHECK(write_model(path, small_model_info(), small_model_tensors(),
-                    [](int64_t, int64_t) { return false; })
-            .code() == Code::kCancelled);
+  CHECK(write_model(path, small_model_info(), small_model_tensors(), [](int64_t, int64_t) {
+          return false;
+        }).code() == Code::kCancelled);
   CHECK(std::filesystem::is_empty(std::filesystem::path(path).parent_path()));
+}
+
+TEST_CASE("tensors without elements are kept") {
+  const TempFolder folder;
+  auto tensors = small_model_tensors();
+  TensorSource nothing{"aa.nothing", {DType::kF32, {0, 4}}, std::nullopt, {}};
+  nothing.load = [type = nothing.type]() -> Result<WeightData> {
+    static const float none = 0;
+    return WeightData{type, &none, nullptr};
+  };
+  tensors.push_back(nothing);
+  nothing.name = "zz.nothing";
+  tensors.push_back(nothing);
+  const Status status = write_model(folder.file("m.zoe"), small_model_info(), tensors);
+  REQUIRE_MESSAGE(status.ok(), status.message());
+  const auto file = ModelFile::open(folder.file("m.zoe"));
+  REQUIRE_MESSAGE(file.ok(), file.status().message());
+  CHECK((*file)->verify_tensors(true).ok());
+  CHECK((*file)->type("aa.nothing")->to_string() == "f32[0, 4]");
 }
 
 TEST_CASE("a full disk leaves no file behind, and the old one untouched") {
@@ -153,7 +174,7 @@ TEST_CASE("a full disk leaves no file behind, and the old one untouched") {
   CHECK(status.code() == Code::kResourceExhausted);
   CHECK(mentions(status.message(), path));
   CHECK(read_bytes(path) == before);
-  CHECK(!std::filesystem::exists(path + ".partial"));
+  CHECK(!std::filesystem::exists(partial_path(path)));
 }
 
 TEST_CASE("damage in the header is told apart") {

@@ -77,10 +77,9 @@ ModelInfo small_model_info() {
 }
 
 std::vector<TensorSource> small_model_tensors() {
-  std::vector<TensorSource> tensors = {stored("table", DType::kF16, {9, 4}),
-                                       stored("fc.weight", DType::kBF16, {4, 6}),
-                                       stored("fc.bias", DType::kF32, {4}),
-                                       stored("shared", DType::kF32, {4})};
+  std::vector<TensorSource> tensors = {
+      stored("table", DType::kF16, {9, 4}), stored("fc.weight", DType::kBF16, {4, 6}),
+      stored("fc.bias", DType::kF32, {4}), stored("shared", DType::kF32, {4})};
   TensorSource synthetic{"synthetic", {DType::kF32, {64, 33}}, SyntheticTensor{}, {}};
   synthetic.synthetic->b = 0.5;
   synthetic.synthetic->seed = 0x123456789abcdef0u;
@@ -95,7 +94,8 @@ std::vector<uint8_t> read_bytes(const std::string& path) {
 
 void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes) {
   std::ofstream out(path, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
 }
 
 void repair_header(std::vector<uint8_t>* bytes) {

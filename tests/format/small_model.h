@@ -28,8 +28,8 @@ std::vector<TensorSource> small_model_tensors();
 std::vector<uint8_t> read_bytes(const std::string& path);
 void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes);
 
-// Sets the root's hash and the file's size in the header to what they now are, so that damage behind
-// those two checks is reached too.
+// Sets the root's hash and the file's size in the header to what they now are, so that damage
+// behind those two checks is reached too.
 void repair_header(std::vector<uint8_t>* bytes);
 
 }  // namespace zoetrope

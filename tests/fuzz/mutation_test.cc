@@ -1,5 +1,6 @@
-// Damages small valid files in every place, thousands of times: an error or a usable result must come
-// of it. Run it under the asan preset to see more. Deterministic: a failure names its mutation.
+// Damages small valid files in every place, thousands of times: an error or a usable result must
+// come of it. Run it under the asan preset to see more. Deterministic: a failure names its
+// mutation.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -30,9 +31,9 @@ class Random {
 };
 
 // Sizes, signs and limits that code tends to get wrong.
-constexpr uint32_t kEdges[] = {0,          1,          2,          3,         4,         7,
-                               8,          0x7f,       0x80,       0xff,      0x100,     0x7fff,
-                               0xffff,     0x10000,    0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
+constexpr uint32_t kEdges[] = {0,      1,       2,          3,          4,          7,
+                               8,      0x7f,    0x80,       0xff,       0x100,      0x7fff,
+                               0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
 
 void change_somewhere(Bytes* bytes, Random* random) {
   const size_t n = bytes->size();
@@ -55,7 +56,9 @@ void change_somewhere(Bytes* bytes, Random* random) {
       return;
     }
     case 4: bytes->resize(at); return;
-    case 5: bytes->insert(bytes->begin() + static_cast<ptrdiff_t>(at), random->below(16), 0x41); return;
+    case 5:
+      bytes->insert(bytes->begin() + static_cast<ptrdiff_t>(at), random->below(16), 0x41);
+      return;
     case 6: {  // one place is copied over another
       const size_t length = std::min<size_t>(random->below(64), n - at);
       const size_t from = random->below(n - length + 1);
@@ -102,13 +105,15 @@ Tally mutate(const std::string& name, bool (*target)(std::span<const uint8_t>), 
       if (changed == seed) continue;
       run_one(target, changed, &tally);
     }
-    if (i % 8 == 0) run_one(target, Bytes(seed.begin(), seed.begin() + static_cast<ptrdiff_t>(i)), &tally);
+    if (i % 8 == 0)
+      run_one(target, Bytes(seed.begin(), seed.begin() + static_cast<ptrdiff_t>(i)), &tally);
   }
   for (int round = 0; round < random_rounds; ++round) {
     CAPTURE(round);
     Random random(static_cast<uint64_t>(round) + 1000);
     Bytes changed = seed;
-    for (uint32_t k = random.below(4) + 1; k > 0 && !changed.empty(); --k) change_somewhere(&changed, &random);
+    for (uint32_t k = random.below(4) + 1; k > 0 && !changed.empty(); --k)
+      change_somewhere(&changed, &random);
     run_one(target, changed, &tally);
   }
   MESSAGE(name, ": ", tally.accepted, " accepted, ", tally.refused, " refused");
@@ -172,5 +177,6 @@ TEST_CASE("a damaged dimension expression is refused or keeps its value") {
     if (last > 0) mutate("dim", fuzz_dim, seed, last, 3000);
   }
   Tally tally;
-  for (const char c : {'(', '-', '1', 'a', '+'}) run_one(fuzz_dim, Bytes(100000, static_cast<uint8_t>(c)), &tally);
+  for (const char c : {'(', '-', '1', 'a', '+'})
+    run_one(fuzz_dim, Bytes(100000, static_cast<uint8_t>(c)), &tally);
 }

@@ -76,7 +76,8 @@ void run_shared_table_bomb() {
     fbs::FlatBufferBuilder b;
     const std::vector<int32_t> ids(4096, 0);
     const std::vector<double> numbers(4096, 0.5);
-    const auto attr = fb::CreateAttr(b, b.CreateString("x"), 5, false, 0, 0, b.CreateVector(numbers));
+    const auto attr =
+        fb::CreateAttr(b, b.CreateString("x"), 5, false, 0, 0, b.CreateVector(numbers));
     const auto attrs = b.CreateVector(std::vector<fbs::Offset<fb::Attr>>(64, attr));
     const auto node = fb::CreateNode(b, b.CreateString("silu"), b.CreateString("n"),
                                      b.CreateVector(ids), b.CreateVector(ids), attrs);

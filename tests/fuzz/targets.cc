@@ -128,7 +128,8 @@ bool fuzz_dim(std::span<const uint8_t> bytes) {
   for (const std::string& symbol : symbols) bindings[symbol] = 7;
   const auto value = dim->evaluate(bindings);
   const auto again = Dim::parse(dim->to_string());
-  // Folding and added parentheses may push a text at the limits beyond them; never to another value.
+  // Folding and added parentheses may push a text at the limits beyond them; never to another
+  // value.
   if (!again.ok()) return true;
   const auto other = again->evaluate(bindings);
   ZT_CHECK(value.ok() == other.ok());

@@ -1,5 +1,5 @@
-// Readers of untrusted bytes, each as one function: it may refuse the bytes or accept them, and what
-// it accepts must be usable. Shared by the mutation test and the libFuzzer programs.
+// Readers of untrusted bytes, each as one function: it may refuse the bytes or accept them, and
+// what it accepts must be usable. Shared by the mutation test and the libFuzzer programs.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,8 @@ bool fuzz_toybox_config(std::span<const uint8_t> bytes);
 bool fuzz_dim(std::span<const uint8_t> bytes);
 
 inline constexpr FuzzTarget kFuzzTargets[] = {
-    {"model", fuzz_model},           {"model_root", fuzz_model_root},
-    {"safetensors", fuzz_safetensors}, {"torch", fuzz_torch},
-    {"recipe", fuzz_recipe},         {"toybox_config", fuzz_toybox_config},
+    {"model", fuzz_model}, {"model_root", fuzz_model_root}, {"safetensors", fuzz_safetensors},
+    {"torch", fuzz_torch}, {"recipe", fuzz_recipe},         {"toybox_config", fuzz_toybox_config},
     {"dim", fuzz_dim}};
 
 }  // namespace zoetrope

@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from torch_models.moviegen import MovieGenDit
 
 DATA = Path(__file__).parent / "data"
+# The same models as their projects would publish them, for the converters' tests.
+PUBLISHED = Path(__file__).parents[1] / "format" / "data"
 
 
 def randomise(model, seed):
@@ -32,6 +34,15 @@ def save(name, weights, tensors, config):
     save_file({k: v.detach().contiguous().clone() for k, v in {**weights, **tensors}.items()},
               DATA / f"{name}.safetensors", metadata={"config": json.dumps(config)})
     print(name, (DATA / f"{name}.safetensors").stat().st_size)
+
+
+def publish(name, model, weights, heads_key, heads):
+    """A diffusers folder, and the original project's file with a config.json that names its heads."""
+    model.save_pretrained(PUBLISHED / f"{name}_diffusers")
+    folder = PUBLISHED / f"{name}_original"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(weights, folder / f"{name}.pt")
+    (folder / "config.json").write_text(json.dumps({heads_key: heads}) + "\n")
 
 
 def dit():
@@ -60,6 +71,7 @@ def dit():
                 [d[f"transformer_blocks.{i}.attn1.to_{x}.{p}"] for x in "qkv"])
     weights["y_embedder.embedding_table.weight"] = d[
         "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"]
+    publish("dit", model, {k: v.clone() for k, v in weights.items()}, "num_attention_heads", heads)
     g = torch.Generator().manual_seed(2)
     latents, time = torch.randn(2, 8, 8, 4, generator=g), torch.tensor([17.0, 903.0])
     labels = torch.tensor([3, 10])
@@ -91,6 +103,7 @@ def wan():
             key = key.replace(theirs, ours)
         key = "head.modulation" if key == "scale_shift_table" else key.replace("scale_shift_table", "modulation")
         weights[key] = value
+    publish("wan", model, {k: v.clone() for k, v in weights.items()}, "num_heads", heads)
     g = torch.Generator().manual_seed(4)
     video, time = torch.randn(2, 3, 4, 6, 16, generator=g), torch.tensor([0.25, 0.9])
     text = torch.randn(2, 7, text_width, generator=g)
