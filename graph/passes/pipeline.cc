@@ -1,7 +1,9 @@
 #include "graph/passes/pipeline.h"
 
 #include "graph/passes/cleanup.h"
+#include "graph/passes/fold.h"
 #include "graph/passes/fuse.h"
+#include "graph/passes/split.h"
 
 namespace zoetrope {
 namespace {
@@ -15,8 +17,10 @@ struct Pass {
 constexpr Pass kPasses[] = {
     {"choose_precision", false,
      [](const Graph& g, const PassOptions& o) { return choose_precision(g, o.compute, o.storage); }},
+    {"fold_constants", false, [](const Graph& g, const PassOptions&) { return fold_constants(g); }},
     {"eliminate_common", false,
      [](const Graph& g, const PassOptions&) { return eliminate_common(g); }},
+    {"split_by_rate", false, [](const Graph& g, const PassOptions&) { return split_by_rate(g); }},
     {"fuse_norm_rope", true, [](const Graph& g, const PassOptions&) { return fuse_norm_rope(g); }},
     {"fuse_norm_modulate", true,
      [](const Graph& g, const PassOptions&) { return fuse_norm_modulate(g); }},

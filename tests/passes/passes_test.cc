@@ -1,75 +1,11 @@
 // Passes against the graph they change: the same values in double, and only where they may fire.
-#include <doctest/doctest.h>
-
-#include <cmath>
-#include <random>
-
-#include "graph/builder.h"
-#include "graph/evaluate.h"
 #include "graph/passes/cleanup.h"
 #include "graph/passes/fuse.h"
 #include "graph/passes/pipeline.h"
+#include "tests/passes/pass_test.h"
 
 using namespace zoetrope;
-
-namespace {
-
-int count(const Graph& graph, OpKind op) {
-  int n = 0;
-  for (const Node& node : graph.nodes) n += node.op == op;
-  return n;
-}
-
-Graph finished(Builder& b) {
-  auto graph = b.finish();
-  REQUIRE_MESSAGE(graph.ok(), graph.status().message());
-  auto bound = bind(*graph, {});
-  REQUIRE_MESSAGE(bound.ok(), bound.status().message());
-  return std::move(*bound);
-}
-
-EvalTensor random_tensor(const Shape& shape, std::mt19937& random) {
-  std::normal_distribution<double> normal;
-  EvalTensor t{shape, {}};
-  for (int64_t i = 0; i < shape.elements(); ++i) t.data.push_back(normal(random));
-  return t;
-}
-
-// Runs both graphs on fresh inputs and weights and compares every output.
-void check_same(const Graph& a, const Graph& b) {
-  const unsigned seed = std::random_device{}();
-  CAPTURE(seed);
-  std::mt19937 random(seed);
-  EvalTensors inputs;
-  MemoryWeights weights;
-  for (ValueId id : a.inputs) inputs[a.value(id).name] = random_tensor(a.value(id).type.shape, random);
-  for (ValueId id : a.weights())
-    weights.add(a.value(id).name, a.value(id).type.dtype, random_tensor(a.value(id).type.shape, random));
-  auto expected = reference_evaluate(a, inputs, weights);
-  auto got = reference_evaluate(b, inputs, weights);
-  REQUIRE_MESSAGE(expected.ok(), expected.status().message());
-  REQUIRE_MESSAGE(got.ok(), got.status().message());
-  REQUIRE(expected->size() == got->size());
-  for (const auto& [name, tensor] : *expected) {
-    const EvalTensor& other = got->at(name);
-    REQUIRE(other.shape == tensor.shape);
-    for (size_t i = 0; i < tensor.data.size(); ++i)
-      REQUIRE(std::fabs(tensor.data[i] - other.data[i]) <= 1e-9 * (1 + std::fabs(tensor.data[i])));
-  }
-}
-
-using Pass = Result<Graph> (*)(const Graph&);
-
-Graph apply(Pass pass, const Graph& graph) {
-  auto out = pass(graph);
-  REQUIRE_MESSAGE(out.ok(), out.status().message());
-  const Status status = verify(*out);
-  REQUIRE_MESSAGE(status.ok(), status.message());
-  check_same(graph, *out);
-  return std::move(*out);
-}
-
-}  // namespace
+using namespace zoetrope::passes_test;
 
 TEST_CASE("matmul, bias and activation become one node") {
   for (OpKind activation : {OpKind::kSilu, OpKind::kGeluTanh, OpKind::kGelu}) {
@@ -144,8 +80,9 @@ TEST_CASE("adaLN becomes norm_modulate, whichever way it is written") {
     const ValueId x = b.input("x", DType::kF32, {2, 5, 8});
     const ValueId scale = b.input("scale", DType::kF32, {2, 1, 8}, Rate::kTimestep);
     const ValueId shift = b.input("shift", DType::kF32, {2, 1, 8}, Rate::kTimestep);
-    const ValueId norm = variant & 1 ? b.rms_norm(x, kNone, 1e-6)
-                                     : b.layer_norm(x, b.weight("w", {8}), b.weight("b", {8}), 1e-6);
+    const ValueId norm = variant & 1
+                             ? b.rms_norm(x, kNone, 1e-6)
+                             : b.layer_norm(x, b.weight("w", {8}), b.weight("b", {8}), 1e-6);
     const ValueId factor =
         variant & 1 ? b.add(scale, b.scalar(1)) : b.add(b.fill(1, {2, 1, 8}), scale);
     const ValueId scaled = variant & 2 ? b.mul(factor, norm) : b.mul(norm, factor);
