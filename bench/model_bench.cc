@@ -65,8 +65,7 @@ class NoiseWeights : public WeightSource {
 };
 
 double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 // All inputs, or those that change with every step.
@@ -74,8 +73,8 @@ Status set_noise(Session& session, uint64_t seed, Rate slowest) {
   for (const PlanBinding& input : session.plan().inputs) {
     const Value& value = session.plan().graph.value(input.value);
     if (value.rate < slowest) continue;
-    ZT_RETURN_IF_ERROR(session.set_input(input.name, random_tensor(value.type, seed).data(),
-                                         value.type.bytes()));
+    ZT_RETURN_IF_ERROR(
+        session.set_input(input.name, random_tensor(value.type, seed).data(), value.type.bytes()));
   }
   return Status();
 }
@@ -87,8 +86,12 @@ const Bindings kToyboxClip = {{"batch", 2},  {"frames", 4},        {"height", 16
 Result<Graph> build_graph(const Options& options) {
   if (options.model == "wan") return build_wan_shape(options.shape);
   const ToyboxConfig::Tae tae{16, {48, 96, 128}, {1, 1, 1}, 1, {64, 96, 128}, {2, 2, 1}, 1, 1e-6};
-  const ToyboxConfig::Codec codec{2, 32, {4, 4, 5, 8}, {24, 48, 64, 96, 128},
-                                  {24, 48, 64, 96, 128}, {{1, 3}, {1, 3}, {1, 3}, {1}},
+  const ToyboxConfig::Codec codec{2,
+                                  32,
+                                  {4, 4, 5, 8},
+                                  {24, 48, 64, 96, 128},
+                                  {24, 48, 64, 96, 128},
+                                  {{1, 3}, {1, 3}, {1, 3}, {1}},
                                   {{1, 3, 9}, {1, 3}, {1, 3}, {1, 3}}};
   const ToyboxConfig::Text text{259, 256, 192, 3, 64, 384, 5, 1e4, 1e-6};
   const ToyboxConfig::Dit dit{256, 6, 64, 640, 16, 32, 192, 256, 1e4, {12, 10, 10}, 100, 1e-6};
@@ -145,12 +148,11 @@ Status run(const Options& options) {
   std::string json =
       str("{\n  \"model\": \"", options.model, "\", \"parameters\": ", weights.parameters(),
           ", \"tokens\": ", options.shape.tokens, ", \"dtype\": \"", dtype_name(options.dtype),
-          "\",\n  \"device\": \"", device().info().name, "\",\n  \"step_seconds_median\": ",
-          median, ", \"step_seconds_min\": ", steps.front(), ",\n  \"step_gflop\": ",
-          flops / 1e9, ", \"gflops\": ", flops / median / 1e9, ",\n  \"plan_seconds\": ",
-          planned - begin, ", \"load_seconds\": ", loaded - planned,
-          ", \"first_run_seconds\": ", first - loaded, ",\n  \"arena_bytes\": ",
-          memory.arena_bytes, ", \"packed_bytes\": ", memory.packed_bytes,
+          "\",\n  \"device\": \"", device().info().name, "\",\n  \"step_seconds_median\": ", median,
+          ", \"step_seconds_min\": ", steps.front(), ",\n  \"step_gflop\": ", flops / 1e9,
+          ", \"gflops\": ", flops / median / 1e9, ",\n  \"plan_seconds\": ", planned - begin,
+          ", \"load_seconds\": ", loaded - planned, ", \"first_run_seconds\": ", first - loaded,
+          ",\n  \"arena_bytes\": ", memory.arena_bytes, ", \"packed_bytes\": ", memory.packed_bytes,
           ",\n  \"seconds_by_op\": {");
   const char* comma = "";
   for (const auto& [op, seconds] : by_op(*session)) {

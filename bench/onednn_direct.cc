@@ -61,9 +61,9 @@ Body onednn_attention(DType dtype, int64_t tokens, int64_t heads, int64_t d, int
   ops.append_eltwise(dnnl::algorithm::eltwise_linear, 1 / std::sqrt(static_cast<float>(d)), 0);
   scaled.set_post_ops(ops);
   const dnnl::matmul qk(dnnl::matmul::primitive_desc(e->engine, q, k, scores, scaled));
-  const dnnl::softmax_forward softmax(dnnl::softmax_forward::primitive_desc(
-      e->engine, dnnl::prop_kind::forward_inference, dnnl::algorithm::softmax_accurate, scores,
-      scores, 2));
+  const dnnl::softmax_forward softmax(
+      dnnl::softmax_forward::primitive_desc(e->engine, dnnl::prop_kind::forward_inference,
+                                            dnnl::algorithm::softmax_accurate, scores, scores, 2));
   const dnnl::matmul pv(dnnl::matmul::primitive_desc(e->engine, scores, v, q));
   const memory mq = e->make(q), mk = e->make(k), mv = e->make(v), ms = e->make(scores),
                my = e->make(q);

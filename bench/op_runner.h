@@ -16,8 +16,8 @@ struct Operand {
 
 class OpRunner {
  public:
-  // Ends the program with a message when the backend has no kernel for the op: a benchmark has no other
-  // caller to tell.
+  // Ends the program with a message when the backend has no kernel for the op: a benchmark has no
+  // other caller to tell.
   OpRunner(Device& device, OpKind op, std::vector<Operand> operands, Attrs attrs = {});
   void run();
   const KernelInfo& info() const { return info_; }

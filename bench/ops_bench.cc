@@ -1,5 +1,5 @@
-// Ops of a backend against the library that a program would call directly, at the shapes of our models.
-// Pairs share a name up to the last part, "zoetrope" or the peer; run them interleaved:
+// Ops of a backend against the library that a program would call directly, at the shapes of our
+// models. Pairs share a name up to the last part, "zoetrope" or the peer; run them interleaved:
 //   zoetrope_bench_ops --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true
 #include <benchmark/benchmark.h>
 
@@ -42,12 +42,10 @@ Body op_body(OpKind op, std::vector<Operand> operands, Attrs attrs = {}) {
 }
 
 void add_matmul(DType dtype, int64_t m, int64_t n, int64_t k) {
-  const std::string name =
-      str("matmul/", dtype_name(dtype), "/", m, "x", n, "x", k, "/");
+  const std::string name = str("matmul/", dtype_name(dtype), "/", m, "x", n, "x", k, "/");
   const double flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
   register_bench(name + "zoetrope", flops, 0, [=] {
-    return op_body(OpKind::kMatmul,
-                   {{{dtype, Shape{m, k}}, false}, {{dtype, Shape{n, k}}, true}},
+    return op_body(OpKind::kMatmul, {{{dtype, Shape{m, k}}, false}, {{dtype, Shape{n, k}}, true}},
                    {{"transpose_b", true}});
   });
   register_bench(name + "onednn", flops, 0,
@@ -67,25 +65,23 @@ void add_attention(DType dtype, int64_t tokens, int64_t heads, int64_t d) {
 }
 
 void add_conv(DType dtype, const ConvCase& s) {
-  const std::string name = str("conv/", dtype_name(dtype), "/", s.frames, "x", s.height, "x",
-                               s.width, "x", s.channels, "-", s.filters, "_k", s.kernel_t, "x",
-                               s.kernel, "x", s.kernel, "/");
+  const std::string name =
+      str("conv/", dtype_name(dtype), "/", s.frames, "x", s.height, "x", s.width, "x", s.channels,
+          "-", s.filters, "_k", s.kernel_t, "x", s.kernel, "x", s.kernel, "/");
   const double flops = 2.0 * static_cast<double>(s.frames * s.height * s.width * s.filters) *
                        static_cast<double>(s.channels * s.kernel_t * s.kernel * s.kernel);
   register_bench(name + "zoetrope", flops, 0, [=] {
     const std::vector<Dim> pad{s.kernel_t / 2, s.kernel / 2, s.kernel / 2};
-    return op_body(
-        OpKind::kConvBias,
-        {{{dtype, Shape{1, s.frames, s.height, s.width, s.channels}}, false},
-         {{dtype, Shape{s.filters, s.kernel_t, s.kernel, s.kernel, s.channels}}, true},
-         {{DType::kF32, Shape{s.filters}}, true}},
-        {{"pad_lo", pad}, {"pad_hi", pad}});
+    return op_body(OpKind::kConvBias,
+                   {{{dtype, Shape{1, s.frames, s.height, s.width, s.channels}}, false},
+                    {{dtype, Shape{s.filters, s.kernel_t, s.kernel, s.kernel, s.channels}}, true},
+                    {{DType::kF32, Shape{s.filters}}, true}},
+                   {{"pad_lo", pad}, {"pad_hi", pad}});
   });
   register_bench(name + "onednn", flops, 0, [=] { return onednn_conv(dtype, s, threads()); });
 }
 
-// Streams `bytes` in and out of memory, split among the device's threads by its own copy kernel's
-// rival: one memcpy a thread would need a pool, so this is a single thread.
+// Ops that do little but stream memory. memcpy is one thread's: compare with --threads=1.
 void add_memory(int64_t rows, int64_t width) {
   const TensorType x{DType::kF32, Shape{1, rows, width}};
   const TensorType row{DType::kF32, Shape{1, 1, width}};
@@ -102,8 +98,9 @@ void add_memory(int64_t rows, int64_t width) {
   });
   register_bench("memory/silu" + size + "zoetrope", 0, 2 * bytes,
                  [=] { return op_body(OpKind::kSilu, {{x}}); });
-  register_bench("memory/add" + size + "zoetrope", 0, 3 * bytes,
-                 [=] { return op_body(OpKind::kAdd, {{x}, {x}}); });
+  register_bench("memory/add" + size + "zoetrope", 0, 3 * bytes, [=] {
+    return op_body(OpKind::kAdd, {{x}, {x}});
+  });
   register_bench("memory/rms_norm" + size + "zoetrope", 0, 2 * bytes, [=] {
     return op_body(OpKind::kRmsNorm, {{x}, {vector, true}}, {{"epsilon", 1e-6}});
   });
@@ -111,28 +108,30 @@ void add_memory(int64_t rows, int64_t width) {
     return op_body(OpKind::kNormModulate, {{x}, {row}, {row}},
                    {{"norm", std::string("layer")}, {"epsilon", 1e-6}});
   });
-  register_bench("memory/gated_residual" + size + "zoetrope", 0, 3 * bytes,
-                 [=] { return op_body(OpKind::kGatedResidual, {{x}, {x}, {row}}); });
-  register_bench("memory/glu" + size + "zoetrope", 0, 3 * bytes,
-                 [=] { return op_body(OpKind::kGlu, {{x}, {x}}); });
+  register_bench("memory/gated_residual" + size + "zoetrope", 0, 3 * bytes, [=] {
+    return op_body(OpKind::kGatedResidual, {{x}, {x}, {row}});
+  });
+  register_bench("memory/glu" + size + "zoetrope", 0, 3 * bytes, [=] {
+    return op_body(OpKind::kGlu, {{x}, {x}});
+  });
 }
 
 void register_all() {
   for (DType dtype : kDTypes) {
     // Toybox, DiT-XL/2 at 256 pixels, Wan 1.3B at 512 tokens.
-    constexpr int64_t kShapes[][3] = {{1080, 256, 256},   {1080, 640, 256},   {1080, 256, 640},
-                                      {256, 3456, 1152},  {256, 4608, 1152},  {256, 1152, 4608},
-                                      {512, 1536, 1536},  {512, 8960, 1536},  {512, 1536, 8960}};
+    constexpr int64_t kShapes[][3] = {{1080, 256, 256},  {1080, 640, 256},  {1080, 256, 640},
+                                      {256, 3456, 1152}, {256, 4608, 1152}, {256, 1152, 4608},
+                                      {512, 1536, 1536}, {512, 8960, 1536}, {512, 1536, 8960}};
     for (const auto& s : kShapes) add_matmul(dtype, s[0], s[1], s[2]);
     add_attention(dtype, 4096, 4, 64);
     add_attention(dtype, 1080, 4, 64);
     add_attention(dtype, 512, 12, 128);
   }
   // The Toybox decoder at 128x128, 32 frames, and a block of Wan's.
-  for (const ConvCase& s : {ConvCase{32, 64, 64, 64, 64, 1, 3}, ConvCase{32, 64, 64, 64, 64, 3, 1},
-                            ConvCase{16, 32, 32, 96, 96, 1, 3}, ConvCase{8, 16, 16, 128, 128, 1, 3},
-                            ConvCase{8, 16, 16, 128, 128, 3, 1},
-                            ConvCase{4, 64, 64, 192, 192, 3, 3}})
+  for (const ConvCase& s :
+       {ConvCase{32, 64, 64, 64, 64, 1, 3}, ConvCase{32, 64, 64, 64, 64, 3, 1},
+        ConvCase{16, 32, 32, 96, 96, 1, 3}, ConvCase{8, 16, 16, 128, 128, 1, 3},
+        ConvCase{8, 16, 16, 128, 128, 3, 1}, ConvCase{4, 64, 64, 192, 192, 3, 3}})
     add_conv(DType::kF32, s);
   add_memory(1080, 256);
   add_memory(16384, 1024);

@@ -62,8 +62,7 @@ Result<Graph> build_wan_shape(const WanShape& s) {
   const int64_t pairs = s.width / s.heads / 2;
   const ValueId tokens = b.input("tokens", DType::kF32, {1, s.tokens, s.patch_channels});
   const ValueId time = b.input("time", DType::kF32, {1, s.time_features}, Rate::kTimestep);
-  ValueId text =
-      b.input("text", DType::kF32, {1, s.text_tokens, s.text_width}, Rate::kClip);
+  ValueId text = b.input("text", DType::kF32, {1, s.text_tokens, s.text_width}, Rate::kClip);
   const ValueId cos = b.input("cos", DType::kF32, {1, s.tokens, 1, pairs}, Rate::kShape);
   const ValueId sin = b.input("sin", DType::kF32, {1, s.tokens, 1, pairs}, Rate::kShape);
   Dit dit{b, s, cos, sin};
@@ -81,9 +80,9 @@ Result<Graph> build_wan_shape(const WanShape& s) {
     const auto scope = b.scope(str("blocks.", i, "."));
     x = dit.block(x, modulation, text);
   }
-  const auto head = b.split(b.add(b.reshape(embedding, {1, 1, s.width}),
-                                  b.weight("head.modulation", {1, 2, s.width})),
-                            1, 1, 2);
+  const auto head = b.split(
+      b.add(b.reshape(embedding, {1, 1, s.width}), b.weight("head.modulation", {1, 2, s.width})), 1,
+      1, 2);
   x = dit.modulate(x, head[0], head[1]);
   b.output("velocity", b.linear("head.head", x, s.width, s.patch_channels));
   return b.finish();

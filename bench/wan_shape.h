@@ -1,5 +1,5 @@
-// A DiT with the layers and sizes of Wan2.1-T2V-1.3B (wan/modules/model.py), for timing: the weights are
-// noise and positions are an input. models/ holds the builders that run checkpoints.
+// A DiT with the layers and sizes of Wan2.1-T2V-1.3B (wan/modules/model.py), for timing: the
+// weights are noise and positions are an input. models/ holds the builders that run checkpoints.
 #pragma once
 
 #include "graph/graph.h"

@@ -1,6 +1,6 @@
-// scaled_dot_product_attention without an N x M matrix: keys and values are packed once a call, then
-// every task takes 64 queries of one head through the keys, 256 at a time, with a running softmax
-// (arXiv 2205.14135, algorithm 1).
+// scaled_dot_product_attention without an N x M matrix: keys and values are packed once a call,
+// then every task takes 64 queries of one head through the keys, 256 at a time, with a running
+// softmax (arXiv 2205.14135, algorithm 1).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -45,8 +45,8 @@ class AttentionKernel : public CpuKernel {
   Scratch scratch(const Call& call, int worker) const;
   void pack(const Call& call, int64_t task) const;
   void run_tile(const Call& call, const Tile& tile, const Scratch& s) const;
-  void key_block(const Call& call, const Tile& tile, const Scratch& s, const char* q,
-                 int64_t block, int64_t end) const;
+  void key_block(const Call& call, const Tile& tile, const Scratch& s, const char* q, int64_t block,
+                 int64_t end) const;
   void add_mask(const Call& call, const Tile& tile, const Scratch& s, int64_t key,
                 int64_t columns) const;
   void finish(const Call& call, const Tile& tile, const Scratch& s) const;
@@ -124,8 +124,14 @@ void AttentionKernel::plan_workspace() {
 AttentionKernel::Scratch AttentionKernel::scratch(const Call& call, int worker) const {
   const int64_t base = scratch_at_ + worker * scratch_bytes_;
   const auto floats = [&](int i) { return call.workspace<float>(base + at_[i]); };
-  return {floats(0), floats(1), floats(2), floats(3), floats(4), floats(5),
-          call.workspace<int32_t>(base + at_[6]), call.workspace(base + at_[7]),
+  return {floats(0),
+          floats(1),
+          floats(2),
+          floats(3),
+          floats(4),
+          floats(5),
+          call.workspace<int32_t>(base + at_[6]),
+          call.workspace(base + at_[7]),
           call.workspace(base + at_[8])};
 }
 
@@ -196,8 +202,7 @@ int64_t AttentionKernel::key_limit(const Call& call, const Tile& tile, int64_t r
   int64_t limit = keys_;
   if (has_lengths_)
     limit = std::clamp<int64_t>(call.input<int32_t>(kKeyLengths)[tile.sample], 0, keys_);
-  if (causal_)
-    limit = std::clamp<int64_t>(tile.first + row + keys_ - queries_ + 1, 0, limit);
+  if (causal_) limit = std::clamp<int64_t>(tile.first + row + keys_ - queries_ + 1, 0, limit);
   return limit;
 }
 
@@ -219,8 +224,8 @@ void AttentionKernel::run_tile(const Call& call, const Tile& tile, const Scratch
   finish(call, tile, s);
 }
 
-void AttentionKernel::key_block(const Call& call, const Tile& tile, const Scratch& s,
-                                const char* q, int64_t block, int64_t end) const {
+void AttentionKernel::key_block(const Call& call, const Tile& tile, const Scratch& s, const char* q,
+                                int64_t block, int64_t end) const {
   const int64_t key = block * kKeys, first = block * kPanels;
   const int64_t count = std::min(kPanels, (end - key + kPanel - 1) / kPanel);
   const int64_t index = tile.sample * kv_heads_ + tile.head / (heads_ / kv_heads_);
@@ -278,16 +283,16 @@ void AttentionKernel::finish(const Call& call, const Tile& tile, const Scratch& 
   for (int64_t r = 0; r < tile.rows; ++r) {
     float* row = s.output + r * value_dim_;
     simd().scale(row, s.sum[r] == 0 ? 0.0f : 1 / s.sum[r], row, value_dim_);
-    const int64_t at = ((tile.sample * queries_ + tile.first + r) * heads_ + tile.head) * value_dim_;
+    const int64_t at =
+        ((tile.sample * queries_ + tile.first + r) * heads_ + tile.head) * value_dim_;
     narrow(simd(), dtype_, row, out + at * dtype_size(dtype_), value_dim_);
   }
 }
 
 bool accepts(const KernelRequest& request) {
   const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
-  return is_simd_dtype(in(request, kQ).dtype) && out(request).shape.elements() > 0 &&
-         q[3] > 0 && k[1] > 0 &&
-         (!has(request, kMask) || is_simd_dtype(in(request, kMask).dtype));
+  return is_simd_dtype(in(request, kQ).dtype) && out(request).shape.elements() > 0 && q[3] > 0 &&
+         k[1] > 0 && (!has(request, kMask) || is_simd_dtype(in(request, kMask).dtype));
 }
 
 constexpr Row kRows[] = {

@@ -1,6 +1,6 @@
-// conv and fused_conv as sums of matrix products, one a tap of the kernel, with no im2col: a task is a
-// few output rows; the input rows that they read are used where they lie, or copied with their padding
-// into a buffer of the thread.
+// conv and fused_conv as sums of matrix products, one a tap of the kernel, with no im2col: a task
+// is a few output rows; the input rows that they read are used where they lie, or copied with their
+// padding into a buffer of the thread.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -51,7 +51,8 @@ class ConvKernel : public CpuKernel {
               const float* bias) const;
   char* out_at(const Call& call, const Tile& tile, int64_t row, int64_t column) const {
     const int64_t position =
-        ((tile.batch * g_.out[0] + tile.t) * g_.out[1] + tile.h + row) * g_.out[2] + tile.w + column;
+        ((tile.batch * g_.out[0] + tile.t) * g_.out[1] + tile.h + row) * g_.out[2] + tile.w +
+        column;
     return call.output<char>() + position * g_.filters * dtype_size(dtype_);
   }
   int64_t taps() const { return g_.kernel[0] * g_.kernel[1] * g_.kernel[2]; }
@@ -110,8 +111,8 @@ void ConvKernel::choose_tile() {
   }
   // A panel of the taps of one call stays in the second-level cache while the rows pass.
   constexpr int64_t kPanelBytes = 384 << 10;
-  taps_per_call_ = std::clamp<int64_t>(
-      kPanelBytes / (cg() * PanelLayout::kColumns * element()), 1, std::min(taps(), kMaxTaps));
+  taps_per_call_ = std::clamp<int64_t>(kPanelBytes / (cg() * PanelLayout::kColumns * element()), 1,
+                                       std::min(taps(), kMaxTaps));
 }
 
 Prepared ConvKernel::prepare(const KernelRequest& request, const Context& context) {
@@ -134,10 +135,10 @@ Prepared ConvKernel::prepare(const KernelRequest& request, const Context& contex
   const bool inside = k.g_.pad_lo[2] == 0 && k.span(k.g_.out[2]) <= k.g_.in[2];
   k.in_place_ = inside && k.dtype_ == (bf16 ? DType::kBF16 : DType::kF32);
   k.plan(request);
-  k.info.name = str("conv_", dtype_name(k.dtype_), "_", dtype_name(k.weight_dtype_),
-                    bf16 ? "_in_bf16" : "_in_f32",
-                    context.isa >= Isa::kAvx2 ? "_brgemm_" : "_simd_", isa_name(context.isa), "_",
-                    k.tile_h_, "x", k.tile_w_, k.in_place_ ? "" : "_lines");
+  k.info.name =
+      str("conv_", dtype_name(k.dtype_), "_", dtype_name(k.weight_dtype_),
+          bf16 ? "_in_bf16" : "_in_f32", context.isa >= Isa::kAvx2 ? "_brgemm_" : "_simd_",
+          isa_name(context.isa), "_", k.tile_h_, "x", k.tile_w_, k.in_place_ ? "" : "_lines");
   return std::unique_ptr<CpuKernel>(std::move(kernel));
 }
 
@@ -229,8 +230,8 @@ ConvKernel::Tile ConvKernel::tile_at(int64_t task) const {
   return tile;
 }
 
-// Where the input row of tap row (dt, dh) begins, at the column that output column 0 of the tile reads
-// with tap column 0. dh counts input rows from the tile's first.
+// Where the input row of tap row (dt, dh) begins, at the column that output column 0 of the tile
+// reads with tap column 0. dh counts input rows from the tile's first.
 const char* ConvKernel::line(const Call& call, const Tile& tile, const Scratch& s, int64_t dt,
                              int64_t dh) const {
   if (!in_place_) return s.lines + (dt * input_rows(tile_h_) + dh) * line_bytes();
@@ -240,8 +241,7 @@ const char* ConvKernel::line(const Call& call, const Tile& tile, const Scratch& 
   if (replicate_[1]) h = std::clamp<int64_t>(h, 0, g_.in[1] - 1);
   if (t < 0 || t >= g_.in[0] || h < 0 || h >= g_.in[1]) return call.workspace(zeros_at_);
   const int64_t row = (tile.batch * g_.in[0] + t) * g_.in[1] + h;
-  return call.input<char>(kX) +
-         (row * g_.in[2] + tile.w * g_.stride[2]) * g_.channels * element();
+  return call.input<char>(kX) + (row * g_.in[2] + tile.w * g_.stride[2]) * g_.channels * element();
 }
 
 // One input row with its padding, in the dtype of the product.
@@ -317,9 +317,8 @@ void ConvKernel::multiply(const Call& call, const Tile& tile, const Scratch& s, 
           const int64_t tap = first + i, kw = tap % g_.kernel[2];
           const int64_t kh = tap / g_.kernel[2] % g_.kernel[1];
           const int64_t kt = tap / g_.kernel[2] / g_.kernel[1];
-          const char* a =
-              line(call, tile, s, kt, row * g_.stride[1] + kh * g_.dilation[1]) +
-              (kw * g_.dilation[2] * g_.channels + group * cg()) * element();
+          const char* a = line(call, tile, s, kt, row * g_.stride[1] + kh * g_.dilation[1]) +
+                          (kw * g_.dilation[2] * g_.channels + group * cg()) * element();
           if (base == nullptr) base = a;
           offsets[2 * i] = a - base;
           offsets[2 * i + 1] = tap * layout_.tap_bytes(panel);
@@ -338,8 +337,7 @@ void ConvKernel::finish(const Call& call, const Tile& tile, int64_t group, float
   for (int64_t row = 0; row < tile.rows; ++row) {
     for (int64_t column = 0; column < tile.columns; ++column) {
       float* y = c + row * row_step + column * ldc;
-      if (bias != nullptr)
-        simd().binary[static_cast<int>(BinaryFn::kAdd)](y, 1, bias, 1, y, og());
+      if (bias != nullptr) simd().binary[static_cast<int>(BinaryFn::kAdd)](y, 1, bias, 1, y, og());
       if (activation_ != Activation::kNone) activate(simd(), activation_, y, y, og());
       if (!direct_out())
         narrow(simd(), dtype_, y,

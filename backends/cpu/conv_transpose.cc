@@ -67,8 +67,8 @@ void ConvTransposeKernel::pack(const void* weight, float* packed) const {
     const int64_t group = o / og();
     for (int64_t t = 0; t < taps(); ++t)
       for (int64_t c = 0; c < cg(); ++c)
-        packed[((group * taps() + t) * cg() + c) * og() + o % og()] = static_cast<float>(
-            load_element(weight_dtype_, weight, (o * taps() + t) * cg() + c));
+        packed[((group * taps() + t) * cg() + c) * og() + o % og()] =
+            static_cast<float>(load_element(weight_dtype_, weight, (o * taps() + t) * cg() + c));
   });
 }
 

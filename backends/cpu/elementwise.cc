@@ -90,8 +90,8 @@ Prepared prepare_binary(const KernelRequest& request, const Context& context) {
   const Shape& shape = out(request).shape;
   const Walk<2> walk(shape, {ops::broadcast_strides(in(request, 0).shape, shape),
                              ops::broadcast_strides(in(request, 1).shape, shape)});
-  BinaryRow row{*context.simd, in(request, 0).dtype, pow_row,
-                static_cast<int>(walk.row_step(0)), static_cast<int>(walk.row_step(1))};
+  BinaryRow row{*context.simd, in(request, 0).dtype, pow_row, static_cast<int>(walk.row_step(0)),
+                static_cast<int>(walk.row_step(1))};
   const auto pick = [&](BinaryFn fn) { row.fn = context.simd->binary[static_cast<int>(fn)]; };
   switch (request.node->op) {
     case OpKind::kAdd: pick(BinaryFn::kAdd); break;
@@ -160,9 +160,7 @@ Prepared prepare_compare(const KernelRequest& request, const Context& context) {
   });
 }
 
-bool same_size(const KernelRequest& request) {
-  return in(request, 0).dtype == out(request).dtype;
-}
+bool same_size(const KernelRequest& request) { return in(request, 0).dtype == out(request).dtype; }
 
 Prepared prepare_copy(const KernelRequest& request, const Context& context) {
   const int64_t bytes = out(request).bytes();
@@ -218,15 +216,33 @@ Prepared prepare_iota(const KernelRequest& request, const Context& context) {
   });
 }
 
-#define ZT_UNARY_ROW(kind) {OpKind::kind, "simd_" #kind, Isa::kSse4, simd_dtypes, prepare_unary}
-#define ZT_BINARY_ROW(kind) {OpKind::kind, "simd_" #kind, Isa::kSse4, simd_dtypes, prepare_binary}
+#define ZT_UNARY_ROW(kind) \
+  { OpKind::kind, "simd_" #kind, Isa::kSse4, simd_dtypes, prepare_unary }
+#define ZT_BINARY_ROW(kind) \
+  { OpKind::kind, "simd_" #kind, Isa::kSse4, simd_dtypes, prepare_binary }
 constexpr Row kRows[] = {
-    ZT_UNARY_ROW(kNeg),     ZT_UNARY_ROW(kAbs),      ZT_UNARY_ROW(kExp),  ZT_UNARY_ROW(kLog),
-    ZT_UNARY_ROW(kSqrt),    ZT_UNARY_ROW(kRsqrt),    ZT_UNARY_ROW(kSin),  ZT_UNARY_ROW(kCos),
-    ZT_UNARY_ROW(kTanh),    ZT_UNARY_ROW(kSigmoid),  ZT_UNARY_ROW(kSilu), ZT_UNARY_ROW(kGeluTanh),
-    ZT_UNARY_ROW(kGelu),    ZT_UNARY_ROW(kRelu),     ZT_UNARY_ROW(kFloor),
-    ZT_BINARY_ROW(kAdd),    ZT_BINARY_ROW(kSub),     ZT_BINARY_ROW(kMul), ZT_BINARY_ROW(kDiv),
-    ZT_BINARY_ROW(kMin),    ZT_BINARY_ROW(kMax),     ZT_BINARY_ROW(kPow),
+    ZT_UNARY_ROW(kNeg),
+    ZT_UNARY_ROW(kAbs),
+    ZT_UNARY_ROW(kExp),
+    ZT_UNARY_ROW(kLog),
+    ZT_UNARY_ROW(kSqrt),
+    ZT_UNARY_ROW(kRsqrt),
+    ZT_UNARY_ROW(kSin),
+    ZT_UNARY_ROW(kCos),
+    ZT_UNARY_ROW(kTanh),
+    ZT_UNARY_ROW(kSigmoid),
+    ZT_UNARY_ROW(kSilu),
+    ZT_UNARY_ROW(kGeluTanh),
+    ZT_UNARY_ROW(kGelu),
+    ZT_UNARY_ROW(kRelu),
+    ZT_UNARY_ROW(kFloor),
+    ZT_BINARY_ROW(kAdd),
+    ZT_BINARY_ROW(kSub),
+    ZT_BINARY_ROW(kMul),
+    ZT_BINARY_ROW(kDiv),
+    ZT_BINARY_ROW(kMin),
+    ZT_BINARY_ROW(kMax),
+    ZT_BINARY_ROW(kPow),
     {OpKind::kLess, "scalar_less", Isa::kSse4, nullptr, prepare_compare},
     {OpKind::kEqual, "scalar_equal", Isa::kSse4, nullptr, prepare_compare},
     {OpKind::kSelect, "scalar_select", Isa::kSse4, nullptr, prepare_select},

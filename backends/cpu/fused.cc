@@ -47,8 +47,8 @@ Prepared prepare_norm_modulate(const KernelRequest& request, const Context& cont
     const float *w = weight.load(call, simd), *b = bias.load(call, simd);
     const auto row = [&](int64_t r, const float* row_gain, const float* row_shift, int worker) {
       const float* x = io.read(call, simd, call.input(0), r, worker);
-      RowStatistics stats = rms ? rms_statistics(simd, x, width, epsilon)
-                                : layer_statistics(simd, x, width, epsilon);
+      RowStatistics stats =
+          rms ? rms_statistics(simd, x, width, epsilon) : layer_statistics(simd, x, width, epsilon);
       float* y = io.begin(call, call.output(), r, worker);
       if (w != nullptr || b != nullptr) {
         simd.normalize(x, stats, w, b, y, width);
@@ -58,14 +58,14 @@ Prepared prepare_norm_modulate(const KernelRequest& request, const Context& cont
       simd.modulate(x, stats, row_gain, row_shift, y, width);
       io.commit(simd, y, call.output(), r);
     };
-    c.pool->run_ranges(walk.elements(), rows_per_task(width), [&](int64_t begin, int64_t end,
-                                                                  int worker) {
-      walk.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t count) {
-        for (int64_t r = 0; r < count; ++r)
-          row(first + r, g + (offsets[0] + r * walk.row_step(0)) * width,
-              s ? s + (offsets[1] + r * walk.row_step(1)) * width : nullptr, worker);
-      });
-    });
+    c.pool->run_ranges(
+        walk.elements(), rows_per_task(width), [&](int64_t begin, int64_t end, int worker) {
+          walk.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t count) {
+            for (int64_t r = 0; r < count; ++r)
+              row(first + r, g + (offsets[0] + r * walk.row_step(0)) * width,
+                  s ? s + (offsets[1] + r * walk.row_step(1)) * width : nullptr, worker);
+          });
+        });
   });
 }
 
@@ -82,8 +82,7 @@ Prepared prepare_gated_residual(const KernelRequest& request, const Context& con
     const auto run = [&](int64_t first, const float* row_gate, int64_t count) {
       if (dtype == DType::kF32)
         return simd.multiply_add(call.input<float>(0) + first, row_gate, step,
-                                 call.input<float>(1) + first, call.output<float>() + first,
-                                 count);
+                                 call.input<float>(1) + first, call.output<float>() + first, count);
       constexpr int64_t kChunk = 512;
       float x[kChunk], y[kChunk];
       const int64_t size = dtype_size(dtype);
@@ -115,9 +114,8 @@ Prepared prepare_norm_rope(const KernelRequest& request, const Context& context)
   const int64_t rows = shape[0] * tokens;
   const double epsilon = attrs(request).get_float("epsilon");
   const bool full = attrs(request).get_bool("full_width");
-  const auto rope = attrs(request).get_string("mode") == "split"
-                        ? context.simd->rope_split
-                        : context.simd->rope_interleaved;
+  const auto rope = attrs(request).get_string("mode") == "split" ? context.simd->rope_split
+                                                                 : context.simd->rope_interleaved;
   WorkspacePlan workspace;
   const VectorOperand weight = VectorOperand::plan(request, 3, &workspace);
   const RowIo io = RowIo::plan(in(request, 0).dtype, width, context.threads(), &workspace);

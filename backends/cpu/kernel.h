@@ -95,8 +95,8 @@ std::unique_ptr<CpuKernel> simple_kernel(const Context& context, int64_t workspa
 // One line of the kernel table. The first row that matches a node wins.
 struct Row {
   OpKind op;
-  const char* name;                               // prefix of the kernel's name in plans and profiles
-  Isa isa;                                        // the least instruction set
+  const char* name;  // prefix of the kernel's name in plans and profiles
+  Isa isa;           // the least instruction set
   bool (*accepts)(const KernelRequest& request);  // dtypes, shapes and attributes; null: all
   // Weight inputs are raw buffers unless it says otherwise in info.raw_inputs.
   Prepared (*prepare)(const KernelRequest& request, const Context& context);
@@ -127,7 +127,7 @@ inline const TensorType& out(const KernelRequest& request) { return *request.out
 inline const Attrs& attrs(const KernelRequest& request) { return request.node->attrs; }
 // Inputs and outputs that are present are f32, bf16 or f16.
 bool simd_dtypes(const KernelRequest& request);
-// All inputs that are present have one dtype, whatever it is.
+// Rounded up to a multiple of `to`.
 inline int64_t align_up(int64_t bytes, int64_t to = 64) { return (bytes + to - 1) / to * to; }
 inline size_t idx(int64_t i) { return static_cast<size_t>(i); }
 

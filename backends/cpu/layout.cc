@@ -1,5 +1,5 @@
-// Ops that move elements: transpose, broadcast, slice, repeat, concat, gather. All but the last two are
-// one strided copy; elements are opaque words of 1, 2, 4 or 8 bytes.
+// Ops that move elements: transpose, broadcast, slice, repeat, concat, gather. All but the last two
+// are one strided copy; elements are opaque words of 1, 2, 4 or 8 bytes.
 #include <algorithm>
 #include <cstring>
 
@@ -51,9 +51,9 @@ std::unique_ptr<CpuKernel> strided_copy(const Context& context, const Walk<1>& w
 // dimension which is contiguous in y, so that both sides use whole cache lines.
 struct TiledTranspose {
   static constexpr int64_t kTile = 32;
-  Shape outer;                  // all other dimensions
+  Shape outer;  // all other dimensions
   ops::Strides x_outer, y_outer;
-  int64_t rows = 0, columns = 0;  // extent of the dimension contiguous in x, and in y
+  int64_t rows = 0, columns = 0;    // extent of the dimension contiguous in x, and in y
   int64_t x_column = 0, y_row = 0;  // their strides on the other side
 
   TiledTranspose(const Walk<1>& walk, int contiguous) {
@@ -145,8 +145,7 @@ bool not_empty(const KernelRequest& request) { return out(request).shape.element
 Prepared prepare_concat(const KernelRequest& request, const Context& context) {
   const Shape& shape = out(request).shape;
   const int axis = *normalize_axis(attrs(request).get_int("axis"), shape.rank());
-  const int64_t inner =
-      ops::extent(shape, axis + 1, shape.rank()) * dtype_size(out(request).dtype);
+  const int64_t inner = ops::extent(shape, axis + 1, shape.rank()) * dtype_size(out(request).dtype);
   const int64_t rows = ops::extent(shape, 0, axis), row = shape[axis] * inner;
   std::vector<int64_t> begins{0};  // of the parts, in bytes of a row
   for (const TensorType* part : request.inputs)
@@ -178,14 +177,14 @@ Prepared prepare_gather(const KernelRequest& request, const Context& context) {
   const int64_t row = ops::extent(table, 1, table.rank()) * dtype_size(in(request, 0).dtype);
   const int64_t count = in(request, 1).shape.elements(), last = table[0] - 1;
   return simple_kernel(context, 0, [=](const Call& call, const Context& c) {
-    c.pool->run_ranges(count, std::max<int64_t>(1, 65536 / row), [&](int64_t begin, int64_t end,
-                                                                     int) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t wanted = wide ? call.input<int64_t>(1)[i] : call.input<int32_t>(1)[i];
-        std::memcpy(call.output<char>() + i * row,
-                    call.input<char>(0) + std::clamp<int64_t>(wanted, 0, last) * row, idx(row));
-      }
-    });
+    c.pool->run_ranges(
+        count, std::max<int64_t>(1, 65536 / row), [&](int64_t begin, int64_t end, int) {
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t wanted = wide ? call.input<int64_t>(1)[i] : call.input<int32_t>(1)[i];
+            std::memcpy(call.output<char>() + i * row,
+                        call.input<char>(0) + std::clamp<int64_t>(wanted, 0, last) * row, idx(row));
+          }
+        });
   });
 }
 

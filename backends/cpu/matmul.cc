@@ -13,7 +13,7 @@ enum Input : size_t { kA, kB, kBias };
 
 // How the output is cut, by shape alone.
 struct Tiling {
-  int64_t rows = 0;   // of a task
+  int64_t rows = 0;    // of a task
   int64_t panels = 0;  // of a task
   int64_t depth = 0;   // of one block product
 
@@ -59,8 +59,8 @@ class MatmulKernel : public CpuKernel {
   const float* bias(const Call& call) const;
   void run_task(const Call& call, int64_t task, const Scratch& scratch, const float* bias,
                 const char* packed) const;
-  void finish_rows(const float* tile, int64_t ldc, int64_t rows, int64_t columns,
-                   const float* bias, char* out) const;
+  void finish_rows(const float* tile, int64_t ldc, int64_t rows, int64_t columns, const float* bias,
+                   char* out) const;
   const BlockKernel& block(bool last_rows, bool last_panel, int64_t chunk) const {
     return *blocks_[idx((chunk * 2 + (last_rows ? 1 : 0)) * 2 + (last_panel ? 1 : 0))];
   }
@@ -78,7 +78,8 @@ class MatmulKernel : public CpuKernel {
   Activation activation_ = Activation::kNone;
   PanelLayout layout_;
   Tiling tiling_;
-  bool rows_first_ = false;  // neighbouring tasks share panels of b, the larger operand, not rows of a
+  bool rows_first_ =
+      false;  // neighbouring tasks share panels of b, the larger operand, not rows of a
   int64_t a_bytes_ = 0, c_bytes_ = 0, packed_at_ = 0, scratch_at_ = 0;
   std::vector<std::shared_ptr<const BlockKernel>> blocks_;
   AlignedBytes packed_;
@@ -135,9 +136,9 @@ Prepared MatmulKernel::prepare(const KernelRequest& request, const Context& cont
 
   KernelInfo& info = k.info;
   info.name = str("matmul_", dtype_name(k.a_dtype_), "_", dtype_name(k.b_dtype_),
-                  bf16 ? "_in_bf16" : "_in_f32",
-                  context.isa >= Isa::kAvx2 ? "_brgemm_" : "_simd_", isa_name(context.isa), "_",
-                  k.tiling_.rows, "x", k.tiling_.panels * PanelLayout::kColumns);
+                  bf16 ? "_in_bf16" : "_in_f32", context.isa >= Isa::kAvx2 ? "_brgemm_" : "_simd_",
+                  isa_name(context.isa), "_", k.tiling_.rows, "x",
+                  k.tiling_.panels * PanelLayout::kColumns);
   k.a_bytes_ = k.convert_a_ ? align_up(k.tiling_.rows * k.k_ * 4) : 0;
   k.c_bytes_ =
       k.direct_out() ? 0 : align_up(k.tiling_.rows * k.tiling_.panels * PanelLayout::kColumns * 4);
@@ -167,8 +168,7 @@ Status MatmulKernel::load(const KernelRequest&, std::span<const HostTensor> weig
   packed_ = AlignedBytes(info.packed_bytes);
   const int64_t one = n_ * k_ * dtype_size(b_dtype_);
   for (int64_t i = 0; i < b_count_; ++i)
-    pack_panels(context(), layout_,
-                source(static_cast<const char*>(weights[kB].data) + i * one),
+    pack_panels(context(), layout_, source(static_cast<const char*>(weights[kB].data) + i * one),
                 packed_.get() + i * align_up(layout_.bytes()));
   return Status();
 }
@@ -247,8 +247,8 @@ void MatmulKernel::run_task(const Call& call, int64_t task, const Scratch& scrat
   const int64_t first_column = first_panel * PanelLayout::kColumns;
   const int64_t columns = std::min(n_, end_panel * PanelLayout::kColumns) - first_column;
 
-  const char* a = call.input<char>(kA) +
-                  (a_index_[idx(matrix)] * m_ + first_row) * k_ * dtype_size(a_dtype_);
+  const char* a =
+      call.input<char>(kA) + (a_index_[idx(matrix)] * m_ + first_row) * k_ * dtype_size(a_dtype_);
   if (convert_a_) {
     widen(simd(), a_dtype_, a, reinterpret_cast<float*>(scratch.a), rows * k_);
     a = scratch.a;

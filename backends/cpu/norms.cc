@@ -62,8 +62,8 @@ struct GroupNorm {
       sum += simd.sum(read(call, simd, sample * positions + p, group, worker), part);
     const auto mean = static_cast<float>(sum / n);
     for (int64_t p = 0; p < positions; ++p)
-      squares += simd.sum_squared_distance(
-          read(call, simd, sample * positions + p, group, worker), mean, part);
+      squares += simd.sum_squared_distance(read(call, simd, sample * positions + p, group, worker),
+                                           mean, part);
     const double rest = sum / n - mean;
     return {mean, static_cast<float>(rest),
             static_cast<float>(1 / std::sqrt(squares / n - rest * rest + epsilon))};
@@ -77,8 +77,11 @@ struct GroupNorm {
 Prepared prepare_group_norm(const KernelRequest& request, const Context& context) {
   const Shape& shape = in(request, 0).shape;
   const int64_t width = shape[-1], groups = attrs(request).get_int("groups");
-  GroupNorm g{shape.elements() / width / shape[0], width, width / groups,
-              attrs(request).get_float("epsilon"), {}};
+  GroupNorm g{shape.elements() / width / shape[0],
+              width,
+              width / groups,
+              attrs(request).get_float("epsilon"),
+              {}};
   WorkspacePlan workspace;
   const VectorOperand weight = VectorOperand::plan(request, 1, &workspace);
   const VectorOperand bias = VectorOperand::plan(request, 2, &workspace);
@@ -94,8 +97,8 @@ Prepared prepare_group_norm(const KernelRequest& request, const Context& context
         const int64_t row = (sample * g.positions + p) * groups + group;
         const float* x = g.io.read(call, simd, call.input(0), row, worker);
         float* y = g.io.begin(call, call.output(), row, worker);
-        simd.normalize(x, s, w ? w + group * g.part : nullptr,
-                       b ? b + group * g.part : nullptr, y, g.part);
+        simd.normalize(x, s, w ? w + group * g.part : nullptr, b ? b + group * g.part : nullptr, y,
+                       g.part);
         g.io.commit(simd, y, call.output(), row);
       }
     });
@@ -154,8 +157,8 @@ Prepared prepare_rope(const KernelRequest& request, const Context& context) {
   const Shape rows{shape[0], shape[1], shape[2], 1};
   Shape cos_rows = in(request, 1).shape, sin_rows = in(request, 2).shape;
   cos_rows[3] = sin_rows[3] = 1;
-  const Walk<2> walk(rows, {ops::broadcast_strides(cos_rows, rows),
-                            ops::broadcast_strides(sin_rows, rows)});
+  const Walk<2> walk(
+      rows, {ops::broadcast_strides(cos_rows, rows), ops::broadcast_strides(sin_rows, rows)});
   const bool split = attrs(request).get_string("mode") == "split";
   const auto rope = split ? context.simd->rope_split : context.simd->rope_interleaved;
   WorkspacePlan workspace;

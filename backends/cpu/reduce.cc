@@ -1,5 +1,5 @@
-// reduce_sum, reduce_mean and reduce_max over any axes: rows are summed where the last axis is reduced,
-// else whole rows are added up. The order is fixed by the shape.
+// reduce_sum, reduce_mean and reduce_max over any axes: rows are summed where the last axis is
+// reduced, else whole rows are added up. The order is fixed by the shape.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -57,8 +57,8 @@ struct Reduction {
   // `count` neighbouring outputs, whose inputs are neighbours too.
   void vector(const Simd& simd, const void* x, int64_t base, int64_t count, void* y,
               int64_t first) const {
-    const auto fn = simd.binary[static_cast<int>(op == OpKind::kReduceMax ? BinaryFn::kMax
-                                                                         : BinaryFn::kAdd)];
+    const auto fn =
+        simd.binary[static_cast<int>(op == OpKind::kReduceMax ? BinaryFn::kMax : BinaryFn::kAdd)];
     float sum[kChunk], row[kChunk];
     for (int64_t i = 0; i < count; i += kChunk) {
       const int64_t n = std::min(kChunk, count - i);
@@ -100,11 +100,9 @@ Prepared prepare_reduce(const KernelRequest& request, const Context& context) {
   return simple_kernel(context, 0, [=](const Call& call, const Context& c) {
     c.pool->run_ranges(outputs, grain, [&](int64_t begin, int64_t end, int) {
       r.kept.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t n) {
-        if (rows)
-          return r.vector(*c.simd, call.input(0), offsets[0], n, call.output(), first);
+        if (rows) return r.vector(*c.simd, call.input(0), offsets[0], n, call.output(), first);
         for (int64_t i = 0; i < n; ++i) {
-          const float y =
-              r.scalar(*c.simd, call.input(0), offsets[0] + i * r.kept.row_step(0));
+          const float y = r.scalar(*c.simd, call.input(0), offsets[0] + i * r.kept.row_step(0));
           narrow(*c.simd, r.dtype, &y, call.output<char>() + (first + i) * dtype_size(r.dtype), 1);
         }
       });

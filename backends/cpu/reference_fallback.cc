@@ -1,6 +1,6 @@
-// The last rows of the table: any core op on dtypes that have no kernel of their own (f64, f8, integer
-// arithmetic), through the op's definition in double. Slow and single-threaded; the only kernels that
-// allocate while running. Their names begin with "reference_".
+// The last rows of the table: any core op on dtypes that have no kernel of their own (f64, f8,
+// integer arithmetic), through the op's definition in double. Slow and single-threaded; the only
+// kernels that allocate while running. Their names begin with "reference_".
 #include <vector>
 
 #include "backends/cpu/kernel.h"

@@ -67,8 +67,12 @@ bool not_empty(const KernelRequest& request) {
 }
 
 Prepared prepare_pad(const KernelRequest& request, const Context& context) {
-  Pad pad{in(request, 0).shape, out(request).shape, {}, PadMode::kConstant,
-          dtype_size(out(request).dtype), {}};
+  Pad pad{in(request, 0).shape,
+          out(request).shape,
+          {},
+          PadMode::kConstant,
+          dtype_size(out(request).dtype),
+          {}};
   pad.lo = ops::ints_or(attrs(request), "lo", pad.x.rank(), 0);
   const std::string& mode = attrs(request).get_string("mode");
   if (mode == "replicate") pad.mode = PadMode::kReplicate;
@@ -114,39 +118,39 @@ Prepared prepare_resize(const KernelRequest& request, const Context& context) {
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     const Simd& simd = *c.simd;
     const int64_t size = dtype_size(dtype);
-    c.pool->run_ranges(positions, rows_per_task(width, 4096), [&](int64_t begin, int64_t end,
-                                                                  int worker) {
-      auto* sum = call.workspace<float>(scratch + 2 * worker * line);
-      auto* corner_row = call.workspace<float>(scratch + (2 * worker + 1) * line);
-      for (int64_t p = begin; p < end; ++p) {
-        Tap taps[4];
-        int64_t rest = p;
-        for (int d = spatial; d >= 1; --d) {
-          taps[d - 1] = tap_of(rest % y[d], x[d], y[d], align_corners);
-          rest /= y[d];
-        }
-        std::fill_n(sum, width, 0.0f);
-        for (int corner = 0; corner < 1 << spatial; ++corner) {
-          int64_t row = rest;
-          double weight = 1;
-          for (int d = 0; d < spatial; ++d) {
-            const bool high = (corner >> d & 1) != 0;
-            row = row * x[d + 1] + (high ? taps[d].high : taps[d].low);
-            weight *= high ? taps[d].fraction : 1 - taps[d].fraction;
+    c.pool->run_ranges(
+        positions, rows_per_task(width, 4096), [&](int64_t begin, int64_t end, int worker) {
+          auto* sum = call.workspace<float>(scratch + 2 * worker * line);
+          auto* corner_row = call.workspace<float>(scratch + (2 * worker + 1) * line);
+          for (int64_t p = begin; p < end; ++p) {
+            Tap taps[4];
+            int64_t rest = p;
+            for (int d = spatial; d >= 1; --d) {
+              taps[d - 1] = tap_of(rest % y[d], x[d], y[d], align_corners);
+              rest /= y[d];
+            }
+            std::fill_n(sum, width, 0.0f);
+            for (int corner = 0; corner < 1 << spatial; ++corner) {
+              int64_t row = rest;
+              double weight = 1;
+              for (int d = 0; d < spatial; ++d) {
+                const bool high = (corner >> d & 1) != 0;
+                row = row * x[d + 1] + (high ? taps[d].high : taps[d].low);
+                weight *= high ? taps[d].fraction : 1 - taps[d].fraction;
+              }
+              if (weight == 0) continue;
+              const char* from = call.input<char>(0) + row * width * size;
+              const auto factor = static_cast<float>(weight);
+              const float* values = reinterpret_cast<const float*>(from);
+              if (dtype != DType::kF32) {
+                widen(simd, dtype, from, corner_row, width);
+                values = corner_row;
+              }
+              simd.multiply_add(sum, &factor, 0, values, sum, width);
+            }
+            narrow(simd, dtype, sum, call.output<char>() + p * width * size, width);
           }
-          if (weight == 0) continue;
-          const char* from = call.input<char>(0) + row * width * size;
-          const auto factor = static_cast<float>(weight);
-          const float* values = reinterpret_cast<const float*>(from);
-          if (dtype != DType::kF32) {
-            widen(simd, dtype, from, corner_row, width);
-            values = corner_row;
-          }
-          simd.multiply_add(sum, &factor, 0, values, sum, width);
-        }
-        narrow(simd, dtype, sum, call.output<char>() + p * width * size, width);
-      }
-    });
+        });
   });
 }
 

@@ -1,5 +1,5 @@
-// Helpers of kernels that work on rows of the last axis: small vectors (weights, biases) widened once
-// a call, and rows widened into scratch of the thread.
+// Helpers of kernels that work on rows of the last axis: small vectors (weights, biases) widened
+// once a call, and rows widened into scratch of the thread.
 #pragma once
 
 #include "backends/cpu/kernel.h"

@@ -1,5 +1,5 @@
-// Walks tensors row by row where operands broadcast or are permuted: dimensions that all operands step
-// through alike are merged, the last one becomes the row.
+// Walks tensors row by row where operands broadcast or are permuted: dimensions that all operands
+// step through alike are merged, the last one becomes the row.
 #pragma once
 
 #include <array>

@@ -35,9 +35,8 @@ Prepared prepare_kernel(const KernelRequest& request, const Context& context) {
       auto kernel = row.prepare(request, context);
       if (!kernel.ok()) return kernel;
       KernelInfo& info = (*kernel)->info;
-      if (info.name.empty())
-        info.name = str(row.name, "_", dtype_name(request.outputs[0]->dtype));
-      // Packed inputs are those that prepare() marked by packed_bytes and a mask of its own.
+      if (info.name.empty()) info.name = str(row.name, "_", dtype_name(request.outputs[0]->dtype));
+      // A kernel that packs has set the mask itself; for the others every weight is raw.
       if (info.raw_inputs == 0 && info.packed_bytes == 0) info.raw_inputs = weight_mask(request);
       return kernel;
     }

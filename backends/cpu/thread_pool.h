@@ -1,5 +1,5 @@
-// A fixed set of threads that run the tasks of one loop at a time. Kernels cut their work into tasks by
-// shape alone, never by the number of threads, so results do not depend on it.
+// A fixed set of threads that run the tasks of one loop at a time. Kernels cut their work into
+// tasks by shape alone, never by the number of threads, so results do not depend on it.
 #pragma once
 
 #include <atomic>
@@ -21,9 +21,9 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(task, worker) once for each task in [0, tasks), worker in [0, threads()), and returns
-  // when all are done. The body must not throw. One caller at a time; a call from inside a body runs
-  // its tasks inline with the same worker.
+  // Calls body(task, worker) once for each task in [0, tasks), worker in [0, threads()), and
+  // returns when all are done. The body must not throw. One caller at a time; a call from inside a
+  // body runs its tasks inline with the same worker.
   template <typename Body>
   void run(int64_t tasks, const Body& body) {
     run_impl(tasks, &body, [](const void* b, int64_t task, int worker) {
@@ -58,7 +58,7 @@ class ThreadPool {
   // Each on a cache line of its own: every thread writes them.
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<int32_t> busy_{0};
-  alignas(64) std::atomic<uint32_t> epoch_{0};  // odd bit unused; changes when a job starts
+  alignas(64) std::atomic<uint32_t> epoch_{0};  // counts the jobs
   std::atomic<bool> stop_{false};
   std::vector<std::thread> workers_;
 };

@@ -24,8 +24,8 @@ class SimdBlock : public BlockKernel {
   BlockShape shape_;
 };
 
-// Scratch of generated kernels: a few KiB, of use only with tile registers. Grows on a thread's first
-// calls.
+// Scratch of generated kernels: a few KiB, of use only with tile registers. Grows on a thread's
+// first calls.
 char* thread_scratch(size_t bytes) {
   thread_local AlignedBytes scratch;
   thread_local size_t size = 0;
@@ -102,8 +102,8 @@ Result<std::shared_ptr<const BlockKernel>> BlockKernel::get(const Context& conte
   std::shared_ptr<const BlockKernel> kernel;
   if (context.isa >= Isa::kAvx2) kernel = make_brgemm(context, shape);
   if (kernel == nullptr && shape.bf16)
-    return error(Code::kInternal, "oneDNN has no bf16 block kernel of ", shape.m, "x", shape.n,
-                 "x", shape.k);
+    return error(Code::kInternal, "oneDNN has no bf16 block kernel of ", shape.m, "x", shape.n, "x",
+                 shape.k);
   if (kernel == nullptr) kernel = std::make_shared<SimdBlock>(*context.simd, shape);
   known = kernel;
   return kernel;

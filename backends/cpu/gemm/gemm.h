@@ -1,7 +1,7 @@
-// The one matrix kernel under matmul, convolution and attention: a small block product over a batch of
-// (A, B) pairs. oneDNN's brgemm generates it for the shape and the processor; where oneDNN has none,
-// the vector loop of simd/gemm.cc takes its place. Threads are ours: a block is computed by one thread
-// and always in the same order, so results do not depend on how many there are.
+// The one matrix kernel under matmul, convolution and attention: a small block product over a batch
+// of (A, B) pairs. oneDNN's brgemm generates it for the shape and the processor; where oneDNN has
+// none, the vector loop of simd/gemm.cc takes its place. Threads are ours: a block is computed by
+// one thread and always in the same order, so results do not depend on how many there are.
 #pragma once
 
 #include <compare>
@@ -53,9 +53,7 @@ struct PanelLayout {
   int64_t width(int64_t panel) const { return (columns(panel) + 15) / 16 * 16; }
   int64_t tap_bytes(int64_t panel) const { return k * width(panel) * element(); }
   int64_t panel_offset(int64_t panel) const { return panel * kColumns * taps * k * element(); }
-  int64_t bytes() const {
-    return panel_offset(panels() - 1) + taps * tap_bytes(panels() - 1);
-  }
+  int64_t bytes() const { return panel_offset(panels() - 1) + taps * tap_bytes(panels() - 1); }
 };
 
 // Where element (tap, k, n) of B lies: data[tap·tap_step + k·k_step + n·n_step].
@@ -77,7 +75,8 @@ void pack_panels(const Context& context, const PanelLayout& layout, const Stride
 // processor multiplies it and every k is even; else f32.
 bool computes_in_bf16(const Context& context, DType a, int64_t k);
 
-// 64-byte aligned memory of a kernel's own, in huge pages where it is large and the system has them.
+// 64-byte aligned memory of a kernel's own, in huge pages where it is large and the system has
+// them.
 class AlignedBytes {
  public:
   AlignedBytes() = default;
@@ -87,7 +86,7 @@ class AlignedBytes {
  private:
   struct Free {
     size_t alignment;
-    void operator()(char* p) const { ::operator delete(p, std::align_val_t{alignment}); }
+    void operator()(char* p) const { ::operator delete (p, std::align_val_t{alignment}); }
   };
   std::unique_ptr<char, Free> data_{nullptr, Free{64}};
 };

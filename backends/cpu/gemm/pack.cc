@@ -22,8 +22,7 @@ void load_strided(const Simd& simd, DType dtype, const char* x, int64_t step, fl
         y[i] = bf16_to_f32(reinterpret_cast<const uint16_t*>(x)[i * step]);
       return;
     default:
-      for (int64_t i = 0; i < n; ++i)
-        y[i] = static_cast<float>(load_element(dtype, x, i * step));
+      for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(load_element(dtype, x, i * step));
   }
 }
 
@@ -48,8 +47,7 @@ void pack_rows(const Simd& simd, const PanelLayout& layout, const StridedB& b, c
   for (int64_t k = 0; k < layout.k; k += 2) {
     for (int64_t r = 0; r < 2; ++r) {
       if (k + r < b.k_valid) {
-        load_strided(simd, b.dtype, source + (k + r) * b.k_step * size, b.n_step, row[r],
-                     columns);
+        load_strided(simd, b.dtype, source + (k + r) * b.k_step * size, b.n_step, row[r], columns);
       } else {
         std::fill_n(row[r], width, 0.0f);
       }
@@ -128,7 +126,7 @@ AlignedBytes::AlignedBytes(int64_t bytes) {
   constexpr size_t kHugePage = size_t{2} << 20;
   const auto size = static_cast<size_t>(bytes > 0 ? bytes : 1);
   const size_t alignment = size >= 2 * kHugePage ? kHugePage : 64;
-  auto* data = static_cast<char*>(::operator new(size, std::align_val_t{alignment}));
+  auto* data = static_cast<char*>(::operator new (size, std::align_val_t{alignment}));
   data_ = {data, Free{alignment}};
   if (alignment == kHugePage) (void)madvise(data, size / kHugePage * kHugePage, MADV_HUGEPAGE);
 }

@@ -48,7 +48,7 @@ struct Bf16Store {
     const auto bits = hn::BitCast(du, p);
     const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
     return hn::TruncateTo(hn::Rebind<uint16_t, F32>(),
-                        hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu)))));
+                          hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu)))));
   }
   HWY_INLINE void full(V p, int64_t i) const {
     hn::StoreU(rounded(p), hn::Rebind<uint16_t, F32>(), half + i);
@@ -104,9 +104,9 @@ void softmax_block(float* scores, uint16_t* half, int64_t ld, int64_t rows, int6
       continue;
     }
     if (max[r] != most) correction[r] = max[r] == lowest ? 0 : std::exp2(max[r] - most);
-    const float total =
-        half != nullptr ? exponentiate(s, n, columns, scale, most, Bf16Store{half + r * ld})
-                        : exponentiate(s, n, columns, scale, most, F32Store{s});
+    const float total = half != nullptr
+                            ? exponentiate(s, n, columns, scale, most, Bf16Store{half + r * ld})
+                            : exponentiate(s, n, columns, scale, most, F32Store{s});
     sum[r] = sum[r] * correction[r] + total;
     max[r] = most;
   }

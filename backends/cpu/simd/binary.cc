@@ -25,9 +25,9 @@ void loop(const float* a, const float* b, float* y, int64_t n) {
                y + i);
   if (i < n) {
     const auto left = static_cast<size_t>(n - i);
-    hn::StoreN(Op::apply(kRowA ? hn::LoadN(d, a + i, left) : a0,
-                         kRowB ? hn::LoadN(d, b + i, left) : b0),
-               d, y + i, left);
+    hn::StoreN(
+        Op::apply(kRowA ? hn::LoadN(d, a + i, left) : a0, kRowB ? hn::LoadN(d, b + i, left) : b0),
+        d, y + i, left);
   }
 }
 
@@ -45,12 +45,24 @@ HWY_INLINE V spread_nan(V a, V b, V result) {
   return hn::IfThenElse(hn::Or(hn::IsNaN(a), hn::IsNaN(b)), hn::Add(a, b), result);
 }
 
-struct OpAdd { static HWY_INLINE V apply(V a, V b) { return hn::Add(a, b); } };
-struct OpSub { static HWY_INLINE V apply(V a, V b) { return hn::Sub(a, b); } };
-struct OpMul { static HWY_INLINE V apply(V a, V b) { return hn::Mul(a, b); } };
-struct OpDiv { static HWY_INLINE V apply(V a, V b) { return hn::Div(a, b); } };
-struct OpMin { static HWY_INLINE V apply(V a, V b) { return spread_nan(a, b, hn::Min(a, b)); } };
-struct OpMax { static HWY_INLINE V apply(V a, V b) { return spread_nan(a, b, hn::Max(a, b)); } };
+struct OpAdd {
+  static HWY_INLINE V apply(V a, V b) { return hn::Add(a, b); }
+};
+struct OpSub {
+  static HWY_INLINE V apply(V a, V b) { return hn::Sub(a, b); }
+};
+struct OpMul {
+  static HWY_INLINE V apply(V a, V b) { return hn::Mul(a, b); }
+};
+struct OpDiv {
+  static HWY_INLINE V apply(V a, V b) { return hn::Div(a, b); }
+};
+struct OpMin {
+  static HWY_INLINE V apply(V a, V b) { return spread_nan(a, b, hn::Min(a, b)); }
+};
+struct OpMax {
+  static HWY_INLINE V apply(V a, V b) { return spread_nan(a, b, hn::Max(a, b)); }
+};
 
 }  // namespace
 

@@ -46,8 +46,7 @@ void f32_to_bf16(const float* x, uint16_t* y, int64_t n) {
   const hn::Rebind<uint16_t, F32> du;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    hn::StoreU(round_to_bf16(d, hn::LoadU(d, x + i)), du, y + i);
+  for (; i + lanes <= n; i += lanes) hn::StoreU(round_to_bf16(d, hn::LoadU(d, x + i)), du, y + i);
   if (i < n) {
     const auto left = static_cast<size_t>(n - i);
     hn::StoreN(round_to_bf16(d, hn::LoadN(d, x + i, left)), du, y + i, left);

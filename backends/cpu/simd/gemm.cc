@@ -21,7 +21,8 @@ struct Operands {
   bool accumulate;
 };
 
-// kRows rows of kVectors vectors (the last may be partial) in registers, over all of k and the batch.
+// kRows rows of kVectors vectors (the last may be partial) in registers, over all of k and the
+// batch.
 template <int kRows, int kVectors>
 HWY_INLINE void tile(const Operands& o, int64_t row, int64_t column, size_t last) {
   const F32 d;
@@ -30,9 +31,9 @@ HWY_INLINE void tile(const Operands& o, int64_t row, int64_t column, size_t last
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
       const float* c = o.c + (row + r) * o.ldc + column + v * lanes;
-      sum[r][v] = !o.accumulate        ? hn::Zero(d)
+      sum[r][v] = !o.accumulate      ? hn::Zero(d)
                   : v + 1 < kVectors ? hn::LoadU(d, c)
-                                       : hn::LoadN(d, c, last);
+                                     : hn::LoadN(d, c, last);
     }
   }
   for (int64_t batch = 0; batch < o.batch; ++batch) {

@@ -59,7 +59,8 @@ HWY_INLINE V fast_exp2_negative(V x) {
   p = hn::MulAdd(p, r, hn::Set(d, 0.693146884f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
   // p lies in [0.7, 1.42]: its exponent has room for n.
-  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::ConvertInRangeTo(di, n))));
+  return hn::BitCast(d,
+                     hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::ConvertInRangeTo(di, n))));
 }
 
 HWY_INLINE V sigmoid(V x) {
@@ -77,8 +78,8 @@ HWY_INLINE V silu(V x) {
 HWY_INLINE V gelu_tanh(V x) {
   const F32 d;
   const V x2 = hn::Mul(x, x);
-  const V inner = hn::MulAdd(x2, hn::Set(d, 2 * 0.7978845608f * 0.044715f),
-                             hn::Set(d, 2 * 0.7978845608f));
+  const V inner =
+      hn::MulAdd(x2, hn::Set(d, 2 * 0.7978845608f * 0.044715f), hn::Set(d, 2 * 0.7978845608f));
   return hn::Div(x, hn::Add(hn::Set(d, 1.0f), fast_exp(hn::Neg(hn::Mul(x, inner)))));
 }
 
@@ -97,8 +98,7 @@ HWY_INLINE V gelu(V x) {
   p = hn::MulAdd(p, t, hn::Set(d, 0.377223402f));
   p = hn::MulAdd(p, t, hn::Set(d, 0.99968636f));
   p = hn::MulAdd(p, t, hn::Set(d, -1.26549757f));
-  const V half_erfc =
-      hn::Mul(hn::Mul(hn::Set(d, 0.5f), t), fast_exp(hn::NegMulAdd(z, z, p)));
+  const V half_erfc = hn::Mul(hn::Mul(hn::Set(d, 0.5f), t), fast_exp(hn::NegMulAdd(z, z, p)));
   const V tail = hn::Mul(x, half_erfc);  // x·Φ(−|x|)
   // Φ(x) = 1 − Φ(−x) for positive x.
   const V result = hn::IfThenElse(hn::Gt(x, hn::Zero(d)), hn::Sub(x, tail), tail);

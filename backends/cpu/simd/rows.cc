@@ -195,8 +195,7 @@ void multiply_add(const float* x, const float* a, int a_step, const float* b, fl
   }
 }
 
-void rope_interleaved(const float* x, const float* cos, const float* sin, float* y,
-                      int64_t pairs) {
+void rope_interleaved(const float* x, const float* cos, const float* sin, float* y, int64_t pairs) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;

@@ -13,8 +13,22 @@
 namespace zoetrope::cpu {
 
 enum class UnaryFn : uint8_t {
-  kNeg, kAbs, kExp, kLog, kSqrt, kRsqrt, kSin, kCos, kTanh, kSigmoid, kSilu, kGeluTanh, kGelu,
-  kRelu, kFloor, kCount,
+  kNeg,
+  kAbs,
+  kExp,
+  kLog,
+  kSqrt,
+  kRsqrt,
+  kSin,
+  kCos,
+  kTanh,
+  kSigmoid,
+  kSilu,
+  kGeluTanh,
+  kGelu,
+  kRelu,
+  kFloor,
+  kCount,
 };
 enum class BinaryFn : uint8_t { kAdd, kSub, kMul, kDiv, kMin, kMax, kCount };
 
@@ -63,13 +77,13 @@ struct Simd {
   // C[m, n] = (accumulate ? C : 0) + Σ_b A_b[m, k]·B_b[k, n], for instruction sets without a
   // generated kernel. offsets holds a pair of byte offsets from a and b for each of the batch;
   // leading dimensions are in elements.
-  void (*gemm_f32)(const float* a, int64_t lda, const float* b, int64_t ldb,
-                   const int64_t* offsets, int64_t batch, float* c, int64_t ldc, int64_t m,
-                   int64_t n, int64_t k, bool accumulate);
+  void (*gemm_f32)(const float* a, int64_t lda, const float* b, int64_t ldb, const int64_t* offsets,
+                   int64_t batch, float* c, int64_t ldc, int64_t m, int64_t n, int64_t k,
+                   bool accumulate);
 
   // One key block of attention for `rows` queries. scores [rows, ld] are raw products; columns
-  // [0, valid) count, the rest up to `columns` become 0. Probabilities exp2(s·scale − max) against the
-  // running max go to `half` as bf16, or over the scores where it is null; max, sum [rows] are
+  // [0, valid) count, the rest up to `columns` become 0. Probabilities exp2(s·scale − max) against
+  // the running max go to `half` as bf16, or over the scores where it is null; max, sum [rows] are
   // updated; correction [rows] is what earlier sums and outputs must be multiplied by.
   void (*softmax_block)(float* scores, uint16_t* half, int64_t ld, int64_t rows, int64_t columns,
                         const int32_t* valid, float scale, float* max, float* sum,

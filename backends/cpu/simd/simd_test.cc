@@ -1,5 +1,5 @@
-// The vector loops on every instruction set of this machine: rows of all lengths give what the whole
-// row gives, element by element, and accuracy is as stated.
+// The vector loops on every instruction set of this machine: rows of all lengths give what the
+// whole row gives, element by element, and accuracy is as stated.
 #include "backends/cpu/simd/simd.h"
 
 #include <doctest/doctest.h>
@@ -64,7 +64,8 @@ TEST_CASE("exp reaches both ends of f32 and keeps NaN and infinities") {
 
 TEST_CASE("narrow floats round to nearest even, as the scalar conversions do") {
   std::vector<float> x;
-  for (uint32_t bits = 0; bits < 0x7f800000u; bits += 104729) x.push_back(std::bit_cast<float>(bits));
+  for (uint32_t bits = 0; bits < 0x7f800000u; bits += 104729)
+    x.push_back(std::bit_cast<float>(bits));
   for (float special : {kInf, -kInf, NAN, 65519.0f, 65520.0f, 1e-8f, -0.0f}) x.push_back(special);
   std::vector<uint16_t> y(x.size());
   std::vector<float> back(x.size());

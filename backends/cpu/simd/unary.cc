@@ -37,23 +37,42 @@ void trigonometric_loop(const float* x, float* y, int64_t n) {
     if (HWY_LIKELY(hn::AllTrue(d, hn::Lt(hn::Abs(v), hn::Set(d, 30000.0f))))) {
       hn::StoreN(Op::apply(v), d, y + i, left);
     } else {
-      for (size_t j = 0; j < left; ++j) y[i + static_cast<int64_t>(j)] = Op::exact(x[i + static_cast<int64_t>(j)]);
+      for (size_t j = 0; j < left; ++j)
+        y[i + static_cast<int64_t>(j)] = Op::exact(x[i + static_cast<int64_t>(j)]);
     }
   }
 }
 
-struct OpNeg { static HWY_INLINE V apply(V x) { return hn::Neg(x); } };
-struct OpAbs { static HWY_INLINE V apply(V x) { return hn::Abs(x); } };
-struct OpExp { static HWY_INLINE V apply(V x) { return fast_exp(x); } };
-struct OpSqrt { static HWY_INLINE V apply(V x) { return hn::Sqrt(x); } };
+struct OpNeg {
+  static HWY_INLINE V apply(V x) { return hn::Neg(x); }
+};
+struct OpAbs {
+  static HWY_INLINE V apply(V x) { return hn::Abs(x); }
+};
+struct OpExp {
+  static HWY_INLINE V apply(V x) { return fast_exp(x); }
+};
+struct OpSqrt {
+  static HWY_INLINE V apply(V x) { return hn::Sqrt(x); }
+};
 struct OpRsqrt {
   static HWY_INLINE V apply(V x) { return hn::Div(hn::Set(F32(), 1.0f), hn::Sqrt(x)); }
 };
-struct OpSigmoid { static HWY_INLINE V apply(V x) { return sigmoid(x); } };
-struct OpSilu { static HWY_INLINE V apply(V x) { return silu(x); } };
-struct OpGeluTanh { static HWY_INLINE V apply(V x) { return gelu_tanh(x); } };
-struct OpGelu { static HWY_INLINE V apply(V x) { return gelu(x); } };
-struct OpFloor { static HWY_INLINE V apply(V x) { return hn::Floor(x); } };
+struct OpSigmoid {
+  static HWY_INLINE V apply(V x) { return sigmoid(x); }
+};
+struct OpSilu {
+  static HWY_INLINE V apply(V x) { return silu(x); }
+};
+struct OpGeluTanh {
+  static HWY_INLINE V apply(V x) { return gelu_tanh(x); }
+};
+struct OpGelu {
+  static HWY_INLINE V apply(V x) { return gelu(x); }
+};
+struct OpFloor {
+  static HWY_INLINE V apply(V x) { return hn::Floor(x); }
+};
 struct OpRelu {
   static HWY_INLINE V apply(V x) { return hn::IfThenZeroElse(hn::Lt(x, hn::Zero(F32())), x); }
 };
