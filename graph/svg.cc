@@ -47,6 +47,7 @@ class Drawing {
 
   std::string run() {
     make_boxes();
+    sink_constants();
     place();
     return draw();
   }
@@ -89,6 +90,18 @@ class Drawing {
       }
       add(std::move(b));
     }
+  }
+
+  // Constants stand just above their first reader, not all in the top row.
+  void sink_constants() {
+    std::vector<int> first(boxes_.size(), -1);
+    for (const Box& b : boxes_)
+      for (int s : b.sources) {
+        int& layer = first[static_cast<size_t>(s)];
+        layer = layer < 0 ? b.layer : std::min(layer, b.layer);
+      }
+    for (size_t i = boxes_.size(); i-- > 0;)
+      if (boxes_[i].sources.empty() && !boxes_[i].round && first[i] > 0) boxes_[i].layer = first[i] - 1;
   }
 
   std::string type_text(const Value& v) const {
