@@ -30,11 +30,11 @@ class Pipeline {
       : model_(model), options_(options), device_(device), sink_(sink), hooks_(hooks) {}
 
   Result<GenerateStats> run() {
-    ZT_RETURN_IF_ERROR(notice_prompt());
     const auto start = Clock::now();
     ZT_ASSIGN_OR_RETURN(plan_, plan_pipeline(model_, options_, device_));
     stats_.load_seconds += seconds_since(start);
     stats_.planned_peak_bytes = plan_.peak_bytes();
+    ZT_RETURN_IF_ERROR(notice_prompt());
     ZT_RETURN_IF_ERROR(encode_text());
     ZT_ASSIGN_OR_RETURN(known_, encode_known(model_, plan_, options_.known, device_));
     ZT_RETURN_IF_ERROR(denoise());
