@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "graph/format/encode.h"
 #include "graph/format/model_generated.h"
@@ -67,6 +68,15 @@ Result<std::vector<Dim>> read_dims(const fbs::String* text, size_t limit, Budget
   return dims;
 }
 
+// The verifier aligns a vector's length but not its 8-byte elements: they are copied, not
+// dereferenced.
+template <typename T>
+std::vector<T> copy_numbers(const fbs::Vector<T>* list) {
+  std::vector<T> out(size_of(list));
+  if (!out.empty()) std::memcpy(out.data(), list->Data(), out.size() * sizeof(T));
+  return out;
+}
+
 Status read_ids(const fbs::Vector<int32_t>* list, std::vector<ValueId>* ids, Budget* budget) {
   if (size_of(list) > kMaxList)
     return error(Code::kDataLoss, "a list of ", size_of(list), " values");
@@ -96,9 +106,7 @@ Result<AttrValue> read_attr(const fb::Attr& attr, Budget* budget) {
     case static_cast<uint8_t>(AttrType::kFloats):
       if (size_of(attr.numbers()) > kMaxList) break;
       ZT_RETURN_IF_ERROR(budget->spend(8 * size_of(attr.numbers())));
-      return AttrValue(attr.numbers()
-                           ? std::vector<double>(attr.numbers()->begin(), attr.numbers()->end())
-                           : std::vector<double>());
+      return AttrValue(copy_numbers(attr.numbers()));
   }
   return error(Code::kDataLoss, "attribute '", attr.name()->string_view(), "' is malformed");
 }
@@ -223,9 +231,7 @@ Result<TensorEntry> read_tensor(const fb::Tensor& from, uint64_t data_begin, uin
   };
   if (from.dtype() >= kDTypeCount) return bad("unknown dtype ", int{from.dtype()});
   if (size_of(from.shape()) > kMaxRank) return bad(size_of(from.shape()), " dimensions");
-  std::vector<int64_t> dims;
-  for (size_t i = 0; i < size_of(from.shape()); ++i)
-    dims.push_back(from.shape()->Get(static_cast<uint32_t>(i)));
+  const std::vector<int64_t> dims = copy_numbers(from.shape());
   auto elements = checked_elements(dims);
   if (!elements.ok()) return bad(elements.status().message());
   entry.type = {static_cast<DType>(from.dtype()), Shape(std::span<const int64_t>(dims))};
