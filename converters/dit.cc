@@ -149,8 +149,7 @@ Status convert_dit(const Checkpoint& checkpoint, const ConvertOptions& options,
   info.tokenizer_kind = "class_table";
   info.provenance = "converted from a DiT checkpoint";
   info.licence = "CC-BY-NC-4.0, or as the checkpoint's source says";
-  ZT_ASSIGN_OR_RETURN(auto tensors, tensor_sources(map, options.dtype));
-  return write_model(options.output, info, std::move(tensors), progress);
+  return store_model(std::move(info), map, options, progress);
 }
 
 }  // namespace zoetrope

@@ -2,6 +2,10 @@
 
 #include <cmath>
 #include <cstring>
+#include <iterator>
+#include <set>
+
+#include "graph/passes/fold_weights.h"
 
 namespace zoetrope {
 namespace {
@@ -92,21 +96,30 @@ Result<WeightData> as_dtype(WeightData data, DType dtype) {
 
 }  // namespace
 
-Result<std::vector<TensorSource>> tensor_sources(const WeightMap& map, std::optional<DType> dtype) {
+Status store_model(ModelInfo info, const WeightMap& map, const ConvertOptions& options,
+                   const WriteProgress& progress) {
+  std::vector<FoldedWeight> folded;
+  std::set<std::string> names;
+  for (Graph& component : info.components) {
+    ZT_ASSIGN_OR_RETURN(FoldedGraph result, fold_weights(component));
+    component = std::move(result.graph);
+    std::move(result.weights.begin(), result.weights.end(), std::back_inserter(folded));
+    for (ValueId id : component.weights()) names.insert(component.value(id).name);
+  }
+  const FoldedWeights weights(map, folded);
   std::vector<TensorSource> sources;
-  for (const std::string& name : map.names()) {
+  for (const std::string& name : names) {
     TensorSource source;
     source.name = name;
-    ZT_ASSIGN_OR_RETURN(source.type, map.type(name));
-    const DType stored = dtype && is_float(source.type.dtype) ? *dtype : source.type.dtype;
-    source.type.dtype = stored;
-    source.load = [&map, name, stored]() -> Result<WeightData> {
-      ZT_ASSIGN_OR_RETURN(WeightData data, map.load(name));
+    ZT_ASSIGN_OR_RETURN(source.type, weights.type(name));
+    if (options.dtype && is_float(source.type.dtype)) source.type.dtype = *options.dtype;
+    source.load = [&weights, name, stored = source.type.dtype]() -> Result<WeightData> {
+      ZT_ASSIGN_OR_RETURN(WeightData data, weights.load(name));
       return as_dtype(std::move(data), stored);
     };
     sources.push_back(std::move(source));
   }
-  return sources;
+  return write_model(options.output, info, std::move(sources), progress);
 }
 
 }  // namespace zoetrope

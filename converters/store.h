@@ -1,15 +1,14 @@
-// Shared by the families: a weight map to the tensor sources of a file, with an optional dtype.
+// Shared by the families: a model's graphs and their weights into a file.
 #pragma once
 
-#include <optional>
-#include <vector>
-
+#include "converters/convert.h"
 #include "converters/weight_map.h"
-#include "graph/format/model_writer.h"
 
 namespace zoetrope {
 
-// `map` must outlive the sources. Float tensors are stored as `dtype` where given.
-Result<std::vector<TensorSource>> tensor_sources(const WeightMap& map, std::optional<DType> dtype);
+// Folds what depends on weights alone into new weights, then writes the file. `map` holds the weights
+// that `info`'s components name; float tensors are stored as options.dtype where given.
+Status store_model(ModelInfo info, const WeightMap& map, const ConvertOptions& options,
+                   const WriteProgress& progress);
 
 }  // namespace zoetrope

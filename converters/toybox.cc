@@ -47,8 +47,7 @@ Status convert_toybox(const std::string& input, const ConvertOptions& options,
   info.provenance =
       metadata_or(*checkpoint, "provenance", "trained by the Zoetrope project on generated data");
   info.licence = metadata_or(*checkpoint, "licence", "Apache-2.0");
-  ZT_ASSIGN_OR_RETURN(auto tensors, tensor_sources(map, options.dtype));
-  return write_model(options.output, info, std::move(tensors), progress);
+  return store_model(std::move(info), map, options, progress);
 }
 
 }  // namespace zoetrope

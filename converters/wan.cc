@@ -117,8 +117,7 @@ Status convert_wan(const Checkpoint& checkpoint, const ConvertOptions& options,
   info.tokenizer_kind = "sentencepiece";
   info.provenance = "the DiT of a Wan 2.1 checkpoint";
   info.licence = "Apache-2.0, or as the checkpoint's source says";
-  ZT_ASSIGN_OR_RETURN(auto tensors, tensor_sources(map, options.dtype));
-  return write_model(options.output, info, std::move(tensors), progress);
+  return store_model(std::move(info), map, options, progress);
 }
 
 }  // namespace zoetrope
