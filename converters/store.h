@@ -6,8 +6,8 @@
 
 namespace zoetrope {
 
-// Folds what depends on weights alone into new weights, then writes the file. `map` holds the weights
-// that `info`'s components name; float tensors are stored as options.dtype where given.
+// Folds what depends on weights alone into new weights, then writes the file. `map` holds the
+// weights that `info`'s components name; float tensors are stored as options.dtype where given.
 Status store_model(ModelInfo info, const WeightMap& map, const ConvertOptions& options,
                    const WriteProgress& progress);
 

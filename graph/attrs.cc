@@ -29,15 +29,15 @@ std::string attr_to_string(const AttrValue& value) {
     case AttrType::kString: return "\"" + std::get<std::string>(value) + "\"";
     case AttrType::kInts:
       return join(std::get<std::vector<Dim>>(value), [](const Dim& d) { return d.to_string(); });
-    case AttrType::kFloats:
-      return join(std::get<std::vector<double>>(value), float_to_string);
+    case AttrType::kFloats: return join(std::get<std::vector<double>>(value), float_to_string);
   }
   return "?";
 }
 
 void Attrs::set(std::string_view name, AttrValue value) {
-  const auto at = std::lower_bound(items_.begin(), items_.end(), name,
-                                   [](const auto& item, std::string_view n) { return item.first < n; });
+  const auto at =
+      std::lower_bound(items_.begin(), items_.end(), name,
+                       [](const auto& item, std::string_view n) { return item.first < n; });
   if (at != items_.end() && at->first == name)
     at->second = std::move(value);
   else

@@ -15,7 +15,14 @@
 namespace zoetrope {
 
 // Integers are `Dim`s, so that any of them may depend on the symbols; binding makes them constant.
-enum class AttrType : uint8_t { kBool = 0, kInt = 1, kFloat = 2, kString = 3, kInts = 4, kFloats = 5 };
+enum class AttrType : uint8_t {
+  kBool = 0,
+  kInt = 1,
+  kFloat = 2,
+  kString = 3,
+  kInts = 4,
+  kFloats = 5
+};
 
 using AttrValue =
     std::variant<bool, Dim, double, std::string, std::vector<Dim>, std::vector<double>>;

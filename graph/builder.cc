@@ -146,13 +146,16 @@ std::vector<ValueId> Builder::add_node(OpKind kind, std::vector<ValueId> inputs,
 }
 
 ValueId Builder::fill(double value, std::vector<Dim> dims, DType dtype) {
-  return op(OpKind::kFill, {},
-            {{"value", value}, {"dims", std::move(dims)}, {"dtype", std::string(dtype_name(dtype))}});
+  return op(
+      OpKind::kFill, {},
+      {{"value", value}, {"dims", std::move(dims)}, {"dtype", std::string(dtype_name(dtype))}});
 }
 
 ValueId Builder::iota(Dim length, double start, double step, DType dtype) {
   return op(OpKind::kIota, {},
-            {{"length", std::move(length)}, {"start", start}, {"step", step},
+            {{"length", std::move(length)},
+             {"start", start},
+             {"step", step},
              {"dtype", std::string(dtype_name(dtype))}});
 }
 
@@ -174,7 +177,9 @@ ValueId Builder::broadcast(ValueId x, std::vector<Dim> dims) {
 
 ValueId Builder::slice(ValueId x, int axis, Dim start, Dim end, int64_t step) {
   return op(OpKind::kSlice, {x},
-            {{"axis", Dim(axis)}, {"start", std::move(start)}, {"end", std::move(end)},
+            {{"axis", Dim(axis)},
+             {"start", std::move(start)},
+             {"end", std::move(end)},
              {"step", Dim(step)}});
 }
 
@@ -191,7 +196,9 @@ ValueId Builder::concat(std::vector<ValueId> parts, int axis) {
 ValueId Builder::pad(ValueId x, std::vector<Dim> lo, std::vector<Dim> hi, std::string_view mode,
                      double value) {
   return op(OpKind::kPad, {x},
-            {{"lo", std::move(lo)}, {"hi", std::move(hi)}, {"mode", std::string(mode)},
+            {{"lo", std::move(lo)},
+             {"hi", std::move(hi)},
+             {"mode", std::string(mode)},
              {"value", value}});
 }
 
@@ -238,8 +245,10 @@ ValueId Builder::linear(std::string_view name, ValueId x, int64_t in, int64_t ou
 
 ValueId Builder::conv(ValueId x, ValueId weight, const ConvOptions& options) {
   return op(OpKind::kConv, {x, weight},
-            {{"stride", to_dims(options.stride)}, {"dilation", to_dims(options.dilation)},
-             {"pad_lo", to_dims(options.pad_lo)}, {"pad_hi", to_dims(options.pad_hi)},
+            {{"stride", to_dims(options.stride)},
+             {"dilation", to_dims(options.dilation)},
+             {"pad_lo", to_dims(options.pad_lo)},
+             {"pad_hi", to_dims(options.pad_hi)},
              {"groups", Dim(options.groups)}});
 }
 

@@ -77,8 +77,8 @@ class Builder {
   std::vector<ValueId> split(ValueId x, int axis, int64_t part, int64_t count);
   ValueId concat(std::vector<ValueId> parts, int axis);
   // mode: "constant" (value), "replicate" or "reflect"; lo and hi hold one entry a dimension.
-  ValueId pad(ValueId x, std::vector<Dim> lo, std::vector<Dim> hi, std::string_view mode = "constant",
-              double value = 0);
+  ValueId pad(ValueId x, std::vector<Dim> lo, std::vector<Dim> hi,
+              std::string_view mode = "constant", double value = 0);
   // Repeats every element `times` along axis: nearest-neighbour upsampling.
   ValueId repeat(ValueId x, int axis, Dim times);
   // table[V, ...] at indices (i32/i64, any shape): indices.shape + table.shape[1:]
@@ -96,18 +96,18 @@ class Builder {
   // x·Wᵀ + bias with weights "<name>.weight" [out, in] and, if has_bias, "<name>.bias" [out].
   ValueId linear(std::string_view name, ValueId x, int64_t in, int64_t out, bool has_bias = true);
   struct ConvOptions {
-    std::vector<int64_t> stride, dilation;     // empty: ones
-    std::vector<int64_t> pad_lo, pad_hi;       // zeros around; empty: none
+    std::vector<int64_t> stride, dilation;  // empty: ones
+    std::vector<int64_t> pad_lo, pad_hi;    // zeros around; empty: none
     int64_t groups = 1;
   };
   // x [B, spatial..., C], weight [O, kernel..., C/groups]
   ValueId conv(ValueId x, ValueId weight, const ConvOptions& options);
-  // q [B, N, H, D], k and v [B, M, Hkv, D]; key_lengths i32 [B] masks keys at and beyond it; mask is
-  // added to the scores, broadcastable to [B, H, N, M]. scale 0 means 1/sqrt(D).
+  // q [B, N, H, D], k and v [B, M, Hkv, D]; key_lengths i32 [B] masks keys at and beyond it; mask
+  // is added to the scores, broadcastable to [B, H, N, M]. scale 0 means 1/sqrt(D).
   ValueId attention(ValueId q, ValueId k, ValueId v, ValueId key_lengths = kNone,
                     ValueId mask = kNone, double scale = 0, bool causal = false);
-  // x [B, N, H, D]; cos and sin [B or 1, N, 1 or H, D/2], f32. mode "interleaved" turns pairs (2i, 2i+1), "split"
-  // pairs (i, i + D/2).
+  // x [B, N, H, D]; cos and sin [B or 1, N, 1 or H, D/2], f32. mode "interleaved" turns pairs (2i,
+  // 2i+1), "split" pairs (i, i + D/2).
   ValueId rope(ValueId x, ValueId cos, ValueId sin, std::string_view mode = "interleaved");
 
   const Graph& graph() const { return *graph_; }

@@ -18,7 +18,9 @@ namespace {
 constexpr int kMaxDepth = 32;
 constexpr size_t kMaxText = 512;
 
-int64_t floor_divide(int64_t a, int64_t b) { return a / b - ((a % b != 0) && ((a < 0) != (b < 0))); }
+int64_t floor_divide(int64_t a, int64_t b) {
+  return a / b - ((a % b != 0) && ((a < 0) != (b < 0)));
+}
 
 // False on overflow or division by zero.
 bool apply(char op, int64_t a, int64_t b, int64_t* out) {
@@ -29,9 +31,12 @@ bool apply(char op, int64_t a, int64_t b, int64_t* out) {
     case '/':
     case 'c':
     case '%': {
-      if (b <= 0) return false;  // divisors are positive by definition, which also rules out overflow
+      if (b <= 0)
+        return false;  // divisors are positive by definition, which also rules out overflow
       const int64_t quotient = floor_divide(a, b);
-      *out = op == '/' ? quotient : op == '%' ? a - quotient * b : quotient + (a - quotient * b != 0);
+      *out = op == '/'   ? quotient
+             : op == '%' ? a - quotient * b
+                         : quotient + (a - quotient * b != 0);
       return true;
     }
     case '<': *out = std::min(a, b); return true;
@@ -126,7 +131,8 @@ std::string Dim::to_string() const {
       return wrap(e.a) + " * " + wrap(e.b);
     }
     default:
-      return std::string(function_name(e.op)) + "(" + e.a.to_string() + ", " + e.b.to_string() + ")";
+      return std::string(function_name(e.op)) + "(" + e.a.to_string() + ", " + e.b.to_string() +
+             ")";
   }
 }
 

@@ -104,7 +104,8 @@ float f16_to_f32(uint16_t value) {
   const uint32_t exponent = (value >> 10) & 0x1fu;
   const uint32_t mantissa = value & 0x3ffu;
   if (exponent == 0)
-    return std::bit_cast<float>(sign) + (sign ? -1.0f : 1.0f) * static_cast<float>(mantissa) * 0x1p-24f;
+    return std::bit_cast<float>(sign) +
+           (sign ? -1.0f : 1.0f) * static_cast<float>(mantissa) * 0x1p-24f;
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | mantissa << 13);
   return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
 }

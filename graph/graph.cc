@@ -258,8 +258,7 @@ std::vector<std::vector<NodeId>> consumers(const Graph& graph) {
       if (id != kNone) uses[static_cast<size_t>(id)].push_back(static_cast<NodeId>(n));
   for (const GraphOutput& out : graph.outputs)
     uses[static_cast<size_t>(out.value)].push_back(kNone);
-  for (const StatePair& pair : graph.states)
-    uses[static_cast<size_t>(pair.next)].push_back(kNone);
+  for (const StatePair& pair : graph.states) uses[static_cast<size_t>(pair.next)].push_back(kNone);
   return uses;
 }
 

@@ -93,7 +93,8 @@ void propagate_rates(Graph* graph);
 // Total cost of a bound graph.
 Cost graph_cost(const Graph& graph);
 
-// One line a node: `%h = matmul(%x, @blocks.0.fc1.weight) {transpose_b=true} : f32[1, 256, 1536] @step`
+// One line a node: `%h = matmul(%x, @blocks.0.fc1.weight) {transpose_b=true} : f32[1, 256, 1536]
+// @step`
 std::string to_text(const Graph& graph);
 // Graphviz source; `dot -Tsvg` draws it. graph/svg.h writes SVG without Graphviz.
 std::string to_dot(const Graph& graph);

@@ -1,5 +1,5 @@
-// What an op is: its name, attributes, shape inference, cost, and the double-precision reference that
-// defines it. One OpDef an op; graph/ops/ holds them.
+// What an op is: its name, attributes, shape inference, cost, and the double-precision reference
+// that defines it. One OpDef an op; graph/ops/ holds them.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +56,8 @@ struct OpDef {
   int min_inputs = 1;
   int max_inputs = 1;  // -1: any number
 
-  // Checks dtypes, shapes and attributes of a bound node and gives its output types. Errors say what
-  // was expected and what was found; the caller adds the node's name.
+  // Checks dtypes, shapes and attributes of a bound node and gives its output types. Errors say
+  // what was expected and what was found; the caller adds the node's name.
   Result<std::vector<TensorType>> (*infer)(const OpContext& context) = nullptr;
 
   // Dtypes of the outputs where they do not depend on shapes: used before binding. Null: the output
@@ -72,8 +72,8 @@ struct OpDef {
                     std::span<const TensorType> output_types,
                     std::span<std::vector<double>> outputs) = nullptr;
 
-  // Fused ops: appends core nodes that compute the same from `inputs` (a negative id marks an absent
-  // optional input) and returns the outputs. Null for core ops.
+  // Fused ops: appends core nodes that compute the same from `inputs` (a negative id marks an
+  // absent optional input) and returns the outputs. Null for core ops.
   std::vector<int32_t> (*decompose)(Builder& builder, std::span<const int32_t> inputs,
                                     const Attrs& attrs) = nullptr;
 

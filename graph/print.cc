@@ -6,9 +6,7 @@
 namespace zoetrope {
 namespace {
 
-std::string dims_to_string(const std::vector<Dim>& dims) {
-  return attr_to_string(AttrValue(dims));
-}
+std::string dims_to_string(const std::vector<Dim>& dims) { return attr_to_string(AttrValue(dims)); }
 
 std::string reference(const Graph& graph, ValueId id) {
   if (id == kNone) return "_";
@@ -65,7 +63,8 @@ std::string to_text(const Graph& graph) {
     text += str(" @", rate_name(first.rate), "\n");
   }
   for (const StatePair& pair : graph.states)
-    text += str("  state ", reference(graph, pair.state), " <- ", reference(graph, pair.next), "\n");
+    text +=
+        str("  state ", reference(graph, pair.state), " <- ", reference(graph, pair.next), "\n");
   for (const GraphOutput& out : graph.outputs)
     text += str("  output ", out.name, " = ", reference(graph, out.value), "\n");
   return text + "}\n";
@@ -83,8 +82,8 @@ std::string to_dot(const Graph& graph) {
       if (id == kNone || graph.value(id).kind == ValueKind::kWeight) continue;
       const Value& v = graph.value(id);
       text += v.kind == ValueKind::kInput ? str("  v", id) : str("  n", v.producer);
-      text += str(" -> n", n, " [fontsize=8, label=\"", escape(graph.bound ? type_text(graph, v) : ""),
-                  "\"];\n");
+      text += str(" -> n", n, " [fontsize=8, label=\"",
+                  escape(graph.bound ? type_text(graph, v) : ""), "\"];\n");
     }
   }
   for (size_t i = 0; i < graph.outputs.size(); ++i) {

@@ -98,8 +98,8 @@ class [[nodiscard]] Result {
 #define ZT_CONCAT_INNER(a, b) a##b
 #define ZT_CONCAT(a, b) ZT_CONCAT_INNER(a, b)
 
-#define ZT_RETURN_IF_ERROR(expr)                          \
-  do {                                                    \
+#define ZT_RETURN_IF_ERROR(expr)                                                  \
+  do {                                                                            \
     if (::zoetrope::Status zt_status = (expr); !zt_status.ok()) return zt_status; \
   } while (0)
 
@@ -112,12 +112,12 @@ class [[nodiscard]] Result {
   lhs = std::move(tmp).value()
 
 // Programmer errors only: never for anything that a file or a user can cause.
-#define ZT_CHECK(cond)                                                                       \
-  do {                                                                                       \
-    if (!(cond)) {                                                                           \
+#define ZT_CHECK(cond)                                                                        \
+  do {                                                                                        \
+    if (!(cond)) {                                                                            \
       std::fprintf(stderr, "zoetrope: %s:%d: check failed: %s\n", __FILE__, __LINE__, #cond); \
-      std::abort();                                                                          \
-    }                                                                                        \
+      std::abort();                                                                           \
+    }                                                                                         \
   } while (0)
 
 }  // namespace zoetrope

@@ -12,11 +12,16 @@ constexpr const char* kRateColours[] = {"#d9d9d9", "#cfe8cf", "#cfe0f5", "#f5e6c
 std::string escape(std::string_view text) {
   std::string out;
   for (char c : text) {
-    if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '&') out += "&amp;";
-    else if (c == '"') out += "&quot;";
-    else out += c;
+    if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '&')
+      out += "&amp;";
+    else if (c == '"')
+      out += "&quot;";
+    else
+      out += c;
   }
   return out;
 }
@@ -74,7 +79,8 @@ class Drawing {
             b.sources.push_back(box_of_[static_cast<size_t>(id)]);
         std::sort(b.sources.begin(), b.sources.end());
         b.sources.erase(std::unique(b.sources.begin(), b.sources.end()), b.sources.end());
-        for (int s : b.sources) b.layer = std::max(b.layer, boxes_[static_cast<size_t>(s)].layer + 1);
+        for (int s : b.sources)
+          b.layer = std::max(b.layer, boxes_[static_cast<size_t>(s)].layer + 1);
         box = add(std::move(b));
         if (block == 0) last_of_block_zero_ = box;
       }
@@ -82,8 +88,14 @@ class Drawing {
     }
     for (const GraphOutput& output : graph_.outputs) {
       const int source = box_of_[static_cast<size_t>(output.value)];
-      Box b{output.name, type_text(graph_.value(output.value)), graph_.value(output.value).rate, true,
-            0, 0, 0, {}};
+      Box b{output.name,
+            type_text(graph_.value(output.value)),
+            graph_.value(output.value).rate,
+            true,
+            0,
+            0,
+            0,
+            {}};
       if (source >= 0) {
         b.sources.push_back(source);
         b.layer = boxes_[static_cast<size_t>(source)].layer + 1;
@@ -101,12 +113,14 @@ class Drawing {
         layer = layer < 0 ? b.layer : std::min(layer, b.layer);
       }
     for (size_t i = boxes_.size(); i-- > 0;)
-      if (boxes_[i].sources.empty() && !boxes_[i].round && first[i] > 0) boxes_[i].layer = first[i] - 1;
+      if (boxes_[i].sources.empty() && !boxes_[i].round && first[i] > 0)
+        boxes_[i].layer = first[i] - 1;
   }
 
   std::string type_text(const Value& v) const {
-    return graph_.bound ? v.type.to_string()
-                        : str(dtype_name(v.type.dtype), v.dims.empty() ? "" : attr_to_string(v.dims));
+    return graph_.bound
+               ? v.type.to_string()
+               : str(dtype_name(v.type.dtype), v.dims.empty() ? "" : attr_to_string(v.dims));
   }
 
   int add(Box box) {
@@ -117,7 +131,8 @@ class Drawing {
   // Within a layer, boxes stand in the order of the mean place of what they read.
   void place() {
     std::map<int, std::vector<int>> layers;
-    for (size_t i = 0; i < boxes_.size(); ++i) layers[boxes_[i].layer].push_back(static_cast<int>(i));
+    for (size_t i = 0; i < boxes_.size(); ++i)
+      layers[boxes_[i].layer].push_back(static_cast<int>(i));
     for (auto& [layer, members] : layers) {
       std::map<int, double> wish;
       for (int m : members) {
@@ -126,7 +141,8 @@ class Drawing {
         for (int s : b.sources) sum += boxes_[static_cast<size_t>(s)].x;
         wish[m] = b.sources.empty() ? 1e9 : sum / static_cast<double>(b.sources.size());
       }
-      std::stable_sort(members.begin(), members.end(), [&](int a, int b) { return wish[a] < wish[b]; });
+      std::stable_sort(members.begin(), members.end(),
+                       [&](int a, int b) { return wish[a] < wish[b]; });
       double next = kMargin;
       for (int m : members) {
         Box& b = boxes_[static_cast<size_t>(m)];
@@ -140,11 +156,11 @@ class Drawing {
   }
 
   std::string draw() const {
-    std::string svg = str("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", width_ + kMargin,
-                          "\" height=\"", height_, "\" font-family=\"sans-serif\" font-size=\"11\">\n",
-                          "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n<text x=\"", kMargin,
-                          "\" y=\"", kMargin, "\" font-size=\"14\">", escape(graph_.name), ", ",
-                          graph_.nodes.size(), " nodes");
+    std::string svg = str(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", width_ + kMargin, "\" height=\"",
+        height_, "\" font-family=\"sans-serif\" font-size=\"11\">\n",
+        "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n<text x=\"", kMargin, "\" y=\"",
+        kMargin, "\" font-size=\"14\">", escape(graph_.name), ", ", graph_.nodes.size(), " nodes");
     if (blocks_ > 1) svg += str("; block 0 of ", blocks_, " equal blocks is drawn");
     svg += "</text>\n";
     for (const Box& b : boxes_)
@@ -156,11 +172,12 @@ class Drawing {
                    y2 - kGapY / 2.0, " ", x2, " ", y2, "\" fill=\"none\" stroke=\"#888\"/>\n");
       }
     for (const Box& b : boxes_) {
-      svg += str("<rect x=\"", b.x, "\" y=\"", b.y, "\" width=\"", kBoxWidth, "\" height=\"", kBoxHeight,
-                 "\" rx=\"", b.round ? 16 : 4, "\" fill=\"", kRateColours[static_cast<size_t>(b.rate)],
-                 "\" stroke=\"#444\"/>\n<text x=\"", b.x + 8, "\" y=\"", b.y + 14, "\">",
-                 escape(b.title), "</text>\n<text x=\"", b.x + 8, "\" y=\"", b.y + 27,
-                 "\" font-size=\"9\" fill=\"#555\">", escape(b.subtitle.substr(0, 38)), "</text>\n");
+      svg += str("<rect x=\"", b.x, "\" y=\"", b.y, "\" width=\"", kBoxWidth, "\" height=\"",
+                 kBoxHeight, "\" rx=\"", b.round ? 16 : 4, "\" fill=\"",
+                 kRateColours[static_cast<size_t>(b.rate)], "\" stroke=\"#444\"/>\n<text x=\"",
+                 b.x + 8, "\" y=\"", b.y + 14, "\">", escape(b.title), "</text>\n<text x=\"",
+                 b.x + 8, "\" y=\"", b.y + 27, "\" font-size=\"9\" fill=\"#555\">",
+                 escape(b.subtitle.substr(0, 38)), "</text>\n");
     }
     return svg + "</svg>\n";
   }

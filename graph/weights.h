@@ -9,8 +9,8 @@
 
 namespace zoetrope {
 
-// Bytes of one tensor, row major. `owner` keeps them alive; null when the source itself does (mapped
-// files), and then the view lives as long as the source.
+// Bytes of one tensor, row major. `owner` keeps them alive; null when the source itself does
+// (mapped files), and then the view lives as long as the source.
 struct WeightData {
   TensorType type;
   const void* data = nullptr;

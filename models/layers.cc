@@ -7,7 +7,8 @@ namespace zoetrope::layers {
 ValueId swiglu(Builder& b, std::string_view name, ValueId x, int64_t width, int64_t hidden) {
   const auto scope = b.scope(name);
   const ValueId gate = b.silu(b.linear("gate", x, width, hidden, false));
-  return b.linear("down", b.mul(gate, b.linear("up", x, width, hidden, false)), hidden, width, false);
+  return b.linear("down", b.mul(gate, b.linear("up", x, width, hidden, false)), hidden, width,
+                  false);
 }
 
 ValueId attention(Builder& b, std::string_view name, ValueId x, ValueId context,
@@ -67,7 +68,8 @@ RopeTables grid_rope(Builder& b, const std::vector<Dim>& grid, int64_t head_dim,
   Dim tokens = 1;
   for (int axis = 0; axis < 3; ++axis) {
     const auto a = static_cast<size_t>(axis);
-    const ValueId turned = outer(b, b.iota(grid[a]), rope_frequencies(b, pairs[a], theta), grid[a], pairs[a]);
+    const ValueId turned =
+        outer(b, b.iota(grid[a]), rope_frequencies(b, pairs[a], theta), grid[a], pairs[a]);
     angles.push_back(spread_over_grid(b, turned, axis, grid, pairs[a]));
     tokens = tokens * grid[a];
   }
@@ -76,8 +78,8 @@ RopeTables grid_rope(Builder& b, const std::vector<Dim>& grid, int64_t head_dim,
           b.reshape(b.sin(all), {1, tokens, 1, head_dim / 2})};
 }
 
-ValueId timestep_features(Builder& b, ValueId time, const Dim& batch, int64_t width, double max_period,
-                          double scale) {
+ValueId timestep_features(Builder& b, ValueId time, const Dim& batch, int64_t width,
+                          double max_period, double scale) {
   const int64_t half = width / 2;
   const double step = -std::log(max_period) / static_cast<double>(half);
   const ValueId frequencies = b.reshape(b.exp(b.iota(half, 0, step)), {1, half});

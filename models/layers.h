@@ -18,12 +18,12 @@ struct AttentionSpec {
   ValueId key_lengths = kNone;       // i32 [batch]
   Dim query_length, key_length;
   enum class QkNorm { kNone, kHead, kFullWidth } qk_norm = QkNorm::kHead;
-  bool bias = false;                 // of q, k, v and o
+  bool bias = false;  // of q, k, v and o
   // Names of the parts in the checkpoint.
   std::string_view q_norm = "q_norm", k_norm = "k_norm";
 };
-// Multi-head attention; RMSNorm of q and k as the spec says. x [B, N, C], context [B, M, Cc]; weights
-// q, k, v, o under scope `name`.
+// Multi-head attention; RMSNorm of q and k as the spec says. x [B, N, C], context [B, M, Cc];
+// weights q, k, v, o under scope `name`.
 ValueId attention(Builder& b, std::string_view name, ValueId x, ValueId context,
                   const AttentionSpec& spec);
 
@@ -36,16 +36,16 @@ ValueId outer(Builder& b, ValueId positions, ValueId frequencies, Dim length, in
 ValueId spread_over_grid(Builder& b, ValueId rows, int axis, const std::vector<Dim>& grid,
                          int64_t channels);
 
-// Rotary tables of a (t, h, w) grid, each [1, t·h·w, 1, head_dim/2]: of a head's channels 2·⌊head_dim/6⌋
-// turn by row, as many by column, and the rest by time (Wan; Movie Gen as reviewed).
+// Rotary tables of a (t, h, w) grid, each [1, t·h·w, 1, head_dim/2]: of a head's channels
+// 2·⌊head_dim/6⌋ turn by row, as many by column, and the rest by time (Wan; Movie Gen as reviewed).
 struct RopeTables {
   ValueId cos, sin;
 };
 RopeTables grid_rope(Builder& b, const std::vector<Dim>& grid, int64_t head_dim, double theta);
 
 // [cos, sin] of scale·t·max_period^(−i/half): [batch] → [batch, width].
-ValueId timestep_features(Builder& b, ValueId time, const Dim& batch, int64_t width, double max_period,
-                          double scale);
+ValueId timestep_features(Builder& b, ValueId time, const Dim& batch, int64_t width,
+                          double max_period, double scale);
 
 // h · (1 + scale) + shift (adaLN, arXiv 2212.09748)
 ValueId modulate(Builder& b, ValueId h, ValueId shift, ValueId scale);

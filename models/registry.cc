@@ -16,22 +16,33 @@ Result<std::vector<Graph>> one(Result<Graph> graph) {
 
 template <char kSize, int kPatch>
 BuiltinModel dit(std::string_view name) {
-  return {name, "dit", "DiT, class-conditional images at 256x256",
+  return {name,
+          "dit",
+          "DiT, class-conditional images at 256x256",
           [] { return one(build_dit(dit_config(kSize, kPatch))); },
           {{"batch", 2}, {"height", 32}, {"width", 32}}};
 }
 
 const std::vector<BuiltinModel>& list() {
   // Wan at 832x480, 81 frames; Movie Gen at 768x768, 256 frames: 73,728 tokens.
-  static const Bindings wan{{"batch", 1}, {"frames", 21}, {"height", 60}, {"width", 104}, {"text_length", 512}};
-  static const Bindings moviegen{{"batch", 1},        {"frames", 32},       {"height", 96},
-                                 {"width", 96},       {"ul2_length", 256},  {"byt5_length", 256},
-                                 {"metaclip_length", 256}};
+  static const Bindings wan{
+      {"batch", 1}, {"frames", 21}, {"height", 60}, {"width", 104}, {"text_length", 512}};
+  static const Bindings moviegen{
+      {"batch", 1},        {"frames", 32},       {"height", 96},          {"width", 96},
+      {"ul2_length", 256}, {"byt5_length", 256}, {"metaclip_length", 256}};
   static const std::vector<BuiltinModel> models = {
-      dit<'s', 2>("dit-s-2"), dit<'s', 4>("dit-s-4"), dit<'s', 8>("dit-s-8"),
-      dit<'b', 2>("dit-b-2"), dit<'b', 4>("dit-b-4"), dit<'b', 8>("dit-b-8"),
-      dit<'l', 2>("dit-l-2"), dit<'l', 4>("dit-l-4"), dit<'l', 8>("dit-l-8"),
-      dit<'x', 2>("dit-xl-2"), dit<'x', 4>("dit-xl-4"), dit<'x', 8>("dit-xl-8"),
+      dit<'s', 2>("dit-s-2"),
+      dit<'s', 4>("dit-s-4"),
+      dit<'s', 8>("dit-s-8"),
+      dit<'b', 2>("dit-b-2"),
+      dit<'b', 4>("dit-b-4"),
+      dit<'b', 8>("dit-b-8"),
+      dit<'l', 2>("dit-l-2"),
+      dit<'l', 4>("dit-l-4"),
+      dit<'l', 8>("dit-l-8"),
+      dit<'x', 2>("dit-xl-2"),
+      dit<'x', 4>("dit-xl-4"),
+      dit<'x', 8>("dit-xl-8"),
       {"wan2.1-1.3b", "wan", "Wan 2.1 text-to-video DiT, 832x480, 81 frames",
        [] { return one(build_wan_dit(wan_1_3b())); }, wan},
       {"wan2.1-14b", "wan", "Wan 2.1 text-to-video DiT, 832x480, 81 frames",
@@ -69,7 +80,8 @@ WeightInit initial_weight(const Value& weight) {
     return {WeightInit::Kind::kNormal, 0.02};
   // [out, ..., in]: variance 1 / fan-in.
   double fan_in = 1;
-  for (size_t i = 1; i < weight.dims.size(); ++i) fan_in *= static_cast<double>(weight.dims[i].constant());
+  for (size_t i = 1; i < weight.dims.size(); ++i)
+    fan_in *= static_cast<double>(weight.dims[i].constant());
   return {WeightInit::Kind::kNormal, 1 / std::sqrt(fan_in)};
 }
 

@@ -12,11 +12,11 @@
 namespace zoetrope {
 
 struct BuiltinModel {
-  std::string_view name;         // "wan2.1-1.3b"
-  std::string_view family;       // "wan"
+  std::string_view name;    // "wan2.1-1.3b"
+  std::string_view family;  // "wan"
   std::string_view description;
   Result<std::vector<Graph>> (*build)();
-  Bindings example;              // symbols for a typical clip
+  Bindings example;  // symbols for a typical clip
 };
 
 std::span<const BuiltinModel> builtin_models();

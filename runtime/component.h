@@ -12,7 +12,7 @@ struct CompileOptions {
   Bindings bindings;
   DType compute = DType::kF32;  // f32, bf16 or f16
   bool fuse = true;
-  PassObserver after_pass;      // sees the graph after each pass
+  PassObserver after_pass;  // sees the graph after each pass
 };
 
 // Symbolic graph → bound → optimised → planned. Does not touch a weight's bytes.

@@ -12,7 +12,8 @@ namespace zoetrope {
 
 class MappedFile {
  public:
-  // Errors name the path. Directories, pipes and devices are refused. An empty file maps to no bytes.
+  // Errors name the path. Directories, pipes and devices are refused. An empty file maps to no
+  // bytes.
   static Result<MappedFile> open(const std::string& path);
   MappedFile() = default;
   MappedFile(MappedFile&& other) noexcept { swap(other); }

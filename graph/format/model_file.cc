@@ -75,17 +75,20 @@ Status ModelFile::parse() {
 }
 
 const TensorEntry* ModelFile::find_tensor(std::string_view name) const {
-  const auto at = std::lower_bound(tensors_.begin(), tensors_.end(), name,
-                                   [](const TensorEntry& t, std::string_view n) { return t.name < n; });
+  const auto at =
+      std::lower_bound(tensors_.begin(), tensors_.end(), name,
+                       [](const TensorEntry& t, std::string_view n) { return t.name < n; });
   return at != tensors_.end() && at->name == name ? &*at : nullptr;
 }
 
 Status ModelFile::verify_tensors(bool finite) const {
   for (const TensorEntry& t : tensors_) {
     if (t.synthetic) continue;
-    const auto data = file_.bytes().subspan(static_cast<size_t>(t.offset), static_cast<size_t>(t.length));
+    const auto data =
+        file_.bytes().subspan(static_cast<size_t>(t.offset), static_cast<size_t>(t.length));
     if (hash_bytes(data) != t.hash)
-      return error(Code::kDataLoss, path(), ": tensor '", t.name, "' is damaged: its hash does not match");
+      return error(Code::kDataLoss, path(), ": tensor '", t.name,
+                   "' is damaged: its hash does not match");
     if (finite && has_non_finite(t.type, data.data()))
       return error(Code::kDataLoss, path(), ": tensor '", t.name, "' holds NaN or infinity");
   }
@@ -106,7 +109,8 @@ Result<WeightData> ModelFile::load(std::string_view name) const {
   const auto bytes = static_cast<size_t>(entry->type.bytes());
   std::shared_ptr<uint8_t[]> data(new (std::nothrow) uint8_t[std::max<size_t>(bytes, 1)]);
   if (!data)
-    return error(Code::kResourceExhausted, "no memory for ", bytes, " bytes of tensor '", name, "'");
+    return error(Code::kResourceExhausted, "no memory for ", bytes, " bytes of tensor '", name,
+                 "'");
   generate_synthetic(*entry->synthetic, entry->type, data.get(),
                      static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
   return WeightData{entry->type, data.get(), data};

@@ -78,6 +78,7 @@ class ModelFile : public WeightSource {
 };
 
 // Fills `data` with a synthetic tensor: the same bytes for any number of threads.
-void generate_synthetic(const SyntheticTensor& spec, const TensorType& type, void* data, int threads);
+void generate_synthetic(const SyntheticTensor& spec, const TensorType& type, void* data,
+                        int threads);
 
 }  // namespace zoetrope

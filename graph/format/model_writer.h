@@ -23,7 +23,7 @@ using WriteProgress = std::function<bool(int64_t done, int64_t total)>;
 
 // Writes under a temporary name and renames at the end; on any error nothing is left behind.
 // Every weight of every component must be among `tensors`, with the graph's shape.
-Status write_model(const std::string& path, const ModelInfo& info, std::vector<TensorSource> tensors,
-                   const WriteProgress& progress = {});
+Status write_model(const std::string& path, const ModelInfo& info,
+                   std::vector<TensorSource> tensors, const WriteProgress& progress = {});
 
 }  // namespace zoetrope

@@ -10,7 +10,8 @@ namespace zoetrope {
 
 std::string partial_path(const std::string& path) {
   const size_t slash = path.find_last_of('/'), dot = path.find_last_of('.');
-  if (dot == std::string::npos || (slash != std::string::npos && dot < slash)) return path + ".partial";
+  if (dot == std::string::npos || (slash != std::string::npos && dot < slash))
+    return path + ".partial";
   return path.substr(0, dot) + ".partial" + path.substr(dot);
 }
 

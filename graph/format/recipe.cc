@@ -132,7 +132,9 @@ Json latents_json(const LatentSpec& spec) {
 }
 
 Json range_json(const Range& range) {
-  return {{"min", range.min}, {"max", range.max}, {"multiple", range.multiple},
+  return {{"min", range.min},
+          {"max", range.max},
+          {"multiple", range.multiple},
           {"preferred", range.preferred}};
 }
 

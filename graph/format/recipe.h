@@ -26,14 +26,15 @@ struct Range {
 };
 
 struct Recipe {
-  std::string pipeline = "joint_av";  // which C++ stages run it: "joint_av", "class_image", "text_video"
+  std::string pipeline =
+      "joint_av";  // which C++ stages run it: "joint_av", "class_image", "text_video"
 
   // Denoising
-  std::string solver = "euler";      // euler, midpoint, heun (flow matching); ddpm, ddim
-  std::string schedule = "linear";   // linear, shifted, linear_quadratic, explicit
-  double shift = 1.0;                // of "shifted"
-  int linear_steps = 1000;           // N of "linear_quadratic"
-  std::vector<double> times;         // of "explicit": steps + 1 values from 1 to 0
+  std::string solver = "euler";     // euler, midpoint, heun (flow matching); ddpm, ddim
+  std::string schedule = "linear";  // linear, shifted, linear_quadratic, explicit
+  double shift = 1.0;               // of "shifted"
+  int linear_steps = 1000;          // N of "linear_quadratic"
+  std::vector<double> times;        // of "explicit": steps + 1 values from 1 to 0
   int steps = 30;
   double guidance = 1.0;
   double sigma_min = 1e-5;
@@ -42,7 +43,7 @@ struct Recipe {
   int fps = 16;
   int frames_per_latent = 8;
   int pixels_per_latent = 8;
-  int sample_rate = 0;               // 0: the model has no sound
+  int sample_rate = 0;  // 0: the model has no sound
   int audio_channels = 0;
   int samples_per_latent = 0;
   LatentSpec video;
@@ -51,7 +52,7 @@ struct Recipe {
 
   // Text
   std::string tokenizer = "bytes";
-  int max_text = 0;                  // ids, with the special ones
+  int max_text = 0;  // ids, with the special ones
 };
 
 // Strict: unknown keys, wrong types and values out of bounds are errors that name the key.

@@ -8,7 +8,8 @@ namespace {
 std::string node_key(const Node& node) {
   std::string key(op_def(node.op).name);
   for (ValueId id : node.inputs) key += str(",", id);
-  for (const auto& [name, value] : node.attrs.items()) key += ";" + name + "=" + attr_to_string(value);
+  for (const auto& [name, value] : node.attrs.items())
+    key += ";" + name + "=" + attr_to_string(value);
   return key;
 }
 
@@ -74,7 +75,8 @@ Result<Graph> eliminate_dead(const Graph& graph) {
   for (const GraphOutput& output : graph.outputs)
     out.outputs.push_back({output.name, map[static_cast<size_t>(output.value)]});
   for (const StatePair& pair : graph.states)
-    out.states.push_back({map[static_cast<size_t>(pair.state)], map[static_cast<size_t>(pair.next)]});
+    out.states.push_back(
+        {map[static_cast<size_t>(pair.state)], map[static_cast<size_t>(pair.next)]});
   return out;
 }
 

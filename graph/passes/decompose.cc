@@ -14,7 +14,9 @@ Result<Graph> decompose_fused(const Graph& graph, const std::function<bool(const
     map[i] = static_cast<ValueId>(out.values.size());
     out.values.push_back(graph.values[i]);
   }
-  const auto mapped = [&](ValueId id) { return id == kNone ? kNone : map[static_cast<size_t>(id)]; };
+  const auto mapped = [&](ValueId id) {
+    return id == kNone ? kNone : map[static_cast<size_t>(id)];
+  };
   for (ValueId id : graph.inputs) out.inputs.push_back(mapped(id));
 
   Builder builder(&out);

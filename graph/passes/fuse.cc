@@ -45,7 +45,8 @@ std::optional<Biased> match_bias(const GraphView& view, const Node& node) {
     const Node* contraction = view.absorbable(y, OpKind::kMatmul);
     if (contraction == nullptr) contraction = view.absorbable(y, OpKind::kConv);
     const Shape& shape = view.type(y).shape;
-    if (contraction == nullptr || shape.rank() == 0 || !is_vector_of(view, bias, shape[-1])) continue;
+    if (contraction == nullptr || shape.rank() == 0 || !is_vector_of(view, bias, shape[-1]))
+      continue;
     return Biased{contraction, &node, view.stored_weight(bias)};
   }
   return std::nullopt;
@@ -78,7 +79,8 @@ Match fused_contraction(const GraphView& view, const Biased& found, const std::s
       for (int d = 0; d < spatial; ++d) {
         const auto s = static_cast<size_t>(d);
         const bool padded = lo[s + 1] != 0 || hi[s + 1] != 0;
-        if (padded && (own_lo[s] != 0 || own_hi[s] != 0 || lo[s + 1] < 0 || hi[s + 1] < 0)) fits = false;
+        if (padded && (own_lo[s] != 0 || own_hi[s] != 0 || lo[s + 1] < 0 || hi[s + 1] < 0))
+          fits = false;
         pad_lo.emplace_back(padded ? lo[s + 1] : own_lo[s]);
         pad_hi.emplace_back(padded ? hi[s + 1] : own_hi[s]);
         replicate.emplace_back(padded ? 1 : 0);
@@ -100,7 +102,8 @@ Match match_contraction(const GraphView& view, const Node& root) {
     const ValueId x = root.inputs[0];
     if (const Node* add = view.absorbable(x, OpKind::kAdd))
       if (auto biased = match_bias(view, *add))
-        return fused_contraction(view, *biased, activation_name(root.op), {add, biased->contraction});
+        return fused_contraction(view, *biased, activation_name(root.op),
+                                 {add, biased->contraction});
     for (OpKind op : {OpKind::kMatmul, OpKind::kConv})
       if (const Node* contraction = view.absorbable(x, op))
         return fused_contraction(view, {contraction, nullptr, kNone}, activation_name(root.op),
@@ -180,9 +183,11 @@ Match match_norm_modulate(const GraphView& view, const Node& root) {
       if (is_float(view.type(cast->inputs[0]).dtype)) shift = cast->inputs[0];
     const Node& norm = *found->norm;
     const Shape& x = view.type(norm.inputs[0]).shape;
-    if (!broadcasts_to(view.type(found->scale).shape, x) || !broadcasts_to(view.type(shift).shape, x))
+    if (!broadcasts_to(view.type(found->scale).shape, x) ||
+        !broadcasts_to(view.type(shift).shape, x))
       continue;
-    Replacement r{OpKind::kNormModulate, {norm.inputs[0], found->scale, shift}, {}, found->absorbed};
+    Replacement r{
+        OpKind::kNormModulate, {norm.inputs[0], found->scale, shift}, {}, found->absorbed};
     r.inputs.push_back(norm.inputs.size() > 1 ? norm.inputs[1] : kNone);
     r.inputs.push_back(norm.inputs.size() > 2 ? norm.inputs[2] : kNone);
     r.attrs.set("norm", std::string(norm.op == OpKind::kRmsNorm ? "rms" : "layer"));
@@ -195,7 +200,8 @@ Match match_norm_modulate(const GraphView& view, const Node& root) {
 Match match_glu(const GraphView& view, const Node& root) {
   if (root.op != OpKind::kMul) return std::nullopt;
   for (int side : {0, 1}) {
-    const ValueId a = root.inputs[static_cast<size_t>(side)], b = root.inputs[static_cast<size_t>(1 - side)];
+    const ValueId a = root.inputs[static_cast<size_t>(side)],
+                  b = root.inputs[static_cast<size_t>(1 - side)];
     const Node* activation = absorbable_activation(view, a);
     if (activation == nullptr || a == b || !(view.type(a) == view.type(b))) continue;
     Replacement r{OpKind::kGlu, {activation->inputs[0], b}, {}, {activation}};
@@ -230,6 +236,8 @@ Result<Graph> fuse_contractions(const Graph& graph) { return rewrite(graph, matc
 Result<Graph> fuse_norm_rope(const Graph& graph) { return rewrite(graph, match_norm_rope); }
 Result<Graph> fuse_norm_modulate(const Graph& graph) { return rewrite(graph, match_norm_modulate); }
 Result<Graph> fuse_glu(const Graph& graph) { return rewrite(graph, match_glu); }
-Result<Graph> fuse_gated_residual(const Graph& graph) { return rewrite(graph, match_gated_residual); }
+Result<Graph> fuse_gated_residual(const Graph& graph) {
+  return rewrite(graph, match_gated_residual);
+}
 
 }  // namespace zoetrope

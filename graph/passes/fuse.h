@@ -9,7 +9,8 @@ namespace zoetrope {
 // act(matmul(x, W) + bias) → fused_linear; act(conv(replicate-pad(x), W) + bias) → fused_conv.
 Result<Graph> fuse_contractions(const Graph& graph);
 
-// rope(rms_norm(x)·w) → norm_rope, also with the norm over the full width before the split in heads.
+// rope(rms_norm(x)·w) → norm_rope, also with the norm over the full width before the split in
+// heads.
 Result<Graph> fuse_norm_rope(const Graph& graph);
 
 // norm(x)·(1 + scale) + shift → norm_modulate.

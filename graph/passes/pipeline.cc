@@ -16,7 +16,9 @@ struct Pass {
 
 constexpr Pass kPasses[] = {
     {"choose_precision", false,
-     [](const Graph& g, const PassOptions& o) { return choose_precision(g, o.compute, o.storage); }},
+     [](const Graph& g, const PassOptions& o) {
+       return choose_precision(g, o.compute, o.storage);
+     }},
     {"fold_constants", false, [](const Graph& g, const PassOptions&) { return fold_constants(g); }},
     {"eliminate_common", false,
      [](const Graph& g, const PassOptions&) { return eliminate_common(g); }},

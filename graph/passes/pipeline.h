@@ -15,9 +15,9 @@ using PassObserver = std::function<void(std::string_view pass, const Graph& grap
 
 struct PassOptions {
   DType compute = DType::kF32;
-  StorageDType storage;    // dtypes of the weights as stored
+  StorageDType storage;  // dtypes of the weights as stored
   bool fuse = true;
-  PassObserver observer;   // called after each pass
+  PassObserver observer;  // called after each pass
 };
 
 // Names of all passes, in order.

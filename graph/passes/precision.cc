@@ -44,9 +44,11 @@ class Rewriter {
     for (ValueId id : from_.inputs) out_.inputs.push_back(map_[static_cast<size_t>(id)]);
     for (const Node& node : from_.nodes) ZT_RETURN_IF_ERROR(rewrite(node));
     for (const GraphOutput& output : from_.outputs)
-      out_.outputs.push_back({output.name, as(mapped(output.value), from_.value(output.value).type.dtype)});
+      out_.outputs.push_back(
+          {output.name, as(mapped(output.value), from_.value(output.value).type.dtype)});
     for (const StatePair& pair : from_.states)
-      out_.states.push_back({mapped(pair.state), as(mapped(pair.next), from_.value(pair.state).type.dtype)});
+      out_.states.push_back(
+          {mapped(pair.state), as(mapped(pair.next), from_.value(pair.state).type.dtype)});
     ZT_RETURN_IF_ERROR(builder_.status());
     propagate_rates(&out_);
     return std::move(out_);
@@ -63,7 +65,8 @@ class Rewriter {
     const auto key = std::make_pair(id, wanted);
     if (const auto it = casts_.find(key); it != casts_.end()) return it->second;
     const std::string name = out_.value(id).name + "." + std::string(dtype_name(wanted));
-    return casts_[key] = builder_.op(OpKind::kCast, {id}, {{"dtype", std::string(dtype_name(wanted))}}, name);
+    return casts_[key] =
+               builder_.op(OpKind::kCast, {id}, {{"dtype", std::string(dtype_name(wanted))}}, name);
   }
 
   // f32 for what is computed once or once a timestep; the compute type for the rest.

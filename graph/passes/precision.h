@@ -11,9 +11,9 @@ namespace zoetrope {
 using StorageDType = std::function<Result<DType>(std::string_view name)>;
 
 // Gives every weight its stored dtype, and activations `compute` (f32, bf16 or f16). Contractions,
-// norms and gathers read weights as they are stored; elsewhere a cast, run once at load, makes dtypes
-// agree. Islands stay f32 (design: numbers): whatever only depends on the shape or the timestep,
-// rotary tables, and inputs and outputs of the graph.
+// norms and gathers read weights as they are stored; elsewhere a cast, run once at load, makes
+// dtypes agree. Islands stay f32 (design: numbers): whatever only depends on the shape or the
+// timestep, rotary tables, and inputs and outputs of the graph.
 Result<Graph> choose_precision(const Graph& graph, DType compute, const StorageDType& storage);
 
 }  // namespace zoetrope

@@ -30,7 +30,8 @@ ValueId GraphView::stored_weight(ValueId id) const {
   const Node* cast = made_by(id, OpKind::kCast);
   if (cast == nullptr) return id;
   const ValueId source = cast->inputs[0];
-  return graph_.value(source).kind == ValueKind::kWeight && is_float(type(source).dtype) ? source : id;
+  return graph_.value(source).kind == ValueKind::kWeight && is_float(type(source).dtype) ? source
+                                                                                         : id;
 }
 
 bool GraphView::is_constant(ValueId id, double value) const {
@@ -53,7 +54,8 @@ Result<Graph> rewrite(const Graph& graph, const Matcher& matcher) {
       free = free && !gone[static_cast<size_t>(view.index(node))] &&
              !replacements[static_cast<size_t>(view.index(node))];
     if (!free) continue;
-    for (const Node* node : replacement->absorbed) gone[static_cast<size_t>(view.index(node))] = true;
+    for (const Node* node : replacement->absorbed)
+      gone[static_cast<size_t>(view.index(node))] = true;
     replacements[n] = std::move(replacement);
   }
 
@@ -66,7 +68,9 @@ Result<Graph> rewrite(const Graph& graph, const Matcher& matcher) {
     map[i] = static_cast<ValueId>(out.values.size());
     out.values.push_back(graph.values[i]);
   }
-  const auto mapped = [&](ValueId id) { return id == kNone ? kNone : map[static_cast<size_t>(id)]; };
+  const auto mapped = [&](ValueId id) {
+    return id == kNone ? kNone : map[static_cast<size_t>(id)];
+  };
   for (ValueId id : graph.inputs) out.inputs.push_back(mapped(id));
   Builder builder(&out);
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
@@ -77,8 +81,9 @@ Result<Graph> rewrite(const Graph& graph, const Matcher& matcher) {
     for (ValueId id : replacement ? replacement->inputs : node.inputs) inputs.push_back(mapped(id));
     if (replacement && replacement->view_first) {
       const auto dims = replacement->view_first->dims();
-      inputs[0] = builder.op(OpKind::kReshape, {inputs[0]},
-                             {{"dims", std::vector<Dim>(dims.begin(), dims.end())}}, node.name + ".view");
+      inputs[0] =
+          builder.op(OpKind::kReshape, {inputs[0]},
+                     {{"dims", std::vector<Dim>(dims.begin(), dims.end())}}, node.name + ".view");
     }
     const std::vector<ValueId> outputs =
         builder.add_node(replacement ? replacement->op : node.op, std::move(inputs),

@@ -12,7 +12,8 @@ class Builder2d {
   explicit Builder2d(const DitConfig& config) : c_(config), b_("dit") {}
 
   Result<Graph> build() {
-    const ValueId latents = b_.input("latents", DType::kF32, {batch_, height_, width_, c_.channels});
+    const ValueId latents =
+        b_.input("latents", DType::kF32, {batch_, height_, width_, c_.channels});
     const ValueId time = b_.input("time", DType::kF32, {batch_}, Rate::kTimestep);
     const ValueId labels = b_.input("labels", DType::kI32, {batch_}, Rate::kClip);
     const std::vector<int64_t> patch{c_.patch, c_.patch};
@@ -43,15 +44,18 @@ class Builder2d {
   ValueId embed_time(ValueId time) {
     const int64_t half = c_.time_features / 2;
     // diffusers spreads the frequencies over half − 1 intervals: the same as a longer period.
-    const double period = c_.diffusers ? std::pow(10000.0, static_cast<double>(half) / (half - 1)) : 10000.0;
-    const ValueId features = layers::timestep_features(b_, time, batch_, c_.time_features, period, 1);
+    const double period =
+        c_.diffusers ? std::pow(10000.0, static_cast<double>(half) / (half - 1)) : 10000.0;
+    const ValueId features =
+        layers::timestep_features(b_, time, batch_, c_.time_features, period, 1);
     const auto scope = b_.scope("t_embedder");
-    return b_.linear("mlp.2", b_.silu(b_.linear("mlp.0", features, c_.time_features, c_.width)), c_.width,
-                     c_.width);
+    return b_.linear("mlp.2", b_.silu(b_.linear("mlp.0", features, c_.time_features, c_.width)),
+                     c_.width, c_.width);
   }
 
   ValueId embed_label(ValueId labels) {
-    return b_.gather(b_.weight("y_embedder.embedding_table.weight", {c_.classes + 1, c_.width}), labels);
+    return b_.gather(b_.weight("y_embedder.embedding_table.weight", {c_.classes + 1, c_.width}),
+                     labels);
   }
 
   // `count` chunks [B, 1, C] of the conditioning.
@@ -75,9 +79,11 @@ class Builder2d {
     const std::vector<ValueId> m = modulation(6);
     ValueId h = b_.layer_norm(x_, kNone, kNone, 1e-6);
     x_ = b_.add(x_, b_.mul(m[2], attention(layers::modulate(b_, h, m[0], m[1]))));
-    h = layers::modulate(b_, b_.layer_norm(x_, kNone, kNone, c_.diffusers ? 1e-5 : 1e-6), m[3], m[4]);
+    h = layers::modulate(b_, b_.layer_norm(x_, kNone, kNone, c_.diffusers ? 1e-5 : 1e-6), m[3],
+                         m[4]);
     const int64_t hidden = c_.mlp_ratio * c_.width;
-    h = b_.linear("mlp.fc2", b_.gelu_tanh(b_.linear("mlp.fc1", h, c_.width, hidden)), hidden, c_.width);
+    h = b_.linear("mlp.fc2", b_.gelu_tanh(b_.linear("mlp.fc1", h, c_.width, hidden)), hidden,
+                  c_.width);
     x_ = b_.add(x_, b_.mul(m[5], h));
   }
 
@@ -96,7 +102,8 @@ class Builder2d {
 
   const DitConfig& c_;
   Builder b_;
-  const Dim batch_ = Dim::symbol("batch"), height_ = Dim::symbol("height"), width_ = Dim::symbol("width");
+  const Dim batch_ = Dim::symbol("batch"), height_ = Dim::symbol("height"),
+            width_ = Dim::symbol("width");
   const Dim rows_ = floor_div(height_, c_.patch), columns_ = floor_div(width_, c_.patch);
   const Dim tokens_ = rows_ * columns_;
   ValueId x_ = kNone, condition_ = kNone;

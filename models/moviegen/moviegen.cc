@@ -17,8 +17,8 @@ class MovieGenBuilder {
     const ValueId time = b_.input("time", DType::kF32, {batch_}, Rate::kTimestep);
     make_context();
     make_positions();
-    x_ = layers::patchify(b_, "patch_embedding", video, {batch_, frames_, height_, width_}, c_.channels,
-                          c_.width, {1, 2, 2});
+    x_ = layers::patchify(b_, "patch_embedding", video, {batch_, frames_, height_, width_},
+                          c_.channels, c_.width, {1, 2, 2});
     embed_time(time);
     for (int64_t i = 0; i < c_.layers; ++i) block(i);
     finish();
@@ -32,8 +32,8 @@ class MovieGenBuilder {
     context_length_ = 0;
     for (const MovieGenConfig::TextEncoder& encoder : c_.text) {
       const Dim length = Dim::symbol(encoder.name + "_length");
-      const ValueId text = b_.input("text_" + encoder.name, DType::kF32, {batch_, length, encoder.width},
-                                    Rate::kClip);
+      const ValueId text = b_.input("text_" + encoder.name, DType::kF32,
+                                    {batch_, length, encoder.width}, Rate::kClip);
       const auto scope = b_.scope("text." + encoder.name);
       parts.push_back(b_.layer_norm(b_.linear("projection", text, encoder.width, c_.width, false),
                                     b_.weight("norm.weight", {c_.width}),
@@ -61,11 +61,14 @@ class MovieGenBuilder {
   }
 
   void embed_time(ValueId time) {
-    const ValueId features = layers::timestep_features(b_, time, batch_, c_.time_features, 10000, 1000);
-    embedding_ = b_.linear("time.out", b_.silu(b_.linear("time.in", features, c_.time_features, c_.width)),
-                           c_.width, c_.width);
-    modulation_ = b_.reshape(b_.linear("time.projection", b_.silu(embedding_), c_.width, 6 * c_.width),
-                             {batch_, 6, c_.width});
+    const ValueId features =
+        layers::timestep_features(b_, time, batch_, c_.time_features, 10000, 1000);
+    embedding_ =
+        b_.linear("time.out", b_.silu(b_.linear("time.in", features, c_.time_features, c_.width)),
+                  c_.width, c_.width);
+    modulation_ =
+        b_.reshape(b_.linear("time.projection", b_.silu(embedding_), c_.width, 6 * c_.width),
+                   {batch_, 6, c_.width});
   }
 
   void block(int64_t index) {
@@ -74,8 +77,11 @@ class MovieGenBuilder {
     const ValueId m = b_.add(modulation_, b_.weight("modulation", {6, c_.width}));
     const std::vector<ValueId> parts = b_.split(m, 1, 1, 6);
 
-    AttentionSpec self{c_.width, c_.width / c_.heads, c_.width, c_.epsilon, rope_.cos, rope_.sin, kNone, tokens_,
-                       tokens_, AttentionSpec::QkNorm::kNone};
+    AttentionSpec self{c_.width,  c_.width / c_.heads,
+                       c_.width,  c_.epsilon,
+                       rope_.cos, rope_.sin,
+                       kNone,     tokens_,
+                       tokens_,   AttentionSpec::QkNorm::kNone};
     ValueId h = b_.rms_norm(x_, b_.weight("norm1.weight", {c_.width}), c_.epsilon);
     h = layers::modulate(b_, h, parts[0], parts[1]);
     x_ = b_.add(x_, b_.mul(parts[2], layers::attention(b_, "attn", h, h, self)));
@@ -97,9 +103,10 @@ class MovieGenBuilder {
                              b_.weight("modulation", {2, c_.width}));
     const std::vector<ValueId> parts = b_.split(m, 1, 1, 2);
     ValueId y = b_.rms_norm(x_, b_.weight("norm.weight", {c_.width}), c_.epsilon);
-    y = b_.linear("out", layers::modulate(b_, y, parts[0], parts[1]), c_.width, 4 * c_.channels, false);
-    b_.output("video_velocity",
-              layers::unpatchify(b_, y, batch_, {frames_, rows_, columns_}, c_.channels, {1, 2, 2}));
+    y = b_.linear("out", layers::modulate(b_, y, parts[0], parts[1]), c_.width, 4 * c_.channels,
+                  false);
+    b_.output("video_velocity", layers::unpatchify(b_, y, batch_, {frames_, rows_, columns_},
+                                                   c_.channels, {1, 2, 2}));
   }
 
   const MovieGenConfig& c_;
@@ -123,6 +130,8 @@ MovieGenConfig moviegen_config(int billions) {
   return c;
 }
 
-Result<Graph> build_moviegen_dit(const MovieGenConfig& config) { return MovieGenBuilder(config).build(); }
+Result<Graph> build_moviegen_dit(const MovieGenConfig& config) {
+  return MovieGenBuilder(config).build();
+}
 
 }  // namespace zoetrope

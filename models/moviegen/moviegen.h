@@ -3,8 +3,8 @@
 //   dit  video [batch, frames, height, width, 16] (latent sizes, height and width even),
 //        time [batch] in [0, 1], and per text encoder E: text_E [batch, length_E, width_E]
 //        → video_velocity, shaped as video
-// The paper does not say how adaLN's projection is shared; one projection for all blocks with a learned
-// table a block is what meets its 30B parameters.
+// The paper does not say how adaLN's projection is shared; one projection for all blocks with a
+// learned table a block is what meets its 30B parameters.
 #pragma once
 
 #include <string>

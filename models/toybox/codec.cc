@@ -25,7 +25,8 @@ class CodecBuilder {
     for (size_t i = 0; i < c_.strides.size(); ++i) {
       const auto stage = b_.scope("stages." + std::to_string(i));
       x = units(x, c_.encoder_dilations[i]);
-      x = conv("down", snake("snake", x), c_.encoder_widths[i + 1], 2 * c_.strides[i], c_.strides[i]);
+      x = conv("down", snake("snake", x), c_.encoder_widths[i + 1], 2 * c_.strides[i],
+               c_.strides[i]);
     }
     x = conv("output", snake("snake", x), c_.latent_channels, 3);
     b_.output("latents", x.value);
@@ -61,7 +62,9 @@ class CodecBuilder {
     const auto scope = b_.scope(name);
     const int64_t total = stride == 1 ? dilation * (kernel - 1) : kernel - stride;
     const ValueId y = b_.conv(x.value, b_.weight("weight", {channels, kernel, x.c}),
-                              {.stride = {stride}, .dilation = {dilation}, .pad_lo = {total / 2},
+                              {.stride = {stride},
+                               .dilation = {dilation},
+                               .pad_lo = {total / 2},
                                .pad_hi = {total - total / 2}});
     return {b_.add(y, b_.weight("bias", {channels})), floor_div(x.length, stride), channels};
   }

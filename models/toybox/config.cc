@@ -40,7 +40,8 @@ class Section {
     return integers_of(find(key), key, count, count, low, high);
   }
 
-  std::vector<std::vector<int64_t>> lists(const char* key, size_t count, int64_t low, int64_t high) {
+  std::vector<std::vector<int64_t>> lists(const char* key, size_t count, int64_t low,
+                                          int64_t high) {
     const Json* value = find(key);
     if (value == nullptr || !value->is_array() || value->size() != count) {
       fail(key, str("a list of ", count, " lists"));
@@ -198,9 +199,10 @@ Result<ToyboxConfig> parse_toybox_config(std::string_view text) {
     return good ? Status() : error(Code::kDataLoss, "toybox config: ", what);
   };
   const auto& d = config.dit;
-  ZT_RETURN_IF_ERROR(check(d.width % d.head_dim == 0 && d.head_dim % 2 == 0 &&
-                               d.rope_pairs[0] + d.rope_pairs[1] + d.rope_pairs[2] == d.head_dim / 2,
-                           "dit heads do not divide the width, or rope_pairs do not fill a head"));
+  ZT_RETURN_IF_ERROR(
+      check(d.width % d.head_dim == 0 && d.head_dim % 2 == 0 &&
+                d.rope_pairs[0] + d.rope_pairs[1] + d.rope_pairs[2] == d.head_dim / 2,
+            "dit heads do not divide the width, or rope_pairs do not fill a head"));
   ZT_RETURN_IF_ERROR(check(config.text.width % config.text.head_dim == 0 &&
                                config.text.head_dim % 2 == 0 && config.text.conv_kernel % 2 == 1,
                            "text heads do not divide the width, or the kernel is even"));

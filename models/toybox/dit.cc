@@ -39,8 +39,8 @@ class DitBuilder {
     text_lengths_ = b_.input("text_lengths", DType::kI32, {batch_}, Rate::kClip);
   }
 
-  // positions [n] spread over the video grid along `axis` (0 t, 1 h, 2 w) → [tokens, pairs], followed
-  // by the audio tokens' angles [sounds, pairs].
+  // positions [n] spread over the video grid along `axis` (0 t, 1 h, 2 w) → [tokens, pairs],
+  // followed by the audio tokens' angles [sounds, pairs].
   ValueId axis_angles(int axis, ValueId positions, ValueId audio_positions) {
     const int64_t pairs = c_.rope_pairs[static_cast<size_t>(axis)];
     const ValueId frequencies = layers::rope_frequencies(b_, pairs, c_.rope_theta);
@@ -73,32 +73,31 @@ class DitBuilder {
       const ValueId centres = b_.reshape(cell_centres(count), std::move(place));
       return b_.broadcast(centres, {frames_, height_, width_, 1});
     };
-    const ValueId video_at = b_.reshape(
-        b_.concat({axis(frames_, {frames_, 1, 1, 1}), axis(height_, {1, height_, 1, 1}),
-                   axis(width_, {1, 1, width_, 1})},
-                  3),
-        {1, tokens_, 3});
+    const ValueId video_at =
+        b_.reshape(b_.concat({axis(frames_, {frames_, 1, 1, 1}), axis(height_, {1, height_, 1, 1}),
+                              axis(width_, {1, 1, width_, 1})},
+                             3),
+                   {1, tokens_, 3});
     const ValueId v = b_.reshape(b_.concat({video_, video_known_, video_mask_}, 4),
                                  {batch_, tokens_, 2 * c_.video_channels + 1});
-    const ValueId video =
-        b_.add(b_.linear("video_in", v, 2 * c_.video_channels + 1, c_.width),
-               b_.linear("video_position", video_at, 3, c_.width, false));
+    const ValueId video = b_.add(b_.linear("video_in", v, 2 * c_.video_channels + 1, c_.width),
+                                 b_.linear("video_position", video_at, 3, c_.width, false));
     const ValueId audio_at = b_.reshape(cell_centres(sounds_), {1, sounds_, 1});
     const ValueId s = b_.concat({audio_, audio_known_, audio_mask_}, 2);
-    const ValueId audio =
-        b_.add(b_.linear("audio_in", s, 2 * c_.audio_channels + 1, c_.width),
-               b_.linear("audio_position", audio_at, 1, c_.width, false));
+    const ValueId audio = b_.add(b_.linear("audio_in", s, 2 * c_.audio_channels + 1, c_.width),
+                                 b_.linear("audio_position", audio_at, 1, c_.width, false));
     x_ = b_.concat({video, audio}, 1);
   }
 
   void embed_time() {
     const ValueId features =
         layers::timestep_features(b_, time_, batch_, c_.time_features, c_.time_max_period, 1000);
-    embedding_ = b_.linear("time_out", b_.silu(b_.linear("time_in", features, c_.time_features, c_.width)),
-                           c_.width, c_.width);
-    modulation_ = b_.reshape(
-        b_.linear("time_projection", b_.silu(embedding_), c_.width, 6 * c_.width),
-        {batch_, 6, c_.width});
+    embedding_ =
+        b_.linear("time_out", b_.silu(b_.linear("time_in", features, c_.time_features, c_.width)),
+                  c_.width, c_.width);
+    modulation_ =
+        b_.reshape(b_.linear("time_projection", b_.silu(embedding_), c_.width, 6 * c_.width),
+                   {batch_, 6, c_.width});
   }
 
   ValueId modulated_norm(ValueId shift, ValueId scale) {
@@ -108,14 +107,15 @@ class DitBuilder {
   void block(int64_t index) {
     const auto scope = b_.scope("blocks." + std::to_string(index));
     const ValueId m = b_.add(modulation_, b_.weight("table", {6, c_.width}));  // [B, 6, C]
-    const std::vector<ValueId> parts = b_.split(m, 1, 1, 6);                    // each [B, 1, C]
-    layers::AttentionSpec self{c_.width, c_.head_dim, c_.width, c_.norm_epsilon,
-                               cos_, sin_, kNone, length_, length_};
+    const std::vector<ValueId> parts = b_.split(m, 1, 1, 6);                   // each [B, 1, C]
+    layers::AttentionSpec self{c_.width, c_.head_dim, c_.width, c_.norm_epsilon, cos_,
+                               sin_,     kNone,       length_,  length_};
     ValueId h = modulated_norm(parts[0], parts[1]);
     x_ = b_.add(x_, b_.mul(parts[2], layers::attention(b_, "attn", h, h, self)));
 
-    const layers::AttentionSpec cross{c_.width, c_.head_dim, c_.text_width, c_.norm_epsilon,
-                                      kNone, kNone, text_lengths_, length_, text_length_};
+    const layers::AttentionSpec cross{c_.width,        c_.head_dim, c_.text_width,
+                                      c_.norm_epsilon, kNone,       kNone,
+                                      text_lengths_,   length_,     text_length_};
     h = b_.rms_norm(x_, b_.weight("cross_norm.weight", {c_.width}), c_.norm_epsilon);
     x_ = b_.add(x_, layers::attention(b_, "cross", h, text_, cross));
 
@@ -128,7 +128,8 @@ class DitBuilder {
                              b_.weight("table", {2, c_.width}));  // [B, 2, C]: shift, scale
     const std::vector<ValueId> parts = b_.split(m, 1, 1, 2);
     x_ = modulated_norm(parts[0], parts[1]);
-    const ValueId v = b_.linear("video_out", b_.slice(x_, 1, 0, tokens_), c_.width, c_.video_channels);
+    const ValueId v =
+        b_.linear("video_out", b_.slice(x_, 1, 0, tokens_), c_.width, c_.video_channels);
     b_.output("video_velocity",
               b_.reshape(v, {batch_, frames_, height_, width_, c_.video_channels}));
     b_.output("audio_velocity", b_.linear("audio_out", b_.slice(x_, 1, tokens_, length_), c_.width,
@@ -148,6 +149,8 @@ class DitBuilder {
 
 }  // namespace
 
-Result<Graph> build_toybox_dit(const ToyboxConfig::Dit& config) { return DitBuilder(config).build(); }
+Result<Graph> build_toybox_dit(const ToyboxConfig::Dit& config) {
+  return DitBuilder(config).build();
+}
 
 }  // namespace zoetrope

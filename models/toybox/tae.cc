@@ -50,15 +50,18 @@ class TaeBuilder {
   }
 
  private:
-  ValueId with_bias(ValueId y, int64_t channels) { return b_.add(y, b_.weight("bias", {channels})); }
+  ValueId with_bias(ValueId y, int64_t channels) {
+    return b_.add(y, b_.weight("bias", {channels}));
+  }
 
   // 3×3 over rows and columns, zeros around.
   Video spatial(std::string_view name, const Video& x, int64_t channels, int64_t stride) {
     const auto scope = b_.scope(name);
     const Dim h = ceil_div(x.h, stride), w = ceil_div(x.w, stride);
     const ValueId frames = b_.reshape(x.value, {batch_ * x.t, x.h, x.w, x.c});
-    const ValueId y = b_.conv(frames, b_.weight("weight", {channels, 3, 3, x.c}),
-                              {.stride = {stride, stride}, .dilation = {}, .pad_lo = {1, 1}, .pad_hi = {1, 1}});
+    const ValueId y =
+        b_.conv(frames, b_.weight("weight", {channels, 3, 3, x.c}),
+                {.stride = {stride, stride}, .dilation = {}, .pad_lo = {1, 1}, .pad_hi = {1, 1}});
     return {b_.reshape(with_bias(y, channels), {batch_, x.t, h, w, channels}), x.t, h, w, channels};
   }
 
@@ -68,12 +71,13 @@ class TaeBuilder {
     const Dim t = ceil_div(x.t, stride);
     const ValueId flat = b_.reshape(x.value, {batch_, x.t, x.h * x.w, x.c});
     const ValueId padded = b_.pad(flat, {0, 1, 0, 0}, {0, 1, 0, 0}, "replicate");
-    const ValueId y = b_.conv(padded, b_.weight("weight", {x.c, 3, 1, x.c}), {.stride = {stride, 1}, .dilation = {}, .pad_lo = {}, .pad_hi = {}});
+    const ValueId y = b_.conv(padded, b_.weight("weight", {x.c, 3, 1, x.c}),
+                              {.stride = {stride, 1}, .dilation = {}, .pad_lo = {}, .pad_hi = {}});
     return {b_.reshape(with_bias(y, x.c), {batch_, t, x.h, x.w, x.c}), t, x.h, x.w, x.c};
   }
 
-  Video conv2_plus_1(std::string_view name, const Video& x, int64_t channels, int64_t spatial_stride,
-                     int64_t temporal_stride) {
+  Video conv2_plus_1(std::string_view name, const Video& x, int64_t channels,
+                     int64_t spatial_stride, int64_t temporal_stride) {
     const auto scope = b_.scope(name);
     return temporal("temporal", spatial("spatial", x, channels, spatial_stride), temporal_stride);
   }

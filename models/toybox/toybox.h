@@ -1,5 +1,5 @@
-// Toybox: the embedded model. Graphs of its six components, after models/toybox/train/*.py, which is
-// the specification. Names and shapes of inputs and outputs (symbols in brackets):
+// Toybox: the embedded model. Graphs of its six components, after models/toybox/train/*.py, which
+// is the specification. Names and shapes of inputs and outputs (symbols in brackets):
 //   text_encoder   ids i32[batch, text_length], lengths i32[batch]
 //                  → text [batch, text_length, text.width]
 //   dit            video, video_known [batch, frames, height, width, Cv], video_mask [.., 1],

@@ -18,8 +18,8 @@ class WanBuilder {
     const ValueId text =
         b_.input("text", DType::kF32, {batch_, text_length_, c_.text_width}, Rate::kClip);
     rope_ = layers::grid_rope(b_, {frames_, rows_, columns_}, c_.width / c_.heads, 10000);
-    x_ = layers::patchify(b_, "patch_embedding", video, {batch_, frames_, height_, width_}, c_.channels,
-                          c_.width, {1, 2, 2});
+    x_ = layers::patchify(b_, "patch_embedding", video, {batch_, frames_, height_, width_},
+                          c_.channels, c_.width, {1, 2, 2});
     context_ = b_.linear("text_embedding.2",
                          b_.gelu_tanh(b_.linear("text_embedding.0", text, c_.text_width, c_.width)),
                          c_.width, c_.width);
@@ -31,12 +31,15 @@ class WanBuilder {
 
  private:
   void embed_time(ValueId time) {
-    const ValueId features = layers::timestep_features(b_, time, batch_, c_.time_features, 10000, 1000);
-    embedding_ = b_.linear("time_embedding.2",
-                           b_.silu(b_.linear("time_embedding.0", features, c_.time_features, c_.width)),
-                           c_.width, c_.width);
-    modulation_ = b_.reshape(b_.linear("time_projection.1", b_.silu(embedding_), c_.width, 6 * c_.width),
-                             {batch_, 6, c_.width});
+    const ValueId features =
+        layers::timestep_features(b_, time, batch_, c_.time_features, 10000, 1000);
+    embedding_ =
+        b_.linear("time_embedding.2",
+                  b_.silu(b_.linear("time_embedding.0", features, c_.time_features, c_.width)),
+                  c_.width, c_.width);
+    modulation_ =
+        b_.reshape(b_.linear("time_projection.1", b_.silu(embedding_), c_.width, 6 * c_.width),
+                   {batch_, 6, c_.width});
   }
 
   ValueId plain_norm() { return b_.layer_norm(x_, kNone, kNone, c_.epsilon); }
@@ -46,16 +49,21 @@ class WanBuilder {
     const ValueId m = b_.add(modulation_, b_.weight("modulation", {1, 6, c_.width}));
     const std::vector<ValueId> parts = b_.split(m, 1, 1, 6);
 
-    AttentionSpec self{c_.width, c_.width / c_.heads, c_.width, c_.epsilon, rope_.cos, rope_.sin, kNone,
-                       tokens_, tokens_, AttentionSpec::QkNorm::kFullWidth, true, "norm_q", "norm_k"};
+    AttentionSpec self{c_.width,  c_.width / c_.heads,
+                       c_.width,  c_.epsilon,
+                       rope_.cos, rope_.sin,
+                       kNone,     tokens_,
+                       tokens_,   AttentionSpec::QkNorm::kFullWidth,
+                       true,      "norm_q",
+                       "norm_k"};
     ValueId h = layers::modulate(b_, plain_norm(), parts[0], parts[1]);
     x_ = b_.add(x_, b_.mul(layers::attention(b_, "self_attn", h, h, self), parts[2]));
 
     AttentionSpec cross = self;
     cross.cos = cross.sin = kNone;
     cross.key_length = text_length_;
-    h = b_.layer_norm(x_, b_.weight("norm3.weight", {c_.width}), b_.weight("norm3.bias", {c_.width}),
-                      c_.epsilon);
+    h = b_.layer_norm(x_, b_.weight("norm3.weight", {c_.width}),
+                      b_.weight("norm3.bias", {c_.width}), c_.epsilon);
     x_ = b_.add(x_, layers::attention(b_, "cross_attn", h, context_, cross));
 
     h = layers::modulate(b_, plain_norm(), parts[3], parts[4]);
@@ -68,10 +76,10 @@ class WanBuilder {
     const ValueId m = b_.add(b_.reshape(embedding_, {batch_, 1, c_.width}),
                              b_.weight("modulation", {1, 2, c_.width}));
     const std::vector<ValueId> parts = b_.split(m, 1, 1, 2);
-    const ValueId y = b_.linear("head", layers::modulate(b_, plain_norm(), parts[0], parts[1]), c_.width,
-                                4 * c_.channels);
-    b_.output("video_velocity",
-              layers::unpatchify(b_, y, batch_, {frames_, rows_, columns_}, c_.channels, {1, 2, 2}));
+    const ValueId y = b_.linear("head", layers::modulate(b_, plain_norm(), parts[0], parts[1]),
+                                c_.width, 4 * c_.channels);
+    b_.output("video_velocity", layers::unpatchify(b_, y, batch_, {frames_, rows_, columns_},
+                                                   c_.channels, {1, 2, 2}));
   }
 
   const WanConfig& c_;

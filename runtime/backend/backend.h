@@ -1,6 +1,6 @@
 // The contract between the runtime and a backend: eleven virtual functions on a device, one on
-// a kernel. A backend is a shared library that exports zoetrope_backend() and knows nothing else of the
-// runtime. backends/reference is the smallest one: copy it to begin a new backend.
+// a kernel. A backend is a shared library that exports zoetrope_backend() and knows nothing else of
+// the runtime. backends/reference is the smallest one: copy it to begin a new backend.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,11 @@
 namespace zoetrope {
 
 struct DeviceInfo {
-  std::string backend;      // "cpu"
-  std::string name;         // "AMD EPYC, 2 threads"
-  int64_t memory_bytes = 0;  // what plans may use in all
+  std::string backend;                // "cpu"
+  std::string name;                   // "AMD EPYC, 2 threads"
+  int64_t memory_bytes = 0;           // what plans may use in all
   std::vector<std::string> features;  // "avx512_bf16", "amx_bf16", "cooperative_matrix", ...
-  double flops_f32 = 0;      // rough peak rates for time estimates; 0 when unknown
+  double flops_f32 = 0;               // rough peak rates for time estimates; 0 when unknown
   double flops_bf16 = 0;
   double bytes_per_second = 0;
 };
@@ -47,8 +47,8 @@ struct HostTensor {
   const void* data = nullptr;
 };
 
-// What the planner asks: can you run this node on these types? No data yet, so that a 60 GB model is
-// planned without reading it.
+// What the planner asks: can you run this node on these types? No data yet, so that a 60 GB model
+// is planned without reading it.
 struct KernelRequest {
   const Node* node = nullptr;
   std::vector<const TensorType*> inputs;  // null: absent optional input
@@ -57,7 +57,7 @@ struct KernelRequest {
 };
 
 struct KernelInfo {
-  std::string name;            // "matmul_f32_onednn_brgemm": shown in plans and profiles
+  std::string name;             // "matmul_f32_onednn_brgemm": shown in plans and profiles
   int64_t workspace_bytes = 0;  // scratch during the call, in the arena
   int64_t packed_bytes = 0;     // what create_kernel allocates for itself (packed weights)
   uint32_t raw_inputs = 0;      // bit i: weight input i is read as a plain buffer at run time (else
@@ -65,7 +65,7 @@ struct KernelInfo {
 };
 
 struct KernelArgs {
-  std::span<const BufferView> inputs;   // an absent or packed input has a null buffer
+  std::span<const BufferView> inputs;  // an absent or packed input has a null buffer
   std::span<const BufferView> outputs;
   BufferView workspace;
 };
@@ -81,7 +81,7 @@ class Kernel {
 struct KernelCall {
   const Kernel* kernel = nullptr;
   KernelArgs args;
-  const char* label = "";  // the node's name, for errors and profiles
+  const char* label = "";     // the node's name, for errors and profiles
   double* seconds = nullptr;  // where to add the time taken; null: not profiled
 };
 
@@ -94,7 +94,8 @@ class Device {
   // Alignment of every allocation and arena offset.
   virtual int64_t alignment() const = 0;
   virtual Result<std::unique_ptr<Buffer>> allocate(int64_t bytes) = 0;
-  // A buffer over host memory that outlives it, without a copy; kUnsupported where the device cannot.
+  // A buffer over host memory that outlives it, without a copy; kUnsupported where the device
+  // cannot.
   virtual Result<std::unique_ptr<Buffer>> wrap_host(const void* data, int64_t bytes) = 0;
   virtual Status upload(BufferView dst, const void* src) = 0;
   virtual Status download(void* dst, BufferView src) = 0;
@@ -111,8 +112,8 @@ class Device {
 };
 
 struct DeviceOptions {
-  int threads = 0;            // 0: what the process may use (cgroup limits respected)
-  std::string force_target;   // limits the instruction set or features, for tests: "avx2", "avx512"
+  int threads = 0;           // 0: what the process may use (cgroup limits respected)
+  std::string force_target;  // limits the instruction set or features, for tests: "avx2", "avx512"
 };
 
 // Changes with every incompatible edit of this header.
@@ -129,8 +130,8 @@ struct BackendModule {
 }  // namespace zoetrope
 
 // Every backend library exports exactly this.
-#define ZT_EXPORT_BACKEND(module)                                                       \
-  extern "C" __attribute__((visibility("default"))) const ::zoetrope::BackendModule*    \
-  zoetrope_backend() {                                                                  \
-    return &(module);                                                                   \
+#define ZT_EXPORT_BACKEND(module)                                                    \
+  extern "C" __attribute__((visibility("default"))) const ::zoetrope::BackendModule* \
+  zoetrope_backend() {                                                               \
+    return &(module);                                                                \
   }

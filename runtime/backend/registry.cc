@@ -10,7 +10,8 @@
 namespace zoetrope {
 namespace {
 
-// Best first: "auto" takes the first with a device. The reference backend is never chosen by itself.
+// Best first: "auto" takes the first with a device. The reference backend is never chosen by
+// itself.
 constexpr const char* kBackends[] = {"cuda", "vulkan", "cpu", "reference"};
 
 // The folder that holds this library: backends lie beside it.
@@ -38,8 +39,8 @@ Result<const BackendModule*> load_module(const std::string& name) {
     return error(Code::kUnavailable, path.string(), " does not export zoetrope_backend");
   const BackendModule* module = entry();
   if (module->abi != kBackendAbi)
-    return error(Code::kUnavailable, path.string(), " was built for backend contract ",
-                 module->abi, "; this program has ", kBackendAbi);
+    return error(Code::kUnavailable, path.string(), " was built for backend contract ", module->abi,
+                 "; this program has ", kBackendAbi);
   return module;
 }
 
@@ -95,7 +96,8 @@ Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceO
       auto devices = (*module)->enumerate(options);
       if (devices.ok() && !devices->empty()) return (*module)->open(0, options);
     }
-    return error(Code::kUnavailable, "no backend of this installation has a device; `zoetrope "
+    return error(Code::kUnavailable,
+                 "no backend of this installation has a device; `zoetrope "
                  "devices` says why");
   }
   for (const char* known : kBackends) {
@@ -103,8 +105,8 @@ Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceO
     ZT_ASSIGN_OR_RETURN(const BackendModule* module, find_module(name));
     ZT_ASSIGN_OR_RETURN(const auto devices, module->enumerate(options));
     if (static_cast<size_t>(index) >= devices.size())
-      return error(Code::kUnavailable, "device '", spec, "': backend ", name, " has ", devices.size(),
-                   devices.size() == 1 ? " device" : " devices");
+      return error(Code::kUnavailable, "device '", spec, "': backend ", name, " has ",
+                   devices.size(), devices.size() == 1 ? " device" : " devices");
     return module->open(index, options);
   }
   return error(Code::kInvalidArgument, "unknown device '", spec, "'; known: ", known_backends());

@@ -50,8 +50,9 @@ void DeviceFlags::add_to(CLI::App* app) {
                   "Where to run: auto, cpu, cuda, vulkan or reference, with :INDEX for one of "
                   "several. `zoetrope devices` lists them")
       ->capture_default_str();
-  app->add_option("--threads", threads,
-                  "CPU threads; 0 takes what the process may use. The clip is the same for any number")
+  app->add_option(
+         "--threads", threads,
+         "CPU threads; 0 takes what the process may use. The clip is the same for any number")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app->add_option("--target", target,

@@ -13,11 +13,11 @@ namespace zoetrope {
 
 // Documented in `zoetrope --help`.
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailure = 1;       // anything not listed below
-inline constexpr int kExitUsage = 2;         // bad flags or values
-inline constexpr int kExitBadFile = 3;       // a damaged, missing or unreadable input
-inline constexpr int kExitNoDevice = 4;      // device or library not available
-inline constexpr int kExitNoMemory = 5;      // memory, budget or disk exhausted
+inline constexpr int kExitFailure = 1;        // anything not listed below
+inline constexpr int kExitUsage = 2;          // bad flags or values
+inline constexpr int kExitBadFile = 3;        // a damaged, missing or unreadable input
+inline constexpr int kExitNoDevice = 4;       // device or library not available
+inline constexpr int kExitNoMemory = 5;       // memory, budget or disk exhausted
 inline constexpr int kExitInterrupted = 130;  // Ctrl-C
 
 int exit_code(const Status& status);

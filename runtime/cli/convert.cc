@@ -18,7 +18,8 @@ Status run_convert(const Options& options) {
   if (!options.dtype.empty()) {
     ZT_ASSIGN_OR_RETURN(const DType dtype, parse_dtype(options.dtype));
     if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16)
-      return error(Code::kInvalidArgument, "--dtype ", options.dtype, ": expected f32, f16 or bf16");
+      return error(Code::kInvalidArgument, "--dtype ", options.dtype,
+                   ": expected f32, f16 or bf16");
     convert_options.dtype = dtype;
   }
   ProgressBar bar(options.quiet);
@@ -38,11 +39,13 @@ void add_convert(CLI::App* root, Run* run) {
   app->footer(
       "Examples:\n"
       "  zoetrope convert toybox.safetensors -o toybox.zoe\n"
-      "  zoetrope convert synthetic:wan2.1-1.3b -o wan.zoe   shapes of a real model, generated weights");
+      "  zoetrope convert synthetic:wan2.1-1.3b -o wan.zoe   shapes of a real model, generated "
+      "weights");
   app->add_option("input", options->convert.input,
                   "A checkpoint (.safetensors), or synthetic:NAME for a built-in configuration")
       ->required();
-  app->add_option("-o,--output", options->convert.output, "Where to write the .zoe file")->required();
+  app->add_option("-o,--output", options->convert.output, "Where to write the .zoe file")
+      ->required();
   app->add_option("--family", options->convert.family, "Model family; auto looks at the checkpoint")
       ->capture_default_str();
   app->add_option("--dtype", options->dtype,

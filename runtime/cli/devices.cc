@@ -18,22 +18,28 @@ Status run_devices(const Options& options) {
   nlohmann::json list = nlohmann::json::array();
   for (const BackendStatus& backend : backends) {
     if (!backend.status.ok()) {
-      list.push_back({{"backend", backend.name}, {"available", false},
-                      {"reason", backend.status.message()}});
+      list.push_back(
+          {{"backend", backend.name}, {"available", false}, {"reason", backend.status.message()}});
       if (!options.json)
         std::printf("%-10s not available: %s\n", backend.name.c_str(),
                     backend.status.message().c_str());
     }
     for (size_t i = 0; i < backend.devices.size(); ++i) {
       const DeviceInfo& d = backend.devices[i];
-      list.push_back({{"backend", backend.name}, {"available", true}, {"index", i},
-                      {"name", d.name}, {"memory_bytes", d.memory_bytes},
-                      {"features", d.features}, {"flops_f32", d.flops_f32},
-                      {"flops_bf16", d.flops_bf16}, {"bytes_per_second", d.bytes_per_second}});
+      list.push_back({{"backend", backend.name},
+                      {"available", true},
+                      {"index", i},
+                      {"name", d.name},
+                      {"memory_bytes", d.memory_bytes},
+                      {"features", d.features},
+                      {"flops_f32", d.flops_f32},
+                      {"flops_bf16", d.flops_bf16},
+                      {"bytes_per_second", d.bytes_per_second}});
       if (options.json) continue;
       const std::string spec = i == 0 ? backend.name : str(backend.name, ":", i);
       std::printf("%-10s %s\n", spec.c_str(), d.name.c_str());
-      std::printf("           memory %s", format_bytes(static_cast<double>(d.memory_bytes)).c_str());
+      std::printf("           memory %s",
+                  format_bytes(static_cast<double>(d.memory_bytes)).c_str());
       if (d.flops_f32 > 0) std::printf(", about %s/s in f32", format_flops(d.flops_f32).c_str());
       if (d.flops_bf16 > 0) std::printf(", %s/s in bf16", format_flops(d.flops_bf16).c_str());
       if (d.bytes_per_second > 0) std::printf(", %s/s", format_bytes(d.bytes_per_second).c_str());
@@ -50,7 +56,8 @@ Status run_devices(const Options& options) {
 
 void add_devices(CLI::App* root, Run* run) {
   auto options = std::make_shared<Options>();
-  CLI::App* app = root->add_subcommand("devices", "List the devices that can run models, and why the others cannot");
+  CLI::App* app = root->add_subcommand(
+      "devices", "List the devices that can run models, and why the others cannot");
   app->add_flag("--json", options->json, "Print JSON");
   app->add_option("--threads", options->device.threads, "CPU threads, 0 = all allowed");
   app->add_option("--target", options->device.target, "Restrict the CPU's instruction set");

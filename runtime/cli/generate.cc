@@ -61,12 +61,14 @@ Status read_frames(const std::string& path, const ClipShape& shape, const Recipe
   return Status();
 }
 
-// Frames of a clip to continue (or to lead to): a whole number of latents, at most half of the new clip.
+// Frames of a clip to continue (or to lead to): a whole number of latents, at most half of the new
+// clip.
 int64_t overlap_frames(const ClipShape& shape, const Recipe& recipe) {
   return std::max<int64_t>(1, shape.latent_frames / 2) * recipe.frames_per_latent;
 }
 
-Status read_known(const Options& o, const ClipShape& shape, const Recipe& recipe, KnownMedia* known) {
+Status read_known(const Options& o, const ClipShape& shape, const Recipe& recipe,
+                  KnownMedia* known) {
   ZT_RETURN_IF_ERROR(read_frames(o.image, shape, recipe, 0, 1, &known->first));
   ZT_RETURN_IF_ERROR(read_frames(o.last_image, shape, recipe, 0, 1, &known->last));
   const int64_t overlap = overlap_frames(shape, recipe);
@@ -123,9 +125,9 @@ Status run_generate(Options& o) {
   ZT_ASSIGN_OR_RETURN(const auto device, o.generate.device.open());
   ProgressBar bar(o.quiet || o.json);
   Outputs outputs;
-  ZT_RETURN_IF_ERROR(outputs.open(o.outputs, {shape.width, shape.height, shape.frames, recipe.fps,
-                                              shape.frames > 1 ? recipe.sample_rate : 0,
-                                              recipe.audio_channels}));
+  ZT_RETURN_IF_ERROR(
+      outputs.open(o.outputs, {shape.width, shape.height, shape.frames, recipe.fps,
+                               shape.frames > 1 ? recipe.sample_rate : 0, recipe.audio_channels}));
   GenerateHooks hooks;
   hooks.progress = [&](std::string_view phase, double done, double total) {
     bar.update(phase, done, total);
@@ -146,7 +148,8 @@ Status run_generate(Options& o) {
       std::fprintf(stderr, "%s: %ldx%ld, %.2f s, %s\n", o.outputs[i].c_str(),
                    static_cast<long>(shape.width), static_cast<long>(shape.height),
                    shape.seconds(recipe), outputs.description(i).c_str());
-    std::fprintf(stderr, "done in %s, peak memory %s\n", format_seconds(stats.total_seconds).c_str(),
+    std::fprintf(stderr, "done in %s, peak memory %s\n",
+                 format_seconds(stats.total_seconds).c_str(),
                  format_bytes(static_cast<double>(peak_resident_bytes())).c_str());
   }
   return Status();
@@ -166,8 +169,9 @@ void add_generate(CLI::App* root, Run* run) {
       "  zoetrope generate \"\" --video silent.mp4 -o sound.wav -o joined.mp4  video to sound");
   GenerateOptions& o = options->generate.options;
   app->add_option("prompt", o.prompt, "What to show and to sound")->required();
-  app->add_option("-o,--output", options->outputs,
-                  "Where to write; may be given more than once. By extension: " + known_clip_extensions())
+  app->add_option(
+         "-o,--output", options->outputs,
+         "Where to write; may be given more than once. By extension: " + known_clip_extensions())
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->capture_default_str();
@@ -177,7 +181,8 @@ void add_generate(CLI::App* root, Run* run) {
   app->add_option("--image", options->image, "The clip begins with this picture");
   app->add_option("--last-image", options->last_image, "The clip ends with this picture");
   auto* extend = app->add_option("--extend", options->extend, "Continue this clip");
-  auto* lead = app->add_option("--lead-to", options->lead_to, "End with the beginning of this clip");
+  auto* lead =
+      app->add_option("--lead-to", options->lead_to, "End with the beginning of this clip");
   app->add_option("--video", options->video, "All frames are known: make the sound")
       ->excludes(extend)
       ->excludes(lead);

@@ -13,7 +13,8 @@ void GenerateFlags::add_to(CLI::App* app) {
   app->add_option("--height", o.clip.height, "Pixels")->check(CLI::NonNegativeNumber);
   auto* frames = app->add_option("--frames", o.clip.frames, "Frames; 1 makes a still image")
                      ->check(CLI::NonNegativeNumber);
-  app->add_option("--seconds", o.clip.seconds, "Length of the clip")->check(CLI::NonNegativeNumber)
+  app->add_option("--seconds", o.clip.seconds, "Length of the clip")
+      ->check(CLI::NonNegativeNumber)
       ->excludes(frames);
   app->add_option("--steps", o.steps, "Denoising steps")->check(CLI::Range(1, 10000));
   app->add_option("--guidance", o.guidance,
@@ -25,7 +26,8 @@ void GenerateFlags::add_to(CLI::App* app) {
       ->check(CLI::IsMember({"euler", "midpoint", "heun"}));
   app->add_option("--schedule", o.schedule, "linear, shifted or linear_quadratic")
       ->check(CLI::IsMember({"linear", "shifted", "linear_quadratic"}));
-  app->add_option("--shift", o.shift, "Shift of the shifted schedule")->check(CLI::Range(0.01, 100.0));
+  app->add_option("--shift", o.shift, "Shift of the shifted schedule")
+      ->check(CLI::Range(0.01, 100.0));
   app->add_option("--compute", compute, "Arithmetic: f32 or bf16")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
@@ -42,13 +44,19 @@ Result<int64_t> parse_bytes(const std::string& text) {
   if (!unit.empty() && unit.back() == 'b') unit.pop_back();
   if (!unit.empty() && unit.back() == 'i') unit.pop_back();
   double scale = 1;
-  if (unit == "k") scale = 0x1p10;
-  else if (unit == "m") scale = 0x1p20;
-  else if (unit == "g") scale = 0x1p30;
-  else if (unit == "t") scale = 0x1p40;
-  else if (!unit.empty()) scale = 0;
+  if (unit == "k")
+    scale = 0x1p10;
+  else if (unit == "m")
+    scale = 0x1p20;
+  else if (unit == "g")
+    scale = 0x1p30;
+  else if (unit == "t")
+    scale = 0x1p40;
+  else if (!unit.empty())
+    scale = 0;
   if (end == text.c_str() || scale == 0 || !(value > 0) || !(value * scale < 0x1p60))
-    return error(Code::kInvalidArgument, "'", text, "' is not a size; write 8GiB, 500M or a number of bytes");
+    return error(Code::kInvalidArgument, "'", text,
+                 "' is not a size; write 8GiB, 500M or a number of bytes");
   return static_cast<int64_t>(value * scale);
 }
 

@@ -30,28 +30,40 @@ void print_json(const ModelFile& file) {
     nlohmann::json inputs = nlohmann::json::array(), outputs = nlohmann::json::array();
     for (ValueId id : graph.inputs) {
       const Value& v = graph.value(id);
-      inputs.push_back({{"name", v.name}, {"dtype", dtype_name(v.type.dtype)},
-                        {"dims", attr_to_string(v.dims)}, {"rate", rate_name(v.rate)}});
+      inputs.push_back({{"name", v.name},
+                        {"dtype", dtype_name(v.type.dtype)},
+                        {"dims", attr_to_string(v.dims)},
+                        {"rate", rate_name(v.rate)}});
     }
     for (const GraphOutput& out : graph.outputs) outputs.push_back(out.name);
-    components.push_back({{"name", graph.name}, {"nodes", graph.nodes.size()},
-                          {"symbols", graph.symbols()}, {"inputs", inputs}, {"outputs", outputs}});
+    components.push_back({{"name", graph.name},
+                          {"nodes", graph.nodes.size()},
+                          {"symbols", graph.symbols()},
+                          {"inputs", inputs},
+                          {"outputs", outputs}});
   }
   for (const TensorEntry& t : file.tensors()) {
     char hash[20];
     std::snprintf(hash, sizeof(hash), "%016lx", static_cast<unsigned long>(t.hash));
-    tensors.push_back({{"name", t.name}, {"dtype", dtype_name(t.type.dtype)},
+    tensors.push_back({{"name", t.name},
+                       {"dtype", dtype_name(t.type.dtype)},
                        {"shape", std::vector<int64_t>(t.type.shape.begin(), t.type.shape.end())},
-                       {"offset", t.offset}, {"bytes", t.length}, {"hash", hash},
+                       {"offset", t.offset},
+                       {"bytes", t.length},
+                       {"hash", hash},
                        {"synthetic", t.synthetic.has_value()}});
   }
-  const nlohmann::json out = {
-      {"name", info.name}, {"family", info.family}, {"file_bytes", file.file_bytes()},
-      {"parameters", parameters(file)}, {"tokenizer", info.tokenizer_kind},
-      {"vocabulary", info.vocabulary},
-      {"recipe", nlohmann::json::parse(info.recipe, nullptr, false)},
-      {"provenance", info.provenance}, {"licence", info.licence},
-      {"components", components}, {"tensors", tensors}};
+  const nlohmann::json out = {{"name", info.name},
+                              {"family", info.family},
+                              {"file_bytes", file.file_bytes()},
+                              {"parameters", parameters(file)},
+                              {"tokenizer", info.tokenizer_kind},
+                              {"vocabulary", info.vocabulary},
+                              {"recipe", nlohmann::json::parse(info.recipe, nullptr, false)},
+                              {"provenance", info.provenance},
+                              {"licence", info.licence},
+                              {"components", components},
+                              {"tensors", tensors}};
   std::printf("%s\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
@@ -92,7 +104,8 @@ Status run_inspect(const Options& options) {
       names += (names.empty() ? "" : ", ") + graph.name;
     }
     if (found == nullptr)
-      return error(Code::kInvalidArgument, "no component '", options.graph, "'; this model has ", names);
+      return error(Code::kInvalidArgument, "no component '", options.graph, "'; this model has ",
+                   names);
     if (options.svg.empty()) {
       std::fputs(to_text(*found).c_str(), stdout);
       return Status();
@@ -122,7 +135,8 @@ void add_inspect(CLI::App* root, Run* run) {
   app->add_option("model", options->model, "A .zoe file; left out, the embedded Toybox");
   app->add_flag("--json", options->json, "Everything, as JSON");
   app->add_flag("--tensors", options->tensors, "List the tensors too");
-  app->add_flag("--verify", options->verify, "Read every tensor: check hashes, refuse NaN and infinity");
+  app->add_flag("--verify", options->verify,
+                "Read every tensor: check hashes, refuse NaN and infinity");
   app->add_option("--graph", options->graph, "Print this component's graph");
   app->add_option("--svg", options->svg, "With --graph: draw it into this file instead");
   app->callback([=] { *run = [=] { return run_inspect(*options); }; });

@@ -19,7 +19,8 @@ Status parse_bindings(const std::vector<std::string>& texts, Bindings* bindings)
   for (const std::string& text : texts) {
     const size_t equals = text.find('=');
     const std::string value = equals == std::string::npos ? "" : text.substr(equals + 1);
-    if (value.empty() || value.size() > 15 || value.find_first_not_of("0123456789") != std::string::npos)
+    if (value.empty() || value.size() > 15 ||
+        value.find_first_not_of("0123456789") != std::string::npos)
       return error(Code::kInvalidArgument, "--set ", text, ": expected NAME=INTEGER");
     (*bindings)[text.substr(0, equals)] = std::stoll(value);
   }
@@ -52,7 +53,8 @@ Status run_plan(Options& options) {
   if (graph == nullptr)
     return error(Code::kInvalidArgument, "no component '", options.component, "' in ", path);
   ZT_RETURN_IF_ERROR(parse_bindings(options.bindings, &compile.bindings));
-  ZT_ASSIGN_OR_RETURN(const Plan plan, compile_component(*graph, *loaded.model.weights, *device, compile));
+  ZT_ASSIGN_OR_RETURN(const Plan plan,
+                      compile_component(*graph, *loaded.model.weights, *device, compile));
   std::fputs(options.json ? (plan_to_json(plan, options.calls) + "\n").c_str()
                           : plan_to_text(plan, options.calls).c_str(),
              stdout);
@@ -63,13 +65,15 @@ Status run_plan(Options& options) {
 
 void add_plan(CLI::App* root, Run* run) {
   auto options = std::make_shared<Options>();
-  CLI::App* app = root->add_subcommand("plan", "Say what a clip would take, without running anything");
+  CLI::App* app =
+      root->add_subcommand("plan", "Say what a clip would take, without running anything");
   app->footer(
       "Examples:\n"
       "  zoetrope plan --width 160 --height 96 --seconds 4 --memory 500M\n"
       "  zoetrope plan --component dit --set batch=1 --set frames=4 ... --calls");
   options->generate.add_to(app);
-  app->add_option("--component", options->component, "Plan one component, with its symbols from --set");
+  app->add_option("--component", options->component,
+                  "Plan one component, with its symbols from --set");
   app->add_option("--set", options->bindings, "NAME=INTEGER: a symbol of the component");
   app->add_flag("--calls", options->calls, "List every kernel call with its offsets");
   app->add_flag("--no-fusion", options->no_fusion, "Plan the graph without fusions");

@@ -31,7 +31,9 @@ std::string bar(double fraction) {
 }  // namespace
 
 ProgressBar::ProgressBar(bool quiet, std::FILE* stream)
-    : mode_(quiet ? Mode::kQuiet : isatty(fileno(stream)) ? Mode::kTerminal : Mode::kPlain),
+    : mode_(quiet                    ? Mode::kQuiet
+            : isatty(fileno(stream)) ? Mode::kTerminal
+                                     : Mode::kPlain),
       stream_(stream) {}
 
 void ProgressBar::update(std::string_view phase, double done, double total) {
@@ -70,7 +72,8 @@ void ProgressBar::end() {
     draw(true);
     std::fputc('\n', stream_);
   } else if (mode_ == Mode::kPlain) {
-    std::fprintf(stream_, "%s: %s%s\n", phase_.c_str(), format_seconds(seconds_since(start_)).c_str(),
+    std::fprintf(stream_, "%s: %s%s\n", phase_.c_str(),
+                 format_seconds(seconds_since(start_)).c_str(),
                  done_ < total_ ? " (not finished)" : "");
   }
   std::fflush(stream_);

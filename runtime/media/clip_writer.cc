@@ -56,8 +56,8 @@ Result<std::unique_ptr<ClipWriter>> create_clip_writer(const std::string& path,
     ZT_ASSIGN_OR_RETURN(const MediaModule* module, load_ffmpeg());
     return module->create_writer(path, format);
   }
-  return error(Code::kInvalidArgument, path, ": unknown extension '", extension, "'; known: ",
-               known_clip_extensions());
+  return error(Code::kInvalidArgument, path, ": unknown extension '", extension,
+               "'; known: ", known_clip_extensions());
 }
 
 Result<Media> read_media(const std::string& path, const ReadRequest& request) {

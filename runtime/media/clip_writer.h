@@ -1,5 +1,5 @@
-// Clips to files: frames and sound stream in as they are decoded; the file appears under its name only
-// when it is whole.
+// Clips to files: frames and sound stream in as they are decoded; the file appears under its name
+// only when it is whole.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,9 @@ namespace zoetrope {
 
 struct ClipFormat {
   int64_t width = 0, height = 0;
-  int64_t frames = 0;       // how many will come: 1 makes a still image
+  int64_t frames = 0;  // how many will come: 1 makes a still image
   int fps = 1;
-  int sample_rate = 0;      // 0: no sound
+  int sample_rate = 0;  // 0: no sound
   int channels = 0;
 };
 

@@ -16,13 +16,13 @@ struct ReadRequest {
   int64_t max_frames = 0;         // 0: no video wanted
   int sample_rate = 0;            // 0: no sound wanted
   int channels = 0;
-  int64_t max_samples = 0;        // a channel
+  int64_t max_samples = 0;  // a channel
 };
 
 struct Media {
   std::vector<uint8_t> pixels;  // [frames, height, width, 3] RGB
   int64_t frames = 0;
-  std::vector<float> samples;   // interleaved
+  std::vector<float> samples;  // interleaved
 };
 
 // Through FFmpeg's libraries. Errors name the file and what is missing in it.

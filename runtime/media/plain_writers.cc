@@ -27,7 +27,8 @@ Result<std::string> frame_path(const std::string& path, int64_t index, bool sing
   int width = 0;
   while (end < path.size() && path[end] >= '0' && path[end] <= '9' && width < 100)
     width = width * 10 + (path[end++] - '0');
-  if (end >= path.size() || path[end] != 'd' || width > 12 || path.find('%', end) != std::string::npos)
+  if (end >= path.size() || path[end] != 'd' || width > 12 ||
+      path.find('%', end) != std::string::npos)
     return error(Code::kInvalidArgument, path, ": a frame pattern has one %d, such as %04d");
   std::string number = std::to_string(index);
   if (static_cast<int>(number.size()) < width)
@@ -47,8 +48,9 @@ class PngWriter : public ClipWriter {
   Status frames(const uint8_t* pixels, int64_t count) override {
     const int64_t size = format_.width * format_.height * 3;
     for (int64_t i = 0; i < count; ++i) {
-      ZT_ASSIGN_OR_RETURN(const std::string path,
-                          frame_path(path_, static_cast<int64_t>(files_.size()) + 1, format_.frames == 1));
+      ZT_ASSIGN_OR_RETURN(
+          const std::string path,
+          frame_path(path_, static_cast<int64_t>(files_.size()) + 1, format_.frames == 1));
       ZT_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
       ZT_RETURN_IF_ERROR(file.write(encode_png(pixels + i * size, format_.width, format_.height)));
       ZT_RETURN_IF_ERROR(file.close());
@@ -108,7 +110,9 @@ class WavWriter : public ClipWriter {
     put_le(&h[20], 1, 2);
     put_le(&h[22], static_cast<uint64_t>(format_.channels), 2);
     put_le(&h[24], static_cast<uint64_t>(format_.sample_rate), 4);
-    put_le(&h[28], static_cast<uint64_t>(format_.sample_rate) * static_cast<uint64_t>(format_.channels) * 2, 4);
+    put_le(&h[28],
+           static_cast<uint64_t>(format_.sample_rate) * static_cast<uint64_t>(format_.channels) * 2,
+           4);
     put_le(&h[32], static_cast<uint64_t>(format_.channels) * 2, 2);
     put_le(&h[34], 16, 2);
     std::memcpy(&h[36], "data", 4);
@@ -172,18 +176,21 @@ Result<std::unique_ptr<ClipWriter>> open_writer(const std::string& path, const C
 
 }  // namespace
 
-Result<std::unique_ptr<ClipWriter>> create_png_writer(const std::string& path, const ClipFormat& format) {
+Result<std::unique_ptr<ClipWriter>> create_png_writer(const std::string& path,
+                                                      const ClipFormat& format) {
   ZT_RETURN_IF_ERROR(frame_path(path, 1, format.frames == 1).status());
   return std::unique_ptr<ClipWriter>(std::make_unique<PngWriter>(path, format));
 }
 
-Result<std::unique_ptr<ClipWriter>> create_wav_writer(const std::string& path, const ClipFormat& format) {
+Result<std::unique_ptr<ClipWriter>> create_wav_writer(const std::string& path,
+                                                      const ClipFormat& format) {
   if (format.sample_rate == 0)
     return error(Code::kInvalidArgument, path, ": this clip has no sound to write");
   return open_writer<WavWriter>(path, format);
 }
 
-Result<std::unique_ptr<ClipWriter>> create_y4m_writer(const std::string& path, const ClipFormat& format) {
+Result<std::unique_ptr<ClipWriter>> create_y4m_writer(const std::string& path,
+                                                      const ClipFormat& format) {
   return open_writer<Y4mWriter>(path, format);
 }
 

@@ -45,13 +45,15 @@ std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t heigh
   }
   uLongf size = compressBound(static_cast<uLong>(filtered.size()));
   std::vector<uint8_t> data(size);
-  ZT_CHECK(compress2(data.data(), &size, filtered.data(), static_cast<uLong>(filtered.size()), 6) == Z_OK);
+  ZT_CHECK(compress2(data.data(), &size, filtered.data(), static_cast<uLong>(filtered.size()), 6) ==
+           Z_OK);
   data.resize(size);
 
   std::vector<uint8_t> header, out = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
   put_be32(&header, static_cast<uint32_t>(width));
   put_be32(&header, static_cast<uint32_t>(height));
-  header.insert(header.end(), {8, 2, 0, 0, 0});  // 8 bits, RGB, deflate, adaptive filters, no interlace
+  header.insert(header.end(),
+                {8, 2, 0, 0, 0});  // 8 bits, RGB, deflate, adaptive filters, no interlace
   put_chunk(&out, "IHDR", header);
   put_chunk(&out, "IDAT", data);
   put_chunk(&out, "IEND", {});

@@ -46,8 +46,8 @@ Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& re
   shape.latent_width = ceil_div64(shape.width, recipe.pixels_per_latent);
   if (recipe.sample_rate > 0) {
     shape.samples = shape.frames * recipe.sample_rate / recipe.fps;
-    shape.audio_latents =
-        ceil_div64(shape.frames * recipe.sample_rate, int64_t{recipe.fps} * recipe.samples_per_latent);
+    shape.audio_latents = ceil_div64(shape.frames * recipe.sample_rate,
+                                     int64_t{recipe.fps} * recipe.samples_per_latent);
   }
   return shape;
 }

@@ -9,8 +9,8 @@
 namespace zoetrope {
 
 struct ClipShape {
-  int64_t width = 0, height = 0, frames = 0;     // as asked for
-  int64_t samples = 0;                           // a channel; 0 without sound
+  int64_t width = 0, height = 0, frames = 0;  // as asked for
+  int64_t samples = 0;                        // a channel; 0 without sound
   int64_t latent_frames = 0, latent_height = 0, latent_width = 0;
   int64_t audio_latents = 0;
 
@@ -18,7 +18,9 @@ struct ClipShape {
   int64_t video_elements(const Recipe& recipe) const {
     return latent_frames * latent_height * latent_width * recipe.video.channels;
   }
-  int64_t audio_elements(const Recipe& recipe) const { return audio_latents * recipe.audio.channels; }
+  int64_t audio_elements(const Recipe& recipe) const {
+    return audio_latents * recipe.audio.channels;
+  }
 };
 
 // What the user may leave open: 0 takes the recipe's preferred value. `seconds` wins over nothing;

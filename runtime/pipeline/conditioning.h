@@ -1,5 +1,5 @@
-// What is already known of a clip: frames and sound at given places. One mechanism for image-to-video,
-// first and last frame, extension, joining, video-to-audio and audio-to-video.
+// What is already known of a clip: frames and sound at given places. One mechanism for
+// image-to-video, first and last frame, extension, joining, video-to-audio and audio-to-video.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,9 @@ struct KnownMedia {
   }
 };
 
-// Values of the mask channel (models/toybox/train/dit.py): 1 where a latent is known, 0 where not; ±0.5
-// where only the first (+) or last (−) frame of the latent's frames is known, and the known latent is
-// that frame encoded alone.
+// Values of the mask channel (models/toybox/train/dit.py): 1 where a latent is known, 0 where not;
+// ±0.5 where only the first (+) or last (−) frame of the latent's frames is known, and the known
+// latent is that frame encoded alone.
 inline constexpr float kMaskKnown = 1.0f;
 inline constexpr float kMaskFirstFrame = 0.5f;
 inline constexpr float kMaskLastFrame = -0.5f;

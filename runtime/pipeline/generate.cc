@@ -58,8 +58,8 @@ class Pipeline {
     ZT_ASSIGN_OR_RETURN(const Tokens tokens,
                         tokenize_bytes(options_.prompt, model_.recipe.max_text));
     if (tokens.truncated)
-      notice(str("the prompt is ", options_.prompt.size(), " bytes long; this model reads the first ",
-                 tokens.ids.size() - 2));
+      notice(str("the prompt is ", options_.prompt.size(),
+                 " bytes long; this model reads the first ", tokens.ids.size() - 2));
     if (model_.vocabulary.empty()) return Status();
     std::string words;
     for (const std::string& word : unknown_words(options_.prompt, model_.vocabulary)) {
@@ -83,12 +83,11 @@ class Pipeline {
   Result<std::unique_ptr<Session>> open(std::string_view component) {
     const auto start = Clock::now();
     const PipelinePlan::Phase& p = phase(component);
-    ZT_ASSIGN_OR_RETURN(auto session,
-                        Session::create(p.plan, device_, *model_.weights,
-                                        [&](int64_t done, int64_t total) {
-                                          return progress(str("load ", component), double(done),
-                                                          double(total));
-                                        }));
+    ZT_ASSIGN_OR_RETURN(
+        auto session,
+        Session::create(p.plan, device_, *model_.weights, [&](int64_t done, int64_t total) {
+          return progress(str("load ", component), double(done), double(total));
+        }));
     stats_.load_seconds += seconds_since(start);
     stats_.peak_bytes = std::max(stats_.peak_bytes, session->resident_bytes());
     return session;
@@ -100,10 +99,11 @@ class Pipeline {
     std::vector<int32_t> ids(2 * length, kBytePad);
     text_lengths_.clear();
     for (size_t row = 0; row < 2; ++row) {
-      ZT_ASSIGN_OR_RETURN(const Tokens tokens,
-                          tokenize_bytes(row == 0 ? options_.prompt : options_.negative,
-                                         plan_.recipe.max_text));
-      std::copy(tokens.ids.begin(), tokens.ids.end(), ids.begin() + static_cast<int64_t>(row * length));
+      ZT_ASSIGN_OR_RETURN(
+          const Tokens tokens,
+          tokenize_bytes(row == 0 ? options_.prompt : options_.negative, plan_.recipe.max_text));
+      std::copy(tokens.ids.begin(), tokens.ids.end(),
+                ids.begin() + static_cast<int64_t>(row * length));
       text_lengths_.push_back(static_cast<int32_t>(tokens.ids.size()));
     }
     ZT_ASSIGN_OR_RETURN(auto session, open("text_encoder"));
@@ -123,7 +123,8 @@ class Pipeline {
       ZT_RETURN_IF_ERROR(dit.set_input("text", std::span<const float>(text_)));
       return dit.set_input("text_lengths", std::span<const int32_t>(text_lengths_));
     }
-    ZT_RETURN_IF_ERROR(dit.set_input("text", std::span<const float>(text_).subspan(pass * row, row)));
+    ZT_RETURN_IF_ERROR(
+        dit.set_input("text", std::span<const float>(text_).subspan(pass * row, row)));
     return dit.set_input("text_lengths", std::span<const int32_t>(text_lengths_).subspan(pass, 1));
   }
 
@@ -187,7 +188,8 @@ class Pipeline {
     const bool guided = guidance != 1.0;
     ZT_RETURN_IF_ERROR(set_text(*dit, 0));
 
-    const Velocity velocity = [&](double t, std::span<const float> x, std::span<float> v) -> Status {
+    const Velocity velocity = [&](double t, std::span<const float> x,
+                                  std::span<float> v) -> Status {
       ZT_RETURN_IF_ERROR(evaluate(*dit, t, x, 0));
       if (guided && plan_.batch == 1) {
         ZT_RETURN_IF_ERROR(set_text(*dit, 1));
@@ -203,13 +205,14 @@ class Pipeline {
     const auto start = Clock::now();
     stats_.first_step_seconds = seconds_since(start_);
     progress("denoise", 0, plan_.recipe.steps);
-    ZT_RETURN_IF_ERROR(sample_flow(solver, plan_.times, velocity, latents_, [&](int done, int total) {
-      return progress("denoise", done, total);
-    }));
+    ZT_RETURN_IF_ERROR(
+        sample_flow(solver, plan_.times, velocity, latents_,
+                    [&](int done, int total) { return progress("denoise", done, total); }));
     stats_.denoise_seconds = seconds_since(start);
     for (float x : latents_)
       if (!std::isfinite(x))
-        return error(Code::kDataLoss, "denoising gave NaN or infinity: the weights are damaged, or "
+        return error(Code::kDataLoss,
+                     "denoising gave NaN or infinity: the weights are damaged, or "
                      "the compute type is too narrow for this model");
     keep_known();
     return Status();
@@ -222,7 +225,8 @@ class Pipeline {
       if (known_.video_mask[i / channels] == kMaskKnown) latents_[i] = known_.video[i];
     const auto audio_channels = static_cast<size_t>(plan_.recipe.audio.channels);
     for (size_t i = 0; i < audio_; ++i)
-      if (known_.audio_mask[i / audio_channels] == kMaskKnown) latents_[video_ + i] = known_.audio[i];
+      if (known_.audio_mask[i / audio_channels] == kMaskKnown)
+        latents_[video_ + i] = known_.audio[i];
   }
 
   Status decode_audio() {
@@ -268,8 +272,8 @@ class Pipeline {
         const float* from = video.data() + ((f * shape[2] + y) * shape[3]) * 3;
         uint8_t* to = frame.data() + y * s.width * 3;
         for (int64_t i = 0; i < s.width * 3; ++i)
-          to[i] = static_cast<uint8_t>(
-              std::lrint(std::clamp((from[i] + 1.0f) * 127.5f, 0.0f, 255.0f)));
+          to[i] =
+              static_cast<uint8_t>(std::lrint(std::clamp((from[i] + 1.0f) * 127.5f, 0.0f, 255.0f)));
       }
       ZT_RETURN_IF_ERROR(sink_.frames(frame.data(), 1));
       if (!progress("decode video", static_cast<double>(f + 1), static_cast<double>(s.frames)))
@@ -289,9 +293,9 @@ class Pipeline {
   std::vector<float> text_;            // [2, M, C]
   std::vector<int32_t> text_lengths_;  // [2]
   KnownLatents known_;
-  size_t video_ = 0, audio_ = 0;       // elements of one row
-  std::vector<float> latents_;         // [video | audio]
-  std::vector<float> out_[2];          // velocities: prompt, negative
+  size_t video_ = 0, audio_ = 0;  // elements of one row
+  std::vector<float> latents_;    // [video | audio]
+  std::vector<float> out_[2];     // velocities: prompt, negative
   std::vector<float> rows_;
   double time_set_ = NAN;
 };

@@ -25,15 +25,15 @@ struct GenerateOptions {
   ClipRequest clip;
   KnownMedia known;
   uint64_t seed = 0;
-  int steps = 0;           // 0: the recipe's
-  double guidance = -1;    // negative: the recipe's; 1 switches guidance off
+  int steps = 0;         // 0: the recipe's
+  double guidance = -1;  // negative: the recipe's; 1 switches guidance off
   GuidanceMode guidance_mode = GuidanceMode::kBatched;
-  std::string solver;      // empty: the recipe's
-  std::string schedule;    // empty: the recipe's
-  double shift = 0;        // 0: the recipe's
+  std::string solver;    // empty: the recipe's
+  std::string schedule;  // empty: the recipe's
+  double shift = 0;      // 0: the recipe's
   DType compute = DType::kF32;
-  // Starts from these latents ([video | audio], channels last) instead of the seed's noise: for parity
-  // with other programs. Empty: the seed decides.
+  // Starts from these latents ([video | audio], channels last) instead of the seed's noise: for
+  // parity with other programs. Empty: the seed decides.
   std::vector<float> noise;
   int64_t memory_budget = 0;  // bytes; 0: what the device has
 };
@@ -58,19 +58,19 @@ struct GenerateHooks {
 // Everything that is decided before anything runs.
 struct PipelinePlan {
   ClipShape shape;
-  Recipe recipe;                  // with the options applied
-  std::vector<double> times;      // of the schedule
+  Recipe recipe;              // with the options applied
+  std::vector<double> times;  // of the schedule
   int64_t text_length = 0;
-  int64_t batch = 1;              // 2 with batched guidance
+  int64_t batch = 1;  // 2 with batched guidance
   struct Phase {
-    std::string name;             // "text", "encode video", "denoise", "decode video", ...
+    std::string name;  // "text", "encode video", "denoise", "decode video", ...
     std::string component;
     Plan plan;
-    double calls = 1;             // how often kStep runs
+    double calls = 1;  // how often kStep runs
   };
-  std::vector<Phase> phases;      // run in this order, one component resident at a time
+  std::vector<Phase> phases;  // run in this order, one component resident at a time
 
-  int64_t peak_bytes() const;     // largest total of a phase
+  int64_t peak_bytes() const;  // largest total of a phase
   double estimated_seconds() const;
 };
 
@@ -80,11 +80,11 @@ Result<PipelinePlan> plan_pipeline(const Model& model, const GenerateOptions& op
                                    Device& device, const CompileOptions& compile = {});
 
 struct GenerateStats {
-  double load_seconds = 0;       // compile, plan and pack, all components
+  double load_seconds = 0;        // compile, plan and pack, all components
   double first_step_seconds = 0;  // from the call to the first denoising step's begin
   double denoise_seconds = 0, decode_seconds = 0, total_seconds = 0;
   int64_t planned_peak_bytes = 0;  // what the plan said
-  int64_t peak_bytes = 0;        // what sessions really held, at most
+  int64_t peak_bytes = 0;          // what sessions really held, at most
 };
 
 Result<GenerateStats> generate(const Model& model, const GenerateOptions& options, Device& device,

@@ -50,7 +50,8 @@ class Encoder {
     ZT_RETURN_IF_ERROR(session->set_input(input, std::span<const float>(data)));
     ZT_RETURN_IF_ERROR(session->run());
     const TensorType* type = session->output_type("latents");
-    if (type == nullptr) return error(Code::kDataLoss, phase->component, " has no output 'latents'");
+    if (type == nullptr)
+      return error(Code::kDataLoss, phase->component, " has no output 'latents'");
     std::vector<float> latents(static_cast<size_t>(type->shape.elements()));
     ZT_RETURN_IF_ERROR(session->get_output("latents", latents.data(), type->bytes()));
     normalize_latents(spec, latents);
@@ -98,7 +99,8 @@ Result<KnownLatents> encode_known(const Model& model, const PipelinePlan& plan,
   const auto place_frames = [&](const KnownFrames& k, const char* what, bool at_end,
                                 float single_mask) -> Status {
     if (k.frames == 0) return Status();
-    const int64_t latents = (k.frames + plan.recipe.frames_per_latent - 1) / plan.recipe.frames_per_latent;
+    const int64_t latents =
+        (k.frames + plan.recipe.frames_per_latent - 1) / plan.recipe.frames_per_latent;
     if (latents > s.latent_frames)
       return error(Code::kInvalidArgument, what, " has ", k.frames, " frames; the clip has ",
                    s.frames);

@@ -15,7 +15,7 @@ struct Model {
   std::string name;
   Recipe recipe;
   std::map<std::string, Graph, std::less<>> components;
-  std::vector<std::string> vocabulary;  // sorted; empty: not known
+  std::vector<std::string> vocabulary;    // sorted; empty: not known
   const WeightSource* weights = nullptr;  // not owned
 
   const Graph* component(std::string_view wanted) const {

@@ -37,26 +37,30 @@ std::vector<Request> requests_for(const PipelinePlan& plan, const GenerateOption
   const ClipShape& s = plan.shape;
   const KnownMedia& known = options.known;
   std::vector<Request> requests;
-  requests.push_back({"text", "text_encoder",
-                      {{"batch", 2}, {"text_length", plan.text_length}}, 1});
+  requests.push_back(
+      {"text", "text_encoder", {{"batch", 2}, {"text_length", plan.text_length}}, 1});
   const auto encode_frames = [&](int64_t frames) {
-    requests.push_back({"encode video", "tae_encoder",
-                        {{"batch", 1}, {"frames", frames}, {"height", s.height}, {"width", s.width}},
-                        1});
+    requests.push_back(
+        {"encode video",
+         "tae_encoder",
+         {{"batch", 1}, {"frames", frames}, {"height", s.height}, {"width", s.width}},
+         1});
   };
   // Equal sizes share a session, so each size appears once.
   std::vector<int64_t> sizes;
-  for (const KnownFrames* k : {&known.first, &known.last, &known.before, &known.after, &known.video})
+  for (const KnownFrames* k :
+       {&known.first, &known.last, &known.before, &known.after, &known.video})
     if (k->frames > 0 && std::find(sizes.begin(), sizes.end(), k->frames) == sizes.end())
       sizes.push_back(k->frames);
   for (int64_t frames : sizes) encode_frames(frames);
   if (!known.audio.empty())
-    requests.push_back({"encode audio", "codec_encoder",
-                        {{"batch", 1}, {"audio_length", s.audio_latents}}, 1});
+    requests.push_back(
+        {"encode audio", "codec_encoder", {{"batch", 1}, {"audio_length", s.audio_latents}}, 1});
   const int evaluations = evaluations_per_step(*parse_flow_solver(plan.recipe.solver));
   const bool guided = plan.recipe.guidance != 1.0;
   const double passes = guided && plan.batch == 1 ? 2 : 1;
-  requests.push_back({"denoise", "dit",
+  requests.push_back({"denoise",
+                      "dit",
                       {{"batch", plan.batch},
                        {"frames", s.latent_frames},
                        {"height", s.latent_height},
@@ -65,9 +69,10 @@ std::vector<Request> requests_for(const PipelinePlan& plan, const GenerateOption
                        {"text_length", plan.text_length}},
                       static_cast<double>(plan.recipe.steps) * evaluations * passes});
   if (s.audio_latents > 0)
-    requests.push_back({"decode audio", "codec_decoder",
-                        {{"batch", 1}, {"audio_length", s.audio_latents}}, 1});
-  requests.push_back({"decode video", "tae_decoder",
+    requests.push_back(
+        {"decode audio", "codec_decoder", {{"batch", 1}, {"audio_length", s.audio_latents}}, 1});
+  requests.push_back({"decode video",
+                      "tae_decoder",
                       {{"batch", 1},
                        {"frames", s.latent_frames},
                        {"height", s.latent_height},
@@ -94,17 +99,17 @@ Result<PipelinePlan> plan_at(const Model& model, const GenerateOptions& options,
     component_options.bindings = request.bindings;
     component_options.compute = options.compute;
     auto compiled = compile_component(*graph, *model.weights, device, component_options);
-    if (!compiled.ok())
-      return compiled.status().with_context(str("component ", request.component));
+    if (!compiled.ok()) return compiled.status().with_context(str("component ", request.component));
     plan.phases.push_back({request.phase, request.component, std::move(*compiled), request.calls});
   }
   return plan;
 }
 
 const PipelinePlan::Phase& largest_phase(const PipelinePlan& plan) {
-  return *std::max_element(plan.phases.begin(), plan.phases.end(), [](const auto& a, const auto& b) {
-    return a.plan.memory.total_bytes() < b.plan.memory.total_bytes();
-  });
+  return *std::max_element(plan.phases.begin(), plan.phases.end(),
+                           [](const auto& a, const auto& b) {
+                             return a.plan.memory.total_bytes() < b.plan.memory.total_bytes();
+                           });
 }
 
 // The longest clip of the same size, else the largest size of one frame's multiple, that fits.
@@ -122,7 +127,8 @@ std::string nearest_fit(const Model& model, const GenerateOptions& options, Devi
   for (int64_t frames = (asked.frames - 1) / step * step; frames >= r.frames.min && frames > 0;
        frames -= step) {
     smaller.clip.frames = frames;
-    if (fits()) return str("; ", frames, " frames at ", asked.width, "x", asked.height, " would fit");
+    if (fits())
+      return str("; ", frames, " frames at ", asked.width, "x", asked.height, " would fit");
   }
   smaller.clip.frames = std::max<int64_t>(r.frames.min, 1);
   for (int64_t scale = 3; scale >= 1; --scale) {

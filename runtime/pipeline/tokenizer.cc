@@ -17,8 +17,11 @@ bool is_letter(char c) {
 size_t find_invalid_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);
-    size_t length = lead < 0x80 ? 1 : lead >= 0xf0 && lead < 0xf5 ? 4 : lead >= 0xe0 && lead < 0xf0 ? 3
-                    : lead >= 0xc2 && lead < 0xe0 ? 2 : 0;
+    size_t length = lead < 0x80                   ? 1
+                    : lead >= 0xf0 && lead < 0xf5 ? 4
+                    : lead >= 0xe0 && lead < 0xf0 ? 3
+                    : lead >= 0xc2 && lead < 0xe0 ? 2
+                                                  : 0;
     if (length == 0 || i + length > text.size()) return i;
     for (size_t k = 1; k < length; ++k)
       if (!is_continuation(text[i + k])) return i;

@@ -15,8 +15,8 @@ struct Tokens {
   bool truncated = false;  // the prompt was longer than the model reads
 };
 
-// Byte-level ids: BOS (256), the prompt's UTF-8 bytes, EOS (257); at most `max_ids` in all, cut at a
-// character's border. Text that is not UTF-8 is an error with the offset of the first bad byte.
+// Byte-level ids: BOS (256), the prompt's UTF-8 bytes, EOS (257); at most `max_ids` in all, cut at
+// a character's border. Text that is not UTF-8 is an error with the offset of the first bad byte.
 inline constexpr int32_t kByteBos = 256;
 inline constexpr int32_t kByteEos = 257;
 inline constexpr int32_t kBytePad = 258;

@@ -32,8 +32,8 @@ enum class Fit : uint8_t {
   kTop,    // the upper end of the highest gap below the limit
 };
 
-// Places buffers in the given order. Returns the end of the highest buffer, or `limit` as soon as one
-// reaches it.
+// Places buffers in the given order. Returns the end of the highest buffer, or `limit` as soon as
+// one reaches it.
 int64_t place(std::span<const ArenaBuffer> buffers, std::span<const size_t> order,
               std::span<const Fit> fits, int64_t alignment, int64_t limit,
               std::vector<int64_t>* offsets) {
@@ -67,9 +67,10 @@ int64_t place(std::span<const ArenaBuffer> buffers, std::span<const size_t> orde
     if (fit == Fit::kTop && ceiling - cursor >= size) chosen = ceiling - size;
     if (chosen < 0) chosen = cursor;
     const Placed entry{chosen, chosen + size, b.first, b.last};
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), entry,
-                                   [](const Placed& a, const Placed& c) { return a.offset < c.offset; }),
-                  entry);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), entry,
+                         [](const Placed& a, const Placed& c) { return a.offset < c.offset; }),
+        entry);
     (*offsets)[index] = chosen;
     top = std::max(top, chosen + size);
     if (top >= limit) return limit;
@@ -83,10 +84,11 @@ struct Best {
   std::vector<int64_t> offsets;
 };
 
-// Tries to fit everything under ever lower limits, in the order of time, each buffer at the bottom or
-// at the top: an alternation that convolutional pyramids need, where neighbours differ a little in
-// size. Deterministic, and bounded in work.
-void improve(std::span<const ArenaBuffer> buffers, int64_t alignment, int64_t lower_bound, Best* best) {
+// Tries to fit everything under ever lower limits, in the order of time, each buffer at the bottom
+// or at the top: an alternation that convolutional pyramids need, where neighbours differ a little
+// in size. Deterministic, and bounded in work.
+void improve(std::span<const ArenaBuffer> buffers, int64_t alignment, int64_t lower_bound,
+             Best* best) {
   const size_t n = buffers.size();
   if (n < 3 || best->bytes == lower_bound) return;
   std::vector<size_t> order(n);
@@ -116,8 +118,10 @@ void improve(std::span<const ArenaBuffer> buffers, int64_t alignment, int64_t lo
       fits[word % n] = static_cast<Fit>(word / n % 3);
     }
     // Aim at the bound first, and for what is only better than the best every second time.
-    const int64_t limit = round % 2 ? best->bytes : lower_bound + 1 + (best->bytes - lower_bound - 1) *
-                                                        static_cast<int64_t>(random[2] % 64) / 64;
+    const int64_t limit =
+        round % 2 ? best->bytes
+                  : lower_bound + 1 +
+                        (best->bytes - lower_bound - 1) * static_cast<int64_t>(random[2] % 64) / 64;
     const int64_t bytes = place(buffers, order, fits, alignment, limit, &offsets);
     if (bytes >= limit) continue;
     *best = {bytes, offsets};

@@ -48,11 +48,11 @@ struct PlanState {
 };
 
 struct PlanMemory {
-  int64_t arena_bytes = 0;        // what the session allocates: activations, workspace, carried values
+  int64_t arena_bytes = 0;  // what the session allocates: activations, workspace, carried values
   int64_t lower_bound_bytes = 0;  // largest sum of live bytes at any call: no plan can be smaller
-  int64_t carried_bytes = 0;      // part of the arena that lives across phases (inputs, K/V, tables)
-  int64_t packed_bytes = 0;       // weights that kernels repacked
-  int64_t raw_weight_bytes = 0;   // weights read in place
+  int64_t carried_bytes = 0;     // part of the arena that lives across phases (inputs, K/V, tables)
+  int64_t packed_bytes = 0;      // weights that kernels repacked
+  int64_t raw_weight_bytes = 0;  // weights read in place
   std::array<int64_t, kRateCount> phase_peak_bytes{};  // largest live bytes within each phase
 
   int64_t total_bytes() const { return arena_bytes + packed_bytes + raw_weight_bytes; }
@@ -62,7 +62,7 @@ struct Plan {
   std::string component;
   std::string device;
   Bindings bindings;
-  Graph graph;  // bound and optimised: what the calls implement
+  Graph graph;                  // bound and optimised: what the calls implement
   std::vector<PlanCall> calls;  // sorted by rate, then topologically
   std::vector<PlanBinding> inputs;
   std::vector<PlanBinding> outputs;

@@ -44,8 +44,7 @@ class Planner {
     request.node = &node;
     for (ValueId id : node.inputs) {
       request.inputs.push_back(id == kNone ? nullptr : &plan_.graph.value(id).type);
-      request.is_weight.push_back(id != kNone &&
-                                  plan_.graph.value(id).kind == ValueKind::kWeight);
+      request.is_weight.push_back(id != kNone && plan_.graph.value(id).kind == ValueKind::kWeight);
     }
     for (ValueId id : node.outputs) request.outputs.push_back(&plan_.graph.value(id).type);
     return request;
@@ -87,8 +86,7 @@ class Planner {
       missing[n] = any = true;
     }
     if (any) {
-      ZT_ASSIGN_OR_RETURN(plan_.graph,
-                          decompose_fused(plan_.graph, [&](const Node& node) {
+      ZT_ASSIGN_OR_RETURN(plan_.graph, decompose_fused(plan_.graph, [&](const Node& node) {
                             return missing[static_cast<size_t>(&node - plan_.graph.nodes.data())];
                           }));
     }
@@ -147,7 +145,8 @@ class Planner {
     // Every input is uploaded before the first call of a run, which may be that of any phase: its
     // bytes, used or not, may not lie where a value of a slower phase is carried.
     int32_t step_begin = 0;
-    while (step_begin + 1 < count && plan_.calls[static_cast<size_t>(step_begin)].rate < Rate::kStep)
+    while (step_begin + 1 < count &&
+           plan_.calls[static_cast<size_t>(step_begin)].rate < Rate::kStep)
       ++step_begin;
     for (ValueId id : plan_.graph.inputs) {
       use(id).first = 0;
@@ -183,7 +182,8 @@ class Planner {
   void share_in_place() {
     slot_.assign(plan_.graph.values.size(), kNone);
     for (int32_t p = 0; p < static_cast<int32_t>(plan_.calls.size()); ++p) {
-      const Node& node = plan_.graph.nodes[static_cast<size_t>(plan_.calls[static_cast<size_t>(p)].node)];
+      const Node& node =
+          plan_.graph.nodes[static_cast<size_t>(plan_.calls[static_cast<size_t>(p)].node)];
       const OpDef& def = op_def(node.op);
       const ValueId out = node.outputs[0];
       if (def.inplace_inputs == 0 || node.outputs.size() != 1) continue;
@@ -247,7 +247,8 @@ class Planner {
   TensorRef arena_ref(ValueId id) const {
     TensorRef ref;
     ref.space = Space::kArena;
-    ref.offset = buffers_[static_cast<size_t>(buffer_of_[static_cast<size_t>(slot_of(root(id)))])].offset;
+    ref.offset =
+        buffers_[static_cast<size_t>(buffer_of_[static_cast<size_t>(slot_of(root(id)))])].offset;
     ref.bytes = plan_.graph.value(id).type.bytes();
     return ref;
   }
@@ -317,8 +318,8 @@ class Planner {
                      "' are exchanged in a circle, through '",
                      plan_.graph.value(left[0].state).name, "'");
       if (plan_.graph.value(root(ready->next)).kind == ValueKind::kWeight)
-        return error(Code::kUnsupported, "state '", plan_.graph.value(ready->state).name,
-                     "' of '", plan_.component, "' becomes a weight");
+        return error(Code::kUnsupported, "state '", plan_.graph.value(ready->state).name, "' of '",
+                     plan_.component, "' becomes a weight");
       plan_.states.push_back({arena_ref(ready->state), arena_ref(ready->next)});
       left.erase(ready);
     }
@@ -329,7 +330,8 @@ class Planner {
     std::vector<int64_t> live(plan_.calls.size() + 1, 0);
     for (const ArenaBuffer& b : buffers_) {
       live[static_cast<size_t>(b.first)] += b.bytes;
-      if (static_cast<size_t>(b.last) + 1 < live.size()) live[static_cast<size_t>(b.last) + 1] -= b.bytes;
+      if (static_cast<size_t>(b.last) + 1 < live.size())
+        live[static_cast<size_t>(b.last) + 1] -= b.bytes;
     }
     int64_t now = 0;
     const DeviceInfo& info = device_.info();
@@ -364,12 +366,12 @@ class Planner {
   Plan plan_;
   std::vector<KernelInfo> infos_;  // by node
   std::unordered_map<std::string, Result<KernelInfo>> known_;
-  std::vector<ValueId> root_;      // by value: the value whose storage it views
-  std::vector<Use> uses_;          // by root
-  std::vector<ValueId> slot_;      // by root: the root whose buffer it took over in place
+  std::vector<ValueId> root_;       // by value: the value whose storage it views
+  std::vector<Use> uses_;           // by root
+  std::vector<ValueId> slot_;       // by root: the root whose buffer it took over in place
   std::vector<int32_t> buffer_of_;  // by slot
   std::vector<ArenaBuffer> buffers_;
-  size_t workspace_first_ = 0;     // buffers_[workspace_first_ + p] is call p's workspace
+  size_t workspace_first_ = 0;  // buffers_[workspace_first_ + p] is call p's workspace
   std::unordered_map<ValueId, int32_t> raw_index_;
   std::vector<ValueId> packed_;
 };

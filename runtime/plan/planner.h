@@ -12,7 +12,8 @@ namespace zoetrope {
 // that names the node, its types and the device.
 Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings);
 
-// The plan for people: memory by phase, FLOPs, estimated time; with `calls`, one line a kernel call.
+// The plan for people: memory by phase, FLOPs, estimated time; with `calls`, one line a kernel
+// call.
 std::string plan_to_text(const Plan& plan, bool calls);
 // The same as JSON text, for machines and for comparing plans.
 std::string plan_to_json(const Plan& plan, bool calls);

@@ -66,7 +66,8 @@ std::string plan_to_text(const Plan& plan, bool calls) {
   std::string text = str("plan ", plan.component, " on ", plan.device, "\n");
   text += "  symbols ";
   for (const auto& [name, value] : plan.bindings) text += str(" ", name, "=", value);
-  text += str("\n  ", plan.calls.size(), " kernel calls from ", plan.graph.nodes.size(), " nodes\n");
+  text +=
+      str("\n  ", plan.calls.size(), " kernel calls from ", plan.graph.nodes.size(), " nodes\n");
   for (int r = 0; r < kRateCount; ++r) {
     size_t count = 0;
     for (const PlanCall& call : plan.calls) count += call.rate == static_cast<Rate>(r);
@@ -78,12 +79,12 @@ std::string plan_to_text(const Plan& plan, bool calls) {
                 format_bytes(static_cast<double>(plan.memory.phase_peak_bytes[i])), "\n");
   }
   const PlanMemory& m = plan.memory;
-  text += str("  memory: arena ", format_bytes(static_cast<double>(m.arena_bytes)), " (lower bound ",
-              format_bytes(static_cast<double>(m.lower_bound_bytes)), "; carried ",
-              format_bytes(static_cast<double>(m.carried_bytes)), "), packed weights ",
-              format_bytes(static_cast<double>(m.packed_bytes)), ", weights in place ",
-              format_bytes(static_cast<double>(m.raw_weight_bytes)), ", total ",
-              format_bytes(static_cast<double>(m.total_bytes())), "\n");
+  text += str("  memory: arena ", format_bytes(static_cast<double>(m.arena_bytes)),
+              " (lower bound ", format_bytes(static_cast<double>(m.lower_bound_bytes)),
+              "; carried ", format_bytes(static_cast<double>(m.carried_bytes)),
+              "), packed weights ", format_bytes(static_cast<double>(m.packed_bytes)),
+              ", weights in place ", format_bytes(static_cast<double>(m.raw_weight_bytes)),
+              ", total ", format_bytes(static_cast<double>(m.total_bytes())), "\n");
   if (plan.estimated_step_seconds > 0)
     text += str("  estimated time a step: ", format_seconds(plan.estimated_step_seconds), "\n");
   if (!calls) return text;
@@ -107,21 +108,20 @@ std::string plan_to_json(const Plan& plan, bool calls) {
         {"flops", plan.phase_cost[i].flops},
         {"bytes_moved", plan.phase_cost[i].bytes},
         {"peak_bytes", plan.memory.phase_peak_bytes[i]}};
-  nlohmann::json json = {
-      {"component", plan.component},
-      {"device", plan.device},
-      {"symbols", plan.bindings},
-      {"kernel_calls", plan.calls.size()},
-      {"nodes", plan.graph.nodes.size()},
-      {"phases", phases},
-      {"memory",
-       {{"arena_bytes", plan.memory.arena_bytes},
-        {"lower_bound_bytes", plan.memory.lower_bound_bytes},
-        {"carried_bytes", plan.memory.carried_bytes},
-        {"packed_bytes", plan.memory.packed_bytes},
-        {"raw_weight_bytes", plan.memory.raw_weight_bytes},
-        {"total_bytes", plan.memory.total_bytes()}}},
-      {"estimated_step_seconds", plan.estimated_step_seconds}};
+  nlohmann::json json = {{"component", plan.component},
+                         {"device", plan.device},
+                         {"symbols", plan.bindings},
+                         {"kernel_calls", plan.calls.size()},
+                         {"nodes", plan.graph.nodes.size()},
+                         {"phases", phases},
+                         {"memory",
+                          {{"arena_bytes", plan.memory.arena_bytes},
+                           {"lower_bound_bytes", plan.memory.lower_bound_bytes},
+                           {"carried_bytes", plan.memory.carried_bytes},
+                           {"packed_bytes", plan.memory.packed_bytes},
+                           {"raw_weight_bytes", plan.memory.raw_weight_bytes},
+                           {"total_bytes", plan.memory.total_bytes()}}},
+                         {"estimated_step_seconds", plan.estimated_step_seconds}};
   if (calls) {
     nlohmann::json list = nlohmann::json::array();
     for (const PlanCall& call : plan.calls) {

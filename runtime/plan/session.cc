@@ -61,8 +61,8 @@ Status Session::create_kernels(const WeightSource& weights, const LoadProgress& 
       const Value& value = plan_.graph.value(id);
       ZT_ASSIGN_OR_RETURN(WeightData data, weights.load(value.name));
       if (!(data.type == value.type))
-        return error(Code::kInvalidArgument, "weight '", value.name, "' is ",
-                     data.type.to_string(), "; the plan expects ", value.type.to_string());
+        return error(Code::kInvalidArgument, "weight '", value.name, "' is ", data.type.to_string(),
+                     "; the plan expects ", value.type.to_string());
       constants[i] = {data.type, data.data};
       held.push_back(std::move(data));
     }
@@ -106,10 +106,12 @@ void Session::resolve_views() {
     calls_.push_back(resolved);
   }
   for (size_t r = 0; r <= kRateCount; ++r)
-    phase_begin_[r] = static_cast<size_t>(
-        std::partition_point(plan_.calls.begin(), plan_.calls.end(),
-                             [&](const PlanCall& call) { return static_cast<size_t>(call.rate) < r; }) -
-        plan_.calls.begin());
+    phase_begin_[r] =
+        static_cast<size_t>(std::partition_point(plan_.calls.begin(), plan_.calls.end(),
+                                                 [&](const PlanCall& call) {
+                                                   return static_cast<size_t>(call.rate) < r;
+                                                 }) -
+                            plan_.calls.begin());
 }
 
 const PlanBinding* Session::find(const std::vector<PlanBinding>& list,
@@ -146,9 +148,9 @@ Status Session::set_input(std::string_view name, const void* data, int64_t bytes
 
 Status Session::run() {
   for (size_t i = 0; i < input_set_.size(); ++i) {
-    const bool state = std::any_of(
-        plan_.graph.states.begin(), plan_.graph.states.end(),
-        [&](const StatePair& pair) { return pair.state == plan_.inputs[i].value; });
+    const bool state =
+        std::any_of(plan_.graph.states.begin(), plan_.graph.states.end(),
+                    [&](const StatePair& pair) { return pair.state == plan_.inputs[i].value; });
     if (!input_set_[i] && !state)
       return error(Code::kInvalidArgument, "input '", plan_.inputs[i].name, "' of ",
                    plan_.component, " was never set");

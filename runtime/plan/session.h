@@ -37,7 +37,7 @@ class Session {
 
   // Outputs are valid until the next set_input or run.
   Status get_output(std::string_view name, void* data, int64_t bytes);
-  const TensorType* input_type(std::string_view name) const;   // null when there is none
+  const TensorType* input_type(std::string_view name) const;  // null when there is none
   const TensorType* output_type(std::string_view name) const;
 
   // Zeroes every state.
@@ -56,8 +56,8 @@ class Session {
   Status load_raw_weights(const WeightSource& weights);
   Status create_kernels(const WeightSource& weights, const LoadProgress& progress);
   void resolve_views();
-  // Copies every `next` of the last run over its state. Not before the outputs may go: one of them may
-  // be a view of a state. Not after inputs change: a `next` may be a view of an input.
+  // Copies every `next` of the last run over its state. Not before the outputs may go: one of them
+  // may be a view of a state. Not after inputs change: a `next` may be a view of an input.
   Status advance_states();
   BufferView view(const TensorRef& ref) const;
   const PlanBinding* find(const std::vector<PlanBinding>& list, std::string_view name) const;
@@ -70,7 +70,7 @@ class Session {
   std::vector<std::unique_ptr<Kernel>> kernels_;            // by call
   std::vector<BufferView> views_;                           // storage of every KernelArgs
   std::vector<KernelCall> calls_;
-  std::array<size_t, kRateCount + 1> phase_begin_{};        // calls_ of phase r: [r, r + 1)
+  std::array<size_t, kRateCount + 1> phase_begin_{};  // calls_ of phase r: [r, r + 1)
   std::vector<bool> input_set_;
   bool states_pending_ = false;
   Rate dirty_ = Rate::kWeights;  // slowest phase that must run again

@@ -62,7 +62,8 @@ Status sample_ddpm(const DiffusionSpec& spec, int steps, const NoisePrediction& 
   // The first posterior variance is zero: its log is clipped to that of the step before.
   const double clipped =
       plan.size() > 1 ? plan[plan.size() - 2].posterior_variance() : plan.back().beta;
-  std::vector<float> noise(x.size()), variance(spec.learned_variance ? x.size() : 0), fresh(x.size());
+  std::vector<float> noise(x.size()), variance(spec.learned_variance ? x.size() : 0),
+      fresh(x.size());
   for (size_t i = 0; i < plan.size(); ++i) {
     const Step& s = plan[i];
     ZT_RETURN_IF_ERROR(predict(timesteps[i], x, noise, variance));
@@ -93,7 +94,8 @@ Status sample_ddim(const DiffusionSpec& spec, int steps, const NoisePrediction& 
                    const StepObserver& observer) {
   ZT_ASSIGN_OR_RETURN(const std::vector<int> timesteps, respaced_timesteps(spec, steps));
   const std::vector<Step> plan = make_steps(spec, timesteps);
-  std::vector<float> noise(x.size()), variance(spec.learned_variance ? x.size() : 0), fresh(x.size());
+  std::vector<float> noise(x.size()), variance(spec.learned_variance ? x.size() : 0),
+      fresh(x.size());
   for (size_t i = 0; i < plan.size(); ++i) {
     const Step& s = plan[i];
     ZT_RETURN_IF_ERROR(predict(timesteps[i], x, noise, variance));

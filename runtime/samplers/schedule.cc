@@ -42,9 +42,8 @@ Result<std::vector<double>> make_schedule(const Recipe& recipe, int steps) {
   std::vector<double> times;
   for (int i = 0; i <= steps; ++i) {
     const double u = 1.0 - static_cast<double>(i) / steps;
-    times.push_back(recipe.schedule == "shifted"
-                        ? recipe.shift * u / (1.0 + (recipe.shift - 1.0) * u)
-                        : u);
+    times.push_back(
+        recipe.schedule == "shifted" ? recipe.shift * u / (1.0 + (recipe.shift - 1.0) * u) : u);
   }
   return times;
 }

@@ -38,7 +38,8 @@ TEST_CASE("a missing symbol or a bad dimension names the value") {
   REQUIRE_FALSE(missing.ok());
   CHECK(missing.status().message().find("tokens") != std::string::npos);
   CHECK_FALSE(bind(small_graph(), {{"batch", -1}, {"tokens", 5}}).ok());
-  CHECK_FALSE(bind(small_graph(), {{"batch", int64_t{1} << 40}, {"tokens", int64_t{1} << 40}}).ok());
+  CHECK_FALSE(
+      bind(small_graph(), {{"batch", int64_t{1} << 40}, {"tokens", int64_t{1} << 40}}).ok());
 }
 
 TEST_CASE("rates follow the dataflow") {

@@ -37,7 +37,8 @@ std::vector<uint8_t> moving_square(const ClipFormat& f) {
   for (int64_t t = 0; t < f.frames; ++t)
     for (int64_t y = 0; y < f.height; ++y)
       for (int64_t x = 0; x < f.width; ++x) {
-        const bool inside = std::abs(x - (4 + 3 * t) % f.width) < 8 && std::abs(y - f.height / 2) < 8;
+        const bool inside =
+            std::abs(x - (4 + 3 * t) % f.width) < 8 && std::abs(y - f.height / 2) < 8;
         pixels.push_back(inside ? 220 : static_cast<uint8_t>(40 + 100 * x / f.width));
         pixels.push_back(inside ? 60 : static_cast<uint8_t>(60 + 80 * y / f.height));
         pixels.push_back(inside ? 50 : 120);
@@ -51,7 +52,8 @@ std::vector<float> burst_at(const ClipFormat& f, double seconds) {
   std::vector<float> samples;
   for (int64_t i = 0; i < count; ++i) {
     const bool on = i >= begin && i < begin + f.sample_rate / 10;
-    const double phase = 2 * std::numbers::pi * 1000 * static_cast<double>(i - begin) / f.sample_rate;
+    const double phase =
+        2 * std::numbers::pi * 1000 * static_cast<double>(i - begin) / f.sample_rate;
     for (int c = 0; c < f.channels; ++c)
       samples.push_back(on ? static_cast<float>(0.8 * std::cos(phase)) : 0.0f);
   }
@@ -60,8 +62,7 @@ std::vector<float> burst_at(const ClipFormat& f, double seconds) {
 
 double first_loud(const std::vector<float>& samples, int channels, int sample_rate) {
   for (size_t i = 0; i < samples.size(); i += static_cast<size_t>(channels))
-    if (std::abs(samples[i]) > 0.1f)
-      return static_cast<double>(i) / channels / sample_rate;
+    if (std::abs(samples[i]) > 0.1f) return static_cast<double>(i) / channels / sample_rate;
   return -1;
 }
 
@@ -91,7 +92,8 @@ std::vector<uint8_t> file_bytes(const std::string& path) {
 
 void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes) {
   std::ofstream out(path, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
 }
 
 }  // namespace zoetrope

@@ -37,13 +37,16 @@ TEST_CASE("missing, empty, a folder, text: errors that name the file") {
 
 TEST_CASE("a playlist or script does not open other files") {
   const TemporaryFolder folder;
-  REQUIRE(write_clip(folder / "real.mp4", kFormat, moving_square(kFormat), burst_at(kFormat, 0.1)).ok());
+  REQUIRE(write_clip(folder / "real.mp4", kFormat, moving_square(kFormat), burst_at(kFormat, 0.1))
+              .ok());
   const std::string concat = "ffconcat version 1.0\nfile 'real.mp4'\n";
-  const std::string hls = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nreal.mp4\n#EXT-X-ENDLIST\n";
+  const std::string hls =
+      "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nreal.mp4\n#EXT-X-ENDLIST\n";
   write_bytes(folder / "a.mp4", {concat.begin(), concat.end()});
   write_bytes(folder / "a.ffconcat", {concat.begin(), concat.end()});
   write_bytes(folder / "a.m3u8", {hls.begin(), hls.end()});
-  for (const std::string name : {"a.mp4", "a.ffconcat", "a.m3u8"}) CHECK(!read_both(folder / name).ok());
+  for (const std::string name : {"a.mp4", "a.ffconcat", "a.m3u8"})
+    CHECK(!read_both(folder / name).ok());
 }
 
 TEST_CASE("cut short or with flipped bytes") {
@@ -57,7 +60,8 @@ TEST_CASE("cut short or with flipped bytes") {
     const auto whole = file_bytes(folder / name);
     const std::string damaged = folder / ("damaged_" + name);
     for (size_t step = 0; step < 24; ++step) {
-      write_bytes(damaged, {whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(whole.size() * step / 24)});
+      write_bytes(damaged, {whole.begin(),
+                            whole.begin() + static_cast<std::ptrdiff_t>(whole.size() * step / 24)});
       (void)read_both(damaged).ok();
     }
     uint32_t state = 7;

@@ -9,14 +9,16 @@
 namespace zoetrope {
 namespace {
 
-constexpr const char* kAll[] = {"c.mp4", "c.mov", "c.mkv", "c.webm", "c.gif", "c.y4m", "c.png", "c.wav"};
+constexpr const char* kAll[] = {"c.mp4", "c.mov", "c.mkv", "c.webm",
+                                "c.gif", "c.y4m", "c.png", "c.wav"};
 const ClipFormat kFormat{64, 48, 12, 16, 16000, 2};
 
 // Noise does not compress, so that even a lossy file outgrows a small limit.
 std::vector<uint8_t> noise(const ClipFormat& f) {
   std::vector<uint8_t> pixels(static_cast<size_t>(f.frames * f.height * f.width * 3));
   uint32_t state = 1;
-  for (uint8_t& p : pixels) p = static_cast<uint8_t>((state = state * 1664525u + 1013904223u) >> 24);
+  for (uint8_t& p : pixels)
+    p = static_cast<uint8_t>((state = state * 1664525u + 1013904223u) >> 24);
   return pixels;
 }
 
@@ -41,7 +43,8 @@ TEST_CASE("a folder that is missing, or a name that is a folder") {
   for (const std::string name : {"d.mp4", "d.wav", "d.y4m"}) {
     CAPTURE(name);
     std::filesystem::create_directory(folder / name);
-    const Status status = write_clip(folder / name, kFormat, noise(kFormat), burst_at(kFormat, 0.1));
+    const Status status =
+        write_clip(folder / name, kFormat, noise(kFormat), burst_at(kFormat, 0.1));
     CHECK(!status.ok());
     CHECK(status.message().find(name) != std::string::npos);
   }

@@ -39,7 +39,8 @@ TEST_CASE("lossy containers keep every frame, its picture and the moment of a so
     if (media.frames == format.frames) CHECK(psnr(media.pixels, pixels) > 32);
     // Within half a frame of the codecs' own windows: no delay of an encoder is left in.
     CHECK(std::abs(first_loud(media.samples, 2, 16000) - 1.25) < 0.004);
-    CHECK(static_cast<double>(media.samples.size()) / 2 / 16000 == doctest::Approx(2).epsilon(0.03));
+    CHECK(static_cast<double>(media.samples.size()) / 2 / 16000 ==
+          doctest::Approx(2).epsilon(0.03));
   }
   CHECK(folder.listing() == "clip.mkv clip.mov clip.mp4 clip.webm");
 }
@@ -69,7 +70,8 @@ TEST_CASE("GIF shows flat colours as they are and keeps odd sizes") {
   std::vector<uint8_t> pixels;
   for (int64_t i = 0; i < 6 * 21; ++i)
     for (int64_t x = 0; x < 37; ++x) {
-      const uint8_t colour[] = {static_cast<uint8_t>(x < 18 ? 200 : 30), 90, static_cast<uint8_t>(i / 21 * 16)};
+      const uint8_t colour[] = {static_cast<uint8_t>(x < 18 ? 200 : 30), 90,
+                                static_cast<uint8_t>(i / 21 * 16)};
       pixels.insert(pixels.end(), colour, colour + 3);
     }
   REQUIRE(write_clip(folder / "flat.gif", format, pixels, {}).ok());
@@ -94,7 +96,8 @@ TEST_CASE("PNG is exact, one file a frame, with or without a pattern") {
   const auto pixels = moving_square(format);
   REQUIRE(write_clip(folder / "f%03d.png", format, pixels, {}).ok());
   REQUIRE(write_clip(folder / "g.png", format, pixels, {}).ok());
-  CHECK(folder.listing() == "f001.png f002.png f003.png g-0001.png g-0002.png g-0003.png still.png");
+  CHECK(folder.listing() ==
+        "f001.png f002.png f003.png g-0001.png g-0002.png g-0003.png still.png");
   const ClipFormat one{20, 10, 1, 16, 0, 0};
   const auto third = read_all(folder / "f003.png", one, false).pixels;
   CHECK(std::memcmp(third.data(), pixels.data() + 2 * 600, 600) == 0);
@@ -174,7 +177,8 @@ TEST_CASE("frames are picked by time, scaled to cover and cropped") {
   const TemporaryFolder folder;
   const ClipFormat format{64, 64, 30, 30, 0, 0};
   std::vector<uint8_t> pixels;  // frame t is grey 8 t
-  for (int64_t t = 0; t < 30; ++t) pixels.insert(pixels.end(), 64 * 64 * 3, static_cast<uint8_t>(8 * t));
+  for (int64_t t = 0; t < 30; ++t)
+    pixels.insert(pixels.end(), 64 * 64 * 3, static_cast<uint8_t>(8 * t));
   REQUIRE(write_clip(folder / "grey.mkv", format, pixels, {}).ok());
   ReadRequest request;
   request.width = 48;

@@ -15,7 +15,8 @@ namespace {
 
 double parameters(const Graph& graph) {
   double total = 0;
-  for (ValueId id : graph.weights()) total += static_cast<double>(graph.value(id).type.shape.elements());
+  for (ValueId id : graph.weights())
+    total += static_cast<double>(graph.value(id).type.shape.elements());
   return total;
 }
 
@@ -37,7 +38,9 @@ TEST_CASE("DiT's compute is the paper's at 256 pixels") {
   const struct {
     char size;
     double p8, p4, p2;
-  } rows[] = {{'s', 0.36, 1.41, 6.06}, {'b', 1.42, 5.56, 23.01}, {'l', 5.01, 19.70, 80.71},
+  } rows[] = {{'s', 0.36, 1.41, 6.06},
+              {'b', 1.42, 5.56, 23.01},
+              {'l', 5.01, 19.70, 80.71},
               {'x', 7.39, 29.05, 118.64}};
   for (const auto& row : rows) {
     const double expected[] = {row.p8, row.p4, row.p2};
@@ -58,14 +61,18 @@ TEST_CASE("parameter counts are those of the models") {
   CHECK(parameters(built(build_dit(dit_config('x', 2)))) == doctest::Approx(675e6).epsilon(0.01));
   CHECK(parameters(built(build_wan_dit(wan_1_3b()))) == doctest::Approx(1.42e9).epsilon(0.01));
   CHECK(parameters(built(build_wan_dit(wan_14b()))) == doctest::Approx(14.3e9).epsilon(0.01));
-  CHECK(parameters(built(build_moviegen_dit(moviegen_config(30)))) == doctest::Approx(30e9).epsilon(0.04));
-  CHECK(parameters(built(build_moviegen_dit(moviegen_config(5)))) == doctest::Approx(5e9).epsilon(0.12));
-  CHECK(parameters(built(build_moviegen_dit(moviegen_config(1)))) == doctest::Approx(1e9).epsilon(0.15));
+  CHECK(parameters(built(build_moviegen_dit(moviegen_config(30)))) ==
+        doctest::Approx(30e9).epsilon(0.04));
+  CHECK(parameters(built(build_moviegen_dit(moviegen_config(5)))) ==
+        doctest::Approx(5e9).epsilon(0.12));
+  CHECK(parameters(built(build_moviegen_dit(moviegen_config(1)))) ==
+        doctest::Approx(1e9).epsilon(0.15));
 }
 
 TEST_CASE("Wan 1.3B at 832x480 and 81 frames is 32,760 tokens and 0.28 PFLOP") {
-  const Graph graph = bound(built(build_wan_dit(wan_1_3b())),
-                            {{"batch", 1}, {"frames", 21}, {"height", 60}, {"width", 104}, {"text_length", 512}});
+  const Graph graph =
+      bound(built(build_wan_dit(wan_1_3b())),
+            {{"batch", 1}, {"frames", 21}, {"height", 60}, {"width", 104}, {"text_length", 512}});
   CHECK(graph_cost(graph).flops == doctest::Approx(0.28e15).epsilon(0.05));
 }
 

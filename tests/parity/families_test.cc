@@ -1,5 +1,5 @@
-// DiT and Wan against diffusers, Movie Gen against an implementation from the paper, from the fixtures
-// that make_fixtures.py wrote.
+// DiT and Wan against diffusers, Movie Gen against an implementation from the paper, from the
+// fixtures that make_fixtures.py wrote.
 #include <doctest/doctest.h>
 
 #include "models/dit/dit.h"
@@ -54,7 +54,8 @@ TEST_CASE("DiT equals diffusers'") {
   const Bindings bindings{{"batch", 2}, {"height", 8}, {"width", 8}};
   const EvalTensor expected = fixture.tensor("out.output");
   c.diffusers = true;
-  check_close("output", fixture.evaluate(require_ok(build_dit(c)), bindings, fixture.inputs), expected);
+  check_close("output", fixture.evaluate(require_ok(build_dit(c)), bindings, fixture.inputs),
+              expected);
   // The original's constants give something else: the mode is not a flag that does nothing.
   c.diffusers = false;
   const EvalTensors other = fixture.evaluate(require_ok(build_dit(c)), bindings, fixture.inputs);
@@ -71,7 +72,8 @@ TEST_CASE("Wan equals diffusers'") {
   c.text_width = fixture.number("text_width");
   Bindings bindings = video_bindings(fixture);
   bindings["text_length"] = fixture.inputs.at("text").shape[1];
-  check_close("video_velocity", fixture.evaluate(require_ok(build_wan_dit(c)), bindings, fixture.inputs),
+  check_close("video_velocity",
+              fixture.evaluate(require_ok(build_wan_dit(c)), bindings, fixture.inputs),
               fixture.tensor("out.video_velocity"));
 }
 

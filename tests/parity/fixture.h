@@ -1,5 +1,5 @@
-// Fixtures of the parity tests: safetensors files with weights, inputs, outputs and intermediates that
-// PyTorch computed.
+// Fixtures of the parity tests: safetensors files with weights, inputs, outputs and intermediates
+// that PyTorch computed.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -82,7 +82,8 @@ inline double relative_error(const EvalTensor& a, const EvalTensor& b) {
   return std::sqrt(difference / std::max(norm, 1e-30));
 }
 
-inline void check_close(const std::string& name, const EvalTensors& got, const EvalTensor& expected) {
+inline void check_close(const std::string& name, const EvalTensors& got,
+                        const EvalTensor& expected) {
   const auto it = got.find(name);
   REQUIRE_MESSAGE(it != got.end(), name, " was not computed");
   REQUIRE(it->second.data.size() == expected.data.size());

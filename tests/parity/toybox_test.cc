@@ -40,7 +40,8 @@ TEST_CASE("the text encoder equals PyTorch") {
     // Positions at and beyond a caption's length are meaningless on both sides.
     EvalTensor expected = fixture.tensor(c + ".out.text");
     for (int64_t b = 0; b < ids[0]; ++b)
-      for (int64_t i = static_cast<int64_t>(inputs["lengths"].data[static_cast<size_t>(b)]) * expected.shape[2];
+      for (int64_t i = static_cast<int64_t>(inputs["lengths"].data[static_cast<size_t>(b)]) *
+                       expected.shape[2];
            i < ids[1] * expected.shape[2]; ++i) {
         const auto at = static_cast<size_t>(b * ids[1] * expected.shape[2] + i);
         got["text"].data[at] = expected.data[at] = 0;
@@ -58,8 +59,10 @@ TEST_CASE("the DiT equals PyTorch, block by block") {
     for (const std::string& name : fixture.names(c + ".in."))
       inputs[name] = fixture.tensor(c + ".in." + name);
     const Shape& video = inputs["video"].shape;
-    const Bindings bindings{{"batch", video[0]},  {"frames", video[1]},
-                            {"height", video[2]}, {"width", video[3]},
+    const Bindings bindings{{"batch", video[0]},
+                            {"frames", video[1]},
+                            {"height", video[2]},
+                            {"width", video[3]},
                             {"audio_length", inputs["audio"].shape[1]},
                             {"text_length", inputs["text"].shape[1]}};
     std::map<std::string, std::string> watched;  // graph value → fixture name
@@ -86,15 +89,15 @@ TEST_CASE("the TAE equals PyTorch at odd lengths and sizes") {
     CAPTURE(c);
     const EvalTensor video = fixture.tensor(c + ".in.video");
     const Shape& v = video.shape;
-    EvalTensors got = fixture.evaluate(encoder,
-                          {{"batch", v[0]}, {"frames", v[1]}, {"height", v[2]}, {"width", v[3]}},
-                          {{"video", video}});
+    EvalTensors got = fixture.evaluate(
+        encoder, {{"batch", v[0]}, {"frames", v[1]}, {"height", v[2]}, {"width", v[3]}},
+        {{"video", video}});
     const EvalTensor latents = fixture.tensor(c + ".out.latents");
     check_close("latents", got, latents);
     const Shape& l = latents.shape;
     got = fixture.evaluate(decoder,
-              {{"batch", l[0]}, {"frames", l[1]}, {"height", l[2]}, {"width", l[3]}},
-              {{"latents", latents}});
+                           {{"batch", l[0]}, {"frames", l[1]}, {"height", l[2]}, {"width", l[3]}},
+                           {{"latents", latents}});
     // The decoder gives eight frames a latent; PyTorch's fixture has dropped the trailing ones.
     const EvalTensor expected = fixture.tensor(c + ".out.video");
     EvalTensor cropped{expected.shape, {}};

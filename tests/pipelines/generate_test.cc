@@ -190,7 +190,8 @@ TEST_CASE("what a plan promises is what sessions hold") {
     GenerateStats stats;
     run(fixture.model, options, *device, &stats);
     // Within 1%: a backend may round small weights up to its alignment.
-    CHECK(std::llabs(stats.peak_bytes - stats.planned_peak_bytes) * 100 <= stats.planned_peak_bytes);
+    CHECK(std::llabs(stats.peak_bytes - stats.planned_peak_bytes) * 100 <=
+          stats.planned_peak_bytes);
     auto plan = plan_pipeline(fixture.model, options, *device);
     REQUIRE(plan.ok());
     for (const auto& phase : plan->phases)

@@ -26,7 +26,8 @@ TEST_CASE("a long prompt is cut at a character's border and says so") {
 
 TEST_CASE("text that is not UTF-8 is refused with the offset") {
   // Overlong "/", a lone continuation, a surrogate, a cut sequence, a value beyond U+10FFFF.
-  for (const char* bad : {"ab\xc0\xaf", "ab\x80", "ab\xed\xa0\x80", "ab\xe2\x82", "ab\xf4\x90\x80\x80"}) {
+  for (const char* bad :
+       {"ab\xc0\xaf", "ab\x80", "ab\xed\xa0\x80", "ab\xe2\x82", "ab\xf4\x90\x80\x80"}) {
     CHECK(find_invalid_utf8(bad) == 2);
     CHECK_FALSE(tokenize_bytes(bad, 256).ok());
   }

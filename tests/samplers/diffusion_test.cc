@@ -10,14 +10,15 @@ using namespace zoetrope;
 
 namespace {
 
-// For data N(0, s²) the best noise prediction is eps = sqrt(1 − a)·x / (a·s² + 1 − a): sampling with it
-// must give back the data's deviation.
+// For data N(0, s²) the best noise prediction is eps = sqrt(1 − a)·x / (a·s² + 1 − a): sampling
+// with it must give back the data's deviation.
 constexpr double kDeviation = 0.5;
 
 double cumulative_alpha(const DiffusionSpec& spec, int t) {
   double product = 1;
   for (int i = 0; i <= t; ++i)
-    product *= 1 - (spec.beta_first + (spec.beta_last - spec.beta_first) * i / (spec.train_steps - 1));
+    product *=
+        1 - (spec.beta_first + (spec.beta_last - spec.beta_first) * i / (spec.train_steps - 1));
   return product;
 }
 
@@ -26,8 +27,8 @@ NoisePrediction gaussian_noise(const DiffusionSpec& spec, float variance_value) 
                                 std::span<float> variance) {
     const double a = cumulative_alpha(spec, t);
     for (size_t i = 0; i < x.size(); ++i)
-      noise[i] = static_cast<float>(std::sqrt(1 - a) * x[i] /
-                                    (a * kDeviation * kDeviation + 1 - a));
+      noise[i] =
+          static_cast<float>(std::sqrt(1 - a) * x[i] / (a * kDeviation * kDeviation + 1 - a));
     for (float& v : variance) v = variance_value;
     return Status();
   };

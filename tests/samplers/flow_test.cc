@@ -10,9 +10,9 @@ using namespace zoetrope;
 
 namespace {
 
-// Data N(m, s²), noise N(0, 1), x_t = (1 − t)·x_0 + t·eps. The exact velocity field of this Gaussian
-// path is v(x, t) = −m + (t − (1 − t)·s²)/((1 − t)²s² + t²)·(x − (1 − t)·m), and its flow maps noise e
-// to m + s·e: a closed form to check the solvers against.
+// Data N(m, s²), noise N(0, 1), x_t = (1 − t)·x_0 + t·eps. The exact velocity field of this
+// Gaussian path is v(x, t) = −m + (t − (1 − t)·s²)/((1 − t)²s² + t²)·(x − (1 − t)·m), and its flow
+// maps noise e to m + s·e: a closed form to check the solvers against.
 constexpr double kMean = 0.7, kDeviation = 0.3;
 
 Status gaussian_velocity(double t, std::span<const float> x, std::span<float> v) {
@@ -70,7 +70,8 @@ TEST_CASE("linear-quadratic begins with the steps of the fine linear schedule") 
   recipe.linear_steps = 1000;
   auto times = make_schedule(recipe, 50);
   REQUIRE(times.ok());
-  for (int i = 0; i <= 25; ++i) CHECK((*times)[static_cast<size_t>(i)] == doctest::Approx(1 - i / 1000.0));
+  for (int i = 0; i <= 25; ++i)
+    CHECK((*times)[static_cast<size_t>(i)] == doctest::Approx(1 - i / 1000.0));
   // Quadratic: constant second difference.
   const auto second = [&](size_t i) { return (*times)[i + 1] - 2 * (*times)[i] + (*times)[i - 1]; };
   for (size_t i = 27; i < 50; ++i) CHECK(second(i) == doctest::Approx(second(26)).epsilon(1e-9));
@@ -88,8 +89,9 @@ TEST_CASE("the shifted schedule is s u / (1 + (s - 1) u)") {
 TEST_CASE("a sampler stops when asked and passes errors on") {
   std::vector<float> x{0.5f};
   const std::vector<double> times{1, 0.5, 0};
-  CHECK(sample_flow(FlowSolver::kEuler, times, gaussian_velocity, x, [](int, int) { return false; })
-            .code() == Code::kCancelled);
+  CHECK(sample_flow(FlowSolver::kEuler, times, gaussian_velocity, x, [](int, int) {
+          return false;
+        }).code() == Code::kCancelled);
   const Velocity broken = [](double, std::span<const float>, std::span<float>) {
     return error(Code::kUnavailable, "gone");
   };

@@ -50,9 +50,9 @@ inline Status ffmpeg_error(int code, const std::string& what) {
   char text[AV_ERROR_MAX_STRING_SIZE] = {};
   av_strerror(code, text, sizeof(text));
   const bool full = code == AVERROR(ENOSPC) || code == AVERROR(EDQUOT) || code == AVERROR(EFBIG);
-  return error(full ? Code::kResourceExhausted
-               : code == AVERROR(ENOMEM) ? Code::kResourceExhausted
-               : code == AVERROR(ENOENT) ? Code::kNotFound
+  return error(full                          ? Code::kResourceExhausted
+               : code == AVERROR(ENOMEM)     ? Code::kResourceExhausted
+               : code == AVERROR(ENOENT)     ? Code::kNotFound
                : code == AVERROR_INVALIDDATA ? Code::kDataLoss
                                              : Code::kIoError,
                what, ": ", text);

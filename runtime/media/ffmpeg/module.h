@@ -1,5 +1,5 @@
-// What libzoetrope_ffmpeg.so exports: the only part of Zoetrope that links to FFmpeg's libraries. It is
-// loaded on first use, so that everything else runs where they are missing.
+// What libzoetrope_ffmpeg.so exports: the only part of Zoetrope that links to FFmpeg's libraries.
+// It is loaded on first use, so that everything else runs where they are missing.
 #pragma once
 
 #include "runtime/media/clip_writer.h"

@@ -34,7 +34,8 @@ Status decode_stream(const std::string& path, AVMediaType type, const Use& use) 
   const AVCodec* codec = nullptr;
   const int index = av_find_best_stream(input.get(), type, -1, -1, &codec, 0);
   if (index < 0 || codec == nullptr)
-    return error(Code::kDataLoss, path, " has no ", type == AVMEDIA_TYPE_VIDEO ? "picture" : "sound",
+    return error(Code::kDataLoss, path, " has no ",
+                 type == AVMEDIA_TYPE_VIDEO ? "picture" : "sound",
                  " that this FFmpeg build can decode");
   AVStream* stream = input->streams[index];
   CodecContextPtr decoder(avcodec_alloc_context3(codec));
@@ -75,10 +76,10 @@ Result<std::vector<uint8_t>> to_rgb(const AVFrame& frame, int64_t width, int64_t
   const auto w = std::max<int64_t>(width, std::llround(frame.width * scale));
   const auto h = std::max<int64_t>(height, std::llround(frame.height * scale));
   if (w * h > kMaxPixels) return error(Code::kInvalidArgument, "the picture is too thin to scale");
-  ScalerPtr scaler(sws_getContext(frame.width, frame.height, static_cast<AVPixelFormat>(frame.format),
-                                  static_cast<int>(w), static_cast<int>(h), AV_PIX_FMT_RGB24,
-                                  SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr,
-                                  nullptr, nullptr));
+  ScalerPtr scaler(sws_getContext(
+      frame.width, frame.height, static_cast<AVPixelFormat>(frame.format), static_cast<int>(w),
+      static_cast<int>(h), AV_PIX_FMT_RGB24, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP,
+      nullptr, nullptr, nullptr));
   if (!scaler) return error(Code::kUnsupported, "a pixel format that cannot be converted");
   std::vector<uint8_t> scaled(static_cast<size_t>(w * h * 3));
   uint8_t* planes[] = {scaled.data()};
@@ -87,7 +88,8 @@ Result<std::vector<uint8_t>> to_rgb(const AVFrame& frame, int64_t width, int64_t
   std::vector<uint8_t> out(static_cast<size_t>(width * height * 3));
   const int64_t left = (w - width) / 2, top = (h - height) / 2;
   for (int64_t y = 0; y < height; ++y)
-    std::copy_n(scaled.begin() + ((top + y) * w + left) * 3, width * 3, out.begin() + y * width * 3);
+    std::copy_n(scaled.begin() + ((top + y) * w + left) * 3, width * 3,
+                out.begin() + y * width * 3);
   return out;
 }
 
@@ -128,7 +130,8 @@ class FramePicker {
     if (r_.first_frame >= 0 && index < r_.first_frame) return index < kMaxFrames;
     if (r_.first_frame >= 0 && static_cast<int64_t>(kept_.size()) >= r_.max_frames) return false;
     kept_.push_back(pixels);
-    if (r_.first_frame < 0 && static_cast<int64_t>(kept_.size()) > -r_.first_frame) kept_.pop_front();
+    if (r_.first_frame < 0 && static_cast<int64_t>(kept_.size()) > -r_.first_frame)
+      kept_.pop_front();
     return r_.first_frame < 0 || static_cast<int64_t>(kept_.size()) < r_.max_frames;
   }
 
@@ -147,8 +150,9 @@ Status read_video(const std::string& path, const ReadRequest& r, Media* media) {
         const double tick = av_q2d(stream.time_base), rate = av_q2d(stream.avg_frame_rate);
         const int64_t start = stream.start_time == AV_NOPTS_VALUE ? 0 : stream.start_time;
         const int64_t pts = frame.best_effort_timestamp;
-        last = pts == AV_NOPTS_VALUE ? last + length
-                                     : (static_cast<double>(pts) - static_cast<double>(start)) * tick;
+        last = pts == AV_NOPTS_VALUE
+                   ? last + length
+                   : (static_cast<double>(pts) - static_cast<double>(start)) * tick;
         length = rate > 0 ? 1 / rate : 0;
         auto rgb = to_rgb(frame, r.width, r.height);
         if (!rgb.ok()) return rgb.status().with_context(path);
@@ -160,7 +164,8 @@ Status read_video(const std::string& path, const ReadRequest& r, Media* media) {
   if (!ended_early) picker.end(last + length - 1e-3);
   const auto kept = picker.take();
   if (kept.empty()) return error(Code::kDataLoss, path, " has no frame at the asked place");
-  for (const auto& pixels : kept) media->pixels.insert(media->pixels.end(), pixels.begin(), pixels.end());
+  for (const auto& pixels : kept)
+    media->pixels.insert(media->pixels.end(), pixels.begin(), pixels.end());
   media->frames = static_cast<int64_t>(kept.size());
   return Status();
 }
@@ -192,7 +197,8 @@ Status read_audio(const std::string& path, const ReadRequest& r, Media* media) {
           if (code >= 0) code = swr_init(swr);
           if (code < 0) return ffmpeg_error(code, "cannot resample " + path);
         }
-        ZT_RETURN_IF_ERROR(convert(const_cast<const uint8_t**>(frame.extended_data), frame.nb_samples));
+        ZT_RETURN_IF_ERROR(
+            convert(const_cast<const uint8_t**>(frame.extended_data), frame.nb_samples));
         return media->samples.size() < limit;
       }));
   if (resampler) ZT_RETURN_IF_ERROR(convert(nullptr, 0));

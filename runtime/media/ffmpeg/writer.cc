@@ -4,10 +4,10 @@
 #include <cerrno>
 #include <cstring>
 
+#include "graph/format/output_file.h"
 #include "runtime/media/ffmpeg/common.h"
 #include "runtime/media/ffmpeg/module.h"
 #include "runtime/media/ffmpeg/palette.h"
-#include "graph/format/output_file.h"
 
 namespace zoetrope {
 namespace {
@@ -73,12 +73,14 @@ class FfmpegWriter : public ClipWriter {
     int code = avformat_alloc_output_context2(&output_, nullptr, nullptr, url.c_str());
     if (code < 0) return ffmpeg_error(code, "cannot write the format of " + path_);
     output_->flags |= AVFMT_FLAG_BITEXACT;  // no random ids: the same clip is the same file
-    const Choice& choice = *std::find_if(std::begin(kChoices), std::end(kChoices), [&](const Choice& c) {
-      const std::string_view e = c.extension;
-      std::string tail = path_.substr(path_.size() - std::min(path_.size(), e.size()));
-      for (char& ch : tail) ch = static_cast<char>(std::tolower(static_cast<unsigned char>(ch)));
-      return tail == e;
-    });
+    const Choice& choice =
+        *std::find_if(std::begin(kChoices), std::end(kChoices), [&](const Choice& c) {
+          const std::string_view e = c.extension;
+          std::string tail = path_.substr(path_.size() - std::min(path_.size(), e.size()));
+          for (char& ch : tail)
+            ch = static_cast<char>(std::tolower(static_cast<unsigned char>(ch)));
+          return tail == e;
+        });
     ZT_RETURN_IF_ERROR(add_video(choice));
     if (format_.sample_rate > 0 && !choice.audio.empty()) ZT_RETURN_IF_ERROR(add_audio(choice));
     // "file:" keeps a colon in the path from naming a protocol.
@@ -197,8 +199,8 @@ class FfmpegWriter : public ClipWriter {
     if (name == "libx264") {
       av_opt_set(video_->priv_data, "crf", "17", 0);
       av_opt_set(video_->priv_data, "preset", "medium", 0);
-      // With AVX-512, x264's macroblock tree reads memory that it never wrote (measured with 0.164 at
-      // 48x32: the file followed MALLOC_PERTURB_), so the same clip would not be the same file.
+      // With AVX-512, x264's macroblock tree reads memory that it never wrote (measured with 0.164
+      // at 48x32: the file followed MALLOC_PERTURB_), so the same clip would not be the same file.
       av_opt_set(video_->priv_data, "mbtree", "0", 0);
     } else if (name == "libvpx-vp9" || name == "libvpx") {
       av_opt_set(video_->priv_data, "crf", name == "libvpx" ? "8" : "20", 0);
@@ -283,8 +285,8 @@ class FfmpegWriter : public ClipWriter {
     int code = av_samples_alloc_array_and_samples(&planes, nullptr, format_.channels,
                                                   static_cast<int>(room), audio_->sample_fmt, 0);
     if (code < 0) return ffmpeg_error(code, "no memory for sound");
-    code = swr_convert(resampler_.get(), planes, static_cast<int>(room), samples ? &samples : nullptr,
-                       static_cast<int>(count));
+    code = swr_convert(resampler_.get(), planes, static_cast<int>(room),
+                       samples ? &samples : nullptr, static_cast<int>(count));
     if (code > 0) code = av_audio_fifo_write(fifo_.get(), reinterpret_cast<void**>(planes), code);
     av_freep(&planes[0]);
     av_freep(&planes);
@@ -342,7 +344,8 @@ class FfmpegWriter : public ClipWriter {
   int64_t next_frame_ = 0, next_sample_ = 0;
 };
 
-Result<std::unique_ptr<ClipWriter>> create_writer(const std::string& path, const ClipFormat& format) {
+Result<std::unique_ptr<ClipWriter>> create_writer(const std::string& path,
+                                                  const ClipFormat& format) {
   auto writer = std::make_unique<FfmpegWriter>(path, format);
   ZT_RETURN_IF_ERROR(writer->begin());
   return std::unique_ptr<ClipWriter>(std::move(writer));
