@@ -112,9 +112,11 @@ class Cli(unittest.TestCase):
 
     def test_bad_checkpoints(self):
         bad = self.out / "bad.safetensors"
-        for data in (b"", b"\xff" * 64, b"\x10\0\0\0\0\0\0\0{}", b"\x02\0\0\0\0\0\0\0{}"):
+        for data in (b"", b"\xff" * 64, b"\x10\0\0\0\0\0\0\0{}"):
             bad.write_bytes(data)
             self.check(run("convert", bad, "-o", self.out / "x.zoe"), 3, "bad.safetensors")
+        bad.write_bytes(b"\x02\0\0\0\0\0\0\0{}")  # well formed, and empty
+        self.check(run("convert", bad, "-o", self.out / "x.zoe"), 2, "bad.safetensors", "--family")
         self.check(run("convert", "synthetic:nothing", "-o", self.out / "x.zoe"), 3, "known")
         self.assertFalse((self.out / "x.zoe").exists())
 
