@@ -86,10 +86,11 @@ OpRunner::OpRunner(Device& device, OpKind op, std::vector<Operand> operands, Att
   call_.kernel = kernel_.get();
   call_.args = {input_views_, output_views_, {buffers_.back().get(), 0, info_.workspace_bytes}};
   call_.label = "bench";
+  sequence_ = require(device.record(std::span(&call_, 1)), node_.name);
 }
 
 void OpRunner::run() {
-  require(device_.submit(std::span(&call_, 1)), node_.name);
+  require(device_.submit(*sequence_), node_.name);
   require(device_.wait(), node_.name);
 }
 

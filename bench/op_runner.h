@@ -32,6 +32,7 @@ class OpRunner {
   KernelInfo info_;
   std::unique_ptr<Kernel> kernel_;
   KernelCall call_;
+  std::unique_ptr<Sequence> sequence_;
   Cost cost_;
 };
 

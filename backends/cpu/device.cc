@@ -94,9 +94,13 @@ Result<std::unique_ptr<Kernel>> CpuDevice::create_kernel(const KernelRequest& re
   }
 }
 
-Status CpuDevice::submit(std::span<const KernelCall> calls) {
+Result<std::unique_ptr<Sequence>> CpuDevice::record(std::span<const KernelCall> calls) {
+  return std::unique_ptr<Sequence>(new CallList(calls));
+}
+
+Status CpuDevice::submit(Sequence& sequence) {
   using Clock = std::chrono::steady_clock;
-  for (const KernelCall& call : calls) {
+  for (const KernelCall& call : static_cast<const CallList&>(sequence).calls) {
     const auto begin = call.seconds != nullptr ? Clock::now() : Clock::time_point();
     const auto* kernel = static_cast<const CpuKernel*>(call.kernel);
     try {

@@ -21,7 +21,8 @@ class CpuDevice : public Device {
   Result<KernelInfo> query_kernel(const KernelRequest& request) override;
   Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request,
                                                 std::span<const HostTensor> weights) override;
-  Status submit(std::span<const KernelCall> calls) override;
+  Result<std::unique_ptr<Sequence>> record(std::span<const KernelCall> calls) override;
+  Status submit(Sequence& sequence) override;
   Status wait() override { return Status(); }
 
  private:

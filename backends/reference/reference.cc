@@ -138,9 +138,12 @@ class ReferenceDevice : public Device {
     return std::unique_ptr<Kernel>(new ReferenceKernel(request));
   }
 
-  Status submit(std::span<const KernelCall> calls) override {
+  Result<std::unique_ptr<Sequence>> record(std::span<const KernelCall> calls) override {
+    return std::unique_ptr<Sequence>(new CallList(calls));
+  }
+  Status submit(Sequence& sequence) override {
     using Clock = std::chrono::steady_clock;
-    for (const KernelCall& call : calls) {
+    for (const KernelCall& call : static_cast<const CallList&>(sequence).calls) {
       const Clock::time_point start = Clock::now();
       static_cast<const ReferenceKernel*>(call.kernel)->run(call.args);
       if (call.seconds != nullptr)

@@ -1,4 +1,4 @@
-// The contract between the runtime and a backend: eleven virtual functions on a device, one on
+// The contract between the runtime and a backend: twelve virtual functions on a device, one on
 // a kernel. A backend is a shared library that exports zoetrope_backend() and knows nothing else of
 // the runtime. backends/reference is the smallest one: copy it to begin a new backend.
 #pragma once
@@ -19,6 +19,7 @@ struct DeviceInfo {
   std::string name;                   // "AMD EPYC, 2 threads"
   int64_t memory_bytes = 0;           // what plans may use in all
   std::vector<std::string> features;  // "avx512_bf16", "amx_bf16", "cooperative_matrix", ...
+  bool software = false;  // emulated on the host's processor: only taken when named
   double flops_f32 = 0;               // rough peak rates for time estimates; 0 when unknown
   double flops_bf16 = 0;
   double bytes_per_second = 0;
@@ -85,6 +86,19 @@ struct KernelCall {
   double* seconds = nullptr;  // where to add the time taken; null: not profiled
 };
 
+// Calls made ready to be submitted many times: a command buffer, a captured graph, or just the list.
+class Sequence {
+ public:
+  virtual ~Sequence() = default;
+};
+
+// For devices that prepare nothing: the calls as they came.
+class CallList : public Sequence {
+ public:
+  explicit CallList(std::span<const KernelCall> calls) : calls(calls.begin(), calls.end()) {}
+  const std::vector<KernelCall> calls;
+};
+
 // Not thread safe: one thread drives a device.
 class Device {
  public:
@@ -106,18 +120,31 @@ class Device {
   // `weights[i]` holds data where request.is_weight[i] and the kernel packs it (not a raw input).
   virtual Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request,
                                                         std::span<const HostTensor> weights) = 0;
-  // Enqueues the calls in order; views stay valid until wait() returns.
-  virtual Status submit(std::span<const KernelCall> calls) = 0;
+  // The calls run in order, each after those whose results it reads or overwrites. Kernels, buffers,
+  // the arrays behind the spans, and labels must outlive the sequence.
+  virtual Result<std::unique_ptr<Sequence>> record(std::span<const KernelCall> calls) = 0;
+  // Enqueues a sequence that this device recorded; it must live until wait() returns.
+  virtual Status submit(Sequence& sequence) = 0;
+  // Until everything submitted and every upload and copy is done. Adds the times of profiled calls.
   virtual Status wait() = 0;
 };
 
+// Records, submits and waits: for calls that run once.
+inline Status run_once(Device& device, std::span<const KernelCall> calls) {
+  ZT_ASSIGN_OR_RETURN(const auto sequence, device.record(calls));
+  ZT_RETURN_IF_ERROR(device.submit(*sequence));
+  return device.wait();
+}
+
 struct DeviceOptions {
   int threads = 0;           // 0: what the process may use (cgroup limits respected)
-  std::string force_target;  // limits the instruction set or features, for tests: "avx2", "avx512"
+  // Limits the instruction set or features, for tests; each backend's README has its words: "avx2",
+  // "baseline,no-coopmat", ...
+  std::string force_target;
 };
 
 // Changes with every incompatible edit of this header.
-inline constexpr uint32_t kBackendAbi = 1;
+inline constexpr uint32_t kBackendAbi = 2;
 
 struct BackendModule {
   uint32_t abi = kBackendAbi;

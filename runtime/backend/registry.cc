@@ -94,7 +94,9 @@ Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceO
       auto module = find_module(candidate);
       if (!module.ok()) continue;
       auto devices = (*module)->enumerate(options);
-      if (devices.ok() && !devices->empty()) return (*module)->open(0, options);
+      if (!devices.ok()) continue;
+      for (size_t i = 0; i < devices->size(); ++i)
+        if (!(*devices)[i].software) return (*module)->open(static_cast<int>(i), options);
     }
     return error(Code::kUnavailable,
                  "no backend of this installation has a device; `zoetrope "

@@ -156,12 +156,23 @@ Status Session::run() {
                    plan_.component, " was never set");
   }
   ZT_RETURN_IF_ERROR(advance_states());
-  const size_t begin = phase_begin_[static_cast<size_t>(dirty_)];
-  ZT_RETURN_IF_ERROR(device_.submit(std::span(calls_).subspan(begin)));
+  for (auto rate = static_cast<size_t>(dirty_); rate < kRateCount; ++rate)
+    ZT_RETURN_IF_ERROR(submit_phase(rate));
   ZT_RETURN_IF_ERROR(device_.wait());
   dirty_ = Rate::kStep;
   states_pending_ = true;
   return Status();
+}
+
+// Each phase is recorded once, when it first runs.
+Status Session::submit_phase(size_t rate) {
+  const size_t begin = phase_begin_[rate], end = phase_begin_[rate + 1];
+  if (begin == end) return Status();
+  if (phases_[rate] == nullptr) {
+    ZT_ASSIGN_OR_RETURN(phases_[rate],
+                        device_.record(std::span(calls_).subspan(begin, end - begin)));
+  }
+  return device_.submit(*phases_[rate]);
 }
 
 Status Session::advance_states() {
@@ -201,6 +212,7 @@ int64_t Session::resident_bytes() const {
 void Session::enable_profile() {
   seconds_.assign(calls_.size(), 0.0);
   for (size_t i = 0; i < calls_.size(); ++i) calls_[i].seconds = &seconds_[i];
+  for (auto& phase : phases_) phase.reset();  // recorded without it
 }
 
 }  // namespace zoetrope

@@ -56,6 +56,7 @@ class Session {
   Status load_raw_weights(const WeightSource& weights);
   Status create_kernels(const WeightSource& weights, const LoadProgress& progress);
   void resolve_views();
+  Status submit_phase(size_t rate);
   // Copies every `next` of the last run over its state. Not before the outputs may go: one of them
   // may be a view of a state. Not after inputs change: a `next` may be a view of an input.
   Status advance_states();
@@ -71,6 +72,7 @@ class Session {
   std::vector<BufferView> views_;                           // storage of every KernelArgs
   std::vector<KernelCall> calls_;
   std::array<size_t, kRateCount + 1> phase_begin_{};  // calls_ of phase r: [r, r + 1)
+  std::array<std::unique_ptr<Sequence>, kRateCount> phases_;
   std::vector<bool> input_set_;
   bool states_pending_ = false;
   Rate dirty_ = Rate::kWeights;  // slowest phase that must run again

@@ -55,6 +55,13 @@ std::vector<Variant> variants(const Case& test) {
   return list;
 }
 
+// ZOETROPE_TEST_OPS=matmul,conv runs only these, while a backend is being written.
+bool wanted(OpKind op) {
+  static const char* const list = std::getenv("ZOETROPE_TEST_OPS");
+  if (list == nullptr) return true;
+  return str(",", list, ",").find(str(",", op_def(op).name, ",")) != std::string::npos;
+}
+
 struct Tally {
   int ran = 0, unsupported = 0;
   double worst = 0;
@@ -67,7 +74,7 @@ void run_all(const std::string& backend, const DeviceOptions& options, Tally* ta
   std::map<OpKind, int> reported;
   std::map<const Exclusion*, int> excluded, needless;
   for (const Case& test : all_cases()) {
-    if (backend == "reference" && is_large(test)) continue;
+    if ((backend == "reference" && is_large(test)) || !wanted(test.op)) continue;
     for (const Variant& variant : variants(test)) {
       const CaseResult result = run_case(**device, test, variant, test_seed());
       const Exclusion* exclusion = find_exclusion(backend, test.op, variant.compute);
@@ -125,10 +132,10 @@ bool available(const std::string& backend) {
   return false;
 }
 
-void conform(const std::string& backend) {
+void conform(const std::string& backend, const std::string& target = "") {
   Tally tally;
-  run_all(backend, {}, &tally);
-  MESSAGE(backend, ": ", tally.ran, " cases, ", tally.unsupported,
+  run_all(backend, {.threads = 0, .force_target = target}, &tally);
+  MESSAGE(backend, " ", target, ": ", tally.ran, " cases, ", tally.unsupported,
           " left to decompositions; largest error ", tally.worst, " of the tolerance in ",
           tally.worst_case, "; seed ", test_seed());
 }
@@ -168,6 +175,16 @@ TEST_CASE("the cpu backend gives the same bytes with any number of threads") {
 
 TEST_CASE("the vulkan backend conforms") {
   if (available("vulkan")) conform("vulkan");
+}
+
+TEST_CASE("the vulkan backend conforms with nothing but storage buffers") {
+  if (available("vulkan")) conform("vulkan", "baseline");
+}
+
+TEST_CASE("the vulkan backend conforms when memory comes in pieces") {
+  if (!available("vulkan")) return;
+  conform("vulkan", "segment=16384,piece=3");
+  conform("vulkan", "baseline,segment=262144,window=262144,piece=5");
 }
 
 TEST_CASE("the cuda backend conforms") {

@@ -186,8 +186,7 @@ class CaseRun {
     call.kernel = kernel_.get();
     call.args = {inputs, outputs, workspace_.view()};
     call.label = "test";
-    ZT_RETURN_IF_ERROR(device_.submit(std::span(&call, 1)));
-    return device_.wait();
+    return zoetrope::run_once(device_, std::span(&call, 1));
   }
 
   // Outputs and workspace are filled with `poison` first: 0xFF.. is NaN in every float format.

@@ -1,0 +1,263 @@
+#include "backends/vulkan/capabilities.h"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cstring>
+
+namespace zoetrope::vulkan {
+namespace {
+
+class Extensions {
+ public:
+  explicit Extensions(VkPhysicalDevice device) {
+    uint32_t count = 0;
+    vkEnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr);
+    list_.resize(count);
+    vkEnumerateDeviceExtensionProperties(device, nullptr, &count, list_.data());
+  }
+  bool has(const char* name) const {
+    return std::any_of(list_.begin(), list_.end(), [&](const VkExtensionProperties& p) {
+      return std::strcmp(p.extensionName, name) == 0;
+    });
+  }
+
+ private:
+  std::vector<VkExtensionProperties> list_;
+};
+
+// From headers newer than those we build with.
+constexpr auto kBFloat16 = static_cast<VkComponentTypeKHR>(1000141000);
+
+void read_matrix_tiles(VkPhysicalDevice device, Capabilities* caps) {
+  uint32_t count = 0;
+  vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, nullptr);
+  std::vector<VkCooperativeMatrixPropertiesKHR> list(
+      count, {.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR});
+  vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, list.data());
+  for (const VkCooperativeMatrixPropertiesKHR& p : list) {
+    if (p.scope != VK_SCOPE_SUBGROUP_KHR || p.AType != p.BType || p.CType != p.ResultType) continue;
+    MatrixTile* tile = nullptr;
+    if (p.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.CType == VK_COMPONENT_TYPE_FLOAT32_KHR)
+      tile = &caps->coop_f16;
+    if (p.AType == kBFloat16 && p.CType == VK_COMPONENT_TYPE_FLOAT32_KHR) tile = &caps->coop_bf16;
+    if (p.AType == VK_COMPONENT_TYPE_SINT8_KHR && p.CType == VK_COMPONENT_TYPE_SINT32_KHR)
+      tile = &caps->coop_i8;
+    // The first that is offered, but squares before others: kernels are shaped for them.
+    if (tile == nullptr || (*tile && !(tile->m != tile->n && p.MSize == p.NSize))) continue;
+    *tile = {p.MSize, p.NSize, p.KSize};
+  }
+}
+
+int64_t floor_power_of_two(int64_t value) {
+  return static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(value)));
+}
+
+void apply(const Switches& switches, Capabilities* caps) {
+  if (switches.baseline) {
+    caps->addresses = caps->float16 = caps->integer_dot = caps->sparse = false;
+    caps->max_group_size = std::min(caps->max_group_size, 128u);  // what Vulkan 1.2 promises
+    caps->shared_bytes = std::min(caps->shared_bytes, 16384u);
+  }
+  if (switches.no_coopmat || !caps->addresses || !caps->float16)
+    caps->coop_f16 = caps->coop_bf16 = caps->coop_i8 = {};
+  if (switches.no_coopmat2 || !caps->coop_f16) caps->coopmat2 = false;
+  if (switches.segment > 0) {
+    caps->max_allocation = std::min(caps->max_allocation, switches.segment);
+    caps->sparse = false;
+  }
+  if (switches.window > 0) caps->max_binding = std::min(caps->max_binding, switches.window);
+  if (switches.piece > 0)
+    caps->max_groups = static_cast<uint32_t>(std::min<int64_t>(caps->max_groups, switches.piece));
+}
+
+Status find_queue(VkPhysicalDevice device, Capabilities* caps) {
+  uint32_t count = 0;
+  vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
+  std::vector<VkQueueFamilyProperties> families(count);
+  vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
+  for (uint32_t i = 0; i < count; ++i) {
+    if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
+    caps->queue_family = i;
+    if (families[i].timestampValidBits == 0) caps->timestamp_ns = 0;
+    caps->sparse = caps->sparse && (families[i].queueFlags & VK_QUEUE_SPARSE_BINDING_BIT) != 0;
+    return Status();
+  }
+  return error(Code::kUnavailable, "'", caps->name, "' has no queue for compute");
+}
+
+}  // namespace
+
+Result<Switches> parse_switches(std::string_view words) {
+  Switches switches;
+  while (!words.empty()) {
+    const size_t comma = words.find(',');
+    const std::string_view word = words.substr(0, comma);
+    words.remove_prefix(comma == std::string_view::npos ? words.size() : comma + 1);
+    const size_t equals = word.find('=');
+    const std::string_view key = word.substr(0, equals);
+    bool* flag = key == "baseline"      ? &switches.baseline
+                 : key == "no-coopmat"  ? &switches.no_coopmat
+                 : key == "no-coopmat2" ? &switches.no_coopmat2
+                 : key == "validate"    ? &switches.validate
+                                        : nullptr;
+    int64_t* number = key == "segment"  ? &switches.segment
+                      : key == "window" ? &switches.window
+                      : key == "piece"  ? &switches.piece
+                                        : nullptr;
+    bool good = flag != nullptr && equals == std::string_view::npos;
+    if (good) *flag = true;
+    if (number != nullptr && equals != std::string_view::npos) {
+      const std::string_view digits = word.substr(equals + 1);
+      const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), *number);
+      good = ec == std::errc() && end == digits.data() + digits.size() && *number > 0 &&
+             (number == &switches.piece ||
+              (*number >= 4096 && std::has_single_bit(static_cast<uint64_t>(*number))));
+    }
+    if (!good)
+      return error(
+          Code::kInvalidArgument, "target '", word,
+          "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
+          "validate, piece=GROUPS, and segment=BYTES and window=BYTES with powers of two from "
+          "4096");
+  }
+  return switches;
+}
+
+Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capabilities* caps,
+                         EnabledFeatures* enabled) {
+  VkPhysicalDeviceVulkan11Properties v11{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES};
+  VkPhysicalDeviceVulkan12Properties v12{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES, .pNext = &v11};
+  VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &v12, {}};
+  vkGetPhysicalDeviceProperties2(device, &properties);
+  const VkPhysicalDeviceLimits& limits = properties.properties.limits;
+  caps->name = properties.properties.deviceName;
+  caps->api_version = properties.properties.apiVersion;
+  if (caps->api_version < VK_API_VERSION_1_2)
+    return error(Code::kUnavailable, "'", caps->name, "' has Vulkan ",
+                 VK_API_VERSION_MAJOR(caps->api_version), ".",
+                 VK_API_VERSION_MINOR(caps->api_version), "; 1.2 is needed");
+  caps->driver = str(v12.driverName, " ", v12.driverInfo);
+  caps->software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+  caps->discrete = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+  caps->timestamp_ns = limits.timestampPeriod;
+  caps->subgroup_size = v11.subgroupSize;
+  caps->max_group_size =
+      std::min(limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0]);
+  caps->max_groups = limits.maxComputeWorkGroupCount[0];
+  caps->shared_bytes = limits.maxComputeSharedMemorySize;
+  caps->max_allocation = floor_power_of_two(
+      static_cast<int64_t>(std::min<uint64_t>(v11.maxMemoryAllocationSize, INT64_MAX)));
+  caps->max_binding = floor_power_of_two(limits.maxStorageBufferRange);
+  caps->windows = limits.maxPerStageDescriptorStorageBuffers >= 12 * 8 + 1 &&
+                  limits.maxDescriptorSetStorageBuffers >= 12 * 8 + 1;
+  if (limits.maxPerStageDescriptorStorageBuffers < 13)
+    return error(Code::kUnavailable, "'", caps->name, "' binds ",
+                 limits.maxPerStageDescriptorStorageBuffers, " buffers to a shader; 13 are needed");
+
+  const Extensions extensions(device);
+  const bool has_coopmat = extensions.has(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+  const bool has_coopmat2 =
+      has_coopmat && extensions.has(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
+  const bool has_dot = extensions.has(VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME) ||
+                       caps->api_version >= VK_API_VERSION_1_3;
+  EnabledFeatures found;
+  found.base.pNext = &found.v11;
+  found.v11.pNext = &found.v12;
+  void** last = &found.v12.pNext;
+  const auto chain = [&last](auto* features) {
+    *last = features;
+    last = &features->pNext;
+  };
+  if (has_coopmat) chain(&found.coopmat);
+  if (has_coopmat2) chain(&found.coopmat2);
+  if (has_dot) chain(&found.integer_dot);
+  vkGetPhysicalDeviceFeatures2(device, &found.base);
+
+  constexpr VkSubgroupFeatureFlags kSubgroup = VK_SUBGROUP_FEATURE_BASIC_BIT |
+                                               VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
+                                               VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+  caps->addresses = found.v12.bufferDeviceAddress && found.base.features.shaderInt64 &&
+                    found.v11.storageBuffer16BitAccess && found.v12.storageBuffer8BitAccess &&
+                    (v11.subgroupSupportedOperations & kSubgroup) == kSubgroup &&
+                    (v11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
+  caps->float16 = found.v12.shaderFloat16;
+  caps->integer_dot = has_dot && found.integer_dot.shaderIntegerDotProduct;
+  caps->sparse = found.base.features.sparseBinding && found.base.features.sparseResidencyBuffer &&
+                 static_cast<int64_t>(limits.sparseAddressSpaceSize) > caps->max_allocation;
+  if (has_coopmat && found.coopmat.cooperativeMatrix && found.v12.vulkanMemoryModel)
+    read_matrix_tiles(device, caps);
+  const VkPhysicalDeviceCooperativeMatrix2FeaturesNV& two = found.coopmat2;
+  caps->coopmat2 = has_coopmat2 && two.cooperativeMatrixWorkgroupScope &&
+                   two.cooperativeMatrixFlexibleDimensions && two.cooperativeMatrixTensorAddressing;
+  ZT_RETURN_IF_ERROR(find_queue(device, caps));
+  apply(switches, caps);
+
+  VkPhysicalDeviceMemoryProperties memory;
+  vkGetPhysicalDeviceMemoryProperties(device, &memory);
+  for (uint32_t i = 0; i < memory.memoryHeapCount; ++i)
+    if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
+      caps->memory_bytes =
+          std::max(caps->memory_bytes, static_cast<int64_t>(memory.memoryHeaps[i].size));
+
+  // What is asked for: only what is used.
+  enabled->base.pNext = &enabled->v11;
+  enabled->v11.pNext = &enabled->v12;
+  enabled->v12.timelineSemaphore = VK_TRUE;
+  last = &enabled->v12.pNext;
+  if (caps->addresses) {
+    enabled->v12.bufferDeviceAddress = VK_TRUE;
+    enabled->base.features.shaderInt64 = VK_TRUE;
+    enabled->v11.storageBuffer16BitAccess = VK_TRUE;
+    enabled->v12.storageBuffer8BitAccess = VK_TRUE;
+  }
+  enabled->v12.shaderFloat16 = caps->float16;
+  enabled->base.features.sparseBinding = caps->sparse;
+  enabled->base.features.sparseResidencyBuffer = caps->sparse;
+  if (caps->coop_f16) {
+    enabled->v12.vulkanMemoryModel = VK_TRUE;
+    enabled->v12.vulkanMemoryModelDeviceScope = found.v12.vulkanMemoryModelDeviceScope;
+    enabled->coopmat.cooperativeMatrix = VK_TRUE;
+    enabled->extensions.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+    chain(&enabled->coopmat);
+  }
+  if (caps->coopmat2) {
+    enabled->coopmat2 = two;
+    enabled->coopmat2.pNext = nullptr;
+    enabled->extensions.push_back(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
+    chain(&enabled->coopmat2);
+  }
+  if (caps->integer_dot) {
+    enabled->integer_dot.shaderIntegerDotProduct = VK_TRUE;
+    if (caps->api_version < VK_API_VERSION_1_3)
+      enabled->extensions.push_back(VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
+    chain(&enabled->integer_dot);
+  }
+  return Status();
+}
+
+std::vector<std::string> Capabilities::features() const {
+  std::vector<std::string> list;
+  const auto tile = [&](const char* name, const MatrixTile& t) {
+    if (t) list.push_back(str(name, "_", t.m, "x", t.n, "x", t.k));
+  };
+  if (addresses) list.push_back("buffer_address");
+  if (float16) list.push_back("f16");
+  if (integer_dot) list.push_back("integer_dot");
+  if (sparse) list.push_back("sparse");
+  tile("cooperative_matrix_f16", coop_f16);
+  tile("cooperative_matrix_bf16", coop_bf16);
+  tile("cooperative_matrix_i8", coop_i8);
+  if (coopmat2) list.push_back("cooperative_matrix2");
+  list.push_back(str("subgroup_", subgroup_size));
+  return list;
+}
+
+double Capabilities::least_rate() const {
+  if (software) return 5e9;
+  return discrete ? 1e12 : 1e11;
+}
+
+}  // namespace zoetrope::vulkan

@@ -1,0 +1,92 @@
+// What a Vulkan device can do, read once and restricted by DeviceOptions::force_target.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/vulkan/vulkan.h"
+#include "graph/status.h"
+#include "runtime/backend/backend.h"
+
+namespace zoetrope::vulkan {
+
+// Sizes of one cooperative matrix product at subgroup scope; zero: not offered.
+struct MatrixTile {
+  uint32_t m = 0, n = 0, k = 0;
+  explicit operator bool() const { return m != 0; }
+};
+
+// Words that DeviceOptions::force_target may hold, comma-separated, for tests:
+//   baseline         storage buffers only, as on plain Vulkan 1.2
+//   no-coopmat       no cooperative matrices; no-coopmat2: none of the second extension
+//   segment=BYTES    no allocation above this (a power of two)
+//   window=BYTES     no binding above this (a power of two)
+//   piece=GROUPS     no dispatch above this
+//   validate         the Khronos validation layer watches; a message fails the next wait()
+struct Switches {
+  bool baseline = false, no_coopmat = false, no_coopmat2 = false, validate = false;
+  int64_t segment = 0, window = 0, piece = 0;
+};
+Result<Switches> parse_switches(std::string_view words);
+
+struct Capabilities {
+  std::string name, driver;
+  bool software = false;  // a processor's emulation
+  bool discrete = false;
+  uint32_t api_version = 0;
+  uint32_t queue_family = 0;
+  float timestamp_ns = 0;  // a tick; 0: no timestamps
+
+  // Addresses, 64-bit integers, 8- and 16-bit storage, subgroup arithmetic: all or none.
+  bool addresses = false;
+  bool float16 = false;      // f16 arithmetic
+  bool integer_dot = false;  // 4 × 8-bit products
+  bool sparse = false;       // one buffer over several allocations
+  uint32_t subgroup_size = 0;
+  MatrixTile coop_f16;    // f16 × f16 + f32
+  MatrixTile coop_bf16;   // bf16 × bf16 + f32
+  MatrixTile coop_i8;     // i8 × i8 + i32
+  bool coopmat2 = false;  // workgroup scope, flexible sizes, tensor addressing
+
+  uint32_t max_group_size = 0;
+  uint32_t max_groups = 0;     // of one dispatch, along x
+  uint32_t shared_bytes = 0;   // of one group
+  int64_t max_allocation = 0;  // bytes of one memory allocation and of one buffer
+  int64_t max_binding = 0;     // bytes behind one storage buffer binding
+  int64_t memory_bytes = 0;
+  bool windows = false;  // several bindings an operand
+
+  // For `zoetrope devices`.
+  std::vector<std::string> features() const;
+  // Floating-point operations a second that even a slow device of this kind reaches: dispatches are
+  // cut so that none takes long at this rate.
+  double least_rate() const;
+};
+
+// Everything that vkCreateDevice must be asked for, chained; do not move.
+struct EnabledFeatures {
+  EnabledFeatures() = default;
+  EnabledFeatures(const EnabledFeatures&) = delete;
+  EnabledFeatures& operator=(const EnabledFeatures&) = delete;
+
+  VkPhysicalDeviceFeatures2 base{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, nullptr, {}};
+  VkPhysicalDeviceVulkan11Features v11{.sType =
+                                           VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES};
+  VkPhysicalDeviceVulkan12Features v12{.sType =
+                                           VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
+  VkPhysicalDeviceCooperativeMatrixFeaturesKHR coopmat{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
+  VkPhysicalDeviceCooperativeMatrix2FeaturesNV coopmat2{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV};
+  VkPhysicalDeviceShaderIntegerDotProductFeatures integer_dot{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
+  std::vector<const char*> extensions;
+};
+
+// kUnavailable, with the reason, when the device lacks what even the baseline needs.
+Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capabilities* caps,
+                         EnabledFeatures* enabled);
+
+}  // namespace zoetrope::vulkan

@@ -1,0 +1,124 @@
+#include "backends/vulkan/device.h"
+
+#include <cstdlib>
+
+#include "backends/vulkan/instance.h"
+
+namespace zoetrope::vulkan {
+namespace {
+
+DeviceInfo describe(const Capabilities& caps) {
+  DeviceInfo info;
+  info.backend = "vulkan";
+  info.name = str(caps.name, ", ", caps.driver);
+  info.memory_bytes = caps.memory_bytes;
+  info.features = caps.features();
+  info.software = caps.software;
+  return info;
+}
+
+// The switches that were asked for; ZOETROPE_VULKAN_VALIDATE=1 adds validation.
+Result<Switches> switches_of(const DeviceOptions& options) {
+  ZT_ASSIGN_OR_RETURN(Switches switches, parse_switches(options.force_target));
+  const char* validate = std::getenv("ZOETROPE_VULKAN_VALIDATE");
+  if (validate != nullptr && *validate == '1') switches.validate = true;
+  return switches;
+}
+
+uint32_t weight_mask(const KernelRequest& request) {
+  uint32_t mask = 0;
+  for (size_t i = 0; i < request.is_weight.size() && i < 32; ++i)
+    if (request.is_weight[i]) mask |= 1u << i;
+  return mask;
+}
+
+}  // namespace
+
+Result<std::vector<DeviceInfo>> enumerate_devices(const DeviceOptions& options) {
+  ZT_ASSIGN_OR_RETURN(const Switches switches, switches_of(options));
+  ZT_ASSIGN_OR_RETURN(const Instance* const instance, Instance::get(switches.validate));
+  if (instance->devices().empty())
+    return error(Code::kUnavailable, "Vulkan is installed, but no driver offers a device");
+  std::vector<DeviceInfo> list;
+  for (VkPhysicalDevice device : instance->devices()) {
+    Capabilities caps;
+    EnabledFeatures features;
+    if (Status status = read_capabilities(device, switches, &caps, &features); status.ok()) {
+      list.push_back(describe(caps));
+    } else {  // keeps its number
+      list.push_back({.backend = "vulkan", .name = status.message(), .software = true});
+    }
+  }
+  return list;
+}
+
+Result<std::unique_ptr<Device>> VulkanDevice::open(int index, const DeviceOptions& options) {
+  ZT_ASSIGN_OR_RETURN(const Switches switches, switches_of(options));
+  std::unique_ptr<VulkanDevice> device(new VulkanDevice);
+  ZT_ASSIGN_OR_RETURN(device->context_, Context::create(index, switches));
+  ZT_ASSIGN_OR_RETURN(device->pipelines_, Pipelines::create(*device->context_));
+  ZT_ASSIGN_OR_RETURN(device->transfer_, Transfer::create(*device->context_));
+  device->info_ = describe(device->context_->caps);
+  return std::unique_ptr<Device>(std::move(device));
+}
+
+VulkanDevice::~VulkanDevice() {
+  if (context_ != nullptr) vkDeviceWaitIdle(context_->device);
+}
+
+Result<std::unique_ptr<Buffer>> VulkanDevice::allocate(int64_t bytes) {
+  return DeviceBuffer::create(*context_, bytes);
+}
+
+Result<std::unique_ptr<Buffer>> VulkanDevice::wrap_host(const void*, int64_t) {
+  return error(Code::kUnsupported, "the vulkan backend keeps weights in device memory");
+}
+
+Status VulkanDevice::upload(BufferView dst, const void* src) { return transfer_->upload(dst, src); }
+
+Status VulkanDevice::download(void* dst, BufferView src) { return transfer_->download(dst, src); }
+
+Status VulkanDevice::copy(BufferView dst, BufferView src) { return transfer_->copy(dst, src); }
+
+Result<KernelInfo> VulkanDevice::query_kernel(const KernelRequest& request) {
+  for (size_t i = 32; i < request.is_weight.size(); ++i)
+    if (request.is_weight[i])
+      return error(Code::kUnsupported, "input ", i, " is a weight; only the first 32 may be");
+  ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
+  return KernelInfo{.name = std::move(spec.name),
+                    .workspace_bytes = spec.workspace_bytes,
+                    .raw_inputs = weight_mask(request)};
+}
+
+Result<std::unique_ptr<Kernel>> VulkanDevice::create_kernel(const KernelRequest& request,
+                                                            std::span<const HostTensor>) {
+  ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
+  // Compiled now, not at the first run.
+  if (context_->caps.addresses)
+    for (const Dispatch& dispatch : spec.dispatches)
+      ZT_RETURN_IF_ERROR(pipelines_->get(dispatch, Access::kAddresses, 0, 0).status());
+  return std::unique_ptr<Kernel>(new VulkanKernel(std::move(spec)));
+}
+
+Result<std::unique_ptr<Sequence>> VulkanDevice::record(std::span<const KernelCall> calls) {
+  ZT_ASSIGN_OR_RETURN(auto sequence, VulkanSequence::record(*context_, *pipelines_, calls));
+  return std::unique_ptr<Sequence>(std::move(sequence));
+}
+
+Status VulkanDevice::submit(Sequence& sequence) {
+  auto& commands = static_cast<VulkanSequence&>(sequence);
+  ZT_RETURN_IF_ERROR(transfer_->flush());
+  ZT_RETURN_IF_ERROR(context_->submit(commands.command_buffers()).status());
+  in_flight_.push_back(&commands);
+  return Status();
+}
+
+Status VulkanDevice::wait() {
+  ZT_RETURN_IF_ERROR(transfer_->flush());
+  const std::vector<VulkanSequence*> done = std::exchange(in_flight_, {});
+  ZT_RETURN_IF_ERROR(context_->wait_for(context_->last_submitted()));
+  for (VulkanSequence* sequence : done) ZT_RETURN_IF_ERROR(sequence->collect_times());
+  return Status();
+}
+
+}  // namespace zoetrope::vulkan

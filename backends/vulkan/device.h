@@ -1,0 +1,41 @@
+// A Vulkan device behind the backend contract.
+#pragma once
+
+#include "backends/vulkan/sequence.h"
+#include "backends/vulkan/transfer.h"
+
+namespace zoetrope::vulkan {
+
+class VulkanDevice : public Device {
+ public:
+  static Result<std::unique_ptr<Device>> open(int index, const DeviceOptions& options);
+  ~VulkanDevice() override;
+
+  const DeviceInfo& info() const override { return info_; }
+  int64_t alignment() const override { return 256; }
+  Result<std::unique_ptr<Buffer>> allocate(int64_t bytes) override;
+  Result<std::unique_ptr<Buffer>> wrap_host(const void* data, int64_t bytes) override;
+  Status upload(BufferView dst, const void* src) override;
+  Status download(void* dst, BufferView src) override;
+  Status copy(BufferView dst, BufferView src) override;
+  Result<KernelInfo> query_kernel(const KernelRequest& request) override;
+  Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request,
+                                                std::span<const HostTensor> weights) override;
+  Result<std::unique_ptr<Sequence>> record(std::span<const KernelCall> calls) override;
+  Status submit(Sequence& sequence) override;
+  Status wait() override;
+
+ private:
+  VulkanDevice() = default;
+
+  DeviceInfo info_;
+  std::unique_ptr<Context> context_;
+  std::unique_ptr<Pipelines> pipelines_;
+  std::unique_ptr<Transfer> transfer_;
+  std::vector<VulkanSequence*> in_flight_;
+};
+
+// Devices of this machine, without opening them.
+Result<std::vector<DeviceInfo>> enumerate_devices(const DeviceOptions& options);
+
+}  // namespace zoetrope::vulkan

@@ -1,0 +1,107 @@
+// What a kernel of this backend is, and the table that finds one for a node. A kernel is data:
+// which shaders run over which operands with which numbers. Everything else is the same for all of
+// them.
+#pragma once
+
+#include <bit>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backends/vulkan/capabilities.h"
+#include "runtime/backend/backend.h"
+
+namespace zoetrope::vulkan {
+
+// An operand of a dispatch: a tensor of the node, or a part of the kernel's workspace.
+struct Operand {
+  enum Kind : uint8_t { kInput, kOutput, kWorkspace } kind = kInput;
+  uint32_t index = 0;  // which input or output
+  DType dtype = DType::kF32;
+  int64_t offset = 0;  // workspace: bytes, a multiple of 256
+  int64_t bytes = 0;   // workspace
+  bool reads = true, writes = false;
+};
+
+// A shader's run. Operand k is OPERAND(k) in the shader.
+struct Dispatch {
+  const char* shader = "";          // shaders/NAME.comp
+  std::vector<Operand> operands;    // at most 12
+  std::vector<uint32_t> constants;  // specialization constants 16, 17, ...
+  std::vector<uint32_t> params;     // param(0), param(1), ...
+  uint32_t group_size = 64;
+  int64_t groups = 0;  // group_id() runs over [0, groups)
+  double flops = 0;    // of all groups: long dispatches are cut into pieces
+};
+
+struct KernelSpec {
+  std::string name;  // "matmul_tiled"; the output's dtype is appended when it ends so
+  int64_t workspace_bytes = 0;
+  std::vector<Dispatch> dispatches;  // run in this order
+};
+
+// One line of the kernel table. The first row that matches a node wins.
+struct Row {
+  OpKind op;
+  // Dtypes, shapes, attributes and features; null: all.
+  bool (*accepts)(const KernelRequest& request, const Capabilities& caps);
+  Result<KernelSpec> (*prepare)(const KernelRequest& request, const Capabilities& caps);
+};
+
+// The families, in the order in which the table lists them.
+std::span<const Row> matmul_rows();
+std::span<const Row> conv_rows();
+std::span<const Row> attention_rows();
+std::span<const Row> norms_rows();
+std::span<const Row> fused_rows();
+std::span<const Row> reduce_rows();
+std::span<const Row> elementwise_rows();
+std::span<const Row> layout_rows();
+std::span<const Row> resample_rows();
+
+// kUnsupported when no row matches.
+Result<KernelSpec> prepare_kernel(const KernelRequest& request, const Capabilities& caps);
+
+// Shorthands for rows.
+inline const TensorType& in(const KernelRequest& request, size_t i) { return *request.inputs[i]; }
+inline bool has(const KernelRequest& request, size_t i) {
+  return i < request.inputs.size() && request.inputs[i] != nullptr;
+}
+inline const TensorType& out(const KernelRequest& request, size_t i = 0) {
+  return *request.outputs[i];
+}
+inline const Attrs& attrs(const KernelRequest& request) { return request.node->attrs; }
+
+inline Operand input(const KernelRequest& request, size_t i) {
+  return {
+      .kind = Operand::kInput, .index = static_cast<uint32_t>(i), .dtype = in(request, i).dtype};
+}
+inline Operand output(const KernelRequest& request, size_t i = 0) {
+  return {.kind = Operand::kOutput,
+          .index = static_cast<uint32_t>(i),
+          .dtype = out(request, i).dtype,
+          .reads = false,
+          .writes = true};
+}
+inline Operand workspace(DType dtype, int64_t offset, int64_t bytes, bool writes) {
+  return {.kind = Operand::kWorkspace,
+          .dtype = dtype,
+          .offset = offset,
+          .bytes = bytes,
+          .reads = !writes,
+          .writes = writes};
+}
+
+// f32, f16 or bf16: what kernels compute on.
+inline bool is_compute_dtype(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+// Inputs and outputs that are present are f32, f16 or bf16.
+bool compute_dtypes(const KernelRequest& request);
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline uint32_t u32(int64_t value) { return static_cast<uint32_t>(value); }
+inline uint32_t float_bits(double value) {
+  return std::bit_cast<uint32_t>(static_cast<float>(value));
+}
+
+}  // namespace zoetrope::vulkan

@@ -1,0 +1,181 @@
+#include "backends/vulkan/pipelines.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+namespace zoetrope::vulkan {
+namespace {
+
+// Specialization constants that every shader has: tensor.glsl.
+constexpr uint32_t kSegmentedId = 12, kGroupSizeId = 13, kWindowShiftId = 14, kFirstOwnId = 16;
+
+// $XDG_CACHE_HOME/zoetrope, or ~/.cache/zoetrope; empty when there is no home.
+std::filesystem::path cache_folder() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
+    return std::filesystem::path(cache) / "zoetrope";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
+    return std::filesystem::path(home) / ".cache" / "zoetrope";
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Pipelines>> Pipelines::create(Context& context) {
+  std::unique_ptr<Pipelines> made(new Pipelines(context));
+  ZT_RETURN_IF_ERROR(made->create_layouts());
+  ZT_RETURN_IF_ERROR(made->load());
+  return made;
+}
+
+Status Pipelines::create_layouts() {
+  for (const Access access : {Access::kAddresses, Access::kBindings, Access::kWindows}) {
+    const auto i = static_cast<size_t>(access);
+    if (access == Access::kAddresses && !context_.caps.addresses) continue;
+    if (access == Access::kWindows && !context_.caps.windows) continue;
+    VkPushConstantRange push{VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(BindingPush)};
+    VkPipelineLayoutCreateInfo info{.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
+    info.pushConstantRangeCount = 1;
+    info.pPushConstantRanges = &push;
+    if (access == Access::kAddresses) {
+      push.size = sizeof(AddressPush);
+    } else {
+      std::array<VkDescriptorSetLayoutBinding, 13> bindings{};
+      for (uint32_t b = 0; b < bindings.size(); ++b) {
+        bindings[b].binding = b;
+        bindings[b].descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+        bindings[b].descriptorCount = access == Access::kWindows && b < 12 ? kWindows : 1;
+        bindings[b].stageFlags = VK_SHADER_STAGE_COMPUTE_BIT;
+      }
+      VkDescriptorSetLayoutCreateInfo set{.sType =
+                                              VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO};
+      set.bindingCount = static_cast<uint32_t>(bindings.size());
+      set.pBindings = bindings.data();
+      ZT_RETURN_IF_ERROR(
+          check(vkCreateDescriptorSetLayout(context_.device, &set, nullptr, &set_layouts_[i]),
+                "creating a descriptor layout"));
+      info.setLayoutCount = 1;
+      info.pSetLayouts = &set_layouts_[i];
+    }
+    ZT_RETURN_IF_ERROR(check(vkCreatePipelineLayout(context_.device, &info, nullptr, &layouts_[i]),
+                             "creating a pipeline layout"));
+  }
+  return Status();
+}
+
+// The driver checks its own header (vendor, device, driver version) and starts afresh when it does
+// not fit; a damaged file is the same as none.
+Status Pipelines::load() {
+  VkPhysicalDeviceProperties properties;
+  vkGetPhysicalDeviceProperties(context_.physical, &properties);
+  std::string name = "vulkan-1-";  // our version of the file
+  for (const uint8_t byte : properties.pipelineCacheUUID) {
+    constexpr char kHex[] = "0123456789abcdef";
+    name += {kHex[byte >> 4], kHex[byte & 15]};
+  }
+  std::vector<char> bytes;
+  if (const std::filesystem::path folder = cache_folder(); !folder.empty()) {
+    file_ = folder / (name + ".bin");
+    std::error_code ec;
+    const auto size = std::filesystem::file_size(file_, ec);
+    if (!ec && size < (uint64_t{256} << 20)) {
+      std::ifstream in(file_, std::ios::binary);
+      bytes.assign(std::istreambuf_iterator<char>(in), {});
+    }
+  }
+  VkPipelineCacheCreateInfo info{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
+  info.initialDataSize = bytes.size();
+  info.pInitialData = bytes.data();
+  if (vkCreatePipelineCache(context_.device, &info, nullptr, &cache_) == VK_SUCCESS)
+    return Status();
+  info.initialDataSize = 0;
+  return check(vkCreatePipelineCache(context_.device, &info, nullptr, &cache_),
+               "creating a pipeline cache");
+}
+
+void Pipelines::save() {
+  if (file_.empty() || pipelines_.size() == saved_) return;
+  size_t size = 0;
+  if (vkGetPipelineCacheData(context_.device, cache_, &size, nullptr) != VK_SUCCESS) return;
+  std::vector<char> bytes(size);
+  if (vkGetPipelineCacheData(context_.device, cache_, &size, bytes.data()) != VK_SUCCESS) return;
+  std::error_code ec;
+  std::filesystem::create_directories(file_.parent_path(), ec);
+  const std::filesystem::path temporary = str(file_.string(), ".", getpid());
+  std::ofstream out(temporary, std::ios::binary);
+  out.write(bytes.data(), static_cast<std::streamsize>(size));
+  out.close();
+  if (out) std::filesystem::rename(temporary, file_, ec);
+  if (!out || ec) std::filesystem::remove(temporary, ec);
+  saved_ = pipelines_.size();
+}
+
+Pipelines::~Pipelines() {
+  save();
+  for (const auto& [key, pipeline] : pipelines_)
+    vkDestroyPipeline(context_.device, pipeline, nullptr);
+  for (const auto& [key, module] : modules_)
+    vkDestroyShaderModule(context_.device, module, nullptr);
+  for (VkPipelineLayout layout : layouts_)
+    vkDestroyPipelineLayout(context_.device, layout, nullptr);
+  for (VkDescriptorSetLayout layout : set_layouts_)
+    vkDestroyDescriptorSetLayout(context_.device, layout, nullptr);
+  vkDestroyPipelineCache(context_.device, cache_, nullptr);
+}
+
+Result<VkPipeline> Pipelines::get(const Dispatch& dispatch, Access access, uint32_t segmented,
+                                  uint32_t window_shift) {
+  Key key{dispatch.shader, access, {}};
+  for (size_t k = 0; k < 12; ++k)
+    key.constants.push_back(
+        k < dispatch.operands.size() ? static_cast<uint32_t>(dispatch.operands[k].dtype) : 0);
+  key.constants.push_back(segmented);
+  key.constants.push_back(dispatch.group_size);
+  key.constants.push_back(window_shift);
+  key.constants.insert(key.constants.end(), dispatch.constants.begin(), dispatch.constants.end());
+  const auto it = pipelines_.find(key);
+  if (it != pipelines_.end()) return it->second;
+  ZT_ASSIGN_OR_RETURN(const VkPipeline pipeline, build(key));
+  pipelines_.emplace(std::move(key), pipeline);
+  return pipeline;
+}
+
+Result<VkShaderModule> Pipelines::module(const std::string& shader, Access access) {
+  VkShaderModule& module = modules_[{shader, access}];
+  if (module != VK_NULL_HANDLE) return module;
+  const std::span<const uint32_t> words = find_shader(shader, access);
+  if (words.empty())
+    return error(Code::kInternal, "shader '", shader, "' was not built for this way of access");
+  VkShaderModuleCreateInfo info{.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
+  info.codeSize = words.size_bytes();
+  info.pCode = words.data();
+  ZT_RETURN_IF_ERROR(check(vkCreateShaderModule(context_.device, &info, nullptr, &module),
+                           str("loading shader ", shader)));
+  return module;
+}
+
+Result<VkPipeline> Pipelines::build(const Key& key) {
+  static_assert(kGroupSizeId == kSegmentedId + 1 && kWindowShiftId == kGroupSizeId + 1);
+  std::vector<VkSpecializationMapEntry> entries;
+  for (uint32_t i = 0; i < key.constants.size(); ++i)
+    entries.push_back({i <= kWindowShiftId ? i : i - kWindowShiftId - 1 + kFirstOwnId,
+                       i * static_cast<uint32_t>(sizeof(uint32_t)), sizeof(uint32_t)});
+  const VkSpecializationInfo constants{static_cast<uint32_t>(entries.size()), entries.data(),
+                                       key.constants.size() * sizeof(uint32_t),
+                                       key.constants.data()};
+  VkComputePipelineCreateInfo info{.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO};
+  info.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
+  info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
+  ZT_ASSIGN_OR_RETURN(info.stage.module, module(key.shader, key.access));
+  info.stage.pName = "main";
+  info.stage.pSpecializationInfo = &constants;
+  info.layout = layout(key.access);
+  VkPipeline pipeline = VK_NULL_HANDLE;
+  ZT_RETURN_IF_ERROR(
+      check(vkCreateComputePipelines(context_.device, cache_, 1, &info, nullptr, &pipeline),
+            str("compiling shader ", key.shader)));
+  return pipeline;
+}
+
+}  // namespace zoetrope::vulkan
