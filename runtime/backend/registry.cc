@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <filesystem>
 #include <map>
@@ -60,6 +62,37 @@ std::string known_backends() {
   return text;
 }
 
+bool contains_ignoring_case(std::string_view text, std::string_view part) {
+  const auto same = [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  };
+  return std::search(text.begin(), text.end(), part.begin(), part.end(), same) != text.end();
+}
+
+// `which`: an index, or a part of exactly one device's name.
+Result<int> find_device(std::string_view spec, std::string_view which,
+                        const std::vector<DeviceInfo>& devices) {
+  std::string names;
+  for (size_t i = 0; i < devices.size(); ++i)
+    names += str(i == 0 ? "" : "; ", i, " ", devices[i].name);
+  int index = 0;
+  const auto [end, ec] = std::from_chars(which.data(), which.data() + which.size(), index);
+  if (ec == std::errc() && end == which.data() + which.size()) {
+    if (index >= 0 && static_cast<size_t>(index) < devices.size()) return index;
+    return error(Code::kUnavailable, "device '", spec,
+                 "': there is no such number; found: ", names.empty() ? "none" : names);
+  }
+  int found = -1, matches = 0;
+  for (size_t i = 0; i < devices.size(); ++i)
+    if (!which.empty() && contains_ignoring_case(devices[i].name, which))
+      found = static_cast<int>(i), ++matches;
+  if (matches == 1) return found;
+  return error(Code::kInvalidArgument, "device '", spec, "': expected an index or a part of one ",
+               "device's name, and ", matches, " have '", which,
+               "'; found: ", names.empty() ? "none" : names);
+}
+
 }  // namespace
 
 std::vector<BackendStatus> list_backends(const DeviceOptions& options) {
@@ -81,13 +114,7 @@ std::vector<BackendStatus> list_backends(const DeviceOptions& options) {
 Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceOptions& options) {
   const size_t colon = spec.find(':');
   const std::string name(spec.substr(0, colon));
-  int index = 0;
-  if (colon != std::string_view::npos) {
-    const std::string_view digits = spec.substr(colon + 1);
-    const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
-    if (ec != std::errc() || end != digits.data() + digits.size() || index < 0)
-      return error(Code::kInvalidArgument, "device '", spec, "': expected NAME or NAME:INDEX");
-  }
+  const std::string_view which = colon == std::string_view::npos ? "0" : spec.substr(colon + 1);
   if (name == "auto") {
     for (const char* candidate : kBackends) {
       if (std::string_view(candidate) == "reference") continue;
@@ -106,9 +133,7 @@ Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceO
     if (name != known) continue;
     ZT_ASSIGN_OR_RETURN(const BackendModule* module, find_module(name));
     ZT_ASSIGN_OR_RETURN(const auto devices, module->enumerate(options));
-    if (static_cast<size_t>(index) >= devices.size())
-      return error(Code::kUnavailable, "device '", spec, "': backend ", name, " has ",
-                   devices.size(), devices.size() == 1 ? " device" : " devices");
+    ZT_ASSIGN_OR_RETURN(const int index, find_device(spec, which, devices));
     return module->open(index, options);
   }
   return error(Code::kInvalidArgument, "unknown device '", spec, "'; known: ", known_backends());

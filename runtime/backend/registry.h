@@ -19,8 +19,8 @@ struct BackendStatus {
 // Every backend that this version knows, present or not, best first.
 std::vector<BackendStatus> list_backends(const DeviceOptions& options = {});
 
-// "cpu", "cuda:1", "reference", or "auto": the first device that is not software
-// emulating another.
+// "cpu", "cuda:1", "vulkan:radeon" (an index, or a part of one device's name), "reference", or
+// "auto": the first device that is not software emulating another.
 Result<std::unique_ptr<Device>> open_device(std::string_view spec,
                                             const DeviceOptions& options = {});
 

@@ -46,9 +46,10 @@ void install_interrupt_handler() {
 }
 
 void DeviceFlags::add_to(CLI::App* app) {
-  app->add_option("--device", device,
-                  "Where to run: auto, cpu, cuda, vulkan or reference, with :INDEX for one of "
-                  "several. `zoetrope devices` lists them")
+  app->add_option(
+         "--device", device,
+         "Where to run: auto, cpu, cuda, vulkan or reference; of several, :INDEX or :PART_OF_NAME "
+         "(vulkan:1, vulkan:radeon). `zoetrope devices` lists them")
       ->capture_default_str();
   app->add_option(
          "--threads", threads,
@@ -56,7 +57,8 @@ void DeviceFlags::add_to(CLI::App* app) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app->add_option("--target", target,
-                  "Restrict the CPU backend to an instruction set, for tests: avx2, avx512, ...");
+                  "Restrict what the backend uses, for tests: avx2, avx512, ... (cpu); baseline, "
+                  "no-coopmat, validate, ... (vulkan)");
 }
 
 Result<std::unique_ptr<Device>> DeviceFlags::open() const {

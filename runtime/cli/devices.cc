@@ -32,12 +32,14 @@ Status run_devices(const Options& options) {
                       {"name", d.name},
                       {"memory_bytes", d.memory_bytes},
                       {"features", d.features},
+                      {"software", d.software},
                       {"flops_f32", d.flops_f32},
                       {"flops_bf16", d.flops_bf16},
                       {"bytes_per_second", d.bytes_per_second}});
       if (options.json) continue;
       const std::string spec = i == 0 ? backend.name : str(backend.name, ":", i);
-      std::printf("%-10s %s\n", spec.c_str(), d.name.c_str());
+      std::printf("%-10s %s%s\n", spec.c_str(), d.name.c_str(),
+                  d.software ? " (software: only taken when named)" : "");
       std::printf("           memory %s",
                   format_bytes(static_cast<double>(d.memory_bytes)).c_str());
       if (d.flops_f32 > 0) std::printf(", about %s/s in f32", format_flops(d.flops_f32).c_str());
@@ -60,7 +62,8 @@ void add_devices(CLI::App* root, Run* run) {
       "devices", "List the devices that can run models, and why the others cannot");
   app->add_flag("--json", options->json, "Print JSON");
   app->add_option("--threads", options->device.threads, "CPU threads, 0 = all allowed");
-  app->add_option("--target", options->device.target, "Restrict the CPU's instruction set");
+  app->add_option("--target", options->device.target,
+                  "Restrict what a backend uses, as in generate");
   app->callback([=] { *run = [=] { return run_devices(*options); }; });
 }
 

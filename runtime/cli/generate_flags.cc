@@ -28,8 +28,8 @@ void GenerateFlags::add_to(CLI::App* app) {
       ->check(CLI::IsMember({"linear", "shifted", "linear_quadratic"}));
   app->add_option("--shift", o.shift, "Shift of the shifted schedule")
       ->check(CLI::Range(0.01, 100.0));
-  app->add_option("--compute", compute, "Arithmetic: f32 or bf16")
-      ->check(CLI::IsMember({"f32", "bf16"}))
+  app->add_option("--compute", compute, "Arithmetic: f32, bf16 or f16")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();
   app->add_option("--memory", memory,
                   "Refuse to start when the plan needs more than this, such as 8GiB or 500M");
