@@ -36,7 +36,7 @@ Result<std::unique_ptr<Buffer>> DeviceBuffer::create(Context& context, int64_t b
   const int64_t largest = context.caps.max_allocation;
   if (size <= largest) {
     if (Status status = buffer->add_segment(size); !status.ok()) return failed(status);
-  } else if (context.caps.sparse) {
+  } else if (size <= context.caps.max_sparse) {
     if (Status status = buffer->add_sparse(size); !status.ok()) return failed(status);
   } else {
     buffer->segment_shift_ =

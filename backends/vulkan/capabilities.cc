@@ -55,7 +55,8 @@ int64_t floor_power_of_two(int64_t value) {
 
 void apply(const Switches& switches, Capabilities* caps) {
   if (switches.baseline) {
-    caps->addresses = caps->float16 = caps->integer_dot = caps->sparse = false;
+    caps->addresses = caps->float16 = caps->integer_dot = false;
+    caps->max_sparse = 0;
     caps->max_group_size = std::min(caps->max_group_size, 128u);  // what Vulkan 1.2 promises
     caps->shared_bytes = std::min(caps->shared_bytes, 16384u);
   }
@@ -64,8 +65,9 @@ void apply(const Switches& switches, Capabilities* caps) {
   if (switches.no_coopmat2 || !caps->coop_f16) caps->coopmat2 = false;
   if (switches.segment > 0) {
     caps->max_allocation = std::min(caps->max_allocation, switches.segment);
-    caps->sparse = false;
+    caps->max_sparse = 0;
   }
+  if (switches.sparse > 0) caps->max_allocation = std::min(caps->max_allocation, switches.sparse);
   if (switches.window > 0) caps->max_binding = std::min(caps->max_binding, switches.window);
   if (switches.piece > 0)
     caps->max_groups = static_cast<uint32_t>(std::min<int64_t>(caps->max_groups, switches.piece));
@@ -80,7 +82,7 @@ Status find_queue(VkPhysicalDevice device, Capabilities* caps) {
     if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
     caps->queue_family = i;
     if (families[i].timestampValidBits == 0) caps->timestamp_ns = 0;
-    caps->sparse = caps->sparse && (families[i].queueFlags & VK_QUEUE_SPARSE_BINDING_BIT) != 0;
+    if ((families[i].queueFlags & VK_QUEUE_SPARSE_BINDING_BIT) == 0) caps->max_sparse = 0;
     return Status();
   }
   return error(Code::kUnavailable, "'", caps->name, "' has no queue for compute");
@@ -102,6 +104,7 @@ Result<Switches> parse_switches(std::string_view words) {
                  : key == "validate"    ? &switches.validate
                                         : nullptr;
     int64_t* number = key == "segment"  ? &switches.segment
+                      : key == "sparse" ? &switches.sparse
                       : key == "window" ? &switches.window
                       : key == "piece"  ? &switches.piece
                                         : nullptr;
@@ -118,7 +121,8 @@ Result<Switches> parse_switches(std::string_view words) {
       return error(
           Code::kInvalidArgument, "target '", word,
           "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
-          "validate, piece=GROUPS, and segment=BYTES and window=BYTES with powers of two from "
+          "validate, piece=GROUPS, and segment=BYTES, sparse=BYTES and window=BYTES with powers of "
+          "two from "
           "4096");
   }
   return switches;
@@ -185,8 +189,9 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
                     (v11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
   caps->float16 = found.v12.shaderFloat16;
   caps->integer_dot = has_dot && found.integer_dot.shaderIntegerDotProduct;
-  caps->sparse = found.base.features.sparseBinding && found.base.features.sparseResidencyBuffer &&
-                 static_cast<int64_t>(limits.sparseAddressSpaceSize) > caps->max_allocation;
+  if (found.base.features.sparseBinding && found.base.features.sparseResidencyBuffer)
+    caps->max_sparse =
+        static_cast<int64_t>(std::min<uint64_t>(limits.sparseAddressSpaceSize, INT64_MAX));
   if (has_coopmat && found.coopmat.cooperativeMatrix && found.v12.vulkanMemoryModel)
     read_matrix_tiles(device, caps);
   const VkPhysicalDeviceCooperativeMatrix2FeaturesNV& two = found.coopmat2;
@@ -214,8 +219,8 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
     enabled->v12.storageBuffer8BitAccess = VK_TRUE;
   }
   enabled->v12.shaderFloat16 = caps->float16;
-  enabled->base.features.sparseBinding = caps->sparse;
-  enabled->base.features.sparseResidencyBuffer = caps->sparse;
+  enabled->base.features.sparseBinding = caps->max_sparse > 0;
+  enabled->base.features.sparseResidencyBuffer = caps->max_sparse > 0;
   if (caps->coop_f16) {
     enabled->v12.vulkanMemoryModel = VK_TRUE;
     enabled->v12.vulkanMemoryModelDeviceScope = found.v12.vulkanMemoryModelDeviceScope;
@@ -246,7 +251,7 @@ std::vector<std::string> Capabilities::features() const {
   if (addresses) list.push_back("buffer_address");
   if (float16) list.push_back("f16");
   if (integer_dot) list.push_back("integer_dot");
-  if (sparse) list.push_back("sparse");
+  if (max_sparse > max_allocation) list.push_back("sparse");
   tile("cooperative_matrix_f16", coop_f16);
   tile("cooperative_matrix_bf16", coop_bf16);
   tile("cooperative_matrix_i8", coop_i8);

@@ -21,13 +21,14 @@ struct MatrixTile {
 // Words that DeviceOptions::force_target may hold, comma-separated, for tests:
 //   baseline         storage buffers only, as on plain Vulkan 1.2
 //   no-coopmat       no cooperative matrices; no-coopmat2: none of the second extension
-//   segment=BYTES    no allocation above this (a power of two)
+//   segment=BYTES    no allocation above this (a power of two), and no sparse buffers
+//   sparse=BYTES     no allocation above this; larger buffers are sparse
 //   window=BYTES     no binding above this (a power of two)
 //   piece=GROUPS     no dispatch above this
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
   bool baseline = false, no_coopmat = false, no_coopmat2 = false, validate = false;
-  int64_t segment = 0, window = 0, piece = 0;
+  int64_t segment = 0, sparse = 0, window = 0, piece = 0;
 };
 Result<Switches> parse_switches(std::string_view words);
 
@@ -43,7 +44,6 @@ struct Capabilities {
   bool addresses = false;
   bool float16 = false;      // f16 arithmetic
   bool integer_dot = false;  // 4 × 8-bit products
-  bool sparse = false;       // one buffer over several allocations
   uint32_t subgroup_size = 0;
   MatrixTile coop_f16;    // f16 × f16 + f32
   MatrixTile coop_bf16;   // bf16 × bf16 + f32
@@ -54,6 +54,7 @@ struct Capabilities {
   uint32_t max_groups = 0;     // of one dispatch, along x
   uint32_t shared_bytes = 0;   // of one group
   int64_t max_allocation = 0;  // bytes of one memory allocation and of one buffer
+  int64_t max_sparse = 0;      // bytes of a buffer over several allocations; 0: not offered
   int64_t max_binding = 0;     // bytes behind one storage buffer binding
   int64_t memory_bytes = 0;
   bool windows = false;  // several bindings an operand

@@ -80,5 +80,6 @@ TEST_CASE("vulkan: a tensor of more bytes than one binding takes") {
 TEST_CASE("vulkan: a tensor over many allocations") {
   if (!available("vulkan")) return;
   negate("vulkan", "segment=1048576", (int64_t{20} << 20) + 384);
+  negate("vulkan", "sparse=1048576", (int64_t{20} << 20) + 384);
   negate("vulkan", "baseline,segment=8388608", (int64_t{20} << 20) + 384);
 }

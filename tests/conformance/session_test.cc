@@ -142,8 +142,8 @@ TEST_CASE("a planned graph on the reference backend gives the evaluation's bits"
 
 namespace {
 
-// The largest difference over all random graphs, compiled for the cpu backend.
-double run_on_cpu(Device& device, DType compute, DType storage, double limit) {
+// The largest difference over all random graphs, compiled for the device.
+double run_on(Device& device, DType compute, DType storage, double limit) {
   double worst = 0;
   std::map<std::string_view, int> fused;
   for (uint64_t seed = 1; seed <= kGraphs; ++seed) {
@@ -174,15 +174,18 @@ double run_on_cpu(Device& device, DType compute, DType storage, double limit) {
 
 }  // namespace
 
-TEST_CASE("passes and plans on the cpu backend keep the meaning of the graph") {
-  auto device = open_device("cpu");
-  if (!device.ok()) {
-    MESSAGE("skipped: ", device.status().message());
-    return;
+TEST_CASE("passes and plans keep the meaning of the graph on every backend") {
+  for (const char* backend : {"cpu", "vulkan", "cuda"}) {
+    auto device = open_device(backend);
+    if (!device.ok()) {
+      MESSAGE("skipped: ", device.status().message());
+      continue;
+    }
+    for (DType storage : {DType::kF32, DType::kF16, DType::kBF16})
+      MESSAGE(backend, ", f32, weights in ", dtype_name(storage), ": largest difference ",
+              run_on(**device, DType::kF32, storage, 1e-4));
+    // A state is fed back through several steps in bf16: errors of some units of 2^-8 add up.
+    MESSAGE(backend, ", bf16: largest difference ",
+            run_on(**device, DType::kBF16, DType::kBF16, 0.25));
   }
-  for (DType storage : {DType::kF32, DType::kF16, DType::kBF16})
-    MESSAGE("f32, weights in ", dtype_name(storage), ": largest difference ",
-            run_on_cpu(**device, DType::kF32, storage, 1e-4));
-  // A state is fed back through several steps in bf16: errors of some units of 2^-8 add up.
-  MESSAGE("bf16: largest difference ", run_on_cpu(**device, DType::kBF16, DType::kBF16, 0.25));
 }

@@ -90,8 +90,9 @@ struct Fixture {
   Model model;
 };
 
-std::unique_ptr<Device> open(const std::string& spec, int threads = 0) {
-  auto device = open_device(spec, {.threads = threads, .force_target = {}});
+std::unique_ptr<Device> open(const std::string& spec, int threads = 0,
+                             const std::string& target = "") {
+  auto device = open_device(spec, {.threads = threads, .force_target = target});
   REQUIRE_MESSAGE(device.ok(), device.status().message());
   return std::move(*device);
 }
@@ -121,9 +122,14 @@ double psnr(double mean_square, double peak) { return 10 * std::log10(peak * pea
 
 TEST_CASE("a clip equals PyTorch's from the same noise") {
   const Fixture fixture;
-  for (const char* spec : {"reference", "cpu"}) {
+  std::vector<std::pair<std::string, std::string>> places = {{"reference", ""}, {"cpu", ""}};
+  for (const BackendStatus& backend : list_backends())
+    if (backend.status.ok() && backend.name == "vulkan")
+      places.insert(places.end(), {{"vulkan", ""}, {"vulkan", "baseline"}});
+  for (const auto& [spec, target] : places) {
     CAPTURE(spec);
-    const auto device = open(spec);
+    CAPTURE(target);
+    const auto device = open(spec, 0, target);
     Model model = fixture.model;
     model.recipe.schedule = "explicit";
     model.recipe.times.clear();
