@@ -1,8 +1,42 @@
-// Convolution and its transpose, as implicit matrix products.
-#include "backends/vulkan/kernel.h"
+// Convolutions as matrix products whose left side is gathered: conv, fused_conv, conv_transpose.
+#include "backends/vulkan/contraction.h"
 
 namespace zoetrope::vulkan {
+namespace {
 
-std::span<const Row> conv_rows() { return {}; }
+bool accepts(const KernelRequest& request, const Capabilities&) {
+  return accepts_contraction(request);
+}
+
+Result<KernelSpec> prepare_tiled(const KernelRequest& request, const Capabilities&) {
+  return tiled_contraction(request, Contraction::of(request));
+}
+
+// Groups of so few filters (depthwise above all) leave tiles empty.
+bool accepts_direct(const KernelRequest& request, const Capabilities&) {
+  if (!accepts_contraction(request)) return false;
+  const Contraction c = Contraction::of(request);
+  return c.products() > 1 && c.n < 8;
+}
+
+Result<KernelSpec> prepare_direct(const KernelRequest& request, const Capabilities&) {
+  const Contraction c = Contraction::of(request);
+  Dispatch d = c.dispatch(request, "conv_direct", 128, 1, 1, 1);
+  d.groups = ceil_div(out(request).shape.elements(), d.group_size);
+  return KernelSpec{.name = "conv_direct", .dispatches = {d}};
+}
+
+constexpr Row kRows[] = {
+    {OpKind::kConv, accepts_direct, prepare_direct},
+    {OpKind::kConvBias, accepts_direct, prepare_direct},
+    {OpKind::kConvTranspose, accepts_direct, prepare_direct},
+    {OpKind::kConv, accepts, prepare_tiled},
+    {OpKind::kConvBias, accepts, prepare_tiled},
+    {OpKind::kConvTranspose, accepts, prepare_tiled},
+};
+
+}  // namespace
+
+std::span<const Row> conv_rows() { return kRows; }
 
 }  // namespace zoetrope::vulkan

@@ -1,8 +1,41 @@
-// Matrix products.
-#include "backends/vulkan/kernel.h"
+// Matrix products: matmul and fused_linear.
+#include "backends/vulkan/contraction.h"
 
 namespace zoetrope::vulkan {
+namespace {
 
-std::span<const Row> matmul_rows() { return {}; }
+bool accepts(const KernelRequest& request, const Capabilities&) {
+  return accepts_contraction(request);
+}
+
+Result<KernelSpec> prepare_tiled(const KernelRequest& request, const Capabilities&) {
+  return tiled_contraction(request, Contraction::of(request));
+}
+
+// Up to as many rows b is worth reading once for all of them.
+constexpr int64_t kVectorRows = 8;
+
+bool accepts_vector(const KernelRequest& request, const Capabilities&) {
+  return accepts_contraction(request) && Contraction::of(request).m <= kVectorRows;
+}
+
+Result<KernelSpec> prepare_vector(const KernelRequest& request, const Capabilities&) {
+  const Contraction c = Contraction::of(request);
+  const int64_t columns = c.transpose_b ? 8 : 128;
+  return KernelSpec{.name = str("matmul_vector_", c.m),
+                    .dispatches = {c.dispatch(request, "matmul_vector", 128,
+                                              std::max<int64_t>(c.m, 1), columns, 1)}};
+}
+
+constexpr Row kRows[] = {
+    {OpKind::kMatmul, accepts_vector, prepare_vector},
+    {OpKind::kLinear, accepts_vector, prepare_vector},
+    {OpKind::kMatmul, accepts, prepare_tiled},
+    {OpKind::kLinear, accepts, prepare_tiled},
+};
+
+}  // namespace
+
+std::span<const Row> matmul_rows() { return kRows; }
 
 }  // namespace zoetrope::vulkan

@@ -1,0 +1,143 @@
+#include "backends/vulkan/contraction.h"
+
+#include <algorithm>
+
+#include "graph/ops/conv_shape.h"
+
+namespace zoetrope::vulkan {
+namespace {
+
+enum Input : size_t { kA, kB, kBias };
+
+// The order of shaders/activation.glsl.
+uint32_t activation_index(std::string_view name) {
+  constexpr std::string_view kNames[] = {"none", "silu", "gelu_tanh", "gelu", "relu", "sigmoid"};
+  return static_cast<uint32_t>(std::find(std::begin(kNames), std::end(kNames), name) -
+                               std::begin(kNames));
+}
+
+// Elements that each of four leading dimensions of `to` steps in a stack of matrices of `size`.
+std::array<int64_t, 4> lead_steps(const Shape& shape, const Shape& to, int64_t size) {
+  std::array<int64_t, 4> steps{};
+  int64_t step = size;
+  for (int d = shape.rank() - 3; d >= 0; --d) {
+    const int at = to.rank() - shape.rank() + d;
+    if (shape[d] != 1) steps[static_cast<size_t>(4 - (to.rank() - 2) + at)] = step;
+    step *= shape[d];
+  }
+  return steps;
+}
+
+Contraction of_matmul(const KernelRequest& request) {
+  const Shape &a = in(request, kA).shape, &b = in(request, kB).shape, &y = out(request).shape;
+  Contraction c;
+  c.transpose_b = attrs(request).get_bool("transpose_b");
+  c.m = a[-2], c.k = a[-1], c.n = c.ldc = y[-1];
+  int64_t matrices = 1, rows = 1;
+  for (int d = 0; d < b.rank() - 2; ++d) matrices *= b[d];
+  for (int d = 0; d < y.rank() - 1; ++d) rows *= y[d];
+  if (matrices == 1 && (c.k == 0 || a.elements() == rows * c.k)) {
+    c.m = rows;  // the leading dimensions are rows
+    return c;
+  }
+  for (int d = 0; d < y.rank() - 2; ++d) c.lead[static_cast<size_t>(6 - y.rank() + d)] = y[d];
+  c.lead_a = lead_steps(a, y, c.m * c.k);
+  c.lead_b = lead_steps(b, y, c.n * c.k);
+  c.lead_c = c.m * c.n;
+  return c;
+}
+
+Contraction of_conv(const KernelRequest& request) {
+  const OpContext op{request.inputs, attrs(request)};
+  const Shape& x = in(request, kA).shape;
+  const ops::Conv3d g = ops::as_conv3d(op, x, in(request, kB).shape, out(request).shape);
+  Contraction c;
+  c.mode =
+      request.node->op == OpKind::kConvTranspose ? Contraction::kConvTranspose : Contraction::kConv;
+  c.transpose_b = true;
+  c.m = g.batch * g.out[0] * g.out[1] * g.out[2];
+  c.n = c.lead_c = g.filters / g.groups;
+  c.channels = g.channels;
+  c.group_channels = g.channels / g.groups;
+  c.k = g.kernel[0] * g.kernel[1] * g.kernel[2] * c.group_channels;
+  c.ldc = g.filters;
+  c.lead[3] = g.groups;
+  c.lead_a[3] = c.group_channels;
+  c.lead_b[3] = c.n * c.k;
+  for (size_t d = 0; d < 3; ++d) {
+    c.in[d] = g.in[d], c.out[d] = g.out[d], c.kernel[d] = g.kernel[d];
+    c.stride[d] = g.stride[d], c.dilation[d] = g.dilation[d], c.pad[d] = g.pad_lo[d];
+  }
+  if (request.node->op == OpKind::kConvBias) {
+    const int spatial = x.rank() - 2;
+    const auto replicate = ops::ints_or(attrs(request), "replicate", spatial, 0);
+    for (int d = 0; d < spatial; ++d)
+      if (replicate[static_cast<size_t>(d)] != 0) c.replicate |= 1u << (3 - spatial + d);
+  }
+  return c;
+}
+
+// Nothing is read from an operand without elements, but a binding must hold something.
+Operand present(const KernelRequest& request, size_t i) {
+  if (has(request, i) && in(request, i).shape.elements() > 0) return input(request, i);
+  Operand none = output(request);
+  none.reads = none.writes = false;
+  return none;
+}
+
+}  // namespace
+
+Contraction Contraction::of(const KernelRequest& request) {
+  const OpKind op = request.node->op;
+  Contraction c =
+      op == OpKind::kMatmul || op == OpKind::kLinear ? of_matmul(request) : of_conv(request);
+  c.has_bias = has(request, kBias);
+  if (op == OpKind::kLinear || op == OpKind::kConvBias)
+    c.activation = activation_index(attrs(request).get_string("activation"));
+  return c;
+}
+
+Dispatch Contraction::dispatch(const KernelRequest& request, const char* shader,
+                               uint32_t group_size, int64_t bm, int64_t bn, int64_t bk) const {
+  const bool narrow_b = !is_compute_dtype(vulkan::in(request, kB).dtype);
+  Dispatch d;
+  d.shader = shader;
+  d.operands = {present(request, kA), present(request, kB), output(request),
+                present(request, kBias)};
+  d.constants = {mode,        transpose_b, vector_a(4), !narrow_b && vector_b(4),
+                 vector_c(4), activation,  has_bias,    u32(bm),
+                 u32(bn),     u32(bk)};
+  const int64_t tiles_m = ceil_div(m, bm), tiles_n = ceil_div(n, bn);
+  d.params.resize(48);
+  const auto put = [&](size_t at, const auto& list) {
+    for (int64_t value : list) d.params[at++] = u32(value);
+  };
+  put(0, std::array{m, n, k, tiles_m, tiles_n, ldc});
+  put(8, lead), put(12, lead_a), put(16, lead_b);
+  put(20, std::array{lead_c});
+  put(24, in), put(27, out), put(30, kernel), put(33, stride), put(36, dilation), put(39, pad);
+  put(42, std::array{channels, group_channels, int64_t{replicate}});
+  d.group_size = group_size;
+  d.groups = tiles_m * tiles_n * products();
+  d.flops = flops();
+  return d;
+}
+
+bool accepts_contraction(const KernelRequest& request) {
+  const DType b = in(request, kB).dtype;
+  const bool readable = is_compute_dtype(b) || b == DType::kF8E4M3 || b == DType::kF8E5M2;
+  return is_compute_dtype(in(request, kA).dtype) && is_compute_dtype(out(request).dtype) &&
+         readable && (!has(request, kBias) || is_compute_dtype(in(request, kBias).dtype));
+}
+
+KernelSpec tiled_contraction(const KernelRequest& request, const Contraction& c) {
+  // 128 invocations have 32 elements of c each; tiles follow a narrow c.
+  constexpr int64_t kElements = 128 * 32;
+  const int64_t bn = c.n <= 16 ? 16 : c.n <= 32 ? 32 : c.m <= 32 ? 128 : 64;
+  return {.name = str(c.mode == Contraction::kMatmul ? "matmul_tiled_" : "conv_tiled_",
+                      kElements / bn, "x", bn),
+          .dispatches = {
+              c.dispatch(request, "matmul_tiled", 128, kElements / bn, bn, bn == 16 ? 8 : 16)}};
+}
+
+}  // namespace zoetrope::vulkan
