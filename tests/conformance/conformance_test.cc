@@ -184,7 +184,7 @@ TEST_CASE("the vulkan backend conforms with nothing but storage buffers") {
 TEST_CASE("the vulkan backend conforms when memory comes in pieces") {
   if (!available("vulkan")) return;
   conform("vulkan", "segment=16384,piece=3");
-  conform("vulkan", "baseline,segment=262144,window=262144,piece=5");
+  conform("vulkan", "baseline,segment=524288,window=524288,piece=5");
 }
 
 TEST_CASE("the cuda backend conforms") {
