@@ -1,39 +1,160 @@
-// Ops that treat elements one by one.
+// Ops that treat elements one by one, broadcasting, and the sources fill and iota.
 #include <algorithm>
+#include <cmath>
 
 #include "backends/vulkan/kernel.h"
+#include "backends/vulkan/walk.h"
 
 namespace zoetrope::vulkan {
 namespace {
 
-constexpr uint32_t kGroup = 64;
+// Order of apply() in shaders/unary.comp and shaders/binary.comp.
+constexpr OpKind kUnaryOps[] = {OpKind::kNeg,  OpKind::kAbs,     OpKind::kExp,  OpKind::kLog,
+                                OpKind::kSqrt, OpKind::kRsqrt,   OpKind::kSin,  OpKind::kCos,
+                                OpKind::kTanh, OpKind::kSigmoid, OpKind::kSilu, OpKind::kGeluTanh,
+                                OpKind::kGelu, OpKind::kRelu,    OpKind::kFloor};
+constexpr OpKind kBinaryOps[] = {OpKind::kAdd, OpKind::kSub,  OpKind::kMul,
+                                 OpKind::kDiv, OpKind::kMin,  OpKind::kMax,
+                                 OpKind::kPow, OpKind::kLess, OpKind::kEqual};
 
-// Order of apply() in shaders/unary.comp.
-constexpr OpKind kUnaryOps[] = {OpKind::kNeg, OpKind::kAbs, OpKind::kExp};
+template <size_t N>
+uint32_t index_in(const OpKind (&list)[N], OpKind op) {
+  return u32(std::find(std::begin(list), std::end(list), op) - std::begin(list));
+}
+
+Dispatch elementwise(const char* shader, int64_t invocations, int64_t count) {
+  Dispatch d;
+  d.shader = shader;
+  d.params = {u32(count)};
+  d.groups = ceil_div(invocations, d.group_size);
+  d.flops = static_cast<double>(count) * 16;
+  return d;
+}
 
 Result<KernelSpec> prepare_unary(const KernelRequest& request, const Capabilities&) {
   const int64_t count = out(request).shape.elements();
   const bool vector = count % 4 == 0;
-  Dispatch d;
-  d.shader = "unary";
+  Dispatch d = elementwise("unary", vector ? count / 4 : count, count);
   d.operands = {input(request, 0), output(request)};
-  const auto op = std::find(std::begin(kUnaryOps), std::end(kUnaryOps), request.node->op);
-  d.constants = {u32(op - std::begin(kUnaryOps)), vector};
-  d.params = {u32(count)};
-  d.group_size = kGroup;
-  d.groups = ceil_div(count, vector ? 4 * kGroup : kGroup);
-  d.flops = static_cast<double>(count) * 8;
+  d.constants = {index_in(kUnaryOps, request.node->op), vector};
   return KernelSpec{.name = "unary", .dispatches = {d}};
 }
 
-bool accepts_unary(const KernelRequest& request, const Capabilities&) {
+Result<KernelSpec> prepare_cast(const KernelRequest& request, const Capabilities&) {
+  const int64_t count = out(request).shape.elements();
+  const bool vector = count % 4 == 0 && compute_dtypes(request);
+  Dispatch d = elementwise("cast", vector ? count / 4 : count, count);
+  d.operands = {input(request, 0), output(request)};
+  d.constants = {0, vector};
+  return KernelSpec{.name = "cast", .dispatches = {d}};
+}
+
+Result<KernelSpec> prepare_binary(const KernelRequest& request, const Capabilities&) {
+  const Shape& shape = out(request).shape;
+  const int64_t count = shape.elements();
+  const Walk<2> walk(shape, {ops::broadcast_strides(in(request, 0).shape, shape),
+                             ops::broadcast_strides(in(request, 1).shape, shape)});
+  // Four at a time: each input steps by one from multiples of four, or stands still.
+  bool vector = walk.extents.back() % 4 == 0 && compute_dtypes(request);
+  for (size_t k = 0; k < 2; ++k)
+    for (size_t d = 0; d + 1 < walk.extents.size(); ++d)
+      vector &= walk.step(k) == 0 || walk.strides[k][d] % 4 == 0;
+  Dispatch d = elementwise("binary", vector ? count / 4 : count, count);
+  d.operands = {input(request, 0), input(request, 1), output(request)};
+  d.constants = {walk.rank(), index_in(kBinaryOps, request.node->op), vector, u32(walk.step(0)),
+                 u32(walk.step(1))};
+  walk.append_to(&d.params);
+  return KernelSpec{.name = "binary", .dispatches = {d}};
+}
+
+Result<KernelSpec> prepare_select(const KernelRequest& request, const Capabilities&) {
+  const Shape& shape = out(request).shape;
+  const Walk<3> walk(shape, {ops::broadcast_strides(in(request, 0).shape, shape),
+                             ops::broadcast_strides(in(request, 1).shape, shape),
+                             ops::broadcast_strides(in(request, 2).shape, shape)});
+  Dispatch d = elementwise("select", shape.elements(), shape.elements());
+  d.operands = {input(request, 0), input(request, 1), input(request, 2), output(request)};
+  d.constants = {walk.rank(), u32(dtype_size(out(request).dtype))};
+  walk.append_to(&d.params);
+  return KernelSpec{.name = "select", .dispatches = {d}};
+}
+
+Result<KernelSpec> prepare_source(const KernelRequest& request, const Capabilities&) {
+  const int64_t count = out(request).shape.elements();
+  const bool iota = request.node->op == OpKind::kIota, integer = !is_float(out(request).dtype);
+  const double start = attrs(request).get_float(iota ? "start" : "value");
+  const double step = iota ? attrs(request).get_float("step") : 0;
+  Dispatch d = elementwise("source", count, count);
+  d.operands = {output(request)};
+  d.constants = {integer};
+  const auto bits = [&](double v) {
+    return integer ? u32(static_cast<int64_t>(v)) : float_bits(v);
+  };
+  d.params.insert(d.params.end(), {bits(start), bits(step)});
+  return KernelSpec{.name = "source", .dispatches = {d}};
+}
+
+bool accepts_compute(const KernelRequest& request, const Capabilities&) {
   return compute_dtypes(request);
 }
 
+bool is_stored(DType dtype) { return is_compute_dtype(dtype) || (!is_float(dtype)); }
+
+bool accepts_cast(const KernelRequest& request, const Capabilities&) {
+  return in(request, 0).dtype != DType::kF64 && is_stored(out(request).dtype);
+}
+
+// Floats, and integers of at most 32 bits.
+bool accepts_binary(const KernelRequest& request, const Capabilities&) {
+  const DType dtype = in(request, 0).dtype;
+  const bool number = is_compute_dtype(dtype) || (!is_float(dtype) && dtype != DType::kI64);
+  const bool float_only = request.node->op == OpKind::kDiv || request.node->op == OpKind::kPow;
+  return number && (!float_only || is_compute_dtype(dtype));
+}
+
+// Integers are stored exactly where their start and step are whole.
+bool accepts_source(const KernelRequest& request, const Capabilities&) {
+  const DType dtype = out(request).dtype;
+  if (is_float(dtype)) return is_compute_dtype(dtype);
+  const bool iota = request.node->op == OpKind::kIota;
+  const auto whole = [&](const char* name) {
+    const double v = attrs(request).get_float(name);
+    return v == std::floor(v) && std::fabs(v) < 0x1p31;
+  };
+  return dtype != DType::kBool || !iota
+             ? whole(iota ? "start" : "value") && (!iota || whole("step"))
+             : false;
+}
+
 constexpr Row kRows[] = {
-    {OpKind::kNeg, accepts_unary, prepare_unary},
-    {OpKind::kAbs, accepts_unary, prepare_unary},
-    {OpKind::kExp, accepts_unary, prepare_unary},
+    {OpKind::kNeg, accepts_compute, prepare_unary},
+    {OpKind::kAbs, accepts_compute, prepare_unary},
+    {OpKind::kExp, accepts_compute, prepare_unary},
+    {OpKind::kLog, accepts_compute, prepare_unary},
+    {OpKind::kSqrt, accepts_compute, prepare_unary},
+    {OpKind::kRsqrt, accepts_compute, prepare_unary},
+    {OpKind::kSin, accepts_compute, prepare_unary},
+    {OpKind::kCos, accepts_compute, prepare_unary},
+    {OpKind::kTanh, accepts_compute, prepare_unary},
+    {OpKind::kSigmoid, accepts_compute, prepare_unary},
+    {OpKind::kSilu, accepts_compute, prepare_unary},
+    {OpKind::kGeluTanh, accepts_compute, prepare_unary},
+    {OpKind::kGelu, accepts_compute, prepare_unary},
+    {OpKind::kRelu, accepts_compute, prepare_unary},
+    {OpKind::kFloor, accepts_compute, prepare_unary},
+    {OpKind::kCast, accepts_cast, prepare_cast},
+    {OpKind::kAdd, accepts_binary, prepare_binary},
+    {OpKind::kSub, accepts_binary, prepare_binary},
+    {OpKind::kMul, accepts_binary, prepare_binary},
+    {OpKind::kDiv, accepts_binary, prepare_binary},
+    {OpKind::kMin, accepts_binary, prepare_binary},
+    {OpKind::kMax, accepts_binary, prepare_binary},
+    {OpKind::kPow, accepts_binary, prepare_binary},
+    {OpKind::kLess, accepts_binary, prepare_binary},
+    {OpKind::kEqual, accepts_binary, prepare_binary},
+    {OpKind::kSelect, nullptr, prepare_select},
+    {OpKind::kFill, accepts_source, prepare_source},
+    {OpKind::kIota, accepts_source, prepare_source},
 };
 
 }  // namespace

@@ -1,8 +1,126 @@
-// Ops that move elements without changing them.
+// Ops that move elements without changing them. All but gather are walks: an output offset and an
+// input offset by strides.
+#include <numeric>
+
 #include "backends/vulkan/kernel.h"
+#include "backends/vulkan/walk.h"
 
 namespace zoetrope::vulkan {
+namespace {
 
-std::span<const Row> layout_rows() { return {}; }
+using ops::Strides;
+using ops::strides_of;
+
+// One dispatch that moves shape.elements() elements of input `i`.
+Dispatch move(const KernelRequest& request, size_t i, const Shape& shape, const Strides& from,
+              const Strides& to, int64_t from_base = 0, int64_t to_base = 0) {
+  Walk<2> walk(shape, {from, to});
+  const int64_t size = dtype_size(out(request).dtype);
+  const int64_t run = walk.run(16 / size, {from_base, to_base});
+  walk.merge_runs(run);
+  const int64_t count = shape.elements() / run;
+  Dispatch d;
+  d.shader = "copy";
+  d.operands = {input(request, i), output(request)};
+  d.constants = {walk.rank(), u32(size * run)};
+  d.params = {u32(count), u32(from_base / run), u32(to_base / run)};
+  walk.append_to(&d.params);
+  d.groups = ceil_div(count, d.group_size);
+  d.flops = static_cast<double>(count) * 16;
+  return d;
+}
+
+int64_t extent(const Shape& shape, int begin, int end) {
+  int64_t n = 1;
+  for (int d = begin; d < end; ++d) n *= shape[d];
+  return n;
+}
+
+Result<KernelSpec> prepare_transpose(const KernelRequest& request, const Capabilities&) {
+  const std::vector<int64_t> order = attrs(request).get_ints("permutation");
+  const Strides own = strides_of(in(request, 0).shape);
+  Strides walk{};
+  for (size_t d = 0; d < order.size(); ++d) walk[d] = own[static_cast<size_t>(order[d])];
+  const Shape& shape = out(request).shape;
+  return KernelSpec{.name = "transpose",
+                    .dispatches = {move(request, 0, shape, walk, strides_of(shape))}};
+}
+
+Result<KernelSpec> prepare_broadcast(const KernelRequest& request, const Capabilities&) {
+  const Shape& shape = out(request).shape;
+  return KernelSpec{
+      .name = "broadcast",
+      .dispatches = {move(request, 0, shape, ops::broadcast_strides(in(request, 0).shape, shape),
+                          strides_of(shape))}};
+}
+
+Result<KernelSpec> prepare_slice(const KernelRequest& request, const Capabilities&) {
+  const Shape& x = in(request, 0).shape;
+  ZT_ASSIGN_OR_RETURN(const int axis, normalize_axis(attrs(request).get_int("axis"), x.rank()));
+  int64_t start = attrs(request).get_int("start");
+  if (start < 0) start += x[axis];
+  Strides walk = strides_of(x);
+  const auto a = static_cast<size_t>(axis);
+  const int64_t base = start * walk[a];
+  walk[a] *= attrs(request).get_int("step");
+  const Shape& shape = out(request).shape;
+  return KernelSpec{.name = "slice",
+                    .dispatches = {move(request, 0, shape, walk, strides_of(shape), base)}};
+}
+
+Result<KernelSpec> prepare_concat(const KernelRequest& request, const Capabilities&) {
+  const Shape& shape = out(request).shape;
+  ZT_ASSIGN_OR_RETURN(const int axis, normalize_axis(attrs(request).get_int("axis"), shape.rank()));
+  const Strides to = strides_of(shape);
+  KernelSpec spec{.name = "concat", .dispatches = {}};
+  int64_t base = 0;
+  for (size_t i = 0; i < request.inputs.size(); ++i) {
+    const Shape& part = in(request, i).shape;
+    if (part.elements() > 0)
+      spec.dispatches.push_back(move(request, i, part, strides_of(part), to, 0, base));
+    base += part[axis] * to[static_cast<size_t>(axis)];
+  }
+  return spec;
+}
+
+Result<KernelSpec> prepare_repeat(const KernelRequest& request, const Capabilities&) {
+  const Shape& x = in(request, 0).shape;
+  ZT_ASSIGN_OR_RETURN(const int axis, normalize_axis(attrs(request).get_int("axis"), x.rank()));
+  const int64_t rows = extent(x, 0, axis + 1), inner = extent(x, axis + 1, x.rank());
+  const int64_t times = attrs(request).get_int("times");
+  const Shape shape{rows, times, inner};
+  return KernelSpec{
+      .name = "repeat",
+      .dispatches = {move(request, 0, shape, {inner, 0, 1}, {times * inner, inner, 1})}};
+}
+
+Result<KernelSpec> prepare_gather(const KernelRequest& request, const Capabilities&) {
+  const Shape& table = in(request, 0).shape;
+  const int64_t inner = extent(table, 1, table.rank());
+  const int64_t size = dtype_size(out(request).dtype);
+  const int64_t run = std::gcd(inner, 16 / size);
+  const int64_t count = out(request).shape.elements() / std::max<int64_t>(run, 1);
+  Dispatch d;
+  d.shader = "gather";
+  d.operands = {input(request, 0), input(request, 1), output(request)};
+  d.constants = {u32(size * run)};
+  d.params = {u32(count), u32(inner / run), u32(table[0])};
+  d.groups = ceil_div(count, d.group_size);
+  d.flops = static_cast<double>(count) * 16;
+  return KernelSpec{.name = "gather", .dispatches = {d}};
+}
+
+constexpr Row kRows[] = {
+    {OpKind::kTranspose, nullptr, prepare_transpose},
+    {OpKind::kBroadcast, nullptr, prepare_broadcast},
+    {OpKind::kSlice, nullptr, prepare_slice},
+    {OpKind::kConcat, nullptr, prepare_concat},
+    {OpKind::kRepeat, nullptr, prepare_repeat},
+    {OpKind::kGather, nullptr, prepare_gather},
+};
+
+}  // namespace
+
+std::span<const Row> layout_rows() { return kRows; }
 
 }  // namespace zoetrope::vulkan

@@ -1,5 +1,6 @@
 #version 450
-// One input, one output, elementwise. Four elements an invocation where VECTOR is set.
+// One float input, one output, elementwise. Four elements an invocation where VECTOR is set.
+#include "math.glsl"
 #include "tensor.glsl"
 
 layout(constant_id = 16) const uint OP = 0;  // order of kUnaryOps in elementwise.cc
@@ -10,46 +11,32 @@ OPERAND(1)
 
 #define COUNT param(0)
 
-float erf_of(float x) {
-  // Abramowitz and Stegun 7.1.26 has 1.5e-7 absolute error only; this is the series and the
-  // continued fraction split at 2.
-  float a = abs(x), r;
-  if (a < 2.0) {
-    float term = a, sum = a, a2 = a * a;
-    for (int n = 1; n < 30; ++n) {
-      term *= -a2 / float(n);
-      sum += term / float(2 * n + 1);
-    }
-    r = sum * 1.1283791670955126;
-  } else {
-    float f = 0.0;
-    for (int n = 30; n >= 1; --n) f = 0.5 * float(n) / (a + f);
-    r = 1.0 - exp(-a * a) * 0.5641895835477563 / (a + f);
-  }
-  return x < 0.0 ? -r : r;
-}
-
-float sigmoid(float x) {
-  float e = exp(-abs(x));
-  return (x >= 0.0 ? 1.0 : e) / (1.0 + e);
-}
-
 float apply(float x) {
   switch (OP) {
-    case 0: return -x;
-    case 1: return abs(x);
-    case 2: return exp(x);
-    default: return x;
+    case 0: return uintBitsToFloat(floatBitsToUint(x) ^ 0x80000000u);
+    case 1: return uintBitsToFloat(floatBitsToUint(x) & 0x7fffffffu);
+    case 2: return exp_of(x);
+    case 3: return log_of(x);
+    case 4: return sqrt(x);
+    case 5: return 1.0 / sqrt(x);
+    case 6: return sin_of(x, 0);
+    case 7: return sin_of(x, 1);
+    case 8: return tanh_of(x);
+    case 9: return sigmoid_of(x);
+    case 10: return silu_of(x);
+    case 11: return gelu_tanh_of(x);
+    case 12: return gelu_of(x);
+    case 13: return x < 0.0 ? 0.0 : x;
+    default: return floor(x);
   }
 }
 
 void main() {
   uint i = global_id();
   if (VECTOR != 0) {
-    i *= 4;
-    if (i >= COUNT) return;
-    vec4 v = load4_0(i);
-    store4_1(i, vec4(apply(v.x), apply(v.y), apply(v.z), apply(v.w)));
+    if (i >= COUNT / 4) return;
+    vec4 v = load4_0(4 * i);
+    store4_1(4 * i, vec4(apply(v.x), apply(v.y), apply(v.z), apply(v.w)));
   } else {
     if (i >= COUNT) return;
     store_1(i, apply(load_0(i)));
