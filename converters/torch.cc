@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cstring>
+#include <mutex>
+#include <set>
 
 #include "converters/checkpoint.h"
 #include "converters/pickle.h"
@@ -50,6 +52,8 @@ class TorchFile : public Checkpoint {
     const auto it = tensors_.find(name);
     if (it == tensors_.end()) return missing(name);
     const Entry& entry = it->second;
+    if (Status status = check_storage(entry.storage); !status.ok())
+      return status.with_context(str(file_.path(), ": tensor '", name, "'"));
     if (entry.strides.empty()) return WeightData{entry.type, entry.data.data(), nullptr};
     return gather(entry);
   }
@@ -59,7 +63,17 @@ class TorchFile : public Checkpoint {
     TensorType type;
     std::span<const uint8_t> data;  // from the first element to the storage's end
     std::vector<int64_t> strides;   // in elements; empty: row major
+    const ZipEntry* storage = nullptr;
   };
+
+  // Once each, however many tensors look into it.
+  Status check_storage(const ZipEntry* storage) const {
+    const std::lock_guard lock(mutex_);
+    if (checked_.contains(storage)) return Status();
+    ZT_RETURN_IF_ERROR(storage->check());
+    checked_.insert(storage);
+    return Status();
+  }
 
   Status missing(std::string_view name) const {
     return error(Code::kNotFound, file_.path(), " has no tensor '", name, "'");
@@ -74,15 +88,19 @@ class TorchFile : public Checkpoint {
     ZT_ASSIGN_OR_RETURN(entries_, read_zip(bytes));
     // "<archive name>/data.pkl"; storages stand beside it in data/.
     std::string_view pickle_name;
-    for (const auto& [name, data] : entries_)
+    for (const auto& [name, entry] : entries_)
       if (name.ends_with("/data.pkl") && pickle_name.empty()) pickle_name = name;
     if (pickle_name.empty()) return error(Code::kDataLoss, "the archive holds no data.pkl");
     folder_ = pickle_name.substr(0, pickle_name.size() - std::strlen("data.pkl"));
     if (const auto order = entries_.find(folder_ + "byteorder");
         order != entries_.end() &&
-        !std::equal(order->second.begin(), order->second.end(), "little"))
+        std::string_view("little") !=
+            std::string_view(reinterpret_cast<const char*>(order->second.bytes.data()),
+                             order->second.bytes.size()))
       return error(Code::kUnsupported, "the tensors are not little-endian");
-    ZT_ASSIGN_OR_RETURN(const Pickle pickle, Pickle::parse(entries_.find(pickle_name)->second));
+    const ZipEntry& data = entries_.find(pickle_name)->second;
+    ZT_RETURN_IF_ERROR(data.check().with_context("data.pkl"));
+    ZT_ASSIGN_OR_RETURN(const Pickle pickle, Pickle::parse(data.bytes));
     int64_t visits = 0;
     ZT_RETURN_IF_ERROR(collect(pickle.root(), "", 0, &visits));
     if (tensors_.empty()) return error(Code::kDataLoss, "holds no tensors");
@@ -143,13 +161,14 @@ class TorchFile : public Checkpoint {
     if (found == entries_.end())
       return error(Code::kDataLoss, "the archive lacks storage '", storage.text, "'");
     const int64_t item = dtype_size(entry->type.dtype);
-    const auto stored = static_cast<int64_t>(found->second.size()) / item;
+    const auto stored = static_cast<int64_t>(found->second.bytes.size()) / item;
     if (storage.integer > stored)
       return error(Code::kDataLoss, "storage '", storage.text, "' should hold ", storage.integer,
                    " elements but has ", stored);
     if (value.integer < 0 || value.integer > stored || elements > stored)
       return error(Code::kDataLoss, entry->type.to_string(), " does not fit its storage of ",
                    stored);
+    entry->storage = &found->second;
     if (elements == 0) return Status();
     // The last element that the strides reach: sums of products of 63-bit numbers, so in 128 bits.
     __int128 last = value.integer;
@@ -163,7 +182,7 @@ class TorchFile : public Checkpoint {
     if (last >= stored)
       return error(Code::kDataLoss, entry->type.to_string(), " reaches beyond its storage of ",
                    stored, " elements");
-    entry->data = found->second.subspan(static_cast<size_t>(value.integer * item));
+    entry->data = found->second.bytes.subspan(static_cast<size_t>(value.integer * item));
     if (!row_major) entry->strides = strides;
     return Status();
   }
@@ -193,6 +212,8 @@ class TorchFile : public Checkpoint {
   std::vector<std::string> names_;
   std::map<std::string, Entry, std::less<>> tensors_;
   std::map<std::string, std::string> metadata_;
+  mutable std::mutex mutex_;
+  mutable std::set<const ZipEntry*> checked_;  // guarded by mutex_
 };
 
 }  // namespace

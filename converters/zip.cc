@@ -1,5 +1,7 @@
 #include "converters/zip.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 
 namespace zoetrope {
@@ -103,12 +105,20 @@ Result<std::span<const uint8_t>> find_bytes(std::span<const uint8_t> archive,
 
 }  // namespace
 
+Status ZipEntry::check() const {
+  if (crc == 0) return Status();
+  const auto found = static_cast<uint32_t>(::crc32_z(0, bytes.data(), bytes.size()));
+  if (found == crc) return Status();
+  return error(Code::kDataLoss, "the file is damaged: ", bytes.size(), " bytes with checksum ",
+               found, " where the archive states ", crc);
+}
+
 Result<ZipEntries> read_zip(std::span<const uint8_t> archive) {
   ZT_ASSIGN_OR_RETURN(const Directory directory, find_directory(archive));
   if (directory.entries > kMaxEntries)
     return error(Code::kDataLoss, "an archive of ", directory.entries, " entries");
   ZipEntries entries;
-  uint64_t at = directory.offset;
+  uint64_t at = directory.offset, total = 0;
   for (uint64_t i = 0; i < directory.entries; ++i) {
     ZT_ASSIGN_OR_RETURN(const Record head,
                         Record::at(archive, at, kCentralBytes, "directory entry"));
@@ -128,7 +138,10 @@ Result<ZipEntries> read_zip(std::span<const uint8_t> archive) {
                    " is compressed or encrypted; PyTorch stores plainly");
     auto bytes = find_bytes(archive, entry);
     if (!bytes.ok()) return bytes.status().with_context(where);
-    if (!entries.emplace(name, *bytes).second)
+    // Entries that shared bytes would make a small file slow to check.
+    if ((total += entry.size) > archive.size())
+      return error(Code::kDataLoss, where, " overlaps other entries");
+    if (!entries.emplace(name, ZipEntry{*bytes, head.u32(16)}).second)
       return error(Code::kDataLoss, where, " appears twice");
     at += kCentralBytes + name_length + extra_length + head.u16(32);
   }

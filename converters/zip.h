@@ -1,5 +1,5 @@
-// Names and places of the entries of a ZIP archive (APPNOTE 6.3, with ZIP64) whose entries are
-// stored without compression, as PyTorch writes them.
+// The entries of a ZIP archive (APPNOTE 6.3, with ZIP64) that are stored without compression, as
+// PyTorch writes them.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,18 @@
 
 namespace zoetrope {
 
-using ZipEntries = std::map<std::string, std::span<const uint8_t>, std::less<>>;
+struct ZipEntry {
+  std::span<const uint8_t> bytes;
+  uint32_t crc = 0;
 
-// Every offset and length is checked. Compressed or encrypted entries are kUnsupported.
+  // Reads all bytes. A checksum of 0 is none: torch.save writes that when told not to compute any.
+  Status check() const;
+};
+
+using ZipEntries = std::map<std::string, ZipEntry, std::less<>>;
+
+// Every offset and length is checked, contents are not. Compressed or encrypted entries are
+// kUnsupported.
 Result<ZipEntries> read_zip(std::span<const uint8_t> archive);
 
 }  // namespace zoetrope

@@ -74,6 +74,32 @@ TEST_CASE("a PyTorch file gives its tensors, whatever their strides") {
         CHECK(transposed[static_cast<size_t>((k * 2 + i) * 3 + j)] == (i * 3 + j) * 4 + k);
 }
 
+TEST_CASE("a damaged member of a PyTorch file is refused when it is read") {
+  const TempFolder folder;
+  const std::string path = folder.file("damaged.pt");
+  std::vector<uint8_t> good = read_bytes(data_file("tiny.pt"));
+  const auto entries = read_zip(good);
+  REQUIRE(entries.ok());
+  const auto damaged = [&](const std::string& member) {
+    std::vector<uint8_t> bytes = good;
+    bytes[static_cast<size_t>(entries->at(member).bytes.data() - good.data())] ^= 1;
+    write_text(path, {bytes.begin(), bytes.end()});
+    return open_torch(path);
+  };
+  CHECK(mentions(damaged("tiny/data.pkl").status(), "data.pkl: the file is damaged"));
+  {
+    const auto file = opened(damaged("tiny/data/0"));
+    CHECK(mentions(file->load("state_dict.weight").status(),
+                   "tensor 'state_dict.weight': the file is damaged"));
+    CHECK(values(*file, "half") == std::vector<double>{0, 1, 2});
+  }
+  CHECK(damaged("tiny/byteorder").status().code() == Code::kUnsupported);
+  // A file saved with torch.serialization.set_crc32_options(False) states 0.
+  for (size_t i = 0; i + 20 <= good.size(); ++i)
+    if (std::memcmp(&good[i], "PK\1\2", 4) == 0) std::memset(&good[i + 16], 0, 4);
+  CHECK(values(*opened(damaged("tiny/data/0")), "state_dict.weight").size() == 6);
+}
+
 TEST_CASE("a pickle that calls anything else is refused by name and not run") {
   CHECK(mentions(open_torch(data_file("hostile.pt")).status(), "posix.system"));
   CHECK(open_torch(data_file("hostile.pt")).status().code() == Code::kUnsupported);
