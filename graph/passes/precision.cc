@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "graph/builder.h"
+#include "graph/passes/rebuild.h"
 
 namespace zoetrope {
 namespace {
@@ -25,55 +25,42 @@ bool reads_any_float(OpKind op, size_t input) {
 
 class Rewriter {
  public:
-  Rewriter(const Graph& from, DType compute) : from_(from), compute_(compute), builder_(&out_) {}
+  Rewriter(const Graph& from, DType compute) : r_(from), compute_(compute) {}
 
   Result<Graph> run(const StorageDType& storage) {
-    out_.name = from_.name;
-    out_.bound = from_.bound;
-    map_.assign(from_.values.size(), kNone);
-    for (size_t i = 0; i < from_.values.size(); ++i) {
-      const Value& v = from_.values[i];
-      if (v.kind == ValueKind::kNode) continue;
-      map_[i] = static_cast<ValueId>(out_.values.size());
-      out_.values.push_back(v);
-      if (v.kind == ValueKind::kWeight && is_float(v.type.dtype)) {
-        ZT_ASSIGN_OR_RETURN(out_.values.back().type.dtype, storage(v.name));
-      }
+    const Graph& from = r_.from();
+    for (size_t i = 0; i < from.values.size(); ++i) {
+      const Value& v = from.values[i];
+      if (v.kind != ValueKind::kWeight || !is_float(v.type.dtype)) continue;
+      ZT_ASSIGN_OR_RETURN(const DType stored, storage(v.name));
+      r_.set_dtype(r_.mapped(static_cast<ValueId>(i)), stored);
     }
-    builder_ = Builder(&out_);
-    for (ValueId id : from_.inputs) out_.inputs.push_back(map_[static_cast<size_t>(id)]);
-    for (const Node& node : from_.nodes) ZT_RETURN_IF_ERROR(rewrite(node));
-    for (const GraphOutput& output : from_.outputs)
-      out_.outputs.push_back(
-          {output.name, as(mapped(output.value), from_.value(output.value).type.dtype)});
-    for (const StatePair& pair : from_.states)
-      out_.states.push_back(
-          {mapped(pair.state), as(mapped(pair.next), from_.value(pair.state).type.dtype)});
-    ZT_RETURN_IF_ERROR(builder_.status());
-    propagate_rates(&out_);
-    return std::move(out_);
+    for (const Node& node : from.nodes) ZT_RETURN_IF_ERROR(rewrite(node));
+    for (const GraphOutput& output : from.outputs) keep_type(output.value);
+    for (const StatePair& pair : from.states) keep_type(pair.next);
+    return r_.finish();
   }
 
  private:
-  ValueId mapped(ValueId id) const { return id == kNone ? kNone : map_[static_cast<size_t>(id)]; }
+  DType dtype(ValueId id) const { return r_.type(id).dtype; }
 
-  DType dtype(ValueId id) const { return out_.value(id).type.dtype; }
+  void keep_type(ValueId old) { r_.set(old, as(r_.mapped(old), r_.from().value(old).type.dtype)); }
 
   // `id` as `wanted`, by a cast that is shared.
   ValueId as(ValueId id, DType wanted) {
     if (id == kNone || dtype(id) == wanted || !is_float(dtype(id)) || !is_float(wanted)) return id;
     const auto key = std::make_pair(id, wanted);
     if (const auto it = casts_.find(key); it != casts_.end()) return it->second;
-    const std::string name = out_.value(id).name + "." + std::string(dtype_name(wanted));
-    return casts_[key] =
-               builder_.op(OpKind::kCast, {id}, {{"dtype", std::string(dtype_name(wanted))}}, name);
+    const std::string name = r_.out().value(id).name + "." + std::string(dtype_name(wanted));
+    return casts_[key] = r_.builder().op(OpKind::kCast, {id},
+                                         {{"dtype", std::string(dtype_name(wanted))}}, name);
   }
 
   // f32 for what is computed once or once a timestep; the compute type for the rest.
   DType working_dtype(const Node& node) const {
     Rate rate = Rate::kWeights;
     for (ValueId id : node.inputs)
-      if (id != kNone) rate = std::max(rate, from_.value(id).rate);
+      if (id != kNone) rate = std::max(rate, r_.from().value(id).rate);
     const bool island = node.inputs.empty() || rate == Rate::kWeights || rate == Rate::kShape ||
                         rate == Rate::kTimestep;
     return island ? DType::kF32 : compute_;
@@ -83,29 +70,21 @@ class Rewriter {
     const DType working = working_dtype(node);
     std::vector<ValueId> inputs;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      ValueId id = mapped(node.inputs[i]);
-      const bool weight = id != kNone && out_.value(id).kind == ValueKind::kWeight;
+      ValueId id = r_.mapped(node.inputs[i]);
+      const bool weight = id != kNone && r_.out().value(id).kind == ValueKind::kWeight;
       if (id != kNone && !(reads_any_float(node.op, i) && (weight || node.op == OpKind::kRope)))
         id = as(id, node.op == OpKind::kCast ? dtype(id) : working);
       inputs.push_back(id);
     }
-    std::vector<ValueId> outputs =
-        builder_.add_node(node.op, std::move(inputs), node.attrs, node.name);
-    ZT_RETURN_IF_ERROR(builder_.status());
-    for (size_t k = 0; k < outputs.size(); ++k) {
-      ValueId id = outputs[k];
-      // A gather gives its table's dtype.
-      if (node.op == OpKind::kGather) id = as(id, working);
-      map_[static_cast<size_t>(node.outputs[k])] = id;
-    }
+    const std::vector<ValueId> outputs = r_.copy(node, std::move(inputs));
+    ZT_RETURN_IF_ERROR(r_.builder().status());
+    // A gather gives its table's dtype.
+    if (node.op == OpKind::kGather) r_.set(node.outputs[0], as(outputs[0], working));
     return Status();
   }
 
-  const Graph& from_;
+  Rebuild r_;
   DType compute_;
-  Graph out_;
-  Builder builder_;
-  std::vector<ValueId> map_;
   std::map<std::pair<ValueId, DType>, ValueId> casts_;
 };
 

@@ -29,6 +29,9 @@ class Rebuild {
   std::vector<ValueId> mapped(const std::vector<ValueId>& old) const;
   void set(ValueId old, ValueId now) { map_[static_cast<size_t>(old)] = now; }
 
+  // Of an input or weight, before nodes read it.
+  void set_dtype(ValueId now, DType dtype) { out_.value(now).type.dtype = dtype; }
+
   // Copies a node with other inputs; sets its outputs.
   std::vector<ValueId> copy(const Node& node, std::vector<ValueId> inputs);
 

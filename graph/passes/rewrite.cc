@@ -1,7 +1,6 @@
 #include "graph/passes/rewrite.h"
 
-#include "graph/builder.h"
-#include "graph/passes/cleanup.h"
+#include "graph/passes/rebuild.h"
 
 namespace zoetrope {
 
@@ -59,50 +58,32 @@ Result<Graph> rewrite(const Graph& graph, const Matcher& matcher) {
     replacements[n] = std::move(replacement);
   }
 
-  Graph out;
-  out.name = graph.name;
-  out.bound = true;
-  std::vector<ValueId> map(graph.values.size(), kNone);
-  for (size_t i = 0; i < graph.values.size(); ++i) {
-    if (graph.values[i].kind == ValueKind::kNode) continue;
-    map[i] = static_cast<ValueId>(out.values.size());
-    out.values.push_back(graph.values[i]);
-  }
-  const auto mapped = [&](ValueId id) {
-    return id == kNone ? kNone : map[static_cast<size_t>(id)];
-  };
-  for (ValueId id : graph.inputs) out.inputs.push_back(mapped(id));
-  Builder builder(&out);
+  Rebuild r(graph);
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     if (gone[n]) continue;
     const Node& node = graph.nodes[n];
     const auto& replacement = replacements[n];
-    std::vector<ValueId> inputs;
-    for (ValueId id : replacement ? replacement->inputs : node.inputs) inputs.push_back(mapped(id));
-    if (replacement && replacement->view_first) {
+    if (!replacement) {
+      r.copy(node, r.mapped(node.inputs));
+      continue;
+    }
+    std::vector<ValueId> inputs = r.mapped(replacement->inputs);
+    if (replacement->view_first) {
       const auto dims = replacement->view_first->dims();
-      inputs[0] =
-          builder.op(OpKind::kReshape, {inputs[0]},
-                     {{"dims", std::vector<Dim>(dims.begin(), dims.end())}}, node.name + ".view");
+      inputs[0] = r.builder().op(OpKind::kReshape, {inputs[0]},
+                                 {{"dims", std::vector<Dim>(dims.begin(), dims.end())}},
+                                 node.name + ".view");
     }
-    const std::vector<ValueId> outputs =
-        builder.add_node(replacement ? replacement->op : node.op, std::move(inputs),
-                         replacement ? replacement->attrs : node.attrs, node.name);
-    ZT_RETURN_IF_ERROR(builder.status());
-    for (size_t k = 0; k < node.outputs.size(); ++k) {
-      if (!(out.value(outputs[k]).type == graph.value(node.outputs[k]).type))
-        return error(Code::kInternal, "replacing '", node.name, "' changes its type from ",
-                     graph.value(node.outputs[k]).type.to_string(), " to ",
-                     out.value(outputs[k]).type.to_string());
-      map[static_cast<size_t>(node.outputs[k])] = outputs[k];
-    }
+    const ValueId now =
+        r.builder().op(replacement->op, std::move(inputs), replacement->attrs, node.name);
+    ZT_RETURN_IF_ERROR(r.builder().status());
+    const ValueId old = node.outputs[0];
+    if (!(r.type(now) == graph.value(old).type))
+      return error(Code::kInternal, "replacing '", node.name, "' changes its type from ",
+                   graph.value(old).type.to_string(), " to ", r.type(now).to_string());
+    r.set(old, now);
   }
-  for (const GraphOutput& output : graph.outputs)
-    out.outputs.push_back({output.name, mapped(output.value)});
-  for (const StatePair& pair : graph.states)
-    out.states.push_back({mapped(pair.state), mapped(pair.next)});
-  propagate_rates(&out);
-  return eliminate_dead(out);
+  return r.finish();
 }
 
 }  // namespace zoetrope
