@@ -92,6 +92,7 @@ class FfmpegWriter : public ClipWriter {
     code = avformat_write_header(output_, &options);
     av_dict_free(&options);
     if (code < 0) return ffmpeg_error(code, "cannot write " + path_);
+    trailer_due_ = true;
     return Status();
   }
 
@@ -123,6 +124,7 @@ class FfmpegWriter : public ClipWriter {
       ZT_RETURN_IF_ERROR(encode(audio_.get(), audio_stream_, nullptr));
     }
     ZT_RETURN_IF_ERROR(encode(video_.get(), video_stream_, nullptr));
+    trailer_due_ = false;
     const int code = av_write_trailer(output_);
     if (code < 0) return ffmpeg_error(code, "cannot finish " + path_);
     avio_flush(output_->pb);
@@ -141,6 +143,8 @@ class FfmpegWriter : public ClipWriter {
  private:
   void close_output() {
     if (output_ == nullptr) return;
+    // The GIF muxer frees the packet it keeps nowhere else. Others would move a large file's bytes.
+    if (trailer_due_ && std::strcmp(output_->oformat->name, "gif") == 0) av_write_trailer(output_);
     if (output_->pb != nullptr) avio_closep(&output_->pb);
     avformat_free_context(output_);
     output_ = nullptr;
@@ -332,7 +336,7 @@ class FfmpegWriter : public ClipWriter {
   std::string path_, partial_, description_;
   ClipFormat format_;
   AVFormatContext* output_ = nullptr;
-  bool opened_ = false, committed_ = false;
+  bool opened_ = false, trailer_due_ = false, committed_ = false;
   AVStream* video_stream_ = nullptr;
   AVStream* audio_stream_ = nullptr;
   CodecContextPtr video_, audio_;
