@@ -49,4 +49,8 @@ bool accepts_contraction(const KernelRequest& request);
 // Shared by matmul.cc and conv.cc: any shape, f32 arithmetic, any device.
 KernelSpec tiled_contraction(const KernelRequest& request, const Contraction& c);
 
+// f16 with f32 sums on cooperative matrices.
+bool accepts_coopmat(const KernelRequest& request, const Capabilities& caps);
+Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilities& caps);
+
 }  // namespace zoetrope::vulkan

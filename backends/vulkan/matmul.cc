@@ -30,6 +30,8 @@ Result<KernelSpec> prepare_vector(const KernelRequest& request, const Capabiliti
 constexpr Row kRows[] = {
     {OpKind::kMatmul, accepts_vector, prepare_vector},
     {OpKind::kLinear, accepts_vector, prepare_vector},
+    {OpKind::kMatmul, accepts_coopmat, prepare_coopmat},
+    {OpKind::kLinear, accepts_coopmat, prepare_coopmat},
     {OpKind::kMatmul, accepts, prepare_tiled},
     {OpKind::kLinear, accepts, prepare_tiled},
 };

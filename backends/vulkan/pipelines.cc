@@ -133,6 +133,7 @@ Result<VkPipeline> Pipelines::get(const Dispatch& dispatch, Access access, uint3
   key.constants.push_back(segmented);
   key.constants.push_back(dispatch.group_size);
   key.constants.push_back(window_shift);
+  key.constants.push_back(0);  // 15 is free: entry i is constant i, as the validation layer assumes
   key.constants.insert(key.constants.end(), dispatch.constants.begin(), dispatch.constants.end());
   const auto it = pipelines_.find(key);
   if (it != pipelines_.end()) return it->second;
@@ -156,11 +157,11 @@ Result<VkShaderModule> Pipelines::module(const std::string& shader, Access acces
 }
 
 Result<VkPipeline> Pipelines::build(const Key& key) {
-  static_assert(kGroupSizeId == kSegmentedId + 1 && kWindowShiftId == kGroupSizeId + 1);
+  static_assert(kGroupSizeId == kSegmentedId + 1 && kWindowShiftId == kGroupSizeId + 1 &&
+                kFirstOwnId == kWindowShiftId + 2);
   std::vector<VkSpecializationMapEntry> entries;
   for (uint32_t i = 0; i < key.constants.size(); ++i)
-    entries.push_back({i <= kWindowShiftId ? i : i - kWindowShiftId - 1 + kFirstOwnId,
-                       i * static_cast<uint32_t>(sizeof(uint32_t)), sizeof(uint32_t)});
+    entries.push_back({i, i * static_cast<uint32_t>(sizeof(uint32_t)), sizeof(uint32_t)});
   const VkSpecializationInfo constants{static_cast<uint32_t>(entries.size()), entries.data(),
                                        key.constants.size() * sizeof(uint32_t),
                                        key.constants.data()};

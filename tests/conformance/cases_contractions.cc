@@ -97,6 +97,13 @@ const std::vector<ConvCase>& conv_table() {
        {1, 1, 1},
        {2, 1, 1},
        {0, 1, 1}},
+      {"several tiles, 40 channels",
+       {1, 13, 17, 40},
+       {72, 3, 3, 40},
+       {1, 1},
+       {1, 1},
+       {1, 1},
+       {1, 1}},
       {"many rows, few filters",
        {1, 3, 40, 41, 24},
        {3, 1, 3, 3, 24},
@@ -121,6 +128,8 @@ std::vector<Case> contraction_cases() {
     add_matmul(&cases, "odd sizes", {13, 67}, b(67, 35), t);
     add_matmul(&cases, "a linear layer", {2, 65, 96}, b(96, 160), t);
     add_matmul(&cases, "several tiles each way", {301, 611}, b(611, 1101), t);
+    add_matmul(&cases, "several tiles, odd edges", {150, 72}, b(72, 200), t);
+    add_matmul(&cases, "several tiles, odd edges and depth", {140, 91}, b(91, 189), t);
     add_matmul(&cases, "deep", {3, 4099}, b(4099, 17), t);
     add_matmul(&cases, "a stack of five dimensions", {1, 2, 3, 2, 5, 8}, b(8, 7), t);
     add_matmul(&cases, "no rows", {0, 8}, b(8, 5), t);

@@ -62,6 +62,12 @@ bool wanted(OpKind op) {
   return str(",", list, ",").find(str(",", op_def(op).name, ",")) != std::string::npos;
 }
 
+// ZOETROPE_TEST_DTYPE=f16 runs only variants that compute in it.
+bool wanted(const Variant& variant) {
+  static const char* const name = std::getenv("ZOETROPE_TEST_DTYPE");
+  return name == nullptr || dtype_name(variant.compute) == name;
+}
+
 struct Tally {
   int ran = 0, unsupported = 0;
   double worst = 0;
@@ -76,6 +82,7 @@ void run_all(const std::string& backend, const DeviceOptions& options, Tally* ta
   for (const Case& test : all_cases()) {
     if ((backend == "reference" && is_large(test)) || !wanted(test.op)) continue;
     for (const Variant& variant : variants(test)) {
+      if (!wanted(variant)) continue;
       const CaseResult result = run_case(**device, test, variant, test_seed());
       const Exclusion* exclusion = find_exclusion(backend, test.op, variant.compute);
       if (exclusion != nullptr && has_kind(test, InputKind::kCompute)) {

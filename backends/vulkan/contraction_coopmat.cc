@@ -1,0 +1,78 @@
+// f16 contractions on cooperative matrices.
+#include "backends/vulkan/contraction.h"
+
+namespace zoetrope::vulkan {
+namespace {
+
+// What a group and each of its subgroups make, and how deep a stage is.
+struct Tile {
+  int64_t bm, bn, bk, wm, wn;
+
+  int64_t subgroups() const { return bm / wm * (bn / wn); }
+  int64_t groups(const Contraction& c) const {
+    return ceil_div(c.m, bm) * ceil_div(c.n, bn) * c.products();
+  }
+  // As kPool and rows in shaders/matmul_coopmat.comp.
+  int64_t shared_bytes(const Contraction& c, const MatrixTile& t) const {
+    const int64_t a = bm * (bk / 8 + 1);
+    const int64_t b = c.transpose_b ? bn * (bk / 8 + 1) : bk * (bn / 8 + 1);
+    return 16 * (std::max(2 * (a + b), subgroups() * t.m * (wn / 4 + 1)) + bm);
+  }
+};
+
+// From the one that reads least from memory to the one that occupies a large device with little.
+constexpr Tile kTiles[] = {
+    {128, 128, 32, 64, 32},
+    {128, 64, 32, 32, 32},
+    {64, 64, 32, 32, 32},
+    {32, 32, 32, 16, 16},
+};
+
+bool fits(const Tile& tile, const Contraction& c, const Capabilities& caps) {
+  const MatrixTile& t = caps.coop_f16;
+  const int64_t group = tile.subgroups() * caps.subgroup_size;
+  const int64_t across_b = (c.transpose_b ? tile.bk : tile.bn) / 8;
+  const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
+  return group <= caps.max_group_size && tile.shared_bytes(c, t) <= caps.shared_bytes &&
+         divides(tile.wm, t.m) && divides(tile.wn, t.n) && divides(tile.bk, t.k) &&
+         divides(t.n, 4) && divides(t.k, 8) && divides(group, tile.bk / 8) &&
+         divides(group, across_b) && divides(tile.bm * tile.bk / 8, group) &&
+         divides(tile.bn * tile.bk / 8, group);
+}
+
+// The largest tile that still gives every processor of a large device a group.
+const Tile* choose(const Contraction& c, const Capabilities& caps) {
+  const int64_t wanted = caps.software ? 4 : 128;
+  const Tile* chosen = nullptr;
+  for (const Tile& tile : kTiles) {
+    if (!fits(tile, c, caps)) continue;
+    chosen = &tile;
+    if (tile.groups(c) >= wanted) break;
+  }
+  return chosen;
+}
+
+}  // namespace
+
+bool accepts_coopmat(const KernelRequest& request, const Capabilities& caps) {
+  if (!caps.coop_f16 || in(request, 0).dtype != DType::kF16 || in(request, 1).dtype != DType::kF16)
+    return false;
+  if (!accepts_contraction(request)) return false;
+  return choose(Contraction::of(request), caps) != nullptr;
+}
+
+Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilities& caps) {
+  const Contraction c = Contraction::of(request);
+  const Tile& tile = *choose(c, caps);
+  const MatrixTile& t = caps.coop_f16;
+  const auto group = static_cast<uint32_t>(tile.subgroups() * caps.subgroup_size);
+  Dispatch d = c.dispatch(request, "matmul_coopmat", group, tile.bm, tile.bn, tile.bk);
+  for (int64_t constant : {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{c.vector_b(8)}, tile.wm,
+                           tile.wn, int64_t{t.m}, int64_t{t.n}, int64_t{t.k}})
+    d.constants.push_back(u32(constant));
+  return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? "matmul" : "conv", "_coopmat_",
+                                tile.bm, "x", tile.bn, "x", tile.bk),
+                    .dispatches = {d}};
+}
+
+}  // namespace zoetrope::vulkan
