@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "graph/elements.h"
 
@@ -15,6 +16,7 @@ namespace {
 
 std::unique_ptr<Device> g_device;
 int g_threads = 0;
+double g_peak_flops = 0, g_peak_bytes = 0;
 
 template <typename T>
 T require(Result<T> result, std::string_view what) {
@@ -86,6 +88,7 @@ OpRunner::OpRunner(Device& device, OpKind op, std::vector<Operand> operands, Att
   call_.kernel = kernel_.get();
   call_.args = {input_views_, output_views_, {buffers_.back().get(), 0, info_.workspace_bytes}};
   call_.label = "bench";
+  if (!on_host()) call_.seconds = &seconds_;
   sequence_ = require(device.record(std::span(&call_, 1)), node_.name);
 }
 
@@ -93,6 +96,17 @@ void OpRunner::run() {
   require(device_.submit(*sequence_), node_.name);
   require(device_.wait(), node_.name);
 }
+
+std::function<void()> device_copy(int64_t bytes) {
+  const std::shared_ptr<Buffer> from = require(device().allocate(bytes), "allocate");
+  const std::shared_ptr<Buffer> to = require(device().allocate(bytes), "allocate");
+  return [=] {
+    require(device().copy({to.get(), 0, bytes}, {from.get(), 0, bytes}), "copy");
+    require(device().wait(), "copy");
+  };
+}
+
+double OpRunner::take_seconds() { return std::exchange(seconds_, 0); }
 
 void init(int* argc, char** argv) {
   std::string name = "cpu", target;
@@ -102,6 +116,10 @@ void init(int* argc, char** argv) {
       name = argv[i] + 9;
     } else if (std::strncmp(argv[i], "--threads=", 10) == 0) {
       g_threads = std::atoi(argv[i] + 10);
+    } else if (std::strncmp(argv[i], "--peak_tflops=", 14) == 0) {
+      g_peak_flops = std::atof(argv[i] + 14) * 1e12;
+    } else if (std::strncmp(argv[i], "--peak_gbs=", 11) == 0) {
+      g_peak_bytes = std::atof(argv[i] + 11) * 1e9;
     } else if (std::strncmp(argv[i], "--target=", 9) == 0) {
       target = argv[i] + 9;
     } else {
@@ -113,6 +131,11 @@ void init(int* argc, char** argv) {
 }
 
 Device& device() { return *g_device; }
+bool on_host() {
+  return g_device->info().backend == "cpu" || g_device->info().backend == "reference";
+}
+double peak_flops() { return g_peak_flops; }
+double peak_bytes() { return g_peak_bytes; }
 
 int threads() {
   if (g_threads > 0) return g_threads;

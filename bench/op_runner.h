@@ -1,6 +1,7 @@
 // Times one op of a backend: makes the node, packs random weights, and submits it again and again.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@ class OpRunner {
   // other caller to tell.
   OpRunner(Device& device, OpKind op, std::vector<Operand> operands, Attrs attrs = {});
   void run();
+  // What the device itself measured for the runs since the last call: launches and waits left out.
+  double take_seconds();
   const KernelInfo& info() const { return info_; }
   Cost cost() const { return cost_; }
 
@@ -32,16 +35,24 @@ class OpRunner {
   KernelInfo info_;
   std::unique_ptr<Kernel> kernel_;
   KernelCall call_;
+  double seconds_ = 0;
   std::unique_ptr<Sequence> sequence_;
   Cost cost_;
 };
 
-// The device under test, opened once: --device, --threads and --target (instruction set) of the
-// command line.
+// The device under test, opened once: --device, --threads and --target of the command line.
 Device& device();
 int threads();
+// Whether the device is the host's own processor, whose time is everybody's.
+bool on_host();
+// --peak_tflops and --peak_gbs: what the best program reaches on this device; 0 when not given.
+double peak_flops();
+double peak_bytes();
 // Reads our flags and leaves Google Benchmark's.
 void init(int* argc, char** argv);
+
+// Copies `bytes` from one buffer of the device under test to another.
+std::function<void()> device_copy(int64_t bytes);
 
 // Random bytes of a tensor: floats in [-1, 1), integers zero.
 std::vector<char> random_tensor(const TensorType& type, uint64_t seed);

@@ -19,18 +19,29 @@ def main() -> None:
     print(f"{context.get('device', '?')}; features {context.get('features', '?').strip()}; "
           f"load {context.get('load_avg', ['?'])[0]}\n")
     rates: dict[str, dict[str, list[float]]] = {}
+    unit: dict[str, str] = {}
+    of_peak: dict[str, float] = {}
     for run in data["benchmarks"]:
         aggregate = run.get("run_type") == "aggregate"
         if aggregate and (best or run.get("aggregate_name") != "median"):
             continue
-        name = run.get("run_name", run["name"]).removesuffix("/real_time")
+        name = run.get("run_name", run["name"]).removesuffix("/real_time").removesuffix("/manual_time")
         shape, who = name.rsplit("/", 1)
-        rate = run.get("GFLOP/s", run.get("GB/s"))
+        rate = run.get("GFLOP/s", run.get("TFLOP/s", run.get("GB/s")))
+        unit[shape] = next(u for u in ("GFLOP/s", "TFLOP/s", "GB/s") if u in run)
+        if "of_peak" in run:
+            of_peak[shape] = run["of_peak"]
         if best:
             rate *= run["real_time"] / run["cpu_time"]
         rates.setdefault(shape, {}).setdefault(who, []).append(rate)
     choose = max if best else statistics.median
     medians = {s: {w: choose(r) for w, r in by.items()} for s, by in rates.items()}
+    if "TFLOP/s" in unit.values():
+        print("| op on the device | rate | of peak |\n|---|---:|---:|")
+        for shape, by in medians.items():
+            peak = f"{of_peak[shape]:.0%}" if shape in of_peak else ""
+            print(f"| {shape} | {max(by.values()):.1f} {unit[shape]} | {peak} |")
+        return
     print("| op | zoetrope | oneDNN | ratio |" + (" of peak |" if peaks else ""))
     print("|---|---:|---:|---:|" + ("---:|" if peaks else ""))
     for shape, by in medians.items():
