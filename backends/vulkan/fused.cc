@@ -1,8 +1,87 @@
-// What passes fuse: made fast here, decomposed elsewhere.
-#include "backends/vulkan/kernel.h"
+// What passes fuse and one pass over memory does: gated_residual, glu, norm_rope; rope is the last
+// without its norm. norm_modulate stands with the norms.
+#include <algorithm>
+
+#include "backends/vulkan/rows.h"
 
 namespace zoetrope::vulkan {
+namespace {
 
-std::span<const Row> fused_rows() { return {}; }
+Result<KernelSpec> prepare_gated_residual(const KernelRequest& request, const Capabilities& caps) {
+  const TensorType& x = in(request, 0);
+  const int64_t width = x.shape.rank() > 0 ? x.shape[-1] : 1;
+  const int64_t rows = width > 0 ? x.shape.elements() / width : 0;
+  const RowBroadcast broadcast = broadcast_rows(x.shape, &in(request, 2).shape, nullptr);
+  const uint32_t chunk = row_chunk(width, x.dtype);
+  Dispatch d = row_dispatch("gated_residual", plan_rows(rows, width / chunk, chunk, false, caps),
+                            broadcast.rank);
+  d.operands = {input(request, 0), input(request, 1), input(request, 2), output(request)};
+  d.constants.push_back(broadcast.moves[0]);
+  d.params = {u32(rows), u32(width)};
+  d.params.insert(d.params.end(), broadcast.params.begin(), broadcast.params.end());
+  d.flops = 4 * static_cast<double>(x.shape.elements());
+  return KernelSpec{.name = "gated_residual", .dispatches = {d}};
+}
+
+Result<KernelSpec> prepare_glu(const KernelRequest& request, const Capabilities& caps) {
+  // The numbers of shaders/activation.glsl.
+  constexpr std::string_view kActivations[] = {"none", "silu", "gelu_tanh",
+                                               "gelu", "relu", "sigmoid"};
+  const std::string& name = attrs(request).get_string("activation");
+  const auto activation = std::find(std::begin(kActivations), std::end(kActivations), name);
+  const TensorType& y = out(request);
+  const bool halves = !has(request, 1), second = attrs(request).get_bool("gate_second");
+  const int64_t width = y.shape.rank() > 0 ? y.shape[-1] : 1;
+  const int64_t rows = width > 0 ? y.shape.elements() / width : 0;
+  const uint32_t chunk = row_chunk(width, y.dtype);
+  Dispatch d = row_dispatch("glu", plan_rows(rows, width / chunk, chunk, false, caps), 0);
+  d.operands = {input(request, 0), input(request, halves ? 0 : 1), output(request)};
+  d.constants.push_back(u32(activation - std::begin(kActivations)));
+  d.params = {u32(rows), u32(width), u32(halves ? 2 * width : width),
+              halves && second ? u32(width) : 0, halves && !second ? u32(width) : 0};
+  d.flops = 20 * static_cast<double>(y.shape.elements());
+  return KernelSpec{.name = "glu", .dispatches = {d}};
+}
+
+// Steps from sample to sample, token to token and head to head of a rotary table.
+void add_table_steps(const Shape& table, std::vector<uint32_t>* params) {
+  const int64_t row = table[2] * table[3];
+  params->insert(params->end(), {u32(table[0] == 1 ? 0 : table[1] * row), u32(row),
+                                 u32(table[2] == 1 ? 0 : table[3])});
+}
+
+Result<KernelSpec> prepare_norm_rope(const KernelRequest& request, const Capabilities& caps) {
+  const TensorType& x = in(request, 0);
+  const bool norm = request.node->op == OpKind::kNormRope;
+  const bool full = norm && attrs(request).get_bool("full_width");
+  const bool split = attrs(request).get_string("mode") == "split", weighted = has(request, 3);
+  const int64_t heads = x.shape[2], dim = x.shape[3];
+  const int64_t rows = x.shape[0] * x.shape[1] * (full ? 1 : heads);
+  const uint32_t chunk = dim % 8 == 0 ? 4 : 1;  // pairs
+  const int64_t units = (full ? heads : 1) * (dim / 2 / chunk);
+  Dispatch d = row_dispatch("norm_rope", plan_rows(rows, units, chunk, norm, caps), 0);
+  d.operands = {input(request, 0), input(request, 1), input(request, 2),
+                input(request, weighted ? 3 : 0), output(request)};
+  d.constants.insert(d.constants.end(), {split, norm, full, weighted});
+  d.params = {u32(rows), u32(x.shape[1]), u32(heads), u32(dim),
+              float_bits(norm ? attrs(request).get_float("epsilon") : 0)};
+  add_table_steps(in(request, 1).shape, &d.params);
+  add_table_steps(in(request, 2).shape, &d.params);
+  d.flops = 8 * static_cast<double>(x.shape.elements());
+  return KernelSpec{.name = norm ? "norm_rope" : "rope", .dispatches = {d}};
+}
+
+bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
+
+constexpr Row kRows[] = {
+    {OpKind::kGatedResidual, accepts, prepare_gated_residual},
+    {OpKind::kGlu, accepts, prepare_glu},
+    {OpKind::kNormRope, accepts, prepare_norm_rope},
+    {OpKind::kRope, accepts, prepare_norm_rope},
+};
+
+}  // namespace
+
+std::span<const Row> fused_rows() { return kRows; }
 
 }  // namespace zoetrope::vulkan

@@ -1,8 +1,131 @@
-// Norms over the last axis, or over groups of channels.
-#include "backends/vulkan/kernel.h"
+// Norms over the last axis (norm_modulate too), or over groups of channels.
+#include "backends/vulkan/rows.h"
 
 namespace zoetrope::vulkan {
+namespace {
 
-std::span<const Row> norms_rows() { return {}; }
+// rms_norm, layer_norm, norm_modulate: shaders/row_norm.comp.
+struct RowNorm {
+  bool rms;
+  const char* name;
+  size_t weight, bias, scale, shift;  // inputs; kNoInput: the op has none
+};
+constexpr size_t kNoInput = 99;
+
+Result<KernelSpec> prepare_row_norm(const KernelRequest& request, const Capabilities& caps,
+                                    const RowNorm& norm) {
+  const TensorType& x = in(request, 0);
+  const int64_t width = x.shape[-1], rows = x.shape.elements() / width;
+  const uint32_t chunk = row_chunk(width, x.dtype);
+  const auto shape_of = [&](size_t i) { return has(request, i) ? &in(request, i).shape : nullptr; };
+  const auto operand = [&](size_t i) { return input(request, has(request, i) ? i : 0); };
+  const RowBroadcast broadcast =
+      broadcast_rows(x.shape, shape_of(norm.scale), shape_of(norm.shift));
+  const auto form = [&](size_t i, bool moves) { return !has(request, i) ? 0u : moves ? 1u : 2u; };
+  Dispatch d =
+      row_dispatch("row_norm", plan_rows(rows, width / chunk, chunk, true, caps), broadcast.rank);
+  d.operands = {input(request, 0),   operand(norm.weight), operand(norm.bias),
+                operand(norm.scale), operand(norm.shift),  output(request)};
+  d.constants.insert(d.constants.end(),
+                     {norm.rms, has(request, norm.weight), has(request, norm.bias),
+                      form(norm.scale, broadcast.moves[0]), form(norm.shift, broadcast.moves[1])});
+  d.params = {u32(rows), u32(width), float_bits(attrs(request).get_float("epsilon"))};
+  d.params.insert(d.params.end(), broadcast.params.begin(), broadcast.params.end());
+  d.flops = 10 * static_cast<double>(x.shape.elements());
+  return KernelSpec{.name = norm.name, .dispatches = {d}};
+}
+
+Result<KernelSpec> prepare_rms_norm(const KernelRequest& request, const Capabilities& caps) {
+  return prepare_row_norm(request, caps, {true, "rms_norm", 1, kNoInput, kNoInput, kNoInput});
+}
+
+Result<KernelSpec> prepare_layer_norm(const KernelRequest& request, const Capabilities& caps) {
+  return prepare_row_norm(request, caps, {false, "layer_norm", 1, 2, kNoInput, kNoInput});
+}
+
+Result<KernelSpec> prepare_norm_modulate(const KernelRequest& request, const Capabilities& caps) {
+  const bool rms = attrs(request).get_string("norm") == "rms";
+  return prepare_row_norm(request, caps, {rms, "norm_modulate", 3, 4, 1, 2});
+}
+
+// Three dispatches: statistics of each column of channels over a block of positions, of each group,
+// and the result. shaders/group_norm_*.comp.
+Result<KernelSpec> prepare_group_norm(const KernelRequest& request, const Capabilities& caps) {
+  const TensorType& x = in(request, 0);
+  const int64_t width = x.shape[-1], batch = x.shape[0], groups = attrs(request).get_int("groups");
+  if (x.shape.elements() == 0) return KernelSpec{.name = "group_norm"};
+  const int64_t positions = x.shape.elements() / width / batch, part = width / groups;
+  const uint32_t chunk = row_chunk(part, x.dtype);
+  const int64_t columns = width / chunk;
+
+  constexpr uint32_t kGroup = 128;
+  constexpr int64_t kMostBlocks = 512;
+  const int64_t tile = std::min<int64_t>(columns, kGroup);  // columns of one work group
+  const int64_t abreast = kGroup / tile;                    // positions at once
+  const int64_t tiles = ceil_div(columns, tile);
+  const int64_t block = std::max(abreast * 16, ceil_div(positions, kMostBlocks));
+  const int64_t blocks = ceil_div(positions, block);
+  const int64_t parts_bytes = ceil_div(batch * blocks * columns * 8, 256) * 256;
+  const int64_t stats_bytes = batch * groups * 8;
+  const std::vector<uint32_t> params = {u32(positions),
+                                        u32(width),
+                                        u32(columns),
+                                        u32(tile),
+                                        u32(abreast),
+                                        u32(tiles),
+                                        u32(block),
+                                        u32(blocks),
+                                        u32(groups),
+                                        u32(part / chunk),
+                                        float_bits(attrs(request).get_float("epsilon")),
+                                        u32(batch)};
+  const double elements = static_cast<double>(x.shape.elements());
+
+  Dispatch parts;
+  parts.shader = "group_norm_parts";
+  parts.operands = {input(request, 0), workspace(DType::kF32, 0, parts_bytes, true)};
+  parts.constants = {chunk, 1, 0, 0};
+  parts.params = params;
+  parts.group_size = kGroup;
+  parts.groups = batch * blocks * tiles;
+  parts.flops = 6 * elements;
+
+  Dispatch combine;
+  combine.shader = "group_norm_combine";
+  combine.operands = {workspace(DType::kF32, 0, parts_bytes, false),
+                      workspace(DType::kF32, parts_bytes, stats_bytes, true)};
+  combine.constants = {chunk, 1, 0, 0};
+  combine.params = params;
+  combine.group_size = kGroup;
+  combine.groups = batch * groups;
+  combine.flops = 10 * static_cast<double>(batch * blocks * columns);
+
+  const bool weighted = has(request, 1), biased = has(request, 2);
+  Dispatch apply = row_dispatch("group_norm_apply",
+                                plan_rows(batch * positions, columns, chunk, false, caps), 0);
+  apply.operands = {input(request, 0), workspace(DType::kF32, parts_bytes, stats_bytes, false),
+                    input(request, weighted ? 1 : 0), input(request, biased ? 2 : 0),
+                    output(request)};
+  apply.constants.insert(apply.constants.end(), {weighted, biased});
+  apply.params = params;
+  apply.flops = 4 * elements;
+
+  return KernelSpec{.name = "group_norm",
+                    .workspace_bytes = parts_bytes + stats_bytes,
+                    .dispatches = {parts, combine, apply}};
+}
+
+bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
+
+constexpr Row kRows[] = {
+    {OpKind::kRmsNorm, accepts, prepare_rms_norm},
+    {OpKind::kLayerNorm, accepts, prepare_layer_norm},
+    {OpKind::kNormModulate, accepts, prepare_norm_modulate},
+    {OpKind::kGroupNorm, accepts, prepare_group_norm},
+};
+
+}  // namespace
+
+std::span<const Row> norms_rows() { return kRows; }
 
 }  // namespace zoetrope::vulkan

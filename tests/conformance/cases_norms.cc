@@ -72,6 +72,8 @@ std::vector<Case> norm_cases() {
     group({2, 5, 8}, 1, affine);
     group({1, 3, 5, 32}, 32, affine);
     group({2, 2, 3, 4, 48}, 4, affine);
+    group({2, 23, 31, 64}, 32, affine);  // many blocks of positions
+    group({1, 3, 1040}, 2, affine);      // many channels
   }
   return cases;
 }

@@ -1,0 +1,32 @@
+#version 450
+// (x − mean)·factor·weight + bias; a row is a position.
+#include "group_norm.glsl"
+
+layout(constant_id = 20) const bool HAS_WEIGHT = false;
+layout(constant_id = 21) const bool HAS_BIAS = false;
+
+ROW_OPERAND(0)  // x
+OPERAND(1)      // mean and factor of [batch, group]
+ROW_OPERAND(2)  // weight
+ROW_OPERAND(3)  // bias
+ROW_OUTPUT(4)
+
+void main() {
+  const uint row = row_id(), first = row * WIDTH;
+  if (row >= BATCH * POSITIONS) return;
+  const uint groups = row / POSITIONS * GROUPS;
+  for (uint c = lane_id(); c < COLUMNS; c += LANES) {
+    Chunk x = get_0(first, 1, c);
+    vec2 stats = uintBitsToFloat(pair_1(groups + c / GROUP_COLUMNS));
+    x = Chunk((x.a - stats.x) * stats.y, (x.b - stats.x) * stats.y);
+    if (HAS_WEIGHT) {
+      Chunk w = get_2(0, 1, c);
+      x = Chunk(x.a * w.a, x.b * w.b);
+    }
+    if (HAS_BIAS) {
+      Chunk w = get_3(0, 1, c);
+      x = Chunk(x.a + w.a, x.b + w.b);
+    }
+    put_4(first, c, x);
+  }
+}
