@@ -83,8 +83,9 @@ Result<KernelSpec> prepare_attention(const KernelRequest& request, const Capabil
   const bool lengths = has(request, kKeyLengths), mask = has(request, kMask);
   Dispatch d;
   d.shader = "attention";
-  d.operands = {input(request, kQ), input(request, kK), input(request, kV),
-                input(request, lengths ? kKeyLengths : kQ), input(request, mask ? kMask : kQ)};
+  const auto operand = [&](size_t i, bool there) { return input(request, there ? i : kQ); };
+  d.operands = {input(request, kQ), operand(kK, keys > 0), operand(kV, keys > 0),
+                operand(kKeyLengths, lengths), operand(kMask, mask && keys > 0)};
   if (parted) {
     d.operands.push_back(workspace(DType::kF32, 0, parts_bytes, true));
     d.operands.push_back(workspace(DType::kF32, parts_bytes, sums_bytes, true));
