@@ -9,7 +9,8 @@ namespace zoetrope::vulkan {
 namespace {
 
 // Specialization constants that every shader has: tensor.glsl.
-constexpr uint32_t kSegmentedId = 12, kGroupSizeId = 13, kWindowShiftId = 14, kFirstOwnId = 16;
+constexpr uint32_t kSegmentedId = 12, kGroupSizeId = 13, kWindowShiftId = 14,
+                   kGroupSizeAgainId = 15, kFirstOwnId = 16;
 
 // $XDG_CACHE_HOME/zoetrope, or ~/.cache/zoetrope; empty when there is no home.
 std::filesystem::path cache_folder() {
@@ -133,7 +134,7 @@ Result<VkPipeline> Pipelines::get(const Dispatch& dispatch, Access access, uint3
   key.constants.push_back(segmented);
   key.constants.push_back(dispatch.group_size);
   key.constants.push_back(window_shift);
-  key.constants.push_back(0);  // 15 is free: entry i is constant i, as the validation layer assumes
+  key.constants.push_back(dispatch.group_size);
   key.constants.insert(key.constants.end(), dispatch.constants.begin(), dispatch.constants.end());
   const auto it = pipelines_.find(key);
   if (it != pipelines_.end()) return it->second;
@@ -158,7 +159,7 @@ Result<VkShaderModule> Pipelines::module(const std::string& shader, Access acces
 
 Result<VkPipeline> Pipelines::build(const Key& key) {
   static_assert(kGroupSizeId == kSegmentedId + 1 && kWindowShiftId == kGroupSizeId + 1 &&
-                kFirstOwnId == kWindowShiftId + 2);
+                kGroupSizeAgainId == kWindowShiftId + 1 && kFirstOwnId == kGroupSizeAgainId + 1);
   std::vector<VkSpecializationMapEntry> entries;
   for (uint32_t i = 0; i < key.constants.size(); ++i)
     entries.push_back({i, i * static_cast<uint32_t>(sizeof(uint32_t)), sizeof(uint32_t)});

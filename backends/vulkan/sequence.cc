@@ -228,7 +228,8 @@ Status VulkanSequence::record_dispatch(const Dispatch& dispatch, const KernelCal
       const DeviceBuffer& buffer = buffer_of(views[k]);
       const bool crosses = buffer.crosses_segments(views[k].offset, views[k].bytes);
       if (crosses) segmented |= 1u << k;
-      push.address[k] = crosses ? segment_table(views[k]) : buffer.address(views[k].offset);
+      if (views[k].bytes > 0)
+        push.address[k] = crosses ? segment_table(views[k]) : buffer.address(views[k].offset);
     }
     push.params = constants_ ? constants_->address() + static_cast<uint64_t>(params) : 0;
     ZT_ASSIGN_OR_RETURN(const VkPipeline pipeline,
@@ -274,11 +275,13 @@ Result<VkDescriptorSet> VulkanSequence::write_descriptors(std::span<const Buffer
   for (uint32_t k = 0; k < views.size(); ++k) {
     const DeviceBuffer& buffer = buffer_of(views[k]);
     // A shader may touch the whole word that holds the last narrow element.
-    const int64_t end = (views[k].offset + views[k].bytes + 3) / 4 * 4;
-    int64_t at = views[k].offset;
+    // An empty tensor is never read; some word stands for it.
+    const bool empty = views[k].bytes == 0;
+    const int64_t end = empty ? 4 : (views[k].offset + views[k].bytes + 3) / 4 * 4;
+    int64_t at = empty ? 0 : views[k].offset;
     if (access == Access::kWindows) {
       at = at >> (window_shift + 2) << (window_shift + 2);
-      push->first_word[k] = static_cast<uint32_t>((views[k].offset - at) / 4);
+      push->first_word[k] = empty ? 0 : static_cast<uint32_t>((views[k].offset - at) / 4);
     }
     VkDescriptorBufferInfo* first = &buffers[k * count];
     for (uint32_t w = 0; w < count; ++w) {

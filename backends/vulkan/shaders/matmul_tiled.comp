@@ -9,7 +9,7 @@ shared vec4 tile_b[BK * kPitchB];  // [k][n / 4]
 shared uvec4 rows[BM];
 
 void load_tiles(Product p, uint k0) {
-  const uint threads = gl_WorkGroupSize.x;
+  const uint threads = GROUP_SIZE;
   for (uint i = gl_LocalInvocationID.x; i < BM / 4 * (BK / 4); i += threads) {
     uint k = i % (BK / 4) * 4, m = i / (BK / 4);
     mat4 block = mat4(0);
@@ -40,7 +40,7 @@ void load_tiles(Product p, uint k0) {
 void main() {
   Product p = product_of(group_id());
   const uint thread = gl_LocalInvocationID.x, column = thread % (BN / 4), row = thread / (BN / 4);
-  for (uint i = thread; i < BM; i += gl_WorkGroupSize.x) rows[i] = row_of(p, p.tile_m * BM + i);
+  for (uint i = thread; i < BM; i += GROUP_SIZE) rows[i] = row_of(p, p.tile_m * BM + i);
   barrier();
 
   vec4 sum[kRows];

@@ -30,6 +30,8 @@
 #define F8E5M2 10
 
 layout(local_size_x_id = 13) in;
+// The same number. gl_WorkGroupSize will not do: spirv-opt takes its default for its value.
+layout(constant_id = 15) const uint GROUP_SIZE = 1;
 
 // ---- numbers -------------------------------------------------------------------------------------
 
@@ -183,7 +185,7 @@ layout(constant_id = 14) const uint WINDOW_SHIFT = 25;
 
 uint group_id() { return push.first_group + gl_WorkGroupID.x; }
 // Of an invocation, over all groups.
-uint global_id() { return group_id() * gl_WorkGroupSize.x + gl_LocalInvocationID.x; }
+uint global_id() { return group_id() * GROUP_SIZE + gl_LocalInvocationID.x; }
 
 // ---- elements ------------------------------------------------------------------------------------
 
