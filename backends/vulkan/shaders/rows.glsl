@@ -79,7 +79,7 @@ float chunk_squares(Chunk c) {
 Chunk chunk_minus(Chunk c, float v) { return Chunk(c.a - v, c.b - v); }
 
 #ifdef ADDRESSES
-bool full_subgroups() { return gl_NumSubgroups * gl_SubgroupSize == gl_WorkGroupSize.x; }
+bool full_subgroups() { return gl_NumSubgroups * gl_SubgroupSize == GROUP_SIZE; }
 // The invocation's number in its group; those of a subgroup follow one another.
 uint invocation() {
   return full_subgroups() ? gl_SubgroupID * gl_SubgroupSize + gl_SubgroupInvocationID
@@ -90,7 +90,7 @@ uint invocation() { return gl_LocalInvocationIndex; }
 #endif
 
 uint lane_id() { return invocation() % LANES; }
-uint row_id() { return group_id() * (gl_WorkGroupSize.x / LANES) + invocation() / LANES; }
+uint row_id() { return group_id() * (GROUP_SIZE / LANES) + invocation() / LANES; }
 
 #define MOST_LANES 256
 shared vec2 row_parts[MOST_LANES];
