@@ -5,6 +5,7 @@
 
 #include "runtime/backend/registry.h"
 #include "runtime/cli/load_model.h"
+#include "runtime/pipeline/generate.h"
 
 using namespace zoetrope;
 
