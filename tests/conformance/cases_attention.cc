@@ -31,6 +31,9 @@ void add_attention(std::vector<Case>* cases) {
            {"more keys than a tile", 1, 5, 1031, 1, 1, 32, 32},
            {"more tokens than a tile", 1, 259, 261, 1, 1, 64, 64},
            {"many tiles", 1, 700, 1100, 1, 1, 128, 128},
+           {"head dim 72", 1, 70, 45, 2, 2, 72, 72},
+           {"head dim 256", 1, 20, 50, 1, 1, 256, 256},
+           {"head dim 384", 1, 40, 37, 1, 1, 384, 384},
            {"grouped queries", 2, 9, 11, 6, 2, 16, 16},
            {"one key head", 1, 9, 11, 4, 1, 16, 16},
            {"values of another width", 1, 6, 7, 2, 2, 16, 24},
@@ -38,6 +41,7 @@ void add_attention(std::vector<Case>* cases) {
            {"causal", 1, 19, 19, 2, 2, 16, 16, true},
            {"causal, large", 1, 150, 150, 1, 1, 64, 64, true},
            {"causal after a prefix", 2, 5, 12, 2, 2, 16, 16, true},
+           {"causal after a long prefix", 1, 40, 777, 4, 2, 32, 48, true},
            {"causal, more queries than keys", 1, 9, 4, 1, 1, 8, 8, true},
            {"no queries", 1, 0, 3, 1, 1, 8, 8},
            {"no keys", 1, 3, 0, 1, 1, 8, 8}})
@@ -51,6 +55,16 @@ void add_attention(std::vector<Case>* cases) {
     if (mask.kind != InputKind::kAbsent) inputs.push_back(std::move(mask));
     cases->push_back({OpKind::kAttention, label, inputs, {{"scale", 0.0}, {"causal", causal}}});
   };
+  const AttentionCase tiled{"", 2, 75, 150, 4, 2, 32, 40};
+  for (bool causal : {false, true}) {
+    std::vector<CaseInput> inputs = qkv(tiled);
+    inputs.push_back(fixed_values(DType::kI32, {2}, {149, 67}));
+    inputs.push_back(fixed(DType::kF32, {2, 4, 75, 150}, -3, 3));
+    cases->push_back({OpKind::kAttention,
+                      "mask and lengths over tiles",
+                      inputs,
+                      {{"scale", 0.0}, {"causal", causal}}});
+  }
   const CaseInput lengths = fixed_values(DType::kI32, {3}, {13, 5, 1});
   with("key lengths", lengths, absent());
   with("a sample without keys", fixed_values(DType::kI32, {3}, {13, 0, 7}), absent());

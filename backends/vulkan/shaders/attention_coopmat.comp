@@ -131,7 +131,7 @@ void main() {
     if (first) continue;
     barrier();
 
-    [[unroll]] for (uint j = 0; j < kKeysAcross; ++j) {
+    for (uint j = 0; j < kKeysAcross; ++j) {
       MATRIX_C s[kDown];
       [[unroll]] for (uint i = 0; i < kDown; ++i) s[i] = MATRIX_C(0.0);
       [[unroll]] for (uint k = 0; k < kDeep; ++k) {
@@ -190,7 +190,7 @@ void main() {
         [[unroll]] for (uint j = 0; j < kAcross; ++j) sums[i * kAcross + j] *= factor;
       }
     }
-    [[unroll]] for (uint k = 0; k < kKeysDeep; ++k) {
+    for (uint k = 0; k < kKeysDeep; ++k) {
       MATRIX_A p[kDown];
       [[unroll]] for (uint i = 0; i < kDown; ++i)
         coopMatLoad(p[i], pool, own + i * TM * kPitchS + k * TK / 8, kPitchS,
