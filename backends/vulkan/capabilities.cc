@@ -68,6 +68,7 @@ void apply(const Switches& switches, Capabilities* caps) {
     caps->max_sparse = 0;
   }
   if (switches.sparse > 0) caps->max_allocation = std::min(caps->max_allocation, switches.sparse);
+  caps->tile = switches.tile;
   if (switches.window > 0) caps->max_binding = std::min(caps->max_binding, switches.window);
   if (switches.piece > 0)
     caps->max_groups = static_cast<uint32_t>(std::min<int64_t>(caps->max_groups, switches.piece));
@@ -103,25 +104,27 @@ Result<Switches> parse_switches(std::string_view words) {
                  : key == "no-coopmat2" ? &switches.no_coopmat2
                  : key == "validate"    ? &switches.validate
                                         : nullptr;
-    int64_t* number = key == "segment"  ? &switches.segment
-                      : key == "sparse" ? &switches.sparse
-                      : key == "window" ? &switches.window
-                      : key == "piece"  ? &switches.piece
-                                        : nullptr;
+    int64_t* number = key == "tile"      ? &switches.tile
+                      : key == "segment" ? &switches.segment
+                      : key == "sparse"  ? &switches.sparse
+                      : key == "window"  ? &switches.window
+                      : key == "piece"   ? &switches.piece
+                                         : nullptr;
     bool good = flag != nullptr && equals == std::string_view::npos;
     if (good) *flag = true;
     if (number != nullptr && equals != std::string_view::npos) {
       const std::string_view digits = word.substr(equals + 1);
       const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), *number);
       good = ec == std::errc() && end == digits.data() + digits.size() && *number > 0 &&
-             (number == &switches.piece ||
+             (number == &switches.piece || number == &switches.tile ||
               (*number >= 4096 && std::has_single_bit(static_cast<uint64_t>(*number))));
     }
     if (!good)
       return error(
           Code::kInvalidArgument, "target '", word,
           "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
-          "validate, piece=GROUPS, and segment=BYTES, sparse=BYTES and window=BYTES with powers of "
+          "validate, piece=GROUPS, tile=NUMBER, and segment=BYTES, sparse=BYTES and window=BYTES "
+          "with powers of "
           "two from "
           "4096");
   }
@@ -195,8 +198,10 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
   if (has_coopmat && found.coopmat.cooperativeMatrix && found.v12.vulkanMemoryModel)
     read_matrix_tiles(device, caps);
   const VkPhysicalDeviceCooperativeMatrix2FeaturesNV& two = found.coopmat2;
-  caps->coopmat2 = has_coopmat2 && two.cooperativeMatrixWorkgroupScope &&
-                   two.cooperativeMatrixFlexibleDimensions && two.cooperativeMatrixTensorAddressing;
+  caps->coopmat2 =
+      has_coopmat2 && two.cooperativeMatrixWorkgroupScope &&
+      two.cooperativeMatrixFlexibleDimensions && two.cooperativeMatrixTensorAddressing &&
+      two.cooperativeMatrixPerElementOperations && caps->api_version >= VK_API_VERSION_1_3;
   ZT_RETURN_IF_ERROR(find_queue(device, caps));
   apply(switches, caps);
 
@@ -233,6 +238,8 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
     enabled->coopmat2.pNext = nullptr;
     enabled->extensions.push_back(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
     chain(&enabled->coopmat2);
+    enabled->maintenance4.maintenance4 = VK_TRUE;  // group sizes by constants in SPIR-V 1.6
+    chain(&enabled->maintenance4);
   }
   if (caps->integer_dot) {
     enabled->integer_dot.shaderIntegerDotProduct = VK_TRUE;

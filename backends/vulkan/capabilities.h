@@ -25,10 +25,12 @@ struct MatrixTile {
 //   sparse=BYTES     no allocation above this; larger buffers are sparse
 //   window=BYTES     no binding above this (a power of two)
 //   piece=GROUPS     no dispatch above this
+//   tile=NUMBER      contractions on cooperative matrices in this entry of kTiles
+//                    (contraction_coopmat.cc), where it fits
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
   bool baseline = false, no_coopmat = false, no_coopmat2 = false, validate = false;
-  int64_t segment = 0, sparse = 0, window = 0, piece = 0;
+  int64_t tile = 0, segment = 0, sparse = 0, window = 0, piece = 0;
 };
 Result<Switches> parse_switches(std::string_view words);
 
@@ -48,6 +50,7 @@ struct Capabilities {
   MatrixTile coop_f16;    // f16 × f16 + f32
   MatrixTile coop_bf16;   // bf16 × bf16 + f32
   MatrixTile coop_i8;     // i8 × i8 + i32
+  int64_t tile = 0;       // Switches::tile
   bool coopmat2 = false;  // workgroup scope, flexible sizes, tensor addressing
 
   uint32_t max_group_size = 0;
@@ -81,6 +84,8 @@ struct EnabledFeatures {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
   VkPhysicalDeviceCooperativeMatrix2FeaturesNV coopmat2{
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV};
+  VkPhysicalDeviceMaintenance4Features maintenance4{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES};
   VkPhysicalDeviceShaderIntegerDotProductFeatures integer_dot{
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
   std::vector<const char*> extensions;

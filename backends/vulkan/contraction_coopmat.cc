@@ -1,14 +1,22 @@
 // f16 contractions on cooperative matrices.
+#include <algorithm>
+#include <span>
+
 #include "backends/vulkan/contraction.h"
 
 namespace zoetrope::vulkan {
 namespace {
 
-// What a group and each of its subgroups make, and how deep a stage is.
+// What a group and each of its subgroups make, and how deep a stage is. Without wm the group has
+// 256 invocations and one matrix for all of them (matmul_coopmat2).
 struct Tile {
-  int64_t bm, bn, bk, wm, wn;
+  int64_t bm, bn, bk, wm = 0, wn = 0;
 
+  bool whole() const { return wm == 0; }
   int64_t subgroups() const { return bm / wm * (bn / wn); }
+  int64_t group_size(const Capabilities& caps) const {
+    return whole() ? 256 : subgroups() * caps.subgroup_size;
+  }
   int64_t groups(const Contraction& c) const {
     return ceil_div(c.m, bm) * ceil_div(c.n, bn) * c.products();
   }
@@ -20,31 +28,37 @@ struct Tile {
   }
 };
 
-// From the one that reads least from memory to the one that occupies a large device with little.
+// From the one that reads least from memory to the one that occupies a large device with little;
+// then those that are only taken by number. An intensity of 64x64 a subgroup is what keeps shared
+// memory ahead of the matrix units.
 constexpr Tile kTiles[] = {
-    {128, 128, 32, 64, 32},
-    {128, 64, 32, 32, 32},
-    {64, 64, 32, 32, 32},
-    {32, 32, 32, 16, 16},
+    {128, 128, 32, 64, 64}, {128, 64, 32, 64, 32},  {64, 64, 32, 32, 32}, {32, 32, 32, 16, 16},
+    {256, 128, 16, 64, 64}, {128, 128, 32, 64, 32}, {128, 256, 64},       {256, 128, 32},
+    {128, 128, 64},         {64, 64, 64},
 };
+constexpr size_t kChosen = 4;  // of them by size
 
 bool fits(const Tile& tile, const Contraction& c, const Capabilities& caps) {
-  const MatrixTile& t = caps.coop_f16;
-  const int64_t group = tile.subgroups() * caps.subgroup_size;
-  const int64_t across_b = (c.transpose_b ? tile.bk : tile.bn) / 8;
   const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
-  return group <= caps.max_group_size && tile.shared_bytes(c, t) <= caps.shared_bytes &&
-         divides(tile.wm, t.m) && divides(tile.wn, t.n) && divides(tile.bk, t.k) &&
-         divides(t.n, 4) && divides(t.k, 8) && divides(group, tile.bk / 8) &&
-         divides(group, across_b) && divides(tile.bm * tile.bk / 8, group) &&
-         divides(tile.bn * tile.bk / 8, group);
+  const int64_t group = tile.group_size(caps);
+  if (group > caps.max_group_size) return false;
+  if (tile.whole())
+    return caps.coopmat2 && c.mode == Contraction::kMatmul && divides(c.k, 8) && divides(c.n, 8);
+  const MatrixTile& t = caps.coop_f16;
+  const int64_t across_b = (c.transpose_b ? tile.bk : tile.bn) / 8;
+  return tile.shared_bytes(c, t) <= caps.shared_bytes && divides(tile.wm, t.m) &&
+         divides(tile.wn, t.n) && divides(tile.bk, t.k) && divides(t.n, 4) && divides(t.k, 8) &&
+         divides(group, tile.bk / 8) && divides(group, across_b) &&
+         divides(tile.bm * tile.bk / 8, group) && divides(tile.bn * tile.bk / 8, group);
 }
 
 // The largest tile that still gives every processor of a large device a group.
 const Tile* choose(const Contraction& c, const Capabilities& caps) {
+  const auto asked = static_cast<size_t>(caps.tile - 1);
+  if (asked < std::size(kTiles) && fits(kTiles[asked], c, caps)) return &kTiles[asked];
   const int64_t wanted = caps.software ? 4 : 128;
   const Tile* chosen = nullptr;
-  for (const Tile& tile : kTiles) {
+  for (const Tile& tile : std::span(kTiles).first(kChosen)) {
     if (!fits(tile, c, caps)) continue;
     chosen = &tile;
     if (tile.groups(c) >= wanted) break;
@@ -65,12 +79,14 @@ Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilit
   const Contraction c = Contraction::of(request);
   const Tile& tile = *choose(c, caps);
   const MatrixTile& t = caps.coop_f16;
-  const auto group = static_cast<uint32_t>(tile.subgroups() * caps.subgroup_size);
-  Dispatch d = c.dispatch(request, "matmul_coopmat", group, tile.bm, tile.bn, tile.bk);
-  for (int64_t constant : {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{c.vector_b(8)}, tile.wm,
-                           tile.wn, int64_t{t.m}, int64_t{t.n}, int64_t{t.k}})
-    d.constants.push_back(u32(constant));
-  return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? "matmul" : "conv", "_coopmat_",
+  const auto group = static_cast<uint32_t>(tile.group_size(caps));
+  const char* shader = tile.whole() ? "matmul_coopmat2" : "matmul_coopmat";
+  Dispatch d = c.dispatch(request, shader, group, tile.bm, tile.bn, tile.bk);
+  if (!tile.whole())
+    for (int64_t constant : {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{c.vector_b(8)},
+                             tile.wm, tile.wn, int64_t{t.m}, int64_t{t.n}, int64_t{t.k}})
+      d.constants.push_back(u32(constant));
+  return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? shader : "conv_coopmat", "_",
                                 tile.bm, "x", tile.bn, "x", tile.bk),
                     .dispatches = {d}};
 }

@@ -68,21 +68,36 @@ bool wanted(const Variant& variant) {
   return name == nullptr || dtype_name(variant.compute) == name;
 }
 
+// Part of the cases; empty: all.
+struct Part {
+  std::set<OpKind> ops;
+  std::set<DType> dtypes;
+  int64_t least_elements = 0;  // of the inputs
+  bool holds(const Case& test) const {
+    int64_t elements = 0;
+    for (const CaseInput& input : test.inputs) elements += input.shape.elements();
+    return (ops.empty() || ops.contains(test.op)) && elements >= least_elements;
+  }
+  bool holds(DType dtype) const { return dtypes.empty() || dtypes.contains(dtype); }
+};
+
 struct Tally {
   int ran = 0, unsupported = 0;
   double worst = 0;
   std::string worst_case;
 };
 
-void run_all(const std::string& backend, const DeviceOptions& options, Tally* tally) {
+void run_all(const std::string& backend, const DeviceOptions& options, Tally* tally,
+             const Part& part = {}) {
   auto device = open_device(backend, options);
   REQUIRE_MESSAGE(device.ok(), device.status().message());
   std::map<OpKind, int> reported;
   std::map<const Exclusion*, int> excluded, needless;
   for (const Case& test : all_cases()) {
     if ((backend == "reference" && is_large(test)) || !wanted(test.op)) continue;
+    if (!part.holds(test)) continue;
     for (const Variant& variant : variants(test)) {
-      if (!wanted(variant)) continue;
+      if (!wanted(variant) || !part.holds(variant.compute)) continue;
       const CaseResult result = run_case(**device, test, variant, test_seed());
       const Exclusion* exclusion = find_exclusion(backend, test.op, variant.compute);
       if (exclusion != nullptr && has_kind(test, InputKind::kCompute)) {
@@ -139,9 +154,9 @@ bool available(const std::string& backend) {
   return false;
 }
 
-void conform(const std::string& backend, const std::string& target = "") {
+void conform(const std::string& backend, const std::string& target = "", const Part& part = {}) {
   Tally tally;
-  run_all(backend, {.threads = 0, .force_target = target}, &tally);
+  run_all(backend, {.threads = 0, .force_target = target}, &tally, part);
   MESSAGE(backend, " ", target, ": ", tally.ran, " cases, ", tally.unsupported,
           " left to decompositions; largest error ", tally.worst, " of the tolerance in ",
           tally.worst_case, "; seed ", test_seed());
@@ -192,6 +207,12 @@ TEST_CASE("the vulkan backend conforms when memory comes in pieces") {
   if (!available("vulkan")) return;
   conform("vulkan", "segment=16384,piece=3");
   conform("vulkan", "baseline,segment=524288,window=524288,piece=5");
+}
+
+TEST_CASE("the vulkan backend conforms in tiles that are taken by number only") {
+  if (!available("vulkan")) return;
+  const Part part{{OpKind::kMatmul, OpKind::kConv}, {DType::kF16}, 20'000};
+  for (int tile = 5; tile <= 10; ++tile) conform("vulkan", str("tile=", tile), part);
 }
 
 TEST_CASE("the cuda backend conforms") {
