@@ -175,7 +175,7 @@ double run_on(Device& device, DType compute, DType storage, double limit) {
 }  // namespace
 
 TEST_CASE("passes and plans keep the meaning of the graph on every backend") {
-  for (const char* backend : {"cpu", "vulkan", "cuda"}) {
+  for (const std::string backend : {"cpu", "vulkan", "cuda"}) {
     auto device = open_device(backend);
     if (!device.ok()) {
       MESSAGE("skipped: ", device.status().message());

@@ -42,7 +42,7 @@ GenerateOptions short_clip(DType compute) {
   GenerateOptions options;
   options.prompt = "a small red star bounces on a blue floor";
   options.clip = {.width = 64, .height = 64, .frames = 9};
-  options.steps = 4;
+  options.steps = 2;
   options.seed = 5;
   options.compute = compute;
   return options;
@@ -85,10 +85,12 @@ TEST_CASE("Vulkan and CUDA make the CPU's clip") {
       const Collect clip = make(loaded->model, backend, validates ? "validate" : "", compute);
       const double picture = psnr(clip.video, truth.video, 255),
                    sound = psnr(clip.sound, truth.sound, 1);
-      MESSAGE(backend, validates ? " (validated)" : "", " in ", dtype_name(compute),
-              " against the CPU in f32: picture ", picture, " dB, sound ", sound, " dB");
+      const std::string how = validates ? " (validated)" : "";
+      MESSAGE(backend, how, " in ", dtype_name(compute), " against the CPU in f32: picture ",
+              picture, " dB, sound ", sound, " dB");
       CHECK(picture >= (compute == DType::kF32 ? 50 : 35));
       CHECK(sound >= (compute == DType::kF32 ? 60 : 35));
+      if (compute != DType::kF16) continue;
       const Collect again = make(loaded->model, backend, "", compute);
       CHECK(again.video == clip.video);
       CHECK(again.sound == clip.sound);
