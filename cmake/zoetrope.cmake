@@ -4,6 +4,7 @@ include_guard()
 find_package(Threads REQUIRED)
 
 set(ZOETROPE_SANITIZE "" CACHE STRING "Sanitizers for our code: address,undefined or thread")
+option(ZOETROPE_FUZZ "Build the libFuzzer programs of tests/fuzz (clang only)" OFF)
 
 function(zoetrope_target name)
   target_compile_features(${name} PUBLIC cxx_std_20)

@@ -1,6 +1,7 @@
 #include "runtime/pipeline/tokenizer.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace zoetrope {
 namespace {
@@ -56,6 +57,7 @@ Result<Tokens> tokenize_bytes(std::string_view prompt, int64_t max_ids) {
 std::vector<std::string> unknown_words(std::string_view prompt,
                                        const std::vector<std::string>& vocabulary) {
   std::vector<std::string> unknown;
+  std::unordered_set<std::string> seen;
   for (size_t i = 0; i < prompt.size();) {
     if (!is_letter(prompt[i])) {
       ++i;
@@ -64,8 +66,7 @@ std::vector<std::string> unknown_words(std::string_view prompt,
     std::string word;
     for (; i < prompt.size() && is_letter(prompt[i]); ++i)
       word += static_cast<char>(prompt[i] >= 'A' && prompt[i] <= 'Z' ? prompt[i] + 32 : prompt[i]);
-    if (!std::binary_search(vocabulary.begin(), vocabulary.end(), word) &&
-        std::find(unknown.begin(), unknown.end(), word) == unknown.end())
+    if (!std::binary_search(vocabulary.begin(), vocabulary.end(), word) && seen.insert(word).second)
       unknown.push_back(std::move(word));
   }
   return unknown;

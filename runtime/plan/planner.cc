@@ -10,8 +10,6 @@
 namespace zoetrope {
 namespace {
 
-constexpr int32_t kForever = -1;  // resolved to the last position
-
 class Planner {
  public:
   Planner(Graph graph, Device& device, const Bindings& bindings) : device_(device) {

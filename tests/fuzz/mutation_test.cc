@@ -4,9 +4,12 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "converters/zip.h"
 #include "graph/format/recipe.h"
 #include "graph/philox.h"
 #include "tests/format/small_model.h"
@@ -122,7 +125,66 @@ Tally mutate(const std::string& name, bool (*target)(std::span<const uint8_t>), 
 
 Bytes bytes_of(const std::string& text) { return Bytes(text.begin(), text.end()); }
 
+Bytes recipe_seed() {
+  Recipe recipe;
+  recipe.video = {2, {0.5f, -1}, {1, 2}};
+  recipe.schedule = "explicit";
+  recipe.times = {1, 0.5, 0};
+  return bytes_of(recipe_to_json(recipe));
+}
+
+constexpr const char* kDims[] = {"floor_div(frames + 7, 8) * height",
+                                 "max(min(a, 3), mod(b * 2 - 1, 5))",
+                                 "ceil_div(9223372036854775807, 2) - -3"};
+
 }  // namespace
+
+TEST_CASE("what once broke a reader is refused or usable") {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(ZOETROPE_SOURCE_DIR) +
+                                                               "/tests/fuzz/findings")) {
+    const std::string name = entry.path().filename();
+    CAPTURE(name);
+    const FuzzTarget* target = nullptr;
+    for (const FuzzTarget& t : kFuzzTargets)
+      if (name.starts_with(std::string(t.name) + "-")) target = &t;
+    REQUIRE(target != nullptr);
+    Tally tally;
+    run_one(target->run, read_bytes(entry.path()), &tally);
+    ++files;
+  }
+  CHECK(files > 0);
+}
+
+// Asked for by name: `./dev fuzz` starts from these.
+TEST_CASE("write the seeds" * doctest::skip()) {
+  const char* folder = std::getenv("ZOETROPE_FUZZ_SEEDS");
+  REQUIRE(folder != nullptr);
+  const auto put = [&](const std::string& target, const std::string& name, const Bytes& bytes) {
+    const std::filesystem::path path = std::filesystem::path(folder) / target;
+    std::filesystem::create_directories(path);
+    write_bytes(path / name, bytes);
+  };
+  const TempFolder temporary;
+  REQUIRE(write_model(temporary.file("m.zoe"), small_model_info(), small_model_tensors()).ok());
+  const Bytes model = read_bytes(temporary.file("m.zoe"));
+  for (const char* target : {"model", "model_root"}) put(target, "small", model);
+  put("safetensors", "small", safetensors_seed());
+  const Bytes torch = torch_seed();
+  put("torch", "tiny", torch);
+  const auto entries = read_zip(torch);
+  REQUIRE(entries.ok());
+  const auto pickle = entries->at("tiny/data.pkl").bytes;
+  put("pickle", "tiny", Bytes(pickle.begin(), pickle.end()));
+  put("shards", "two",
+      bytes_of(R"({"metadata":{},"weight_map":{"a":"m-1.safetensors","b":"m-2.bin"}})"));
+  put("recipe", "explicit", recipe_seed());
+  put("toybox_config", "tiny", toybox_config_seed());
+  int index = 0;
+  for (const char* text : kDims) put("dim", std::to_string(index++), bytes_of(text));
+  put("prompt", "ascii", bytes_of("a small red star bounces on a blue floor"));
+  put("prompt", "wide", bytes_of("ein grüner Würfel, 星 und \xF0\x9F\x90\x8E"));
+}
 
 TEST_CASE("a damaged model file is refused or usable") {
   const TempFolder folder;
@@ -152,11 +214,7 @@ TEST_CASE("a damaged PyTorch file is refused or usable") {
 }
 
 TEST_CASE("a damaged recipe is refused or usable") {
-  Recipe recipe;
-  recipe.video = {2, {0.5f, -1}, {1, 2}};
-  recipe.schedule = "explicit";
-  recipe.times = {1, 0.5, 0};
-  const Bytes seed = bytes_of(recipe_to_json(recipe));
+  const Bytes seed = recipe_seed();
   mutate("recipe", fuzz_recipe, seed, seed.size(), 4000);
   Bytes deep(200000, '[');
   Tally tally;
@@ -170,8 +228,7 @@ TEST_CASE("a damaged Toybox configuration is refused or usable") {
 }
 
 TEST_CASE("a damaged dimension expression is refused or keeps its value") {
-  for (const char* text : {"floor_div(frames + 7, 8) * height", "max(min(a, 3), mod(b * 2 - 1, 5))",
-                           "ceil_div(9223372036854775807, 2) - -3"}) {
+  for (const char* text : kDims) {
     const Bytes seed = bytes_of(text);
     const size_t last = fuzz_dim(seed) ? seed.size() : 0;
     if (last > 0) mutate("dim", fuzz_dim, seed, last, 3000);

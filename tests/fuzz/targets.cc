@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "converters/checkpoint.h"
+#include "converters/pickle.h"
 #include "graph/format/model_file.h"
 #include "graph/format/recipe.h"
 #include "models/toybox/toybox.h"
+#include "runtime/pipeline/tokenizer.h"
 #include "tests/format/small_model.h"
 
 namespace zoetrope {
@@ -101,6 +103,18 @@ bool fuzz_torch(std::span<const uint8_t> bytes) {
   return checkpoint.ok() && load_all(**checkpoint);
 }
 
+bool fuzz_pickle(std::span<const uint8_t> bytes) {
+  const auto pickle = Pickle::parse(bytes);
+  if (!pickle.ok()) return false;
+  sink = pickle->root().items.size();
+  return true;
+}
+
+bool fuzz_shards(std::span<const uint8_t> bytes) {
+  const MemoryFile file(bytes);
+  return open_sharded(file.path()).ok();
+}
+
 bool fuzz_recipe(std::span<const uint8_t> bytes) {
   const auto recipe = parse_recipe(as_text(bytes));
   if (!recipe.ok()) return false;
@@ -135,6 +149,25 @@ bool fuzz_dim(std::span<const uint8_t> bytes) {
   ZT_CHECK(value.ok() == other.ok());
   if (value.ok()) ZT_CHECK(*value == *other);
   return true;
+}
+
+bool fuzz_prompt(std::span<const uint8_t> bytes) {
+  const std::string_view prompt = as_text(bytes);
+  const size_t bad = find_invalid_utf8(prompt);
+  for (const int64_t max_ids : {2, 3, 16, 4096}) {
+    const auto tokens = tokenize_bytes(prompt, max_ids);
+    ZT_CHECK(!tokens.ok() || bad == std::string_view::npos);
+    if (!tokens.ok()) continue;
+    ZT_CHECK(static_cast<int64_t>(tokens->ids.size()) <= max_ids);
+    std::string text;
+    for (const int32_t id : tokens->ids)
+      if (id < 256) text += static_cast<char>(id);
+    ZT_CHECK(prompt.starts_with(text) && find_invalid_utf8(text) == std::string_view::npos);
+    ZT_CHECK(tokens->truncated == (text.size() < prompt.size()));
+  }
+  for (const std::string& word : unknown_words(prompt, {"a", "ball", "red"}))
+    ZT_CHECK(!word.empty() && word != "ball");
+  return bad == std::string_view::npos;
 }
 
 }  // namespace zoetrope

@@ -19,13 +19,23 @@ bool fuzz_model(std::span<const uint8_t> bytes);
 bool fuzz_model_root(std::span<const uint8_t> bytes);
 bool fuzz_safetensors(std::span<const uint8_t> bytes);
 bool fuzz_torch(std::span<const uint8_t> bytes);
+bool fuzz_pickle(std::span<const uint8_t> bytes);
+// The index of a checkpoint in several files; none of these exists.
+bool fuzz_shards(std::span<const uint8_t> bytes);
 bool fuzz_recipe(std::span<const uint8_t> bytes);
 bool fuzz_toybox_config(std::span<const uint8_t> bytes);
 bool fuzz_dim(std::span<const uint8_t> bytes);
+bool fuzz_prompt(std::span<const uint8_t> bytes);
 
-inline constexpr FuzzTarget kFuzzTargets[] = {
-    {"model", fuzz_model}, {"model_root", fuzz_model_root}, {"safetensors", fuzz_safetensors},
-    {"torch", fuzz_torch}, {"recipe", fuzz_recipe},         {"toybox_config", fuzz_toybox_config},
-    {"dim", fuzz_dim}};
+inline constexpr FuzzTarget kFuzzTargets[] = {{"model", fuzz_model},
+                                              {"model_root", fuzz_model_root},
+                                              {"safetensors", fuzz_safetensors},
+                                              {"torch", fuzz_torch},
+                                              {"pickle", fuzz_pickle},
+                                              {"shards", fuzz_shards},
+                                              {"recipe", fuzz_recipe},
+                                              {"toybox_config", fuzz_toybox_config},
+                                              {"dim", fuzz_dim},
+                                              {"prompt", fuzz_prompt}};
 
 }  // namespace zoetrope
