@@ -28,6 +28,7 @@ class Extensions {
 
 // From headers newer than those we build with.
 constexpr auto kBFloat16 = static_cast<VkComponentTypeKHR>(1000141000);
+constexpr const char* kBFloat16Extension = "VK_KHR_shader_bfloat16";
 
 void read_matrix_tiles(VkPhysicalDevice device, Capabilities* caps) {
   uint32_t count = 0;
@@ -62,6 +63,7 @@ void apply(const Switches& switches, Capabilities* caps) {
   }
   if (switches.no_coopmat || !caps->addresses || !caps->float16)
     caps->coop_f16 = caps->coop_bf16 = caps->coop_i8 = {};
+  if (!switches.bf16_coopmat) caps->coop_bf16 = {};
   if (switches.no_coopmat2 || !caps->coop_f16) caps->coopmat2 = false;
   if (switches.segment > 0) {
     caps->max_allocation = std::min(caps->max_allocation, switches.segment);
@@ -99,11 +101,12 @@ Result<Switches> parse_switches(std::string_view words) {
     words.remove_prefix(comma == std::string_view::npos ? words.size() : comma + 1);
     const size_t equals = word.find('=');
     const std::string_view key = word.substr(0, equals);
-    bool* flag = key == "baseline"      ? &switches.baseline
-                 : key == "no-coopmat"  ? &switches.no_coopmat
-                 : key == "no-coopmat2" ? &switches.no_coopmat2
-                 : key == "validate"    ? &switches.validate
-                                        : nullptr;
+    bool* flag = key == "baseline"       ? &switches.baseline
+                 : key == "no-coopmat"   ? &switches.no_coopmat
+                 : key == "no-coopmat2"  ? &switches.no_coopmat2
+                 : key == "bf16-coopmat" ? &switches.bf16_coopmat
+                 : key == "validate"     ? &switches.validate
+                                         : nullptr;
     int64_t* number = key == "tile"      ? &switches.tile
                       : key == "segment" ? &switches.segment
                       : key == "sparse"  ? &switches.sparse
@@ -123,6 +126,7 @@ Result<Switches> parse_switches(std::string_view words) {
       return error(
           Code::kInvalidArgument, "target '", word,
           "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
+          "bf16-coopmat, "
           "validate, piece=GROUPS, tile=NUMBER, and segment=BYTES, sparse=BYTES and window=BYTES "
           "with powers of "
           "two from "
@@ -181,6 +185,7 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
   if (has_coopmat) chain(&found.coopmat);
   if (has_coopmat2) chain(&found.coopmat2);
   if (has_dot) chain(&found.integer_dot);
+  if (extensions.has(kBFloat16Extension)) chain(&found.bfloat16);
   vkGetPhysicalDeviceFeatures2(device, &found.base);
 
   constexpr VkSubgroupFeatureFlags kSubgroup = VK_SUBGROUP_FEATURE_BASIC_BIT |
@@ -197,6 +202,7 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
         static_cast<int64_t>(std::min<uint64_t>(limits.sparseAddressSpaceSize, INT64_MAX));
   if (has_coopmat && found.coopmat.cooperativeMatrix && found.v12.vulkanMemoryModel)
     read_matrix_tiles(device, caps);
+  if (!found.bfloat16.type || !found.bfloat16.cooperative_matrix) caps->coop_bf16 = {};
   const VkPhysicalDeviceCooperativeMatrix2FeaturesNV& two = found.coopmat2;
   caps->coopmat2 =
       has_coopmat2 && two.cooperativeMatrixWorkgroupScope &&
@@ -232,6 +238,11 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
     enabled->coopmat.cooperativeMatrix = VK_TRUE;
     enabled->extensions.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
     chain(&enabled->coopmat);
+  }
+  if (caps->coop_bf16) {
+    enabled->bfloat16.type = enabled->bfloat16.cooperative_matrix = VK_TRUE;
+    enabled->extensions.push_back(kBFloat16Extension);
+    chain(&enabled->bfloat16);
   }
   if (caps->coopmat2) {
     enabled->coopmat2 = two;

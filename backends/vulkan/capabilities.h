@@ -25,11 +25,13 @@ struct MatrixTile {
 //   sparse=BYTES     no allocation above this; larger buffers are sparse
 //   window=BYTES     no binding above this (a power of two)
 //   piece=GROUPS     no dispatch above this
+//   bf16-coopmat     cooperative matrices of bf16 too (not yet measured anywhere)
 //   tile=NUMBER      contractions on cooperative matrices in this entry of kTiles
 //                    (contraction_coopmat.cc), where it fits
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
-  bool baseline = false, no_coopmat = false, no_coopmat2 = false, validate = false;
+  bool baseline = false, no_coopmat = false, no_coopmat2 = false, bf16_coopmat = false,
+       validate = false;
   int64_t tile = 0, segment = 0, sparse = 0, window = 0, piece = 0;
 };
 Result<Switches> parse_switches(std::string_view words);
@@ -69,6 +71,13 @@ struct Capabilities {
   double least_rate() const;
 };
 
+// VkPhysicalDeviceShaderBfloat16FeaturesKHR, from headers newer than those we build with.
+struct BFloat16Features {
+  VkStructureType sType = static_cast<VkStructureType>(1000141000);
+  void* pNext = nullptr;
+  VkBool32 type = VK_FALSE, dot_product = VK_FALSE, cooperative_matrix = VK_FALSE;
+};
+
 // Everything that vkCreateDevice must be asked for, chained; do not move.
 struct EnabledFeatures {
   EnabledFeatures() = default;
@@ -84,6 +93,7 @@ struct EnabledFeatures {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
   VkPhysicalDeviceCooperativeMatrix2FeaturesNV coopmat2{
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV};
+  BFloat16Features bfloat16;
   VkPhysicalDeviceMaintenance4Features maintenance4{
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES};
   VkPhysicalDeviceShaderIntegerDotProductFeatures integer_dot{

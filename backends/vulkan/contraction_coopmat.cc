@@ -1,4 +1,4 @@
-// f16 contractions on cooperative matrices.
+// f16 and bf16 contractions on cooperative matrices.
 #include <algorithm>
 #include <span>
 
@@ -38,13 +38,17 @@ constexpr Tile kTiles[] = {
 };
 constexpr size_t kChosen = 4;  // of them by size
 
-bool fits(const Tile& tile, const Contraction& c, const Capabilities& caps) {
+// What the device multiplies where both operands have this type.
+const MatrixTile& matrix_of(DType dtype, const Capabilities& caps) {
+  return dtype == DType::kBF16 ? caps.coop_bf16 : caps.coop_f16;
+}
+
+bool fits(const Tile& tile, const Contraction& c, const MatrixTile& t, const Capabilities& caps) {
   const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
   const int64_t group = tile.group_size(caps);
   if (group > caps.max_group_size) return false;
   if (tile.whole())
     return caps.coopmat2 && c.mode == Contraction::kMatmul && divides(c.k, 8) && divides(c.n, 8);
-  const MatrixTile& t = caps.coop_f16;
   const int64_t across_b = (c.transpose_b ? tile.bk : tile.bn) / 8;
   return tile.shared_bytes(c, t) <= caps.shared_bytes && divides(tile.wm, t.m) &&
          divides(tile.wn, t.n) && divides(tile.bk, t.k) && divides(t.n, 4) && divides(t.k, 8) &&
@@ -53,13 +57,13 @@ bool fits(const Tile& tile, const Contraction& c, const Capabilities& caps) {
 }
 
 // The largest tile that still gives every processor of a large device a group.
-const Tile* choose(const Contraction& c, const Capabilities& caps) {
+const Tile* choose(const Contraction& c, const MatrixTile& t, const Capabilities& caps) {
   const auto asked = static_cast<size_t>(caps.tile - 1);
-  if (asked < std::size(kTiles) && fits(kTiles[asked], c, caps)) return &kTiles[asked];
+  if (asked < std::size(kTiles) && fits(kTiles[asked], c, t, caps)) return &kTiles[asked];
   const int64_t wanted = caps.software ? 4 : 128;
   const Tile* chosen = nullptr;
   for (const Tile& tile : std::span(kTiles).first(kChosen)) {
-    if (!fits(tile, c, caps)) continue;
+    if (!fits(tile, c, t, caps)) continue;
     chosen = &tile;
     if (tile.groups(c) >= wanted) break;
   }
@@ -69,24 +73,27 @@ const Tile* choose(const Contraction& c, const Capabilities& caps) {
 }  // namespace
 
 bool accepts_coopmat(const KernelRequest& request, const Capabilities& caps) {
-  if (!caps.coop_f16 || in(request, 0).dtype != DType::kF16 || in(request, 1).dtype != DType::kF16)
+  const DType dtype = in(request, 0).dtype;
+  if ((dtype != DType::kF16 && dtype != DType::kBF16) || in(request, 1).dtype != dtype)
     return false;
-  if (!accepts_contraction(request)) return false;
-  return choose(Contraction::of(request), caps) != nullptr;
+  const MatrixTile& t = matrix_of(dtype, caps);
+  return t && accepts_contraction(request) && choose(Contraction::of(request), t, caps) != nullptr;
 }
 
 Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilities& caps) {
   const Contraction c = Contraction::of(request);
-  const Tile& tile = *choose(c, caps);
-  const MatrixTile& t = caps.coop_f16;
+  const bool bf16 = in(request, 0).dtype == DType::kBF16;
+  const MatrixTile& t = matrix_of(in(request, 0).dtype, caps);
+  const Tile& tile = *choose(c, t, caps);
   const auto group = static_cast<uint32_t>(tile.group_size(caps));
-  const char* shader = tile.whole() ? "matmul_coopmat2" : "matmul_coopmat";
+  const char* name = tile.whole() ? "matmul_coopmat2" : "matmul_coopmat";
+  const char* shader = !bf16 ? name : tile.whole() ? "matmul_coopmat2:bf16" : "matmul_coopmat:bf16";
   Dispatch d = c.dispatch(request, shader, group, tile.bm, tile.bn, tile.bk);
   if (!tile.whole())
     for (int64_t constant : {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{c.vector_b(8)},
                              tile.wm, tile.wn, int64_t{t.m}, int64_t{t.n}, int64_t{t.k}})
       d.constants.push_back(u32(constant));
-  return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? shader : "conv_coopmat", "_",
+  return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? name : "conv_coopmat", "_",
                                 tile.bm, "x", tile.bn, "x", tile.bk),
                     .dispatches = {d}};
 }

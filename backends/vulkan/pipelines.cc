@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "backends/vulkan/bfloat16.h"
+
 namespace zoetrope::vulkan {
 namespace {
 
@@ -146,9 +148,14 @@ Result<VkPipeline> Pipelines::get(const Dispatch& dispatch, Access access, uint3
 Result<VkShaderModule> Pipelines::module(const std::string& shader, Access access) {
   VkShaderModule& module = modules_[{shader, access}];
   if (module != VK_NULL_HANDLE) return module;
-  const std::span<const uint32_t> words = find_shader(shader, access);
+  constexpr std::string_view kBF16 = ":bf16";
+  const bool bf16 = shader.ends_with(kBF16);
+  std::span<const uint32_t> words =
+      find_shader(bf16 ? shader.substr(0, shader.size() - kBF16.size()) : shader, access);
   if (words.empty())
     return error(Code::kInternal, "shader '", shader, "' was not built for this way of access");
+  std::vector<uint32_t> turned;
+  if (bf16) words = turned = as_bf16(words);
   VkShaderModuleCreateInfo info{.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
   info.codeSize = words.size_bytes();
   info.pCode = words.data();
