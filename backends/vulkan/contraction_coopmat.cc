@@ -29,14 +29,14 @@ struct Tile {
 };
 
 // From the one that reads least from memory to the one that occupies a large device with little;
-// then those that are only taken by number. An intensity of 64x64 a subgroup is what keeps shared
-// memory ahead of the matrix units.
+// one for emulators, which take a minute to compile what a large tile unrolls to; then those that
+// are only taken by number. 64x64 a subgroup is what keeps shared memory ahead of matrix units.
 constexpr Tile kTiles[] = {
-    {128, 128, 32, 64, 64}, {128, 64, 32, 64, 32},  {64, 64, 32, 32, 32}, {32, 32, 32, 16, 16},
-    {256, 128, 16, 64, 64}, {128, 128, 32, 64, 32}, {128, 256, 64},       {256, 128, 32},
-    {128, 128, 64},         {64, 64, 64},
+    {128, 128, 32, 64, 64}, {128, 64, 32, 64, 32},  {64, 64, 32, 32, 32},   {32, 32, 32, 16, 16},
+    {32, 32, 16, 16, 16},   {256, 128, 16, 64, 64}, {128, 128, 32, 64, 32}, {128, 256, 64},
+    {256, 128, 32},         {128, 128, 64},         {64, 64, 64},
 };
-constexpr size_t kChosen = 4;  // of them by size
+constexpr size_t kBySize = 4;  // of them are chosen by size
 
 // What the device multiplies where both operands have this type.
 const MatrixTile& matrix_of(DType dtype, const Capabilities& caps) {
@@ -60,12 +60,12 @@ bool fits(const Tile& tile, const Contraction& c, const MatrixTile& t, const Cap
 const Tile* choose(const Contraction& c, const MatrixTile& t, const Capabilities& caps) {
   const auto asked = static_cast<size_t>(caps.tile - 1);
   if (asked < std::size(kTiles) && fits(kTiles[asked], c, t, caps)) return &kTiles[asked];
-  const int64_t wanted = caps.software ? 4 : 128;
+  if (caps.software) return fits(kTiles[kBySize], c, t, caps) ? &kTiles[kBySize] : nullptr;
   const Tile* chosen = nullptr;
-  for (const Tile& tile : std::span(kTiles).first(kChosen)) {
+  for (const Tile& tile : std::span(kTiles).first(kBySize)) {
     if (!fits(tile, c, t, caps)) continue;
     chosen = &tile;
-    if (tile.groups(c) >= wanted) break;
+    if (tile.groups(c) >= 128) break;
   }
   return chosen;
 }
