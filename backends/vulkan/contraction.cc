@@ -1,6 +1,7 @@
 #include "backends/vulkan/contraction.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "graph/ops/conv_shape.h"
 
@@ -47,6 +48,21 @@ Contraction of_matmul(const KernelRequest& request) {
   return c;
 }
 
+// The output positions with one remainder by the stride see the same few taps: a product each.
+void split_phases(int64_t batch, Contraction* c) {
+  c->all_taps = c->kernel, c->all_out = c->out, c->tap_dilation = c->dilation;
+  c->m = batch, c->k = c->group_channels;
+  for (size_t d = 0; d < 3; ++d) {
+    const int64_t common = std::gcd(c->stride[d], c->dilation[d]);
+    c->tap_step[d] = c->stride[d] / common;
+    c->dilation[d] /= common;
+    c->kernel[d] = ceil_div(c->kernel[d], c->tap_step[d]);
+    c->out[d] = ceil_div(c->out[d], c->stride[d]);
+    c->lead[d] = c->stride[d];
+    c->m *= c->out[d], c->k *= c->kernel[d];
+  }
+}
+
 Contraction of_conv(const KernelRequest& request) {
   const OpContext op{request.inputs, attrs(request)};
   const Shape& x = in(request, kA).shape;
@@ -68,6 +84,7 @@ Contraction of_conv(const KernelRequest& request) {
     c.in[d] = g.in[d], c.out[d] = g.out[d], c.kernel[d] = g.kernel[d];
     c.stride[d] = g.stride[d], c.dilation[d] = g.dilation[d], c.pad[d] = g.pad_lo[d];
   }
+  if (c.mode == Contraction::kConvTranspose) split_phases(g.batch, &c);
   if (request.node->op == OpKind::kConvBias) {
     const int spatial = x.rank() - 2;
     const auto replicate = ops::ints_or(attrs(request), "replicate", spatial, 0);
@@ -108,7 +125,7 @@ Dispatch Contraction::dispatch(const KernelRequest& request, const char* shader,
                  vector_c(4), activation,  has_bias,    u32(bm),
                  u32(bn),     u32(bk)};
   const int64_t tiles_m = ceil_div(m, bm), tiles_n = ceil_div(n, bn);
-  d.params.resize(48);
+  d.params.resize(57);
   const auto put = [&](size_t at, const auto& list) {
     for (int64_t value : list) d.params[at++] = u32(value);
   };
@@ -116,6 +133,7 @@ Dispatch Contraction::dispatch(const KernelRequest& request, const char* shader,
   put(8, lead), put(12, lead_a), put(16, lead_b);
   put(20, std::array{lead_c});
   put(24, in), put(27, out), put(30, kernel), put(33, stride), put(36, dilation), put(39, pad);
+  put(45, tap_step), put(48, all_taps), put(51, all_out), put(54, tap_dilation);
   put(42, std::array{channels, group_channels, int64_t{replicate}});
   d.group_size = group_size;
   d.groups = tiles_m * tiles_n * products();

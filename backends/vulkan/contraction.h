@@ -21,6 +21,8 @@ struct Contraction {
   // Convolutions: dimensions t, h, w.
   std::array<int64_t, 3> in{}, out{}, kernel{}, stride{}, dilation{}, pad{};
   int64_t channels = 0, group_channels = 0;
+  // conv_transpose: see shaders/contraction.glsl.
+  std::array<int64_t, 3> tap_step{}, all_taps{}, all_out{}, tap_dilation{};
   uint32_t replicate = 0;
 
   uint32_t activation = 0;
@@ -36,7 +38,10 @@ struct Contraction {
   // Whether `width` neighbours along a's rows, b's contiguous dimension or c's rows always lie in
   // an aligned run of that many.
   bool vector_a(int64_t width) const { return (mode == kMatmul ? k : group_channels) % width == 0; }
-  bool vector_b(int64_t width) const { return (transpose_b ? k : n) % width == 0; }
+  bool vector_b(int64_t width) const {
+    if (mode == kConvTranspose) return group_channels % width == 0;
+    return (transpose_b ? k : n) % width == 0;
+  }
   bool vector_c(int64_t width) const { return n % width == 0; }
 
   // One tile of bm × bn a group.

@@ -29,7 +29,6 @@ Result<KernelSpec> prepare_direct(const KernelRequest& request, const Capabiliti
 constexpr Row kRows[] = {
     {OpKind::kConv, accepts_direct, prepare_direct},
     {OpKind::kConvBias, accepts_direct, prepare_direct},
-    {OpKind::kConvTranspose, accepts_direct, prepare_direct},
     {OpKind::kConv, accepts_coopmat, prepare_coopmat},
     {OpKind::kConvBias, accepts_coopmat, prepare_coopmat},
     {OpKind::kConvTranspose, accepts_coopmat, prepare_coopmat},

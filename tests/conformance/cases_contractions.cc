@@ -171,6 +171,8 @@ std::vector<Case> contraction_cases() {
   transpose("1-D upsampling by 4", {1, 9, 6}, {5, 8, 6}, {4}, {2}, {2}, {});
   transpose("1-D odd", {1, 7, 3}, {4, 5, 3}, {3}, {1}, {2}, {1});
   transpose("1-D grouped, dilated", {1, 6, 8}, {4, 3, 4}, {2}, {1}, {1}, {}, 2, {2});
+  transpose("1-D, strides between taps", {1, 5, 8}, {12, 2, 8}, {3}, {}, {}, {1});
+  transpose("1-D, dilated across strides", {1, 7, 8}, {12, 4, 8}, {3}, {2}, {1}, {}, 1, {2});
   transpose("2-D upsampling", {1, 4, 5, 6}, {7, 2, 2, 6}, {2, 2}, {}, {}, {});
   transpose("2-D overlapping", {2, 3, 4, 5}, {4, 4, 3, 5}, {2, 1}, {1, 1}, {1, 1}, {1, 0});
   transpose("3-D", {1, 2, 3, 3, 4}, {3, 3, 2, 2, 4}, {1, 2, 2}, {1, 0, 0}, {1, 0, 0}, {});

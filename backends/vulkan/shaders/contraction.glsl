@@ -32,28 +32,40 @@ OPERAND(1)  // b
 OPERAND(2)  // c
 OPERAND(3)  // bias [N]
 
-// contraction.cc writes these.
-#define M param(0)
-#define N param(1)
-#define K param(2)
+// contraction.cc writes the parameters. What loops need is read once: compilers do not move loads
+// across barriers.
+uint M, N, K;
+uint LDC;                            // elements from row to row of c
+uvec3 IN, KERNEL, STRIDE, DILATION;  // convolutions: dimensions t, h, w
+uint CHANNELS, GROUP_CHANNELS;       // of x, of a filter
+uint REPLICATE;                      // bit d: the edge repeats beyond the border
+
 #define TILES_M param(3)
 #define TILES_N param(4)
-#define LDC param(5)  // elements from row to row of c
 // Which product: four leading dimensions and how far they step in a and b.
 #define LEAD(D) param(8 + (D))
 #define LEAD_A(D) param(12 + (D))
 #define LEAD_B(D) param(16 + (D))
 #define LEAD_C param(20)
-// Convolutions, by dimension t, h, w.
-#define IN(D) param(24 + (D))
 #define OUT(D) param(27 + (D))
-#define KERNEL(D) param(30 + (D))
-#define STRIDE(D) param(33 + (D))
-#define DILATION(D) param(36 + (D))
 #define PAD(D) param(39 + (D))
-#define CHANNELS param(42)        // of x
-#define GROUP_CHANNELS param(43)  // of a filter
-#define REPLICATE param(44)       // bit D: the edge repeats beyond the border
+// conv_transpose: output positions of one phase, their remainder by the stride, are products of
+// their own, for each sees only every TAP_STEP-th tap. OUT counts the positions of a phase, KERNEL
+// the taps that one sees at most, DILATION is in pixels of x.
+#define TAP_STEP(D) param(45 + (D))
+#define ALL_TAPS(D) param(48 + (D))
+#define ALL_OUT(D) param(51 + (D))
+#define TAP_DILATION(D) param(54 + (D))
+
+uvec3 params3(uint i) { return uvec3(param(i), param(i + 1), param(i + 2)); }
+
+// First of all in main().
+void read_sizes() {
+  M = param(0), N = param(1), K = param(2), LDC = param(5);
+  if (MODE == MATMUL) return;
+  IN = params3(24), KERNEL = params3(30), STRIDE = params3(33), DILATION = params3(36);
+  CHANNELS = param(42), GROUP_CHANNELS = param(43), REPLICATE = param(44);
+}
 
 const uint kNowhere = 0xffffffffu;
 
@@ -61,7 +73,22 @@ struct Product {
   uint tile_m, tile_n;    // which tile
   uint a, b, c;           // first elements of the matrices
   uint bias;              // first element of the bias
+  uvec3 phase, first_tap, taps;  // conv_transpose: the first tap seen, and how many
+  ivec3 shift;                   // and the pixel that position 0 sees with it
 };
+
+void find_taps(inout Product p, uint z) {
+  z /= LEAD(3);
+  p.phase = uvec3(z / LEAD(2) / LEAD(1), z / LEAD(2) % LEAD(1), z % LEAD(2));
+  [[unroll]] for (uint d = 0; d < 3; ++d) {
+    uint at = p.phase[d] + PAD(d), step = TAP_STEP(d), k = 0;
+    while (k < step && k * TAP_DILATION(d) % STRIDE[d] != at % STRIDE[d]) ++k;
+    bool seen = k < step && k < ALL_TAPS(d);
+    p.first_tap[d] = k;
+    p.taps[d] = seen ? (ALL_TAPS(d) - k + step - 1) / step : 0;
+    p.shift[d] = (int(at) - int(k * TAP_DILATION(d))) / int(STRIDE[d]);
+  }
+}
 
 // Neighbouring groups work on eight rows of tiles at once, so that the tiles of a and b that they
 // read stay in cache.
@@ -75,7 +102,9 @@ Product product_of(uint group) {
   p.tile_n = rest / height;
   p.a = p.b = 0;
   p.c = z * LEAD_C;
-  p.bias = MODE == MATMUL ? 0 : z * N;
+  p.bias = 0;
+  if (MODE != MATMUL) p.c = p.bias = z % LEAD(3) * N;
+  if (MODE == CONV_TRANSPOSE) find_taps(p, z);
   for (int d = 3; d >= 0; --d) {
     uint extent = LEAD(d), i = z % extent;
     z /= extent;
@@ -94,32 +123,69 @@ uvec4 row_of(Product p, uint m) {
   uint h = rest % OUT(1);
   rest /= OUT(1);
   uint t = rest % OUT(0);
-  uint image = rest / OUT(0) * IN(0) * IN(1) * IN(2);
+  uint image = rest / OUT(0) * IN[0] * IN[1] * IN[2];
   if (MODE == CONV)
-    return uvec4(image, t * STRIDE(0) - PAD(0), h * STRIDE(1) - PAD(1), w * STRIDE(2) - PAD(2));
-  return uvec4(image, t + PAD(0), h + PAD(1), w + PAD(2));
+    return uvec4(image, t * STRIDE[0] - PAD(0), h * STRIDE[1] - PAD(1), w * STRIDE[2] - PAD(2));
+  return uvec4(image, uvec3(t, h, w) + uvec3(p.shift));
 }
 
-// The input coordinate along D that tap k sees from `from`; kNowhere in padding.
-uint coordinate(uint d, uint from, uint k) {
+// The row of c that row m of the product is; kNowhere when there is none.
+uint row_of_c(Product p, uint m) {
+  if (m >= M) return kNowhere;
+  if (MODE != CONV_TRANSPOSE) return m;
+  uint w = m % OUT(2), rest = m / OUT(2);
+  uint h = rest % OUT(1);
+  rest /= OUT(1);
+  uvec3 at = uvec3(rest % OUT(0), h, w) * STRIDE + p.phase;
+  if (at.x >= ALL_OUT(0) || at.y >= ALL_OUT(1) || at.z >= ALL_OUT(2)) return kNowhere;
+  return ((rest / OUT(0) * ALL_OUT(0) + at.x) * ALL_OUT(1) + at.y) * ALL_OUT(2) + at.z;
+}
+
+// The input coordinate along d that tap k sees from `from`; kNowhere in padding.
+uint coordinate(Product p, uint d, uint from, uint k) {
   if (MODE == CONV) {
-    int at = int(from + k * DILATION(d));
-    if ((REPLICATE >> d & 1u) != 0) return uint(clamp(at, 0, int(IN(d)) - 1));
-    return uint(at) < IN(d) ? uint(at) : kNowhere;
+    int at = int(from + k * DILATION[d]);
+    if ((REPLICATE >> d & 1u) != 0) return uint(clamp(at, 0, int(IN[d]) - 1));
+    return uint(at) < IN[d] ? uint(at) : kNowhere;
   }
-  int at = int(from - k * DILATION(d));
-  uint stride = STRIDE(d), q = uint(max(at, 0)) / stride;
-  return at >= 0 && q * stride == uint(at) && q < IN(d) ? q : kNowhere;
+  uint at = from - k * DILATION[d];
+  return k < p.taps[d] && at < IN[d] ? at : kNowhere;
 }
 
-// The element of x under column k of a's row; kNowhere in padding.
-uint gather(Product p, uvec4 row, uint k) {
-  uint tap = k / GROUP_CHANNELS, channel = k - tap * GROUP_CHANNELS;
-  uint kw = tap % KERNEL(2), rest = tap / KERNEL(2);
-  uint kh = rest % KERNEL(1), kt = rest / KERNEL(1);
-  uint t = coordinate(0, row.y, kt), h = coordinate(1, row.z, kh), w = coordinate(2, row.w, kw);
+// A column of a, or row of b, of a convolution: a tap and a channel.
+struct Column {
+  uint k, channel, kt, kh, kw;
+};
+
+Column column_at(uint k) {
+  Column c = Column(k, 0, 0, 0, 0);
+  if (MODE == MATMUL) return c;
+  uint tap = k / GROUP_CHANNELS;
+  c.channel = k - tap * GROUP_CHANNELS;
+  c.kw = tap % KERNEL[2];
+  tap /= KERNEL[2];
+  c.kh = tap % KERNEL[1];
+  c.kt = tap / KERNEL[1];
+  return c;
+}
+
+// The element of a in this row and column; kNowhere in padding.
+uint element_of_a(Product p, uvec4 row, Column c) {
+  if (MODE == MATMUL) return row.x + c.k;
+  uint t = coordinate(p, 0, row.y, c.kt), h = coordinate(p, 1, row.z, c.kh);
+  uint w = coordinate(p, 2, row.w, c.kw);
   if (t == kNowhere || h == kNowhere || w == kNowhere) return kNowhere;
-  return (row.x + (t * IN(1) + h) * IN(2) + w) * CHANNELS + p.a + channel;
+  return (row.x + (t * IN[1] + h) * IN[2] + w) * CHANNELS + p.a + c.channel;
+}
+
+// The element of b, stored [N, K], in this row and column; kNowhere where the phase has no such tap.
+uint element_of_b(Product p, Column c, uint n) {
+  if (MODE != CONV_TRANSPOSE) return p.b + n * K + c.k;
+  if (c.kt >= p.taps.x || c.kh >= p.taps.y || c.kw >= p.taps.z) return kNowhere;
+  uvec3 tap = p.first_tap + uvec3(c.kt, c.kh, c.kw) * uvec3(TAP_STEP(0), TAP_STEP(1), TAP_STEP(2));
+  uint all = ALL_TAPS(1) * ALL_TAPS(2);
+  return p.b + ((n * ALL_TAPS(0) + tap.x) * all + tap.y * ALL_TAPS(2) + tap.z) * GROUP_CHANNELS +
+         c.channel;
 }
 
 // Loops over the parts of a vector stay loops in the module: unrolled there, with every dtype in each
@@ -134,7 +200,7 @@ vec4 fetch_a(Product p, uvec4 row, uint k) {
   vec4 v = vec4(0);
   if (row.x == kNowhere) return v;
   for (uint i = 0; i < (VECTOR_A ? 1 : 4) && k + i < K; ++i) {
-    uint at = MODE == MATMUL ? row.x + k + i : gather(p, row, k + i);
+    uint at = element_of_a(p, row, column_at(k + i));
     if (at == kNowhere) continue;
     if (VECTOR_A) v = load4_0(at);
     else v = with_part(v, i, load_0(at));
@@ -147,10 +213,13 @@ vec4 fetch_a(Product p, uvec4 row, uint k) {
 vec4 fetch_b(Product p, uint k, uint n) {
   vec4 v = vec4(0);
   if (k >= K || n >= N) return v;
-  uint at = p.b + (TRANSPOSE_B ? n * K + k : k * N + n);
-  if (VECTOR_B) return load4_1(at);
-  uint count = min(4, TRANSPOSE_B ? K - k : N - n);
-  for (uint i = 0; i < count; ++i) v = with_part(v, i, load_1(at + i));
+  uint count = VECTOR_B ? 1 : min(4, TRANSPOSE_B ? K - k : N - n);
+  for (uint i = 0; i < count; ++i) {
+    uint at = TRANSPOSE_B ? element_of_b(p, column_at(k + i), n) : p.b + k * N + n + i;
+    if (at == kNowhere) continue;
+    if (VECTOR_B) v = load4_1(at);
+    else v = with_part(v, i, load_1(at));
+  }
   return v;
 }
 
@@ -161,7 +230,8 @@ float finish(Product p, uint n, float v) {
 
 // Columns n to n + 3 of row m of c.
 void store_c(Product p, uint m, uint n, vec4 v) {
-  if (m >= M) return;
+  m = row_of_c(p, m);
+  if (m == kNowhere) return;
   uint at = p.c + m * LDC + n;
   vec4 result = v;
   for (uint i = 0; i < 4 && n + i < N; ++i) {

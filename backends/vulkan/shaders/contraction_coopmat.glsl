@@ -22,43 +22,20 @@ const uint kAcrossA = BK / 8, kStepA = GROUP / kAcrossA, kLoadsA = BM / kStepA;
 const uint kAcrossB = (TRANSPOSE_B ? BK : BN) / 8, kStepB = GROUP / kAcrossB;
 const uint kLoadsB = (TRANSPOSE_B ? BN : BK) / kStepB;
 
-// A column of a, followed without divisions as k grows.
-struct Column {
-  uint k, channel, kt, kh, kw;
-};
-
-Column column_at(uint k) {
-  Column c = Column(k, 0, 0, 0, 0);
-  if (MODE == MATMUL) return c;
-  uint tap = k / GROUP_CHANNELS;
-  c.channel = k - tap * GROUP_CHANNELS;
-  c.kw = tap % KERNEL(2);
-  tap /= KERNEL(2);
-  c.kh = tap % KERNEL(1);
-  c.kt = tap / KERNEL(1);
-  return c;
-}
-
+// Followed without divisions as k grows.
 Column advance(Column c) {
   c.k += BK;
   if (MODE == MATMUL) return c;
   c.channel += BK;
   while (c.channel >= GROUP_CHANNELS) {
     c.channel -= GROUP_CHANNELS;
-    if (++c.kw < KERNEL(2)) continue;
+    if (++c.kw < KERNEL[2]) continue;
     c.kw = 0;
-    if (++c.kh < KERNEL(1)) continue;
+    if (++c.kh < KERNEL[1]) continue;
     c.kh = 0;
     ++c.kt;
   }
   return c;
-}
-
-uint element_of(Product p, uvec4 row, Column c) {
-  if (MODE == MATMUL) return row.x + c.k;
-  uint t = coordinate(0, row.y, c.kt), h = coordinate(1, row.z, c.kh), w = coordinate(2, row.w, c.kw);
-  if (t == kNowhere || h == kNowhere || w == kNowhere) return kNowhere;
-  return (row.x + (t * IN(1) + h) * IN(2) + w) * CHANNELS + p.a + c.channel;
 }
 
 uvec4 with_half(uvec4 v, uint i, uint half_bits) {
@@ -71,24 +48,29 @@ uvec4 fetch8_a(Product p, uvec4 row, Column c) {
   uvec4 v = uvec4(0);
   if (row.x == kNowhere || c.k >= K) return v;
   if (WIDE_A) {
-    uint at = element_of(p, row, c);
+    uint at = element_of_a(p, row, c);
     return at == kNowhere ? v : quad_0(at >> 3);
   }
   for (uint i = 0; i < 8 && c.k + i < K; ++i) {
-    uint at = MODE == MATMUL ? row.x + c.k + i : gather(p, row, c.k + i);
+    uint at = element_of_a(p, row, column_at(c.k + i));
     if (at != kNowhere) v = with_half(v, i, half_0(at));
   }
   return v;
 }
 
 // Eight neighbours of b along its contiguous dimension; zeros outside.
-uvec4 fetch8_b(Product p, uint k, uint n) {
+uvec4 fetch8_b(Product p, Column c, uint n) {
   uvec4 v = uvec4(0);
-  if (k >= K || n >= N) return v;
-  uint at = p.b + (TRANSPOSE_B ? n * K + k : k * N + n);
-  if (WIDE_B) return quad_1(at >> 3);
-  uint count = min(8, TRANSPOSE_B ? K - k : N - n);
-  for (uint i = 0; i < count; ++i) v = with_half(v, i, half_1(at + i));
+  if (c.k >= K || n >= N) return v;
+  if (WIDE_B) {
+    uint at = TRANSPOSE_B ? element_of_b(p, c, n) : p.b + c.k * N + n;
+    return at == kNowhere ? v : quad_1(at >> 3);
+  }
+  uint count = min(8, TRANSPOSE_B ? K - c.k : N - n);
+  for (uint i = 0; i < count; ++i) {
+    uint at = TRANSPOSE_B ? element_of_b(p, column_at(c.k + i), n) : p.b + c.k * N + n + i;
+    if (at != kNowhere) v = with_half(v, i, half_1(at));
+  }
   return v;
 }
 

@@ -24,6 +24,7 @@ shared uvec4 pool[kPool];
 shared uvec4 rows[BM];
 
 void main() {
+  read_sizes();
   Product p = product_of(group_id());
   const uint thread = gl_LocalInvocationID.x;
   const uint subgroup_m = gl_SubgroupID / (BN / WN) * WM, subgroup_n = gl_SubgroupID % (BN / WN) * WN;
@@ -33,7 +34,7 @@ void main() {
   const uint a_column = thread % kAcrossA, a_row = thread / kAcrossA;
   const uint b_column = thread % kAcrossB, b_row = thread / kAcrossB;
   const uint n0 = p.tile_n * BN;
-  Column column = column_at(a_column * 8);
+  Column column = column_at(a_column * 8), below = column_at(TRANSPOSE_B ? b_column * 8 : b_row);
   uvec4 next_a[kLoadsA], next_b[kLoadsB];
 
   coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator> sum[kDown * kAcross];
@@ -47,10 +48,11 @@ void main() {
       [[unroll]] for (uint i = 0; i < kLoadsA; ++i)
         next_a[i] = fetch8_a(p, rows[a_row + i * kStepA], column);
       [[unroll]] for (uint i = 0; i < kLoadsB; ++i) {
-        uint r = b_row + i * kStepB, c = b_column * 8;
-        next_b[i] = TRANSPOSE_B ? fetch8_b(p, step * BK + c, n0 + r)
-                                : fetch8_b(p, step * BK + r, n0 + c);
+        Column at = below;
+        if (!TRANSPOSE_B) at.k += i * kStepB;
+        next_b[i] = fetch8_b(p, at, n0 + (TRANSPOSE_B ? b_row + i * kStepB : b_column * 8));
       }
+      below = advance(below);
       column = advance(column);
     }
     if (step > 0) {

@@ -36,7 +36,9 @@ uint in_eights(uint v) { return v / 8 * 8; }
   }
 
 float finish_element(const in uint row, const in uint column, const in float v, const in uint n0) {
-  return finish(Product(0, 0, 0, 0, 0, 0), min(n0 + column, N - 1), v);
+  Product p;
+  p.bias = 0;
+  return finish(p, min(n0 + column, N - 1), v);
 }
 
 // Tensors in several allocations have no one pointer: an element at a time.
@@ -52,6 +54,7 @@ void multiply_scattered(Product p, uint m0, uint n0) {
 }
 
 void main() {
+  read_sizes();
   const Product p = product_of(group_id());
   const uint m0 = p.tile_m * BM, n0 = p.tile_n * BN;
   if ((SEGMENTED & 7u) != 0) {

@@ -38,6 +38,7 @@ void load_tiles(Product p, uint k0) {
 }
 
 void main() {
+  read_sizes();
   Product p = product_of(group_id());
   const uint thread = gl_LocalInvocationID.x, column = thread % (BN / 4), row = thread / (BN / 4);
   for (uint i = thread; i < BM; i += GROUP_SIZE) rows[i] = row_of(p, p.tile_m * BM + i);

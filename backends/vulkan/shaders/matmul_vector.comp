@@ -62,6 +62,7 @@ void along_n(Product p, uint thread) {
 }
 
 void main() {
+  read_sizes();
   Product p = product_of(group_id());
   if (TRANSPOSE_B) along_k(p, gl_LocalInvocationID.x);
   else along_n(p, gl_LocalInvocationID.x);
