@@ -112,6 +112,11 @@ void read_latents(ObjectReader& object, const char* key, LatentSpec* spec) {
     const auto channels = static_cast<size_t>(spec->channels);
     if (spec->mean.size() != channels) inner.fail("mean", "one number a channel");
     if (spec->std.size() != channels) inner.fail("std", "one number a channel");
+    inner.integer("tile_length", &spec->tile_length, 0, 1 << 20);
+    inner.integer("tile_overlap", &spec->tile_overlap, 0, 1 << 20);
+    inner.integer("reach", &spec->reach, 0, 1 << 20);
+    if (spec->tile_length > 0 && spec->tile_overlap >= spec->tile_length)
+      inner.fail("tile_overlap", "less than tile_length");
   });
 }
 
@@ -128,7 +133,12 @@ void read_range(ObjectReader& object, const char* key, Range* range) {
 }
 
 Json latents_json(const LatentSpec& spec) {
-  return {{"channels", spec.channels}, {"mean", spec.mean}, {"std", spec.std}};
+  return {{"channels", spec.channels},
+          {"mean", spec.mean},
+          {"std", spec.std},
+          {"tile_length", spec.tile_length},
+          {"tile_overlap", spec.tile_overlap},
+          {"reach", spec.reach}};
 }
 
 Json range_json(const Range& range) {

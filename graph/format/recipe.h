@@ -15,6 +15,11 @@ struct LatentSpec {
   int channels = 0;
   std::vector<float> mean;
   std::vector<float> std;
+
+  // How its decoder may be run piece by piece, counted in latents along time.
+  int64_t tile_length = 0;   // of one call; 0: always the whole sequence
+  int64_t tile_overlap = 0;  // that neighbouring tiles share, at least
+  int64_t reach = 0;  // decoded output depends on this many latents on either side; 0: unknown
 };
 
 // What a model accepts along one dimension: min..max in steps of `multiple`.

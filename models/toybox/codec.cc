@@ -100,6 +100,16 @@ Result<Graph> build_toybox_codec_encoder(const ToyboxConfig::Codec& config) {
   return CodecBuilder(config, "codec_encoder").encoder();
 }
 
+// As toybox_tae_reach: dilated convolutions of 7 in the units, 3 before each upsampling.
+int64_t toybox_codec_reach(const ToyboxConfig::Codec& config) {
+  int64_t reach = 3;  // "output"
+  for (size_t i = 0; i < config.strides.size(); ++i) {
+    for (int64_t dilation : config.decoder_dilations[i]) reach += 3 * dilation;
+    reach = (reach + config.strides[i] - 1) / config.strides[i] + 1;
+  }
+  return reach + 1;  // "input"
+}
+
 Result<Graph> build_toybox_codec_decoder(const ToyboxConfig::Codec& config) {
   return CodecBuilder(config, "codec_decoder").decoder();
 }

@@ -214,6 +214,15 @@ Result<ToyboxConfig> parse_toybox_config(std::string_view text) {
   for (int64_t stride : config.codec.strides) hop *= stride;
   ZT_RETURN_IF_ERROR(check(hop == config.recipe.samples_per_latent,
                            "codec strides do not multiply to recipe.samples_per_latent"));
+  // Four latents are the 2 s clips that it was trained on. The sound is cut exactly.
+  LatentSpec& video = config.recipe.video;
+  video.reach = toybox_tae_reach(config.tae);
+  video.tile_length = 4;
+  video.tile_overlap = 2;
+  LatentSpec& audio = config.recipe.audio;
+  audio.reach = toybox_codec_reach(config.codec);
+  audio.tile_overlap = 2 * audio.reach;
+  audio.tile_length = 6 * audio.tile_overlap;
   return config;
 }
 

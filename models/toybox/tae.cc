@@ -137,6 +137,15 @@ Result<Graph> build_toybox_tae_encoder(const ToyboxConfig::Tae& config) {
   return TaeBuilder(config, "tae_encoder").encoder();
 }
 
+// From the output back: a temporal convolution reaches one step to either side, a block has two of
+// them, and a step before doubling in time stands for two after it.
+int64_t toybox_tae_reach(const ToyboxConfig::Tae& config) {
+  int64_t reach = 1;                            // "output"
+  for (int64_t blocks : config.decoder_blocks)  // the finest first
+    reach = (reach + 2 * blocks + 1 + 1) / 2;
+  return reach + 2 * config.decoder_mid_blocks + 1;  // "input"
+}
+
 Result<Graph> build_toybox_tae_decoder(const ToyboxConfig::Tae& config) {
   return TaeBuilder(config, "tae_decoder").decoder();
 }

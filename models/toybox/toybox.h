@@ -57,6 +57,10 @@ Result<ToyboxConfig> parse_toybox_config(std::string_view json);
 
 Result<std::vector<Graph>> build_toybox(const ToyboxConfig& config);
 
+// Latents on either side of a latent that its decoded frames (samples) depend on.
+int64_t toybox_tae_reach(const ToyboxConfig::Tae& config);
+int64_t toybox_codec_reach(const ToyboxConfig::Codec& config);
+
 // One file each.
 Result<Graph> build_toybox_text_encoder(const ToyboxConfig::Text& config);
 Result<Graph> build_toybox_dit(const ToyboxConfig::Dit& config);

@@ -33,6 +33,13 @@ void GenerateFlags::add_to(CLI::App* app) {
       ->capture_default_str();
   app->add_option("--memory", memory,
                   "Refuse to start when the plan needs more than this, such as 8GiB or 500M");
+  app->add_option(
+         "--decode-tile", decode_tile,
+         "How much of the clip is decoded at once. auto: what the model's recipe says, "
+         "less when --memory asks for it; whole: everything, the most memory; N: N latents "
+         "of the picture (Toybox: 8 frames each), where fewer take less memory and may "
+         "show at the seams")
+      ->capture_default_str();
   device.add_to(app);
 }
 
@@ -63,6 +70,15 @@ Result<int64_t> parse_bytes(const std::string& text) {
 Status GenerateFlags::finish() {
   ZT_ASSIGN_OR_RETURN(options.compute, parse_dtype(compute));
   if (sequential) options.guidance_mode = GuidanceMode::kSequential;
+  if (decode_tile == "whole") {
+    options.decode_tile = kWholeClip;
+  } else if (decode_tile != "auto") {
+    char* end = nullptr;
+    options.decode_tile = std::strtoll(decode_tile.c_str(), &end, 10);
+    if (*end != '\0' || options.decode_tile < 1 || options.decode_tile > 1 << 20)
+      return error(Code::kInvalidArgument, "--decode-tile ", decode_tile,
+                   ": expected auto, whole, or how many latents to decode at once, such as 4");
+  }
   if (memory.empty()) return Status();
   auto bytes = parse_bytes(memory);
   if (!bytes.ok()) return bytes.status().with_context("--memory");

@@ -11,6 +11,7 @@ struct GenerateFlags {
   std::string model;
   std::string compute = "f32";
   std::string memory;
+  std::string decode_tile = "auto";
   bool sequential = false;
   DeviceFlags device;
 

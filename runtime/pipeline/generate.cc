@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "runtime/pipeline/decode.h"
 #include "runtime/pipeline/known_latents.h"
 #include "runtime/pipeline/tokenizer.h"
 #include "runtime/random/normal.h"
@@ -38,10 +39,7 @@ class Pipeline {
     ZT_RETURN_IF_ERROR(encode_text());
     ZT_ASSIGN_OR_RETURN(known_, encode_known(model_, plan_, options_.known, device_));
     ZT_RETURN_IF_ERROR(denoise());
-    const auto decode_start = Clock::now();
-    ZT_RETURN_IF_ERROR(decode_audio());
-    ZT_RETURN_IF_ERROR(decode_video());
-    stats_.decode_seconds = seconds_since(decode_start);
+    ZT_RETURN_IF_ERROR(decode());
     stats_.total_seconds = seconds_since(start_);
     return stats_;
   }
@@ -229,56 +227,18 @@ class Pipeline {
         latents_[video_ + i] = known_.audio[i];
   }
 
-  Status decode_audio() {
-    if (plan_.shape.audio_latents == 0) return Status();
-    ZT_ASSIGN_OR_RETURN(auto session, open("codec_decoder"));
-    if (!progress("decode sound", 0, 1)) return error(Code::kCancelled, "cancelled");
-    const std::span<float> latents = std::span(latents_).subspan(video_);
-    denormalize_latents(plan_.recipe.audio, latents);
-    ZT_RETURN_IF_ERROR(session->set_input("latents", std::span<const float>(latents)));
-    ZT_RETURN_IF_ERROR(session->run());
-    const TensorType* type = session->output_type("audio");
-    if (type == nullptr) return error(Code::kDataLoss, "codec_decoder has no output 'audio'");
-    std::vector<float> samples(static_cast<size_t>(type->shape.elements()));
-    ZT_RETURN_IF_ERROR(session->get_output("audio", samples.data(), type->bytes()));
-    for (float& x : samples) x = std::clamp(x, -1.0f, 1.0f);
-    ZT_RETURN_IF_ERROR(sink_.audio(samples.data(), plan_.shape.samples));
-    progress("decode sound", 1, 1);
-    return Status();
-  }
-
-  Status decode_video() {
-    ZT_ASSIGN_OR_RETURN(auto session, open("tae_decoder"));
-    if (!progress("decode video", 0, 1)) return error(Code::kCancelled, "cancelled");
-    const std::span<float> latents = std::span(latents_).first(video_);
-    denormalize_latents(plan_.recipe.video, latents);
-    ZT_RETURN_IF_ERROR(session->set_input("latents", std::span<const float>(latents)));
-    ZT_RETURN_IF_ERROR(session->run());
-    const TensorType* type = session->output_type("video");
-    if (type == nullptr) return error(Code::kDataLoss, "tae_decoder has no output 'video'");
-    std::vector<float> video(static_cast<size_t>(type->shape.elements()));
-    ZT_RETURN_IF_ERROR(session->get_output("video", video.data(), type->bytes()));
-    const Shape shape = type->shape;  // the type lives in the session
-    session.reset();
-    return write_frames(video, shape);
-  }
-
-  // Crops to the clip's size, drops trailing frames, rounds to u8.
-  Status write_frames(const std::vector<float>& video, const Shape& shape) {
-    const ClipShape& s = plan_.shape;
-    std::vector<uint8_t> frame(static_cast<size_t>(s.height * s.width * 3));
-    for (int64_t f = 0; f < s.frames; ++f) {
-      for (int64_t y = 0; y < s.height; ++y) {
-        const float* from = video.data() + ((f * shape[2] + y) * shape[3]) * 3;
-        uint8_t* to = frame.data() + y * s.width * 3;
-        for (int64_t i = 0; i < s.width * 3; ++i)
-          to[i] =
-              static_cast<uint8_t>(std::lrint(std::clamp((from[i] + 1.0f) * 127.5f, 0.0f, 255.0f)));
-      }
-      ZT_RETURN_IF_ERROR(sink_.frames(frame.data(), 1));
-      if (!progress("decode video", static_cast<double>(f + 1), static_cast<double>(s.frames)))
-        return error(Code::kCancelled, "cancelled");
+  Status decode() {
+    const auto start = Clock::now();
+    const std::span<float> latents(latents_);
+    if (audio_ > 0) {
+      ZT_ASSIGN_OR_RETURN(auto session, open("codec_decoder"));
+      ZT_RETURN_IF_ERROR(decode_audio(*session, plan_, phase("codec_decoder").tiles,
+                                      latents.subspan(video_), sink_, hooks_));
     }
+    ZT_ASSIGN_OR_RETURN(auto session, open("tae_decoder"));
+    ZT_RETURN_IF_ERROR(decode_video(*session, plan_, phase("tae_decoder").tiles,
+                                    latents.first(video_), sink_, hooks_));
+    stats_.decode_seconds = seconds_since(start);
     return Status();
   }
 

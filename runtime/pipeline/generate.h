@@ -11,6 +11,7 @@
 #include "runtime/pipeline/clip_shape.h"
 #include "runtime/pipeline/conditioning.h"
 #include "runtime/pipeline/model.h"
+#include "runtime/pipeline/tile_plan.h"
 
 namespace zoetrope {
 
@@ -18,6 +19,9 @@ enum class GuidanceMode {
   kBatched,     // caption and negative prompt in one call of batch two
   kSequential,  // one after the other: half the activations
 };
+
+inline constexpr int64_t kAutomaticTile = 0;
+inline constexpr int64_t kWholeClip = -1;
 
 struct GenerateOptions {
   std::string prompt;
@@ -36,6 +40,9 @@ struct GenerateOptions {
   // parity with other programs. Empty: the seed decides.
   std::vector<float> noise;
   int64_t memory_budget = 0;  // bytes; 0: what the device has
+  // Latents that the picture's decoder takes at once. Automatic: the recipe's, or fewer where the
+  // budget asks for it. Whole also decodes the sound in one piece.
+  int64_t decode_tile = kAutomaticTile;
 };
 
 // Receives the clip as it is decoded.
@@ -67,6 +74,7 @@ struct PipelinePlan {
     std::string component;
     Plan plan;
     double calls = 1;  // how often kStep runs
+    TilePlan tiles;    // of a decoder; empty in other phases
   };
   std::vector<Phase> phases;  // run in this order, one component resident at a time
 

@@ -15,6 +15,13 @@ Result<Recipe> apply_options(Recipe recipe, const GenerateOptions& options) {
   if (!options.solver.empty()) recipe.solver = options.solver;
   if (!options.schedule.empty()) recipe.schedule = options.schedule;
   if (options.shift > 0) recipe.shift = options.shift;
+  if (options.decode_tile == kWholeClip) {
+    recipe.video.tile_length = recipe.audio.tile_length = 0;
+  } else if (options.decode_tile != kAutomaticTile) {
+    if (options.decode_tile < 1)
+      return error(Code::kInvalidArgument, "a decoder tile of ", options.decode_tile, " latents");
+    recipe.video = with_tile_length(recipe.video, options.decode_tile);
+  }
   ZT_RETURN_IF_ERROR(parse_flow_solver(recipe.solver).status());
   return recipe;
 }
@@ -23,8 +30,31 @@ Result<Recipe> apply_options(Recipe recipe, const GenerateOptions& options) {
 struct Request {
   std::string phase, component;
   Bindings bindings;
-  double calls;
+  double calls = 1;
+  TilePlan tiles = {};
 };
+
+Request video_decoder(const PipelinePlan& plan) {
+  const ClipShape& s = plan.shape;
+  TilePlan tiles = plan_tiles(s.latent_frames, plan.recipe.video);
+  return {"decode video",
+          "tae_decoder",
+          {{"batch", 1},
+           {"frames", tiles.length},
+           {"height", s.latent_height},
+           {"width", s.latent_width}},
+          static_cast<double>(tiles.tiles.size()),
+          tiles};
+}
+
+Request audio_decoder(const PipelinePlan& plan) {
+  TilePlan tiles = plan_tiles(plan.shape.audio_latents, plan.recipe.audio);
+  return {"decode audio",
+          "codec_decoder",
+          {{"batch", 1}, {"audio_length", tiles.length}},
+          static_cast<double>(tiles.tiles.size()),
+          tiles};
+}
 
 Result<int64_t> text_length(const Recipe& recipe, const GenerateOptions& options) {
   ZT_ASSIGN_OR_RETURN(const Tokens prompt, tokenize_bytes(options.prompt, recipe.max_text));
@@ -68,21 +98,49 @@ std::vector<Request> requests_for(const PipelinePlan& plan, const GenerateOption
                        {"audio_length", s.audio_latents},
                        {"text_length", plan.text_length}},
                       static_cast<double>(plan.recipe.steps) * evaluations * passes});
-  if (s.audio_latents > 0)
-    requests.push_back(
-        {"decode audio", "codec_decoder", {{"batch", 1}, {"audio_length", s.audio_latents}}, 1});
-  requests.push_back({"decode video",
-                      "tae_decoder",
-                      {{"batch", 1},
-                       {"frames", s.latent_frames},
-                       {"height", s.latent_height},
-                       {"width", s.latent_width}},
-                      1});
+  if (s.audio_latents > 0) requests.push_back(audio_decoder(plan));
+  requests.push_back(video_decoder(plan));
   return requests;
 }
 
+Result<PipelinePlan::Phase> plan_phase(const Model& model, const GenerateOptions& options,
+                                       Device& device, const CompileOptions& compile,
+                                       const Request& request) {
+  const Graph* graph = model.component(request.component);
+  if (graph == nullptr)
+    return error(Code::kUnsupported, "model '", model.name, "' has no component ",
+                 request.component, ", which '", request.phase, "' needs");
+  CompileOptions component_options = compile;
+  component_options.bindings = request.bindings;
+  component_options.compute = options.compute;
+  auto compiled = compile_component(*graph, *model.weights, device, component_options);
+  if (!compiled.ok()) return compiled.status().with_context(str("component ", request.component));
+  return PipelinePlan::Phase{request.phase, request.component, std::move(*compiled), request.calls,
+                             request.tiles};
+}
+
+// Shorter tiles for decoders that do not fit, as long as that helps.
+Status shrink_tiles(const Model& model, const GenerateOptions& options, Device& device,
+                    const CompileOptions& compile, int64_t budget, PipelinePlan* plan) {
+  for (const PipelinePlan::Phase& phase : plan->phases)
+    if (phase.tiles.tiles.empty() && phase.plan.memory.total_bytes() > budget) return Status();
+  for (PipelinePlan::Phase& phase : plan->phases) {
+    if (phase.tiles.tiles.empty()) continue;
+    const bool video = phase.component == "tae_decoder";
+    LatentSpec& spec = video ? plan->recipe.video : plan->recipe.audio;
+    while (phase.plan.memory.total_bytes() > budget && phase.tiles.length > 1) {
+      // Picture tiles are few latents, sound tiles many.
+      const int64_t shorter = video ? phase.tiles.length - 1 : phase.tiles.length / 2;
+      spec = with_tile_length(spec, shorter);
+      ZT_ASSIGN_OR_RETURN(phase, plan_phase(model, options, device, compile,
+                                            video ? video_decoder(*plan) : audio_decoder(*plan)));
+    }
+  }
+  return Status();
+}
+
 Result<PipelinePlan> plan_at(const Model& model, const GenerateOptions& options, Device& device,
-                             const CompileOptions& compile) {
+                             const CompileOptions& compile, int64_t budget) {
   PipelinePlan plan;
   ZT_ASSIGN_OR_RETURN(plan.recipe, apply_options(model.recipe, options));
   ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(plan.recipe, options.clip));
@@ -91,17 +149,11 @@ Result<PipelinePlan> plan_at(const Model& model, const GenerateOptions& options,
   const bool guided = plan.recipe.guidance != 1.0;
   plan.batch = guided && options.guidance_mode == GuidanceMode::kBatched ? 2 : 1;
   for (const Request& request : requests_for(plan, options)) {
-    const Graph* graph = model.component(request.component);
-    if (graph == nullptr)
-      return error(Code::kUnsupported, "model '", model.name, "' has no component ",
-                   request.component, ", which '", request.phase, "' needs");
-    CompileOptions component_options = compile;
-    component_options.bindings = request.bindings;
-    component_options.compute = options.compute;
-    auto compiled = compile_component(*graph, *model.weights, device, component_options);
-    if (!compiled.ok()) return compiled.status().with_context(str("component ", request.component));
-    plan.phases.push_back({request.phase, request.component, std::move(*compiled), request.calls});
+    ZT_ASSIGN_OR_RETURN(plan.phases.emplace_back(),
+                        plan_phase(model, options, device, compile, request));
   }
+  if (budget > 0 && options.decode_tile == kAutomaticTile)
+    ZT_RETURN_IF_ERROR(shrink_tiles(model, options, device, compile, budget, &plan));
   return plan;
 }
 
@@ -120,7 +172,7 @@ std::string nearest_fit(const Model& model, const GenerateOptions& options, Devi
   smaller.clip = {asked.width, asked.height, asked.frames, 0};
   const Recipe& r = model.recipe;
   const auto fits = [&] {
-    auto plan = plan_at(model, smaller, device, compile);
+    auto plan = plan_at(model, smaller, device, compile, budget);
     return plan.ok() && plan->peak_bytes() <= budget;
   };
   const int64_t step = std::max<int64_t>(r.frames.multiple, r.frames_per_latent);
@@ -144,6 +196,24 @@ std::string nearest_fit(const Model& model, const GenerateOptions& options, Devi
   return "; no size of this model fits";
 }
 
+std::string tiles_to_text(const TilePlan& plan) {
+  if (plan.tiles.size() < 2) return "";
+  return str(", ", plan.tiles.size(), " tiles of ", plan.length, " latents, ",
+             plan.exact       ? std::string("cut exactly")
+             : plan.blend > 0 ? str("blended over ", plan.blend)
+                              : std::string("cut"));
+}
+
+nlohmann::json tiles_to_json(const TilePlan& plan) {
+  nlohmann::json tiles = nlohmann::json::array();
+  for (const Tile& t : plan.tiles)
+    tiles.push_back({{"start", t.start}, {"from", t.from}, {"to", t.to}});
+  return {{"length", plan.length},
+          {"blend", plan.blend},
+          {"exact", plan.exact},
+          {"tiles", std::move(tiles)}};
+}
+
 }  // namespace
 
 int64_t PipelinePlan::peak_bytes() const { return largest_phase(*this).plan.memory.total_bytes(); }
@@ -156,9 +226,9 @@ double PipelinePlan::estimated_seconds() const {
 
 Result<PipelinePlan> plan_pipeline(const Model& model, const GenerateOptions& options,
                                    Device& device, const CompileOptions& compile) {
-  ZT_ASSIGN_OR_RETURN(PipelinePlan plan, plan_at(model, options, device, compile));
   const int64_t budget =
       options.memory_budget > 0 ? options.memory_budget : device.info().memory_bytes;
+  ZT_ASSIGN_OR_RETURN(PipelinePlan plan, plan_at(model, options, device, compile, budget));
   if (budget > 0 && plan.peak_bytes() > budget) {
     const PipelinePlan::Phase& phase = largest_phase(plan);
     return error(Code::kResourceExhausted, "'", phase.name, "' needs ",
@@ -181,7 +251,8 @@ std::string pipeline_plan_to_text(const PipelinePlan& plan, bool calls) {
   text += str("; ", plan.recipe.steps, " steps of ", plan.recipe.solver, ", schedule ",
               plan.recipe.schedule, ", guidance ", plan.recipe.guidance, "\n\n");
   for (const PipelinePlan::Phase& phase : plan.phases) {
-    text += str(phase.name, " (", phase.calls, phase.calls == 1 ? " call" : " calls", ")\n");
+    text += str(phase.name, " (", phase.calls, phase.calls == 1 ? " call" : " calls", ")",
+                tiles_to_text(phase.tiles), "\n");
     text += plan_to_text(phase.plan, calls);
   }
   text += str("\npeak memory ", format_bytes(static_cast<double>(plan.peak_bytes())), ", in '",
@@ -198,6 +269,7 @@ std::string pipeline_plan_to_json(const PipelinePlan& plan, bool calls) {
     json entry = json::parse(plan_to_json(phase.plan, calls));
     entry["phase"] = phase.name;
     entry["runs"] = phase.calls;
+    if (!phase.tiles.tiles.empty()) entry["tiles"] = tiles_to_json(phase.tiles);
     phases.push_back(std::move(entry));
   }
   const ClipShape& s = plan.shape;

@@ -1,0 +1,36 @@
+#include "runtime/pipeline/tile_plan.h"
+
+#include <algorithm>
+
+namespace zoetrope {
+
+TilePlan plan_tiles(int64_t count, const LatentSpec& spec) {
+  TilePlan plan;
+  const int64_t length = spec.tile_length;
+  if (length <= 0 || length >= count) {
+    plan.length = count;
+    plan.tiles.push_back({0, 0, count});
+    return plan;
+  }
+  plan.length = length;
+  plan.exact = spec.reach > 0 && spec.tile_overlap >= 2 * spec.reach && length > spec.tile_overlap;
+  const int64_t overlap = plan.exact ? spec.tile_overlap : std::min(spec.tile_overlap, length / 2);
+  plan.blend = plan.exact ? 0 : overlap;
+  const int64_t last = count - length;
+  for (int64_t start = 0, from = 0;; start = std::min(start + length - overlap, last)) {
+    int64_t to = start + length;
+    if (plan.exact && start < last) to -= spec.reach;
+    plan.tiles.push_back({start, from, to});
+    if (start == last) return plan;
+    from = to - plan.blend;
+  }
+}
+
+LatentSpec with_tile_length(LatentSpec spec, int64_t length) {
+  spec.tile_length = length;
+  if (spec.reach > 0 && length >= 4 * spec.reach)
+    spec.tile_overlap = std::max(spec.tile_overlap, 2 * spec.reach);
+  return spec;
+}
+
+}  // namespace zoetrope
