@@ -122,8 +122,6 @@ Result<PipelinePlan::Phase> plan_phase(const Model& model, const GenerateOptions
 // Shorter tiles for decoders that do not fit, as long as that helps.
 Status shrink_tiles(const Model& model, const GenerateOptions& options, Device& device,
                     const CompileOptions& compile, int64_t budget, PipelinePlan* plan) {
-  for (const PipelinePlan::Phase& phase : plan->phases)
-    if (phase.tiles.tiles.empty() && phase.plan.memory.total_bytes() > budget) return Status();
   for (PipelinePlan::Phase& phase : plan->phases) {
     if (phase.tiles.tiles.empty()) continue;
     const bool video = phase.component == "tae_decoder";

@@ -117,7 +117,7 @@ TEST_CASE("blended tiles stay close to the whole") {
   GenerateOptions options = long_clip(64);
   options.decode_tile = kWholeClip;
   const Collect whole = run(fixture.model, options, *device);
-  for (const auto [tile, least] : {std::pair{2, 18.0}, {4, 26.0}, {6, 32.0}}) {
+  for (const auto& [tile, least] : {std::pair{2, 18.0}, {4, 26.0}, {6, 32.0}}) {
     options.decode_tile = tile;
     const Collect tiled = run(fixture.model, options, *device);
     REQUIRE(tiled.video.size() == whole.video.size());
@@ -180,6 +180,23 @@ TEST_CASE("a budget takes shorter tiles before it refuses") {
   CHECK(phase(*tight, "tae_decoder").tiles.length < 4);
   options.decode_tile = 4;  // as told: refused rather than changed
   CHECK_FALSE(plan_pipeline(fixture.model, options, *device).ok());
+}
+
+TEST_CASE("a recipe keeps its tiles, and one without them decodes whole") {
+  Recipe recipe;
+  recipe.video = spec(4, 2, 7);
+  auto read = parse_recipe(recipe_to_json(recipe));
+  REQUIRE_MESSAGE(read.ok(), read.status().message());
+  CHECK(read->video.tile_length == 4);
+  CHECK(read->video.tile_overlap == 2);
+  CHECK(read->video.reach == 7);
+  auto old = parse_recipe(R"({"video": {"channels": 1, "mean": [0], "std": [1]}})");
+  REQUIRE_MESSAGE(old.ok(), old.status().message());
+  CHECK(plan_tiles(99, old->video).tiles.size() == 1);
+  recipe.video.tile_overlap = 4;
+  auto wrong = parse_recipe(recipe_to_json(recipe));
+  REQUIRE_FALSE(wrong.ok());
+  CHECK(wrong.status().message().find("video.tile_overlap") != std::string::npos);
 }
 
 TEST_CASE("plans show their tiles") {
