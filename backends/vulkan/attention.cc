@@ -2,25 +2,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backends/vulkan/kernel.h"
+#include "backends/vulkan/attention.h"
 #include "graph/ops/common.h"
 
 namespace zoetrope::vulkan {
 namespace {
 
-enum Input : size_t { kQ, kK, kV, kKeyLengths, kMask };
-
-// How the work is cut: shaders/attention.glsl.
-struct Cut {
-  int64_t rows = 0;            // of one sample and key head
-  int64_t tile_rows = 32;      // of a group
-  int64_t slice_columns = 32;  // of v, a group
-  int64_t span = 0, parts = 1;
-
-  int64_t tiles() const { return ceil_div(rows, tile_rows); }
-};
-
-std::vector<uint32_t> attention_params(const KernelRequest& request, const Cut& cut) {
+std::vector<uint32_t> attention_params(const KernelRequest& request, const AttentionCut& cut) {
   const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
   const int64_t value_dim = in(request, kV).shape[3];
   double scale = attrs(request).get_float("scale");
@@ -45,7 +33,7 @@ std::vector<uint32_t> attention_params(const KernelRequest& request, const Cut& 
   return params;
 }
 
-Dispatch combine_parts(const KernelRequest& request, const Cut& cut, int64_t parts_bytes,
+Dispatch combine_parts(const KernelRequest& request, const AttentionCut& cut, int64_t parts_bytes,
                        int64_t sums_bytes) {
   Dispatch d;
   d.shader = "attention_combine";
@@ -57,16 +45,16 @@ Dispatch combine_parts(const KernelRequest& request, const Cut& cut, int64_t par
   return d;
 }
 
-// Too few groups to fill a GPU: keys are cut, too. Spans are multiples of `tile`.
-void cut_keys(int64_t groups, int64_t keys, int64_t tile, Cut* cut) {
+}  // namespace
+
+void cut_keys(int64_t groups, int64_t keys, int64_t tile, AttentionCut* cut) {
   constexpr int64_t kEnough = 256, kLeastKeys = 256, kMostParts = 16;
   cut->parts = std::clamp<int64_t>(std::min(kEnough / groups, keys / kLeastKeys), 1, kMostParts);
   cut->span = std::max<int64_t>(ceil_div(ceil_div(keys, cut->parts), tile) * tile, tile);
   cut->parts = std::max<int64_t>(ceil_div(keys, cut->span), 1);
 }
 
-// The shader's run over all its groups, and the one that combines if keys are cut.
-KernelSpec attention_spec(const KernelRequest& request, const Cut& cut, Dispatch d) {
+KernelSpec attention_spec(const KernelRequest& request, const AttentionCut& cut, Dispatch d) {
   const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
   const int64_t dim = q[3], value_dim = in(request, kV).shape[3], rows = q[0] * q[1] * q[2];
   const int64_t slices = ceil_div(value_dim, cut.slice_columns);
@@ -96,12 +84,19 @@ KernelSpec attention_spec(const KernelRequest& request, const Cut& cut, Dispatch
   return spec;
 }
 
-// CAUSAL, HAS_LENGTHS, HAS_MASK and IN_PARTS.
-void add_forms(const KernelRequest& request, const Cut& cut, Dispatch* d) {
+void add_forms(const KernelRequest& request, const AttentionCut& cut, Dispatch* d) {
   d->constants.insert(d->constants.end(),
                       {attrs(request).get_bool("causal"), has(request, kKeyLengths),
                        has(request, kMask), cut.parts > 1});
 }
+
+bool accepts_attention(const KernelRequest& request, const Capabilities&) {
+  for (size_t i : {kQ, kK, kV})
+    if (!is_compute_dtype(in(request, i).dtype)) return false;
+  return !has(request, kMask) || is_compute_dtype(in(request, kMask).dtype);
+}
+
+namespace {
 
 Result<KernelSpec> prepare_attention(const KernelRequest& request, const Capabilities&) {
   const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
@@ -109,7 +104,7 @@ Result<KernelSpec> prepare_attention(const KernelRequest& request, const Capabil
   if (out(request).shape.elements() == 0) return KernelSpec{.name = "attention"};
 
   constexpr int64_t kTile = 32, kMostChunks = 4;  // of a slice: its sums stay in registers
-  Cut cut;
+  AttentionCut cut;
   cut.rows = q[1] * (q[2] / k[2]);
   const int64_t chunks = ceil_div(value_dim, kTile);
   cut.slice_columns = ceil_div(chunks, ceil_div(chunks, kMostChunks)) * kTile;
@@ -120,66 +115,6 @@ Result<KernelSpec> prepare_attention(const KernelRequest& request, const Capabil
   d.constants = {dim % 4 == 0 && value_dim % 4 == 0, u32(dim), u32(cut.slice_columns / kTile)};
   add_forms(request, cut, &d);
   return attention_spec(request, cut, std::move(d));
-}
-
-// How shaders/attention_coopmat.comp cuts a group's work; keys 0: not at all.
-struct MatrixCut {
-  int64_t keys = 0, subgroups = 0;
-
-  static MatrixCut of(const KernelRequest& request, const Capabilities& caps) {
-    const MatrixTile& t = caps.coop_f16;
-    const int64_t dim = in(request, kQ).shape[3], value_dim = in(request, kV).shape[3];
-    const int64_t subgroup = caps.subgroup_size;
-    if (dim % 8 != 0 || value_dim % 8 != 0 || dim > 256 || value_dim > 256) return {};
-    if (t.m == 0 || subgroup % t.m != 0 || t.n % 4 != 0 || t.k % 8 != 0) return {};
-    const int64_t sharers = subgroup / t.m;  // of a row of scores
-    const int64_t deep = ceil_div(dim, t.k) * t.k, across = ceil_div(value_dim, t.n) * t.n;
-    for (const int64_t subgroups : {8, 4, 2}) {
-      for (const int64_t keys : {32, 16}) {
-        // As pool and kFactor in the shader.
-        const int64_t units =
-            keys * (deep / 8 + 1 + across / 8 + 1) + subgroups * t.m * (keys / 4 + 1);
-        if (16 * units <= caps.shared_bytes && subgroups * subgroup <= caps.max_group_size &&
-            keys % t.n == 0 && keys % t.k == 0 && keys % (8 * sharers) == 0 &&
-            keys / 8 + 1 >= t.n / 4)
-          return {keys, subgroups};
-      }
-    }
-    return {};
-  }
-};
-
-Result<KernelSpec> prepare_attention_coopmat(const KernelRequest& request,
-                                             const Capabilities& caps) {
-  const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
-  const int64_t value_dim = in(request, kV).shape[3];
-  if (out(request).shape.elements() == 0) return KernelSpec{.name = "attention_coopmat"};
-  const MatrixTile& t = caps.coop_f16;
-  const MatrixCut matrix = MatrixCut::of(request, caps);
-  Cut cut;
-  cut.rows = q[1] * (q[2] / k[2]);
-  cut.tile_rows = matrix.subgroups * t.m;
-  cut.slice_columns = value_dim;
-  cut_keys(q[0] * k[2] * cut.tiles(), k[1], matrix.keys, &cut);
-  Dispatch d;
-  d.shader = "attention_coopmat";
-  d.constants = {u32(q[3]), u32(value_dim)};
-  add_forms(request, cut, &d);
-  d.constants.insert(d.constants.end(), {u32(matrix.keys), caps.subgroup_size,
-                                         u32(matrix.subgroups), t.m, t.m, t.n, t.k});
-  d.group_size = u32(matrix.subgroups) * caps.subgroup_size;
-  return attention_spec(request, cut, std::move(d));
-}
-
-bool accepts_attention(const KernelRequest& request, const Capabilities&) {
-  for (size_t i : {kQ, kK, kV})
-    if (!is_compute_dtype(in(request, i).dtype)) return false;
-  return !has(request, kMask) || is_compute_dtype(in(request, kMask).dtype);
-}
-
-bool accepts_attention_coopmat(const KernelRequest& request, const Capabilities& caps) {
-  return caps.coop_f16 && in(request, kQ).dtype == DType::kF16 &&
-         accepts_attention(request, caps) && MatrixCut::of(request, caps).keys > 0;
 }
 
 constexpr Row kRows[] = {

@@ -64,7 +64,7 @@ void apply(const Switches& switches, Capabilities* caps) {
   if (switches.no_coopmat || !caps->addresses || !caps->float16)
     caps->coop_f16 = caps->coop_bf16 = caps->coop_i8 = {};
   if (!switches.bf16_coopmat) caps->coop_bf16 = {};
-  if (switches.no_coopmat2 || !caps->coop_f16) caps->coopmat2 = false;
+  if (switches.no_coopmat2 || !caps->coop_f16) caps->coopmat2 = caps->coopmat2_rows = false;
   if (switches.segment > 0) {
     caps->max_allocation = std::min(caps->max_allocation, switches.segment);
     caps->max_sparse = 0;
@@ -208,6 +208,10 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
       has_coopmat2 && two.cooperativeMatrixWorkgroupScope &&
       two.cooperativeMatrixFlexibleDimensions && two.cooperativeMatrixTensorAddressing &&
       two.cooperativeMatrixPerElementOperations && caps->api_version >= VK_API_VERSION_1_3;
+  caps->coopmat2_rows = has_coopmat2 && two.cooperativeMatrixFlexibleDimensions &&
+                        two.cooperativeMatrixReductions && two.cooperativeMatrixConversions &&
+                        two.cooperativeMatrixPerElementOperations &&
+                        caps->api_version >= VK_API_VERSION_1_3;
   ZT_RETURN_IF_ERROR(find_queue(device, caps));
   apply(switches, caps);
 
@@ -244,7 +248,7 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
     enabled->extensions.push_back(kBFloat16Extension);
     chain(&enabled->bfloat16);
   }
-  if (caps->coopmat2) {
+  if (caps->coopmat2 || caps->coopmat2_rows) {
     enabled->coopmat2 = two;
     enabled->coopmat2.pNext = nullptr;
     enabled->extensions.push_back(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);

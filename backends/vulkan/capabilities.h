@@ -26,8 +26,8 @@ struct MatrixTile {
 //   window=BYTES     no binding above this (a power of two)
 //   piece=GROUPS     no dispatch above this
 //   bf16-coopmat     cooperative matrices of bf16 too (not yet measured anywhere)
-//   tile=NUMBER      contractions on cooperative matrices in this entry of kTiles
-//                    (contraction_coopmat.cc), where it fits
+//   tile=NUMBER      contractions and attention on cooperative matrices in this entry of
+//                    their kTiles (*_coopmat.cc), where it fits
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
   bool baseline = false, no_coopmat = false, no_coopmat2 = false, bf16_coopmat = false,
@@ -54,6 +54,7 @@ struct Capabilities {
   MatrixTile coop_i8;     // i8 × i8 + i32
   int64_t tile = 0;       // Switches::tile
   bool coopmat2 = false;  // workgroup scope, flexible sizes, tensor addressing
+  bool coopmat2_rows = false;  // reductions, conversions and changes by element
 
   uint32_t max_group_size = 0;
   uint32_t max_groups = 0;     // of one dispatch, along x

@@ -223,7 +223,7 @@ TEST_CASE("the vulkan backend conforms when memory comes in pieces") {
   conform("vulkan", "baseline,segment=524288,window=524288,piece=5", thin_part());
 }
 
-TEST_CASE("the vulkan backend conforms in every tile of its matrix products") {
+TEST_CASE("the vulkan backend conforms in every tile of its matrix products and attention") {
   if (!available("vulkan")) return;
   const auto device = open_device("vulkan");
   REQUIRE(device.ok());
@@ -234,6 +234,10 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products") {
   const bool software = (*device)->info().software;
   for (int tile = 1; tile <= 11; ++tile)
     if (!software || tile == 4) conform("vulkan", str("bf16-coopmat,tile=", tile), part);
+  const Part attention{
+      .ops = {OpKind::kAttention}, .dtypes = {DType::kF16}, .least_elements = 10'000};
+  for (int tile = 1; tile <= 13; ++tile)
+    if (!software || tile == 7 || tile == 13) conform("vulkan", str("tile=", tile), attention);
 }
 
 TEST_CASE("the cuda backend conforms") {

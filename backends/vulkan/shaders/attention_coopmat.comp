@@ -19,7 +19,7 @@ layout(constant_id = 21) const bool IN_PARTS = false;
 layout(constant_id = 22) const uint BK = 32;
 layout(constant_id = 23) const uint SUBGROUP = 32;   // invocations
 layout(constant_id = 24) const uint SUBGROUPS = 8;   // of a group
-layout(constant_id = 25) const uint WM = 16;         // rows of a subgroup; divides SUBGROUP
+layout(constant_id = 25) const uint WM = 16;         // rows of a subgroup
 layout(constant_id = 26) const uint TM = 16;         // one cooperative matrix
 layout(constant_id = 27) const uint TN = 16;
 layout(constant_id = 28) const uint TK = 16;
@@ -47,8 +47,10 @@ shared uvec4 pool[kFirstS + SUBGROUPS * WM * kPitchS];
 // Where a row of scores was, its probabilities come first and then TN times one factor.
 const uint kFactor = BK / 8;
 
-// Of the invocations of a subgroup, those that share a row and how many vec4 of scores each takes.
-const uint kSharers = SUBGROUP / WM, kOwn = BK / kSharers / 4;
+// How many rows an invocation treats, how many invocations share a row, and how many vec4 of a row's
+// scores each takes.
+const uint kEach = WM > SUBGROUP ? WM / SUBGROUP : 1;
+const uint kSharers = WM > SUBGROUP ? 1 : SUBGROUP / WM, kOwn = BK / kSharers / 4;
 
 const uint kLoadsK = (BK * kUnitsK + kGroup - 1) / kGroup;
 const uint kLoadsV = (BK * kUnitsV + kGroup - 1) / kGroup;
@@ -70,6 +72,15 @@ float share_sum(float v) {
   return v;
 }
 
+// Beside the probabilities of each row, its factor.
+void put_factors(uint own, uint own_row, uint part, float factors[kEach]) {
+  [[unroll]] for (uint e = 0; e < kEach; ++e) {
+    for (uint i = part; i < TN / 4; i += kSharers)
+      pool[own + (own_row + e * SUBGROUP) * kPitchS + kFactor + i] =
+          uvec4(floatBitsToUint(factors[e]));
+  }
+}
+
 void main() {
   const uint thread = gl_SubgroupID * SUBGROUP + gl_SubgroupInvocationID;
   const Block block = block_of(group_id(), SUBGROUPS * WM, kAcross * TN);
@@ -77,12 +88,10 @@ void main() {
   const uint last = visible_keys(min(block.row + SUBGROUPS * WM, ROWS) - 1, keys, CAUSAL);
   const uint end = min(last, block.key + SPAN);
 
-  // This invocation's row, its part of the row's scores, and where the row lies.
+  // This invocation's first row (the next is SUBGROUP further) and its part of a row's scores.
   const uint part = gl_SubgroupInvocationID / WM, own_row = gl_SubgroupInvocationID % WM;
-  const uint own = kFirstS + gl_SubgroupID * WM * kPitchS, at = own + own_row * kPitchS;
+  const uint own = kFirstS + gl_SubgroupID * WM * kPitchS;
   const uint first_row = block.row + gl_SubgroupID * WM;
-  const uint row = min(first_row + own_row, ROWS - 1);
-  const uint limit = visible_keys(row, keys, CAUSAL);
   const float scale = SCALE;
 
   MATRIX_A q[kDown * kDeep];
@@ -106,7 +115,11 @@ void main() {
 
   MATRIX_C sums[kDown * kAcross];
   [[unroll]] for (uint i = 0; i < kDown * kAcross; ++i) sums[i] = MATRIX_C(0.0);
-  float most = -kMost, sum = 0;
+  float most[kEach], sum[kEach], shrink[kEach];
+  [[unroll]] for (uint e = 0; e < kEach; ++e) {
+    most[e] = -kMost;
+    sum[e] = 0;
+  }
 
   uvec4 next_k[kLoadsK], next_v[kLoadsV];
   for (uint key = block.key, staged = key; key < end;) {
@@ -147,39 +160,44 @@ void main() {
     }
     subgroupBarrier();
 
-    vec4 scores[kOwn];
-    float tile_most = -kMost;
-    const bool some_hidden = key + BK > limit || HAS_MASK;
-    [[unroll]] for (uint i = 0; i < kOwn; ++i) {
-      vec4 s = uintBitsToFloat(pool[at + part * kOwn + i]) * scale;
-      if (some_hidden) {
-        for (uint j = 0; j < 4; ++j) {
-          uint column = key + (part * kOwn + i) * 4 + j;
-          if (column >= limit) s[j] = kHidden;
-          else if (HAS_MASK) s[j] += load_4(mask_at(block, row, column));
+    float least = 1;
+    [[unroll]] for (uint e = 0; e < kEach; ++e) {
+      const uint at = own + (own_row + e * SUBGROUP) * kPitchS;
+      const uint row = min(first_row + own_row + e * SUBGROUP, ROWS - 1);
+      const uint limit = visible_keys(row, keys, CAUSAL);
+      const bool some_hidden = key + BK > limit || HAS_MASK;
+      vec4 scores[kOwn];
+      float tile_most = -kMost;
+      [[unroll]] for (uint i = 0; i < kOwn; ++i) {
+        vec4 s = uintBitsToFloat(pool[at + part * kOwn + i]) * scale;
+        if (some_hidden) {
+          for (uint j = 0; j < 4; ++j) {
+            uint column = key + (part * kOwn + i) * 4 + j;
+            if (column >= limit) s[j] = kHidden;
+            else if (HAS_MASK) s[j] += load_4(mask_at(block, row, column));
+          }
         }
+        scores[i] = s;
+        tile_most = max(tile_most, max(max(s.x, s.y), max(s.z, s.w)));
       }
-      scores[i] = s;
-      tile_most = max(tile_most, max(max(s.x, s.y), max(s.z, s.w)));
+      const float now = max(most[e], share_max(tile_most));
+      shrink[e] = exp(most[e] - now);
+      least = min(least, shrink[e]);
+      most[e] = now;
+      sum[e] *= shrink[e];
+      subgroupBarrier();
+      [[unroll]] for (uint i = 0; i < kOwn; ++i) {
+        vec4 s = scores[i], p = exp(s - now);
+        if (some_hidden)
+          p = mix(p, vec4(0), equal(floatBitsToUint(s), uvec4(floatBitsToUint(kHidden))));
+        sum[e] += dot(p, vec4(1));
+        scores[i] = p;
+      }
+      [[unroll]] for (uint i = 0; i < kOwn; i += 2)
+        pool[at + (part * kOwn + i) / 2] = uvec4(pack_half(scores[i]), pack_half(scores[i + 1]));
     }
-    const float now = max(most, share_max(tile_most)), shrink = exp(most - now);
-    most = now;
-    sum *= shrink;
-    subgroupBarrier();
-    [[unroll]] for (uint i = 0; i < kOwn; ++i) {
-      vec4 s = scores[i], p = exp(s - now);
-      if (some_hidden)
-        p = mix(p, vec4(0), equal(floatBitsToUint(s), uvec4(floatBitsToUint(kHidden))));
-      sum += dot(p, vec4(1));
-      scores[i] = p;
-    }
-    [[unroll]] for (uint i = 0; i < kOwn; i += 2)
-      pool[at + (part * kOwn + i) / 2] = uvec4(pack_half(scores[i]), pack_half(scores[i + 1]));
-    const bool shrinks = subgroupMin(shrink) < 1.0;
-    if (shrinks) {
-      for (uint i = part; i < TN / 4; i += kSharers)
-        pool[at + kFactor + i] = uvec4(floatBitsToUint(shrink));
-    }
+    const bool shrinks = subgroupMin(least) < 1.0;
+    if (shrinks) put_factors(own, own_row, part, shrink);
     subgroupBarrier();
 
     if (shrinks) {
@@ -207,12 +225,15 @@ void main() {
     barrier();
   }
 
-  sum = share_sum(sum);
-  const float factor = IN_PARTS ? 1.0 : sum == 0 ? 0.0 : 1.0 / sum;
-  if (IN_PARTS && part == 0 && first_row + own_row < ROWS)
-    put_pair_6(block.part * ALL_ROWS + query_row(block, row), floatBitsToUint(vec2(most, sum)));
-  for (uint i = part; i < TN / 4; i += kSharers)
-    pool[at + kFactor + i] = uvec4(floatBitsToUint(factor));
+  [[unroll]] for (uint e = 0; e < kEach; ++e) {
+    const uint row = first_row + own_row + e * SUBGROUP;
+    sum[e] = share_sum(sum[e]);
+    shrink[e] = IN_PARTS ? 1.0 : sum[e] == 0 ? 0.0 : 1.0 / sum[e];
+    if (IN_PARTS && part == 0 && row < ROWS)
+      put_pair_6(block.part * ALL_ROWS + query_row(block, row),
+                 floatBitsToUint(vec2(most[e], sum[e])));
+  }
+  put_factors(own, own_row, part, shrink);
   subgroupBarrier();
   [[unroll]] for (uint i = 0; i < kDown; ++i) {
     MATRIX_C factors;

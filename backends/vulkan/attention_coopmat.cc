@@ -1,0 +1,114 @@
+// f16 attention on cooperative matrices.
+#include <algorithm>
+#include <iterator>
+#include <span>
+
+#include "backends/vulkan/attention.h"
+
+namespace zoetrope::vulkan {
+namespace {
+
+// What a group treats at a time. With subgroups: attention_coopmat, rows in matrices of each
+// subgroup. Without: one matrix for all (attention_coopmat2).
+struct Tile {
+  int64_t keys, rows, subgroups = 0;  // rows of a subgroup, in matrices; of the group without
+
+  bool whole() const { return subgroups == 0; }
+  int64_t group_rows(const Capabilities& caps) const {
+    return whole() ? rows : subgroups * rows * caps.coop_f16.m;
+  }
+  // Matrices of a whole group, unless the device has them for subgroups alone.
+  int64_t group_size(const Capabilities& caps) const {
+    if (!whole()) return subgroups * caps.subgroup_size;
+    return caps.coopmat2 ? 2 * rows : caps.subgroup_size;
+  }
+};
+
+// The first that fits is taken; those behind the sixth only by number: not yet measured.
+constexpr Tile kTiles[] = {
+    {32, 1, 8}, {32, 1, 4}, {32, 1, 2}, {16, 1, 8}, {16, 1, 4}, {16, 1, 2}, {32, 2, 4},
+    {64, 1, 4}, {64, 1, 8}, {64, 128},  {64, 64},   {32, 64},   {8, 8},
+};
+constexpr size_t kChosen = 6;
+
+struct Heads {
+  int64_t dim, value_dim, grouped;
+
+  static Heads of(const KernelRequest& request) {
+    return {in(request, kQ).shape[3], in(request, kV).shape[3],
+            in(request, kQ).shape[2] / in(request, kK).shape[2]};
+  }
+};
+
+bool fits(const Tile& tile, const Heads& heads, const Capabilities& caps) {
+  const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
+  if (tile.group_size(caps) > caps.max_group_size) return false;
+  if (tile.whole()) {
+    // Mesa's driver: eight rows in a subgroup, and not wider.
+    const bool suits = caps.coopmat2 ? tile.rows > 8 : tile.rows == 8;
+    const int64_t widest = caps.coopmat2 ? 256 : 128;
+    return caps.coopmat2_rows && suits && heads.grouped == 1 && divides(heads.dim, 32) &&
+           divides(heads.value_dim, 32) && std::max(heads.dim, heads.value_dim) <= widest;
+  }
+  const MatrixTile& t = caps.coop_f16;
+  const int64_t subgroup = caps.subgroup_size, rows = tile.rows * t.m;
+  if (!divides(heads.dim, 8) || !divides(heads.value_dim, 8) || heads.dim > 256 ||
+      heads.value_dim > 256 || !divides(t.n, 4) || !divides(t.k, 8) ||
+      !(rows > subgroup ? divides(rows, subgroup) : divides(subgroup, rows)))
+    return false;
+  const int64_t sharers = rows > subgroup ? 1 : subgroup / rows;  // of a row of scores
+  const int64_t deep = ceil_div(heads.dim, t.k) * t.k;
+  const int64_t across = ceil_div(heads.value_dim, t.n) * t.n;
+  // As pool and kFactor in the shader.
+  const int64_t units =
+      tile.keys * (deep / 8 + 1 + across / 8 + 1) + tile.subgroups * rows * (tile.keys / 4 + 1);
+  return 16 * units <= caps.shared_bytes && divides(tile.keys, t.n) && divides(tile.keys, t.k) &&
+         divides(tile.keys, 8 * sharers) && tile.keys / 8 + 1 >= t.n / 4;
+}
+
+const Tile* choose(const KernelRequest& request, const Capabilities& caps) {
+  const Heads heads = Heads::of(request);
+  const auto asked = static_cast<size_t>(caps.tile - 1);
+  if (asked < std::size(kTiles) && fits(kTiles[asked], heads, caps)) return &kTiles[asked];
+  for (const Tile& tile : std::span(kTiles).first(kChosen))
+    if (fits(tile, heads, caps)) return &tile;
+  return nullptr;
+}
+
+}  // namespace
+
+bool accepts_attention_coopmat(const KernelRequest& request, const Capabilities& caps) {
+  return caps.coop_f16 && in(request, kQ).dtype == DType::kF16 &&
+         accepts_attention(request, caps) && choose(request, caps) != nullptr;
+}
+
+Result<KernelSpec> prepare_attention_coopmat(const KernelRequest& request,
+                                             const Capabilities& caps) {
+  const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
+  const Tile& tile = *choose(request, caps);
+  const Heads heads = Heads::of(request);
+  const MatrixTile& t = caps.coop_f16;
+  Dispatch d;
+  d.shader = !tile.whole()   ? "attention_coopmat"
+             : caps.coopmat2 ? "attention_coopmat2"
+                             : "attention_coopmat2_subgroup";
+  if (out(request).shape.elements() == 0) return KernelSpec{.name = d.shader};
+  AttentionCut cut;
+  cut.rows = q[1] * heads.grouped;
+  cut.tile_rows = tile.group_rows(caps);
+  cut.slice_columns = heads.value_dim;
+  cut_keys(q[0] * k[2] * cut.tiles(), k[1], tile.keys, &cut);
+  d.constants = {u32(heads.dim), u32(heads.value_dim)};
+  add_forms(request, cut, &d);
+  if (tile.whole())
+    d.constants.insert(d.constants.end(), {u32(tile.rows), u32(tile.keys)});
+  else
+    d.constants.insert(d.constants.end(), {u32(tile.keys), caps.subgroup_size, u32(tile.subgroups),
+                                           u32(tile.rows) * t.m, t.m, t.n, t.k});
+  d.group_size = u32(tile.group_size(caps));
+  KernelSpec spec = attention_spec(request, cut, std::move(d));
+  spec.name += str("_", cut.tile_rows, "x", tile.keys);
+  return spec;
+}
+
+}  // namespace zoetrope::vulkan
