@@ -49,11 +49,11 @@ struct Capabilities {
   bool float16 = false;      // f16 arithmetic
   bool integer_dot = false;  // 4 × 8-bit products
   uint32_t subgroup_size = 0;
-  MatrixTile coop_f16;    // f16 × f16 + f32
-  MatrixTile coop_bf16;   // bf16 × bf16 + f32
-  MatrixTile coop_i8;     // i8 × i8 + i32
-  int64_t tile = 0;       // Switches::tile
-  bool coopmat2 = false;  // workgroup scope, flexible sizes, tensor addressing
+  MatrixTile coop_f16;         // f16 × f16 + f32
+  MatrixTile coop_bf16;        // bf16 × bf16 + f32
+  MatrixTile coop_i8;          // i8 × i8 + i32
+  int64_t tile = 0;            // Switches::tile
+  bool coopmat2 = false;       // workgroup scope, flexible sizes, tensor addressing
   bool coopmat2_rows = false;  // reductions, conversions and changes by element
 
   uint32_t max_group_size = 0;
