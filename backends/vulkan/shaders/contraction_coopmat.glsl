@@ -46,11 +46,14 @@ uvec4 with_half(uvec4 v, uint i, uint half_bits) {
 // Eight columns of a row of a from c on; zeros outside.
 uvec4 fetch8_a(Product p, uvec4 row, Column c) {
   uvec4 v = uvec4(0);
-  if (row.x == kNowhere || c.k >= K) return v;
-  if (WIDE_A) {
+  bool inside = row.x != kNowhere && c.k < K;
+  if (WIDE_A) {  // without branches: loads follow one another
     uint at = element_of_a(p, row, c);
-    return at == kNowhere ? v : quad_0(at >> 3);
+    inside = inside && at != kNowhere;
+    v = quad_0(inside ? at >> 3 : 0);
+    return inside ? v : uvec4(0);
   }
+  if (!inside) return v;
   for (uint i = 0; i < 8 && c.k + i < K; ++i) {
     uint at = element_of_a(p, row, column_at(c.k + i));
     if (at != kNowhere) v = with_half(v, i, half_0(at));
@@ -61,11 +64,14 @@ uvec4 fetch8_a(Product p, uvec4 row, Column c) {
 // Eight neighbours of b along its contiguous dimension; zeros outside.
 uvec4 fetch8_b(Product p, Column c, uint n) {
   uvec4 v = uvec4(0);
-  if (c.k >= K || n >= N) return v;
+  bool inside = c.k < K && n < N;
   if (WIDE_B) {
     uint at = TRANSPOSE_B ? element_of_b(p, c, n) : p.b + c.k * N + n;
-    return at == kNowhere ? v : quad_1(at >> 3);
+    inside = inside && at != kNowhere;
+    v = quad_1(inside ? at >> 3 : 0);
+    return inside ? v : uvec4(0);
   }
+  if (!inside) return v;
   uint count = min(8, TRANSPOSE_B ? K - c.k : N - n);
   for (uint i = 0; i < count; ++i) {
     uint at = TRANSPOSE_B ? element_of_b(p, column_at(c.k + i), n) : p.b + c.k * N + n + i;
