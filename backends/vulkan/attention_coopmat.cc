@@ -1,4 +1,4 @@
-// f16 attention on cooperative matrices.
+// f16 and bf16 attention on cooperative matrices.
 #include <algorithm>
 #include <iterator>
 #include <span>
@@ -14,9 +14,7 @@ struct Tile {
   int64_t keys, rows, subgroups = 0;  // rows of a subgroup, in matrices; of the group without
 
   bool whole() const { return subgroups == 0; }
-  int64_t group_rows(const Capabilities& caps) const {
-    return whole() ? rows : subgroups * rows * caps.coop_f16.m;
-  }
+  int64_t group_rows(const MatrixTile& t) const { return whole() ? rows : subgroups * rows * t.m; }
   // Matrices of a whole group, unless the device has them for subgroups alone.
   int64_t group_size(const Capabilities& caps) const {
     if (!whole()) return subgroups * caps.subgroup_size;
@@ -31,26 +29,32 @@ constexpr Tile kTiles[] = {
 };
 constexpr size_t kChosen = 6;
 
+const MatrixTile& matrix_of(const KernelRequest& request, const Capabilities& caps) {
+  return in(request, kQ).dtype == DType::kBF16 ? caps.coop_bf16 : caps.coop_f16;
+}
+
 struct Heads {
   int64_t dim, value_dim, grouped;
+  bool bf16;
 
   static Heads of(const KernelRequest& request) {
     return {in(request, kQ).shape[3], in(request, kV).shape[3],
-            in(request, kQ).shape[2] / in(request, kK).shape[2]};
+            in(request, kQ).shape[2] / in(request, kK).shape[2],
+            in(request, kQ).dtype == DType::kBF16};
   }
 };
 
-bool fits(const Tile& tile, const Heads& heads, const Capabilities& caps) {
+bool fits(const Tile& tile, const Heads& heads, const MatrixTile& t, const Capabilities& caps) {
   const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
   if (tile.group_size(caps) > caps.max_group_size) return false;
   if (tile.whole()) {
     // Mesa's driver: eight rows in a subgroup, and not wider.
     const bool suits = caps.coopmat2 ? tile.rows > 8 : tile.rows == 8;
     const int64_t widest = caps.coopmat2 ? 256 : 128;
-    return caps.coopmat2_rows && suits && heads.grouped == 1 && divides(heads.dim, 32) &&
-           divides(heads.value_dim, 32) && std::max(heads.dim, heads.value_dim) <= widest;
+    return caps.coopmat2_rows && suits && !heads.bf16 && heads.grouped == 1 &&
+           divides(heads.dim, 32) && divides(heads.value_dim, 32) &&
+           std::max(heads.dim, heads.value_dim) <= widest;
   }
-  const MatrixTile& t = caps.coop_f16;
   const int64_t subgroup = caps.subgroup_size, rows = tile.rows * t.m;
   if (!divides(heads.dim, 8) || !divides(heads.value_dim, 8) || heads.dim > 256 ||
       heads.value_dim > 256 || !divides(t.n, 4) || !divides(t.k, 8) ||
@@ -68,17 +72,18 @@ bool fits(const Tile& tile, const Heads& heads, const Capabilities& caps) {
 
 const Tile* choose(const KernelRequest& request, const Capabilities& caps) {
   const Heads heads = Heads::of(request);
+  const MatrixTile& t = matrix_of(request, caps);
   const auto asked = static_cast<size_t>(caps.tile - 1);
-  if (asked < std::size(kTiles) && fits(kTiles[asked], heads, caps)) return &kTiles[asked];
+  if (asked < std::size(kTiles) && fits(kTiles[asked], heads, t, caps)) return &kTiles[asked];
   for (const Tile& tile : std::span(kTiles).first(kChosen))
-    if (fits(tile, heads, caps)) return &tile;
+    if (fits(tile, heads, t, caps)) return &tile;
   return nullptr;
 }
 
 }  // namespace
 
 bool accepts_attention_coopmat(const KernelRequest& request, const Capabilities& caps) {
-  return caps.coop_f16 && in(request, kQ).dtype == DType::kF16 &&
+  return in(request, kQ).dtype != DType::kF32 && matrix_of(request, caps) &&
          accepts_attention(request, caps) && choose(request, caps) != nullptr;
 }
 
@@ -87,15 +92,15 @@ Result<KernelSpec> prepare_attention_coopmat(const KernelRequest& request,
   const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
   const Tile& tile = *choose(request, caps);
   const Heads heads = Heads::of(request);
-  const MatrixTile& t = caps.coop_f16;
+  const MatrixTile& t = matrix_of(request, caps);
   Dispatch d;
-  d.shader = !tile.whole()   ? "attention_coopmat"
+  d.shader = !tile.whole()   ? heads.bf16 ? "attention_coopmat:bf16" : "attention_coopmat"
              : caps.coopmat2 ? "attention_coopmat2"
                              : "attention_coopmat2_subgroup";
   if (out(request).shape.elements() == 0) return KernelSpec{.name = d.shader};
   AttentionCut cut;
   cut.rows = q[1] * heads.grouped;
-  cut.tile_rows = tile.group_rows(caps);
+  cut.tile_rows = tile.group_rows(t);
   cut.slice_columns = heads.value_dim;
   cut_keys(q[0] * k[2] * cut.tiles(), k[1], tile.keys, &cut);
   d.constants = {u32(heads.dim), u32(heads.value_dim)};

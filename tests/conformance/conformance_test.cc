@@ -235,9 +235,10 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products and 
   for (int tile = 1; tile <= 11; ++tile)
     if (!software || tile == 4) conform("vulkan", str("bf16-coopmat,tile=", tile), part);
   const Part attention{
-      .ops = {OpKind::kAttention}, .dtypes = {DType::kF16}, .least_elements = 10'000};
+      .ops = {OpKind::kAttention}, .dtypes = part.dtypes, .least_elements = 10'000};
   for (int tile = 1; tile <= 13; ++tile)
-    if (!software || tile == 7 || tile == 13) conform("vulkan", str("tile=", tile), attention);
+    if (!software || tile == 7 || tile == 13)
+      conform("vulkan", str("bf16-coopmat,tile=", tile), attention);
 }
 
 TEST_CASE("the cuda backend conforms") {

@@ -1,5 +1,5 @@
 #version 450
-// Attention of f16 on cooperative matrices with f32 sums: a subgroup treats WM rows, all subgroups
+// Attention of f16 (or bf16: bfloat16.h) on cooperative matrices with f32 sums: a subgroup treats WM rows, all subgroups
 // pass over the keys together, BK at a time. Scores go to shared memory, where each row belongs to
 // known lanes, and come back as probabilities in f16; a row's maximum and sum stay f32.
 #extension GL_KHR_cooperative_matrix : require
@@ -59,8 +59,10 @@ const uint kLoadsV = (BK * kUnitsV + kGroup - 1) / kGroup;
 #define MATRIX_B coopmat<float16_t, gl_ScopeSubgroup, TK, TN, gl_MatrixUseB>
 #define MATRIX_C coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>
 
+// Of probabilities, for which it does not matter how a driver rounds.
 uvec2 pack_half(vec4 v) {
-  return uvec2(packFloat2x16(f16vec2(v.xy)), packFloat2x16(f16vec2(v.zw)));
+  if (DTYPE_0 == BF16) return pack_bf16(v);
+  return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
 }
 
 float share_max(float v) {
