@@ -15,8 +15,8 @@ bool reads_any_float(OpKind op, size_t input) {
     case OpKind::kConvTranspose:
     case OpKind::kRmsNorm:
     case OpKind::kLayerNorm:
-    case OpKind::kGroupNorm: return input >= 1;
-    case OpKind::kRope: return input >= 1;  // tables stay f32
+    case OpKind::kGroupNorm:
+    case OpKind::kRope: return input >= 1;  // rope's tables stay f32
     case OpKind::kGather: return input == 0;
     case OpKind::kCast: return true;
     default: return false;

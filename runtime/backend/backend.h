@@ -19,7 +19,7 @@ struct DeviceInfo {
   std::string name;                   // "AMD EPYC, 2 threads"
   int64_t memory_bytes = 0;           // what plans may use in all
   std::vector<std::string> features;  // "avx512_bf16", "amx_bf16", "cooperative_matrix", ...
-  bool software = false;  // emulated on the host's processor: only taken when named
+  bool software = false;              // emulated on the host's processor: only taken when named
   double flops_f32 = 0;               // rough peak rates for time estimates; 0 when unknown
   double flops_bf16 = 0;
   double bytes_per_second = 0;
@@ -86,7 +86,8 @@ struct KernelCall {
   double* seconds = nullptr;  // where to add the time taken; null: not profiled
 };
 
-// Calls made ready to be submitted many times: a command buffer, a captured graph, or just the list.
+// Calls made ready to be submitted many times: a command buffer, a captured graph, or just the
+// list.
 class Sequence {
  public:
   virtual ~Sequence() = default;
@@ -120,8 +121,8 @@ class Device {
   // `weights[i]` holds data where request.is_weight[i] and the kernel packs it (not a raw input).
   virtual Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request,
                                                         std::span<const HostTensor> weights) = 0;
-  // The calls run in order, each after those whose results it reads or overwrites. Kernels, buffers,
-  // the arrays behind the spans, and labels must outlive the sequence.
+  // The calls run in order, each after those whose results it reads or overwrites. Kernels,
+  // buffers, the arrays behind the spans, and labels must outlive the sequence.
   virtual Result<std::unique_ptr<Sequence>> record(std::span<const KernelCall> calls) = 0;
   // Enqueues a sequence that this device recorded; it must live until wait() returns.
   virtual Status submit(Sequence& sequence) = 0;
@@ -137,7 +138,7 @@ inline Status run_once(Device& device, std::span<const KernelCall> calls) {
 }
 
 struct DeviceOptions {
-  int threads = 0;           // 0: what the process may use (cgroup limits respected)
+  int threads = 0;  // 0: what the process may use (cgroup limits respected)
   // Limits the instruction set or features, for tests; each backend's README has its words: "avx2",
   // "baseline,no-coopmat", ...
   std::string force_target;
