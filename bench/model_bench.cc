@@ -200,7 +200,6 @@ int main(int argc, char** argv) {
   bench::Options options;
   Status status = bench::parse(argc, argv, &options);
   if (status.ok()) status = bench::run(options);
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "%s\n", status.message().c_str());
-  return 1;
+  if (!status.ok()) std::fprintf(stderr, "%s\n", status.message().c_str());
+  bench::finish(status.ok() ? 0 : 1);
 }

@@ -108,6 +108,11 @@ std::function<void()> device_copy(int64_t bytes) {
 
 double OpRunner::take_seconds() { return std::exchange(seconds_, 0); }
 
+void finish(int status) {
+  std::fflush(nullptr);
+  std::_Exit(status);
+}
+
 void init(int* argc, char** argv) {
   std::string name = "cpu", target;
   int kept = 1;

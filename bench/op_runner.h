@@ -50,6 +50,9 @@ double peak_flops();
 double peak_bytes();
 // Reads our flags and leaves Google Benchmark's.
 void init(int* argc, char** argv);
+// Ends the process at once: registered benchmarks hold buffers until then, and a GPU's driver takes
+// itself down before static objects go.
+[[noreturn]] void finish(int status);
 
 // Copies `bytes` from one buffer of the device under test to another.
 std::function<void()> device_copy(int64_t bytes);

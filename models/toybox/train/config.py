@@ -74,9 +74,9 @@ class Recipe:
     samples_per_latent: int = 640
     sigma_min: float = 1e-5
     steps: int = 30
-    guidance: float = 4.0
-    schedule: str = "linear"
-    schedule_shift: float = 1.0
+    guidance: float = 3.0
+    schedule: str = "shifted"
+    schedule_shift: float = 3.0
     video_latent_mean: list = field(default_factory=lambda: [0.0] * 16)
     video_latent_std: list = field(default_factory=lambda: [1.0] * 16)
     audio_latent_mean: list = field(default_factory=lambda: [0.0] * 32)
