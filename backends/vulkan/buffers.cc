@@ -133,11 +133,12 @@ Result<std::unique_ptr<HostVisible>> HostVisible::create(Context& context, int64
   std::unique_ptr<HostVisible> made(new HostVisible(context, bytes));
   const VkBufferCreateInfo info = buffer_info(context, std::max<int64_t>(bytes, 256));
   VmaAllocationCreateInfo how{};
-  how.usage = VMA_MEMORY_USAGE_AUTO_PREFER_HOST;
+  how.usage = use == Use::kConstants ? VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE
+                                     : VMA_MEMORY_USAGE_AUTO_PREFER_HOST;
   how.requiredFlags = VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
   how.flags = VMA_ALLOCATION_CREATE_MAPPED_BIT |
-              (use == Use::kUpload ? VMA_ALLOCATION_CREATE_HOST_ACCESS_SEQUENTIAL_WRITE_BIT
-                                   : VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT);
+              (use == Use::kDownload ? VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT
+                                     : VMA_ALLOCATION_CREATE_HOST_ACCESS_SEQUENTIAL_WRITE_BIT);
   VmaAllocationInfo where;
   ZT_RETURN_IF_ERROR(check(
       vmaCreateBuffer(context.allocator, &info, &how, &made->buffer_, &made->allocation_, &where),

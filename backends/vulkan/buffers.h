@@ -59,7 +59,9 @@ class DeviceBuffer : public Buffer {
 // Memory that host and device both reach, mapped for its whole life.
 class HostVisible {
  public:
-  enum class Use { kUpload, kDownload };
+  // kConstants: written once, read by every invocation, so in the device's own memory where the
+  // host can reach that.
+  enum class Use { kUpload, kDownload, kConstants };
   static Result<std::unique_ptr<HostVisible>> create(Context& context, int64_t bytes, Use use);
   ~HostVisible();
 

@@ -22,47 +22,50 @@ uint32_t index_in(const OpKind (&list)[N], OpKind op) {
   return u32(std::find(std::begin(list), std::end(list), op) - std::begin(list));
 }
 
-Dispatch elementwise(const char* shader, int64_t invocations, int64_t count) {
+Dispatch elementwise(const char* shader, int64_t count, uint32_t chunk = 1) {
   Dispatch d;
   d.shader = shader;
   d.params = {u32(count)};
-  d.groups = ceil_div(invocations, d.group_size);
+  d.group_size = 128;
+  d.groups = ceil_div(ceil_div(count, chunk), d.group_size);
   d.flops = static_cast<double>(count) * 16;
   return d;
 }
 
+// Elements that fill 16 bytes of the narrowest operand; 1 where some are not f32, f16 or bf16.
+uint32_t widest_chunk(const KernelRequest& request) {
+  if (!compute_dtypes(request)) return 1;
+  const auto narrow = [](const TensorType* t) { return t->dtype != DType::kF32; };
+  const bool any = narrow(request.outputs[0]) ||
+                   std::any_of(request.inputs.begin(), request.inputs.end(), narrow);
+  return any ? 8 : 4;
+}
+
 Result<KernelSpec> prepare_unary(const KernelRequest& request, const Capabilities&) {
-  const int64_t count = out(request).shape.elements();
-  const bool vector = count % 4 == 0;
-  Dispatch d = elementwise("unary", vector ? count / 4 : count, count);
+  const uint32_t chunk = widest_chunk(request);
+  Dispatch d = elementwise("unary", out(request).shape.elements(), chunk);
   d.operands = {input(request, 0), output(request)};
-  d.constants = {index_in(kUnaryOps, request.node->op), vector};
+  d.constants = {chunk, index_in(kUnaryOps, request.node->op)};
   return KernelSpec{.name = "unary", .dispatches = {d}};
 }
 
 Result<KernelSpec> prepare_cast(const KernelRequest& request, const Capabilities&) {
-  const int64_t count = out(request).shape.elements();
-  const bool vector = count % 4 == 0 && compute_dtypes(request);
-  Dispatch d = elementwise("cast", vector ? count / 4 : count, count);
+  const uint32_t chunk = widest_chunk(request);
+  Dispatch d = elementwise("cast", out(request).shape.elements(), chunk);
   d.operands = {input(request, 0), output(request)};
-  d.constants = {0, vector};
+  d.constants = {chunk};
   return KernelSpec{.name = "cast", .dispatches = {d}};
 }
 
 Result<KernelSpec> prepare_binary(const KernelRequest& request, const Capabilities&) {
   const Shape& shape = out(request).shape;
-  const int64_t count = shape.elements();
   const Walk<2> walk(shape, {ops::broadcast_strides(in(request, 0).shape, shape),
                              ops::broadcast_strides(in(request, 1).shape, shape)});
-  // Four at a time: each input steps by one from multiples of four, or stands still.
-  bool vector = walk.extents.back() % 4 == 0 && compute_dtypes(request);
-  for (size_t k = 0; k < 2; ++k)
-    for (size_t d = 0; d + 1 < walk.extents.size(); ++d)
-      vector &= walk.step(k) == 0 || walk.strides[k][d] % 4 == 0;
-  Dispatch d = elementwise("binary", vector ? count / 4 : count, count);
+  const uint32_t chunk = walk.chunk(widest_chunk(request));
+  Dispatch d = elementwise("binary", shape.elements(), chunk);
   d.operands = {input(request, 0), input(request, 1), output(request)};
-  d.constants = {walk.rank(), index_in(kBinaryOps, request.node->op), vector, u32(walk.step(0)),
-                 u32(walk.step(1))};
+  d.constants = {chunk, index_in(kBinaryOps, request.node->op), u32(walk.step(0)),
+                 u32(walk.step(1)), walk.rank()};
   walk.append_to(&d.params);
   return KernelSpec{.name = "binary", .dispatches = {d}};
 }
@@ -72,7 +75,7 @@ Result<KernelSpec> prepare_select(const KernelRequest& request, const Capabiliti
   const Walk<3> walk(shape, {ops::broadcast_strides(in(request, 0).shape, shape),
                              ops::broadcast_strides(in(request, 1).shape, shape),
                              ops::broadcast_strides(in(request, 2).shape, shape)});
-  Dispatch d = elementwise("select", shape.elements(), shape.elements());
+  Dispatch d = elementwise("select", shape.elements());
   d.operands = {input(request, 0), input(request, 1), input(request, 2), output(request)};
   d.constants = {walk.rank(), u32(dtype_size(out(request).dtype))};
   walk.append_to(&d.params);
@@ -84,7 +87,7 @@ Result<KernelSpec> prepare_source(const KernelRequest& request, const Capabiliti
   const bool iota = request.node->op == OpKind::kIota, integer = !is_float(out(request).dtype);
   const double start = attrs(request).get_float(iota ? "start" : "value");
   const double step = iota ? attrs(request).get_float("step") : 0;
-  Dispatch d = elementwise("source", count, count);
+  Dispatch d = elementwise("source", count);
   d.operands = {output(request)};
   d.constants = {integer};
   const auto bits = [&](double v) {

@@ -25,6 +25,7 @@ Dispatch move(const KernelRequest& request, size_t i, const Shape& shape, const 
   d.constants = {walk.rank(), u32(size * run)};
   d.params = {u32(count), u32(from_base / run), u32(to_base / run)};
   walk.append_to(&d.params);
+  d.group_size = 128;
   d.groups = ceil_div(count, d.group_size);
   d.flops = static_cast<double>(count) * 16;
   return d;
@@ -36,14 +37,54 @@ int64_t extent(const Shape& shape, int begin, int end) {
   return n;
 }
 
+// Swaps dimension `d` of the walk, along which the input steps by one, with the last one.
+Dispatch swap(const KernelRequest& request, const Walk<2>& walk, size_t d) {
+  const int64_t size = dtype_size(out(request).dtype);
+  const size_t last = walk.extents.size() - 1;
+  const int64_t width = walk.extents[last], height = walk.extents[d];
+  bool pairs = size == 2 && width % 2 == 0 && height % 2 == 0;
+  Walk<2> rest = walk;
+  for (size_t k = 0; k < 2; ++k) {
+    for (size_t e = 0; e <= last; ++e)
+      pairs &= walk.strides[k][e] % 2 == 0 || e == (k == 0 ? d : last);
+    for (const size_t e : {last, d})
+      rest.strides[k].erase(rest.strides[k].begin() + static_cast<ptrdiff_t>(e));
+  }
+  for (const size_t e : {last, d})
+    rest.extents.erase(rest.extents.begin() + static_cast<ptrdiff_t>(e));
+  int64_t outer = 1;
+  for (int64_t extent : rest.extents) outer *= extent;
+  const int64_t side = pairs ? 64 : 32;
+  const int64_t across = ceil_div(width, side), down = ceil_div(height, side);
+  Dispatch dispatch;
+  dispatch.shader = "transpose";
+  dispatch.operands = {input(request, 0), output(request)};
+  dispatch.constants = {rest.rank(), u32(size), pairs};
+  dispatch.params = {u32(width), u32(height), u32(walk.strides[0][last]), u32(walk.strides[1][d])};
+  append_divisor(across, &dispatch.params);
+  append_divisor(down, &dispatch.params);
+  rest.append_to(&dispatch.params);
+  dispatch.group_size = 128;
+  dispatch.groups = outer * across * down;
+  dispatch.flops = static_cast<double>(out(request).shape.elements()) * 16;
+  return dispatch;
+}
+
 Result<KernelSpec> prepare_transpose(const KernelRequest& request, const Capabilities&) {
   const std::vector<int64_t> order = attrs(request).get_ints("permutation");
   const Strides own = strides_of(in(request, 0).shape);
-  Strides walk{};
-  for (size_t d = 0; d < order.size(); ++d) walk[d] = own[static_cast<size_t>(order[d])];
+  Strides from{};
+  for (size_t d = 0; d < order.size(); ++d) from[d] = own[static_cast<size_t>(order[d])];
   const Shape& shape = out(request).shape;
+  const Walk<2> walk(shape, {from, strides_of(shape)});
+  // Tiles pay where both sides fill half of one.
+  constexpr int64_t kLeast = 16;
+  if (dtype_size(out(request).dtype) <= 4 && walk.step(0) != 1 && walk.extents.back() >= kLeast)
+    for (size_t d = 0; d + 1 < walk.extents.size(); ++d)
+      if (walk.strides[0][d] == 1 && walk.extents[d] >= kLeast)
+        return KernelSpec{.name = "transpose", .dispatches = {swap(request, walk, d)}};
   return KernelSpec{.name = "transpose",
-                    .dispatches = {move(request, 0, shape, walk, strides_of(shape))}};
+                    .dispatches = {move(request, 0, shape, from, strides_of(shape))}};
 }
 
 Result<KernelSpec> prepare_broadcast(const KernelRequest& request, const Capabilities&) {
@@ -104,7 +145,9 @@ Result<KernelSpec> prepare_gather(const KernelRequest& request, const Capabiliti
   d.shader = "gather";
   d.operands = {input(request, 0), input(request, 1), output(request)};
   d.constants = {u32(size * run)};
-  d.params = {u32(count), u32(inner / run), u32(table[0])};
+  d.params = {u32(count), u32(table[0])};
+  append_divisor(inner / run, &d.params);
+  d.group_size = 128;
   d.groups = ceil_div(count, d.group_size);
   d.flops = static_cast<double>(count) * 16;
   return KernelSpec{.name = "gather", .dispatches = {d}};

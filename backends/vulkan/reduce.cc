@@ -2,16 +2,59 @@
 #include <algorithm>
 
 #include "backends/vulkan/kernel.h"
+#include "backends/vulkan/rows.h"
 #include "backends/vulkan/walk.h"
 
 namespace zoetrope::vulkan {
 namespace {
 
-constexpr uint32_t kGroup = 64;
+constexpr uint32_t kGroup = 128;  // kMostInGroup in shaders/group_reduce.glsl
 
-// A group for each result where few invocations would otherwise do all the work.
-bool takes_group(int64_t results, int64_t count) {
-  return count >= 2 * kGroup || (count >= 16 && results < 4096);
+// Lanes of a result of `units` chunks. Results whose elements stand apart are read side by side, at
+// least 32 of them where there are as many.
+uint32_t lanes_of(int64_t results, int64_t units, bool rows) {
+  uint32_t lanes = 1;
+  while (lanes < kGroup && 2 * lanes <= units && (rows || lanes < 4 || kGroup / lanes > results))
+    lanes *= 2;
+  return lanes;
+}
+
+Dispatch grouped(const char* shader, int64_t results, uint32_t chunk, uint32_t lanes, bool rows) {
+  Dispatch d;
+  d.shader = shader;
+  d.constants = {chunk, lanes, rows};
+  d.group_size = kGroup;
+  d.groups = ceil_div(results, kGroup / lanes);
+  return d;
+}
+
+// One run of reduce.comp: `parts` of `span` chunks each.
+Dispatch reduce(Operand from, Operand to, bool maximum, const Walk<1>& kept, const Walk<1>& gone,
+                int64_t results, int64_t units, uint32_t chunk, bool rows, int64_t parts,
+                double scale) {
+  Dispatch d =
+      grouped("reduce", results * parts, chunk, lanes_of(results, units / parts, rows), rows);
+  d.operands = {from, to};
+  d.constants.insert(d.constants.end(), {maximum, kept.rank(), gone.rank()});
+  const auto by = divisor(static_cast<uint64_t>(std::max<int64_t>(results, 1)));
+  d.params = {u32(results), u32(units), u32(ceil_div(units, parts)), u32(parts), float_bits(scale),
+              by[0],        by[1]};
+  kept.append_to(&d.params);
+  gone.append_to(&d.params);
+  d.flops = static_cast<double>(results * units * chunk) * 8;
+  return d;
+}
+
+// Elements along the last reduced dimension that can be read as one.
+uint32_t chunk_of(const Walk<1>& kept, const Walk<1>& gone, DType dtype) {
+  int64_t n = dtype == DType::kF32 ? 4 : 8;
+  const auto limit = [&](int64_t value) {
+    while (value % n != 0) n /= 2;
+  };
+  limit(gone.extents.back());
+  for (size_t d = 0; d + 1 < gone.strides[0].size(); ++d) limit(gone.strides[0][d]);
+  for (int64_t stride : kept.strides[0]) limit(stride);
+  return n < 4 ? 1 : u32(n);
 }
 
 Result<KernelSpec> prepare_reduce(const KernelRequest& request, const Capabilities&) {
@@ -32,22 +75,31 @@ Result<KernelSpec> prepare_reduce(const KernelRequest& request, const Capabiliti
   }
   const Walk<1> kept(shapes[0], {strides[0]}), gone(shapes[1], {strides[1]});
   const int64_t results = shapes[0].elements(), count = shapes[1].elements();
-  const bool group = takes_group(results, count);
-  Dispatch d;
-  d.shader = "reduce";
-  d.operands = {input(request, 0), output(request)};
-  const uint32_t op = request.node->op == OpKind::kReduceSum    ? 0
-                      : request.node->op == OpKind::kReduceMean ? 1
-                                                                : 2;
-  d.constants = {op, group, kept.rank(), gone.rank()};
-  d.params = {u32(results), u32(count),
-              float_bits(1.0 / static_cast<double>(std::max<int64_t>(count, 1)))};
-  kept.append_to(&d.params);
-  gone.append_to(&d.params);
-  d.group_size = kGroup;
-  d.groups = group ? results : ceil_div(results, kGroup);
-  d.flops = static_cast<double>(x.elements()) * 8;
-  return KernelSpec{.name = "reduce", .dispatches = {d}};
+  const bool rows = gone.step(0) == 1, maximum = request.node->op == OpKind::kReduceMax;
+  const uint32_t chunk = rows ? chunk_of(kept, gone, in(request, 0).dtype) : 1;
+  const int64_t units = count / chunk;
+  const double scale = request.node->op == OpKind::kReduceMean
+                           ? 1.0 / static_cast<double>(std::max<int64_t>(count, 1))
+                           : 1.0;
+  // Few groups leave most of a GPU idle: long reductions are cut.
+  const uint32_t lanes = lanes_of(results, units, rows);
+  const int64_t groups = ceil_div(results, kGroup / lanes);
+  int64_t parts = std::min(units / (8 * lanes), 512 / std::max<int64_t>(groups, 1));
+  if (parts < 2)
+    return KernelSpec{.name = "reduce",
+                      .dispatches = {reduce(input(request, 0), output(request), maximum, kept, gone,
+                                            results, units, chunk, rows, 1, scale)}};
+  parts = ceil_div(units, ceil_div(units, parts));
+  const int64_t bytes = parts * results * 4;
+  const Walk<1> side(Shape{results}, {ops::Strides{1}}),
+      apart(Shape{parts}, {ops::Strides{results}});
+  return KernelSpec{
+      .name = "reduce_parts",
+      .workspace_bytes = bytes,
+      .dispatches = {reduce(input(request, 0), workspace(DType::kF32, 0, bytes, true), maximum,
+                            kept, gone, results, units, chunk, rows, parts, 1),
+                     reduce(workspace(DType::kF32, 0, bytes, false), output(request), maximum, side,
+                            apart, results, parts, 1, false, 1, scale)}};
 }
 
 Result<KernelSpec> prepare_softmax(const KernelRequest& request, const Capabilities&) {
@@ -56,14 +108,12 @@ Result<KernelSpec> prepare_softmax(const KernelRequest& request, const Capabilit
   int64_t inner = 1;
   for (int d = axis + 1; d < x.rank(); ++d) inner *= x[d];
   const int64_t count = x[axis], columns = count == 0 ? 0 : x.elements() / count;
-  const bool group = takes_group(columns, count);
-  Dispatch d;
-  d.shader = "softmax";
+  const uint32_t chunk = inner == 1 ? row_chunk(count, in(request, 0).dtype) : 1;
+  const int64_t units = count / chunk;
+  Dispatch d = grouped("softmax", columns, chunk, lanes_of(columns, units, inner == 1), inner == 1);
   d.operands = {input(request, 0), output(request)};
-  d.constants = {group};
-  d.params = {u32(columns), u32(count), u32(inner)};
-  d.group_size = kGroup;
-  d.groups = group ? columns : ceil_div(columns, kGroup);
+  d.params = {u32(columns), u32(units)};
+  append_divisor(inner, &d.params);
   d.flops = static_cast<double>(x.elements()) * 40;
   return KernelSpec{.name = "softmax", .dispatches = {d}};
 }

@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "backends/vulkan/kernel.h"
+#include "backends/vulkan/rows.h"
+#include "backends/vulkan/walk.h"
 #include "graph/elements.h"
 
 namespace zoetrope::vulkan {
@@ -63,9 +65,11 @@ Result<KernelSpec> prepare_pad(const KernelRequest& request, const Capabilities&
                  : mode == "replicate" ? 1u
                                        : 2u};
   d.params = {u32(count), value[0], value[1]};
-  for (const PadDim& dim : dims) d.params.push_back(u32(dim.out));
-  for (const PadDim& dim : dims) d.params.push_back(u32(dim.before));
-  for (const PadDim& dim : dims) d.params.push_back(u32(dim.in));
+  for (const PadDim& dim : dims) {
+    append_divisor(dim.out, &d.params);
+    d.params.insert(d.params.end(), {u32(dim.before), u32(dim.in)});
+  }
+  d.group_size = 128;
   d.groups = ceil_div(count, d.group_size);
   d.flops = static_cast<double>(count) * 32;
   return KernelSpec{.name = "pad", .dispatches = {d}};
@@ -73,14 +77,21 @@ Result<KernelSpec> prepare_pad(const KernelRequest& request, const Capabilities&
 
 Result<KernelSpec> prepare_resize(const KernelRequest& request, const Capabilities&) {
   const Shape &x = in(request, 0).shape, &y = out(request).shape;
-  const int64_t count = y.elements(), spatial = x.rank() - 2;
+  const bool align = attrs(request).get_bool("align_corners");
+  const int64_t spatial = x.rank() - 2, chunk = row_chunk(x[-1], out(request).dtype);
+  const int64_t count = y.elements() / chunk;
   Dispatch d;
   d.shader = "resize_linear";
   d.operands = {input(request, 0), output(request)};
-  d.constants = {u32(spatial), attrs(request).get_bool("align_corners")};
-  d.params = {u32(count), u32(x[-1])};
-  for (int s = 1; s <= spatial; ++s) d.params.push_back(u32(y[s]));
-  for (int s = 1; s <= spatial; ++s) d.params.push_back(u32(x[s]));
+  d.constants = {u32(chunk), u32(spatial), align};
+  d.params = {u32(count)};
+  append_divisor(x[-1] / chunk, &d.params);
+  for (int s = 1; s <= spatial; ++s) {
+    append_divisor(y[s], &d.params);
+    d.params.push_back(u32(x[s]));
+    append_divisor(align ? y[s] - 1 : 2 * y[s], &d.params);
+  }
+  d.group_size = 128;
   d.groups = ceil_div(count, d.group_size);
   d.flops = static_cast<double>(count) * 64;
   return KernelSpec{.name = "resize_linear", .dispatches = {d}};

@@ -117,7 +117,8 @@ Status VulkanSequence::prepare_constants(std::span<const KernelCall> calls) {
     }
   }
   if (bytes == 0) return Status();
-  ZT_ASSIGN_OR_RETURN(constants_, HostVisible::create(context_, bytes, HostVisible::Use::kUpload));
+  ZT_ASSIGN_OR_RETURN(constants_,
+                      HostVisible::create(context_, bytes, HostVisible::Use::kConstants));
   return Status();
 }
 

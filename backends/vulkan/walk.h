@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -10,6 +11,20 @@
 #include "graph/shape.h"
 
 namespace zoetrope::vulkan {
+
+// Division of any 32-bit number by `d` ≥ 1 without dividing: quotient() in shaders/walk.glsl
+// (Granlund and Montgomery 1994, figure 4.1). Returns {multiplier, shift}.
+inline std::array<uint32_t, 2> divisor(uint64_t d) {
+  const auto shift = static_cast<uint32_t>(std::bit_width(d - 1));
+  const uint64_t multiplier = (((uint64_t{1} << shift) - d) << 32) / d + 1;
+  return {static_cast<uint32_t>(multiplier), shift};
+}
+// `n`, or 1 where that is less, and its divisor.
+inline void append_divisor(int64_t n, std::vector<uint32_t>* params) {
+  const auto d = static_cast<uint64_t>(std::max<int64_t>(n, 1));
+  const auto by = divisor(d);
+  params->insert(params->end(), {static_cast<uint32_t>(d), by[0], by[1]});
+}
 
 template <size_t N>
 struct Walk {
@@ -40,6 +55,19 @@ struct Walk {
   uint32_t rank() const { return static_cast<uint32_t>(extents.size()); }
   int64_t step(size_t k) const { return strides[k].back(); }  // along the last dimension
 
+  // Elements along the last dimension that can be read as one, up to `most`: each operand steps by
+  // one from multiples of them, or stands still. A single dimension may end in a part.
+  uint32_t chunk(uint32_t most) const {
+    int64_t n = most;
+    for (const auto& list : strides) {
+      if (list.back() != 0 && list.back() != 1) return 1;
+      for (size_t d = 0; list.back() == 1 && d + 1 < list.size(); ++d)
+        while (list[d] % n != 0) n /= 2;
+    }
+    while (extents.size() > 1 && extents.back() % n != 0) n /= 2;
+    return n < 4 ? 1 : static_cast<uint32_t>(n);
+  }
+
   // Elements that runs along the last dimension allow to move as one: a power of two up to `most`
   // that divides every extent, stride and base involved.
   int64_t run(int64_t most, std::initializer_list<int64_t> bases) const {
@@ -62,10 +90,12 @@ struct Walk {
       for (size_t d = 0; d + 1 < list.size(); ++d) list[d] /= n;
   }
 
+  // A dimension after the other: extent, divisor, stride of each operand.
   void append_to(std::vector<uint32_t>* params) const {
-    for (int64_t extent : extents) params->push_back(static_cast<uint32_t>(extent));
-    for (const auto& list : strides)
-      for (int64_t stride : list) params->push_back(static_cast<uint32_t>(stride));
+    for (size_t d = 0; d < extents.size(); ++d) {
+      append_divisor(extents[d], params);
+      for (const auto& list : strides) params->push_back(static_cast<uint32_t>(list[d]));
+    }
   }
 };
 

@@ -98,6 +98,14 @@ std::vector<Case> elementwise_cases() {
   for (DType from : {DType::kF16, DType::kF32})
     cases.push_back(
         {OpKind::kCast, "to bf16", {fixed(from, {3, 1027}, -100, 100)}, {{"dtype", text("bf16")}}});
+  const std::vector<double> wide = {0, -1, 5e9, -5e9, 2147483647, -2147483648.0, 70000, 300, -300};
+  for (const char* to : {"i32", "u8", "i64", "bool", "f32"})
+    cases.push_back(
+        {OpKind::kCast, "wide", {fixed_values(DType::kI64, {37}, wide)}, {{"dtype", text(to)}}});
+  const std::vector<double> large = {0, -0.75, 1.5, -7e9, 3e18, 1e19, -1e19, kInf, -kInf, 8388609};
+  for (const char* to : {"i64", "i32", "u8", "bool"})
+    cases.push_back(
+        {OpKind::kCast, "large", {fixed_values(DType::kF32, {37}, large)}, {{"dtype", text(to)}}});
   cases.push_back({OpKind::kCast,
                    "to f32",
                    {fixed_values(DType::kBool, {37}, {0, 1, 1})},

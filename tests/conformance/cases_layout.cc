@@ -41,6 +41,10 @@ void add_transposes(std::vector<Case>* cases) {
   add({3, 7}, {1, 0});
   add({130, 67}, {1, 0});
   add({2, 3, 5}, {0, 2, 1});
+  // Several tiles, with and without whole pairs of narrow elements, and dimensions around them.
+  add({2, 96, 130}, {0, 2, 1});
+  add({34, 3, 40}, {2, 1, 0});
+  add({20, 5, 2, 33}, {3, 1, 0, 2});
   add({2, 3, 5}, {2, 0, 1});
   add({2, 3, 4, 5}, {0, 2, 1, 3});
   add({1, 2, 3, 4, 5}, {0, 4, 1, 2, 3});
@@ -155,6 +159,7 @@ std::vector<Case> layout_cases() {
     resize({2, 8, 6, 17}, {3, 5});
     resize({1, 3, 4, 5, 2}, {5, 4, 9});
     resize({1, 1, 1, 4}, {3, 2});
+    resize({2, 3, 5, 16}, {7, 9});
     resize({1, 4, 4, 3}, {1, 1});
   }
 

@@ -23,6 +23,10 @@ std::vector<Case> norm_cases() {
       add({3, 5}, {});
       add({2, 0, 5}, {2});
     }
+    for (int64_t axis : {0, 1, 2})
+      cases.push_back({op, "whole chunks", {in({3, 130, 72})}, {{"axes", ints({axis})}}});
+    cases.push_back({op, "few results", {in({2, 2050, 6})}, {{"axes", ints({1})}}});
+    cases.push_back({op, "one result", {in({2, 2050, 6})}, {{"axes", ints({})}}});
     cases.push_back({op, "long", {in({3, 5003})}, {{"axes", ints({1})}}});
   }
   cases.push_back({OpKind::kReduceSum, "nothing", {in({3, 0})}, {{"axes", ints({1})}}});
@@ -38,6 +42,8 @@ std::vector<Case> norm_cases() {
   softmax(in({2, 7, 5, 3}, -4, 4), 1);
   softmax(values({2, 19}, {1000, 999, 0, -1000}), 1, "large values");
   softmax(values({4, 8}, {-kInf, 0, 1, 2, -kInf, 3, -1, -kInf}), 1, "masked values");
+  softmax(in({5, 1024}, -4, 4), 1, "whole chunks");
+  softmax(in({3, 300, 40}, -4, 4), 1, "long columns");
   softmax(in({0, 5}), 1, "no rows");
 
   for (double epsilon : {1e-6, 1e-5}) {

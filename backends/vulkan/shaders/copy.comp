@@ -4,6 +4,7 @@
 #include "tensor.glsl"
 #include "walk.glsl"
 
+layout(constant_id = 16) const uint RANK = 1;
 layout(constant_id = 17) const uint SIZE = 4;
 
 OPERAND(0)
@@ -16,7 +17,7 @@ OPERAND(1)
 void main() {
   uint i = global_id(), at[2];
   if (i >= COUNT) return;
-  WALK_OFFSETS(3, 2, i, at)
+  WALK_OFFSETS(3, RANK, 2, i, at)
   uint from = at[0] + BASE_0, to = at[1] + BASE_1;
   if (SIZE == 1) put_byte_1(to, byte_0(from));
   if (SIZE == 2) put_half_1(to, half_0(from));

@@ -1,6 +1,7 @@
 #version 450
 // Rows of a table at given indices, those outside clamped into it. Elements of SIZE bytes.
 #include "tensor.glsl"
+#include "walk.glsl"
 
 layout(constant_id = 16) const uint SIZE = 4;
 
@@ -9,13 +10,13 @@ OPERAND(1)
 OPERAND(2)
 
 #define COUNT param(0)
-#define ROW param(1)
-#define ROWS param(2)
+#define ROWS param(1)
+#define ROW param(2)  // then as a divisor
 
 void main() {
   uint i = global_id();
   if (i >= COUNT) return;
-  uint which = i / ROW, row = 0;
+  uint which = quotient(i, param(3), param(4)), row = 0;
   if (DTYPE_1 == I64) {
     uvec2 v = pair_1(which);
     if (int(v.y) >= 0) row = v.y != 0u ? ROWS - 1u : min(v.x, ROWS - 1u);

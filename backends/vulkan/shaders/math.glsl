@@ -6,6 +6,14 @@
 // Compilers may assume that NaN does not occur; its bits they cannot.
 bool is_nan(float x) { return (floatBitsToUint(x) & 0x7fffffffu) > 0x7f800000u; }
 
+// Comparisons of bits: those of floats may flush denormal numbers to zero.
+int order_of(float x) {
+  int bits = floatBitsToInt(x);
+  return bits < 0 ? int(0x80000000u) - bits : bits;
+}
+bool is_less(float a, float b) { return !is_nan(a) && !is_nan(b) && order_of(a) < order_of(b); }
+bool is_equal(float a, float b) { return !is_nan(a) && !is_nan(b) && order_of(a) == order_of(b); }
+
 // 2^n for integral n in [-126, 127].
 float exp2_integer(float n) { return uintBitsToFloat(uint(int(n) + 127) << 23); }
 

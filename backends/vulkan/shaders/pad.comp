@@ -1,6 +1,7 @@
 #version 450
 // Constant, replicated or reflected elements around x. Units of SIZE bytes.
 #include "tensor.glsl"
+#include "walk.glsl"
 
 layout(constant_id = 16) const uint RANK = 1;
 layout(constant_id = 17) const uint SIZE = 4;
@@ -11,18 +12,19 @@ OPERAND(1)
 
 #define COUNT param(0)
 #define VALUE uvec2(param(1), param(2))
-const uint kDims = 3;  // extents of the output, elements before, extents of the input
+// Each dimension: extent of the output, that as a divisor, elements before, extent of the input.
+const uint kDims = 3, kNumbers = 5;
 
 void main() {
   uint i = global_id();
   if (i >= COUNT) return;
   uint rest = i, from = 0, stride = 1;
   bool inside = true;
-  for (int d = int(RANK) - 1; d >= 0; --d) {
-    uint extent = param(kDims + uint(d)), size = param(kDims + 2 * RANK + uint(d));
-    uint position = rest % extent;
-    rest /= extent;
-    int at = int(position) - int(param(kDims + RANK + uint(d)));
+  for (uint d = RANK; d-- > 0;) {
+    uint first = kDims + d * kNumbers, size = param(first + 4), position = rest;
+    rest = quotient(rest, param(first + 1), param(first + 2));
+    position -= rest * param(first);
+    int at = int(position) - int(param(first + 3));
     if (MODE == 0) inside = inside && at >= 0 && at < int(size);
     if (MODE == 1) at = clamp(at, 0, int(size) - 1);
     if (MODE == 2) at = at < 0 ? -at : at >= int(size) ? 2 * (int(size) - 1) - at : at;

@@ -3,68 +3,32 @@
 #ifndef ROWS_GLSL
 #define ROWS_GLSL
 
-#include "tensor.glsl"
+#include "chunk.glsl"
 
 #ifdef ADDRESSES
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
 
-layout(constant_id = 16) const uint CHUNK = 1;   // elements: 1, 4 or 8; divides the row
+// CHUNK divides the row.
 layout(constant_id = 17) const uint LANES = 64;  // of a row: a power of two, at most the group
 layout(constant_id = 18) const uint KEEP = 0;    // chunks of its row that a lane holds; 0: reads again
 layout(constant_id = 19) const uint RANK = 0;    // of the rows, where an operand broadcasts to them
 
-// CHUNK 1: a.x. CHUNK 4: a. CHUNK 8: a, then b.
-struct Chunk {
-  vec4 a, b;
-};
-
 // get_K(base, step, c): chunk c of the row that begins at element `base`; step 0: that element
 // everywhere. put_K(base, c, chunk) writes it.
-#define ROW_OPERAND(K)                                                    \
-  OPERAND(K)                                                              \
-  Chunk get_##K(uint base, uint step, uint c) {                           \
-    if (CHUNK == 1 || step == 0) {                                        \
-      float v = load_##K(step == 0 ? base : base + c);                    \
-      return Chunk(vec4(v), vec4(v));                                     \
-    }                                                                     \
-    uint i = base + c * CHUNK;                                            \
-    CHUNK_FROM_QUAD(K)                                                    \
-    Chunk v = Chunk(load4_##K(i), vec4(0));                               \
-    if (CHUNK == 8) v.b = load4_##K(i + 4);                               \
-    return v;                                                             \
+#define ROW_OPERAND(K)                                         \
+  OPERAND(K)                                                   \
+  CHUNK_INPUT(K)                                               \
+  Chunk get_##K(uint base, uint step, uint c) {                \
+    if (step != 0) return get_chunk_##K(base + c * CHUNK);     \
+    float v = load_##K(base);                                  \
+    return Chunk(vec4(v), vec4(v));                            \
   }
-#define ROW_OUTPUT(K)                                                     \
-  OPERAND(K)                                                              \
-  void put_##K(uint base, uint c, Chunk v) {                              \
-    uint i = base + c * CHUNK;                                            \
-    if (CHUNK == 1) {                                                     \
-      store_##K(i, v.a.x);                                                \
-      return;                                                             \
-    }                                                                     \
-    CHUNK_TO_QUAD(K)                                                      \
-    store4_##K(i, v.a);                                                   \
-    if (CHUNK == 8) store4_##K(i + 4, v.b);                               \
-  }
-// Eight narrow elements are 16 bytes: one access where there are addresses.
-#ifdef ADDRESSES
-#define CHUNK_FROM_QUAD(K)                                                           \
-  if (CHUNK == 8 && DTYPE_##K != F32) {                                              \
-    uvec4 q = quad_##K(i >> 3);                                                      \
-    if (DTYPE_##K == F16) return Chunk(unpack_f16(q.xy), unpack_f16(q.zw));          \
-    return Chunk(unpack_bf16(q.xy), unpack_bf16(q.zw));                              \
-  }
-#define CHUNK_TO_QUAD(K)                                                             \
-  if (CHUNK == 8 && DTYPE_##K != F32) {                                              \
-    if (DTYPE_##K == F16) put_quad_##K(i >> 3, uvec4(pack_f16(v.a), pack_f16(v.b))); \
-    else put_quad_##K(i >> 3, uvec4(pack_bf16(v.a), pack_bf16(v.b)));                \
-    return;                                                                          \
-  }
-#else
-#define CHUNK_FROM_QUAD(K)
-#define CHUNK_TO_QUAD(K)
-#endif
+#define ROW_OUTPUT(K)                                          \
+  OPERAND(K)                                                   \
+  CHUNK_OUTPUT(K)                                              \
+  void put_##K(uint base, uint c, Chunk v) { put_chunk_##K(base + c * CHUNK, v); }
 
 float chunk_sum(Chunk c) {
   if (CHUNK == 1) return c.a.x;

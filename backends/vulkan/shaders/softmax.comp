@@ -1,35 +1,43 @@
 #version 450
-// Softmax of columns of COUNT elements, INNER apart. A group makes a column where GROUP is set, else an
-// invocation. The output may be the input.
+// Softmax of columns of COUNT chunks, INNER elements apart. The output may be the input.
 #include "group_reduce.glsl"
-#include "tensor.glsl"
-
-layout(constant_id = 16) const uint GROUP = 0;
+#include "walk.glsl"
 
 OPERAND(0)
 OPERAND(1)
+CHUNK_INPUT(0)
+CHUNK_OUTPUT(1)
 
 #define COLUMNS param(0)
 #define COUNT param(1)
-#define INNER param(2)
+#define INNER param(2)  // 1 where CHUNK is not
+// param(3), param(4): INNER as a divisor
+
+// exp(x − most); of elements beyond the chunk nothing is used.
+Chunk shifted(Chunk c, float most) {
+  float v[8] = values_of(c);
+  [[unroll]] for (uint j = 0; j < CHUNK; ++j) v[j] = exp_of(v[j] - most);
+  return chunk_of(v);
+}
 
 void main() {
-  uint step = GROUP != 0 ? GROUP_SIZE : 1;
-  uint first = GROUP != 0 ? gl_LocalInvocationID.x : 0;
-  uint c = GROUP != 0 ? group_id() : global_id();
-  if (c >= COLUMNS) return;
-  uint row = c / INNER, base = row * COUNT * INNER + (c - row * INNER);
+  const uint column = result(), row = quotient(column, param(3), param(4)), step = INNER * CHUNK;
+  const uint base = row * COUNT * step + (column - row * INNER);
+  const uint count = column < COLUMNS ? COUNT : 0;
   float most = uintBitsToFloat(0xff800000u);
-  for (uint i = first; i < COUNT; i += step) most = max_of(most, load_0(base + i * INNER));
-  if (GROUP != 0) most = group_max(most);
+  for (uint i = lane(); i < count; i += LANES)
+    most = max_of(most, chunk_max(get_chunk_0(base + i * step)));
+  most = lane_max(most);
   float sum = 0.0;
-  for (uint i = first; i < COUNT;) {
-    float part = 0.0;
-    for (uint n = 0; n < 32 && i < COUNT; ++n, i += step)
-      part += exp_of(load_0(base + i * INNER) - most);
-    sum += part;
+  for (uint i = lane(); i < count;) {
+    float some = 0.0;  // of 32 chunks: the rounding of long sums stays small
+    for (uint n = 0; n < 32 && i < count; ++n, i += LANES)
+      some += chunk_sum(shifted(get_chunk_0(base + i * step), most));
+    sum += some;
   }
-  if (GROUP != 0) sum = group_sum(sum);
-  for (uint i = first; i < COUNT; i += step)
-    store_1(base + i * INNER, exp_of(load_0(base + i * INNER) - most) / sum);
+  sum = lane_sum(sum);
+  for (uint i = lane(); i < count; i += LANES) {
+    Chunk c = shifted(get_chunk_0(base + i * step), most);
+    put_chunk_1(base + i * step, Chunk(c.a / sum, c.b / sum));
+  }
 }

@@ -48,13 +48,12 @@ uint f32_to_f16(float v) {
 }
 
 float f16_to_f32(uint h) {
-  uint sign = (h & 0x8000u) << 16, rest = h & 0x7fffu;
-  if (rest >= 0x7c00u) return uintBitsToFloat(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
-  if (rest < 0x400u) {
-    float v = float(rest) * (1.0 / 16777216.0);
-    return sign != 0u ? -v : v;
-  }
-  return uintBitsToFloat(sign | (rest << 13) + 0x38000000u);
+  uint rest = h & 0x7fffu, bits = (rest << 13) + 0x38000000u;
+  if (rest >= 0x7c00u) bits |= 0x7f800000u;
+  // Denormal: 2^-14·(1 + m/1024) − 2^-14 is exact and needs no denormal float.
+  if (rest < 0x400u)
+    bits = floatBitsToUint(uintBitsToFloat(bits + 0x800000u) - 6.103515625e-5);
+  return uintBitsToFloat(bits | (h & 0x8000u) << 16);
 }
 
 uint f32_to_bf16(float v) {
@@ -73,6 +72,21 @@ float f8e4m3_to_f32(uint b) {
 }
 
 float f8e5m2_to_f32(uint b) { return f16_to_f32(b << 8); }
+
+// Of a 64-bit integer, low and high. Bits that do not fit leave a trace in the last one that does:
+// rounded once.
+float i64_to_f32(uvec2 v) {
+  bool negative = int(v.y) < 0;
+  if (negative) v = uvec2(~v.x + 1u, ~v.y + (v.x == 0u ? 1u : 0u));
+  float r = float(v.x);
+  if (v.y != 0u) {
+    int shift = findMSB(v.y) + 1;  // 1 to 32
+    uint kept = shift == 32 ? v.y : v.y << 32 - shift | v.x >> shift;
+    uint lost = shift == 32 ? v.x : v.x << 32 - shift;
+    r = float(kept | (lost != 0u ? 1u : 0u)) * uintBitsToFloat(uint(127 + shift) << 23);
+  }
+  return negative ? -r : r;
+}
 
 // ---- memory --------------------------------------------------------------------------------------
 
@@ -219,10 +233,7 @@ uvec2 pack_bf16(vec4 v) {
     if (DTYPE_##K == BF16) return bf16_to_f32(half_##K(i));                                   \
     if (DTYPE_##K == F8E4M3) return f8e4m3_to_f32(byte_##K(i));                               \
     if (DTYPE_##K == F8E5M2) return f8e5m2_to_f32(byte_##K(i));                               \
-    if (DTYPE_##K == I64) {                                                                   \
-      uvec2 v = pair_##K(i);                                                                  \
-      return float(int(v.y)) * 4294967296.0 + float(v.x);                                     \
-    }                                                                                         \
+    if (DTYPE_##K == I64) return i64_to_f32(pair_##K(i));                                     \
     return float(iload_##K(i));                                                               \
   }                                                                                           \
   void istore_##K(uint i, int v) {                                                            \

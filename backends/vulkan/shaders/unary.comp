@@ -1,13 +1,14 @@
 #version 450
-// One float input, one output, elementwise. Four elements an invocation where VECTOR is set.
+// One float input, one output, elementwise: a chunk an invocation.
+#include "chunk.glsl"
 #include "math.glsl"
-#include "tensor.glsl"
 
-layout(constant_id = 16) const uint OP = 0;  // order of kUnaryOps in elementwise.cc
-layout(constant_id = 17) const uint VECTOR = 0;
+layout(constant_id = 17) const uint OP = 0;  // order of kUnaryOps in elementwise.cc
 
 OPERAND(0)
 OPERAND(1)
+CHUNK_INPUT(0)
+CHUNK_OUTPUT(1)
 
 #define COUNT param(0)
 
@@ -26,19 +27,19 @@ float apply(float x) {
     case 10: return silu_of(x);
     case 11: return gelu_tanh_of(x);
     case 12: return gelu_of(x);
-    case 13: return x < 0.0 ? 0.0 : x;
+    case 13: return is_nan(x) || floatBitsToInt(x) > 0 ? x : 0.0;
     default: return floor(x);
   }
 }
 
 void main() {
-  uint i = global_id();
-  if (VECTOR != 0) {
-    if (i >= COUNT / 4) return;
-    vec4 v = load4_0(4 * i);
-    store4_1(4 * i, vec4(apply(v.x), apply(v.y), apply(v.z), apply(v.w)));
-  } else {
-    if (i >= COUNT) return;
-    store_1(i, apply(load_0(i)));
+  uint i = global_id() * CHUNK;
+  if (i >= COUNT) return;
+  if (CHUNK > 1 && COUNT - i < CHUNK) {  // the last one
+    for (; i < COUNT; ++i) store_1(i, apply(load_0(i)));
+    return;
   }
+  float v[8] = values_of(get_chunk_0(i));
+  [[unroll]] for (uint j = 0; j < CHUNK; ++j) v[j] = apply(v[j]);
+  put_chunk_1(i, chunk_of(v));
 }

@@ -1,26 +1,28 @@
 // Walks over dimensions merged on the host (walk.h): from a row-major index to each operand's offset.
-// Parameters from WALK: the extents of RANK dimensions, then the strides of operand 0, of operand 1, ...
 #ifndef WALK_GLSL
 #define WALK_GLSL
 
-layout(constant_id = 16) const uint RANK = 1;
+// n / d for any n, with the multiplier and shift that divisor() in walk.h gives for d.
+uint quotient(uint n, uint multiplier, uint shift) {
+  uint high, low;
+  umulExtended(n, multiplier, high, low);
+  return shift == 0 ? n : high + (n - high >> 1) >> shift - 1;
+}
 
-uint walk_extent(uint first, uint d) { return param(first + d); }
-uint walk_stride(uint first, uint k, uint d) { return param(first + (1 + k) * RANK + d); }
-
-#define WALK_OFFSETS(FIRST, COUNT, INDEX, OFFSETS)                                 \
+// From param(FIRST), dimension by dimension: its extent, that as a divisor, a stride for each of COUNT
+// operands. The first dimension takes what is left.
+#define WALK_OFFSETS(FIRST, RANK, COUNT, INDEX, OFFSETS)                           \
   {                                                                                \
     uint rest = INDEX;                                                             \
     [[unroll]] for (uint k = 0; k < COUNT; ++k) OFFSETS[k] = 0;                    \
-    for (int d = int(RANK) - 1; d >= 0; --d) {                                     \
-      uint position = rest;                                                              \
+    for (uint d = RANK; d-- > 0;) {                                                \
+      uint at_dim = FIRST + d * (3 + COUNT), position = rest;                      \
       if (d > 0) {                                                                 \
-        uint extent = walk_extent(FIRST, uint(d));                                 \
-        rest /= extent;                                                            \
-        position -= rest * extent;                                                       \
+        rest = quotient(rest, param(at_dim + 1), param(at_dim + 2));               \
+        position -= rest * param(at_dim);                                          \
       }                                                                            \
       [[unroll]] for (uint k = 0; k < COUNT; ++k)                                  \
-        OFFSETS[k] += position * walk_stride(FIRST, k, uint(d));                         \
+        OFFSETS[k] += position * param(at_dim + 3 + k);                            \
     }                                                                              \
   }
 
