@@ -58,7 +58,7 @@ void DeviceFlags::add_to(CLI::App* app) {
       ->capture_default_str();
   app->add_option("--target", target,
                   "Restrict what the backend uses, for tests: avx2, avx512, ... (cpu); baseline, "
-                  "no-coopmat, validate, ... (vulkan)");
+                  "no-coopmat, validate, ... (vulkan); no-wgmma, no-cublaslt, ... (cuda)");
 }
 
 Result<std::unique_ptr<Device>> DeviceFlags::open() const {

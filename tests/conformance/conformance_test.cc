@@ -244,3 +244,14 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products and 
 TEST_CASE("the cuda backend conforms") {
   if (available("cuda")) conform("cuda");
 }
+
+TEST_CASE("the cuda backend conforms without libraries, Hopper's instructions or matrix units") {
+  if (!available("cuda")) return;
+  const Part part{.ops = {OpKind::kMatmul, OpKind::kLinear, OpKind::kConv, OpKind::kConvTranspose,
+                          OpKind::kConvBias, OpKind::kAttention},
+                  .dtypes = {},
+                  .least_elements = 0};
+  for (const char* target :
+       {"no-cublaslt,no-cudnn", "no-cublaslt,no-cudnn,no-wgmma", "no-cublaslt,no-cudnn,no-mma"})
+    conform("cuda", target, part);
+}

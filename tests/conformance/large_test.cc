@@ -69,7 +69,7 @@ bool available(const std::string& backend) {
 }  // namespace
 
 TEST_CASE("a tensor of more than 2 GiB") {
-  for (const char* backend : {"cpu", "vulkan"})
+  for (const char* backend : {"cpu", "vulkan", "cuda"})
     if (available(backend)) negate(backend, "", (int64_t{1} << 30) + 100'128);
 }
 

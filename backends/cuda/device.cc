@@ -1,0 +1,125 @@
+#include "backends/cuda/device.h"
+
+#include <algorithm>
+#include <exception>
+
+namespace zoetrope::cuda {
+
+Result<std::vector<DeviceInfo>> enumerate_devices(const DeviceOptions& options) {
+  ZT_ASSIGN_OR_RETURN(const Switches switches, parse_switches(options.force_target));
+  ZT_ASSIGN_OR_RETURN(const int count, count_devices());
+  std::vector<DeviceInfo> list;
+  for (int i = 0; i < count; ++i) {
+    const auto caps = read_capabilities(i, switches);
+    if (caps.ok()) {
+      list.push_back(caps->info());
+    } else {  // keeps its number
+      DeviceInfo info;
+      info.backend = "cuda";
+      info.name = caps.status().message();
+      info.software = true;
+      list.push_back(std::move(info));
+    }
+  }
+  return list;
+}
+
+Result<std::unique_ptr<Device>> CudaDevice::open(int index, const DeviceOptions& options) {
+  ZT_ASSIGN_OR_RETURN(const Switches switches, parse_switches(options.force_target));
+  ZT_RETURN_IF_ERROR(count_devices().status());
+  std::unique_ptr<CudaDevice> device(new CudaDevice);
+  ZT_ASSIGN_OR_RETURN(device->context_.caps, read_capabilities(index, switches));
+  ZT_RETURN_IF_ERROR(check(cudaSetDevice(index), "opening the device"));
+  ZT_RETURN_IF_ERROR(
+      check(cudaStreamCreateWithFlags(&device->context_.stream, cudaStreamNonBlocking),
+            "creating a stream"));
+  ZT_ASSIGN_OR_RETURN(device->transfer_, Transfer::create());
+  device->context_.transfer = device->transfer_.get();
+  device->info_ = device->context_.caps.info();
+  // Others may use the device too: plan with what is free.
+  size_t free = 0, total = 0;
+  ZT_RETURN_IF_ERROR(check(cudaMemGetInfo(&free, &total), "asking for free memory"));
+  device->info_.memory_bytes = static_cast<int64_t>(free);
+  return std::unique_ptr<Device>(std::move(device));
+}
+
+CudaDevice::~CudaDevice() {
+  if (context_.stream == nullptr) return;
+  (void)cudaStreamSynchronize(context_.stream);
+  (void)cudaStreamDestroy(context_.stream);
+}
+
+Result<std::unique_ptr<Buffer>> CudaDevice::allocate(int64_t bytes) {
+  ZT_ASSIGN_OR_RETURN(DeviceMemory memory, DeviceMemory::allocate(bytes));
+  return std::unique_ptr<Buffer>(new DeviceBuffer(std::move(memory)));
+}
+
+Result<std::unique_ptr<Buffer>> CudaDevice::wrap_host(const void*, int64_t) {
+  return error(Code::kUnsupported, "the cuda backend keeps weights in device memory");
+}
+
+Status CudaDevice::order_after_kernels(const char* begin, int64_t bytes) {
+  for (const CudaSequence* sequence : in_flight_)
+    if (sequence->touched().overlaps(begin, bytes))
+      ZT_RETURN_IF_ERROR(transfer_->wait_for(sequence->done()));
+  return Status();
+}
+
+Status CudaDevice::upload(BufferView dst, const void* src) {
+  ZT_RETURN_IF_ERROR(order_after_kernels(address(dst), dst.bytes));
+  return transfer_->upload(address(dst), src, dst.bytes);
+}
+
+Status CudaDevice::download(void* dst, BufferView src) {
+  ZT_RETURN_IF_ERROR(order_after_kernels(address(src), src.bytes));
+  return transfer_->download(dst, address(src), src.bytes);
+}
+
+Status CudaDevice::copy(BufferView dst, BufferView src) {
+  if (dst.bytes != src.bytes)
+    return error(Code::kInvalidArgument, "copying ", src.bytes, " bytes into ", dst.bytes);
+  ZT_RETURN_IF_ERROR(order_after_kernels(address(dst), dst.bytes));
+  ZT_RETURN_IF_ERROR(order_after_kernels(address(src), src.bytes));
+  return transfer_->copy(address(dst), address(src), dst.bytes);
+}
+
+Result<KernelInfo> CudaDevice::query_kernel(const KernelRequest& request) {
+  auto kernel = prepare_kernel(request, context_);
+  if (!kernel.ok()) return kernel.status();
+  return (*kernel)->info;
+}
+
+Result<std::unique_ptr<Kernel>> CudaDevice::create_kernel(const KernelRequest& request,
+                                                          std::span<const HostTensor> weights) {
+  try {
+    auto kernel = prepare_kernel(request, context_);
+    if (!kernel.ok()) return kernel.status();
+    ZT_RETURN_IF_ERROR((*kernel)->load(request, weights));
+    return std::unique_ptr<Kernel>(std::move(*kernel));
+  } catch (const std::exception& e) {  // of the standard library: out of memory
+    return error(Code::kResourceExhausted, e.what());
+  }
+}
+
+Result<std::unique_ptr<Sequence>> CudaDevice::record(std::span<const KernelCall> calls) {
+  ZT_ASSIGN_OR_RETURN(auto sequence, CudaSequence::record(context_, calls));
+  return std::unique_ptr<Sequence>(std::move(sequence));
+}
+
+Status CudaDevice::submit(Sequence& sequence) {
+  auto& calls = static_cast<CudaSequence&>(sequence);
+  ZT_RETURN_IF_ERROR(transfer_->order_before(context_.stream, calls.touched()));
+  if (std::find(in_flight_.begin(), in_flight_.end(), &calls) == in_flight_.end())
+    in_flight_.push_back(&calls);
+  return calls.submit();
+}
+
+Status CudaDevice::wait() {
+  const std::vector<CudaSequence*> done = std::exchange(in_flight_, {});
+  ZT_RETURN_IF_ERROR(check(cudaStreamSynchronize(context_.stream), "running kernels"));
+  ZT_RETURN_IF_ERROR(transfer_->wait());
+  for (CudaSequence* sequence : done) ZT_RETURN_IF_ERROR(sequence->collect_times());
+  return Status();
+}
+
+}  // namespace zoetrope::cuda

@@ -1,0 +1,41 @@
+// An NVIDIA GPU behind the backend contract.
+#pragma once
+
+#include "backends/cuda/sequence.h"
+
+namespace zoetrope::cuda {
+
+class CudaDevice : public Device {
+ public:
+  static Result<std::unique_ptr<Device>> open(int index, const DeviceOptions& options);
+  ~CudaDevice() override;
+
+  const DeviceInfo& info() const override { return info_; }
+  int64_t alignment() const override { return 256; }
+  Result<std::unique_ptr<Buffer>> allocate(int64_t bytes) override;
+  Result<std::unique_ptr<Buffer>> wrap_host(const void* data, int64_t bytes) override;
+  Status upload(BufferView dst, const void* src) override;
+  Status download(void* dst, BufferView src) override;
+  Status copy(BufferView dst, BufferView src) override;
+  Result<KernelInfo> query_kernel(const KernelRequest& request) override;
+  Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request,
+                                                std::span<const HostTensor> weights) override;
+  Result<std::unique_ptr<Sequence>> record(std::span<const KernelCall> calls) override;
+  Status submit(Sequence& sequence) override;
+  Status wait() override;
+
+ private:
+  CudaDevice() = default;
+  // Copies to `begin` come after the work in flight that touches it.
+  Status order_after_kernels(const char* begin, int64_t bytes);
+
+  DeviceInfo info_;
+  Context context_;
+  std::unique_ptr<Transfer> transfer_;
+  std::vector<CudaSequence*> in_flight_;
+};
+
+// Devices of this machine, without opening them.
+Result<std::vector<DeviceInfo>> enumerate_devices(const DeviceOptions& options);
+
+}  // namespace zoetrope::cuda

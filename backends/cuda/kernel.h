@@ -1,0 +1,149 @@
+// What a kernel of this backend is, and the table that finds one for a node.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "backends/cuda/capabilities.h"
+#include "backends/cuda/transfer.h"
+#include "runtime/backend/backend.h"
+
+namespace zoetrope::cuda {
+
+// What kernels may use. Outlives them.
+struct Context {
+  Capabilities caps;
+  cudaStream_t stream = nullptr;  // everything is launched (and captured) here
+  Transfer* transfer = nullptr;
+};
+
+// Buffers of this backend.
+class DeviceBuffer : public Buffer {
+ public:
+  explicit DeviceBuffer(DeviceMemory memory) : memory_(std::move(memory)) {}
+  int64_t bytes() const override { return memory_.bytes(); }
+  void* host_data() override { return nullptr; }
+  char* data() const { return memory_.data(); }
+
+ private:
+  DeviceMemory memory_;
+};
+
+inline char* address(const BufferView& view) {
+  return static_cast<const DeviceBuffer*>(view.buffer)->data() + view.offset;
+}
+
+// The operands of one call as device addresses, and the stream to launch on.
+class Call {
+ public:
+  Call(const KernelArgs& args, cudaStream_t stream) : stream(stream), args_(args) {}
+
+  bool has(size_t i) const { return i < args_.inputs.size() && args_.inputs[i].buffer != nullptr; }
+  template <typename T = void>
+  const T* input(size_t i) const {  // null: absent, or packed at load
+    return has(i) ? reinterpret_cast<const T*>(address(args_.inputs[i])) : nullptr;
+  }
+  template <typename T = void>
+  T* output(size_t i = 0) const {
+    return reinterpret_cast<T*>(address(args_.outputs[i]));
+  }
+  template <typename T = char>
+  T* workspace(int64_t offset = 0) const {
+    return reinterpret_cast<T*>(address(args_.workspace) + offset);
+  }
+
+  const cudaStream_t stream;
+
+ private:
+  const KernelArgs& args_;
+};
+
+// Prepared in two steps: a row's prepare() fixes everything that shapes and dtypes decide and fills
+// `info`, without touching the device; load() packs weights into memory of its own, exactly
+// info.packed_bytes. launch() only enqueues: it may be captured into a graph, so it neither
+// allocates, waits nor reads the host's memory later.
+class CudaKernel : public Kernel {
+ public:
+  explicit CudaKernel(const Context& context) : context_(context) {}
+  int64_t resident_bytes() const override { return info.packed_bytes; }
+
+  virtual Status load(const KernelRequest&, std::span<const HostTensor>) { return Status(); }
+  virtual Status launch(const Call& call) const = 0;
+
+  KernelInfo info;
+
+ protected:
+  const Context& context() const { return context_; }
+
+ private:
+  const Context& context_;
+};
+
+using Prepared = Result<std::unique_ptr<CudaKernel>>;
+
+// A kernel that is one function of its operands: cudaError_t body(call).
+template <typename Body>
+class SimpleKernel : public CudaKernel {
+ public:
+  SimpleKernel(const Context& context, Body body) : CudaKernel(context), body_(std::move(body)) {}
+  Status launch(const Call& call) const override { return check(body_(call), "launching"); }
+
+ private:
+  Body body_;
+};
+
+template <typename Body>
+std::unique_ptr<CudaKernel> simple_kernel(const Context& context, int64_t workspace_bytes,
+                                          Body body) {
+  auto kernel = std::make_unique<SimpleKernel<Body>>(context, std::move(body));
+  kernel->info.workspace_bytes = workspace_bytes;
+  return kernel;
+}
+
+// One line of the kernel table. The first row that matches a node wins.
+struct Row {
+  OpKind op;
+  const char* name;  // the kernel's name in plans and profiles, unless info.name says more
+  // Dtypes, shapes, attributes and the device; null: all.
+  bool (*accepts)(const KernelRequest& request, const Capabilities& caps);
+  // Weight inputs are raw buffers unless it says otherwise in info.raw_inputs.
+  Prepared (*prepare)(const KernelRequest& request, const Context& context);
+};
+
+// The families, in the order in which the table lists them.
+std::span<const Row> matmul_rows();
+std::span<const Row> conv_rows();
+std::span<const Row> conv_transpose_rows();
+std::span<const Row> attention_rows();
+std::span<const Row> norms_rows();
+std::span<const Row> fused_rows();
+std::span<const Row> reduce_rows();
+std::span<const Row> elementwise_rows();
+std::span<const Row> layout_rows();
+std::span<const Row> resample_rows();
+
+// kUnsupported when no row matches.
+Prepared prepare_kernel(const KernelRequest& request, const Context& context);
+
+// Shorthands for rows.
+inline const TensorType& in(const KernelRequest& request, size_t i) { return *request.inputs[i]; }
+inline bool has(const KernelRequest& request, size_t i) {
+  return i < request.inputs.size() && request.inputs[i] != nullptr;
+}
+inline const TensorType& out(const KernelRequest& request, size_t i = 0) {
+  return *request.outputs[i];
+}
+inline const Attrs& attrs(const KernelRequest& request) { return request.node->attrs; }
+// f32, f16 or bf16: what kernels compute on.
+inline bool is_compute_dtype(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+// Inputs and outputs that are present are f32, f16 or bf16.
+bool compute_dtypes(const KernelRequest& request);
+// Bit i: input i is a weight.
+uint32_t weight_mask(const KernelRequest& request);
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t align_up(int64_t bytes, int64_t to = 256) { return ceil_div(bytes, to) * to; }
+
+}  // namespace zoetrope::cuda
