@@ -1,6 +1,7 @@
 // Times one call of a network with noise for weights, and says where the time goes:
 //   zoetrope_bench_model --model=wan --tokens=512 --dtype=bf16 --steps=5 --json=out.json
 //   zoetrope_bench_model --model=dit|tae_decoder|codec_decoder|text_encoder --dtype=f32   (Toybox)
+//   zoetrope_bench_model --model=moviegen-30b --set=frames=32,height=96   (any built-in model)
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "bench/op_runner.h"
 #include "bench/wan_shape.h"
 #include "graph/elements.h"
+#include "models/registry.h"
 #include "models/toybox/toybox.h"
 #include "runtime/component.h"
 
@@ -23,45 +25,63 @@ struct Options {
   std::string model = "wan";
   WanShape shape;
   DType dtype = DType::kBF16;
+  Bindings symbols;  // of a built-in model, over those of its example
   int steps = 5;
   std::string json;
 };
 
-// Every weight reads the same noise, so that a model of any size needs no file and no time.
+// Weights that begin alike (models/registry.h) read the same noise, so that a model of any size
+// needs no file and little time.
 class NoiseWeights : public WeightSource {
  public:
   NoiseWeights(const Graph& graph, DType dtype) : dtype_(dtype) {
-    int64_t most = 1;
+    std::map<const Bytes*, int64_t> most;
     for (ValueId id : graph.weights()) {
       const Value& value = graph.value(id);
       Shape shape;
       for (const Dim& dim : value.dims) shape.push_back(dim.constant());
-      most = std::max(most, shape.elements());
       parameters_ += shape.elements();
-      shapes_[value.name] = shape;
+      const WeightInit init = initial_weight(value);
+      Bytes* noise = &noise_[{static_cast<int>(init.kind), init.value}];
+      most[noise] = std::max(most[noise], shape.elements());
+      weights_[value.name] = {shape, noise};
     }
-    noise_.resize(static_cast<size_t>(most * dtype_size(dtype)));
-    std::mt19937 random(1);
-    std::vector<double> block(65536);
-    for (double& v : block) v = (static_cast<double>(random()) / 0x1p32 - 0.5) * 0.06;
-    for (int64_t at = 0; at < most; at += static_cast<int64_t>(block.size()))
-      store_elements(dtype, noise_.data() + at * dtype_size(dtype),
-                     std::min<int64_t>(static_cast<int64_t>(block.size()), most - at),
-                     block.data());
+    for (auto& [init, noise] : noise_) fill(init.first, init.second, most[&noise], &noise);
   }
   Result<TensorType> type(std::string_view name) const override {
-    return TensorType{dtype_, shapes_.at(std::string(name))};
+    return TensorType{dtype_, weights_.at(std::string(name)).shape};
   }
   Result<WeightData> load(std::string_view name) const override {
-    return WeightData{{dtype_, shapes_.at(std::string(name))}, noise_.data(), nullptr};
+    const Weight& weight = weights_.at(std::string(name));
+    return WeightData{{dtype_, weight.shape}, weight.noise->data(), nullptr};
   }
   int64_t parameters() const { return parameters_; }
 
  private:
+  using Bytes = std::vector<char>;
+  struct Weight {
+    Shape shape;
+    const Bytes* noise;
+  };
+
+  // One block of noise over and over: its length is odd, so that no two rows of a matrix are equal.
+  void fill(int kind, double scale, int64_t count, Bytes* noise) const {
+    std::mt19937 random(1);
+    std::normal_distribution<double> normal;
+    std::vector<double> block(static_cast<size_t>(std::min<int64_t>(count, 1'000'003)));
+    const bool constant = kind == static_cast<int>(WeightInit::Kind::kConstant);
+    for (double& v : block) v = constant ? scale : scale * normal(random);
+    noise->resize(static_cast<size_t>(count * dtype_size(dtype_)));
+    const auto bytes = block.size() * static_cast<size_t>(dtype_size(dtype_));
+    store_elements(dtype_, noise->data(), static_cast<int64_t>(block.size()), block.data());
+    for (size_t at = bytes; at < noise->size(); at += bytes)
+      std::memcpy(noise->data() + at, noise->data(), std::min(bytes, noise->size() - at));
+  }
+
   DType dtype_;
   int64_t parameters_ = 0;
-  std::map<std::string, Shape> shapes_;
-  std::vector<char> noise_;
+  std::map<std::string, Weight> weights_;
+  std::map<std::pair<int, double>, Bytes> noise_;
 };
 
 double now() {
@@ -99,18 +119,48 @@ Result<Graph> build_graph(const Options& options) {
   if (options.model == "tae_decoder") return build_toybox_tae_decoder(tae);
   if (options.model == "codec_decoder") return build_toybox_codec_decoder(codec);
   if (options.model == "text_encoder") return build_toybox_text_encoder(text);
-  return error(Code::kNotFound, "no model ", options.model);
+  ZT_ASSIGN_OR_RETURN(const BuiltinModel* const model, find_builtin_model(options.model));
+  ZT_ASSIGN_OR_RETURN(std::vector<Graph> graphs, model->build());
+  return std::move(graphs.front());
 }
 
-// Seconds of each op kind of the last steps.
-std::map<std::string, double> by_op(const Session& session) {
-  std::map<std::string, double> seconds;
+// What the model is bound to.
+Result<Bindings> bindings_of(const Options& options) {
+  Bindings bindings;
+  if (const auto model = find_builtin_model(options.model); model.ok()) {
+    bindings = (*model)->example;
+  } else if (options.model != "wan") {
+    bindings = kToyboxClip;
+    if (options.model == "tae_decoder" || options.model == "codec_decoder") bindings["batch"] = 1;
+  }
+  for (const auto& [symbol, value] : options.symbols) {
+    if (!bindings.contains(symbol))
+      return error(Code::kInvalidArgument, options.model, " has no symbol '", symbol, "'");
+    bindings[symbol] = value;
+  }
+  return bindings;
+}
+
+// Seconds and number of the last step's calls, by op and kernel.
+std::string profile_json(const Session& session) {
+  std::map<std::string, std::pair<double, int>> profile;
   for (size_t i = 0; i < session.plan().calls.size(); ++i) {
     const PlanCall& call = session.plan().calls[i];
+    if (call.rate != Rate::kStep) continue;
     const Node& node = session.plan().graph.nodes[static_cast<size_t>(call.node)];
-    seconds[std::string(op_def(node.op).name)] += session.call_seconds()[i];
+    auto& [seconds, calls] = profile[str(op_def(node.op).name, " ", call.kernel.name)];
+    seconds += session.call_seconds()[i];
+    ++calls;
   }
-  return seconds;
+  std::vector<std::pair<std::string, std::pair<double, int>>> sorted(profile.begin(),
+                                                                     profile.end());
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto& a, const auto& b) { return a.second.first > b.second.first; });
+  std::string json;
+  for (const auto& [name, entry] : sorted)
+    json += str(json.empty() ? "" : ",", "\n    \"", name, "\": {\"seconds\": ", entry.first,
+                ", \"calls\": ", entry.second, "}");
+  return json;
 }
 
 Status run(const Options& options) {
@@ -119,14 +169,15 @@ Status run(const Options& options) {
   const NoiseWeights weights(graph, options.dtype);
   CompileOptions compile;
   compile.compute = options.dtype;
-  if (options.model != "wan") compile.bindings = kToyboxClip;
-  if (options.model == "tae_decoder" || options.model == "codec_decoder")
-    compile.bindings["batch"] = 1;
+  ZT_ASSIGN_OR_RETURN(compile.bindings, bindings_of(options));
   ZT_ASSIGN_OR_RETURN(Plan plan, compile_component(graph, weights, device(), compile));
   const double planned = now();
   const double flops = plan.phase_cost[static_cast<size_t>(Rate::kStep)].flops +
                        plan.phase_cost[static_cast<size_t>(Rate::kTimestep)].flops;
   const PlanMemory memory = plan.memory;
+  std::string symbols_text = options.model == "wan" ? str("tokens=", options.shape.tokens) : "";
+  for (const auto& [symbol, value] : compile.bindings)
+    symbols_text += str(symbols_text.empty() ? "" : ",", symbol, "=", value);
   ZT_ASSIGN_OR_RETURN(auto session, Session::create(std::move(plan), device(), weights));
   const double loaded = now();
   ZT_RETURN_IF_ERROR(set_noise(*session, 7, Rate::kWeights));
@@ -147,20 +198,16 @@ Status run(const Options& options) {
   const double median = steps[steps.size() / 2];
   std::string json =
       str("{\n  \"model\": \"", options.model, "\", \"parameters\": ", weights.parameters(),
-          ", \"tokens\": ", options.shape.tokens, ", \"dtype\": \"", dtype_name(options.dtype),
+          ", \"symbols\": \"", symbols_text, "\", \"dtype\": \"", dtype_name(options.dtype),
           "\",\n  \"device\": \"", device().info().name, "\",\n  \"step_seconds_median\": ", median,
           ", \"step_seconds_min\": ", steps.front(), ",\n  \"step_gflop\": ", flops / 1e9,
           ", \"gflops\": ", flops / median / 1e9, ",\n  \"plan_seconds\": ", planned - begin,
           ", \"load_seconds\": ", loaded - planned, ", \"first_run_seconds\": ", first - loaded,
           ",\n  \"arena_bytes\": ", memory.arena_bytes, ", \"packed_bytes\": ", memory.packed_bytes,
-          ",\n  \"seconds_by_op\": {");
-  const char* comma = "";
-  for (const auto& [op, seconds] : by_op(*session)) {
-    if (seconds == 0) continue;
-    json += str(comma, "\"", op, "\": ", seconds);
-    comma = ", ";
-  }
-  json += "}\n}\n";
+          ", \"raw_weight_bytes\": ", memory.raw_weight_bytes,
+          ",\n  \"planned_bytes\": ", memory.total_bytes(),
+          ", \"held_bytes\": ", session->resident_bytes(), ",\n  \"step_kernels\": {",
+          profile_json(*session), "}\n}\n");
   std::fputs(json.c_str(), stdout);
   if (!options.json.empty()) std::ofstream(options.json) << json;
   return Status();
@@ -178,6 +225,15 @@ Status parse(int argc, char** argv, Options* options) {
       options->shape.tokens = std::atoll(value);
     } else if (name == "--layers") {
       options->shape.layers = std::atoll(value);
+    } else if (name == "--set") {
+      for (std::string_view list = value; !list.empty();) {
+        const std::string item(list.substr(0, list.find(',')));
+        list.remove_prefix(std::min(list.size(), item.size() + 1));
+        const size_t equals = item.find('=');
+        if (equals == std::string::npos)
+          return error(Code::kInvalidArgument, "expected --set=SYMBOL=NUMBER,...: ", item);
+        options->symbols[item.substr(0, equals)] = std::atoll(item.c_str() + equals + 1);
+      }
     } else if (name == "--steps") {
       options->steps = std::max(1, std::atoi(value));
     } else if (name == "--json") {
