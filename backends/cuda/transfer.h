@@ -3,30 +3,13 @@
 #pragma once
 
 #include <array>
-#include <vector>
+#include <memory>
 
 #include "backends/cuda/cuda.h"
+#include "backends/cuda/ranges.h"
 #include "runtime/backend/backend.h"
 
 namespace zoetrope::cuda {
-
-// Sets of bytes of device memory.
-class Ranges {
- public:
-  void add(const char* begin, int64_t bytes);
-  bool overlap(const Ranges& other) const;
-  bool overlaps(const char* begin, int64_t bytes) const;
-  bool empty() const { return ranges_.empty(); }
-  void clear() { ranges_.clear(); }
-  // Sorts and joins: call once after many add().
-  void merge();
-
- private:
-  struct Range {
-    const char *begin, *end;
-  };
-  std::vector<Range> ranges_;
-};
 
 // Uploads return once the data lies in a pinned slot; the copy engine works beside the kernels.
 class Transfer {

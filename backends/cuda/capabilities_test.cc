@@ -1,0 +1,47 @@
+#include "backends/cuda/capabilities.h"
+
+#include <doctest/doctest.h>
+
+namespace zoetrope::cuda {
+
+TEST_CASE("words switch features off") {
+  const auto some = parse_switches("no-wgmma,no-graph");
+  REQUIRE(some.ok());
+  CHECK(some->no_wgmma);
+  CHECK(some->no_graph);
+  CHECK_FALSE(some->no_mma);
+  REQUIRE(parse_switches("").ok());
+
+  Capabilities caps;
+  caps.architecture = 90;
+  CHECK(caps.wgmma());
+  caps.switches = *parse_switches("no-mma");
+  CHECK_FALSE(caps.wgmma());
+  CHECK_FALSE(caps.mma());
+  caps.switches = {};
+  for (int architecture : {80, 89, 100, 120}) {
+    caps.architecture = architecture;
+    CHECK_FALSE(caps.wgmma());
+    CHECK(caps.mma());
+  }
+}
+
+TEST_CASE("an unknown word is named, with those that exist") {
+  const auto wrong = parse_switches("no-wgmma,no-such");
+  REQUIRE_FALSE(wrong.ok());
+  CHECK(wrong.status().code() == Code::kInvalidArgument);
+  CHECK(wrong.status().message().find("'no-such'") != std::string::npos);
+  CHECK(wrong.status().message().find("no-cublaslt") != std::string::npos);
+}
+
+TEST_CASE("CUDA's errors become ours") {
+  CHECK(check(cudaSuccess, "x").ok());
+  const Status memory = check(cudaErrorMemoryAllocation, "allocating 5 bytes");
+  CHECK(memory.code() == Code::kResourceExhausted);
+  CHECK(memory.message().find("allocating 5 bytes") != std::string::npos);
+  const Status lost = check(cudaErrorIllegalAddress, "running kernels");
+  CHECK(lost.code() == Code::kUnavailable);
+  CHECK(lost.message().find("lost") != std::string::npos);
+}
+
+}  // namespace zoetrope::cuda
