@@ -41,9 +41,12 @@ double psnr(double mean_square, double peak) { return 10 * std::log10(peak * pea
 TEST_CASE("a clip equals PyTorch's from the same noise") {
   const Fixture fixture;
   std::vector<std::pair<std::string, std::string>> places = {{"reference", ""}, {"cpu", ""}};
-  for (const BackendStatus& backend : list_backends())
+  for (const BackendStatus& backend : list_backends()) {
     if (backend.status.ok() && backend.name == "vulkan")
       places.insert(places.end(), {{"vulkan", ""}, {"vulkan", "baseline"}});
+    if (backend.status.ok() && backend.name == "cuda")
+      places.insert(places.end(), {{"cuda", ""}, {"cuda", "no-graph"}});
+  }
   for (const auto& [spec, target] : places) {
     CAPTURE(spec);
     CAPTURE(target);

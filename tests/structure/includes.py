@@ -67,6 +67,7 @@ def self_test():
         ("backends/cpu/a.cc", '#include "backends/reference/x.h"', 1),
         ("backends/cpu/a.cc", '#include "runtime/plan/plan.h"', 1),
         ("backends/cpu/a.cc", '#include "runtime/backend/backend.h"', 0),
+        ("backends/cuda/kernels/a.cu", '#include "runtime/plan/plan.h"', 1),
     ]
     for path, text, expected in cases:
         found = len(violations(path, text))
@@ -76,11 +77,11 @@ def self_test():
 
 def main():
     self_test()
-    listed = subprocess.run(["git", "ls-files", "*.h", "*.cc", "*.inc"], cwd=ROOT, text=True,
+    listed = subprocess.run(["git", "ls-files", "*.h", "*.cc", "*.inc", "*.cu", "*.cuh"], cwd=ROOT, text=True,
                             capture_output=True)
     files = listed.stdout.split()
     if listed.returncode != 0:  # an exported tree without git
-        files = [str(p.relative_to(ROOT)) for e in ("h", "cc", "inc") for p in ROOT.rglob(f"*.{e}")
+        files = [str(p.relative_to(ROOT)) for e in ("h", "cc", "inc", "cu", "cuh") for p in ROOT.rglob(f"*.{e}")
                  if "build" not in p.parts]
     bad = [v for f in files if (ROOT / f).exists() for v in violations(f, (ROOT / f).read_text())]
     print("\n".join(bad) if bad else f"{len(files)} files: every include points the right way")
