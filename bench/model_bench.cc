@@ -2,6 +2,7 @@
 //   zoetrope_bench_model --model=wan --tokens=512 --dtype=bf16 --steps=5 --json=out.json
 //   zoetrope_bench_model --model=dit|tae_decoder|codec_decoder|text_encoder --dtype=f32   (Toybox)
 //   zoetrope_bench_model --model=moviegen-30b --set=frames=32,height=96   (any built-in model)
+//   zoetrope_bench_model --model=moviegen-30b --plan-only
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -27,6 +28,7 @@ struct Options {
   DType dtype = DType::kBF16;
   Bindings symbols;  // of a built-in model, over those of its example
   int steps = 5;
+  bool plan_only = false;
   std::string json;
 };
 
@@ -175,6 +177,16 @@ Status run(const Options& options) {
   const double flops = plan.phase_cost[static_cast<size_t>(Rate::kStep)].flops +
                        plan.phase_cost[static_cast<size_t>(Rate::kTimestep)].flops;
   const PlanMemory memory = plan.memory;
+  if (options.plan_only) {
+    std::printf(
+        "planned in %.3f s: %zu calls, %.1f GFLOP a step; arena %.3f GiB (at least %.3f), "
+        "weights %.3f GiB\n",
+        planned - begin, plan.calls.size(), flops / 1e9,
+        static_cast<double>(memory.arena_bytes) / 0x1p30,
+        static_cast<double>(memory.lower_bound_bytes) / 0x1p30,
+        static_cast<double>(memory.packed_bytes + memory.raw_weight_bytes) / 0x1p30);
+    return Status();
+  }
   std::string symbols_text = options.model == "wan" ? str("tokens=", options.shape.tokens) : "";
   for (const auto& [symbol, value] : compile.bindings)
     symbols_text += str(symbols_text.empty() ? "" : ",", symbol, "=", value);
@@ -215,6 +227,10 @@ Status run(const Options& options) {
 
 Status parse(int argc, char** argv, Options* options) {
   for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--plan-only") {
+      options->plan_only = true;
+      continue;
+    }
     const char* value = std::strchr(argv[i], '=');
     const std::string_view name(argv[i], value ? static_cast<size_t>(value - argv[i]) : 0);
     if (value == nullptr) return error(Code::kInvalidArgument, "expected --NAME=VALUE: ", argv[i]);
