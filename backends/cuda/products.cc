@@ -1,0 +1,95 @@
+#include "backends/cuda/products.h"
+
+#include "backends/cuda/kernels/convert.h"
+#include "backends/cuda/pack.h"
+
+namespace zoetrope::cuda {
+namespace {
+
+// Elements that each leading dimension of `to` steps in a stack of matrices of `size`.
+std::vector<int64_t> lead_steps(const Shape& shape, const Shape& to, int64_t size) {
+  std::vector<int64_t> steps(static_cast<size_t>(to.rank() - 2), 0);
+  int64_t step = size;
+  for (int d = shape.rank() - 3; d >= 0; --d) {
+    const int at = to.rank() - shape.rank() + d;
+    if (shape[d] != 1) steps[static_cast<size_t>(at)] = step;
+    step *= shape[d];
+  }
+  return steps;
+}
+
+}  // namespace
+
+MatmulParams products_of(const KernelRequest& request) {
+  enum Input : size_t { kA, kB, kBias };
+  const Shape &a = in(request, kA).shape, &b = in(request, kB).shape, &y = out(request).shape;
+  MatmulParams p;
+  p.transpose_b = attrs(request).get_bool("transpose_b");
+  p.m = a[-2], p.k = a[-1], p.n = y[-1];
+  p.dtype = in(request, kA).dtype;
+  p.b_dtype = in(request, kB).dtype;
+  if (has(request, kBias)) p.bias_dtype = in(request, kBias).dtype;
+  if (request.node->op == OpKind::kLinear)
+    p.activation = parse_activation(attrs(request).get_string("activation"));
+
+  int64_t matrices = 1, rows = 1;
+  for (int d = 0; d < b.rank() - 2; ++d) matrices *= b[d];
+  for (int d = 0; d < y.rank() - 1; ++d) rows *= y[d];
+  if (matrices == 1 && (p.k == 0 || a.elements() == rows * p.k)) {
+    p.m = rows;  // the leading dimensions are rows
+    return p;
+  }
+  const auto steps_a = lead_steps(a, y, p.m * p.k), steps_b = lead_steps(b, y, p.n * p.k);
+  int at = 4;  // filled from the end
+  for (int d = y.rank() - 3; d >= 0; --d) {
+    const auto i = static_cast<size_t>(d);
+    if (y[d] == 1) continue;
+    if (at < 4 && steps_a[i] == p.lead_a[at] * p.lead[at] &&
+        steps_b[i] == p.lead_b[at] * p.lead[at]) {
+      p.lead[at] *= y[d];
+      continue;
+    }
+    --at;
+    p.lead[at] = y[d], p.lead_a[at] = steps_a[i], p.lead_b[at] = steps_b[i];
+  }
+  return p;
+}
+
+ProductKernel::ProductKernel(const Context& context, const KernelRequest& request,
+                             const MatmulParams& params, int64_t workspace)
+    : CudaKernel(context), params_(params), stored_(in(request, kB).dtype) {
+  info.workspace_bytes = workspace;
+  b_count_ = in(request, kB).shape.elements();
+  if (stored_ == params.b_dtype) return;
+  const int64_t bytes = b_count_ * dtype_size(params.b_dtype);
+  if (request.is_weight[kB]) {
+    info.packed_bytes = bytes;
+    info.raw_inputs = weight_mask(request) & ~(1u << kB);
+  } else {
+    converted_at_ = align_up(workspace);
+    info.workspace_bytes = converted_at_ + bytes;
+  }
+}
+
+Status ProductKernel::load(const KernelRequest&, std::span<const HostTensor> weights) {
+  if (info.packed_bytes == 0) return Status();
+  ZT_ASSIGN_OR_RETURN(packed_, DeviceMemory::allocate(info.packed_bytes));
+  return pack_weight(context(), weights[kB], params_.b_dtype, packed_.data());
+}
+
+Result<MatmulParams> ProductKernel::bind(const Call& call) const {
+  MatmulParams p = params_;
+  p.a = call.input(kA);
+  p.b = info.packed_bytes > 0 ? packed_.data() : call.input(kB);
+  if (converted_at_ >= 0) {
+    char* to = call.workspace(converted_at_);
+    ZT_RETURN_IF_ERROR(
+        check(convert(stored_, p.b, p.b_dtype, to, b_count_, call.stream), "converting b"));
+    p.b = to;
+  }
+  p.bias = call.input(kBias);
+  p.c = call.output();
+  return p;
+}
+
+}  // namespace zoetrope::cuda
