@@ -1,5 +1,7 @@
 #include "backends/cuda/capabilities.h"
 
+#include "backends/cuda/cublaslt.h"
+
 namespace zoetrope::cuda {
 namespace {
 
@@ -84,6 +86,7 @@ Result<Capabilities> read_capabilities(int index, const Switches& switches) {
                            "reading the memory's clock"));
   caps.clock_hz = 1e3 * clock_khz;
   caps.bytes_per_second = 2e3 * memory_khz * properties.memoryBusWidth / 8;
+  if (!switches.no_cublaslt && LtApi::get().ok()) caps.cublaslt = LtApi::get()->version();
   if (caps.architecture < 80)
     return error(Code::kUnsupported, caps.name, " has compute capability ", properties.major, ".",
                  properties.minor, "; the cuda backend needs 8.0 or later");
@@ -94,6 +97,7 @@ std::vector<std::string> Capabilities::features() const {
   std::vector<std::string> list{str("sm_", architecture)};
   if (mma()) list.push_back("mma");
   if (wgmma()) list.insert(list.end(), {"wgmma", "tma"});
+  if (cublaslt > 0) list.push_back(str("cublaslt ", cublaslt / 10000, ".", cublaslt % 10000 / 100));
   return list;
 }
 

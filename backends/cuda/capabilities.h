@@ -31,6 +31,7 @@ struct Capabilities {
   int64_t l2_bytes = 0;
   double clock_hz = 0;
   double bytes_per_second = 0;  // of the memory, on paper
+  int cublaslt = 0;             // 130100 for 13.1.0; 0: not there, or switched off
   Switches switches;
 
   bool mma() const { return architecture >= 80 && !switches.no_mma; }

@@ -35,6 +35,10 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, const DeviceOptions&
             "creating a stream"));
   ZT_ASSIGN_OR_RETURN(device->transfer_, Transfer::create());
   device->context_.transfer = device->transfer_.get();
+  if (device->context_.caps.cublaslt > 0) {
+    ZT_ASSIGN_OR_RETURN(device->cublaslt_, CublasLt::open(device->context_.caps));
+    device->context_.cublaslt = device->cublaslt_.get();
+  }
   device->info_ = device->context_.caps.info();
   // Others may use the device too: plan with what is free.
   size_t free = 0, total = 0;

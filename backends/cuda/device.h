@@ -1,6 +1,7 @@
 // An NVIDIA GPU behind the backend contract.
 #pragma once
 
+#include "backends/cuda/cublaslt.h"
 #include "backends/cuda/sequence.h"
 
 namespace zoetrope::cuda {
@@ -32,6 +33,7 @@ class CudaDevice : public Device {
   DeviceInfo info_;
   Context context_;
   std::unique_ptr<Transfer> transfer_;
+  std::unique_ptr<CublasLt> cublaslt_;
   std::vector<CudaSequence*> in_flight_;
 };
 

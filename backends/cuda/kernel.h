@@ -11,11 +11,14 @@
 
 namespace zoetrope::cuda {
 
+class CublasLt;
+
 // What kernels may use. Outlives them.
 struct Context {
   Capabilities caps;
   cudaStream_t stream = nullptr;  // everything is launched (and captured) here
   Transfer* transfer = nullptr;
+  CublasLt* cublaslt = nullptr;  // null: not there
 };
 
 // Buffers of this backend.

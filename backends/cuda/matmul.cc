@@ -1,4 +1,6 @@
 // Matrix products: matmul and fused_linear.
+#include "backends/cuda/cublaslt.h"
+#include "backends/cuda/kernels/convert.h"
 #include "backends/cuda/products.h"
 
 namespace zoetrope::cuda {
@@ -32,7 +34,10 @@ template <auto kLauncher>
 Prepared prepare(const KernelRequest& request, const Context& context) {
   MatmulParams p = products_of(request);
   p.b_dtype = p.dtype;
-  return std::unique_ptr<CudaKernel>(new OwnKernel(context, request, p, kLauncher));
+  auto kernel = std::make_unique<OwnKernel>(context, request, p, kLauncher);
+  kernel->info.name =
+      str(kLauncher == matmul_mma ? "matmul_mma_" : "matmul_simt_", dtype_name(p.dtype));
+  return std::unique_ptr<CudaKernel>(std::move(kernel));
 }
 
 // b is read as it is stored where that is no wider than a; else converted.
@@ -55,9 +60,71 @@ bool accepts_mma(const KernelRequest& request, const Capabilities& caps) {
   return accepts(request, caps) && caps.mma() && in(request, kA).dtype != DType::kF32;
 }
 
+// cuBLASLt, with the bias and what it knows of activations in its epilogue.
+class LtKernel : public ProductKernel {
+ public:
+  LtKernel(const Context& context, const KernelRequest& request, const MatmulParams& params,
+           LtPlan* plan)
+      : ProductKernel(context, request, params, plan->workspace_bytes), plan_(plan) {
+    info.name = str("matmul_", dtype_name(params.dtype), "_cublaslt");
+  }
+
+  Status load(const KernelRequest& request, std::span<const HostTensor> weights) override {
+    ZT_RETURN_IF_ERROR(ProductKernel::load(request, weights));
+    return context().cublaslt->choose(*plan_, context().stream);
+  }
+
+  Status launch(const Call& call) const override {
+    ZT_ASSIGN_OR_RETURN(const MatmulParams p, bind(call));
+    const LtOperands operands{
+        .a = p.a, .b = p.b, .bias = p.bias, .c = p.c, .workspace = call.workspace()};
+    ZT_RETURN_IF_ERROR(context().cublaslt->run(*plan_, operands, call.stream));
+    if (p.activation == plan_->descriptors.problem.activation) return Status();
+    return check(
+        activate_in_place(p.activation, p.dtype, p.c, p.products() * p.m * p.n, call.stream),
+        "launching an activation");
+  }
+
+ private:
+  LtPlan* const plan_;
+};
+
+// One stride a product is all that it knows.
+bool accepts_cublaslt(const KernelRequest& request, const Capabilities& caps) {
+  if (caps.cublaslt == 0 || !accepts(request, caps)) return false;
+  const MatmulParams p = products_of(request);
+  return p.m > 0 && p.n > 0 && p.k > 0 && p.lead[3] > 0 && p.lead[3] == p.products();
+}
+
+Prepared prepare_cublaslt(const KernelRequest& request, const Context& context) {
+  MatmulParams p = products_of(request);
+  p.b_dtype = p.bias_dtype = p.dtype;
+  LtProblem problem{.m = p.m,
+                    .n = p.n,
+                    .k = p.k,
+                    .batch = p.lead[3],
+                    .step_a = p.lead_a[3],
+                    .step_b = p.lead_b[3],
+                    .transpose_b = p.transpose_b,
+                    .dtype = p.dtype,
+                    .out = p.dtype,
+                    .bias = has(request, kBias)};
+  // Its GELU is an approximation, good enough where the result is rounded to 16 bits.
+  if (p.activation == Activation::kRelu ||
+      (p.activation == Activation::kGeluTanh && p.dtype != DType::kF32))
+    problem.activation = p.activation;
+  const Result<LtPlan*> plan = context.cublaslt->plan(problem);
+  if (plan.ok()) return std::unique_ptr<CudaKernel>(new LtKernel(context, request, p, *plan));
+  if (plan.status().code() != Code::kUnsupported) return plan.status();
+  return accepts_mma(request, context.caps) ? prepare<matmul_mma>(request, context)
+                                            : prepare<matmul_simt>(request, context);
+}
+
 constexpr Row kRows[] = {
     {OpKind::kMatmul, "matmul_vector", accepts_vector, prepare_vector},
     {OpKind::kLinear, "matmul_vector", accepts_vector, prepare_vector},
+    {OpKind::kMatmul, "matmul", accepts_cublaslt, prepare_cublaslt},
+    {OpKind::kLinear, "matmul", accepts_cublaslt, prepare_cublaslt},
     {OpKind::kMatmul, "matmul_mma", accepts_mma, prepare<matmul_mma>},
     {OpKind::kLinear, "matmul_mma", accepts_mma, prepare<matmul_mma>},
     {OpKind::kMatmul, "matmul_simt", accepts, prepare<matmul_simt>},

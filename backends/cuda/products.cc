@@ -57,37 +57,56 @@ MatmulParams products_of(const KernelRequest& request) {
 
 ProductKernel::ProductKernel(const Context& context, const KernelRequest& request,
                              const MatmulParams& params, int64_t workspace)
-    : CudaKernel(context), params_(params), stored_(in(request, kB).dtype) {
+    : CudaKernel(context), params_(params) {
   info.workspace_bytes = workspace;
-  b_count_ = in(request, kB).shape.elements();
-  if (stored_ == params.b_dtype) return;
-  const int64_t bytes = b_count_ * dtype_size(params.b_dtype);
-  if (request.is_weight[kB]) {
-    info.packed_bytes = bytes;
-    info.raw_inputs = weight_mask(request) & ~(1u << kB);
+  b_ = {.input = kB, .wanted = params.b_dtype};
+  bias_ = {.input = kBias, .wanted = params.bias_dtype};
+  convert_if_needed(request, &b_);
+  if (has(request, kBias)) convert_if_needed(request, &bias_);
+}
+
+void ProductKernel::convert_if_needed(const KernelRequest& request, Operand* operand) {
+  operand->stored = in(request, operand->input).dtype;
+  operand->count = in(request, operand->input).shape.elements();
+  const int64_t bytes = operand->count * dtype_size(operand->wanted);
+  if (operand->stored == operand->wanted || bytes == 0) return;
+  if (request.is_weight[operand->input]) {
+    if (info.packed_bytes == 0) info.raw_inputs = weight_mask(request);
+    info.raw_inputs &= ~(1u << operand->input);
+    operand->packed_at = align_up(info.packed_bytes);
+    info.packed_bytes = operand->packed_at + bytes;
   } else {
-    converted_at_ = align_up(workspace);
-    info.workspace_bytes = converted_at_ + bytes;
+    operand->converted_at = align_up(info.workspace_bytes);
+    info.workspace_bytes = operand->converted_at + bytes;
   }
 }
 
 Status ProductKernel::load(const KernelRequest&, std::span<const HostTensor> weights) {
   if (info.packed_bytes == 0) return Status();
   ZT_ASSIGN_OR_RETURN(packed_, DeviceMemory::allocate(info.packed_bytes));
-  return pack_weight(context(), weights[kB], params_.b_dtype, packed_.data());
+  for (const Operand& operand : {b_, bias_})
+    if (operand.packed_at >= 0)
+      ZT_RETURN_IF_ERROR(pack_weight(context(), weights[operand.input], operand.wanted,
+                                     packed_.data() + operand.packed_at));
+  return Status();
+}
+
+Result<const void*> ProductKernel::bind(const Operand& operand, const Call& call) const {
+  const void* raw = call.input(operand.input);
+  if (operand.packed_at >= 0) return packed_.data() + operand.packed_at;
+  if (operand.converted_at < 0) return raw;
+  char* to = call.workspace(operand.converted_at);
+  ZT_RETURN_IF_ERROR(
+      check(convert(operand.stored, raw, operand.wanted, to, operand.count, call.stream),
+            "converting an operand"));
+  return to;
 }
 
 Result<MatmulParams> ProductKernel::bind(const Call& call) const {
   MatmulParams p = params_;
   p.a = call.input(kA);
-  p.b = info.packed_bytes > 0 ? packed_.data() : call.input(kB);
-  if (converted_at_ >= 0) {
-    char* to = call.workspace(converted_at_);
-    ZT_RETURN_IF_ERROR(
-        check(convert(stored_, p.b, p.b_dtype, to, b_count_, call.stream), "converting b"));
-    p.b = to;
-  }
-  p.bias = call.input(kBias);
+  ZT_ASSIGN_OR_RETURN(p.b, bind(b_, call));
+  ZT_ASSIGN_OR_RETURN(p.bias, bind(bias_, call));
   p.c = call.output();
   return p;
 }

@@ -6,11 +6,12 @@
 
 namespace zoetrope::cuda {
 
-// Shapes, dtypes and activation; no operands. Leading dimensions that step as one are one.
+// Shapes, dtypes and activation; no operands. Leading dimensions that step as one are one, the last
+// of them at the end of `lead`.
 MatmulParams products_of(const KernelRequest& request);
 
-// What all kernels of matmul and fused_linear take care of: a weight that is stored in another
-// dtype than the kernel reads is converted once at load, another such b before each call.
+// What all kernels of matmul and fused_linear take care of: b or a bias stored in another dtype
+// than the kernel reads is converted, a weight once at load, anything else before each call.
 class ProductKernel : public CudaKernel {
  public:
   enum Input : size_t { kA, kB, kBias };
@@ -18,8 +19,8 @@ class ProductKernel : public CudaKernel {
   Status load(const KernelRequest& request, std::span<const HostTensor> weights) override;
 
  protected:
-  // Where b_dtype is the dtype that the kernel reads. `workspace` bytes are the kernel's own, first
-  // in the workspace.
+  // Where b_dtype and bias_dtype are what the kernel reads. `workspace` bytes are the kernel's own,
+  // first in the workspace.
   ProductKernel(const Context& context, const KernelRequest& request, const MatmulParams& params,
                 int64_t workspace);
   // The parameters with this call's operands.
@@ -28,9 +29,17 @@ class ProductKernel : public CudaKernel {
   const MatmulParams params_;
 
  private:
-  DType stored_ = DType::kF32;  // of b
-  int64_t b_count_ = 0;         // elements
-  int64_t converted_at_ = -1;   // in the workspace; -1: b is read as it is, or packed
+  struct Operand {
+    size_t input = 0;
+    DType stored = DType::kF32, wanted = DType::kF32;
+    int64_t count = 0;          // elements
+    int64_t converted_at = -1;  // in the workspace; -1: not converted at every call
+    int64_t packed_at = -1;     // in packed_; -1: not packed
+  };
+  void convert_if_needed(const KernelRequest& request, Operand* operand);
+  Result<const void*> bind(const Operand& operand, const Call& call) const;
+
+  Operand b_, bias_;
   DeviceMemory packed_;
 };
 

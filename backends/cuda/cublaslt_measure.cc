@@ -1,0 +1,162 @@
+// Which of cuBLASLt's proposals is fastest here: timed on random data, then remembered.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+
+#include "backends/cuda/cublaslt.h"
+#include "backends/cuda/kernels/convert.h"
+
+namespace zoetrope::cuda {
+namespace {
+
+// Scratch memory that a measurement may take: rows of a beyond it are left out.
+constexpr int64_t kScratchBytes = int64_t{512} << 20;
+constexpr int kRounds = 3;
+constexpr double kRoundSeconds = 0.4e-3;  // of work a candidate
+constexpr double kGain = 0.98;            // another must be this much faster than the first guess
+
+std::string hex_of(const cublasLtMatmulAlgo_t& algorithm) {
+  std::string text;
+  for (uint64_t word : algorithm.data) {
+    char digits[17];
+    std::snprintf(digits, sizeof(digits), "%016llx", static_cast<unsigned long long>(word));
+    text += digits;
+  }
+  return text;
+}
+
+class Events {
+ public:
+  Status create() {
+    for (cudaEvent_t& event : events_)
+      ZT_RETURN_IF_ERROR(check(cudaEventCreate(&event), "creating an event"));
+    return Status();
+  }
+  ~Events() {
+    for (cudaEvent_t event : events_)
+      if (event != nullptr) (void)cudaEventDestroy(event);
+  }
+  Status start(cudaStream_t stream) { return check(cudaEventRecord(events_[0], stream), "timing"); }
+  Result<double> stop(cudaStream_t stream) {
+    ZT_RETURN_IF_ERROR(check(cudaEventRecord(events_[1], stream), "timing"));
+    ZT_RETURN_IF_ERROR(check(cudaEventSynchronize(events_[1]), "timing"));
+    float milliseconds = 0;
+    ZT_RETURN_IF_ERROR(
+        check(cudaEventElapsedTime(&milliseconds, events_[0], events_[1]), "timing"));
+    return 1e-3 * milliseconds;
+  }
+
+ private:
+  std::array<cudaEvent_t, 2> events_{};
+};
+
+int64_t extent(int64_t one, int64_t step, int64_t batch) { return one + step * (batch - 1); }
+
+// The same problem with fewer products or rows, so that it fits.
+LtProblem shrink(LtProblem p) {
+  const auto bytes = [&] {
+    return (extent(p.m * p.k, p.step_a, p.batch) + extent(p.n * p.k, p.step_b, p.batch)) *
+               dtype_size(p.dtype) +
+           p.batch * p.m * p.n * dtype_size(p.out);
+  };
+  while (p.batch > 1 && bytes() > kScratchBytes) p.batch = (p.batch + 1) / 2;
+  while (p.m > 1024 && bytes() > kScratchBytes) p.m = (p.m / 2 + 255) / 256 * 256;
+  return p;
+}
+
+struct Scratch {
+  DeviceMemory a, b, c, bias, a_scales, b_scales, workspace;
+
+  Status create(const LtProblem& p, int64_t workspace_bytes, cudaStream_t stream) {
+    const auto fill = [&](DeviceMemory* memory, DType dtype, int64_t count) {
+      ZT_ASSIGN_OR_RETURN(*memory, DeviceMemory::allocate(count * dtype_size(dtype)));
+      return check(fill_random(dtype, memory->data(), count, stream), "filling scratch memory");
+    };
+    ZT_RETURN_IF_ERROR(fill(&a, p.dtype, extent(p.m * p.k, p.step_a, p.batch)));
+    ZT_RETURN_IF_ERROR(fill(&b, p.dtype, extent(p.n * p.k, p.step_b, p.batch)));
+    if (p.bias) ZT_RETURN_IF_ERROR(fill(&bias, p.out, p.n));
+    if (p.scales) {
+      ZT_RETURN_IF_ERROR(fill(&a_scales, DType::kF32, p.m));
+      ZT_RETURN_IF_ERROR(fill(&b_scales, DType::kF32, p.n));
+    }
+    ZT_ASSIGN_OR_RETURN(c, DeviceMemory::allocate(p.batch * p.m * p.n * dtype_size(p.out)));
+    ZT_ASSIGN_OR_RETURN(workspace, DeviceMemory::allocate(workspace_bytes));
+    return Status();
+  }
+
+  LtOperands operands() const {
+    return {.a = a.data(),
+            .b = b.data(),
+            .bias = bias.data(),
+            .a_scales = a_scales.data(),
+            .b_scales = b_scales.data(),
+            .c = c.data(),
+            .workspace = workspace.data()};
+  }
+};
+
+}  // namespace
+
+Status CublasLt::choose(LtPlan& plan, cudaStream_t stream) {
+  if (!measure_ || plan.measured || plan.candidates.size() < 2) return Status();
+  plan.measured = true;
+  const std::string key = plan.descriptors.problem.key();
+  // What the file says counts only if cuBLASLt itself proposes it too.
+  if (const auto known = choices_.find(key)) {
+    for (size_t i = 0; i < plan.candidates.size(); ++i) {
+      if (hex_of(plan.candidates[i].algo) != *known) continue;
+      plan.chosen = i;
+      return Status();
+    }
+  }
+  const Result<size_t> fastest = measure(plan, stream);
+  if (!fastest.ok()) {
+    // Memory may be short now; errors of the device will come again where they matter.
+    return fastest.status().code() == Code::kResourceExhausted ? Status() : fastest.status();
+  }
+  plan.chosen = *fastest;
+  choices_.add(key, hex_of(plan.candidates[plan.chosen].algo));
+  return Status();
+}
+
+Result<size_t> CublasLt::measure(const LtPlan& plan, cudaStream_t stream) const {
+  const LtProblem problem = shrink(plan.descriptors.problem);
+  Scratch scratch;
+  ZT_RETURN_IF_ERROR(scratch.create(problem, plan.workspace_bytes, stream));
+  ZT_ASSIGN_OR_RETURN(const LtDescriptors descriptors, LtDescriptors::create(api_, problem));
+  const LtOperands operands = scratch.operands();
+  Events events;
+  ZT_RETURN_IF_ERROR(events.create());
+
+  const size_t count = plan.candidates.size();
+  std::vector<double> best(count, std::numeric_limits<double>::infinity());
+  const auto time = [&](size_t i, int runs) -> Result<double> {
+    ZT_RETURN_IF_ERROR(events.start(stream));
+    Status status;
+    for (int run = 0; run < runs && status.ok(); ++run)
+      status =
+          run_with(descriptors, plan.candidates[i].algo, operands, plan.workspace_bytes, stream);
+    ZT_ASSIGN_OR_RETURN(const double seconds, events.stop(stream));
+    if (!status.ok()) return status;
+    return seconds / runs;
+  };
+  std::vector<int> runs(count, 0);
+  for (size_t i = 0; i < count; ++i) {  // warm; one that refuses the smaller problem stays out
+    if (!time(i, 1).ok()) continue;
+    ZT_ASSIGN_OR_RETURN(const double seconds, time(i, 1));
+    runs[i] = std::clamp(static_cast<int>(kRoundSeconds / std::max(seconds, 1e-6)), 1, 50);
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    for (size_t i = 0; i < count; ++i) {
+      if (runs[i] == 0) continue;
+      ZT_ASSIGN_OR_RETURN(const double seconds, time(i, runs[i]));
+      best[i] = std::min(best[i], seconds);
+    }
+  }
+  const auto fastest =
+      static_cast<size_t>(std::min_element(best.begin(), best.end()) - best.begin());
+  return best[fastest] < kGain * best[0] ? fastest : size_t{0};
+}
+
+}  // namespace zoetrope::cuda
