@@ -1,7 +1,9 @@
 // Matrix products: matmul and fused_linear.
 #include "backends/cuda/cublaslt.h"
 #include "backends/cuda/kernels/convert.h"
+#include "backends/cuda/kernels/matmul_wgmma.h"
 #include "backends/cuda/products.h"
+#include "backends/cuda/tensor_map.h"
 
 namespace zoetrope::cuda {
 namespace {
@@ -58,6 +60,64 @@ Prepared prepare_vector(const KernelRequest& request, const Context& context) {
 
 bool accepts_mma(const KernelRequest& request, const Capabilities& caps) {
   return accepts(request, caps) && caps.mma() && in(request, kA).dtype != DType::kF32;
+}
+
+// kernels/matmul_wgmma.h.
+class WgmmaKernel : public ProductKernel {
+ public:
+  WgmmaKernel(const Context& context, const KernelRequest& request, const MatmulParams& params)
+      : ProductKernel(context, request, params, 0) {
+    info.name = str("matmul_wgmma_", dtype_name(params.dtype));
+  }
+
+  Status launch(const Call& call) const override {
+    ZT_ASSIGN_OR_RETURN(const MatmulParams p, bind(call));
+    MatmulWgmmaParams w{};
+    const auto map = [&](const void* data, int64_t columns, int64_t rows, int64_t step,
+                         int32_t box_columns, int32_t box_rows, CUtensorMap* to) {
+      return make_tensor_map({.data = data,
+                              .dtype = p.dtype,
+                              .rank = 3,
+                              .extents = {columns, rows, step > 0 ? p.lead[3] : 1},
+                              .steps = {1, columns, step > 0 ? step : rows * columns},
+                              .box = {box_columns, box_rows, 1}},
+                             to);
+    };
+    ZT_RETURN_IF_ERROR(map(p.a, p.k, p.m, p.lead_a[3], kWgmmaDepth, kWgmmaTileM, &w.a));
+    ZT_RETURN_IF_ERROR(p.transpose_b ? map(p.b, p.k, p.n, p.lead_b[3], kWgmmaDepth,
+                                           kWgmmaTileN / kWgmmaCluster, &w.b)
+                                     : map(p.b, p.n, p.k, p.lead_b[3], 64, kWgmmaDepth, &w.b));
+    ZT_RETURN_IF_ERROR(map(p.c, p.n, p.m, p.m * p.n, 64, 64, &w.c));
+    w.bias = p.bias;
+    w.m = p.m, w.n = p.n, w.k = p.k;
+    w.products = static_cast<int>(p.lead[3]);
+    w.step_a = p.lead_a[3] > 0, w.step_b = p.lead_b[3] > 0;
+    w.transpose_b = p.transpose_b;
+    w.activation = p.activation;
+    w.dtype = p.dtype, w.bias_dtype = p.bias_dtype;
+    w.multiprocessors = context().caps.multiprocessors;
+    return check(matmul_wgmma(w, call.stream), "launching");
+  }
+};
+
+// Whether there are enough tiles to keep a device of this size busy.
+bool fills_wgmma(const MatmulParams& p) {
+  constexpr int64_t kLeastTiles = 16;
+  return ceil_div(p.m, kWgmmaTileM * kWgmmaCluster) * ceil_div(p.n, kWgmmaTileN) * p.products() >=
+         kLeastTiles;
+}
+
+bool accepts_wgmma(const KernelRequest& request, const Capabilities& caps) {
+  if (!accepts_mma(request, caps) || !caps.wgmma()) return false;
+  const MatmulParams p = products_of(request);
+  return p.k > 0 && p.k % 8 == 0 && p.n % 8 == 0 && p.m < INT32_MAX && p.n < INT32_MAX &&
+         p.k < INT32_MAX && p.products() < INT32_MAX && p.lead[3] == p.products() && fills_wgmma(p);
+}
+
+Prepared prepare_wgmma(const KernelRequest& request, const Context& context) {
+  MatmulParams p = products_of(request);
+  p.b_dtype = p.dtype;
+  return std::unique_ptr<CudaKernel>(new WgmmaKernel(context, request, p));
 }
 
 // cuBLASLt, with the bias and what it knows of activations in its epilogue.
@@ -125,6 +185,8 @@ constexpr Row kRows[] = {
     {OpKind::kLinear, "matmul_vector", accepts_vector, prepare_vector},
     {OpKind::kMatmul, "matmul", accepts_cublaslt, prepare_cublaslt},
     {OpKind::kLinear, "matmul", accepts_cublaslt, prepare_cublaslt},
+    {OpKind::kMatmul, "matmul_wgmma", accepts_wgmma, prepare_wgmma},
+    {OpKind::kLinear, "matmul_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kMatmul, "matmul_mma", accepts_mma, prepare<matmul_mma>},
     {OpKind::kLinear, "matmul_mma", accepts_mma, prepare<matmul_mma>},
     {OpKind::kMatmul, "matmul_simt", accepts, prepare<matmul_simt>},

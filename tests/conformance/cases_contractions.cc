@@ -130,6 +130,7 @@ std::vector<Case> contraction_cases() {
     add_matmul(&cases, "several tiles each way", {301, 611}, b(611, 1101), t);
     add_matmul(&cases, "several tiles, odd edges", {150, 72}, b(72, 200), t);
     add_matmul(&cases, "several tiles, odd edges and depth", {140, 91}, b(91, 189), t);
+    add_matmul(&cases, "many tiles, odd edges", {1030, 40}, b(40, 1064), t);
     add_matmul(&cases, "deep", {3, 4099}, b(4099, 17), t);
     add_matmul(&cases, "a stack of five dimensions", {1, 2, 3, 2, 5, 8}, b(8, 7), t);
     add_matmul(&cases, "no rows", {0, 8}, b(8, 5), t);

@@ -24,13 +24,16 @@ __device__ inline ProductOffsets product_offsets(const MatmulParams& p, int64_t 
   return at;
 }
 
-__device__ inline float load_bias(const MatmulParams& p, int64_t column) {
-  if (p.bias == nullptr) return 0;
-  switch (p.bias_dtype) {
-    case DType::kF16: return to_float(static_cast<const __half*>(p.bias)[column]);
-    case DType::kBF16: return to_float(static_cast<const __nv_bfloat16*>(p.bias)[column]);
-    default: return static_cast<const float*>(p.bias)[column];
+// Element `at` of a buffer of a compute dtype.
+__device__ inline float load_element_f32(const void* data, DType dtype, int64_t at) {
+  switch (dtype) {
+    case DType::kF16: return to_float(static_cast<const __half*>(data)[at]);
+    case DType::kBF16: return to_float(static_cast<const __nv_bfloat16*>(data)[at]);
+    default: return static_cast<const float*>(data)[at];
   }
+}
+__device__ inline float load_bias(const MatmulParams& p, int64_t column) {
+  return p.bias == nullptr ? 0.f : load_element_f32(p.bias, p.bias_dtype, column);
 }
 
 // Which tile a block computes: columns of kBand tiles of c are walked together, so that blocks that

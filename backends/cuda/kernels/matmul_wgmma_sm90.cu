@@ -1,0 +1,232 @@
+// Matrix products with warps in roles: one thread asks the copy engine for parts of a and b, two
+// warpgroups multiply 64 rows of the tile each, and write c through the copy engine while the parts
+// of the next tile are on their way. Blocks stay and take tile after tile. The two blocks of a
+// cluster take tiles one above the other: each loads half of their part of b for both.
+#include <type_traits>
+
+#include "backends/cuda/kernels/activation.cuh"
+#include "backends/cuda/kernels/common.cuh"
+#include "backends/cuda/kernels/matmul.cuh"
+#include "backends/cuda/kernels/matmul_wgmma.h"
+#include "backends/cuda/kernels/tma.cuh"
+#include "backends/cuda/kernels/wgmma.cuh"
+
+namespace zoetrope::cuda {
+namespace {
+
+constexpr int kM = kWgmmaTileM, kN = kWgmmaTileN, kDepth = kWgmmaDepth, kStages = 4;
+constexpr int kCluster = kWgmmaCluster, kConsumers = 2, kThreads = 128 * (kConsumers + 1);
+constexpr int kBytesA = kM * kDepth * 2, kBytesB = kN * kDepth * 2;
+constexpr int kStageBytes = kBytesA + kBytesB;
+constexpr int kOutBytes = 64 * 64 * 2;  // a box of c
+
+struct Shared {
+  char stages[kStages][kStageBytes];
+  char out[kConsumers][2][kOutBytes];
+  float bias[kConsumers][kN];
+  uint64_t full[kStages], empty[kStages];
+};
+
+// Where in the ring of stages a warp is, and the parity of its barriers.
+struct Ring {
+  int stage = 0;
+  uint32_t parity = 0;
+  __device__ void advance() {
+    if (++stage == kStages) stage = 0, parity ^= 1;
+  }
+};
+
+struct Schedule {
+  int tiles_m, tiles_n;  // of clusters
+  int64_t tiles;
+  __device__ explicit Schedule(const MatmulWgmmaParams& p)
+      : tiles_m(static_cast<int>((p.m + kM * kCluster - 1) / (kM * kCluster))),
+        tiles_n(static_cast<int>((p.n + kN - 1) / kN)),
+        tiles(static_cast<int64_t>(tiles_m) * tiles_n * p.products) {}
+};
+
+// One thread.
+template <bool kRowsB>
+__device__ void produce(const MatmulWgmmaParams& p, Shared& shared, const Schedule& schedule) {
+  prefetch_tensor_map(&p.a);
+  prefetch_tensor_map(&p.b);
+  const auto rank = static_cast<int>(cluster_rank());
+  constexpr uint16_t kAll = (1 << kCluster) - 1;
+  Ring ring;
+  for (int64_t i = blockIdx.x / kCluster; i < schedule.tiles; i += gridDim.x / kCluster) {
+    const TileAt at = tile_at(i, schedule.tiles_m, schedule.tiles_n);
+    const int row = (at.row * kCluster + rank) * kM, column = at.column * kN;
+    const auto product = static_cast<int>(at.product);
+    const int product_a = p.step_a ? product : 0, product_b = p.step_b ? product : 0;
+    for (int depth = 0; depth < p.k; depth += kDepth) {
+      const uint32_t full = shared_address(&shared.full[ring.stage]);
+      const uint32_t a = shared_address(shared.stages[ring.stage]), b = a + kBytesA;
+      barrier_wait(shared_address(&shared.empty[ring.stage]), ring.parity ^ 1);
+      barrier_expect(full, kStageBytes);
+      tma_load_3d(a, &p.a, full, depth, row, product_a);
+      if constexpr (kRowsB) {
+#pragma unroll
+        for (int box = 0; box < kN / 64 / kCluster; ++box) {
+          const int at_box = rank * (kN / 64 / kCluster) + box;
+          tma_load_3d_multicast(b + at_box * 64 * kDepth * 2, &p.b, full, kAll,
+                                column + at_box * 64, depth, product_b);
+        }
+      } else {
+        constexpr int kRows = kN / kCluster;
+        tma_load_3d_multicast(b + rank * kRows * kDepth * 2, &p.b, full, kAll, depth,
+                              column + rank * kRows, product_b);
+      }
+      ring.advance();
+    }
+  }
+}
+
+template <Activation kActivation>
+__device__ float finish(float x) {
+  if constexpr (kActivation == Activation::kGelu)
+    return 0.5f * x * (1.f + erff(0.7071067811865476f * x));
+  else
+    return activate(kActivation, x);
+}
+
+// Writes the warpgroup's 64 rows, 64 columns at a time from two boxes in turn.
+template <typename T, Activation kActivation>
+__device__ void write(const MatmulWgmmaParams& p, Shared& shared, const float (&sum)[kN / 2],
+                      int group, int row, int column, int product) {
+  const int thread = threadIdx.x % 128, lane = thread % 32;
+  const int at_row = thread / 32 * 16 + lane / 4;
+#pragma unroll
+  for (int part = 0; part < kN / 64; ++part) {
+    char* out = shared.out[group][part % 2];
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      const int at = part * 64 + j * 8 + lane % 4 * 2;
+      const float2 bias = *reinterpret_cast<const float2*>(&shared.bias[group][at]);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float* s = &sum[(part * 8 + j) * 4 + half * 2];
+        const int r = at_row + half * 8;
+        *reinterpret_cast<uint32_t*>(out + r * 128 + ((j ^ (r & 7)) * 16) + lane % 4 * 4) =
+            pack_pair<T>(finish<kActivation>(s[0] + bias.x), finish<kActivation>(s[1] + bias.y));
+      }
+    }
+    fence_async_proxy();
+    if (thread == 0) tma_store_wait_read<0>();  // the other box is free
+    named_barrier(1 + group, 128);
+    if (thread == 0) {
+      tma_store_3d(&p.c, shared_address(out), column + part * 64, row, product);
+      tma_store_commit();
+    }
+  }
+}
+
+template <typename T, bool kRowsB>
+__device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedule& schedule) {
+  const int group = threadIdx.x / 128 - 1, thread = threadIdx.x % 128;
+  const auto rank = static_cast<int>(cluster_rank());
+  const auto release = [&](int stage) {
+    if (thread % 32 < kCluster)
+      barrier_arrive_in(shared_address(&shared.empty[stage]), thread % 32);
+  };
+  Ring ring;
+  for (int64_t i = blockIdx.x / kCluster; i < schedule.tiles; i += gridDim.x / kCluster) {
+    const TileAt at = tile_at(i, schedule.tiles_m, schedule.tiles_n);
+    const int row = (at.row * kCluster + rank) * kM + group * 64, column = at.column * kN;
+    for (int c = thread; c < kN; c += 128)
+      shared.bias[group][c] = p.bias != nullptr && column + c < p.n
+                                  ? load_element_f32(p.bias, p.bias_dtype, column + c)
+                                  : 0.f;
+    float sum[kN / 2];
+    int last = -1;
+    for (int depth = 0; depth < p.k; depth += kDepth) {
+      barrier_wait(shared_address(&shared.full[ring.stage]), ring.parity);
+      const uint32_t a = shared_address(shared.stages[ring.stage]) + group * 64 * kDepth * 2;
+      const uint32_t b = shared_address(shared.stages[ring.stage]) + kBytesA;
+      wgmma_fence();
+#pragma unroll
+      for (int step = 0; step < kDepth / 16; ++step)
+        Wgmma<T, kN, kRowsB>::multiply(
+            sum, wgmma_operand(a + step * 32),
+            kRowsB ? wgmma_operand(b + step * 2048, 64 * kDepth * 2) : wgmma_operand(b + step * 32),
+            depth > 0 || step > 0);
+      wgmma_commit();
+      wgmma_wait<1>();
+      if (last >= 0) release(last);
+      last = ring.stage;
+      ring.advance();
+    }
+    wgmma_wait<0>();
+    if (last >= 0) release(last);
+
+    named_barrier(1 + group, 128);  // the bias is there
+    const auto product = static_cast<int>(at.product);
+    const auto finish_with = [&](auto activation) {
+      write<T, decltype(activation)::value>(p, shared, sum, group, row, column, product);
+    };
+    switch (p.activation) {
+#define ZT_CASE(name) \
+  case Activation::name: finish_with(std::integral_constant<Activation, Activation::name>()); break;
+      ZT_CASE(kNone)
+      ZT_CASE(kSilu)
+      ZT_CASE(kGeluTanh)
+      ZT_CASE(kGelu)
+      ZT_CASE(kRelu)
+      ZT_CASE(kSigmoid)
+#undef ZT_CASE
+    }
+    named_barrier(1 + group, 128);  // the bias was read
+  }
+  if (thread == 0) tma_store_wait<0>();
+}
+
+template <typename T, bool kRowsB>
+__global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
+    matmul_wgmma_kernel(const __grid_constant__ MatmulWgmmaParams p) {
+  extern __shared__ __align__(1024) char memory[];
+  Shared& shared = *reinterpret_cast<Shared*>(memory);
+  const Schedule schedule(p);
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < kStages; ++s) {
+      barrier_init(shared_address(&shared.full[s]), 1);
+      barrier_init(shared_address(&shared.empty[s]), kConsumers * 4 * kCluster);  // warps
+    }
+    barrier_init_fence();
+  }
+  cluster_barrier();
+  if (threadIdx.x < 128) {
+    registers_lower<40>();
+    if (threadIdx.x == 0) produce<kRowsB>(p, shared, schedule);
+    __syncwarp();
+  } else {
+    registers_raise<232>();
+    consume<T, kRowsB>(p, shared, schedule);
+  }
+  cluster_barrier();  // the other block may still write here
+}
+
+template <typename T, bool kRowsB>
+cudaError_t launch(const MatmulWgmmaParams& p, cudaStream_t stream) {
+  const auto kernel = matmul_wgmma_kernel<T, kRowsB>;
+  const cudaError_t allowed =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared));
+  if (allowed != cudaSuccess) return allowed;
+  const int64_t tiles =
+      ((p.m + kM * kCluster - 1) / (kM * kCluster)) * ((p.n + kN - 1) / kN) * p.products;
+  const int64_t clusters =
+      tiles < p.multiprocessors / kCluster ? tiles : p.multiprocessors / kCluster;
+  kernel<<<static_cast<unsigned>(clusters * kCluster), kThreads, sizeof(Shared), stream>>>(p);
+  return cudaGetLastError();
+}
+
+template <typename T>
+cudaError_t choose(const MatmulWgmmaParams& p, cudaStream_t stream) {
+  return p.transpose_b ? launch<T, false>(p, stream) : launch<T, true>(p, stream);
+}
+
+}  // namespace
+
+cudaError_t matmul_wgmma(const MatmulWgmmaParams& p, cudaStream_t stream) {
+  return p.dtype == DType::kF16 ? choose<__half>(p, stream) : choose<__nv_bfloat16>(p, stream);
+}
+
+}  // namespace zoetrope::cuda

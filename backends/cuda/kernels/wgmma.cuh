@@ -1,0 +1,101 @@
+// Matrix products of a warpgroup (four warps that begin at a multiple of four): compute capability
+// 9.0 alone (sm_90a). Both operands lie in shared memory, in the 128-byte swizzle that the copy
+// engine writes; sums are f32 in registers.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+namespace zoetrope::cuda {
+
+// Orders the warpgroup's earlier register and shared memory accesses before its products.
+__device__ inline void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ inline void wgmma_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+// Until at most `kPending` groups of products are under way.
+template <int kPending>
+__device__ inline void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+// A register that asynchronous products write may not be moved across this.
+__device__ inline void wgmma_pin(float& value) { asm volatile("" : "+f"(value)::"memory"); }
+
+template <int kRegisters>
+__device__ inline void registers_raise() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ inline void registers_lower() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+// Describes an operand at `address`, a multiple of 1024 but for steps along the depth.
+// Depth contiguous: rows of 128 bytes (64 elements of the depth), one after the other; the next 16
+// of the depth are 32 bytes further. Rows contiguous: 128 bytes are 64 rows, the next of the depth
+// follow; `next_rows` bytes to the next 64 rows; the next 16 of the depth are 2048 bytes further.
+__device__ inline uint64_t wgmma_operand(uint32_t address, uint32_t next_rows = 16) {
+  return static_cast<uint64_t>(address >> 4 & 0x3fff) |
+         static_cast<uint64_t>(next_rows >> 4) << 16 | uint64_t{1024 >> 4} << 32 |
+         uint64_t{1} << 62;
+}
+
+// d [64, kN] (+)= a [64, 16] × b [16, kN] of 16-bit elements. Of thread t in the warpgroup,
+// d[4·j + 2·h + i] is row 16·(t / 32) + 8·h + t % 32 / 4, column 8·j + 2·(t % 4) + i.
+// a's depth is contiguous; b's is unless kRowsB.
+template <typename T, int kN, bool kRowsB = false>
+struct Wgmma;
+
+// clang-format off
+#define ZT_REGS_32 \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, " \
+  "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define ZT_REGS_64 ZT_REGS_32 \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, " \
+  "%49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define ZT_REGS_128 ZT_REGS_64 \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, " \
+  "%81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, " \
+  "%98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, " \
+  "%126, %127"
+#define ZT_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define ZT_D16(i) ZT_D4(i), ZT_D4(i + 4), ZT_D4(i + 8), ZT_D4(i + 12)
+#define ZT_D32 ZT_D16(0), ZT_D16(16)
+#define ZT_D64 ZT_D32, ZT_D16(32), ZT_D16(48)
+#define ZT_D128 ZT_D64, ZT_D16(64), ZT_D16(80), ZT_D16(96), ZT_D16(112)
+
+// kN, the PTX type, kN / 2, and the numbers of the four operands after the sums.
+#define ZT_WGMMA(T, type, n, regs, a_at, b_at, add_at, rows_at) \
+  template <bool kRowsB> \
+  struct Wgmma<T, n, kRowsB> { \
+    static __device__ void multiply(float (&d)[regs], uint64_t a, uint64_t b, int add) { \
+      asm volatile( \
+          "{\n.reg .pred add;\nsetp.ne.b32 add, %" #add_at ", 0;\n" \
+          "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type " {" ZT_REGS_##regs \
+          "}, %" #a_at ", %" #b_at ", add, 1, 1, 0, %" #rows_at ";\n}" \
+          : ZT_D##regs \
+          : "l"(a), "l"(b), "r"(add), "n"(kRowsB ? 1 : 0) \
+          : "memory"); \
+    } \
+  };
+ZT_WGMMA(__half, "f16", 64, 32, 32, 33, 34, 35)
+ZT_WGMMA(__half, "f16", 128, 64, 64, 65, 66, 67)
+ZT_WGMMA(__half, "f16", 256, 128, 128, 129, 130, 131)
+ZT_WGMMA(__nv_bfloat16, "bf16", 64, 32, 32, 33, 34, 35)
+ZT_WGMMA(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67)
+ZT_WGMMA(__nv_bfloat16, "bf16", 256, 128, 128, 129, 130, 131)
+#undef ZT_WGMMA
+#undef ZT_D128
+#undef ZT_D64
+#undef ZT_D32
+#undef ZT_D16
+#undef ZT_D4
+#undef ZT_REGS_128
+#undef ZT_REGS_64
+#undef ZT_REGS_32
+// clang-format on
+
+}  // namespace zoetrope::cuda
