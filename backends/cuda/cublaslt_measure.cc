@@ -69,9 +69,11 @@ struct Scratch {
   DeviceMemory a, b, c, bias, a_scales, b_scales, workspace;
 
   Status create(const LtProblem& p, int64_t workspace_bytes, cudaStream_t stream) {
+    uint32_t seed = 0;
     const auto fill = [&](DeviceMemory* memory, DType dtype, int64_t count) {
       ZT_ASSIGN_OR_RETURN(*memory, DeviceMemory::allocate(count * dtype_size(dtype)));
-      return check(fill_random(dtype, memory->data(), count, stream), "filling scratch memory");
+      return check(fill_random(dtype, ++seed, memory->data(), count, stream),
+                   "filling scratch memory");
     };
     ZT_RETURN_IF_ERROR(fill(&a, p.dtype, extent(p.m * p.k, p.step_a, p.batch)));
     ZT_RETURN_IF_ERROR(fill(&b, p.dtype, extent(p.n * p.k, p.step_b, p.batch)));

@@ -50,7 +50,11 @@ MatmulParams vector_params(const KernelRequest& request) {
 }
 
 bool accepts_vector(const KernelRequest& request, const Capabilities& caps) {
-  return accepts(request, caps) && accepts_matmul_vector(vector_params(request));
+  if (!accepts(request, caps)) return false;
+  const MatmulParams p = vector_params(request);
+  if (!accepts_matmul_vector(p)) return false;
+  // Measured on an H100: from three rows on cuBLASLt is faster, unless b must be made wider for it.
+  return caps.cublaslt == 0 || p.m <= 2 || p.b_dtype != p.dtype;
 }
 
 Prepared prepare_vector(const KernelRequest& request, const Context& context) {
@@ -83,10 +87,10 @@ class WgmmaKernel : public ProductKernel {
                               .box = {box_columns, box_rows, 1}},
                              to);
     };
-    ZT_RETURN_IF_ERROR(map(p.a, p.k, p.m, p.lead_a[3], kWgmmaDepth, kWgmmaTileM, &w.a));
-    ZT_RETURN_IF_ERROR(p.transpose_b ? map(p.b, p.k, p.n, p.lead_b[3], kWgmmaDepth,
-                                           kWgmmaTileN / kWgmmaCluster, &w.b)
-                                     : map(p.b, p.n, p.k, p.lead_b[3], 64, kWgmmaDepth, &w.b));
+    ZT_RETURN_IF_ERROR(map(p.a, p.k, p.m, p.lead_a[3], 64, kWgmmaTileM, &w.a));
+    ZT_RETURN_IF_ERROR(p.transpose_b
+                           ? map(p.b, p.k, p.n, p.lead_b[3], 64, kWgmmaTileN / kWgmmaCluster, &w.b)
+                           : map(p.b, p.n, p.k, p.lead_b[3], 64, 64, &w.b));
     ZT_RETURN_IF_ERROR(map(p.c, p.n, p.m, p.m * p.n, 64, 64, &w.c));
     w.bias = p.bias;
     w.m = p.m, w.n = p.n, w.k = p.k;
@@ -94,7 +98,7 @@ class WgmmaKernel : public ProductKernel {
     w.step_a = p.lead_a[3] > 0, w.step_b = p.lead_b[3] > 0;
     w.transpose_b = p.transpose_b;
     w.activation = p.activation;
-    w.dtype = p.dtype, w.bias_dtype = p.bias_dtype;
+    w.dtype = w.out = p.dtype, w.bias_dtype = p.bias_dtype;
     w.multiprocessors = context().caps.multiprocessors;
     return check(matmul_wgmma(w, call.stream), "launching");
   }
@@ -108,7 +112,7 @@ bool fills_wgmma(const MatmulParams& p) {
 }
 
 bool accepts_wgmma(const KernelRequest& request, const Capabilities& caps) {
-  if (!accepts_mma(request, caps) || !caps.wgmma()) return false;
+  if (!accepts_mma(request, caps) || !caps.wgmma() || caps.cublaslt > 0) return false;
   const MatmulParams p = products_of(request);
   return p.k > 0 && p.k % 8 == 0 && p.n % 8 == 0 && p.m < INT32_MAX && p.n < INT32_MAX &&
          p.k < INT32_MAX && p.products() < INT32_MAX && p.lead[3] == p.products() && fills_wgmma(p);
@@ -118,6 +122,13 @@ Prepared prepare_wgmma(const KernelRequest& request, const Context& context) {
   MatmulParams p = products_of(request);
   p.b_dtype = p.dtype;
   return std::unique_ptr<CudaKernel>(new WgmmaKernel(context, request, p));
+}
+
+// What cuBLASLt does in its epilogue. Its GELU is an approximation, good enough where the result is
+// rounded to 16 bits.
+bool fuses(const MatmulParams& p) {
+  return p.activation == Activation::kNone || p.activation == Activation::kRelu ||
+         (p.activation == Activation::kGeluTanh && p.dtype != DType::kF32);
 }
 
 // cuBLASLt, with the bias and what it knows of activations in its epilogue.
@@ -153,6 +164,8 @@ class LtKernel : public ProductKernel {
 bool accepts_cublaslt(const KernelRequest& request, const Capabilities& caps) {
   if (caps.cublaslt == 0 || !accepts(request, caps)) return false;
   const MatmulParams p = products_of(request);
+  // Another activation comes after; 16 bits must not be rounded before it.
+  if (!fuses(p) && p.dtype != DType::kF32) return false;
   return p.m > 0 && p.n > 0 && p.k > 0 && p.lead[3] > 0 && p.lead[3] == p.products();
 }
 
@@ -169,10 +182,7 @@ Prepared prepare_cublaslt(const KernelRequest& request, const Context& context) 
                     .dtype = p.dtype,
                     .out = p.dtype,
                     .bias = has(request, kBias)};
-  // Its GELU is an approximation, good enough where the result is rounded to 16 bits.
-  if (p.activation == Activation::kRelu ||
-      (p.activation == Activation::kGeluTanh && p.dtype != DType::kF32))
-    problem.activation = p.activation;
+  if (fuses(p)) problem.activation = p.activation;
   const Result<LtPlan*> plan = context.cublaslt->plan(problem);
   if (plan.ok()) return std::unique_ptr<CudaKernel>(new LtKernel(context, request, p, *plan));
   if (plan.status().code() != Code::kUnsupported) return plan.status();

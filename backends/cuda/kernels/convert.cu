@@ -63,9 +63,10 @@ __device__ __nv_fp8_e4m3 narrow(float x, __nv_fp8_e4m3) { return __nv_fp8_e4m3(x
 __device__ int8_t narrow(float x, int8_t) { return static_cast<int8_t>(127 * x); }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads) random_kernel(T* to, int64_t count) {
+__global__ void __launch_bounds__(kThreads) random_kernel(uint32_t seed, T* to, int64_t count) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const float x = static_cast<float>(scramble(static_cast<uint32_t>(at))) * 0x1p-31f - 1.f;
+  const float x =
+      static_cast<float>(scramble(static_cast<uint32_t>(at) + seed * 0x9e3779b9u)) * 0x1p-31f - 1.f;
   if (at < count) to[at] = narrow(x, T());
 }
 
@@ -85,9 +86,9 @@ cudaError_t convert_from(const void* from, DType to_dtype, void* to, int64_t cou
 }
 
 template <typename T>
-cudaError_t launch_random(void* to, int64_t count, cudaStream_t stream) {
+cudaError_t launch_random(uint32_t seed, void* to, int64_t count, cudaStream_t stream) {
   random_kernel<T>
-      <<<blocks_for(count, kThreads), kThreads, 0, stream>>>(static_cast<T*>(to), count);
+      <<<blocks_for(count, kThreads), kThreads, 0, stream>>>(seed, static_cast<T*>(to), count);
   return cudaGetLastError();
 }
 
@@ -119,14 +120,14 @@ cudaError_t activate_in_place(Activation activation, DType dtype, void* x, int64
   });
 }
 
-cudaError_t fill_random(DType dtype, void* to, int64_t count, cudaStream_t stream) {
+cudaError_t fill_random(DType dtype, uint32_t seed, void* to, int64_t count, cudaStream_t stream) {
   if (count == 0) return cudaSuccess;
   switch (dtype) {
-    case DType::kF32: return launch_random<float>(to, count, stream);
-    case DType::kF16: return launch_random<__half>(to, count, stream);
-    case DType::kBF16: return launch_random<__nv_bfloat16>(to, count, stream);
-    case DType::kF8E4M3: return launch_random<__nv_fp8_e4m3>(to, count, stream);
-    case DType::kI8: return launch_random<int8_t>(to, count, stream);
+    case DType::kF32: return launch_random<float>(seed, to, count, stream);
+    case DType::kF16: return launch_random<__half>(seed, to, count, stream);
+    case DType::kBF16: return launch_random<__nv_bfloat16>(seed, to, count, stream);
+    case DType::kF8E4M3: return launch_random<__nv_fp8_e4m3>(seed, to, count, stream);
+    case DType::kI8: return launch_random<int8_t>(seed, to, count, stream);
     default: return cudaErrorInvalidValue;
   }
 }

@@ -18,6 +18,6 @@ cudaError_t activate_in_place(Activation activation, DType dtype, void* x, int64
 
 // Values in ±1 (of i8: ±127) that look random: what multiplications cost depends on their operands.
 // f32, f16, bf16, f8e4m3 or i8.
-cudaError_t fill_random(DType dtype, void* to, int64_t count, cudaStream_t stream);
+cudaError_t fill_random(DType dtype, uint32_t seed, void* to, int64_t count, cudaStream_t stream);
 
 }  // namespace zoetrope::cuda

@@ -96,33 +96,39 @@ __global__ void __launch_bounds__(S::kThreads, 2)
   for (int64_t depth = 0; depth < p.k; depth += kDepth) {
     copy_async_wait<kStages - 2>();
     __syncthreads();  // this stage has come, and the one before it is free
-    load(depth + (kStages - 1) * kDepth, (stage + kStages - 1) % kStages);
     const uint32_t from_a = shared_address(shared + stage * S::kStageBytes);
     const uint32_t from_b = from_a + kM * kDepth * 2;
-#pragma unroll
-    for (int step = 0; step < kDepth; step += 16) {
-      uint32_t av[kBlocksM][4], bv[kPairsN][4];
+    // Fragments of the next step are read while the present ones are multiplied.
+    uint32_t av[2][kBlocksM][4], bv[2][kPairsN][4];
+    const auto fetch = [&](int step, int to) {
 #pragma unroll
       for (int i = 0; i < kBlocksM; ++i)
-        load_matrix_x4(
-            av[i], from_a + LoaderA::place(warp_m + i * 16 + lane % 16, step / kChunk + lane / 16));
+        load_matrix_x4(av[to][i], from_a + LoaderA::place(warp_m + i * 16 + lane % 16,
+                                                          step / kChunk + lane / 16));
 #pragma unroll
       for (int j = 0; j < kPairsN; ++j) {
         if constexpr (kTransposed) {
-          load_matrix_x4(bv[j], from_b + LoaderB::place(warp_n + j * 16 + lane % 16,
-                                                        step / kChunk + lane / 16));
+          load_matrix_x4(bv[to][j], from_b + LoaderB::place(warp_n + j * 16 + lane % 16,
+                                                            step / kChunk + lane / 16));
         } else {  // rows of the depth; matrices in the same order as above
           load_matrix_x4_transposed(
-              bv[j], from_b + LoaderB::place(step + lane / 16 * 8 + lane % 8,
-                                             (warp_n + j * 16) / kChunk + lane / 8 % 2));
+              bv[to][j], from_b + LoaderB::place(step + lane / 16 * 8 + lane % 8,
+                                                 (warp_n + j * 16) / kChunk + lane / 8 % 2));
         }
       }
+    };
+    fetch(0, 0);
+    load(depth + (kStages - 1) * kDepth, (stage + kStages - 1) % kStages);
+#pragma unroll
+    for (int step = 0; step < kDepth; step += 16) {
+      const int now = step / 16 % 2;
+      if (step + 16 < kDepth) fetch(step + 16, now ^ 1);
 #pragma unroll
       for (int i = 0; i < kBlocksM; ++i)
 #pragma unroll
         for (int j = 0; j < kPairsN; ++j) {
-          mma_16x8x16<T>(sum[i][j * 2], av[i], bv[j][0], bv[j][2]);
-          mma_16x8x16<T>(sum[i][j * 2 + 1], av[i], bv[j][1], bv[j][3]);
+          mma_16x8x16<T>(sum[i][j * 2], av[now][i], bv[now][j][0], bv[now][j][2]);
+          mma_16x8x16<T>(sum[i][j * 2 + 1], av[now][i], bv[now][j][1], bv[now][j][3]);
         }
     }
     stage = (stage + 1) % kStages;
@@ -181,7 +187,7 @@ cudaError_t launch(const MatmulParams& p, cudaStream_t stream) {
 
 template <typename T, bool kTransposed>
 cudaError_t choose(const MatmulParams& p, cudaStream_t stream) {
-  using Large = Tile<128, 128, 2, 4>;
+  using Large = Tile<128, 128, 2, 2>;
   using Small = Tile<64, 64, 2, 2>;
   if (p.k % kChunk != 0 || (!kTransposed && p.n % kChunk != 0))
     return launch<T, Small, kTransposed, false>(p, stream);

@@ -1,4 +1,5 @@
-// Matrix products of f16 and bf16 on Hopper's tensor cores (sm_90a).
+// Matrix products on Hopper's tensor cores (sm_90a): of f16 and bf16, and of i8 and f8e4m3 with
+// factors for every row of a and of b.
 #pragma once
 
 #include <cuda.h>
@@ -10,22 +11,28 @@
 namespace zoetrope::cuda {
 
 // A block makes 128 × 256 of c; two blocks side by side in m share their part of b.
-inline constexpr int kWgmmaTileM = 128, kWgmmaTileN = 256, kWgmmaDepth = 64, kWgmmaCluster = 2;
+inline constexpr int kWgmmaTileM = 128, kWgmmaTileN = 256, kWgmmaCluster = 2;
+// Boxes are 128 bytes wide.
+inline constexpr int kWgmmaBoxBytes = 128;
 
 struct MatmulWgmmaParams {
-  // Tensors of three dimensions, the product last; see TensorBox. Boxes: a 64 × 128; b [n, k]
-  // 64 × 128, [k, n] 64 × 64; c 64 × 64.
+  // Tensors of three dimensions, the product last; see TensorBox. Rows of a box: of a 128, of
+  // b [n, k] 128, of b [k, n] 64, of c 64.
   CUtensorMap a, b, c;
-  const void* bias;  // [n]; null: none
+  const void* bias;                  // [n]; null: none
+  const float *a_scales, *b_scales;  // [m], [n], for i8 and f8e4m3; one product
   int64_t m, n, k;
   int products;
   bool step_a, step_b;  // whether each product has a matrix of its own
-  bool transpose_b;
+  bool transpose_b;     // always for i8 and f8e4m3
   Activation activation;
-  DType dtype, bias_dtype;
+  DType dtype;  // of a and b
+  DType out;    // of c: f32, f16 or bf16 of i8 and f8e4m3, else as dtype
+  DType bias_dtype;
   int multiprocessors;
 };
 
+// activation(a × b · scales + bias). Sums of f8e4m3 lose some bits within the tensor cores.
 cudaError_t matmul_wgmma(const MatmulWgmmaParams& p, cudaStream_t stream);
 
 }  // namespace zoetrope::cuda

@@ -14,16 +14,17 @@
 namespace zoetrope::cuda {
 namespace {
 
-constexpr int kM = kWgmmaTileM, kN = kWgmmaTileN, kDepth = kWgmmaDepth, kStages = 4;
+constexpr int kM = kWgmmaTileM, kN = kWgmmaTileN, kStages = 4;
 constexpr int kCluster = kWgmmaCluster, kConsumers = 2, kThreads = 128 * (kConsumers + 1);
-constexpr int kBytesA = kM * kDepth * 2, kBytesB = kN * kDepth * 2;
+constexpr int kRowBytes = kWgmmaBoxBytes;  // of a part: 64 or 128 of the depth
+constexpr int kBytesA = kM * kRowBytes, kBytesB = kN * kRowBytes;
 constexpr int kStageBytes = kBytesA + kBytesB;
-constexpr int kOutBytes = 64 * 64 * 2;  // a box of c
+constexpr int kOutBytes = 64 * kRowBytes;  // a box of c
 
 struct Shared {
   char stages[kStages][kStageBytes];
   char out[kConsumers][2][kOutBytes];
-  float bias[kConsumers][kN];
+  float bias[kN], scales[kN];  // of the tile's columns; filled by both groups alike
   uint64_t full[kStages], empty[kStages];
 };
 
@@ -46,8 +47,9 @@ struct Schedule {
 };
 
 // One thread.
-template <bool kRowsB>
+template <typename T, bool kRowsB>
 __device__ void produce(const MatmulWgmmaParams& p, Shared& shared, const Schedule& schedule) {
+  constexpr int kDepth = kRowBytes / static_cast<int>(sizeof(T));
   prefetch_tensor_map(&p.a);
   prefetch_tensor_map(&p.b);
   const auto rank = static_cast<int>(cluster_rank());
@@ -68,12 +70,12 @@ __device__ void produce(const MatmulWgmmaParams& p, Shared& shared, const Schedu
 #pragma unroll
         for (int box = 0; box < kN / 64 / kCluster; ++box) {
           const int at_box = rank * (kN / 64 / kCluster) + box;
-          tma_load_3d_multicast(b + at_box * 64 * kDepth * 2, &p.b, full, kAll,
-                                column + at_box * 64, depth, product_b);
+          tma_load_3d_multicast(b + at_box * 64 * kRowBytes, &p.b, full, kAll, column + at_box * 64,
+                                depth, product_b);
         }
       } else {
         constexpr int kRows = kN / kCluster;
-        tma_load_3d_multicast(b + rank * kRows * kDepth * 2, &p.b, full, kAll, depth,
+        tma_load_3d_multicast(b + rank * kRows * kRowBytes, &p.b, full, kAll, depth,
                               column + rank * kRows, product_b);
       }
       ring.advance();
@@ -89,39 +91,63 @@ __device__ float finish(float x) {
     return activate(kActivation, x);
 }
 
-// Writes the warpgroup's 64 rows, 64 columns at a time from two boxes in turn.
-template <typename T, Activation kActivation>
-__device__ void write(const MatmulWgmmaParams& p, Shared& shared, const float (&sum)[kN / 2],
-                      int group, int row, int column, int product) {
+// A consumer's tile: its 64 rows, and the factors of the two that the thread has.
+struct Target {
+  int group, row, column, product;
+  float scales[2];
+};
+
+// Writes the warpgroup's rows, 128 bytes of each at a time, from two boxes in turn.
+template <typename Out, bool kScaled, Activation kActivation, typename Sum>
+__device__ void write(const MatmulWgmmaParams& p, Shared& shared, const Sum (&sum)[kN / 2],
+                      const Target& target) {
+  constexpr int kColumns = kRowBytes / static_cast<int>(sizeof(Out));
   const int thread = threadIdx.x % 128, lane = thread % 32;
   const int at_row = thread / 32 * 16 + lane / 4;
 #pragma unroll
-  for (int part = 0; part < kN / 64; ++part) {
-    char* out = shared.out[group][part % 2];
+  for (int part = 0; part < kN / kColumns; ++part) {
+    char* out = shared.out[target.group][part % 2];
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const int at = part * 64 + j * 8 + lane % 4 * 2;
-      const float2 bias = *reinterpret_cast<const float2*>(&shared.bias[group][at]);
+    for (int j = 0; j < kColumns / 8; ++j) {
+      const int within = j * 8 + lane % 4 * 2;
+      const int at = part * kColumns + within;
+      const float2 bias = *reinterpret_cast<const float2*>(&shared.bias[at]);
+      float2 scales{1, 1};
+      if constexpr (kScaled) scales = *reinterpret_cast<const float2*>(&shared.scales[at]);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const float* s = &sum[(part * 8 + j) * 4 + half * 2];
+        const Sum* s = &sum[(part * (kColumns / 8) + j) * 4 + half * 2];
+        float x = static_cast<float>(s[0]), y = static_cast<float>(s[1]);
+        if constexpr (kScaled) {
+          x *= target.scales[half] * scales.x;
+          y *= target.scales[half] * scales.y;
+        }
+        x = finish<kActivation>(x + bias.x);
+        y = finish<kActivation>(y + bias.y);
         const int r = at_row + half * 8;
-        *reinterpret_cast<uint32_t*>(out + r * 128 + ((j ^ (r & 7)) * 16) + lane % 4 * 4) =
-            pack_pair<T>(finish<kActivation>(s[0] + bias.x), finish<kActivation>(s[1] + bias.y));
+        const int byte = within * static_cast<int>(sizeof(Out));
+        char* to = out + r * kRowBytes + (((byte / 16) ^ (r & 7)) * 16) + byte % 16;
+        if constexpr (sizeof(Out) == 4)
+          *reinterpret_cast<float2*>(to) = {x, y};
+        else
+          *reinterpret_cast<uint32_t*>(to) = pack_pair<Out>(x, y);
       }
     }
     fence_async_proxy();
     if (thread == 0) tma_store_wait_read<0>();  // the other box is free
-    named_barrier(1 + group, 128);
+    named_barrier(1 + target.group, 128);
     if (thread == 0) {
-      tma_store_3d(&p.c, shared_address(out), column + part * 64, row, product);
+      tma_store_3d(&p.c, shared_address(out), target.column + part * kColumns, target.row,
+                   target.product);
       tma_store_commit();
     }
   }
 }
 
-template <typename T, bool kRowsB>
+template <typename T, typename Out, bool kRowsB, bool kScaled>
 __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedule& schedule) {
+  using Sum = std::conditional_t<std::is_same_v<T, int8_t>, int, float>;
+  constexpr int kDepth = kRowBytes / static_cast<int>(sizeof(T));
   const int group = threadIdx.x / 128 - 1, thread = threadIdx.x % 128;
   const auto rank = static_cast<int>(cluster_rank());
   const auto release = [&](int stage) {
@@ -131,23 +157,35 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
   Ring ring;
   for (int64_t i = blockIdx.x / kCluster; i < schedule.tiles; i += gridDim.x / kCluster) {
     const TileAt at = tile_at(i, schedule.tiles_m, schedule.tiles_n);
-    const int row = (at.row * kCluster + rank) * kM + group * 64, column = at.column * kN;
-    for (int c = thread; c < kN; c += 128)
-      shared.bias[group][c] = p.bias != nullptr && column + c < p.n
-                                  ? load_element_f32(p.bias, p.bias_dtype, column + c)
-                                  : 0.f;
-    float sum[kN / 2];
+    Target target{group,
+                  (at.row * kCluster + rank) * kM + group * 64,
+                  at.column * kN,
+                  static_cast<int>(at.product),
+                  {}};
+    // On their way while the parts are multiplied.
+    const int column = target.column + group * 128 + thread;
+    float bias = 0, scale = 0;
+    if (p.bias != nullptr && column < p.n) bias = load_element_f32(p.bias, p.bias_dtype, column);
+    if constexpr (kScaled) {
+      if (column < p.n) scale = p.b_scales[column];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int row = target.row + thread / 32 * 16 + half * 8 + thread % 32 / 4;
+        if (row < p.m) target.scales[half] = p.a_scales[row];
+      }
+    }
+    Sum sum[kN / 2];
     int last = -1;
     for (int depth = 0; depth < p.k; depth += kDepth) {
       barrier_wait(shared_address(&shared.full[ring.stage]), ring.parity);
-      const uint32_t a = shared_address(shared.stages[ring.stage]) + group * 64 * kDepth * 2;
+      const uint32_t a = shared_address(shared.stages[ring.stage]) + group * 64 * kRowBytes;
       const uint32_t b = shared_address(shared.stages[ring.stage]) + kBytesA;
       wgmma_fence();
 #pragma unroll
-      for (int step = 0; step < kDepth / 16; ++step)
+      for (int step = 0; step < 4; ++step)
         Wgmma<T, kN, kRowsB>::multiply(
             sum, wgmma_operand(a + step * 32),
-            kRowsB ? wgmma_operand(b + step * 2048, 64 * kDepth * 2) : wgmma_operand(b + step * 32),
+            kRowsB ? wgmma_operand(b + step * 2048, 64 * kRowBytes) : wgmma_operand(b + step * 32),
             depth > 0 || step > 0);
       wgmma_commit();
       wgmma_wait<1>();
@@ -158,14 +196,13 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
     wgmma_wait<0>();
     if (last >= 0) release(last);
 
-    named_barrier(1 + group, 128);  // the bias is there
-    const auto product = static_cast<int>(at.product);
-    const auto finish_with = [&](auto activation) {
-      write<T, decltype(activation)::value>(p, shared, sum, group, row, column, product);
-    };
+    named_barrier(3, 256);  // both groups are done with the last tile's
+    shared.bias[group * 128 + thread] = bias;
+    if constexpr (kScaled) shared.scales[group * 128 + thread] = scale;
+    named_barrier(3, 256);
     switch (p.activation) {
 #define ZT_CASE(name) \
-  case Activation::name: finish_with(std::integral_constant<Activation, Activation::name>()); break;
+  case Activation::name: write<Out, kScaled, Activation::name>(p, shared, sum, target); break;
       ZT_CASE(kNone)
       ZT_CASE(kSilu)
       ZT_CASE(kGeluTanh)
@@ -174,12 +211,11 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
       ZT_CASE(kSigmoid)
 #undef ZT_CASE
     }
-    named_barrier(1 + group, 128);  // the bias was read
   }
   if (thread == 0) tma_store_wait<0>();
 }
 
-template <typename T, bool kRowsB>
+template <typename T, typename Out, bool kRowsB, bool kScaled>
 __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
     matmul_wgmma_kernel(const __grid_constant__ MatmulWgmmaParams p) {
   extern __shared__ __align__(1024) char memory[];
@@ -195,38 +231,48 @@ __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
   cluster_barrier();
   if (threadIdx.x < 128) {
     registers_lower<40>();
-    if (threadIdx.x == 0) produce<kRowsB>(p, shared, schedule);
+    if (threadIdx.x == 0) produce<T, kRowsB>(p, shared, schedule);
     __syncwarp();
   } else {
     registers_raise<232>();
-    consume<T, kRowsB>(p, shared, schedule);
+    consume<T, Out, kRowsB, kScaled>(p, shared, schedule);
   }
   cluster_barrier();  // the other block may still write here
 }
 
-template <typename T, bool kRowsB>
+template <typename T, typename Out, bool kRowsB, bool kScaled>
 cudaError_t launch(const MatmulWgmmaParams& p, cudaStream_t stream) {
-  const auto kernel = matmul_wgmma_kernel<T, kRowsB>;
+  const auto kernel = matmul_wgmma_kernel<T, Out, kRowsB, kScaled>;
   const cudaError_t allowed =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared));
   if (allowed != cudaSuccess) return allowed;
   const int64_t tiles =
       ((p.m + kM * kCluster - 1) / (kM * kCluster)) * ((p.n + kN - 1) / kN) * p.products;
-  const int64_t clusters =
-      tiles < p.multiprocessors / kCluster ? tiles : p.multiprocessors / kCluster;
+  const int64_t most = p.multiprocessors / kCluster, clusters = tiles < most ? tiles : most;
   kernel<<<static_cast<unsigned>(clusters * kCluster), kThreads, sizeof(Shared), stream>>>(p);
   return cudaGetLastError();
-}
-
-template <typename T>
-cudaError_t choose(const MatmulWgmmaParams& p, cudaStream_t stream) {
-  return p.transpose_b ? launch<T, false>(p, stream) : launch<T, true>(p, stream);
 }
 
 }  // namespace
 
 cudaError_t matmul_wgmma(const MatmulWgmmaParams& p, cudaStream_t stream) {
-  return p.dtype == DType::kF16 ? choose<__half>(p, stream) : choose<__nv_bfloat16>(p, stream);
+  const auto same = [&](auto t) {
+    using T = decltype(t);
+    return p.transpose_b ? launch<T, T, false, false>(p, stream)
+                         : launch<T, T, true, false>(p, stream);
+  };
+  const auto scaled = [&](auto t) {
+    return with_compute_type(p.out, [&](auto out) {
+      return launch<decltype(t), decltype(out), false, true>(p, stream);
+    });
+  };
+  switch (p.dtype) {
+    case DType::kF16: return same(__half());
+    case DType::kBF16: return same(__nv_bfloat16());
+    case DType::kI8: return scaled(int8_t());
+    case DType::kF8E4M3: return scaled(Fp8E4M3());
+    default: return cudaErrorInvalidValue;
+  }
 }
 
 }  // namespace zoetrope::cuda

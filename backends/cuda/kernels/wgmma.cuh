@@ -42,9 +42,12 @@ __device__ inline uint64_t wgmma_operand(uint32_t address, uint32_t next_rows = 
          uint64_t{1} << 62;
 }
 
-// d [64, kN] (+)= a [64, 16] × b [16, kN] of 16-bit elements. Of thread t in the warpgroup,
-// d[4·j + 2·h + i] is row 16·(t / 32) + 8·h + t % 32 / 4, column 8·j + 2·(t % 4) + i.
-// a's depth is contiguous; b's is unless kRowsB.
+// d [64, kN] (+)= a [64, 16] × b [16, kN] of 16-bit elements; of 8-bit ones (int8_t with sums in int,
+// Fp8E4M3) 32 deep. Of thread t in the warpgroup, d[4·j + 2·h + i] is row 16·(t / 32) + 8·h +
+// t % 32 / 4, column 8·j + 2·(t % 4) + i. a's depth is contiguous; b's is unless kRowsB (16 bits).
+struct Fp8E4M3 {
+  uint8_t bits;
+};
 template <typename T, int kN, bool kRowsB = false>
 struct Wgmma;
 
@@ -61,11 +64,13 @@ struct Wgmma;
   "%98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
   "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, " \
   "%126, %127"
-#define ZT_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define ZT_D4(i) ZT_C(d[i]), ZT_C(d[i + 1]), ZT_C(d[i + 2]), ZT_C(d[i + 3])
 #define ZT_D16(i) ZT_D4(i), ZT_D4(i + 4), ZT_D4(i + 8), ZT_D4(i + 12)
 #define ZT_D32 ZT_D16(0), ZT_D16(16)
 #define ZT_D64 ZT_D32, ZT_D16(32), ZT_D16(48)
 #define ZT_D128 ZT_D64, ZT_D16(64), ZT_D16(80), ZT_D16(96), ZT_D16(112)
+
+#define ZT_C(x) "+f"(x)
 
 // kN, the PTX type, kN / 2, and the numbers of the four operands after the sums.
 #define ZT_WGMMA(T, type, n, regs, a_at, b_at, add_at, rows_at) \
@@ -88,6 +93,27 @@ ZT_WGMMA(__nv_bfloat16, "bf16", 64, 32, 32, 33, 34, 35)
 ZT_WGMMA(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67)
 ZT_WGMMA(__nv_bfloat16, "bf16", 256, 128, 128, 129, 130, 131)
 #undef ZT_WGMMA
+
+// 8-bit elements: the sums' type and its constraint, PTX types, and what follows the predicate.
+#define ZT_WGMMA_8(T, Sum, types, ones) \
+  template <> \
+  struct Wgmma<T, 256, false> { \
+    static __device__ void multiply(Sum (&d)[128], uint64_t a, uint64_t b, int add) { \
+      asm volatile( \
+          "{\n.reg .pred add;\nsetp.ne.b32 add, %130, 0;\n" \
+          "wgmma.mma_async.sync.aligned.m64n256k32." types " {" ZT_REGS_128 \
+          "}, %128, %129, add" ones ";\n}" \
+          : ZT_D128 \
+          : "l"(a), "l"(b), "r"(add) \
+          : "memory"); \
+    } \
+  };
+ZT_WGMMA_8(Fp8E4M3, float, "f32.e4m3.e4m3", ", 1, 1")
+#undef ZT_C
+#define ZT_C(x) "+r"(x)
+ZT_WGMMA_8(int8_t, int, "s32.s8.s8", "")
+#undef ZT_WGMMA_8
+#undef ZT_C
 #undef ZT_D128
 #undef ZT_D64
 #undef ZT_D32
