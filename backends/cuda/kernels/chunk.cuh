@@ -1,0 +1,88 @@
+// Several elements that lie side by side, moved as 16 bytes and computed on in f32.
+#pragma once
+
+#include "backends/cuda/kernels/common.cuh"
+
+namespace zoetrope::cuda {
+
+// Elements of T in 16 bytes.
+template <typename T>
+inline constexpr int kChunk = 16 / sizeof(T);
+
+template <int kBytes>
+struct Raw;
+template <>
+struct Raw<1> {
+  using Type = uint8_t;
+};
+template <>
+struct Raw<2> {
+  using Type = uint16_t;
+};
+template <>
+struct Raw<4> {
+  using Type = uint32_t;
+};
+template <>
+struct Raw<8> {
+  using Type = uint2;
+};
+template <>
+struct Raw<16> {
+  using Type = uint4;
+};
+
+// N elements at `from`, which is aligned to them up to 16 bytes.
+template <int N, typename T>
+__device__ inline void load_chunk(const T* from, float (&to)[N]) {
+  constexpr int kBytes =
+      N * static_cast<int>(sizeof(T)) < 16 ? N * static_cast<int>(sizeof(T)) : 16;
+  constexpr int kEach = kBytes / static_cast<int>(sizeof(T));
+  using Word = typename Raw<kBytes>::Type;
+#pragma unroll
+  for (int i = 0; i < N; i += kEach) {
+    const Word word = *reinterpret_cast<const Word*>(from + i);
+    const T* part = reinterpret_cast<const T*>(&word);
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) to[i + e] = to_float(part[e]);
+  }
+}
+
+template <int N, typename T>
+__device__ inline void store_chunk(T* to, const float (&from)[N]) {
+  constexpr int kBytes =
+      N * static_cast<int>(sizeof(T)) < 16 ? N * static_cast<int>(sizeof(T)) : 16;
+  constexpr int kEach = kBytes / static_cast<int>(sizeof(T));
+  using Word = typename Raw<kBytes>::Type;
+#pragma unroll
+  for (int i = 0; i < N; i += kEach) {
+    Word word;
+    T* part = reinterpret_cast<T*>(&word);
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) part[e] = from_float<T>(from[i + e]);
+    *reinterpret_cast<Word*>(to + i) = word;
+  }
+}
+
+// A tensor of a compute dtype that only the call knows: weights, gates, rotary tables.
+struct Side {
+  const void* data = nullptr;  // null: absent
+  DType dtype = DType::kF32;
+
+  __device__ explicit operator bool() const { return data != nullptr; }
+  template <int N>
+  __device__ void load(int64_t at, float (&to)[N]) const {
+    switch (dtype) {
+      case DType::kF16: return load_chunk(static_cast<const __half*>(data) + at, to);
+      case DType::kBF16: return load_chunk(static_cast<const __nv_bfloat16*>(data) + at, to);
+      default: return load_chunk(static_cast<const float*>(data) + at, to);
+    }
+  }
+  __device__ float one(int64_t at) const {
+    float value[1];
+    load(at, value);
+    return value[0];
+  }
+};
+
+}  // namespace zoetrope::cuda

@@ -1,0 +1,308 @@
+#include "backends/cuda/kernels/norms.h"
+
+#include "backends/cuda/kernels/rows.cuh"
+
+namespace zoetrope::cuda {
+namespace {
+
+// One row of norm: x is read once where lanes hold their part of it.
+template <typename T, int N, int kKeep>
+__global__ void row_norm_kernel(const RowNormParams p, int lanes) {
+  const RowLane at(lanes);
+  const bool live = at.row < p.rows;
+  const int units = live ? static_cast<int>(p.width / N) : 0;
+  const int64_t base = at.row * p.width;
+  const T* x = static_cast<const T*>(p.x) + base;
+  const T* residual = p.residual ? static_cast<const T*>(p.residual) + base : nullptr;
+  T* total = p.residual ? static_cast<T*>(p.sum) + base : nullptr;
+  const Side weight{p.weight.data, p.weight.dtype}, bias{p.bias.data, p.bias.dtype},
+      scale{p.scale.data, p.scale.dtype}, shift{p.shift.data, p.shift.dtype},
+      gate{p.gate.data, p.gate.dtype};
+
+  float kept[kKeep > 0 ? kKeep : 1][N];
+  // The first pass: x, or x + gate·residual as rounded.
+  const auto load = [&](int u, float(&v)[N]) {
+    load_chunk(x + u * N, v);
+    if (residual == nullptr) return;
+    float r[N];
+    load_chunk(residual + u * N, r);
+    if (gate) {
+      int64_t g[2];
+      p.gating.offsets(at.row, g);
+      if (p.gating.moves[0]) {
+        float factor[N];
+        gate.load(g[0] + u * N, factor);
+#pragma unroll
+        for (int i = 0; i < N; ++i) r[i] *= factor[i];
+      } else {
+        const float factor = gate.one(g[0]);
+#pragma unroll
+        for (int i = 0; i < N; ++i) r[i] *= factor;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < N; ++i) v[i] = to_float(from_float<T>(v[i] + r[i]));
+    store_chunk(total + u * N, v);
+  };
+  // Later passes read what the first one left.
+  const auto again = [&](int u, int k, float(&v)[N]) {
+    if constexpr (kKeep > 0) {
+#pragma unroll
+      for (int i = 0; i < N; ++i) v[i] = kept[k][i];
+    } else {
+      load_chunk((residual ? total : x) + u * N, v);
+    }
+  };
+
+  float sum = 0;
+  each_unit<kKeep>(at, units, [&](int u, int k) {
+    float v[N];
+    load(u, v);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      if constexpr (kKeep > 0) kept[k][i] = v[i];
+      sum += p.rms ? v[i] * v[i] : v[i];
+    }
+  });
+  const auto width = static_cast<float>(p.width);
+  const float first = row_sum(sum, lanes) / width;
+  float mean = 0, square = first;
+  if (!p.rms) {
+    mean = first;
+    float squares = 0;
+    each_unit<kKeep>(at, units, [&](int u, int k) {
+      float v[N];
+      again(u, k, v);
+#pragma unroll
+      for (int i = 0; i < N; ++i) squares += (v[i] - mean) * (v[i] - mean);
+    });
+    square = row_sum(squares, lanes) / width;
+  }
+  const float factor = 1.f / sqrtf(square + p.epsilon);
+
+  int64_t m[2] = {0, 0};
+  if (scale && live) p.modulation.offsets(at.row, m);
+  const float one_scale = scale && live && !p.modulation.moves[0] ? 1.f + scale.one(m[0]) : 1.f;
+  const float one_shift = shift && live && !p.modulation.moves[1] ? shift.one(m[1]) : 0.f;
+  T* y = static_cast<T*>(p.y) + base;
+  each_unit<kKeep>(at, units, [&](int u, int k) {
+    float v[N], side[N];
+    again(u, k, v);
+#pragma unroll
+    for (int i = 0; i < N; ++i) v[i] = (v[i] - mean) * factor;
+    if (weight) {
+      weight.load(u * N, side);
+#pragma unroll
+      for (int i = 0; i < N; ++i) v[i] *= side[i];
+    }
+    if (bias) {
+      bias.load(u * N, side);
+#pragma unroll
+      for (int i = 0; i < N; ++i) v[i] += side[i];
+    }
+    if (scale) {
+      if (p.modulation.moves[0]) {
+        scale.load(m[0] + u * N, side);
+#pragma unroll
+        for (int i = 0; i < N; ++i) v[i] *= 1.f + side[i];
+      } else {
+#pragma unroll
+        for (int i = 0; i < N; ++i) v[i] *= one_scale;
+      }
+    }
+    if (shift) {
+      if (p.modulation.moves[1]) {
+        shift.load(m[1] + u * N, side);
+#pragma unroll
+        for (int i = 0; i < N; ++i) v[i] += side[i];
+      } else {
+#pragma unroll
+        for (int i = 0; i < N; ++i) v[i] += one_shift;
+      }
+    }
+    store_chunk(y + u * N, v);
+  });
+}
+
+// Mean, and sum of squares around it, of `count` values.
+struct Moments {
+  float count, mean, squares;
+};
+
+// Chan, Golub and LeVeque 1979, eq. 2.1.
+__device__ Moments merged(const Moments& a, const Moments& b) {
+  const float count = a.count + b.count;
+  if (count == 0) return a;
+  const float delta = b.mean - a.mean, part = b.count / count;
+  return {count, a.mean + delta * part, a.squares + b.squares + delta * delta * a.count * part};
+}
+
+struct GroupLayout {
+  int64_t columns, part;     // chunks of a position, and of a group
+  int64_t block, blocks;     // positions of a block, blocks of a sample
+  int tile, abreast, tiles;  // columns and positions that a thread block takes at once
+};
+
+constexpr int kGroupThreads = 128;
+
+// Moments of each column over a block of positions: workspace [batch, blocks, columns, 2] (mean,
+// squares).
+template <typename T, int N>
+__global__ void group_parts_kernel(const GroupNormParams p, const GroupLayout g) {
+  const int64_t which = blockIdx.x / g.tiles;
+  const int64_t sample = which / g.blocks, block = which % g.blocks;
+  const int64_t column = static_cast<int64_t>(blockIdx.x % g.tiles) * g.tile + threadIdx.x % g.tile;
+  const int slot = static_cast<int>(threadIdx.x) / g.tile;
+  const int64_t begin = block * g.block, end = min(begin + g.block, p.positions);
+  const T* x = static_cast<const T*>(p.x) + sample * p.positions * p.width + column * N;
+  // Sums around the first value keep their digits.
+  float around = 0, sum = 0, squares = 0, count = 0;
+  if (slot < g.abreast && column < g.columns) {
+    for (int64_t i = begin + slot; i < end; i += g.abreast) {
+      float v[N];
+      load_chunk(x + i * p.width, v);
+      if (count == 0) around = v[0];
+#pragma unroll
+      for (int e = 0; e < N; ++e) {
+        const float d = v[e] - around;
+        sum += d;
+        squares += d * d;
+      }
+      count += N;
+    }
+  }
+  const float shift = count > 0 ? sum / count : 0;
+  Moments m{count, around + shift, fmaxf(squares - sum * shift, 0.f)};
+  __shared__ Moments parts[kGroupThreads];
+  parts[threadIdx.x] = m;
+  __syncthreads();
+  if (slot != 0 || column >= g.columns) return;
+  for (int s = 1; s < g.abreast; ++s) m = merged(m, parts[threadIdx.x + s * g.tile]);
+  reinterpret_cast<float2*>(p.workspace)[which * g.columns + column] = {m.mean, m.squares};
+}
+
+// Mean and 1/√(variance + ε) of each group: [batch, groups, 2] behind the parts.
+__global__ void group_combine_kernel(const GroupNormParams p, const GroupLayout g, int chunk) {
+  const int64_t sample = blockIdx.x / p.groups, group = blockIdx.x % p.groups;
+  const float2* parts =
+      reinterpret_cast<const float2*>(p.workspace) + sample * g.blocks * g.columns + group * g.part;
+  Moments m{0, 0, 0};
+  for (int64_t i = threadIdx.x; i < g.blocks * g.part; i += kGroupThreads) {
+    const int64_t block = i / g.part;
+    const float2 v = parts[block * g.columns + i % g.part];
+    const int64_t positions = min(g.block, p.positions - block * g.block);
+    m = merged(m, {static_cast<float>(positions * chunk), v.x, v.y});
+  }
+  __shared__ Moments all[kGroupThreads];
+  all[threadIdx.x] = m;
+  for (int half = kGroupThreads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (static_cast<int>(threadIdx.x) < half)
+      all[threadIdx.x] = merged(all[threadIdx.x], all[threadIdx.x + half]);
+  }
+  if (threadIdx.x != 0) return;
+  float2* stats = reinterpret_cast<float2*>(p.workspace) + p.batch * g.blocks * g.columns;
+  stats[blockIdx.x] = {all[0].mean, 1.f / sqrtf(all[0].squares / all[0].count + p.epsilon)};
+}
+
+template <typename T, int N>
+__global__ void group_apply_kernel(const GroupNormParams p, const GroupLayout g, Divider columns,
+                                   Divider positions, Divider part) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= p.batch * p.positions * g.columns) return;
+  const auto row = static_cast<int64_t>(columns.quotient(static_cast<uint64_t>(i)));
+  const int64_t column = i - row * g.columns;
+  const auto sample = static_cast<int64_t>(positions.quotient(static_cast<uint64_t>(row)));
+  const auto group = static_cast<int64_t>(part.quotient(static_cast<uint64_t>(column)));
+  const float2 stats = (reinterpret_cast<const float2*>(p.workspace) +
+                        p.batch * g.blocks * g.columns)[sample * p.groups + group];
+  float v[N], side[N];
+  load_chunk(static_cast<const T*>(p.x) + i * N, v);
+#pragma unroll
+  for (int e = 0; e < N; ++e) v[e] = (v[e] - stats.x) * stats.y;
+  if (const Side weight{p.weight.data, p.weight.dtype}) {
+    weight.load(column * N, side);
+#pragma unroll
+    for (int e = 0; e < N; ++e) v[e] *= side[e];
+  }
+  if (const Side bias{p.bias.data, p.bias.dtype}) {
+    bias.load(column * N, side);
+#pragma unroll
+    for (int e = 0; e < N; ++e) v[e] += side[e];
+  }
+  store_chunk(static_cast<T*>(p.y) + i * N, v);
+}
+
+int group_chunk(const GroupNormParams& p) {
+  const int most = p.dtype == DType::kF32 ? 4 : 8;
+  return p.width / p.groups % most == 0 ? most : 1;
+}
+
+GroupLayout group_layout(const GroupNormParams& p) {
+  constexpr int64_t kMostBlocks = 512;
+  GroupLayout g;
+  const int chunk = group_chunk(p);
+  g.columns = p.width / chunk;
+  g.part = g.columns / p.groups;
+  g.tile = static_cast<int>(g.columns < kGroupThreads ? g.columns : kGroupThreads);
+  g.abreast = kGroupThreads / g.tile;
+  g.tiles = static_cast<int>((g.columns + g.tile - 1) / g.tile);
+  const int64_t even = (p.positions + kMostBlocks - 1) / kMostBlocks, least = g.abreast * 16;
+  g.block = even > least ? even : least;
+  g.blocks = (p.positions + g.block - 1) / g.block;
+  return g;
+}
+
+}  // namespace
+
+cudaError_t row_norm(const RowNormParams& p, cudaStream_t stream) {
+  if (p.rows == 0) return cudaSuccess;
+  with_compute_type(p.dtype, [&](auto t) {
+    using T = decltype(t);
+    const auto launch = [&](auto chunk) {
+      constexpr int N = decltype(chunk)::value;
+      const RowPlan plan = plan_rows(p.rows, p.width / N);
+      with_keep(plan.keep, [&](auto keep) {
+        constexpr int kKeep = decltype(keep)::value;
+        row_norm_kernel<T, N, kKeep><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+      });
+    };
+    if (p.width % kChunk<T> == 0)
+      launch(Keep<kChunk<T>>());
+    else
+      launch(Keep<1>());
+  });
+  return cudaGetLastError();
+}
+
+int64_t group_norm_workspace(const GroupNormParams& p) {
+  if (p.batch * p.positions * p.width == 0) return 0;
+  const GroupLayout g = group_layout(p);
+  return 8 * (p.batch * g.blocks * g.columns + p.batch * p.groups);
+}
+
+cudaError_t group_norm(const GroupNormParams& p, cudaStream_t stream) {
+  if (p.batch * p.positions * p.width == 0) return cudaSuccess;
+  const GroupLayout g = group_layout(p);
+  with_compute_type(p.dtype, [&](auto t) {
+    using T = decltype(t);
+    const auto launch = [&](auto chunk) {
+      constexpr int N = decltype(chunk)::value, kThreads = 256;
+      group_parts_kernel<T, N>
+          <<<static_cast<unsigned>(p.batch * g.blocks * g.tiles), kGroupThreads, 0, stream>>>(p, g);
+      group_combine_kernel<<<static_cast<unsigned>(p.batch * p.groups), kGroupThreads, 0, stream>>>(
+          p, g, N);
+      const int64_t count = p.batch * p.positions * g.columns;
+      group_apply_kernel<T, N>
+          <<<static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream>>>(
+              p, g, Divider(g.columns), Divider(p.positions), Divider(g.part));
+    };
+    if (group_chunk(p) == kChunk<T>)
+      launch(Keep<kChunk<T>>());
+    else
+      launch(Keep<1>());
+  });
+  return cudaGetLastError();
+}
+
+}  // namespace zoetrope::cuda

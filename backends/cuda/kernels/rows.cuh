@@ -1,0 +1,66 @@
+// Sums over the threads that share a row.
+#pragma once
+
+#include "backends/cuda/kernels/chunk.cuh"
+#include "backends/cuda/kernels/rows.h"
+
+namespace zoetrope::cuda {
+
+// The chunks that a lane may hold.
+template <int N>
+struct Keep {
+  static constexpr int value = N;
+};
+template <typename Body>
+void with_keep(int keep, Body&& body) {
+  switch (keep) {
+    case 1: return body(Keep<1>());
+    case 2: return body(Keep<2>());
+    case 3: return body(Keep<3>());
+    case 4: return body(Keep<4>());
+    case 5:
+    case 6: return body(Keep<6>());
+    default: return body(Keep<0>());
+  }
+}
+
+// Where a thread stands.
+struct RowLane {
+  int64_t row;
+  int lane, lanes;
+  __device__ explicit RowLane(int lanes)
+      : row(static_cast<int64_t>(blockIdx.x) * (blockDim.x / lanes) + threadIdx.x / lanes),
+        lane(static_cast<int>(threadIdx.x) & (lanes - 1)),
+        lanes(lanes) {}
+};
+
+// Σ over the lanes of a row, the same in each and in the same order always. Every thread of the
+// block calls it.
+__device__ inline float row_sum(float v, int lanes) {
+  const int within = lanes < 32 ? lanes : 32;
+  for (int step = within / 2; step > 0; step /= 2) v += __shfl_xor_sync(0xffffffffu, v, step);
+  if (lanes <= 32) return v;
+  __shared__ float parts[32];
+  const int warp = static_cast<int>(threadIdx.x) / 32, warps = lanes / 32;
+  __syncthreads();  // the last sum has been read
+  if (threadIdx.x % 32 == 0) parts[warp] = v;
+  __syncthreads();
+  const int first = warp & ~(warps - 1);
+  float sum = 0;
+  for (int w = 0; w < warps; ++w) sum += parts[first + w];
+  return sum;
+}
+
+// Calls body(unit, slot) for the units of this lane.
+template <int kKeep, typename Body>
+__device__ inline void each_unit(const RowLane& at, int units, Body&& body) {
+  if constexpr (kKeep > 0) {
+#pragma unroll
+    for (int k = 0; k < kKeep; ++k)
+      if (const int u = at.lane + k * at.lanes; u < units) body(u, k);
+  } else {
+    for (int u = at.lane; u < units; u += at.lanes) body(u, 0);
+  }
+}
+
+}  // namespace zoetrope::cuda
