@@ -1,0 +1,80 @@
+#include "backends/cuda/convolutions.h"
+
+#include "graph/ops/conv_shape.h"
+
+namespace zoetrope::cuda {
+namespace {
+
+enum Input : size_t { kX, kWeight, kBias };
+
+// What ProductKernel needs to know of the operands.
+MatmulParams operands_of(const ConvParams& p) {
+  MatmulParams operands;
+  operands.dtype = operands.b_dtype = p.dtype;
+  operands.bias_dtype = p.bias_dtype;
+  return operands;
+}
+
+class DirectKernel : public ConvKernel {
+ public:
+  DirectKernel(const Context& context, const KernelRequest& request, const ConvParams& params,
+               ConvLauncher launcher)
+      : ConvKernel(context, request, params), launcher_(launcher) {}
+
+  Status launch(const Call& call) const override {
+    ZT_ASSIGN_OR_RETURN(const ConvParams p, bind_conv(call));
+    return check(launcher_(p, call.stream), "launching");
+  }
+
+ private:
+  const ConvLauncher launcher_;
+};
+
+}  // namespace
+
+ConvParams convolution_of(const KernelRequest& request) {
+  const OpContext op{request.inputs, attrs(request)};
+  const Shape& x = in(request, kX).shape;
+  const ops::Conv3d g = ops::as_conv3d(op, x, in(request, kWeight).shape, out(request).shape);
+  ConvParams p;
+  p.batch = g.batch, p.channels = g.channels, p.filters = g.filters, p.groups = g.groups;
+  for (int d = 0; d < 3; ++d) {
+    p.in[d] = g.in[d], p.out[d] = g.out[d], p.kernel[d] = g.kernel[d];
+    p.stride[d] = g.stride[d], p.dilation[d] = g.dilation[d], p.pad[d] = g.pad_lo[d];
+  }
+  p.transposed = request.node->op == OpKind::kConvTranspose;
+  p.dtype = in(request, kX).dtype;
+  if (has(request, kBias)) p.bias_dtype = in(request, kBias).dtype;
+  if (request.node->op == OpKind::kConvBias) {
+    p.activation = parse_activation(attrs(request).get_string("activation"));
+    const int spatial = x.rank() - 2;
+    const auto replicate = ops::ints_or(attrs(request), "replicate", spatial, 0);
+    for (int d = 0; d < spatial; ++d)
+      if (replicate[static_cast<size_t>(d)] != 0) p.replicate |= 1u << (3 - spatial + d);
+  }
+  return p;
+}
+
+bool accepts_convolution(const KernelRequest& request) {
+  return is_compute_dtype(in(request, kX).dtype) && is_float(in(request, kWeight).dtype) &&
+         (!has(request, kBias) || is_compute_dtype(in(request, kBias).dtype));
+}
+
+ConvKernel::ConvKernel(const Context& context, const KernelRequest& request,
+                       const ConvParams& params)
+    : ProductKernel(context, request, operands_of(params), 0), conv_(params) {}
+
+Result<ConvParams> ConvKernel::bind_conv(const Call& call) const {
+  ZT_ASSIGN_OR_RETURN(const MatmulParams operands, bind(call));
+  ConvParams p = conv_;
+  p.x = operands.a, p.weight = operands.b, p.bias = operands.bias, p.y = operands.c;
+  return p;
+}
+
+Prepared prepare_convolution(const KernelRequest& request, const Context& context,
+                             ConvLauncher launcher) {
+  return std::unique_ptr<CudaKernel>(
+      new DirectKernel(context, request, convolution_of(request), launcher));
+}
+
+}  // namespace zoetrope::cuda
