@@ -71,6 +71,14 @@ __device__ inline void tma_load_3d(uint32_t to, const CUtensorMap* map, uint32_t
       "l"(map), "r"(barrier), "r"(x), "r"(y), "r"(z)
       : "memory");
 }
+__device__ inline void tma_load_4d(uint32_t to, const CUtensorMap* map, uint32_t barrier, int x,
+                                   int y, int z, int w) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%3, %4, %5, %6}], [%2];" ::"r"(to),
+      "l"(map), "r"(barrier), "r"(x), "r"(y), "r"(z), "r"(w)
+      : "memory");
+}
 // To the same place in every block of the cluster whose bit in `blocks` is set; each one's barrier
 // of the same address counts the bytes.
 __device__ inline void tma_load_3d_multicast(uint32_t to, const CUtensorMap* map, uint32_t barrier,
@@ -116,6 +124,10 @@ __device__ inline void cluster_barrier() {
 // A barrier of `threads` threads of the block; `id` from 1 to 15.
 __device__ inline void named_barrier(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+__device__ inline void named_barrier_arrive(int id, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
 }  // namespace zoetrope::cuda

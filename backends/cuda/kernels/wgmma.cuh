@@ -50,6 +50,10 @@ struct Fp8E4M3 {
 };
 template <typename T, int kN, bool kRowsB = false>
 struct Wgmma;
+// The same with a in registers: its 16 columns as four pairs, those of d's rows (h = 0, 1) at columns
+// 2·(t % 4), then at 8 + 2·(t % 4). b's rows are contiguous.
+template <typename T, int kN>
+struct WgmmaRegisters;
 
 // clang-format off
 #define ZT_REGS_32 \
@@ -64,10 +68,14 @@ struct Wgmma;
   "%98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
   "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, " \
   "%126, %127"
+#define ZT_REGS_88 ZT_REGS_64 \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, " \
+  "%81, %82, %83, %84, %85, %86, %87"
 #define ZT_D4(i) ZT_C(d[i]), ZT_C(d[i + 1]), ZT_C(d[i + 2]), ZT_C(d[i + 3])
 #define ZT_D16(i) ZT_D4(i), ZT_D4(i + 4), ZT_D4(i + 8), ZT_D4(i + 12)
 #define ZT_D32 ZT_D16(0), ZT_D16(16)
 #define ZT_D64 ZT_D32, ZT_D16(32), ZT_D16(48)
+#define ZT_D88 ZT_D64, ZT_D16(64), ZT_D4(80), ZT_D4(84)
 #define ZT_D128 ZT_D64, ZT_D16(64), ZT_D16(80), ZT_D16(96), ZT_D16(112)
 
 #define ZT_C(x) "+f"(x)
@@ -89,10 +97,31 @@ struct Wgmma;
 ZT_WGMMA(__half, "f16", 64, 32, 32, 33, 34, 35)
 ZT_WGMMA(__half, "f16", 128, 64, 64, 65, 66, 67)
 ZT_WGMMA(__half, "f16", 256, 128, 128, 129, 130, 131)
+ZT_WGMMA(__half, "f16", 176, 88, 88, 89, 90, 91)
+ZT_WGMMA(__nv_bfloat16, "bf16", 176, 88, 88, 89, 90, 91)
 ZT_WGMMA(__nv_bfloat16, "bf16", 64, 32, 32, 33, 34, 35)
 ZT_WGMMA(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67)
 ZT_WGMMA(__nv_bfloat16, "bf16", 256, 128, 128, 129, 130, 131)
 #undef ZT_WGMMA
+
+#define ZT_WGMMA_REGISTERS(T, type, n, regs, a0, a1, a2, a3, b_at, add_at) \
+  template <> \
+  struct WgmmaRegisters<T, n> { \
+    static __device__ void multiply(float (&d)[regs], const uint32_t* a, uint64_t b, int add) { \
+      asm volatile( \
+          "{\n.reg .pred add;\nsetp.ne.b32 add, %" #add_at ", 0;\n" \
+          "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type " {" ZT_REGS_##regs \
+          "}, {%" #a0 ", %" #a1 ", %" #a2 ", %" #a3 "}, %" #b_at ", add, 1, 1, 1;\n}" \
+          : ZT_D##regs \
+          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add) \
+          : "memory"); \
+    } \
+  };
+ZT_WGMMA_REGISTERS(__half, "f16", 64, 32, 32, 33, 34, 35, 36, 37)
+ZT_WGMMA_REGISTERS(__half, "f16", 128, 64, 64, 65, 66, 67, 68, 69)
+ZT_WGMMA_REGISTERS(__nv_bfloat16, "bf16", 64, 32, 32, 33, 34, 35, 36, 37)
+ZT_WGMMA_REGISTERS(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67, 68, 69)
+#undef ZT_WGMMA_REGISTERS
 
 // 8-bit elements: the sums' type and its constraint, PTX types, and what follows the predicate.
 #define ZT_WGMMA_8(T, Sum, types, ones) \
@@ -115,11 +144,13 @@ ZT_WGMMA_8(int8_t, int, "s32.s8.s8", "")
 #undef ZT_WGMMA_8
 #undef ZT_C
 #undef ZT_D128
+#undef ZT_D88
 #undef ZT_D64
 #undef ZT_D32
 #undef ZT_D16
 #undef ZT_D4
 #undef ZT_REGS_128
+#undef ZT_REGS_88
 #undef ZT_REGS_64
 #undef ZT_REGS_32
 // clang-format on
