@@ -66,17 +66,23 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
   });
   const auto width = static_cast<float>(p.width);
   const float first = row_sum(sum, lanes) / width;
-  float mean = 0, square = first;
+  float mean = 0, rest = 0, square = first;
   if (!p.rms) {
     mean = first;
-    float squares = 0;
+    // Far from zero the mean has lost digits: what is left around it mends it.
+    float left = 0, squares = 0;
     each_unit<kKeep>(at, units, [&](int u, int k) {
       float v[N];
       again(u, k, v);
 #pragma unroll
-      for (int i = 0; i < N; ++i) squares += (v[i] - mean) * (v[i] - mean);
+      for (int i = 0; i < N; ++i) {
+        const float d = v[i] - mean;
+        left += d;
+        squares += d * d;
+      }
     });
-    square = row_sum(squares, lanes) / width;
+    rest = row_sum(left, lanes) / width;
+    square = row_sum(squares, lanes) / width - rest * rest;
   }
   const float factor = 1.f / sqrtf(square + p.epsilon);
 
@@ -89,7 +95,7 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
     float v[N], side[N];
     again(u, k, v);
 #pragma unroll
-    for (int i = 0; i < N; ++i) v[i] = (v[i] - mean) * factor;
+    for (int i = 0; i < N; ++i) v[i] = (v[i] - mean - rest) * factor;
     if (weight) {
       weight.load(u * N, side);
 #pragma unroll
