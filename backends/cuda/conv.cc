@@ -4,17 +4,13 @@
 namespace zoetrope::cuda {
 namespace {
 
-bool accepts(const KernelRequest& request, const Capabilities&) {
-  return accepts_convolution(request);
-}
-
-Prepared prepare_direct(const KernelRequest& request, const Context& context) {
-  return prepare_convolution(request, context, conv_direct);
-}
-
 constexpr Row kRows[] = {
-    {OpKind::kConv, "conv_direct", accepts, prepare_direct},
-    {OpKind::kConvBias, "conv_direct", accepts, prepare_direct},
+    {OpKind::kConv, "conv_mma", accepts_conv_mma, prepare_conv<conv_mma>},
+    {OpKind::kConvBias, "conv_mma", accepts_conv_mma, prepare_conv<conv_mma>},
+    {OpKind::kConv, "conv_simt", accepts_conv_simt, prepare_conv<conv_simt>},
+    {OpKind::kConvBias, "conv_simt", accepts_conv_simt, prepare_conv<conv_simt>},
+    {OpKind::kConv, "conv_direct", accepts_conv_direct, prepare_conv<conv_direct>},
+    {OpKind::kConvBias, "conv_direct", accepts_conv_direct, prepare_conv<conv_direct>},
 };
 
 }  // namespace

@@ -1,18 +1,14 @@
-// Transposed convolutions.
+// Transposed convolutions: the output positions that see the same taps are a product of matrices.
 #include "backends/cuda/convolutions.h"
 
 namespace zoetrope::cuda {
 namespace {
 
-bool accepts(const KernelRequest& request, const Capabilities&) {
-  return accepts_convolution(request);
-}
-
-Prepared prepare_direct(const KernelRequest& request, const Context& context) {
-  return prepare_convolution(request, context, conv_direct);
-}
-
-constexpr Row kRows[] = {{OpKind::kConvTranspose, "conv_direct", accepts, prepare_direct}};
+constexpr Row kRows[] = {
+    {OpKind::kConvTranspose, "conv_mma", accepts_conv_mma, prepare_conv<conv_mma>},
+    {OpKind::kConvTranspose, "conv_simt", accepts_conv_simt, prepare_conv<conv_simt>},
+    {OpKind::kConvTranspose, "conv_direct", accepts_conv_direct, prepare_conv<conv_direct>},
+};
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #include "backends/cuda/convolutions.h"
 
+#include "backends/cuda/kernels/conv_gather.h"
 #include "graph/ops/conv_shape.h"
 
 namespace zoetrope::cuda {
@@ -55,9 +56,20 @@ ConvParams convolution_of(const KernelRequest& request) {
   return p;
 }
 
-bool accepts_convolution(const KernelRequest& request) {
+bool accepts_conv_direct(const KernelRequest& request, const Capabilities&) {
   return is_compute_dtype(in(request, kX).dtype) && is_float(in(request, kWeight).dtype) &&
          (!has(request, kBias) || is_compute_dtype(in(request, kBias).dtype));
+}
+
+bool accepts_conv_simt(const KernelRequest& request, const Capabilities& caps) {
+  if (!accepts_conv_direct(request, caps)) return false;
+  const ConvParams p = convolution_of(request);
+  constexpr int64_t kLeastFilters = 8;  // fewer in many groups leave tiles empty
+  return accepts_conv_gather(p) && (p.groups == 1 || p.group_filters() >= kLeastFilters);
+}
+
+bool accepts_conv_mma(const KernelRequest& request, const Capabilities& caps) {
+  return caps.mma() && in(request, kX).dtype != DType::kF32 && accepts_conv_simt(request, caps);
 }
 
 ConvKernel::ConvKernel(const Context& context, const KernelRequest& request,

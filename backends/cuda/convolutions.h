@@ -9,8 +9,12 @@ namespace zoetrope::cuda {
 // Geometry, dtypes and activation; no operands.
 ConvParams convolution_of(const KernelRequest& request);
 
-// f32, f16 or bf16, and any float weight.
-bool accepts_convolution(const KernelRequest& request);
+// For rows. f32, f16 or bf16, and any float weight:
+bool accepts_conv_direct(const KernelRequest& request, const Capabilities& caps);
+// groups that are wide enough for tiles;
+bool accepts_conv_simt(const KernelRequest& request, const Capabilities& caps);
+// the same in 16 bits.
+bool accepts_conv_mma(const KernelRequest& request, const Capabilities& caps);
 
 // What all kernels of convolutions take care of: weight and bias are converted to the dtypes that
 // the kernel reads.
@@ -27,5 +31,9 @@ class ConvKernel : public ProductKernel {
 using ConvLauncher = cudaError_t (*)(const ConvParams&, cudaStream_t);
 Prepared prepare_convolution(const KernelRequest& request, const Context& context,
                              ConvLauncher launcher);
+template <ConvLauncher kLauncher>
+Prepared prepare_conv(const KernelRequest& request, const Context& context) {
+  return prepare_convolution(request, context, kLauncher);
+}
 
 }  // namespace zoetrope::cuda

@@ -35,4 +35,9 @@ struct ConvParams {
 // Any shape; a thread makes one element. For groups of few channels, depthwise above all.
 cudaError_t conv_direct(const ConvParams& p, cudaStream_t stream);
 
+// As products of matrices, for what accepts_conv_gather() (conv_gather.h) accepts: on FMA units,
+cudaError_t conv_simt(const ConvParams& p, cudaStream_t stream);
+// and, of f16 and bf16, on tensor cores (sm_80 and later).
+cudaError_t conv_mma(const ConvParams& p, cudaStream_t stream);
+
 }  // namespace zoetrope::cuda
