@@ -52,7 +52,8 @@ class Call {
     return reinterpret_cast<T*>(address(args_.outputs[i]));
   }
   template <typename T = char>
-  T* workspace(int64_t offset = 0) const {
+  T* workspace(int64_t offset = 0) const {  // null: the kernel asked for none
+    if (args_.workspace.buffer == nullptr) return nullptr;
     return reinterpret_cast<T*>(address(args_.workspace) + offset);
   }
 
