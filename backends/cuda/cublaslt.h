@@ -18,13 +18,14 @@ namespace zoetrope::cuda {
 
 // The functions that we use, as members of their own names without the prefix.
 struct LtApi {
-#define ZT_LT_FUNCTIONS(X)                                                                     \
-  X(Create)                                                                                    \
-  X(Destroy)                                                                                   \
-  X(GetVersion) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulAlgoCheck)      \
-      X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate) \
-          X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate)         \
-              X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute)
+#define ZT_LT_FUNCTIONS(X)                                                                        \
+  X(Create)                                                                                       \
+  X(Destroy)                                                                                      \
+  X(GetVersion)                                                                                   \
+  X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulAlgoCheck) X(MatmulDescCreate)   \
+      X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) \
+          X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)        \
+              X(MatmulPreferenceSetAttribute)
 #define ZT_LT_MEMBER(name) decltype(&cublasLt##name) name = nullptr;
   ZT_LT_FUNCTIONS(ZT_LT_MEMBER)
 #undef ZT_LT_MEMBER

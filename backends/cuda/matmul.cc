@@ -2,6 +2,7 @@
 #include "backends/cuda/cublaslt.h"
 #include "backends/cuda/kernels/convert.h"
 #include "backends/cuda/kernels/matmul_wgmma.h"
+#include "backends/cuda/lt_rows.h"
 #include "backends/cuda/products.h"
 #include "backends/cuda/tensor_map.h"
 
@@ -112,7 +113,7 @@ bool fills_wgmma(const MatmulParams& p) {
 }
 
 bool accepts_wgmma(const KernelRequest& request, const Capabilities& caps) {
-  if (!accepts_mma(request, caps) || !caps.wgmma() || caps.cublaslt > 0) return false;
+  if (!accepts_mma(request, caps) || !caps.wgmma()) return false;
   const MatmulParams p = products_of(request);
   return p.k > 0 && p.k % 8 == 0 && p.n % 8 == 0 && p.m < INT32_MAX && p.n < INT32_MAX &&
          p.k < INT32_MAX && p.products() < INT32_MAX && p.lead[3] == p.products() && fills_wgmma(p);
@@ -190,6 +191,53 @@ Prepared prepare_cublaslt(const KernelRequest& request, const Context& context) 
                                             : prepare<matmul_simt>(request, context);
 }
 
+// cuBLASLt in f32, and our own end.
+class LtRowsKernel : public ProductKernel {
+ public:
+  LtRowsKernel(const Context& context, const KernelRequest& request, const MatmulParams& params,
+               LtRows rows)
+      : ProductKernel(context, request, params, rows.workspace_bytes()), rows_(rows) {
+    info.name = str("matmul_", dtype_name(params.dtype), "_cublaslt_rows");
+  }
+
+  Status load(const KernelRequest& request, std::span<const HostTensor> weights) override {
+    ZT_RETURN_IF_ERROR(ProductKernel::load(request, weights));
+    return rows_.choose(context().stream);
+  }
+
+  Status launch(const Call& call) const override {
+    ZT_ASSIGN_OR_RETURN(const MatmulParams p, bind(call));
+    const FinishParams finish{.out = p.c,
+                              .bias = p.bias,
+                              .dtype = p.dtype,
+                              .bias_dtype = p.bias_dtype,
+                              .activation = p.activation};
+    return rows_.run(p.a, p.b, finish, call.workspace(), call.stream);
+  }
+
+ private:
+  LtRows rows_;
+};
+
+bool accepts_rows(const KernelRequest& request, const Capabilities& caps) {
+  if (caps.cublaslt == 0 || !accepts_mma(request, caps)) return false;
+  const MatmulParams p = products_of(request);
+  return p.m > 0 && p.n > 0 && p.k > 0 && p.products() == 1;
+}
+
+Prepared prepare_rows(const KernelRequest& request, const Context& context) {
+  MatmulParams p = products_of(request);
+  p.b_dtype = p.dtype;
+  LtProblem problem{.m = p.m, .n = p.n, .k = p.k};
+  problem.transpose_b = p.transpose_b;
+  problem.dtype = p.dtype;
+  problem.out = DType::kF32;
+  const Result<LtRows> rows = LtRows::plan(*context.cublaslt, problem);
+  if (rows.ok()) return std::unique_ptr<CudaKernel>(new LtRowsKernel(context, request, p, *rows));
+  if (rows.status().code() != Code::kUnsupported) return rows.status();
+  return prepare<matmul_mma>(request, context);
+}
+
 constexpr Row kRows[] = {
     {OpKind::kMatmul, "matmul_vector", accepts_vector, prepare_vector},
     {OpKind::kLinear, "matmul_vector", accepts_vector, prepare_vector},
@@ -197,6 +245,7 @@ constexpr Row kRows[] = {
     {OpKind::kLinear, "matmul", accepts_cublaslt, prepare_cublaslt},
     {OpKind::kMatmul, "matmul_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kLinear, "matmul_wgmma", accepts_wgmma, prepare_wgmma},
+    {OpKind::kLinear, "matmul_rows", accepts_rows, prepare_rows},
     {OpKind::kMatmul, "matmul_mma", accepts_mma, prepare<matmul_mma>},
     {OpKind::kLinear, "matmul_mma", accepts_mma, prepare<matmul_mma>},
     {OpKind::kMatmul, "matmul_simt", accepts, prepare<matmul_simt>},

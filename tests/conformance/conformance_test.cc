@@ -251,7 +251,7 @@ TEST_CASE("the cuda backend conforms without libraries, Hopper's instructions or
                           OpKind::kConvBias, OpKind::kAttention},
                   .dtypes = {},
                   .least_elements = 0};
-  for (const char* target :
-       {"no-cublaslt,no-cudnn", "no-cublaslt,no-cudnn,no-wgmma", "no-cublaslt,no-cudnn,no-mma"})
+  for (const char* target : {"no-wgmma", "no-cublaslt,no-cudnn", "no-cublaslt,no-cudnn,no-wgmma",
+                             "no-cublaslt,no-cudnn,no-mma"})
     conform("cuda", target, part);
 }

@@ -1,0 +1,22 @@
+// Rows as 8-bit numbers with one f32 factor each.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "graph/dtype.h"
+
+namespace zoetrope::cuda {
+
+struct QuantizeRowsParams {
+  const void* x = nullptr;  // [rows, width], dtype
+  void* q = nullptr;        // [rows, width], i8 or f8e4m3
+  float* scales = nullptr;  // [rows]: x ≈ q · scale
+  int64_t rows = 0, width = 0;
+  DType dtype = DType::kF32, out = DType::kI8;
+};
+
+// The scale makes the row's largest magnitude the largest that `out` is used for (127, 448); it is
+// 1 for a row of zeros. Values are rounded to nearest even.
+cudaError_t quantize_rows(const QuantizeRowsParams& p, cudaStream_t stream);
+
+}  // namespace zoetrope::cuda
