@@ -108,12 +108,13 @@ __global__ void __launch_bounds__(S::kThreads, 2)
 #pragma unroll
       for (int j = 0; j < kPairsN; ++j) {
         if constexpr (kTransposed) {
-          load_matrix_x4(bv[to][j], from_b + LoaderB::place(warp_n + j * 16 + lane % 16,
-                                                            step / kChunk + lane / 16));
+          load_matrix_x4(bv[to][j],
+                         from_b + LoaderB::place(warp_n + j * 16 + lane / 16 * 8 + lane % 8,
+                                                 step / kChunk + lane / 8 % 2));
         } else {  // rows of the depth; matrices in the same order as above
           load_matrix_x4_transposed(
-              bv[to][j], from_b + LoaderB::place(step + lane / 16 * 8 + lane % 8,
-                                                 (warp_n + j * 16) / kChunk + lane / 8 % 2));
+              bv[to][j],
+              from_b + LoaderB::place(step + lane % 16, (warp_n + j * 16) / kChunk + lane / 16));
         }
       }
     };
@@ -127,8 +128,8 @@ __global__ void __launch_bounds__(S::kThreads, 2)
       for (int i = 0; i < kBlocksM; ++i)
 #pragma unroll
         for (int j = 0; j < kPairsN; ++j) {
-          mma_16x8x16<T>(sum[i][j * 2], av[now][i], bv[now][j][0], bv[now][j][2]);
-          mma_16x8x16<T>(sum[i][j * 2 + 1], av[now][i], bv[now][j][1], bv[now][j][3]);
+          mma_16x8x16<T>(sum[i][j * 2], av[now][i], bv[now][j][0], bv[now][j][1]);
+          mma_16x8x16<T>(sum[i][j * 2 + 1], av[now][i], bv[now][j][2], bv[now][j][3]);
         }
     }
     stage = (stage + 1) % kStages;

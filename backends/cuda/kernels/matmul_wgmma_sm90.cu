@@ -154,6 +154,11 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
     if (thread % 32 < kCluster)
       barrier_arrive_in(shared_address(&shared.empty[stage]), thread % 32);
   };
+  const uint64_t operand_a =
+      wgmma_operand(shared_address(shared.stages[0]) + group * 64 * kRowBytes);
+  const uint64_t operand_b =
+      wgmma_operand(shared_address(shared.stages[0]) + kBytesA, kRowsB ? 64 * kRowBytes : 16);
+  const auto deep = static_cast<int>(p.k);
   Ring ring;
   for (int64_t i = blockIdx.x / kCluster; i < schedule.tiles; i += gridDim.x / kCluster) {
     const TileAt at = tile_at(i, schedule.tiles_m, schedule.tiles_n);
@@ -176,17 +181,17 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
     }
     Sum sum[kN / 2];
     int last = -1;
-    for (int depth = 0; depth < p.k; depth += kDepth) {
+    for (int depth = 0; depth < deep; depth += kDepth) {
       barrier_wait(shared_address(&shared.full[ring.stage]), ring.parity);
-      const uint32_t a = shared_address(shared.stages[ring.stage]) + group * 64 * kRowBytes;
-      const uint32_t b = shared_address(shared.stages[ring.stage]) + kBytesA;
       wgmma_fence();
 #pragma unroll
-      for (int step = 0; step < 4; ++step)
-        Wgmma<T, kN, kRowsB>::multiply(
-            sum, wgmma_operand(a + step * 32),
-            kRowsB ? wgmma_operand(b + step * 2048, 64 * kRowBytes) : wgmma_operand(b + step * 32),
-            depth > 0 || step > 0);
+      for (int step = 0; step < 4; ++step) {
+        // Descriptors count in 16 bytes.
+        const uint64_t at = static_cast<uint64_t>(ring.stage) * (kStageBytes / 16);
+        Wgmma<T, kN, kRowsB>::multiply(sum, operand_a + at + step * 2,
+                                       operand_b + at + step * (kRowsB ? 128 : 2),
+                                       depth > 0 || step > 0);
+      }
       wgmma_commit();
       wgmma_wait<1>();
       if (last >= 0) release(last);

@@ -58,8 +58,9 @@ __device__ inline void load_matrix_x4_transposed(uint32_t (&r)[4], uint32_t addr
 //   b[0]: column g, rows 2t, 2t+1;  b[1]: rows 8 further
 //   d[0], d[1]: row g, columns 2t, 2t+1;  d[2], d[3]: row g+8
 // load_matrix_x4 on a [16, 16] part of a row-major A gives a (addresses: row l % 16, column
-// 8·(l / 16)); on a [16 columns of b, 16 deep] part of a B stored [N, K] it gives b of columns 0–7
-// in r[0], r[2] and of columns 8–15 in r[1], r[3].
+// 8·(l / 16)); on a part of a B stored [N, K], 16 columns of b and 16 deep, it gives b of columns
+// 0–7 in r[0], r[1] and of columns 8–15 in r[2], r[3] (addresses: row l / 16·8 + l % 8, column 8·(l
+// / 8 % 2)). b0 and b1 should be neighbours so: others are moved to neighbouring registers first.
 template <typename T>
 __device__ inline void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
 
