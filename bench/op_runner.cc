@@ -1,6 +1,7 @@
 #include "bench/op_runner.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,7 +17,7 @@ namespace {
 
 std::unique_ptr<Device> g_device;
 int g_threads = 0;
-double g_peak_flops = 0, g_peak_bytes = 0;
+double g_peak_flops = 0, g_peak_bytes = 0, g_best_flops = 0, g_best_bytes = 0;
 
 template <typename T>
 T require(Result<T> result, std::string_view what) {
@@ -24,6 +25,16 @@ T require(Result<T> result, std::string_view what) {
   std::fprintf(stderr, "bench: %.*s: %s\n", static_cast<int>(what.size()), what.data(),
                result.status().message().c_str());
   std::exit(1);
+}
+
+// Inputs and outputs of all sets together: several times what caches hold.
+constexpr int64_t kBeyondCaches = 256 << 20, kMostSets = 64;
+// Of load, before a device is timed.
+constexpr double kWarmUp = 0.3;
+
+using Seconds = double;
+Seconds now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 void require(const Status& status, std::string_view what) {
@@ -66,30 +77,55 @@ OpRunner::OpRunner(Device& device, OpKind op, std::vector<Operand> operands, Att
   info_ = require(device.query_kernel(request), def.name);
 
   std::vector<HostTensor> weights(operands.size());
-  std::vector<std::vector<char>> data;
+  std::vector<std::vector<char>> data(operands.size());
   for (size_t i = 0; i < operands.size(); ++i) {
-    data.push_back(random_tensor(types_[i], i + 1));
-    const bool raw = (info_.raw_inputs >> i & 1) != 0;
-    if (operands[i].weight && !raw) {
-      weights[i] = {types_[i], data[i].data()};
-      input_views_.push_back({});
-      continue;
-    }
-    buffers_.push_back(require(device.allocate(types_[i].bytes()), "allocate"));
-    input_views_.push_back({buffers_.back().get(), 0, types_[i].bytes()});
-    require(device.upload(input_views_.back(), data[i].data()), "upload");
+    if (!operands[i].weight || (info_.raw_inputs >> i & 1) != 0) continue;
+    data[i] = random_tensor(types_[i], i + 1);
+    weights[i] = {types_[i], data[i].data()};
   }
   kernel_ = require(device.create_kernel(request, weights), def.name);
-  for (const TensorType& type : outputs_) {
-    buffers_.push_back(require(device.allocate(type.bytes()), "allocate"));
-    output_views_.push_back({buffers_.back().get(), 0, type.bytes()});
+  data.clear();
+  int64_t bytes = info_.workspace_bytes;
+  for (const TensorType& type : types_) bytes += type.bytes();
+  for (const TensorType& type : outputs_) bytes += type.bytes();
+  const int64_t sets = on_host() ? 1 : std::clamp<int64_t>(kBeyondCaches / bytes + 1, 2, kMostSets);
+  for (int64_t i = 0; i < sets; ++i) add_set(operands);
+  if (on_host()) sequence_ = record(1, nullptr);
+}
+
+void OpRunner::add_set(const std::vector<Operand>& operands) {
+  sets_.push_back(std::make_unique<Set>());
+  Set& set = *sets_.back();
+  const auto view = [&](int64_t bytes) {
+    set.buffers.push_back(require(device_.allocate(bytes), "allocate"));
+    return BufferView{set.buffers.back().get(), 0, bytes};
+  };
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (operands[i].weight && (info_.raw_inputs >> i & 1) == 0) {
+      set.inputs.push_back({});
+      continue;
+    }
+    set.inputs.push_back(view(types_[i].bytes()));
+    if (sets_.size() > 1)
+      require(device_.copy(set.inputs[i], sets_.front()->inputs[i]), "copy");
+    else
+      require(device_.upload(set.inputs[i], random_tensor(types_[i], i + 1).data()), "upload");
+    require(device_.wait(), "upload");
   }
-  buffers_.push_back(require(device.allocate(info_.workspace_bytes), "allocate"));
-  call_.kernel = kernel_.get();
-  call_.args = {input_views_, output_views_, {buffers_.back().get(), 0, info_.workspace_bytes}};
-  call_.label = "bench";
-  if (!on_host()) call_.seconds = &seconds_;
-  sequence_ = require(device.record(std::span(&call_, 1)), node_.name);
+  for (const TensorType& type : outputs_) set.outputs.push_back(view(type.bytes()));
+  set.workspace = view(info_.workspace_bytes);
+}
+
+std::unique_ptr<Sequence> OpRunner::record(size_t count, std::vector<double>* seconds) {
+  std::vector<KernelCall> calls;
+  for (size_t i = 0; i < count; ++i) {
+    const Set& set = *sets_[i % sets_.size()];
+    calls.push_back({.kernel = kernel_.get(),
+                     .args = {set.inputs, set.outputs, set.workspace},
+                     .label = "bench",
+                     .seconds = seconds == nullptr ? nullptr : &(*seconds)[i]});
+  }
+  return require(device_.record(calls), node_.name);
 }
 
 void OpRunner::run() {
@@ -97,16 +133,53 @@ void OpRunner::run() {
   require(device_.wait(), node_.name);
 }
 
-std::function<void()> device_copy(int64_t bytes) {
-  const std::shared_ptr<Buffer> from = require(device().allocate(bytes), "allocate");
-  const std::shared_ptr<Buffer> to = require(device().allocate(bytes), "allocate");
-  return [=] {
-    require(device().copy({to.get(), 0, bytes}, {from.get(), 0, bytes}), "copy");
-    require(device().wait(), "copy");
-  };
+double OpRunner::median_seconds() {
+  constexpr double kSequence = 0.05;
+  constexpr size_t kLeast = 5, kMost = 400, kEnough = 15;
+  std::vector<double> first(2), times;
+  for (int i = 0; i < 2; ++i) {  // the first run sets things up
+    std::fill(first.begin(), first.end(), 0.0);
+    sequence_ = record(first.size(), &first);
+    run();
+  }
+  const double least = std::max(*std::min_element(first.begin(), first.end()), 1e-7);
+  std::vector<double> seconds(std::clamp(static_cast<size_t>(kSequence / least), kLeast, kMost));
+  sequence_ = record(seconds.size(), &seconds);
+  const Seconds begin = now();
+  while (now() - begin < kWarmUp) run();
+  while (times.size() < kEnough) {
+    std::fill(seconds.begin(), seconds.end(), 0.0);
+    run();
+    times.insert(times.end(), seconds.begin(), seconds.end());
+  }
+  const auto middle = times.begin() + static_cast<ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
 }
 
-double OpRunner::take_seconds() { return std::exchange(seconds_, 0); }
+double device_copy_seconds(int64_t bytes) {
+  // Between two buffers and back, so many times that launching and waiting do not count.
+  const auto from = require(device().allocate(bytes), "allocate");
+  const auto to = require(device().allocate(bytes), "allocate");
+  const auto copies = [&](int count) {
+    const Seconds begin = now();
+    for (int i = 0; i < count; ++i)
+      require(device().copy({i % 2 == 0 ? to.get() : from.get(), 0, bytes},
+                            {i % 2 == 0 ? from.get() : to.get(), 0, bytes}),
+              "copy");
+    require(device().wait(), "copy");
+    return now() - begin;
+  };
+  const Seconds begin = now();
+  while (now() - begin < kWarmUp) (void)copies(20);
+  std::vector<double> times;
+  for (int i = 0; i < 5; ++i) {
+    const double few = copies(20), many = copies(120);
+    times.push_back((many - few) / 100);
+  }
+  std::nth_element(times.begin(), times.begin() + 2, times.end());
+  return times[2];
+}
 
 void finish(int status) {
   std::fflush(nullptr);
@@ -139,8 +212,12 @@ Device& device() { return *g_device; }
 bool on_host() {
   return g_device->info().backend == "cpu" || g_device->info().backend == "reference";
 }
-double peak_flops() { return g_peak_flops; }
-double peak_bytes() { return g_peak_bytes; }
+double peak_flops() { return g_peak_flops > 0 ? g_peak_flops : g_best_flops; }
+double peak_bytes() { return g_peak_bytes > 0 ? g_peak_bytes : g_best_bytes; }
+void tell_rates(double flops, double bytes) {
+  g_best_flops = std::max(g_best_flops, flops);
+  g_best_bytes = std::max(g_best_bytes, bytes);
+}
 
 int threads() {
   if (g_threads > 0) return g_threads;

@@ -18,79 +18,85 @@ std::vector<DType> dtypes() {
   return {DType::kF16, DType::kBF16, DType::kF32};
 }
 
-// What to time, and where the device's own clock puts its time (null: time the call).
-struct Run {
-  Body body;
-  std::function<double()> take_seconds;
+// Amounts of work of one call.
+struct Work {
+  double flops = 0, bytes = 0;
+  bool is_peak = false;  // a plain copy, or a product: others are fractions of the best of them
 };
 
-void run_bench(State& state, const Run& run, double flops, double bytes) {
-  run.body();
-  if (run.take_seconds) (void)run.take_seconds();
-  for (auto _ : state) {
-    run.body();
-    if (run.take_seconds) state.SetIterationTime(run.take_seconds());
-  }
-  const auto rate = [](double amount) {
-    return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
+void tell(State& state, const Work& work, double seconds) {
+  const auto rate = [&](double amount) {
+    return seconds > 0 ? benchmark::Counter(amount / seconds)
+                       : benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
   };
-  if (flops > 0 && on_host()) state.counters["GFLOP/s"] = rate(flops / 1e9);
-  if (flops > 0 && !on_host()) state.counters["TFLOP/s"] = rate(flops / 1e12);
-  if (bytes > 0) state.counters["GB/s"] = rate(bytes / 1e9);
-  if (flops > 0 && peak_flops() > 0) state.counters["of_peak"] = rate(flops / peak_flops());
-  if (bytes > 0 && peak_bytes() > 0) state.counters["of_peak"] = rate(bytes / peak_bytes());
+  if (seconds > 0 && work.is_peak) tell_rates(work.flops / seconds, work.bytes / seconds);
+  if (work.flops > 0 && on_host()) state.counters["GFLOP/s"] = rate(work.flops / 1e9);
+  if (work.flops > 0 && !on_host()) state.counters["TFLOP/s"] = rate(work.flops / 1e12);
+  if (work.bytes > 0) state.counters["GB/s"] = rate(work.bytes / 1e9);
+  if (work.flops > 0 && peak_flops() > 0)
+    state.counters["of_peak"] = rate(work.flops / peak_flops());
+  if (work.bytes > 0 && peak_bytes() > 0)
+    state.counters["of_peak"] = rate(work.bytes / peak_bytes());
 }
 
-void register_run(const std::string& name, double flops, double bytes, std::function<Run()> make,
-                  bool device_time) {
-  // Made at the first run and kept: repetitions and warm-ups come back here many times. A GPU's
-  // memory is not for all of them at once.
-  const auto made = std::make_shared<Run>();
-  auto* bench = benchmark::RegisterBenchmark(name.c_str(), [=](State& state) {
-    if (made->body == nullptr) *made = make();
-    run_bench(state, *made, flops, bytes);
-    if (!on_host()) *made = {};
-  });
-  bench->Unit(benchmark::kMicrosecond);
-  if (device_time) {
-    bench->UseManualTime();
-  } else {
-    bench->UseRealTime();
-  }
+// On the host: as often as Google Benchmark likes. Made at the first run and kept: repetitions and
+// warm-ups come back here many times.
+void register_body(const std::string& name, const Work& work, std::function<Body()> make) {
+  const auto made = std::make_shared<Body>();
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](State& state) {
+                                 if (*made == nullptr) *made = make();
+                                 (*made)();
+                                 for (auto _ : state) (*made)();
+                                 tell(state, work, 0);
+                               })
+      ->Unit(benchmark::kMicrosecond)
+      ->UseRealTime();
 }
 
-// The peer, or a plain copy.
-void register_bench(const std::string& name, double flops, double bytes,
-                    std::function<Body()> make) {
-  register_run(
-      name, flops, bytes,
-      [=] {
-        return Run{make(), nullptr};
-      },
-      false);
+// On a device: once, by its own clock. Its memory is not for all benchmarks at once.
+struct Timed {
+  double seconds = 0;
+  std::string kernel;
+};
+void register_device(const std::string& name, const Work& work, std::function<Timed()> time) {
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](State& state) {
+                                 const Timed timed = time();
+                                 for (auto _ : state) state.SetIterationTime(timed.seconds);
+                                 tell(state, work, timed.seconds);
+                                 state.SetLabel(timed.kernel);
+                               })
+      ->Unit(benchmark::kMicrosecond)
+      ->UseManualTime()
+      ->Iterations(1);
 }
 
 // Ours: an op on the device under test.
-void register_op(const std::string& name, double flops, double bytes, OpKind op,
+void register_op(const std::string& name, const Work& work, OpKind op,
                  std::vector<Operand> operands, Attrs attrs = {}) {
-  const auto make = [=] {
+  if (!on_host()) {
+    register_device(name, work, [=] {
+      OpRunner runner(device(), op, operands, attrs);
+      return Timed{runner.median_seconds(), runner.info().name};
+    });
+    return;
+  }
+  register_body(name, work, [=]() -> Body {
     auto runner = std::make_shared<OpRunner>(device(), op, operands, attrs);
-    Run run{[=] { runner->run(); }, nullptr};
-    if (!on_host()) run.take_seconds = [=] { return runner->take_seconds(); };
-    return run;
-  };
-  register_run(name, flops, bytes, make, !on_host());
+    return [=] { runner->run(); };
+  });
 }
 
 void add_matmul(DType dtype, int64_t m, int64_t n, int64_t k) {
   const std::string name = str("matmul/", dtype_name(dtype), "/", m, "x", n, "x", k, "/");
   const double flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
-  register_op(name + "zoetrope", flops, 0, OpKind::kMatmul,
+  register_op(name + "zoetrope", {.flops = flops, .is_peak = true}, OpKind::kMatmul,
               {{{dtype, Shape{m, k}}, false}, {{dtype, Shape{n, k}}, true}},
               {{"transpose_b", true}});
   if (!on_host()) return;
-  register_bench(name + "onednn", flops, 0,
-                 [=] { return onednn_matmul(dtype, m, n, k, threads()); });
+  register_body(name + "onednn", {.flops = flops},
+                [=] { return onednn_matmul(dtype, m, n, k, threads()); });
 }
 
 void add_attention(DType dtype, int64_t tokens, int64_t heads, int64_t d) {
@@ -98,10 +104,10 @@ void add_attention(DType dtype, int64_t tokens, int64_t heads, int64_t d) {
       str("attention/", dtype_name(dtype), "/", tokens, "x", heads, "x", d, "/");
   const double flops = 4.0 * static_cast<double>(tokens * tokens) * static_cast<double>(heads * d);
   const Operand x{{dtype, Shape{1, tokens, heads, d}}, false};
-  register_op(name + "zoetrope", flops, 0, OpKind::kAttention, {x, x, x});
+  register_op(name + "zoetrope", {.flops = flops}, OpKind::kAttention, {x, x, x});
   if (!on_host()) return;
-  register_bench(name + "onednn", flops, 0,
-                 [=] { return onednn_attention(dtype, tokens, heads, d, threads()); });
+  register_body(name + "onednn", {.flops = flops},
+                [=] { return onednn_attention(dtype, tokens, heads, d, threads()); });
 }
 
 void add_conv(DType dtype, const ConvCase& s) {
@@ -111,26 +117,36 @@ void add_conv(DType dtype, const ConvCase& s) {
   const double flops = 2.0 * static_cast<double>(s.frames * s.height * s.width * s.filters) *
                        static_cast<double>(s.channels * s.kernel_t * s.kernel * s.kernel);
   const std::vector<Dim> pad{s.kernel_t / 2, s.kernel / 2, s.kernel / 2};
-  register_op(name + "zoetrope", flops, 0, OpKind::kConvBias,
+  register_op(name + "zoetrope", {.flops = flops}, OpKind::kConvBias,
               {{{dtype, Shape{1, s.frames, s.height, s.width, s.channels}}, false},
                {{dtype, Shape{s.filters, s.kernel_t, s.kernel, s.kernel, s.channels}}, true},
                {{DType::kF32, Shape{s.filters}}, true}},
               {{"pad_lo", pad}, {"pad_hi", pad}});
   if (!on_host()) return;
-  register_bench(name + "onednn", flops, 0, [=] { return onednn_conv(dtype, s, threads()); });
+  register_body(name + "onednn", {.flops = flops},
+                [=] { return onednn_conv(dtype, s, threads()); });
 }
 
 // A plain copy: the host's by one thread (compare with --threads=1), or the device's own.
-Body copy_body(int64_t bytes) {
-  if (on_host()) {
+void add_copy(const std::string& name, int64_t bytes) {
+  const Work work{.bytes = 2 * static_cast<double>(bytes), .is_peak = true};
+  if (!on_host()) {
+    register_device(name, work, [=] {
+      return Timed{device_copy_seconds(std::max(bytes, int64_t{256} << 20)) *
+                       static_cast<double>(bytes) /
+                       static_cast<double>(std::max(bytes, int64_t{256} << 20)),
+                   "copy"};
+    });
+    return;
+  }
+  register_body(name, work, [=]() -> Body {
     auto from = std::make_shared<std::vector<char>>(static_cast<size_t>(bytes), 1);
     auto to = std::make_shared<std::vector<char>>(from->size());
     return [=] {
       std::memcpy(to->data(), from->data(), to->size());
       benchmark::ClobberMemory();
     };
-  }
-  return device_copy(bytes);
+  });
 }
 
 // Ops that do little but stream memory.
@@ -140,12 +156,11 @@ void add_memory(DType dtype, int64_t rows, int64_t width) {
   const TensorType vector{DType::kF32, Shape{width}};
   const auto bytes = static_cast<double>(x.bytes());
   const std::string size = str("/", dtype_name(dtype), "/", rows, "x", width, "/");
-  register_bench("memory/copy" + size + "memcpy", 0, 2 * bytes,
-                 [=] { return copy_body(x.bytes()); });
+  add_copy("memory/copy" + size + "memcpy", x.bytes());
   const auto add = [&](const char* name, double passes, OpKind op, std::vector<Operand> operands,
                        Attrs attrs = {}) {
-    register_op(str("memory/", name, size, "zoetrope"), 0, passes * bytes, op, std::move(operands),
-                std::move(attrs));
+    register_op(str("memory/", name, size, "zoetrope"), {.bytes = passes * bytes}, op,
+                std::move(operands), std::move(attrs));
   };
   add("silu", 2, OpKind::kSilu, {{x}});
   add("add", 3, OpKind::kAdd, {{x}, {x}});
@@ -154,6 +169,14 @@ void add_memory(DType dtype, int64_t rows, int64_t width) {
       {{"norm", std::string("layer")}, {"epsilon", 1e-6}});
   add("gated_residual", 3, OpKind::kGatedResidual, {{x}, {x}, {row}});
   add("glu", 3, OpKind::kGlu, {{x}, {x}});
+  add("layer_norm", 2, OpKind::kLayerNorm, {{x}}, {{"epsilon", 1e-6}});
+  const TensorType heads{dtype, Shape{1, rows, width / 128, 128}};
+  const TensorType angles{DType::kF32, Shape{1, rows, 1, 64}};
+  add("rope", 2, OpKind::kRope, {{heads}, {angles}, {angles}});
+  add("norm_rope", 2, OpKind::kNormRope, {{heads}, {angles}, {angles}, {vector, true}},
+      {{"epsilon", 1e-6}, {"full_width", true}});
+  add("transpose", 2, OpKind::kTranspose, {{x}}, {{"permutation", std::vector<Dim>{0, 2, 1}}});
+  add("softmax", 2, OpKind::kSoftmax, {{x}});
 }
 
 // What a GPU is measured by: the DiT and the decoder of Wan 1.3B at 832x480.

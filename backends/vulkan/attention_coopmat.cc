@@ -9,9 +9,11 @@ namespace zoetrope::vulkan {
 namespace {
 
 // What a group treats at a time. With subgroups: attention_coopmat, rows in matrices of each
-// subgroup. Without: one matrix for all (attention_coopmat2).
+// subgroup, and if `reduced` one that is reduced where it is (attention_coopmat2_rows). Without:
+// one matrix for all (attention_coopmat2).
 struct Tile {
   int64_t keys, rows, subgroups = 0;  // rows of a subgroup, in matrices; of the group without
+  bool reduced = false;
 
   bool whole() const { return subgroups == 0; }
   int64_t group_rows(const MatrixTile& t) const { return whole() ? rows : subgroups * rows * t.m; }
@@ -24,8 +26,10 @@ struct Tile {
 
 // The first that fits is taken; those behind the sixth only by number: not yet measured.
 constexpr Tile kTiles[] = {
-    {32, 1, 8}, {32, 1, 4}, {32, 1, 2}, {16, 1, 8}, {16, 1, 4}, {16, 1, 2}, {32, 2, 4},
-    {64, 1, 4}, {64, 1, 8}, {64, 128},  {64, 64},   {32, 64},   {8, 8},
+    {32, 1, 8},       {32, 1, 4},       {32, 1, 2},       {16, 1, 8},       {16, 1, 4},
+    {16, 1, 2},       {32, 2, 4},       {64, 1, 4},       {64, 1, 8},       {64, 128},
+    {64, 64},         {32, 64},         {8, 8},           {64, 1, 8, true}, {64, 1, 4, true},
+    {32, 1, 8, true}, {32, 1, 4, true}, {16, 1, 2, true},
 };
 constexpr size_t kChosen = 6;
 
@@ -35,14 +39,26 @@ const MatrixTile& matrix_of(const KernelRequest& request, const Capabilities& ca
 
 struct Heads {
   int64_t dim, value_dim, grouped;
-  bool bf16;
+  bool bf16, positive;  // the scale: 0 is the default
 
   static Heads of(const KernelRequest& request) {
     return {in(request, kQ).shape[3], in(request, kV).shape[3],
             in(request, kQ).shape[2] / in(request, kK).shape[2],
-            in(request, kQ).dtype == DType::kBF16};
+            in(request, kQ).dtype == DType::kBF16, attrs(request).get_float("scale") >= 0};
   }
 };
+
+// As pool in the shader.
+bool fits_reduced(const Tile& tile, const Heads& heads, const MatrixTile& t,
+                  const Capabilities& caps) {
+  const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
+  const int64_t widest = std::max(heads.dim, heads.value_dim);
+  const int64_t stage = tile.keys * (heads.dim / 8 + 1 + heads.value_dim / 8 + 1);
+  const int64_t units = std::max(stage, tile.subgroups * t.m * (widest / 8 + 1));
+  return caps.coopmat2_rows && heads.positive && t.n == t.k && divides(t.n, 8) &&
+         divides(heads.dim, 2 * t.n) && divides(heads.value_dim, 2 * t.n) && widest <= 128 &&
+         divides(tile.keys, t.n) && 16 * units <= caps.shared_bytes;
+}
 
 bool fits(const Tile& tile, const Heads& heads, const MatrixTile& t, const Capabilities& caps) {
   const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
@@ -55,6 +71,7 @@ bool fits(const Tile& tile, const Heads& heads, const MatrixTile& t, const Capab
            divides(heads.dim, 32) && divides(heads.value_dim, 32) &&
            std::max(heads.dim, heads.value_dim) <= widest;
   }
+  if (tile.reduced) return fits_reduced(tile, heads, t, caps);
   const int64_t subgroup = caps.subgroup_size, rows = tile.rows * t.m;
   if (!divides(heads.dim, 8) || !divides(heads.value_dim, 8) || heads.dim > 256 ||
       heads.value_dim > 256 || !divides(t.n, 4) || !divides(t.k, 8) ||
@@ -94,7 +111,8 @@ Result<KernelSpec> prepare_attention_coopmat(const KernelRequest& request,
   const Heads heads = Heads::of(request);
   const MatrixTile& t = matrix_of(request, caps);
   Dispatch d;
-  d.shader = !tile.whole()   ? heads.bf16 ? "attention_coopmat:bf16" : "attention_coopmat"
+  d.shader = tile.reduced ? heads.bf16 ? "attention_coopmat2_rows:bf16" : "attention_coopmat2_rows"
+             : !tile.whole() ? heads.bf16 ? "attention_coopmat:bf16" : "attention_coopmat"
              : caps.coopmat2 ? "attention_coopmat2"
                              : "attention_coopmat2_subgroup";
   if (out(request).shape.elements() == 0) return KernelSpec{.name = d.shader};
@@ -111,6 +129,7 @@ Result<KernelSpec> prepare_attention_coopmat(const KernelRequest& request,
     d.constants.insert(d.constants.end(), {u32(tile.keys), caps.subgroup_size, u32(tile.subgroups),
                                            u32(tile.rows) * t.m, t.m, t.n, t.k});
   d.group_size = u32(tile.group_size(caps));
+  d.on_matrices = true;
   KernelSpec spec = attention_spec(request, cut, std::move(d));
   spec.name += str("_", cut.tile_rows, "x", tile.keys);
   return spec;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 namespace zoetrope::vulkan {
 namespace {
@@ -91,6 +92,23 @@ Status find_queue(VkPhysicalDevice device, Capabilities* caps) {
   return error(Code::kUnavailable, "'", caps->name, "' has no queue for compute");
 }
 
+constexpr std::pair<std::string_view, bool Switches::*> kFlags[] = {
+    {"baseline", &Switches::baseline},       {"no-coopmat", &Switches::no_coopmat},
+    {"no-coopmat2", &Switches::no_coopmat2}, {"bf16-coopmat", &Switches::bf16_coopmat},
+    {"statistics", &Switches::statistics},   {"validate", &Switches::validate},
+};
+
+struct Number {
+  std::string_view name;
+  int64_t Switches::*value;
+  bool bytes;  // a power of two, and not too small
+};
+constexpr Number kNumbers[] = {
+    {"tile", &Switches::tile, false},      {"piece", &Switches::piece, false},
+    {"segment", &Switches::segment, true}, {"sparse", &Switches::sparse, true},
+    {"window", &Switches::window, true},
+};
+
 }  // namespace
 
 Result<Switches> parse_switches(std::string_view words) {
@@ -101,33 +119,24 @@ Result<Switches> parse_switches(std::string_view words) {
     words.remove_prefix(comma == std::string_view::npos ? words.size() : comma + 1);
     const size_t equals = word.find('=');
     const std::string_view key = word.substr(0, equals);
-    bool* flag = key == "baseline"       ? &switches.baseline
-                 : key == "no-coopmat"   ? &switches.no_coopmat
-                 : key == "no-coopmat2"  ? &switches.no_coopmat2
-                 : key == "bf16-coopmat" ? &switches.bf16_coopmat
-                 : key == "validate"     ? &switches.validate
-                                         : nullptr;
-    int64_t* number = key == "tile"      ? &switches.tile
-                      : key == "segment" ? &switches.segment
-                      : key == "sparse"  ? &switches.sparse
-                      : key == "window"  ? &switches.window
-                      : key == "piece"   ? &switches.piece
-                                         : nullptr;
-    bool good = flag != nullptr && equals == std::string_view::npos;
-    if (good) *flag = true;
-    if (number != nullptr && equals != std::string_view::npos) {
+    bool good = false;
+    for (const auto& [name, flag] : kFlags)
+      if (word == name) switches.*flag = good = true;
+    for (const Number& number : kNumbers) {
+      if (key != number.name || equals == std::string_view::npos) continue;
       const std::string_view digits = word.substr(equals + 1);
-      const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), *number);
-      good = ec == std::errc() && end == digits.data() + digits.size() && *number > 0 &&
-             (number == &switches.piece || number == &switches.tile ||
-              (*number >= 4096 && std::has_single_bit(static_cast<uint64_t>(*number))));
+      int64_t& value = switches.*number.value;
+      const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+      good =
+          ec == std::errc() && end == digits.data() + digits.size() && value > 0 &&
+          (!number.bytes || (value >= 4096 && std::has_single_bit(static_cast<uint64_t>(value))));
     }
     if (!good)
       return error(
           Code::kInvalidArgument, "target '", word,
           "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
-          "bf16-coopmat, "
-          "validate, piece=GROUPS, tile=NUMBER, and segment=BYTES, sparse=BYTES and window=BYTES "
+          "bf16-coopmat, statistics, validate, piece=GROUPS, tile=NUMBER, and segment=BYTES, "
+          "sparse=BYTES and window=BYTES "
           "with powers of "
           "two from "
           "4096");
@@ -186,6 +195,8 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
   if (has_coopmat2) chain(&found.coopmat2);
   if (has_dot) chain(&found.integer_dot);
   if (extensions.has(kBFloat16Extension)) chain(&found.bfloat16);
+  if (switches.statistics && extensions.has(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME))
+    chain(&found.statistics);
   vkGetPhysicalDeviceFeatures2(device, &found.base);
 
   constexpr VkSubgroupFeatureFlags kSubgroup = VK_SUBGROUP_FEATURE_BASIC_BIT |
@@ -212,6 +223,7 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
                         two.cooperativeMatrixReductions && two.cooperativeMatrixConversions &&
                         two.cooperativeMatrixPerElementOperations &&
                         caps->api_version >= VK_API_VERSION_1_3;
+  caps->statistics = found.statistics.pipelineExecutableInfo;
   ZT_RETURN_IF_ERROR(find_queue(device, caps));
   apply(switches, caps);
 
@@ -256,6 +268,11 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
     enabled->maintenance4.maintenance4 = VK_TRUE;  // group sizes by constants in SPIR-V 1.6
     chain(&enabled->maintenance4);
   }
+  if (caps->statistics) {
+    enabled->statistics.pipelineExecutableInfo = VK_TRUE;
+    enabled->extensions.push_back(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
+    chain(&enabled->statistics);
+  }
   if (caps->integer_dot) {
     enabled->integer_dot.shaderIntegerDotProduct = VK_TRUE;
     if (caps->api_version < VK_API_VERSION_1_3)
@@ -282,9 +299,9 @@ std::vector<std::string> Capabilities::features() const {
   return list;
 }
 
-double Capabilities::least_rate() const {
+double Capabilities::least_rate(bool on_matrices) const {
   if (software) return 5e9;
-  return discrete ? 1e12 : 1e11;
+  return (discrete ? 1e12 : 1e11) * (on_matrices ? 10 : 1);
 }
 
 }  // namespace zoetrope::vulkan

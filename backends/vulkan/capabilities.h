@@ -28,10 +28,11 @@ struct MatrixTile {
 //   bf16-coopmat     cooperative matrices of bf16 too (not yet measured anywhere)
 //   tile=NUMBER      contractions and attention on cooperative matrices in this entry of
 //                    their kTiles (*_coopmat.cc), where it fits
+//   statistics       what the driver says of each pipeline (registers, ...) goes to standard error
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
   bool baseline = false, no_coopmat = false, no_coopmat2 = false, bf16_coopmat = false,
-       validate = false;
+       statistics = false, validate = false;
   int64_t tile = 0, segment = 0, sparse = 0, window = 0, piece = 0;
 };
 Result<Switches> parse_switches(std::string_view words);
@@ -56,6 +57,8 @@ struct Capabilities {
   bool coopmat2 = false;       // workgroup scope, flexible sizes, tensor addressing
   bool coopmat2_rows = false;  // reductions, conversions and changes by element
 
+  bool statistics = false;  // of pipelines
+
   uint32_t max_group_size = 0;
   uint32_t max_groups = 0;     // of one dispatch, along x
   uint32_t shared_bytes = 0;   // of one group
@@ -69,7 +72,7 @@ struct Capabilities {
   std::vector<std::string> features() const;
   // Floating-point operations a second that even a slow device of this kind reaches: dispatches are
   // cut so that none takes long at this rate.
-  double least_rate() const;
+  double least_rate(bool on_matrices) const;
 };
 
 // VkPhysicalDeviceShaderBfloat16FeaturesKHR, from headers newer than those we build with.
@@ -99,6 +102,8 @@ struct EnabledFeatures {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES};
   VkPhysicalDeviceShaderIntegerDotProductFeatures integer_dot{
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
+  VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
   std::vector<const char*> extensions;
 };
 

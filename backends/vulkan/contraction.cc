@@ -141,21 +141,22 @@ Dispatch Contraction::dispatch(const KernelRequest& request, const char* shader,
   return d;
 }
 
-bool accepts_contraction(const KernelRequest& request) {
+bool accepts_contraction(const KernelRequest& request, const Capabilities&) {
   const DType b = in(request, kB).dtype;
   const bool readable = is_compute_dtype(b) || b == DType::kF8E4M3 || b == DType::kF8E5M2;
   return is_compute_dtype(in(request, kA).dtype) && is_compute_dtype(out(request).dtype) &&
          readable && (!has(request, kBias) || is_compute_dtype(in(request, kBias).dtype));
 }
 
-KernelSpec tiled_contraction(const KernelRequest& request, const Contraction& c) {
+Result<KernelSpec> prepare_tiled(const KernelRequest& request, const Capabilities&) {
+  const Contraction c = Contraction::of(request);
   // 128 invocations have 32 elements of c each; tiles follow a narrow c.
   constexpr int64_t kElements = 128 * 32;
   const int64_t bn = c.n <= 16 ? 16 : c.n <= 32 ? 32 : c.m <= 32 ? 128 : 64;
-  return {.name = str(c.mode == Contraction::kMatmul ? "matmul_tiled_" : "conv_tiled_",
-                      kElements / bn, "x", bn),
-          .dispatches = {
-              c.dispatch(request, "matmul_tiled", 128, kElements / bn, bn, bn == 16 ? 8 : 16)}};
+  return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? "matmul_tiled_" : "conv_tiled_",
+                                kElements / bn, "x", bn),
+                    .dispatches = {c.dispatch(request, "matmul_tiled", 128, kElements / bn, bn,
+                                              bn == 16 ? 8 : 16)}};
 }
 
 }  // namespace zoetrope::vulkan

@@ -50,9 +50,9 @@ struct Contraction {
 };
 
 // f32, f16 or bf16 throughout, and b (or a convolution's weight) of any float that shaders read.
-bool accepts_contraction(const KernelRequest& request);
+bool accepts_contraction(const KernelRequest& request, const Capabilities& caps);
 // Shared by matmul.cc and conv.cc: any shape, f32 arithmetic, any device.
-KernelSpec tiled_contraction(const KernelRequest& request, const Contraction& c);
+Result<KernelSpec> prepare_tiled(const KernelRequest& request, const Capabilities& caps);
 
 // f16 with f32 sums on cooperative matrices.
 bool accepts_coopmat(const KernelRequest& request, const Capabilities& caps);

@@ -8,14 +8,14 @@ namespace zoetrope::vulkan {
 namespace {
 
 // What a group and each of its subgroups make, and how deep a stage is. Without wm the group has
-// 256 invocations and one matrix for all of them (matmul_coopmat2).
+// one matrix for all its invocations (matmul_coopmat2).
 struct Tile {
-  int64_t bm, bn, bk, wm = 0, wn = 0;
+  int64_t bm, bn, bk, wm = 0, wn = 0, invocations = 256;
 
   bool whole() const { return wm == 0; }
   int64_t subgroups() const { return bm / wm * (bn / wn); }
   int64_t group_size(const Capabilities& caps) const {
-    return whole() ? 256 : subgroups() * caps.subgroup_size;
+    return whole() ? invocations : subgroups() * caps.subgroup_size;
   }
   int64_t groups(const Contraction& c) const {
     return ceil_div(c.m, bm) * ceil_div(c.n, bn) * c.products();
@@ -32,9 +32,22 @@ struct Tile {
 // one for emulators, which take a minute to compile what a large tile unrolls to; then those that
 // are only taken by number. 64x64 a subgroup is what keeps shared memory ahead of matrix units.
 constexpr Tile kTiles[] = {
-    {128, 128, 32, 64, 64}, {128, 64, 32, 64, 32},  {64, 64, 32, 32, 32},   {32, 32, 32, 16, 16},
-    {32, 32, 16, 16, 16},   {256, 128, 16, 64, 64}, {128, 128, 32, 64, 32}, {128, 256, 64},
-    {256, 128, 32},         {128, 128, 64},         {64, 64, 64},
+    {128, 128, 32, 64, 64},
+    {128, 64, 32, 64, 32},
+    {64, 64, 32, 32, 32},
+    {32, 32, 32, 16, 16},
+    {32, 32, 16, 16, 16},
+    {256, 128, 16, 64, 64},
+    {128, 128, 32, 64, 32},
+    {128, 256, 64},
+    {256, 128, 32},
+    {128, 128, 64},
+    {64, 64, 64},
+    {128, 256, 32},
+    {256, 128, 64},
+    {256, 256, 32, 0, 0, 512},
+    {128, 128, 64, 0, 0, 128},
+    {128, 128, 32},
 };
 constexpr size_t kBySize = 4;  // of them are chosen by size
 
@@ -80,7 +93,8 @@ bool accepts_coopmat(const KernelRequest& request, const Capabilities& caps) {
   if ((dtype != DType::kF16 && dtype != DType::kBF16) || in(request, 1).dtype != dtype)
     return false;
   const MatrixTile& t = matrix_of(dtype, caps);
-  return t && accepts_contraction(request) && choose(Contraction::of(request), t, caps) != nullptr;
+  return t && accepts_contraction(request, caps) &&
+         choose(Contraction::of(request), t, caps) != nullptr;
 }
 
 Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilities& caps) {
@@ -96,6 +110,7 @@ Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilit
     for (int64_t constant : {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{c.vector_b(8)},
                              tile.wm, tile.wn, int64_t{t.m}, int64_t{t.n}, int64_t{t.k}})
       d.constants.push_back(u32(constant));
+  d.on_matrices = true;
   return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? name : "conv_coopmat", "_",
                                 tile.bm, "x", tile.bn, "x", tile.bk),
                     .dispatches = {d}};

@@ -4,17 +4,9 @@
 namespace zoetrope::vulkan {
 namespace {
 
-bool accepts(const KernelRequest& request, const Capabilities&) {
-  return accepts_contraction(request);
-}
-
-Result<KernelSpec> prepare_tiled(const KernelRequest& request, const Capabilities&) {
-  return tiled_contraction(request, Contraction::of(request));
-}
-
 // Groups of so few filters (depthwise above all) leave tiles empty.
-bool accepts_direct(const KernelRequest& request, const Capabilities&) {
-  if (!accepts_contraction(request)) return false;
+bool accepts_direct(const KernelRequest& request, const Capabilities& caps) {
+  if (!accepts_contraction(request, caps)) return false;
   const Contraction c = Contraction::of(request);
   return c.products() > 1 && c.n < 8;
 }
@@ -32,9 +24,9 @@ constexpr Row kRows[] = {
     {OpKind::kConv, accepts_coopmat, prepare_coopmat},
     {OpKind::kConvBias, accepts_coopmat, prepare_coopmat},
     {OpKind::kConvTranspose, accepts_coopmat, prepare_coopmat},
-    {OpKind::kConv, accepts, prepare_tiled},
-    {OpKind::kConvBias, accepts, prepare_tiled},
-    {OpKind::kConvTranspose, accepts, prepare_tiled},
+    {OpKind::kConv, accepts_contraction, prepare_tiled},
+    {OpKind::kConvBias, accepts_contraction, prepare_tiled},
+    {OpKind::kConvTranspose, accepts_contraction, prepare_tiled},
 };
 
 }  // namespace

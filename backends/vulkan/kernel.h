@@ -30,8 +30,9 @@ struct Dispatch {
   std::vector<uint32_t> constants;  // specialization constants 16, 17, ...
   std::vector<uint32_t> params;     // param(0), param(1), ...
   uint32_t group_size = 64;
-  int64_t groups = 0;  // group_id() runs over [0, groups)
-  double flops = 0;    // of all groups: long dispatches are cut into pieces
+  int64_t groups = 0;        // group_id() runs over [0, groups)
+  double flops = 0;          // of all groups: long dispatches are cut into pieces
+  bool on_matrices = false;  // of cooperative matrices: many times the rate
 };
 
 struct KernelSpec {

@@ -4,19 +4,11 @@
 namespace zoetrope::vulkan {
 namespace {
 
-bool accepts(const KernelRequest& request, const Capabilities&) {
-  return accepts_contraction(request);
-}
-
-Result<KernelSpec> prepare_tiled(const KernelRequest& request, const Capabilities&) {
-  return tiled_contraction(request, Contraction::of(request));
-}
-
 // Up to as many rows b is worth reading once for all of them.
 constexpr int64_t kVectorRows = 8;
 
-bool accepts_vector(const KernelRequest& request, const Capabilities&) {
-  return accepts_contraction(request) && Contraction::of(request).m <= kVectorRows;
+bool accepts_vector(const KernelRequest& request, const Capabilities& caps) {
+  return accepts_contraction(request, caps) && Contraction::of(request).m <= kVectorRows;
 }
 
 Result<KernelSpec> prepare_vector(const KernelRequest& request, const Capabilities&) {
@@ -32,8 +24,8 @@ constexpr Row kRows[] = {
     {OpKind::kLinear, accepts_vector, prepare_vector},
     {OpKind::kMatmul, accepts_coopmat, prepare_coopmat},
     {OpKind::kLinear, accepts_coopmat, prepare_coopmat},
-    {OpKind::kMatmul, accepts, prepare_tiled},
-    {OpKind::kLinear, accepts, prepare_tiled},
+    {OpKind::kMatmul, accepts_contraction, prepare_tiled},
+    {OpKind::kLinear, accepts_contraction, prepare_tiled},
 };
 
 }  // namespace

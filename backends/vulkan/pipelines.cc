@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 
@@ -21,6 +22,22 @@ std::filesystem::path cache_folder() {
   if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
     return std::filesystem::path(home) / ".cache" / "zoetrope";
   return {};
+}
+
+// One line: every number that the driver tells.
+void print_statistics(VkDevice device, const std::string& shader, VkPipeline pipeline) {
+  VkPipelineExecutableInfoKHR info{.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR};
+  info.pipeline = pipeline;
+  uint32_t count = 0;
+  if (vkGetPipelineExecutableStatisticsKHR(device, &info, &count, nullptr) != VK_SUCCESS) return;
+  std::vector<VkPipelineExecutableStatisticKHR> list(
+      count, {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR});
+  if (vkGetPipelineExecutableStatisticsKHR(device, &info, &count, list.data()) < 0) return;
+  std::string line = str("vulkan: ", shader, ":");
+  for (const VkPipelineExecutableStatisticKHR& s : list)
+    if (s.format != VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_FLOAT64_KHR)
+      line += str(" ", s.name, " ", s.value.u64, ";");
+  std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 }  // namespace
@@ -180,10 +197,12 @@ Result<VkPipeline> Pipelines::build(const Key& key) {
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &constants;
   info.layout = layout(key.access);
+  if (context_.caps.statistics) info.flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
   VkPipeline pipeline = VK_NULL_HANDLE;
   ZT_RETURN_IF_ERROR(
       check(vkCreateComputePipelines(context_.device, cache_, 1, &info, nullptr, &pipeline),
             str("compiling shader ", key.shader)));
+  if (context_.caps.statistics) print_statistics(context_.device, key.shader, pipeline);
   return pipeline;
 }
 

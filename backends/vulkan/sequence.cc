@@ -327,7 +327,7 @@ void VulkanSequence::dispatch_groups(const Dispatch& dispatch, Access access, vo
   const VkCommandBuffer commands = buffers_.back();
   const auto size = static_cast<uint32_t>(access == Access::kAddresses ? sizeof(AddressPush)
                                                                        : sizeof(BindingPush));
-  const double seconds = dispatch.flops / context_.caps.least_rate();
+  const double seconds = dispatch.flops / context_.caps.least_rate(dispatch.on_matrices);
   int64_t most = context_.caps.max_groups;
   if (seconds > kPieceSeconds)
     most = std::clamp<int64_t>(

@@ -176,6 +176,22 @@ void conform(const std::string& backend, const std::string& target = "", const P
           tally.worst_case, "; seed ", test_seed());
 }
 
+// ZOETROPE_TEST_TILES=3,14, else `some`, else 1 to `count`.
+std::vector<int> tiles(int count, std::vector<int> some) {
+  if (const char* asked = std::getenv("ZOETROPE_TEST_TILES")) {
+    some.clear();
+    for (const char* at = asked; *at != '\0'; at += *at == ',') {
+      char* end = nullptr;
+      some.push_back(static_cast<int>(std::strtol(at, &end, 10)));
+      if (end == at) break;
+      at = end;
+    }
+  }
+  if (!some.empty()) return some;
+  for (int tile = 1; tile <= count; ++tile) some.push_back(tile);
+  return some;
+}
+
 }  // namespace
 
 TEST_CASE("every op has cases") {
@@ -232,13 +248,12 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products and 
                   .least_elements = 20'000};
   // Emulators take minutes to compile the large ones.
   const bool software = (*device)->info().software;
-  for (int tile = 1; tile <= 11; ++tile)
-    if (!software || tile == 4) conform("vulkan", str("bf16-coopmat,tile=", tile), part);
+  for (int tile : tiles(11, software ? std::vector{4} : std::vector<int>{}))
+    conform("vulkan", str("bf16-coopmat,tile=", tile), part);
   const Part attention{
       .ops = {OpKind::kAttention}, .dtypes = part.dtypes, .least_elements = 10'000};
-  for (int tile = 1; tile <= 13; ++tile)
-    if (!software || tile == 7 || tile == 13)
-      conform("vulkan", str("bf16-coopmat,tile=", tile), attention);
+  for (int tile : tiles(18, software ? std::vector{7, 13, 18} : std::vector<int>{}))
+    conform("vulkan", str("bf16-coopmat,tile=", tile), attention);
 }
 
 TEST_CASE("the cuda backend conforms") {

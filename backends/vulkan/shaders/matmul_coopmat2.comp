@@ -38,7 +38,8 @@ uint in_eights(uint v) { return v / 8 * 8; }
 float finish_element(const in uint row, const in uint column, const in float v, const in uint n0) {
   Product p;
   p.bias = 0;
-  return finish(p, min(n0 + column, N - 1), v);
+  const float r = finish(p, min(n0 + column, N - 1), v);
+  return DTYPE_2 == BF16 ? rounded_to_bf16(r) : r;
 }
 
 // Tensors in several allocations have no one pointer: an element at a time.
@@ -70,7 +71,7 @@ void main() {
     MULTIPLY(gl_CooperativeMatrixClampModeUndefinedNV)
   else
     MULTIPLY(gl_CooperativeMatrixClampModeConstantNV)
-  if (HAS_BIAS || ACTIVATION != ACT_NONE) {
+  if (HAS_BIAS || ACTIVATION != ACT_NONE || DTYPE_2 == BF16) {
     SUM finished;
     coopMatPerElementNV(finished, sum, finish_element, n0);
     sum = finished;

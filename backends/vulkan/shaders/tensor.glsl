@@ -63,6 +63,8 @@ uint f32_to_bf16(float v) {
 }
 
 float bf16_to_f32(uint h) { return uintBitsToFloat(h << 16); }
+// For conversions of matrices to bf16, where drivers may cut off.
+float rounded_to_bf16(float v) { return bf16_to_f32(f32_to_bf16(v)); }
 
 float f8e4m3_to_f32(uint b) {
   uint e = b >> 3 & 15u, m = b & 7u;

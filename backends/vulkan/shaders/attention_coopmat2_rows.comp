@@ -1,0 +1,217 @@
+#version 450
+// Attention of f16 (or bf16: bfloat16.h) on cooperative matrices of a subgroup that can be reduced
+// and converted where they are (VK_NV_cooperative_matrix2): a subgroup treats TM rows, whose scores
+// and probabilities never leave its registers. All subgroups pass over the keys together, BK at a
+// time; keys and values come through shared memory and are on their way in registers before that.
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_NV_cooperative_matrix2 : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#include "attention.glsl"
+
+layout(constant_id = 16) const uint DIM = 128;     // of q and k: a multiple of 2 TN
+layout(constant_id = 17) const uint VALUES = 128;  // of v: likewise
+layout(constant_id = 18) const bool CAUSAL = false;
+layout(constant_id = 19) const bool HAS_LENGTHS = false;
+layout(constant_id = 20) const bool HAS_MASK = false;
+layout(constant_id = 21) const bool IN_PARTS = false;
+layout(constant_id = 22) const uint BK = 64;
+layout(constant_id = 23) const uint SUBGROUP = 32;  // invocations
+layout(constant_id = 24) const uint SUBGROUPS = 8;  // of a group
+layout(constant_id = 25) const uint WM = 16;        // rows of a subgroup: TM
+layout(constant_id = 26) const uint TM = 16;        // one cooperative matrix
+layout(constant_id = 27) const uint TN = 16;
+layout(constant_id = 28) const uint TK = 16;  // TN: probabilities become a factor as they are
+
+OPERAND(0)  // q [B, N, H, D]
+OPERAND(1)  // k [B, M, Hkv, D]
+OPERAND(2)  // v [B, M, Hkv, E]
+OPERAND(3)  // key_lengths [B]
+OPERAND(4)  // mask
+OPERAND(5)  // output [B, N, H, E], or [part, B, N, H, E] not yet divided by the sums
+OPERAND(6)  // maximum and sum [part, B, N, H]
+
+const uint kDeep = DIM / TK, kAcross = VALUES / TN, kKeys = BK / TN;
+const uint kGroup = SUBGROUP * SUBGROUPS;
+
+// Shared memory in units of 16 bytes: keys, then values; before and after, each subgroup's rows of
+// q and of the output. Rows have one unit of padding: neighbouring rows lie in other banks.
+const uint kUnitsK = DIM / 8, kUnitsV = VALUES / 8;
+const uint kPitchK = kUnitsK + 1, kPitchV = kUnitsV + 1;
+const uint kFirstV = BK * kPitchK, kStage = kFirstV + BK * kPitchV;
+const uint kPitchOwn = kUnitsK > kUnitsV ? kPitchK : kPitchV, kOwn = TM * kPitchOwn;
+shared uvec4 pool[kStage > SUBGROUPS * kOwn ? kStage : SUBGROUPS * kOwn];
+
+const uint kLoadsK = (BK * kUnitsK + kGroup - 1) / kGroup;
+const uint kLoadsV = (BK * kUnitsV + kGroup - 1) / kGroup;
+
+#define MATRIX_A coopmat<float16_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA>
+#define MATRIX_B coopmat<float16_t, gl_ScopeSubgroup, TK, TN, gl_MatrixUseB>
+#define MATRIX_C coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>
+
+const float kLog2E = 1.44269504;
+// Probabilities are relative to a maximum that may lag behind by this power of two.
+const float kLag = 8;
+
+float larger(const in float a, const in float b) { return max(a, b); }
+float added(const in float a, const in float b) { return a + b; }
+
+float score_element(const in uint r, const in uint c, const in float s, const in uint batch,
+                    const in uint head, const in uint first_row, const in uint key,
+                    const in uint keys) {
+  const Block block = Block(batch, head, 0, 0, 0, 0);
+  const uint row = min(first_row + r, ROWS - 1);
+  if (key + c >= visible_keys(row, keys, CAUSAL)) return kHidden;
+  return HAS_MASK ? s * SCALE + load_4(mask_at(block, row, key + c)) : s;
+}
+float store_sums(const in uint r, const in uint c, const in float most, const in float sum,
+                 const in uint batch, const in uint head, const in uint first_row,
+                 const in uint first) {
+  const Block block = Block(batch, head, 0, 0, 0, 0);
+  if (c == 0 && first_row + r < ROWS)
+    put_pair_6(first + query_row(block, first_row + r),
+               floatBitsToUint(vec2(max(most * (HAS_MASK ? 1.0 : SCALE), -kMost), sum)));
+  return most;
+}
+
+void main() {
+  const uint thread = gl_SubgroupID * SUBGROUP + gl_SubgroupInvocationID;
+  const Block block = block_of(group_id(), SUBGROUPS * TM, VALUES);
+  const uint keys = HAS_LENGTHS ? uint(clamp(iload_3(block.batch), 0, int(KEYS))) : KEYS;
+  const uint last = visible_keys(min(block.row + SUBGROUPS * TM, ROWS) - 1, keys, CAUSAL);
+  const uint end = min(last, block.key + SPAN), present = min(keys, end);
+  const uint own = gl_SubgroupID * kOwn, first_row = block.row + gl_SubgroupID * TM;
+  const uint all_see = visible_keys(min(first_row, ROWS - 1), keys, CAUSAL);
+  const float factor = (HAS_MASK ? 1.0 : SCALE) * kLog2E;
+
+  MATRIX_A q[kDeep];
+  for (uint i = gl_SubgroupInvocationID; i < TM * kUnitsK; i += SUBGROUP) {
+    const uint r = i / kUnitsK, unit = i % kUnitsK;
+    uvec4 v = uvec4(0);
+    if (first_row + r < ROWS) v = quad_0(query_row(block, first_row + r) * kUnitsK + unit);
+    pool[own + r * kPitchOwn + unit] = v;
+  }
+  subgroupBarrier();
+  [[unroll]] for (uint k = 0; k < kDeep; ++k)
+    coopMatLoad(q[k], pool, own + k * TK / 8, kPitchOwn, gl_CooperativeMatrixLayoutRowMajor);
+  barrier();
+
+  MATRIX_C result[kAcross];
+  [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j] = MATRIX_C(0.0);
+  MATRIX_C most = MATRIX_C(-kMost), sums = MATRIX_C(0.0);  // sums: of each row, over its elements
+
+  const uint step_k = KEY_HEADS * kUnitsK, step_v = KEY_HEADS * kUnitsV;
+  const uint base_k = key_row(block, 0) * kUnitsK, base_v = key_row(block, 0) * kUnitsV;
+  uvec4 next_k[kLoadsK], next_v[kLoadsV];
+#define FETCH(NEXT, LOADS, UNITS, QUAD, BASE, STEP, KEY)                        \
+  [[unroll]] for (uint i = 0; i < LOADS; ++i) {                                 \
+    const uint e = thread + i * kGroup, r = e / UNITS, at = (KEY) + r;          \
+    const bool inside = at < present && r < BK;                                 \
+    const uvec4 v = QUAD(inside ? BASE + at * STEP + e % UNITS : 0);            \
+    NEXT[i] = inside ? v : uvec4(0);                                            \
+  }
+#define KEEP(NEXT, LOADS, UNITS, FIRST, PITCH)                                  \
+  [[unroll]] for (uint i = 0; i < LOADS; ++i) {                                 \
+    const uint e = thread + i * kGroup;                                         \
+    if (BK * UNITS % kGroup == 0 || e < BK * UNITS)                             \
+      pool[FIRST + e / UNITS * PITCH + e % UNITS] = NEXT[i];                    \
+  }
+  if (block.key < end) {
+    FETCH(next_k, kLoadsK, kUnitsK, quad_1, base_k, step_k, block.key)
+    KEEP(next_k, kLoadsK, kUnitsK, 0, kPitchK)
+  }
+  barrier();
+  for (uint key = block.key; key < end; key += BK) {
+    FETCH(next_v, kLoadsV, kUnitsV, quad_2, base_v, step_v, key)
+
+    MATRIX_C s[kKeys];
+    [[unroll]] for (uint j = 0; j < kKeys; ++j) s[j] = MATRIX_C(0.0);
+    [[unroll]] for (uint k = 0; k < kDeep; ++k) {
+      [[unroll]] for (uint j = 0; j < kKeys; ++j) {
+        MATRIX_B b;
+        coopMatLoad(b, pool, j * TN * kPitchK + k * TK / 8, kPitchK,
+                    gl_CooperativeMatrixLayoutColumnMajor);
+        s[j] = coopMatMulAdd(q[k], b, s[j]);
+      }
+    }
+    KEEP(next_v, kLoadsV, kUnitsV, kFirstV, kPitchV)
+    barrier();  // the values are there, and the keys have been read
+    FETCH(next_k, kLoadsK, kUnitsK, quad_1, base_k, step_k, key + BK)
+
+    const bool some_hidden = HAS_MASK || key + BK > all_see;
+    if (some_hidden) {
+      [[unroll]] for (uint j = 0; j < kKeys; ++j)
+        coopMatPerElementNV(s[j], s[j], score_element, block.batch, block.key_head, first_row,
+                            key + j * TN, keys);
+    }
+    MATRIX_C now = s[0];
+    [[unroll]] for (uint j = 1; j < kKeys; ++j) {
+      [[unroll]] for (uint i = 0; i < now.length(); ++i) now[i] = max(now[i], s[j][i]);
+    }
+    coopMatReduceNV(now, now, gl_CooperativeMatrixReduceRowNV, larger);
+    uint behind = 0;
+    [[unroll]] for (uint i = 0; i < now.length(); ++i) {
+      now[i] = max(now[i], most[i]);
+      behind |= (now[i] - most[i]) * factor > kLag ? 1 : 0;
+    }
+    if (subgroupOr(behind) != 0) {
+      [[unroll]] for (uint i = 0; i < now.length(); ++i) {
+        const float shrink = exp2((most[i] - now[i]) * factor);
+        sums[i] *= shrink;
+        most[i] = now[i];
+        [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j][i] *= shrink;
+      }
+    }
+    MATRIX_A p[kKeys];
+    [[unroll]] for (uint j = 0; j < kKeys; ++j) {
+      [[unroll]] for (uint i = 0; i < now.length(); ++i) {
+        float e = HAS_MASK ? (s[j][i] - most[i]) * factor
+                           : fma(s[j][i], factor, -(most[i] * factor));
+        e = exp2(e);
+        if (some_hidden && is_hidden(s[j][i])) e = 0;
+        if (DTYPE_0 == BF16) e = rounded_to_bf16(e);
+        sums[i] += e;
+        s[j][i] = e;
+      }
+      p[j] = MATRIX_A(s[j]);
+    }
+    [[unroll]] for (uint k = 0; k < kKeys; ++k) {
+      [[unroll]] for (uint j = 0; j < kAcross; ++j) {
+        MATRIX_B b;
+        coopMatLoad(b, pool, kFirstV + k * TK * kPitchV + j * TN / 8, kPitchV,
+                    gl_CooperativeMatrixLayoutRowMajor);
+        result[j] = coopMatMulAdd(p[k], b, result[j]);
+      }
+    }
+    KEEP(next_k, kLoadsK, kUnitsK, 0, kPitchK)
+    barrier();  // the next keys are there, and the values have been read
+  }
+
+  coopMatReduceNV(sums, sums, gl_CooperativeMatrixReduceRowNV, added);
+  if (IN_PARTS) {
+    coopMatPerElementNV(most, most, store_sums, sums, block.batch, block.key_head, first_row,
+                        block.part * ALL_ROWS);
+  } else {
+    [[unroll]] for (uint i = 0; i < sums.length(); ++i) {
+      const float inverse = sums[i] == 0 ? 0.0 : 1.0 / sums[i];
+      [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j][i] *= inverse;
+    }
+  }
+  // Half as many columns of f32 at a time as a row of q or v has.
+  const uint kAtOnce = (kPitchOwn - 1) * 4 / TN;
+  [[unroll]] for (uint first = 0; first < kAcross; first += kAtOnce) {
+    subgroupBarrier();
+    [[unroll]] for (uint j = first; j < min(first + kAtOnce, kAcross); ++j)
+      coopMatStore(result[j], pool, own + (j - first) * TN / 4, kPitchOwn,
+                   gl_CooperativeMatrixLayoutRowMajor);
+    subgroupBarrier();
+    for (uint i = gl_SubgroupInvocationID; i < TM * (kPitchOwn - 1); i += SUBGROUP) {
+      const uint r = i / (kPitchOwn - 1), c = i % (kPitchOwn - 1), column = first * TN + c * 4;
+      if (first_row + r >= ROWS || column >= VALUES) continue;
+      const uint to = block.part * ALL_ROWS + query_row(block, first_row + r);
+      store4_5(to * VALUES + column, uintBitsToFloat(pool[own + r * kPitchOwn + c]));
+    }
+  }
+}
