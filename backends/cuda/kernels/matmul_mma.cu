@@ -7,7 +7,7 @@
 namespace zoetrope::cuda {
 namespace {
 
-constexpr int kDepth = 32, kStages = 4, kChunk = 8;  // a chunk: 8 elements, 16 bytes
+constexpr int kChunk = 8;  // elements, 16 bytes
 
 // Element `at` of a row of `count` and the seven after it, as zeros past the end.
 template <typename T>
@@ -47,10 +47,11 @@ struct Loader {
   }
 };
 
-template <int kM, int kN, int kWarpsM, int kWarpsN>
+template <int kM, int kN, int kWarpsM, int kWarpsN, int kDeep, int kParts>
 struct Tile {
-  static constexpr int kTileM = kM, kTileN = kN;
+  static constexpr int kTileM = kM, kTileN = kN, kDepth = kDeep, kStages = kParts;
   static constexpr int kThreads = kWarpsM * kWarpsN * 32;
+  static constexpr int kBlocks = kM * kN > 128 * 128 ? 1 : 2;  // of a multiprocessor at a time
   static constexpr int kWarpM = kM / kWarpsM, kWarpN = kN / kWarpsN;  // a warp's part
   static constexpr int kStageBytes = (kM + kN) * kDepth * 2;
   static constexpr int kPitchC = kN + kChunk;
@@ -59,8 +60,9 @@ struct Tile {
 };
 
 template <typename T, typename S, bool kTransposed, bool kAligned>
-__global__ void __launch_bounds__(S::kThreads, 2)
+__global__ void __launch_bounds__(S::kThreads, S::kBlocks)
     matmul_mma_kernel(const __grid_constant__ MatmulParams p, int tiles_m, int tiles_n) {
+  constexpr int kDepth = S::kDepth, kStages = S::kStages;
   constexpr int kM = S::kTileM, kN = S::kTileN, kBlocksM = S::kWarpM / 16, kPairsN = S::kWarpN / 16;
   using LoaderA = Loader<T, kM, kDepth, S::kThreads, kAligned>;
   using LoaderB =
@@ -188,8 +190,8 @@ cudaError_t launch(const MatmulParams& p, cudaStream_t stream) {
 
 template <typename T, bool kTransposed>
 cudaError_t choose(const MatmulParams& p, cudaStream_t stream) {
-  using Large = Tile<128, 128, 2, 2>;
-  using Small = Tile<64, 64, 2, 2>;
+  using Large = Tile<128, 128, 2, 4, 32, 4>;
+  using Small = Tile<64, 64, 2, 2, 32, 4>;
   if (p.k % kChunk != 0 || (!kTransposed && p.n % kChunk != 0))
     return launch<T, Small, kTransposed, false>(p, stream);
   const bool large = p.m * p.n * p.products() >= int64_t{128} * 128 * 128 && p.m > 64 && p.n > 64;
