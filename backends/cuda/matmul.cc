@@ -1,4 +1,6 @@
 // Matrix products: matmul and fused_linear.
+#include <algorithm>
+
 #include "backends/cuda/cublaslt.h"
 #include "backends/cuda/kernels/convert.h"
 #include "backends/cuda/kernels/matmul_wgmma.h"
@@ -67,12 +69,22 @@ bool accepts_mma(const KernelRequest& request, const Capabilities& caps) {
   return accepts(request, caps) && caps.mma() && in(request, kA).dtype != DType::kF32;
 }
 
+int64_t wgmma_tiles(const MatmulParams& p, int64_t tile_n) {
+  return ceil_div(p.m, kWgmmaTileM * kWgmmaCluster) * ceil_div(p.n, tile_n) * p.products();
+}
+
 // kernels/matmul_wgmma.h.
 class WgmmaKernel : public ProductKernel {
  public:
   WgmmaKernel(const Context& context, const KernelRequest& request, const MatmulParams& params)
       : ProductKernel(context, request, params, 0) {
-    info.name = str("matmul_wgmma_", dtype_name(params.dtype));
+    // Narrow tiles, a little slower than half of a wide one each, where that shortens the last
+    // wave.
+    const int64_t clusters = std::max(context.caps.multiprocessors / kWgmmaCluster, 1);
+    const int64_t wide = ceil_div(wgmma_tiles(params, 256), clusters);
+    const int64_t narrow = ceil_div(wgmma_tiles(params, 128), clusters);
+    if (11 * narrow < 20 * wide) tile_n_ = 128;
+    info.name = str("matmul_wgmma_", dtype_name(params.dtype), "_128x", tile_n_);
   }
 
   Status launch(const Call& call) const override {
@@ -90,33 +102,32 @@ class WgmmaKernel : public ProductKernel {
     };
     ZT_RETURN_IF_ERROR(map(p.a, p.k, p.m, p.lead_a[3], 64, kWgmmaTileM, &w.a));
     ZT_RETURN_IF_ERROR(p.transpose_b
-                           ? map(p.b, p.k, p.n, p.lead_b[3], 64, kWgmmaTileN / kWgmmaCluster, &w.b)
+                           ? map(p.b, p.k, p.n, p.lead_b[3], 64, tile_n_ / kWgmmaCluster, &w.b)
                            : map(p.b, p.n, p.k, p.lead_b[3], 64, 64, &w.b));
     ZT_RETURN_IF_ERROR(map(p.c, p.n, p.m, p.m * p.n, 64, 64, &w.c));
     w.bias = p.bias;
     w.m = p.m, w.n = p.n, w.k = p.k;
     w.products = static_cast<int>(p.lead[3]);
     w.step_a = p.lead_a[3] > 0, w.step_b = p.lead_b[3] > 0;
+    w.tile_n = tile_n_;
     w.transpose_b = p.transpose_b;
     w.activation = p.activation;
     w.dtype = w.out = p.dtype, w.bias_dtype = p.bias_dtype;
     w.multiprocessors = context().caps.multiprocessors;
     return check(matmul_wgmma(w, call.stream), "launching");
   }
-};
 
-// Whether there are enough tiles to keep a device of this size busy.
-bool fills_wgmma(const MatmulParams& p) {
-  constexpr int64_t kLeastTiles = 16;
-  return ceil_div(p.m, kWgmmaTileM * kWgmmaCluster) * ceil_div(p.n, kWgmmaTileN) * p.products() >=
-         kLeastTiles;
-}
+ private:
+  int tile_n_ = 256;
+};
 
 bool accepts_wgmma(const KernelRequest& request, const Capabilities& caps) {
   if (!accepts_mma(request, caps) || !caps.wgmma()) return false;
+  constexpr int64_t kLeastTiles = 16;  // fewer: small tiles of other kernels share the work better
   const MatmulParams p = products_of(request);
   return p.k > 0 && p.k % 8 == 0 && p.n % 8 == 0 && p.m < INT32_MAX && p.n < INT32_MAX &&
-         p.k < INT32_MAX && p.products() < INT32_MAX && p.lead[3] == p.products() && fills_wgmma(p);
+         p.k < INT32_MAX && p.products() < INT32_MAX && p.lead[3] == p.products() &&
+         wgmma_tiles(p, 128) >= kLeastTiles;
 }
 
 Prepared prepare_wgmma(const KernelRequest& request, const Context& context) {

@@ -166,12 +166,12 @@ TEST_CASE("wgmma multiplies scaled 8-bit matrices") {
                                   to));
         };
         map(p.a, p.k, p.m, kWgmmaTileM, &w.a);
-        map(p.b, p.k, p.n, kWgmmaTileN / kWgmmaCluster, &w.b);
+        map(p.b, p.k, p.n, 256 / kWgmmaCluster, &w.b);
         map(p.c, p.n, p.m, 64, &w.c);
         w.bias = p.bias.memory.data();
         w.a_scales = floats(p.a_scales), w.b_scales = floats(p.b_scales);
         w.m = p.m, w.n = p.n, w.k = p.k;
-        w.products = 1;
+        w.products = 1, w.tile_n = 256;
         w.transpose_b = true;
         w.activation = Activation::kNone;
         w.dtype = dtype, w.out = out, w.bias_dtype = DType::kF32;

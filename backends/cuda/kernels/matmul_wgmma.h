@@ -10,19 +10,20 @@
 
 namespace zoetrope::cuda {
 
-// A block makes 128 × 256 of c; two blocks side by side in m share their part of b.
-inline constexpr int kWgmmaTileM = 128, kWgmmaTileN = 256, kWgmmaCluster = 2;
+// A block makes 128 × tile_n of c; two blocks side by side in m share their part of b.
+inline constexpr int kWgmmaTileM = 128, kWgmmaCluster = 2;
 // Boxes are 128 bytes wide.
 inline constexpr int kWgmmaBoxBytes = 128;
 
 struct MatmulWgmmaParams {
-  // Tensors of three dimensions, the product last; see TensorBox. Rows of a box: of a 128, of
-  // b [n, k] 128, of b [k, n] 64, of c 64.
+  // Tensors of three dimensions, the product last; see TensorBox. Rows of a box: of a kWgmmaTileM,
+  // of b [n, k] tile_n / kWgmmaCluster, of b [k, n] 64, of c 64.
   CUtensorMap a, b, c;
   const void* bias;                  // [n]; null: none
   const float *a_scales, *b_scales;  // [m], [n], for i8 and f8e4m3; one product
   int64_t m, n, k;
   int products;
+  int tile_n;           // 256, or 128 for f16 and bf16
   bool step_a, step_b;  // whether each product has a matrix of its own
   bool transpose_b;     // always for i8 and f8e4m3
   Activation activation;

@@ -14,47 +14,55 @@
 namespace zoetrope::cuda {
 namespace {
 
-constexpr int kM = kWgmmaTileM, kN = kWgmmaTileN, kStages = 4;
+constexpr int kM = kWgmmaTileM;
 constexpr int kCluster = kWgmmaCluster, kConsumers = 2, kThreads = 128 * (kConsumers + 1);
 constexpr int kRowBytes = kWgmmaBoxBytes;  // of a part: 64 or 128 of the depth
-constexpr int kBytesA = kM * kRowBytes, kBytesB = kN * kRowBytes;
-constexpr int kStageBytes = kBytesA + kBytesB;
+constexpr int kBytesA = kM * kRowBytes;
 constexpr int kOutBytes = 64 * kRowBytes;  // a box of c
 
-struct Shared {
-  char stages[kStages][kStageBytes];
-  char out[kConsumers][2][kOutBytes];
-  float bias[kN], scales[kN];  // of the tile's columns; filled by both groups alike
-  uint64_t full[kStages], empty[kStages];
-};
+// What depends on the width of tiles.
+template <int kColumns>
+struct Tile {
+  static constexpr int kN = kColumns, kBytesB = kN * kRowBytes, kStageBytes = kBytesA + kBytesB;
+  static constexpr int kStages = 192 * 1024 / kStageBytes;
 
-// Where in the ring of stages a warp is, and the parity of its barriers.
-struct Ring {
-  int stage = 0;
-  uint32_t parity = 0;
-  __device__ void advance() {
-    if (++stage == kStages) stage = 0, parity ^= 1;
-  }
-};
+  struct Shared {
+    char stages[kStages][kStageBytes];
+    char out[kConsumers][2][kOutBytes];
+    float bias[kN], scales[kN];  // of the tile's columns; each group fills half
+    uint64_t full[kStages], empty[kStages];
+  };
 
-struct Schedule {
-  int tiles_m, tiles_n;  // of clusters
-  int64_t tiles;
-  __device__ explicit Schedule(const MatmulWgmmaParams& p)
-      : tiles_m(static_cast<int>((p.m + kM * kCluster - 1) / (kM * kCluster))),
-        tiles_n(static_cast<int>((p.n + kN - 1) / kN)),
-        tiles(static_cast<int64_t>(tiles_m) * tiles_n * p.products) {}
+  // Where in the ring of stages a warp is, and the parity of its barriers.
+  struct Ring {
+    int stage = 0;
+    uint32_t parity = 0;
+    __device__ void advance() {
+      if (++stage == kStages) stage = 0, parity ^= 1;
+    }
+  };
+
+  struct Schedule {
+    int tiles_m, tiles_n;  // of clusters
+    int64_t tiles;
+    __host__ __device__ explicit Schedule(const MatmulWgmmaParams& p)
+        : tiles_m(static_cast<int>((p.m + kM * kCluster - 1) / (kM * kCluster))),
+          tiles_n(static_cast<int>((p.n + kN - 1) / kN)),
+          tiles(static_cast<int64_t>(tiles_m) * tiles_n * p.products) {}
+  };
 };
 
 // One thread.
-template <typename T, bool kRowsB>
-__device__ void produce(const MatmulWgmmaParams& p, Shared& shared, const Schedule& schedule) {
+template <typename Way, typename T, bool kRowsB>
+__device__ void produce(const MatmulWgmmaParams& p, typename Way::Shared& shared) {
+  constexpr int kN = Way::kN;
   constexpr int kDepth = kRowBytes / static_cast<int>(sizeof(T));
   prefetch_tensor_map(&p.a);
   prefetch_tensor_map(&p.b);
   const auto rank = static_cast<int>(cluster_rank());
   constexpr uint16_t kAll = (1 << kCluster) - 1;
-  Ring ring;
+  const typename Way::Schedule schedule(p);
+  typename Way::Ring ring;
   for (int64_t i = blockIdx.x / kCluster; i < schedule.tiles; i += gridDim.x / kCluster) {
     const TileAt at = tile_at(i, schedule.tiles_m, schedule.tiles_n);
     const int row = (at.row * kCluster + rank) * kM, column = at.column * kN;
@@ -64,7 +72,7 @@ __device__ void produce(const MatmulWgmmaParams& p, Shared& shared, const Schedu
       const uint32_t full = shared_address(&shared.full[ring.stage]);
       const uint32_t a = shared_address(shared.stages[ring.stage]), b = a + kBytesA;
       barrier_wait(shared_address(&shared.empty[ring.stage]), ring.parity ^ 1);
-      barrier_expect(full, kStageBytes);
+      barrier_expect(full, Way::kStageBytes);
       tma_load_3d(a, &p.a, full, depth, row, product_a);
       if constexpr (kRowsB) {
 #pragma unroll
@@ -98,14 +106,14 @@ struct Target {
 };
 
 // Writes the warpgroup's rows, 128 bytes of each at a time, from two boxes in turn.
-template <typename Out, bool kScaled, Activation kActivation, typename Sum>
-__device__ void write(const MatmulWgmmaParams& p, Shared& shared, const Sum (&sum)[kN / 2],
-                      const Target& target) {
+template <typename Way, typename Out, bool kScaled, Activation kActivation, typename Sum>
+__device__ void write(const MatmulWgmmaParams& p, typename Way::Shared& shared,
+                      const Sum (&sum)[Way::kN / 2], const Target& target) {
   constexpr int kColumns = kRowBytes / static_cast<int>(sizeof(Out));
   const int thread = threadIdx.x % 128, lane = thread % 32;
   const int at_row = thread / 32 * 16 + lane / 4;
 #pragma unroll
-  for (int part = 0; part < kN / kColumns; ++part) {
+  for (int part = 0; part < Way::kN / kColumns; ++part) {
     char* out = shared.out[target.group][part % 2];
 #pragma unroll
     for (int j = 0; j < kColumns / 8; ++j) {
@@ -144,8 +152,9 @@ __device__ void write(const MatmulWgmmaParams& p, Shared& shared, const Sum (&su
   }
 }
 
-template <typename T, typename Out, bool kRowsB, bool kScaled>
-__device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedule& schedule) {
+template <typename Way, typename T, typename Out, bool kRowsB, bool kScaled>
+__device__ void consume(const MatmulWgmmaParams& p, typename Way::Shared& shared) {
+  constexpr int kN = Way::kN;
   using Sum = std::conditional_t<std::is_same_v<T, int8_t>, int, float>;
   constexpr int kDepth = kRowBytes / static_cast<int>(sizeof(T));
   const int group = threadIdx.x / 128 - 1, thread = threadIdx.x % 128;
@@ -159,7 +168,8 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
   const uint64_t operand_b =
       wgmma_operand(shared_address(shared.stages[0]) + kBytesA, kRowsB ? 64 * kRowBytes : 16);
   const auto deep = static_cast<int>(p.k);
-  Ring ring;
+  const typename Way::Schedule schedule(p);
+  typename Way::Ring ring;
   for (int64_t i = blockIdx.x / kCluster; i < schedule.tiles; i += gridDim.x / kCluster) {
     const TileAt at = tile_at(i, schedule.tiles_m, schedule.tiles_n);
     Target target{group,
@@ -168,11 +178,12 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
                   static_cast<int>(at.product),
                   {}};
     // On their way while the parts are multiplied.
-    const int column = target.column + group * 128 + thread;
+    const int own = group * (kN / kConsumers) + thread, column = target.column + own;
+    const bool has_column = thread < kN / kConsumers && column < p.n;
     float bias = 0, scale = 0;
-    if (p.bias != nullptr && column < p.n) bias = load_element_f32(p.bias, p.bias_dtype, column);
+    if (p.bias != nullptr && has_column) bias = load_element_f32(p.bias, p.bias_dtype, column);
     if constexpr (kScaled) {
-      if (column < p.n) scale = p.b_scales[column];
+      if (has_column) scale = p.b_scales[column];
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int row = target.row + thread / 32 * 16 + half * 8 + thread % 32 / 4;
@@ -187,7 +198,7 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
 #pragma unroll
       for (int step = 0; step < 4; ++step) {
         // Descriptors count in 16 bytes.
-        const uint64_t at = static_cast<uint64_t>(ring.stage) * (kStageBytes / 16);
+        const uint64_t at = static_cast<uint64_t>(ring.stage) * (Way::kStageBytes / 16);
         Wgmma<T, kN, kRowsB>::multiply(sum, operand_a + at + step * 2,
                                        operand_b + at + step * (kRowsB ? 128 : 2),
                                        depth > 0 || step > 0);
@@ -202,12 +213,14 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
     if (last >= 0) release(last);
 
     named_barrier(3, 256);  // both groups are done with the last tile's
-    shared.bias[group * 128 + thread] = bias;
-    if constexpr (kScaled) shared.scales[group * 128 + thread] = scale;
+    if (thread < kN / kConsumers) {
+      shared.bias[own] = bias;
+      if constexpr (kScaled) shared.scales[own] = scale;
+    }
     named_barrier(3, 256);
     switch (p.activation) {
 #define ZT_CASE(name) \
-  case Activation::name: write<Out, kScaled, Activation::name>(p, shared, sum, target); break;
+  case Activation::name: write<Way, Out, kScaled, Activation::name>(p, shared, sum, target); break;
       ZT_CASE(kNone)
       ZT_CASE(kSilu)
       ZT_CASE(kGeluTanh)
@@ -220,14 +233,13 @@ __device__ void consume(const MatmulWgmmaParams& p, Shared& shared, const Schedu
   if (thread == 0) tma_store_wait<0>();
 }
 
-template <typename T, typename Out, bool kRowsB, bool kScaled>
+template <typename Way, typename T, typename Out, bool kRowsB, bool kScaled>
 __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
     matmul_wgmma_kernel(const __grid_constant__ MatmulWgmmaParams p) {
   extern __shared__ __align__(1024) char memory[];
-  Shared& shared = *reinterpret_cast<Shared*>(memory);
-  const Schedule schedule(p);
+  auto& shared = *reinterpret_cast<typename Way::Shared*>(memory);
   if (threadIdx.x == 0) {
-    for (int s = 0; s < kStages; ++s) {
+    for (int s = 0; s < Way::kStages; ++s) {
       barrier_init(shared_address(&shared.full[s]), 1);
       barrier_init(shared_address(&shared.empty[s]), kConsumers * 4 * kCluster);  // warps
     }
@@ -236,44 +248,48 @@ __global__ void __cluster_dims__(kCluster, 1, 1) __launch_bounds__(kThreads, 1)
   cluster_barrier();
   if (threadIdx.x < 128) {
     registers_lower<40>();
-    if (threadIdx.x == 0) produce<T, kRowsB>(p, shared, schedule);
+    if (threadIdx.x == 0) produce<Way, T, kRowsB>(p, shared);
     __syncwarp();
   } else {
     registers_raise<232>();
-    consume<T, Out, kRowsB, kScaled>(p, shared, schedule);
+    consume<Way, T, Out, kRowsB, kScaled>(p, shared);
   }
   cluster_barrier();  // the other block may still write here
 }
 
-template <typename T, typename Out, bool kRowsB, bool kScaled>
+template <typename Way, typename T, typename Out, bool kRowsB, bool kScaled>
 cudaError_t launch(const MatmulWgmmaParams& p, cudaStream_t stream) {
-  const auto kernel = matmul_wgmma_kernel<T, Out, kRowsB, kScaled>;
+  constexpr int kBytes = sizeof(typename Way::Shared);
+  const auto kernel = matmul_wgmma_kernel<Way, T, Out, kRowsB, kScaled>;
   const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared));
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (allowed != cudaSuccess) return allowed;
-  const int64_t tiles =
-      ((p.m + kM * kCluster - 1) / (kM * kCluster)) * ((p.n + kN - 1) / kN) * p.products;
-  const int64_t most = p.multiprocessors / kCluster, clusters = tiles < most ? tiles : most;
-  kernel<<<static_cast<unsigned>(clusters * kCluster), kThreads, sizeof(Shared), stream>>>(p);
+  const int64_t tiles = typename Way::Schedule(p).tiles, most = p.multiprocessors / kCluster;
+  const int64_t clusters = tiles < most ? tiles : most;
+  kernel<<<static_cast<unsigned>(clusters * kCluster), kThreads, kBytes, stream>>>(p);
   return cudaGetLastError();
 }
 
 }  // namespace
 
 cudaError_t matmul_wgmma(const MatmulWgmmaParams& p, cudaStream_t stream) {
-  const auto same = [&](auto t) {
+  const auto same = [&](auto way, auto t) {
     using T = decltype(t);
-    return p.transpose_b ? launch<T, T, false, false>(p, stream)
-                         : launch<T, T, true, false>(p, stream);
+    using Way = decltype(way);
+    return p.transpose_b ? launch<Way, T, T, false, false>(p, stream)
+                         : launch<Way, T, T, true, false>(p, stream);
+  };
+  const auto either = [&](auto t) {
+    return p.tile_n == 256 ? same(Tile<256>(), t) : same(Tile<128>(), t);
   };
   const auto scaled = [&](auto t) {
     return with_compute_type(p.out, [&](auto out) {
-      return launch<decltype(t), decltype(out), false, true>(p, stream);
+      return launch<Tile<256>, decltype(t), decltype(out), false, true>(p, stream);
     });
   };
   switch (p.dtype) {
-    case DType::kF16: return same(__half());
-    case DType::kBF16: return same(__nv_bfloat16());
+    case DType::kF16: return either(__half());
+    case DType::kBF16: return either(__nv_bfloat16());
     case DType::kI8: return scaled(int8_t());
     case DType::kF8E4M3: return scaled(Fp8E4M3());
     default: return cudaErrorInvalidValue;
