@@ -15,8 +15,8 @@ struct QuantizeRowsParams {
   DType dtype = DType::kF32, out = DType::kI8;
 };
 
-// The scale makes the row's largest magnitude the largest that `out` is used for (127, 448); it is
-// 1 for a row of zeros. Values are rounded to nearest even.
+// With L = 127 for i8 and 448 for f8e4m3 and m = max |x| of a row: scale = m / L,
+// q = round(x · (L / m)); both 0 where m < 2^-100.
 cudaError_t quantize_rows(const QuantizeRowsParams& p, cudaStream_t stream);
 
 }  // namespace zoetrope::cuda
