@@ -57,14 +57,16 @@ struct GroupNorm {
   RowStatistics statistics(const Call& call, const Simd& simd, int64_t sample, int64_t group,
                            int worker) const {
     const double n = static_cast<double>(positions * part);
-    double sum = 0, squares = 0;
+    double sum = 0, rest = 0, squares = 0;
     for (int64_t p = 0; p < positions; ++p)
       sum += simd.sum(read(call, simd, sample * positions + p, group, worker), part);
     const auto mean = static_cast<float>(sum / n);
-    for (int64_t p = 0; p < positions; ++p)
-      squares += simd.sum_squared_distance(read(call, simd, sample * positions + p, group, worker),
-                                           mean, part);
-    const double rest = sum / n - mean;
+    for (int64_t p = 0; p < positions; ++p) {
+      const float* x = read(call, simd, sample * positions + p, group, worker);
+      rest += simd.sum_distance(x, mean, part);
+      squares += simd.sum_squared_distance(x, mean, part);
+    }
+    rest /= n;
     return {mean, static_cast<float>(rest),
             static_cast<float>(1 / std::sqrt(squares / n - rest * rest + epsilon))};
   }

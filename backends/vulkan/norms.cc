@@ -65,8 +65,8 @@ Result<KernelSpec> prepare_group_norm(const KernelRequest& request, const Capabi
   const int64_t tiles = ceil_div(columns, tile);
   const int64_t block = std::max(abreast * 16, ceil_div(positions, kMostBlocks));
   const int64_t blocks = ceil_div(positions, block);
-  const int64_t parts_bytes = ceil_div(batch * blocks * columns * 8, 256) * 256;
-  const int64_t stats_bytes = batch * groups * 8;
+  const int64_t parts_bytes = ceil_div(batch * blocks * columns * 16, 256) * 256;
+  const int64_t stats_bytes = batch * groups * 16;
   const std::vector<uint32_t> params = {u32(positions),
                                         u32(width),
                                         u32(columns),

@@ -81,6 +81,11 @@ std::vector<Case> norm_cases() {
     group({2, 23, 31, 64}, 32, affine);  // many blocks of positions
     group({1, 3, 1040}, 2, affine);      // many channels
   }
+  // One f32 rounds a mean by up to 2^-25 of it, and 1/√(variance + ε) makes that 300 times larger.
+  const Attrs attrs{{"groups", Dim(3)}, {"epsilon", 1e-5}};
+  cases.push_back({OpKind::kGroupNorm, "near pairs", {in({300, 6}, 0.99, 1)}, attrs});
+  cases.push_back({OpKind::kGroupNorm, "far from zero", {in({2, 41, 24}, 99, 101)}, attrs});
+  cases.push_back({OpKind::kGroupNorm, "far and odd", {in({2, 700, 15}, -101, -99)}, attrs});
   return cases;
 }
 

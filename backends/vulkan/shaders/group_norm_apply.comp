@@ -6,7 +6,7 @@ layout(constant_id = 20) const bool HAS_WEIGHT = false;
 layout(constant_id = 21) const bool HAS_BIAS = false;
 
 ROW_OPERAND(0)  // x
-OPERAND(1)      // mean and factor of [batch, group]
+OPERAND(1)      // mean, rest and factor of [batch, group]
 ROW_OPERAND(2)  // weight
 ROW_OPERAND(3)  // bias
 ROW_OUTPUT(4)
@@ -17,8 +17,9 @@ void main() {
   const uint groups = row / POSITIONS * GROUPS;
   for (uint c = lane_id(); c < COLUMNS; c += LANES) {
     Chunk x = get_0(first, 1, c);
-    vec2 stats = uintBitsToFloat(pair_1(groups + c / GROUP_COLUMNS));
-    x = Chunk((x.a - stats.x) * stats.y, (x.b - stats.x) * stats.y);
+    vec4 stats = uintBitsToFloat(quad_1(groups + c / GROUP_COLUMNS));
+    precise vec4 a = x.a - stats.x - stats.y, b = x.b - stats.x - stats.y;
+    x = Chunk(a * stats.z, b * stats.z);
     if (HAS_WEIGHT) {
       Chunk w = get_2(0, 1, c);
       x = Chunk(x.a * w.a, x.b * w.b);
