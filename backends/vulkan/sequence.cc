@@ -291,7 +291,8 @@ Result<VkDescriptorSet> VulkanSequence::write_descriptors(std::span<const Buffer
       const DeviceBuffer::Piece piece = buffer.pieces(at, std::min(end, window_end) - at).front();
       first[w] = {piece.buffer, static_cast<VkDeviceSize>(piece.offset),
                   static_cast<VkDeviceSize>(piece.bytes)};
-      if (window_end < end) at = window_end;  // else the last window again: never reached
+      // Where none is left, the last one again: never reached.
+      if (window_end < end && w + 1 < count) at = window_end;
     }
     if (access == Access::kWindows && at + (int64_t{4} << window_shift) < end)
       return error(Code::kResourceExhausted, "a tensor of ", views[k].bytes,
