@@ -57,7 +57,7 @@ int64_t floor_power_of_two(int64_t value) {
 
 void apply(const Switches& switches, Capabilities* caps) {
   if (switches.baseline) {
-    caps->addresses = caps->float16 = caps->integer_dot = false;
+    caps->addresses = caps->float16 = caps->nearest_half = caps->integer_dot = false;
     caps->max_sparse = 0;
     caps->max_group_size = std::min(caps->max_group_size, 128u);  // what Vulkan 1.2 promises
     caps->shared_bytes = std::min(caps->shared_bytes, 16384u);
@@ -160,6 +160,7 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
                  VK_API_VERSION_MAJOR(caps->api_version), ".",
                  VK_API_VERSION_MINOR(caps->api_version), "; 1.2 is needed");
   caps->driver = str(v12.driverName, " ", v12.driverInfo);
+  caps->nearest_half = v12.driverID == VK_DRIVER_ID_NVIDIA_PROPRIETARY;
   caps->software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
   caps->discrete = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
   caps->timestamp_ns = limits.timestampPeriod;

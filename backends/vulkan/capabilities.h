@@ -47,8 +47,9 @@ struct Capabilities {
 
   // Addresses, 64-bit integers, 8- and 16-bit storage, subgroup arithmetic: all or none.
   bool addresses = false;
-  bool float16 = false;      // f16 arithmetic
-  bool integer_dot = false;  // 4 × 8-bit products
+  bool float16 = false;       // f16 arithmetic
+  bool nearest_half = false;  // drivers known to round f32 to f16 to nearest even, when packing
+  bool integer_dot = false;   // 4 × 8-bit products
   uint32_t subgroup_size = 0;
   MatrixTile coop_f16;         // f16 × f16 + f32
   MatrixTile coop_bf16;        // bf16 × bf16 + f32

@@ -13,7 +13,7 @@ namespace {
 
 // Specialization constants that every shader has: tensor.glsl.
 constexpr uint32_t kSegmentedId = 12, kGroupSizeId = 13, kWindowShiftId = 14,
-                   kGroupSizeAgainId = 15, kFirstOwnId = 16;
+                   kGroupSizeAgainId = 15, kFirstOwnId = 16, kNearestHalfId = 99;
 
 // $XDG_CACHE_HOME/zoetrope, or ~/.cache/zoetrope; empty when there is no home.
 std::filesystem::path cache_folder() {
@@ -187,9 +187,12 @@ Result<VkPipeline> Pipelines::build(const Key& key) {
   std::vector<VkSpecializationMapEntry> entries;
   for (uint32_t i = 0; i < key.constants.size(); ++i)
     entries.push_back({i, i * static_cast<uint32_t>(sizeof(uint32_t)), sizeof(uint32_t)});
+  std::vector<uint32_t> values = key.constants;
+  entries.push_back(
+      {kNearestHalfId, static_cast<uint32_t>(values.size() * sizeof(uint32_t)), sizeof(uint32_t)});
+  values.push_back(context_.caps.nearest_half);
   const VkSpecializationInfo constants{static_cast<uint32_t>(entries.size()), entries.data(),
-                                       key.constants.size() * sizeof(uint32_t),
-                                       key.constants.data()};
+                                       values.size() * sizeof(uint32_t), values.data()};
   VkComputePipelineCreateInfo info{.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO};
   info.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
   info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;

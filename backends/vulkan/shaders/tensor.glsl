@@ -35,8 +35,12 @@ layout(constant_id = 15) const uint GROUP_SIZE = 1;
 
 // ---- numbers -------------------------------------------------------------------------------------
 
-// Round to nearest even; packing alone may truncate on some drivers.
+// Where packHalf2x16 is known to round to nearest even (Capabilities::nearest_half); elsewhere it may
+// cut off, and integers do it.
+layout(constant_id = 99) const bool NEAREST_HALF = false;
+
 uint f32_to_f16(float v) {
+  if (NEAREST_HALF) return packHalf2x16(vec2(v, 0));
   uint bits = floatBitsToUint(v), sign = bits >> 16 & 0x8000u;
   bits &= 0x7fffffffu;
   if (bits > 0x7f800000u) return sign | 0x7e00u;
@@ -48,6 +52,7 @@ uint f32_to_f16(float v) {
 }
 
 float f16_to_f32(uint h) {
+  if (NEAREST_HALF) return unpackHalf2x16(h).x;
   uint rest = h & 0x7fffu, bits = (rest << 13) + 0x38000000u;
   if (rest >= 0x7c00u) bits |= 0x7f800000u;
   // Denormal: 2^-14·(1 + m/1024) − 2^-14 is exact and needs no denormal float.
@@ -206,6 +211,7 @@ uint global_id() { return group_id() * GROUP_SIZE + gl_LocalInvocationID.x; }
 // ---- elements ------------------------------------------------------------------------------------
 
 vec4 unpack_f16(uvec2 v) {
+  if (NEAREST_HALF) return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y));
   return vec4(f16_to_f32(v.x & 0xffffu), f16_to_f32(v.x >> 16), f16_to_f32(v.y & 0xffffu),
               f16_to_f32(v.y >> 16));
 }
@@ -213,6 +219,7 @@ vec4 unpack_bf16(uvec2 v) {
   return uintBitsToFloat(uvec4(v.x << 16, v.x & 0xffff0000u, v.y << 16, v.y & 0xffff0000u));
 }
 uvec2 pack_f16(vec4 v) {
+  if (NEAREST_HALF) return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
   return uvec2(f32_to_f16(v.x) | f32_to_f16(v.y) << 16, f32_to_f16(v.z) | f32_to_f16(v.w) << 16);
 }
 uvec2 pack_bf16(vec4 v) {
