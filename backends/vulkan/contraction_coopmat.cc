@@ -10,7 +10,8 @@ namespace {
 // What a group and each of its subgroups make, and how deep a stage is. Without wm the group has
 // one matrix for all its invocations (matmul_coopmat2).
 struct Tile {
-  int64_t bm, bn, bk, wm = 0, wn = 0, invocations = 256;
+  int64_t bm, bn, bk, wm = 0, wn = 0;
+  int64_t stages = 2, invocations = 256;  // stages in shared memory; invocations without wm
 
   bool whole() const { return wm == 0; }
   int64_t subgroups() const { return bm / wm * (bn / wn); }
@@ -24,7 +25,7 @@ struct Tile {
   int64_t shared_bytes(const Contraction& c, const MatrixTile& t) const {
     const int64_t a = bm * (bk / 8 + 1);
     const int64_t b = c.transpose_b ? bn * (bk / 8 + 1) : bk * (bn / 8 + 1);
-    return 16 * (std::max(2 * (a + b), subgroups() * t.m * (wn / 4 + 1)) + bm);
+    return 16 * (std::max(stages * (a + b), subgroups() * t.m * (wn / 4 + 1)) + bm);
   }
 };
 
@@ -39,15 +40,20 @@ constexpr Tile kTiles[] = {
     {32, 32, 16, 16, 16},
     {256, 128, 16, 64, 64},
     {128, 128, 32, 64, 32},
-    {128, 256, 64},
-    {256, 128, 32},
-    {128, 128, 64},
-    {64, 64, 64},
-    {128, 256, 32},
-    {256, 128, 64},
-    {256, 256, 32, 0, 0, 512},
-    {128, 128, 64, 0, 0, 128},
-    {128, 128, 32},
+    {.bm = 128, .bn = 256, .bk = 64},
+    {.bm = 256, .bn = 128, .bk = 32},
+    {.bm = 128, .bn = 128, .bk = 64},
+    {.bm = 64, .bn = 64, .bk = 64},
+    {.bm = 128, .bn = 256, .bk = 32},
+    {.bm = 256, .bn = 128, .bk = 64},
+    {.bm = 256, .bn = 256, .bk = 32, .invocations = 512},
+    {.bm = 128, .bn = 128, .bk = 64, .invocations = 128},
+    {.bm = 128, .bn = 128, .bk = 32},
+    {256, 128, 32, 64, 64, 1},
+    {128, 256, 32, 64, 64, 1},
+    {128, 128, 64, 64, 32, 1},
+    {128, 128, 64, 64, 64, 1},
+    {32, 32, 16, 16, 16, 1},
 };
 constexpr size_t kBySize = 4;  // of them are chosen by size
 
@@ -107,8 +113,9 @@ Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilit
   const char* shader = !bf16 ? name : tile.whole() ? "matmul_coopmat2:bf16" : "matmul_coopmat:bf16";
   Dispatch d = c.dispatch(request, shader, group, tile.bm, tile.bn, tile.bk);
   if (!tile.whole())
-    for (int64_t constant : {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{c.vector_b(8)},
-                             tile.wm, tile.wn, int64_t{t.m}, int64_t{t.n}, int64_t{t.k}})
+    for (int64_t constant :
+         {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{c.vector_b(8)}, tile.wm, tile.wn,
+          int64_t{t.m}, int64_t{t.n}, int64_t{t.k}, tile.stages})
       d.constants.push_back(u32(constant));
   d.on_matrices = true;
   return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? name : "conv_coopmat", "_",

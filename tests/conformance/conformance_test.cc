@@ -252,7 +252,7 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products and 
                   .least_elements = 20'000};
   // Emulators take minutes to compile the large ones.
   const bool software = (*device)->info().software;
-  for (int tile : tiles(11, software ? std::vector{4} : std::vector<int>{}))
+  for (int tile : tiles(21, software ? std::vector{4, 21} : std::vector<int>{}))
     conform("vulkan", str("bf16-coopmat,tile=", tile), part);
   const Part attention{
       .ops = {OpKind::kAttention}, .dtypes = part.dtypes, .least_elements = 10'000};

@@ -12,13 +12,16 @@ layout(constant_id = 30) const uint WN = 32;
 layout(constant_id = 31) const uint TM = 16;  // one cooperative matrix
 layout(constant_id = 32) const uint TN = 16;
 layout(constant_id = 33) const uint TK = 16;
+// In shared memory: with two, one is written while the other is read.
+layout(constant_id = 34) const uint STAGES = 2;
 
 const uint kDown = WM / TM, kAcross = WN / TN;
 const uint kSubgroups = BM / WM * (BN / WN);
 // Sums leave through shared memory, TM × WN a subgroup at a time, as f32.
 const uint kPitchC = WN / 4 + 1;
 const uint kStageC = TM * kPitchC;
-const uint kPool = 2 * kStage > kSubgroups * kStageC ? 2 * kStage : kSubgroups * kStageC;
+const uint kPool =
+    STAGES * kStage > kSubgroups * kStageC ? STAGES * kStage : kSubgroups * kStageC;
 
 shared uvec4 pool[kPool];
 shared uvec4 rows[BM];
@@ -56,7 +59,7 @@ void main() {
       column = advance(column);
     }
     if (step > 0) {
-      const uint stage = (step - 1 & 1u) * kStage;
+      const uint stage = STAGES == 2 ? (step - 1 & 1u) * kStage : 0;
       [[unroll]] for (uint k = 0; k < BK / TK; ++k) {
         coopmat<float16_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA> a[kDown];
         [[unroll]] for (uint i = 0; i < kDown; ++i)
@@ -76,8 +79,9 @@ void main() {
         }
       }
     }
+    if (STAGES == 1) barrier();
     if (step < steps) {
-      const uint stage = (step & 1u) * kStage;
+      const uint stage = STAGES == 2 ? (step & 1u) * kStage : 0;
       [[unroll]] for (uint i = 0; i < kLoadsA; ++i)
         pool[stage + (a_row + i * kStepA) * kPitchA + a_column] = next_a[i];
       [[unroll]] for (uint i = 0; i < kLoadsB; ++i)
