@@ -2,8 +2,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "converters/checkpoint.h"
-#include "graph/format/mapped_file.h"
+#include "converters/mapped_checkpoint.h"
 
 namespace zoetrope {
 namespace {
@@ -23,42 +22,20 @@ Result<DType> parse_safetensors_dtype(const std::string& name) {
   return error(Code::kUnsupported, "dtype ", name.substr(0, 32), " is not supported");
 }
 
-class Safetensors : public Checkpoint {
+struct Entry {
+  TensorType type;
+  uint64_t begin, end;
+};
+
+class Safetensors : public MappedCheckpoint<Entry> {
  public:
-  static Result<std::unique_ptr<Checkpoint>> open(const std::string& path) {
-    auto checkpoint = std::make_unique<Safetensors>();
-    ZT_ASSIGN_OR_RETURN(checkpoint->file_, MappedFile::open(path));
-    if (Status status = checkpoint->parse(); !status.ok()) return status.with_context(path);
-    return std::unique_ptr<Checkpoint>(std::move(checkpoint));
-  }
-
-  const std::string& path() const override { return file_.path(); }
-  const std::vector<std::string>& names() const override { return names_; }
-  const std::map<std::string, std::string>& metadata() const override { return metadata_; }
-
-  Result<TensorType> type(std::string_view name) const override {
-    const auto it = tensors_.find(name);
-    if (it == tensors_.end()) return missing(name);
-    return it->second.type;
-  }
-
   Result<WeightData> load(std::string_view name) const override {
-    const auto it = tensors_.find(name);
-    if (it == tensors_.end()) return missing(name);
-    return WeightData{it->second.type, data_.data() + it->second.begin, nullptr};
+    ZT_ASSIGN_OR_RETURN(const Entry* entry, find(name));
+    return WeightData{entry->type, data_.data() + entry->begin, nullptr};
   }
 
  private:
-  struct Entry {
-    TensorType type;
-    uint64_t begin, end;
-  };
-
-  Status missing(std::string_view name) const {
-    return error(Code::kNotFound, file_.path(), " has no tensor '", name, "'");
-  }
-
-  Status parse() {
+  Status parse() override {
     const std::span<const uint8_t> bytes = file_.bytes();
     if (bytes.size() < 8) return error(Code::kDataLoss, "too short for a safetensors file");
     uint64_t header = 0;
@@ -126,17 +103,13 @@ class Safetensors : public Checkpoint {
     return Status();
   }
 
-  MappedFile file_;
   std::span<const uint8_t> data_;
-  std::vector<std::string> names_;
-  std::map<std::string, Entry, std::less<>> tensors_;
-  std::map<std::string, std::string> metadata_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Checkpoint>> open_safetensors(const std::string& path) {
-  return Safetensors::open(path);
+  return open_mapped<Safetensors>(path);
 }
 
 }  // namespace zoetrope

@@ -3,10 +3,9 @@
 #include <mutex>
 #include <set>
 
-#include "converters/checkpoint.h"
+#include "converters/mapped_checkpoint.h"
 #include "converters/pickle.h"
 #include "converters/zip.h"
-#include "graph/format/mapped_file.h"
 
 namespace zoetrope {
 namespace {
@@ -29,43 +28,24 @@ Result<DType> storage_dtype(const std::string& type) {
   return error(Code::kUnsupported, "storage type ", type, " is not supported");
 }
 
-class TorchFile : public Checkpoint {
+struct Entry {
+  TensorType type;
+  std::span<const uint8_t> data;  // from the first element to the storage's end
+  std::vector<int64_t> strides;   // in elements; empty: row major
+  const ZipEntry* storage = nullptr;
+};
+
+class TorchFile : public MappedCheckpoint<Entry> {
  public:
-  static Result<std::unique_ptr<Checkpoint>> open(const std::string& path) {
-    auto checkpoint = std::make_unique<TorchFile>();
-    ZT_ASSIGN_OR_RETURN(checkpoint->file_, MappedFile::open(path));
-    if (Status status = checkpoint->parse(); !status.ok()) return status.with_context(path);
-    return std::unique_ptr<Checkpoint>(std::move(checkpoint));
-  }
-
-  const std::string& path() const override { return file_.path(); }
-  const std::vector<std::string>& names() const override { return names_; }
-  const std::map<std::string, std::string>& metadata() const override { return metadata_; }
-
-  Result<TensorType> type(std::string_view name) const override {
-    const auto it = tensors_.find(name);
-    if (it == tensors_.end()) return missing(name);
-    return it->second.type;
-  }
-
   Result<WeightData> load(std::string_view name) const override {
-    const auto it = tensors_.find(name);
-    if (it == tensors_.end()) return missing(name);
-    const Entry& entry = it->second;
-    if (Status status = check_storage(entry.storage); !status.ok())
+    ZT_ASSIGN_OR_RETURN(const Entry* entry, find(name));
+    if (Status status = check_storage(entry->storage); !status.ok())
       return status.with_context(str(file_.path(), ": tensor '", name, "'"));
-    if (entry.strides.empty()) return WeightData{entry.type, entry.data.data(), nullptr};
-    return gather(entry);
+    if (entry->strides.empty()) return WeightData{entry->type, entry->data.data(), nullptr};
+    return gather(*entry);
   }
 
  private:
-  struct Entry {
-    TensorType type;
-    std::span<const uint8_t> data;  // from the first element to the storage's end
-    std::vector<int64_t> strides;   // in elements; empty: row major
-    const ZipEntry* storage = nullptr;
-  };
-
   // Once each, however many tensors look into it.
   Status check_storage(const ZipEntry* storage) const {
     const std::lock_guard lock(mutex_);
@@ -75,11 +55,7 @@ class TorchFile : public Checkpoint {
     return Status();
   }
 
-  Status missing(std::string_view name) const {
-    return error(Code::kNotFound, file_.path(), " has no tensor '", name, "'");
-  }
-
-  Status parse() {
+  Status parse() override {
     const auto bytes = file_.bytes();
     if (bytes.size() < 4 || std::memcmp(bytes.data(), "PK\3\4", 4) != 0)
       return error(Code::kUnsupported,
@@ -206,12 +182,8 @@ class TorchFile : public Checkpoint {
     return WeightData{entry.type, buffer->data(), buffer};
   }
 
-  MappedFile file_;
   ZipEntries entries_;
   std::string folder_;
-  std::vector<std::string> names_;
-  std::map<std::string, Entry, std::less<>> tensors_;
-  std::map<std::string, std::string> metadata_;
   mutable std::mutex mutex_;
   mutable std::set<const ZipEntry*> checked_;  // guarded by mutex_
 };
@@ -219,7 +191,7 @@ class TorchFile : public Checkpoint {
 }  // namespace
 
 Result<std::unique_ptr<Checkpoint>> open_torch(const std::string& path) {
-  return TorchFile::open(path);
+  return open_mapped<TorchFile>(path);
 }
 
 }  // namespace zoetrope

@@ -1,0 +1,54 @@
+// A checkpoint that is one mapped file: what readers of such files share.
+#pragma once
+
+#include <utility>
+
+#include "converters/checkpoint.h"
+#include "graph/format/mapped_file.h"
+
+namespace zoetrope {
+
+// Entry: where a tensor lies, and its `type`.
+template <typename Entry>
+class MappedCheckpoint : public Checkpoint {
+ public:
+  Status open(const std::string& path) {
+    ZT_ASSIGN_OR_RETURN(file_, MappedFile::open(path));
+    return parse().with_context(path);
+  }
+
+  const std::string& path() const override { return file_.path(); }
+  const std::vector<std::string>& names() const override { return names_; }
+  const std::map<std::string, std::string>& metadata() const override { return metadata_; }
+
+  Result<TensorType> type(std::string_view name) const override {
+    ZT_ASSIGN_OR_RETURN(const Entry* entry, find(name));
+    return entry->type;
+  }
+
+ protected:
+  // Fills names_, tensors_ and metadata_ from file_.
+  virtual Status parse() = 0;
+
+  Result<const Entry*> find(std::string_view name) const {
+    const auto it = tensors_.find(name);
+    if (it == tensors_.end())
+      return error(Code::kNotFound, file_.path(), " has no tensor '", name, "'");
+    return &it->second;
+  }
+
+  MappedFile file_;
+  std::vector<std::string> names_;
+  std::map<std::string, Entry, std::less<>> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+// A File opened, as what it is to others.
+template <typename File>
+Result<std::unique_ptr<Checkpoint>> open_mapped(const std::string& path) {
+  auto file = std::make_unique<File>();
+  ZT_RETURN_IF_ERROR(file->open(path));
+  return std::unique_ptr<Checkpoint>(std::move(file));
+}
+
+}  // namespace zoetrope
