@@ -190,7 +190,7 @@ cudaError_t launch(const MatmulParams& p, cudaStream_t stream) {
 
 template <typename T, bool kTransposed>
 cudaError_t choose(const MatmulParams& p, cudaStream_t stream) {
-  using Large = Tile<128, 128, 2, 4, 32, 4>;
+  using Large = Tile<128, 128, 2, 4, 64, 3>;
   using Small = Tile<64, 64, 2, 2, 32, 4>;
   if (p.k % kChunk != 0 || (!kTransposed && p.n % kChunk != 0))
     return launch<T, Small, kTransposed, false>(p, stream);
