@@ -104,7 +104,7 @@ std::vector<ValueId> Builder::add_node(OpKind kind, std::vector<ValueId> inputs,
   node.inputs = std::move(inputs);
   node.attrs = std::move(attrs);
 
-  std::vector<TensorType> types(1);
+  std::vector<TensorType> types(static_cast<size_t>(def.output_count));
   if (status.ok()) {
     types[0].dtype = def.output_dtype ? def.output_dtype(dtypes, node.attrs)
                      : dtypes.empty() ? DType::kF32

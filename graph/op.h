@@ -60,9 +60,11 @@ struct OpDef {
   // what was expected and what was found; the caller adds the node's name.
   Result<std::vector<TensorType>> (*infer)(const OpContext& context) = nullptr;
 
-  // Dtypes of the outputs where they do not depend on shapes: used before binding. Null: the output
-  // has input 0's dtype.
+  // Dtype of output 0 where it does not depend on shapes: used before binding. Null: input 0's. The
+  // others are f32.
   DType (*output_dtype)(std::span<const DType> inputs, const Attrs& attrs) = nullptr;
+
+  int output_count = 1;
 
   // Null: no arithmetic worth counting; bytes are always counted generically.
   double (*flops)(const OpContext& context, std::span<const TensorType> outputs) = nullptr;

@@ -18,10 +18,14 @@ bool reads_any_float(OpKind op, size_t input) {
     case OpKind::kGroupNorm:
     case OpKind::kRope: return input >= 1;  // rope's tables stay f32
     case OpKind::kGather: return input == 0;
-    case OpKind::kCast: return true;
+    case OpKind::kCast:
+    case OpKind::kQuantizedMatmul: return true;
     default: return false;
   }
 }
+
+// Ops whose inputs stay as they are.
+bool keeps_dtypes(OpKind op) { return op == OpKind::kCast || op == OpKind::kQuantizedMatmul; }
 
 class Rewriter {
  public:
@@ -73,7 +77,7 @@ class Rewriter {
       ValueId id = r_.mapped(node.inputs[i]);
       const bool weight = id != kNone && r_.out().value(id).kind == ValueKind::kWeight;
       if (id != kNone && !(reads_any_float(node.op, i) && (weight || node.op == OpKind::kRope)))
-        id = as(id, node.op == OpKind::kCast ? dtype(id) : working);
+        id = as(id, keeps_dtypes(node.op) ? dtype(id) : working);
       inputs.push_back(id);
     }
     const std::vector<ValueId> outputs = r_.copy(node, std::move(inputs));

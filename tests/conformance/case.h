@@ -14,7 +14,8 @@ enum class InputKind {
   kCompute,  // has the compute dtype under test
   kStorage,  // a weight: has the storage dtype under test, given once packed and once as a plain
              // buffer
-  kFixed,    // has `dtype` always (indices, masks, rotary tables)
+  kFixedWeight,  // a weight that has `dtype` always, given both ways too
+  kFixed,        // has `dtype` always (indices, masks, rotary tables)
 };
 
 struct CaseInput {
@@ -48,6 +49,9 @@ inline CaseInput fixed(DType dtype, Shape shape, double lo = -1, double hi = 1) 
 inline CaseInput fixed_values(DType dtype, Shape shape, std::vector<double> list) {
   return {InputKind::kFixed, shape, dtype, 0, 0, std::move(list)};
 }
+inline CaseInput fixed_weight(DType dtype, Shape shape, double lo = -1, double hi = 1) {
+  return {InputKind::kFixedWeight, shape, dtype, lo, hi, {}};
+}
 inline CaseInput absent() { return {InputKind::kAbsent, {}, DType::kF32, 0, 0, {}}; }
 
 inline AttrValue ints(std::initializer_list<int64_t> list) {
@@ -62,6 +66,7 @@ std::vector<Case> norm_cases();
 std::vector<Case> contraction_cases();
 std::vector<Case> attention_cases();
 std::vector<Case> fused_cases();
+std::vector<Case> quantized_cases();
 std::vector<Case> all_cases();
 
 }  // namespace zoetrope::conformance

@@ -159,7 +159,7 @@ std::vector<Case> fused_cases() {
 std::vector<Case> all_cases() {
   std::vector<Case> all;
   for (auto list : {elementwise_cases(), layout_cases(), norm_cases(), contraction_cases(),
-                    attention_cases(), fused_cases()})
+                    attention_cases(), fused_cases(), quantized_cases()})
     all.insert(all.end(), list.begin(), list.end());
   return all;
 }

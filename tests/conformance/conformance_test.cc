@@ -49,10 +49,12 @@ std::vector<Variant> variants(const Case& test, bool thin) {
   if (is_large(test)) return {{DType::kF32, DType::kF32, true}, {DType::kBF16, DType::kBF16, true}};
   const bool computes = has_kind(test, InputKind::kCompute);
   const bool stores = has_kind(test, InputKind::kStorage);
+  const bool fixed = has_kind(test, InputKind::kFixedWeight);
   std::vector<Variant> list;
   for (DType compute : {DType::kF32, DType::kBF16, DType::kF16}) {
     if (!computes && compute != DType::kF32) break;
     if (!stores) list.push_back({compute, compute, false});
+    if (!stores && fixed) list.push_back({compute, compute, true});
     for (DType storage : {DType::kF32, DType::kBF16, DType::kF16}) {
       if (!stores || (storage == DType::kF32 && compute != DType::kF32)) continue;
       list.push_back({compute, storage, true});
@@ -258,6 +260,12 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products and 
       .ops = {OpKind::kAttention}, .dtypes = part.dtypes, .least_elements = 10'000};
   for (int tile : tiles(18, software ? std::vector{7, 13, 18} : std::vector<int>{}))
     conform("vulkan", str("bf16-coopmat,tile=", tile), attention);
+}
+
+TEST_CASE("the vulkan backend conforms with and without products of 8-bit matrices and words") {
+  if (!available("vulkan")) return;
+  const Part part{.ops = {OpKind::kQuantizedMatmul}, .dtypes = {}, .least_elements = 0};
+  for (const char* target : {"no-coopmat", "no-coopmat,no-dot"}) conform("vulkan", target, part);
 }
 
 TEST_CASE("the cuda backend conforms") {

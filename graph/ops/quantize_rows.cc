@@ -1,0 +1,83 @@
+// quantize_rows: what quantized_matmul reads. Symmetric, one factor a row ("per token").
+#include <cmath>
+
+#include "graph/ops/common.h"
+#include "graph/ops/inference.h"
+
+namespace zoetrope {
+namespace ops {
+
+Result<DType> quantized_dtype(const Attrs& attrs) {
+  ZT_RETURN_IF_ERROR(require_choice(attrs, "dtype", {"i8", "f8e4m3"}));
+  return dtype_attr(attrs);
+}
+
+namespace {
+
+Result<Types> infer_quantize_rows(const OpContext& c) {
+  ZT_RETURN_IF_ERROR(require_inputs(c, 1));
+  ZT_RETURN_IF_ERROR(require_float(c, 0, "x"));
+  ZT_RETURN_IF_ERROR(require_rank(c, 0, "x", 1, kMaxRank));
+  ZT_ASSIGN_OR_RETURN(const DType dtype, quantized_dtype(c.attrs));
+  const Shape& shape = c.input(0).shape;
+  Shape scale = shape;
+  scale[-1] = 1;
+  // A row of nothing has a factor all the same: the product of the others may be beyond the limit.
+  ZT_RETURN_IF_ERROR(checked_elements(scale.dims()).status());
+  return Types{TensorType{dtype, shape}, TensorType{DType::kF32, scale}};
+}
+
+DType quantize_rows_dtype(std::span<const DType>, const Attrs& attrs) { return dtype_attr(attrs); }
+
+double flops_quantize_rows(const OpContext&, std::span<const TensorType> out) {
+  return 4 * static_cast<double>(out[0].shape.elements());
+}
+
+void reference_quantize_rows(const OpContext& c, RefInputs in, std::span<const TensorType> types,
+                             RefOutputs out) {
+  const int64_t width = in[0]->shape[-1];
+  const bool integer = dtype_attr(c.attrs) == DType::kI8;
+  const float largest = integer ? 127.0f : 448.0f;
+  for (int64_t row = 0; row < types[1].shape.elements(); ++row) {
+    const double* x = in[0]->data.data() + row * width;
+    float most = 0;
+    for (int64_t i = 0; i < width; ++i) most = std::fmax(most, std::fabs(static_cast<float>(x[i])));
+    const bool nothing = most < 0x1p-100f;
+    out[1][idx(row)] = nothing ? 0 : most / largest;
+    const float factor = nothing ? 0 : largest / most;
+    for (int64_t i = 0; i < width; ++i) {
+      const float y = static_cast<float>(x[i]) * factor;
+      // To f8e4m3 the store rounds, and saturates.
+      const float whole = std::fmin(std::fmax(std::nearbyint(y), -127.0f), 127.0f);
+      out[0][idx(row * width + i)] = integer ? whole : y;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ops
+
+// x [..., K] of any float dtype → q [..., K] of attribute `dtype` and scale f32 [..., 1], so that
+// x ≈ q · scale. With L = 127 for i8 and 448 for f8e4m3, m = max |x| of the row and every operation
+// in f32, rounded to nearest even:
+//   scale = m / L,  q = round(x · (L / m)), saturated at ±L
+// A row with m < 2^-100 (zeros, mostly) has scale 0 and q 0, so that neither quotient is subnormal
+// or infinite. A row that is not finite has an unspecified result. Each operation is exact or
+// rounded once, so that every backend gives these bits: no tolerance. A backend whose division
+// is approximate must correct it.
+const OpDef& quantize_rows_op() {
+  static const OpDef def{
+      .kind = OpKind::kQuantizeRows,
+      .name = "quantize_rows",
+      .attrs = {{"dtype", AttrType::kString}},
+      .infer = ops::infer_quantize_rows,
+      .output_dtype = ops::quantize_rows_dtype,
+      .output_count = 2,
+      .flops = ops::flops_quantize_rows,
+      .reference = ops::reference_quantize_rows,
+      .tolerance = {0, 0},
+  };
+  return def;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,93 @@
+#include "tests/conformance/case.h"
+
+namespace zoetrope::conformance {
+namespace {
+
+void add_rows(std::vector<Case>* cases) {
+  for (const char* dtype : {"i8", "f8e4m3"}) {
+    const auto add = [&](const char* label, CaseInput x) {
+      cases->push_back({OpKind::kQuantizeRows, label, {std::move(x)}, {{"dtype", text(dtype)}}});
+    };
+    for (const Shape& shape :
+         {Shape{5}, Shape{3, 1}, Shape{7, 37}, Shape{2, 3, 64}, Shape{4, 129}, Shape{3, 516},
+          Shape{2, 1, 3, 2, 2, 36}, Shape{2, 8960}, Shape{1, 16392}, Shape{0, 8}, Shape{3, 0}})
+      add("uniform", in(shape, -3, 3));
+    add("many rows", in({1027, 24}, -3, 3));
+    add("zeros", values({3, 8}, {0, -0.0}));
+    add("some rows of zeros", values({4, 4}, {0, 0, 0, 0, 1, -2, 3, 0.25}));
+    add("ties", values({2, 8}, {127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 63.5}));
+    add("powers of two", values({3, 16}, {448, 1, 0.5, 0.125, -0.0625, 0x1p-7, 0x1p-9, -0x1p-10,
+                                          0x1.8p-9, 17, 19, 21, -23, 432, 464, -447}));
+    add("one large", values({3, 5}, {1e4, 1, -1, 30, 40}));
+    add("small", in({5, 33}, -6e-5, 6e-5));
+    // Below and about 2^-100, and as large as f32 goes; f16 makes zeros or infinities of them.
+    const auto f32 = [](Shape shape, std::vector<double> list) {
+      return fixed_values(DType::kF32, shape, std::move(list));
+    };
+    add("next to nothing", f32({4, 2}, {0x1p-100, -0x1p-101, 0x1.fffffep-101, 0x1p-120, 0x1p-140, 0,
+                                        0x1.8p-99, 0x1p-106}));
+    add("huge", f32({2, 3}, {0x1.fffffep127, -1e38, 1e30, 3e38, -2e38, 1e36}));
+  }
+}
+
+void add_products(std::vector<Case>* cases) {
+  struct Product {
+    const char* label;
+    Shape a;
+    int64_t n;
+  };
+  const Product products[] = {
+      {"one", {1, 1}, 1},
+      {"odd sizes", {13, 67}, 35},
+      {"aligned", {32, 64}, 48},
+      {"whole quads", {17, 48}, 40},
+      {"words", {19, 36}, 21},
+      {"leading dimensions", {2, 3, 5, 40}, 24},
+      {"one row", {1, 272}, 130},
+      {"one column", {70, 80}, 1},
+      {"many tiles", {300, 272}, 264},
+      {"deep", {5, 8960}, 12},
+      {"nothing to sum", {3, 0}, 4},
+      {"no rows", {0, 16}, 8},
+  };
+  for (DType dtype : {DType::kI8, DType::kF8E4M3}) {
+    const double reach = dtype == DType::kI8 ? 127 : 4;
+    const auto add = [&](const Product& p, const char* out, CaseInput bias, double lo) {
+      Shape scales = p.a;
+      scales[-1] = 1;
+      Case test{OpKind::kQuantizedMatmul,
+                p.label,
+                {fixed(dtype, p.a, lo, reach), fixed(DType::kF32, scales, 0.0, 0.01),
+                 fixed_weight(dtype, {p.n, p.a[-1]}, lo, reach),
+                 fixed_weight(DType::kF32, {p.n}, 0.001, 0.01)},
+                {{"dtype", text(out)}}};
+      if (bias.kind != InputKind::kAbsent) test.inputs.push_back(std::move(bias));
+      cases->push_back(std::move(test));
+    };
+    for (const Product& p : products) {
+      for (const char* out : {"f32", "f16", "bf16"}) add(p, out, absent(), -reach);
+      add(p, "f32", weight({p.n}), -reach);
+      add(p, "bf16", fixed_weight(DType::kBF16, {p.n}), -reach);
+    }
+    add({"sums of one sign", {33, 4096}, 20}, "f32", absent(), reach * 0.9);
+  }
+  // -128 too, and sums near 2^31.
+  cases->push_back(
+      {OpKind::kQuantizedMatmul,
+       "largest sums",
+       {fixed_values(DType::kI8, {3, 131071}, {-128}), fixed(DType::kF32, {3, 1}, 1e-9, 2e-9),
+        fixed_values(DType::kI8, {2, 131071}, {-128, -128, -128, 127}),
+        fixed(DType::kF32, {2}, 0.5, 1)},
+       {{"dtype", text("f32")}}});
+}
+
+}  // namespace
+
+std::vector<Case> quantized_cases() {
+  std::vector<Case> cases;
+  add_rows(&cases);
+  add_products(&cases);
+  return cases;
+}
+
+}  // namespace zoetrope::conformance
