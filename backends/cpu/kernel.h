@@ -113,6 +113,7 @@ std::span<const Row> elementwise_rows();
 std::span<const Row> reduce_rows();
 std::span<const Row> layout_rows();
 std::span<const Row> resample_rows();
+std::span<const Row> quantized_rows();
 std::span<const Row> reference_rows();
 
 // kUnsupported when no row matches.

@@ -6,8 +6,9 @@ namespace zoetrope::cpu {
 namespace {
 
 constexpr std::span<const Row> (*kFamilies[])() = {
-    matmul_rows, conv_rows,        conv_transpose_rows, attention_rows, norm_rows,      fused_rows,
-    reduce_rows, elementwise_rows, layout_rows,         resample_rows,  reference_rows,
+    matmul_rows, conv_rows,     conv_transpose_rows, attention_rows,
+    norm_rows,   fused_rows,    reduce_rows,         elementwise_rows,
+    layout_rows, resample_rows, quantized_rows,      reference_rows,
 };
 
 uint32_t weight_mask(const KernelRequest& request) {
