@@ -38,7 +38,9 @@ void read_matrix_tiles(VkPhysicalDevice device, Capabilities* caps) {
       count, {.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR});
   vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, list.data());
   for (const VkCooperativeMatrixPropertiesKHR& p : list) {
-    if (p.scope != VK_SCOPE_SUBGROUP_KHR || p.AType != p.BType || p.CType != p.ResultType) continue;
+    if (p.scope != VK_SCOPE_SUBGROUP_KHR || p.AType != p.BType || p.CType != p.ResultType ||
+        p.saturatingAccumulation)
+      continue;
     MatrixTile* tile = nullptr;
     if (p.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.CType == VK_COMPONENT_TYPE_FLOAT32_KHR)
       tile = &caps->coop_f16;
@@ -64,6 +66,7 @@ void apply(const Switches& switches, Capabilities* caps) {
   }
   if (switches.no_coopmat || !caps->addresses || !caps->float16)
     caps->coop_f16 = caps->coop_bf16 = caps->coop_i8 = {};
+  if (switches.no_dot) caps->integer_dot = false;
   if (!switches.bf16_coopmat) caps->coop_bf16 = {};
   if (switches.no_coopmat2 || !caps->coop_f16) caps->coopmat2 = caps->coopmat2_rows = false;
   if (switches.segment > 0) {
@@ -95,7 +98,8 @@ Status find_queue(VkPhysicalDevice device, Capabilities* caps) {
 constexpr std::pair<std::string_view, bool Switches::*> kFlags[] = {
     {"baseline", &Switches::baseline},       {"no-coopmat", &Switches::no_coopmat},
     {"no-coopmat2", &Switches::no_coopmat2}, {"bf16-coopmat", &Switches::bf16_coopmat},
-    {"statistics", &Switches::statistics},   {"validate", &Switches::validate},
+    {"no-dot", &Switches::no_dot},           {"statistics", &Switches::statistics},
+    {"validate", &Switches::validate},
 };
 
 struct Number {
@@ -135,7 +139,8 @@ Result<Switches> parse_switches(std::string_view words) {
       return error(
           Code::kInvalidArgument, "target '", word,
           "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
-          "bf16-coopmat, statistics, validate, piece=GROUPS, tile=NUMBER, and segment=BYTES, "
+          "bf16-coopmat, no-dot, statistics, validate, piece=GROUPS, tile=NUMBER, and "
+          "segment=BYTES, "
           "sparse=BYTES and window=BYTES "
           "with powers of "
           "two from "
@@ -214,6 +219,7 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
         static_cast<int64_t>(std::min<uint64_t>(limits.sparseAddressSpaceSize, INT64_MAX));
   if (has_coopmat && found.coopmat.cooperativeMatrix && found.v12.vulkanMemoryModel)
     read_matrix_tiles(device, caps);
+  if (!found.v12.shaderInt8) caps->coop_i8 = {};
   if (!found.bfloat16.type || !found.bfloat16.cooperative_matrix) caps->coop_bf16 = {};
   const VkPhysicalDeviceCooperativeMatrix2FeaturesNV& two = found.coopmat2;
   caps->coopmat2 =
@@ -249,7 +255,8 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
   enabled->v12.shaderFloat16 = caps->float16;
   enabled->base.features.sparseBinding = caps->max_sparse > 0;
   enabled->base.features.sparseResidencyBuffer = caps->max_sparse > 0;
-  if (caps->coop_f16) {
+  enabled->v12.shaderInt8 = static_cast<bool>(caps->coop_i8);
+  if (caps->coop_f16 || caps->coop_i8) {
     enabled->v12.vulkanMemoryModel = VK_TRUE;
     enabled->v12.vulkanMemoryModelDeviceScope = found.v12.vulkanMemoryModelDeviceScope;
     enabled->coopmat.cooperativeMatrix = VK_TRUE;

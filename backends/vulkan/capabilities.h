@@ -21,6 +21,7 @@ struct MatrixTile {
 // Words that DeviceOptions::force_target may hold, comma-separated, for tests:
 //   baseline         storage buffers only, as on plain Vulkan 1.2
 //   no-coopmat       no cooperative matrices; no-coopmat2: none of the second extension
+//   no-dot           no products of four 8-bit integers at once
 //   segment=BYTES    no allocation above this (a power of two), and no sparse buffers
 //   sparse=BYTES     no allocation above this; larger buffers are sparse
 //   window=BYTES     no binding above this (a power of two)
@@ -32,7 +33,7 @@ struct MatrixTile {
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
   bool baseline = false, no_coopmat = false, no_coopmat2 = false, bf16_coopmat = false,
-       statistics = false, validate = false;
+       statistics = false, no_dot = false, validate = false;
   int64_t tile = 0, segment = 0, sparse = 0, window = 0, piece = 0;
 };
 Result<Switches> parse_switches(std::string_view words);

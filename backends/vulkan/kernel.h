@@ -59,6 +59,7 @@ std::span<const Row> reduce_rows();
 std::span<const Row> elementwise_rows();
 std::span<const Row> layout_rows();
 std::span<const Row> resample_rows();
+std::span<const Row> quantized_rows();
 
 // kUnsupported when no row matches.
 Result<KernelSpec> prepare_kernel(const KernelRequest& request, const Capabilities& caps);

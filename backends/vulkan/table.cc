@@ -5,9 +5,9 @@
 namespace zoetrope::vulkan {
 namespace {
 
-constexpr std::span<const Row> (*kFamilies[])() = {matmul_rows,      conv_rows,   attention_rows,
-                                                   norms_rows,       fused_rows,  reduce_rows,
-                                                   elementwise_rows, layout_rows, resample_rows};
+constexpr std::span<const Row> (*kFamilies[])() = {
+    matmul_rows, conv_rows,        attention_rows, norms_rows,    fused_rows,
+    reduce_rows, elementwise_rows, layout_rows,    resample_rows, quantized_rows};
 
 // Shaders count elements in 32 bits.
 Status check_sizes(const KernelRequest& request) {

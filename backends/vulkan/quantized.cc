@@ -1,0 +1,151 @@
+// 8-bit numbers: quantize_rows, and quantized_matmul with plain integers, products of four or
+// cooperative matrices. shaders/quantized*.
+#include <algorithm>
+
+#include "backends/vulkan/rows.h"
+
+namespace zoetrope::vulkan {
+namespace {
+
+Result<KernelSpec> prepare_quantize_rows(const KernelRequest& request, const Capabilities& caps) {
+  const TensorType& x = in(request, 0);
+  const int64_t width = x.shape[-1], rows = out(request, 1).shape.elements();
+  const uint32_t chunk = row_chunk(width, x.dtype);
+  Dispatch d = row_dispatch("quantize_rows", plan_rows(rows, width / chunk, chunk, true, caps), 0);
+  d.operands = {input(request, 0), output(request, 0), output(request, 1)};
+  // Rows of nothing: a binding must hold something.
+  if (x.shape.elements() == 0) {
+    d.operands[0] = d.operands[1] = output(request, 1);
+    for (size_t i : {0, 1}) d.operands[i].reads = d.operands[i].writes = false;
+  }
+  d.constants.push_back(out(request).dtype == DType::kI8);
+  d.params = {u32(rows), u32(width)};
+  d.flops = 10 * static_cast<double>(x.shape.elements());
+  return KernelSpec{.name = "quantize_rows", .dispatches = {d}};
+}
+
+bool accepts_quantize_rows(const KernelRequest& request, const Capabilities&) {
+  return is_compute_dtype(in(request, 0).dtype);
+}
+
+// c [m, n] = a [m, k] × b [n, k].
+struct Product {
+  enum Input : size_t { kA, kAScale, kB, kBScale, kBias };
+  int64_t m, n, k;
+
+  explicit Product(const KernelRequest& request)
+      : m(in(request, kAScale).shape.elements()),
+        n(in(request, kBScale).shape.elements()),
+        k(in(request, kA).shape[-1]) {}
+
+  Dispatch dispatch(const KernelRequest& request, const char* shader, uint32_t group, int64_t bm,
+                    int64_t bn) const {
+    const auto operand = [&](size_t i) {
+      if (has(request, i) && in(request, i).shape.elements() > 0) return input(request, i);
+      Operand none = output(request);
+      none.reads = none.writes = false;
+      return none;
+    };
+    Dispatch d;
+    d.shader = shader;
+    d.operands = {operand(kA),      operand(kAScale), operand(kB),
+                  operand(kBScale), operand(kBias),   output(request)};
+    d.constants = {has(request, kBias), n % 4 == 0, u32(bm), u32(bn)};
+    const int64_t tiles_m = ceil_div(m, bm), tiles_n = ceil_div(n, bn);
+    d.params = {u32(m), u32(n), u32(k), u32(tiles_m), u32(tiles_n)};
+    d.group_size = group;
+    d.groups = tiles_m * tiles_n;
+    d.flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
+    return d;
+  }
+};
+
+// Any device: 128 invocations have 32 elements each; tiles follow a narrow c.
+Result<KernelSpec> prepare_tiled(const KernelRequest& request, const Capabilities& caps) {
+  const Product p(request);
+  const bool integer = in(request, Product::kA).dtype == DType::kI8;
+  const bool dot = integer && caps.addresses && caps.integer_dot;
+  const int64_t bn = p.n <= 16 ? 16 : p.n <= 32 ? 32 : p.m <= 32 ? 128 : 64, bm = 4096 / bn;
+  const char* shader = dot ? "quantized_matmul_dot" : "quantized_matmul";
+  Dispatch d = p.dispatch(request, shader, 128, bm, bn);
+  d.constants.insert(d.constants.end(), {integer, p.k % 4 == 0});
+  return KernelSpec{.name = str(shader, integer ? "_i8_" : "_f8_", bm, "x", bn), .dispatches = {d}};
+}
+
+// What a group and each of its subgroups make on cooperative matrices, and the depth of a stage.
+struct Tile {
+  int64_t bm, bn, bk, wm, wn;
+
+  int64_t subgroups() const { return bm / wm * (bn / wn); }
+  int64_t groups(const Product& p) const { return ceil_div(p.m, bm) * ceil_div(p.n, bn); }
+  // As kPool in shaders/quantized_coopmat.glsl.
+  int64_t shared_bytes(const MatrixTile& t, int64_t unit) const {
+    const int64_t stages = 2 * (bm + bn) * (bk / unit + 1);
+    return unit * std::max(stages, subgroups() * t.m * (wn * 4 / unit + 1));
+  }
+};
+
+// From the one that reads least from memory on; the last for emulators, which compile large ones
+// for minutes.
+constexpr Tile kTiles[] = {
+    {128, 128, 64, 64, 64}, {128, 64, 64, 64, 32}, {64, 64, 64, 32, 32}, {32, 32, 32, 16, 16}};
+
+// Bytes that shaders load from shared memory at once; 0: no shader for such matrices.
+int64_t unit_of(const MatrixTile& t) { return t.k % 16 == 0 ? 16 : t.k % 8 == 0 ? 8 : 0; }
+
+bool fits(const Tile& tile, const Capabilities& caps) {
+  const MatrixTile& t = caps.coop_i8;
+  const int64_t group = tile.subgroups() * caps.subgroup_size, unit = unit_of(t);
+  const auto divides = [](int64_t whole, int64_t part) { return part > 0 && whole % part == 0; };
+  if (unit == 0 || group > caps.max_group_size || !divides(group, tile.bk / unit)) return false;
+  const int64_t rows = group / (tile.bk / unit);  // loaded at once
+  return divides(tile.wm, t.m) && divides(tile.wn, t.n) && divides(tile.bk, t.k) &&
+         divides(t.n, 4) && divides(tile.bm, rows) && divides(tile.bn, rows) &&
+         tile.shared_bytes(t, unit) <= caps.shared_bytes;
+}
+
+// The largest tile that still gives every processor of a large device a group.
+const Tile* choose(const Product& p, const Capabilities& caps) {
+  if (caps.software) return fits(std::end(kTiles)[-1], caps) ? std::end(kTiles) - 1 : nullptr;
+  const auto asked = static_cast<size_t>(caps.tile - 1);
+  if (asked < std::size(kTiles) && fits(kTiles[asked], caps)) return &kTiles[asked];
+  const Tile* chosen = nullptr;
+  for (const Tile& tile : kTiles) {
+    if (!fits(tile, caps)) continue;
+    chosen = &tile;
+    if (tile.groups(p) >= 128) break;
+  }
+  return chosen;
+}
+
+bool accepts_coopmat(const KernelRequest& request, const Capabilities& caps) {
+  return caps.coop_i8 && in(request, Product::kA).dtype == DType::kI8 &&
+         choose(Product(request), caps) != nullptr;
+}
+
+Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilities& caps) {
+  const Product p(request);
+  const Tile& tile = *choose(p, caps);
+  const MatrixTile& t = caps.coop_i8;
+  const int64_t unit = unit_of(t);
+  const auto group = static_cast<uint32_t>(tile.subgroups() * caps.subgroup_size);
+  Dispatch d = p.dispatch(request, unit == 16 ? "quantized_coopmat" : "quantized_coopmat_k8", group,
+                          tile.bm, tile.bn);
+  d.constants.insert(d.constants.end(), {u32(tile.bk), p.k % unit == 0, u32(tile.wm), u32(tile.wn),
+                                         t.m, t.n, t.k, group});
+  return KernelSpec{
+      .name = str("quantized_matmul_coopmat_i8_", tile.bm, "x", tile.bn, "x", tile.bk),
+      .dispatches = {d}};
+}
+
+constexpr Row kRows[] = {
+    {OpKind::kQuantizeRows, accepts_quantize_rows, prepare_quantize_rows},
+    {OpKind::kQuantizedMatmul, accepts_coopmat, prepare_coopmat},
+    {OpKind::kQuantizedMatmul, nullptr, prepare_tiled},
+};
+
+}  // namespace
+
+std::span<const Row> quantized_rows() { return kRows; }
+
+}  // namespace zoetrope::vulkan

@@ -1,0 +1,112 @@
+#version 450
+// Rows as 8-bit numbers with one factor each. Divisions are exact, so that the numbers are the same
+// on every device.
+#include "rows.glsl"
+
+layout(constant_id = 20) const bool INTEGER = true;  // i8; else f8e4m3
+
+ROW_OPERAND(0)  // x
+OPERAND(1)      // q
+OPERAND(2)      // scale
+
+#define ROWS param(0)
+#define WIDTH param(1)
+
+Chunk kept[KEEP > 0 ? KEEP : 1];
+
+shared float row_most[MOST_LANES];
+
+// The largest of the lanes of a row, in each. Every invocation of the group calls it.
+float row_max(float v) {
+  uint id = invocation();
+  row_most[id] = v;
+  barrier();
+  for (uint reach = LANES / 2; reach > 0; reach /= 2) {
+    if (id % LANES < reach) row_most[id] = max(row_most[id], row_most[id + reach]);
+    barrier();
+  }
+  return row_most[id / LANES * LANES];
+}
+
+float most_of(Chunk c) {
+  if (CHUNK == 1) return abs(c.a.x);
+  vec4 v = abs(c.a);
+  if (CHUNK == 8) v = max(v, abs(c.b));
+  return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+// a / b rounded to nearest even, by long division of the mantissas; a, b and the quotient are
+// positive and normal. The device's own division may be some units off.
+float divide(float a, float b) {
+  uint bits_a = floatBitsToUint(a), bits_b = floatBitsToUint(b);
+  uint rest = bits_a & 0x7fffffu | 0x800000u, divisor = bits_b & 0x7fffffu | 0x800000u;
+  uint exponent = (bits_a >> 23) + 127u - (bits_b >> 23);
+  if (rest < divisor) {
+    rest <<= 1;
+    --exponent;
+  }
+  uint quotient = 0;
+  for (uint i = 0; i < 24; ++i) {
+    quotient <<= 1;
+    if (rest >= divisor) {
+      ++quotient;
+      rest -= divisor;
+    }
+    rest <<= 1;
+  }
+  if (rest > divisor || rest == divisor && (quotient & 1u) != 0u) ++quotient;
+  return uintBitsToFloat((exponent << 23) + (quotient - 0x800000u));
+}
+
+// Round to nearest even; large values saturate.
+uint f32_to_f8e4m3(float v) {
+  uint bits = floatBitsToUint(v), sign = bits >> 24 & 0x80u;
+  bits &= 0x7fffffffu;
+  if (bits < 0x3c800000u)  // below 2^-6: multiples of 2^-9
+    return sign | uint(roundEven(uintBitsToFloat(bits) * 512.0));
+  bits += 0x7ffffu + (bits >> 20 & 1u);
+  return sign | min(bits - 0x3c000000u >> 20, 0x7eu);
+}
+
+uint narrow(float x, float factor) {
+  precise float y = x * factor;
+  if (INTEGER) return uint(int(clamp(roundEven(y), -127.0, 127.0))) & 0xffu;
+  return f32_to_f8e4m3(y);
+}
+uint narrow4(vec4 x, float factor) {
+  return narrow(x.x, factor) | narrow(x.y, factor) << 8 | narrow(x.z, factor) << 16 |
+         narrow(x.w, factor) << 24;
+}
+
+void main() {
+  const uint lane = lane_id(), rows = ROWS, width = WIDTH, chunks = width / CHUNK;
+  const uint rounds = KEEP > 0 ? KEEP : (chunks + LANES - 1) / LANES;
+  const bool exists = row_id() < rows;
+  const uint row = min(row_id(), rows - 1), first = row * width;
+
+  float most = 0;
+  for (uint i = 0; i < rounds; ++i) {
+    uint c = lane + i * LANES;
+    if (c >= chunks) continue;
+    Chunk x = get_0(first, 1, c);
+    if (KEEP > 0) kept[i] = x;
+    most = max(most, most_of(x));
+  }
+  most = row_max(most);
+  const float largest = INTEGER ? 127.0 : 448.0;
+  const bool nothing = most < uintBitsToFloat(0x0d800000u);  // 2^-100
+  const float factor = nothing ? 0.0 : divide(largest, most);
+  if (exists && lane == 0) store_2(row, nothing ? 0.0 : divide(most, largest));
+
+  for (uint i = 0; i < rounds; ++i) {
+    uint c = lane + i * LANES;
+    if (c >= chunks || !exists) continue;
+    Chunk x;
+    if (KEEP > 0) x = kept[i];
+    else x = get_0(first, 1, c);
+    const uint at = first + c * CHUNK;
+    if (CHUNK == 1) put_byte_1(at, narrow(x.a.x, factor));
+    else if (CHUNK == 4) put_word_1(at >> 2, narrow4(x.a, factor));
+    else put_pair_1(at >> 3, uvec2(narrow4(x.a, factor), narrow4(x.b, factor)));
+  }
+}
