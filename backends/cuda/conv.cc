@@ -5,6 +5,8 @@ namespace zoetrope::cuda {
 namespace {
 
 constexpr Row kRows[] = {
+    {OpKind::kConv, "conv_wgmma", accepts_conv_wgmma, prepare_conv_wgmma},
+    {OpKind::kConvBias, "conv_wgmma", accepts_conv_wgmma, prepare_conv_wgmma},
     {OpKind::kConv, "conv_mma", accepts_conv_mma, prepare_conv<conv_mma>},
     {OpKind::kConvBias, "conv_mma", accepts_conv_mma, prepare_conv<conv_mma>},
     {OpKind::kConv, "conv_simt", accepts_conv_simt, prepare_conv<conv_simt>},

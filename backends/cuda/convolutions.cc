@@ -1,5 +1,6 @@
 #include "backends/cuda/convolutions.h"
 
+#include "backends/cuda/conv_wgmma.h"
 #include "backends/cuda/kernels/conv_gather.h"
 #include "graph/ops/conv_shape.h"
 
@@ -20,7 +21,12 @@ class DirectKernel : public ConvKernel {
  public:
   DirectKernel(const Context& context, const KernelRequest& request, const ConvParams& params,
                ConvLauncher launcher)
-      : ConvKernel(context, request, params), launcher_(launcher) {}
+      : ConvKernel(context, request, params), launcher_(launcher) {
+    info.name = str(launcher == conv_mma    ? "conv_mma_"
+                    : launcher == conv_simt ? "conv_simt_"
+                                            : "conv_direct_",
+                    dtype_name(params.dtype));
+  }
 
   Status launch(const Call& call) const override {
     ZT_ASSIGN_OR_RETURN(const ConvParams p, bind_conv(call));
@@ -29,6 +35,27 @@ class DirectKernel : public ConvKernel {
 
  private:
   const ConvLauncher launcher_;
+};
+
+class WgmmaKernel : public ConvKernel {
+ public:
+  WgmmaKernel(const Context& context, const KernelRequest& request, const ConvParams& params)
+      : ConvKernel(context, request, params) {
+    set_conv_tiling(params, choose_conv_tiling(params), &tiled_);
+    tiled_.multiprocessors = context.caps.multiprocessors;
+    info.name = str("conv_wgmma_", dtype_name(params.dtype), "_", tiled_.tile[0], "x",
+                    tiled_.tile[1], "x", tiled_.tile[2], "x", tiled_.tile_filters);
+  }
+
+  Status launch(const Call& call) const override {
+    ZT_ASSIGN_OR_RETURN(const ConvParams p, bind_conv(call));
+    ConvWgmmaParams tiled = tiled_;
+    ZT_RETURN_IF_ERROR(map_conv_operands(p, &tiled));
+    return check(conv_wgmma(tiled, call.stream), "launching");
+  }
+
+ private:
+  ConvWgmmaParams tiled_{};
 };
 
 }  // namespace
@@ -72,6 +99,18 @@ bool accepts_conv_mma(const KernelRequest& request, const Capabilities& caps) {
   return caps.mma() && in(request, kX).dtype != DType::kF32 && accepts_conv_simt(request, caps);
 }
 
+bool accepts_conv_wgmma(const KernelRequest& request, const Capabilities& caps) {
+  if (!caps.wgmma() || !accepts_conv_mma(request, caps)) return false;
+  const ConvParams p = convolution_of(request);
+  if (!accepts_conv_wgmma_shape(p)) return false;
+  // Enough tiles to keep a device of this size busy, and few positions in them that y lacks.
+  constexpr int64_t kLeastTiles = 32;
+  ConvWgmmaParams tiled{};
+  if (!set_conv_tiling(p, choose_conv_tiling(p), &tiled)) return false;
+  const int64_t tiles = int64_t{tiled.tiles[0]} * tiled.tiles[1] * tiled.tiles[2] * tiled.batch;
+  return tiles * tiled.columns >= kLeastTiles && tiles * 64 * kConvBlocks <= 2 * p.positions();
+}
+
 ConvKernel::ConvKernel(const Context& context, const KernelRequest& request,
                        const ConvParams& params)
     : ProductKernel(context, request, operands_of(params), 0), conv_(params) {}
@@ -81,6 +120,10 @@ Result<ConvParams> ConvKernel::bind_conv(const Call& call) const {
   ConvParams p = conv_;
   p.x = operands.a, p.weight = operands.b, p.bias = operands.bias, p.y = operands.c;
   return p;
+}
+
+Prepared prepare_conv_wgmma(const KernelRequest& request, const Context& context) {
+  return std::unique_ptr<CudaKernel>(new WgmmaKernel(context, request, convolution_of(request)));
 }
 
 Prepared prepare_convolution(const KernelRequest& request, const Context& context,

@@ -13,8 +13,10 @@ ConvParams convolution_of(const KernelRequest& request);
 bool accepts_conv_direct(const KernelRequest& request, const Capabilities& caps);
 // groups that are wide enough for tiles;
 bool accepts_conv_simt(const KernelRequest& request, const Capabilities& caps);
-// the same in 16 bits.
+// the same in 16 bits;
 bool accepts_conv_mma(const KernelRequest& request, const Capabilities& caps);
+// and of stride 1, on Hopper.
+bool accepts_conv_wgmma(const KernelRequest& request, const Capabilities& caps);
 
 // What all kernels of convolutions take care of: weight and bias are converted to the dtypes that
 // the kernel reads.
@@ -35,5 +37,6 @@ template <ConvLauncher kLauncher>
 Prepared prepare_conv(const KernelRequest& request, const Context& context) {
   return prepare_convolution(request, context, kLauncher);
 }
+Prepared prepare_conv_wgmma(const KernelRequest& request, const Context& context);
 
 }  // namespace zoetrope::cuda

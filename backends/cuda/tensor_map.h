@@ -18,7 +18,8 @@ struct TensorBox {
   int rank = 3;  // of what follows, at most 5
   std::array<int64_t, 5> extents{};
   std::array<int64_t, 5> steps{};  // elements; the first is 1, the others' bytes divide by 16
-  std::array<int32_t, 5> box{1, 1, 1, 1, 1};
+  std::array<int32_t, 5> box{1, 1, 1, 1, 1};    // elements that are copied
+  std::array<int32_t, 5> every{1, 1, 1, 1, 1};  // of which many, at most 8, one is copied
 };
 
 // Makes no call that a capturing stream forbids. The map goes to a kernel by value, as a

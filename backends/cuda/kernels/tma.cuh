@@ -97,6 +97,23 @@ __device__ inline void tma_store_3d(const CUtensorMap* map, uint32_t from, int x
       "r"(from), "r"(x), "r"(y), "r"(z)
       : "memory");
 }
+// Likewise of five dimensions, x innermost.
+__device__ inline void tma_load_5d(uint32_t to, const CUtensorMap* map, uint32_t barrier, int x,
+                                   int y, int z, int u, int v) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%3, %4, %5, %6, %7}], [%2];" ::"r"(to),
+      "l"(map), "r"(barrier), "r"(x), "r"(y), "r"(z), "r"(u), "r"(v)
+      : "memory");
+}
+__device__ inline void tma_store_5d(const CUtensorMap* map, uint32_t from, int x, int y, int z,
+                                    int u, int v) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5, %6}], [%1];" ::
+          "l"(map),
+      "r"(from), "r"(x), "r"(y), "r"(z), "r"(u), "r"(v)
+      : "memory");
+}
 __device__ inline void tma_store_commit() {
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }

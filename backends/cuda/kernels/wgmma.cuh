@@ -41,17 +41,23 @@ __device__ inline uint64_t wgmma_operand(uint32_t address, uint32_t next_rows = 
          static_cast<uint64_t>(next_rows >> 4) << 16 | uint64_t{1024 >> 4} << 32 |
          uint64_t{1} << 62;
 }
+// The same with the depth contiguous, `next_eight` bytes from eight rows to the next eight. Any
+// multiple of 128 serves as their address: the swizzle depends on addresses alone.
+__device__ inline uint64_t wgmma_operand_rows(uint32_t address, uint32_t next_eight) {
+  return static_cast<uint64_t>(address >> 4 & 0x3fff) | uint64_t{1} << 16 |
+         static_cast<uint64_t>(next_eight >> 4) << 32 | uint64_t{1} << 62;
+}
 
-// d [64, kN] (+)= a [64, 16] × b [16, kN] of 16-bit elements; of 8-bit ones (int8_t with sums in int,
-// Fp8E4M3) 32 deep. Of thread t in the warpgroup, d[4·j + 2·h + i] is row 16·(t / 32) + 8·h +
+// d [64, kN] (+)= a [64, 16] × b [16, kN] of 16-bit elements; of 8-bit ones (int8_t with sums in
+// int, Fp8E4M3) 32 deep. Of thread t in the warpgroup, d[4·j + 2·h + i] is row 16·(t / 32) + 8·h +
 // t % 32 / 4, column 8·j + 2·(t % 4) + i. a's depth is contiguous; b's is unless kRowsB (16 bits).
 struct Fp8E4M3 {
   uint8_t bits;
 };
 template <typename T, int kN, bool kRowsB = false>
 struct Wgmma;
-// The same with a in registers: its 16 columns as four pairs, those of d's rows (h = 0, 1) at columns
-// 2·(t % 4), then at 8 + 2·(t % 4). b's rows are contiguous.
+// The same with a in registers: its 16 columns as four pairs, those of d's rows (h = 0, 1) at
+// columns 2·(t % 4), then at 8 + 2·(t % 4). b's rows are contiguous.
 template <typename T, int kN>
 struct WgmmaRegisters;
 
@@ -62,6 +68,11 @@ struct WgmmaRegisters;
 #define ZT_REGS_64 ZT_REGS_32 \
   ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, " \
   "%49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define ZT_REGS_48 ZT_REGS_32 \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
+#define ZT_REGS_96 ZT_REGS_64 \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, " \
+  "%81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
 #define ZT_REGS_128 ZT_REGS_64 \
   ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, " \
   "%81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, " \
@@ -74,8 +85,10 @@ struct WgmmaRegisters;
 #define ZT_D4(i) ZT_C(d[i]), ZT_C(d[i + 1]), ZT_C(d[i + 2]), ZT_C(d[i + 3])
 #define ZT_D16(i) ZT_D4(i), ZT_D4(i + 4), ZT_D4(i + 8), ZT_D4(i + 12)
 #define ZT_D32 ZT_D16(0), ZT_D16(16)
+#define ZT_D48 ZT_D32, ZT_D16(32)
 #define ZT_D64 ZT_D32, ZT_D16(32), ZT_D16(48)
 #define ZT_D88 ZT_D64, ZT_D16(64), ZT_D4(80), ZT_D4(84)
+#define ZT_D96 ZT_D64, ZT_D16(64), ZT_D16(80)
 #define ZT_D128 ZT_D64, ZT_D16(64), ZT_D16(80), ZT_D16(96), ZT_D16(112)
 
 #define ZT_C(x) "+f"(x)
@@ -95,12 +108,16 @@ struct WgmmaRegisters;
     } \
   };
 ZT_WGMMA(__half, "f16", 64, 32, 32, 33, 34, 35)
+ZT_WGMMA(__half, "f16", 96, 48, 48, 49, 50, 51)
 ZT_WGMMA(__half, "f16", 128, 64, 64, 65, 66, 67)
+ZT_WGMMA(__half, "f16", 192, 96, 96, 97, 98, 99)
 ZT_WGMMA(__half, "f16", 256, 128, 128, 129, 130, 131)
 ZT_WGMMA(__half, "f16", 176, 88, 88, 89, 90, 91)
 ZT_WGMMA(__nv_bfloat16, "bf16", 176, 88, 88, 89, 90, 91)
 ZT_WGMMA(__nv_bfloat16, "bf16", 64, 32, 32, 33, 34, 35)
+ZT_WGMMA(__nv_bfloat16, "bf16", 96, 48, 48, 49, 50, 51)
 ZT_WGMMA(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67)
+ZT_WGMMA(__nv_bfloat16, "bf16", 192, 96, 96, 97, 98, 99)
 ZT_WGMMA(__nv_bfloat16, "bf16", 256, 128, 128, 129, 130, 131)
 #undef ZT_WGMMA
 
@@ -145,11 +162,15 @@ ZT_WGMMA_8(int8_t, int, "s32.s8.s8", "")
 #undef ZT_C
 #undef ZT_D128
 #undef ZT_D88
+#undef ZT_D96
 #undef ZT_D64
+#undef ZT_D48
 #undef ZT_D32
 #undef ZT_D16
 #undef ZT_D4
 #undef ZT_REGS_128
+#undef ZT_REGS_96
+#undef ZT_REGS_48
 #undef ZT_REGS_88
 #undef ZT_REGS_64
 #undef ZT_REGS_32
