@@ -130,18 +130,25 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
   });
 }
 
-// Mean, and sum of squares around it, of `count` values.
+// Of `count` values: the mean, which is mean + rest, and the sum of squares around it. One float
+// rounds away what 1/√(variance + ε) multiplies where values lie close together and far from zero.
 struct Moments {
-  float count, mean, squares;
+  float count, mean, rest, squares;
 };
 
 // Chan, Golub and LeVeque 1979, eq. 2.1.
 __device__ Moments merged(const Moments& a, const Moments& b) {
+  if (b.count == 0) return a;
+  if (a.count == 0) return b;
   const float count = a.count + b.count;
-  if (count == 0) return a;
-  const float delta = b.mean - a.mean, part = b.count / count;
-  return {count, a.mean + delta * part, a.squares + b.squares + delta * delta * a.count * part};
+  const float delta = (b.mean - a.mean) + (b.rest - a.rest), part = b.count / count;
+  const float step = a.rest + delta * part, mean = a.mean + step;
+  return {count, mean, step - (mean - a.mean),
+          a.squares + b.squares + delta * delta * a.count * part};
 }
+
+// As they lie in the workspace.
+__device__ float4 packed(const Moments& m) { return {m.mean, m.rest, m.squares, 0}; }
 
 struct GroupLayout {
   int64_t columns, part;     // chunks of a position, and of a group
@@ -151,8 +158,7 @@ struct GroupLayout {
 
 constexpr int kGroupThreads = 128;
 
-// Moments of each column over a block of positions: workspace [batch, blocks, columns, 2] (mean,
-// squares).
+// Moments of each column over a block of positions: workspace [batch, blocks, columns, 4].
 template <typename T, int N>
 __global__ void group_parts_kernel(const GroupNormParams p, const GroupLayout g) {
   const int64_t which = blockIdx.x / g.tiles;
@@ -178,26 +184,26 @@ __global__ void group_parts_kernel(const GroupNormParams p, const GroupLayout g)
     }
   }
   const float shift = count > 0 ? sum / count : 0;
-  Moments m{count, around + shift, fmaxf(squares - sum * shift, 0.f)};
+  Moments m{count, around, shift, fmaxf(squares - sum * shift, 0.f)};
   __shared__ Moments parts[kGroupThreads];
   parts[threadIdx.x] = m;
   __syncthreads();
   if (slot != 0 || column >= g.columns) return;
   for (int s = 1; s < g.abreast; ++s) m = merged(m, parts[threadIdx.x + s * g.tile]);
-  reinterpret_cast<float2*>(p.workspace)[which * g.columns + column] = {m.mean, m.squares};
+  reinterpret_cast<float4*>(p.workspace)[which * g.columns + column] = packed(m);
 }
 
-// Mean and 1/√(variance + ε) of each group: [batch, groups, 2] behind the parts.
+// Mean, rest and 1/√(variance + ε) of each group: [batch, groups, 4] behind the parts.
 __global__ void group_combine_kernel(const GroupNormParams p, const GroupLayout g, int chunk) {
   const int64_t sample = blockIdx.x / p.groups, group = blockIdx.x % p.groups;
-  const float2* parts =
-      reinterpret_cast<const float2*>(p.workspace) + sample * g.blocks * g.columns + group * g.part;
-  Moments m{0, 0, 0};
+  const float4* parts =
+      reinterpret_cast<const float4*>(p.workspace) + sample * g.blocks * g.columns + group * g.part;
+  Moments m{0, 0, 0, 0};
   for (int64_t i = threadIdx.x; i < g.blocks * g.part; i += kGroupThreads) {
     const int64_t block = i / g.part;
-    const float2 v = parts[block * g.columns + i % g.part];
+    const float4 v = parts[block * g.columns + i % g.part];
     const int64_t positions = min(g.block, p.positions - block * g.block);
-    m = merged(m, {static_cast<float>(positions * chunk), v.x, v.y});
+    m = merged(m, {static_cast<float>(positions * chunk), v.x, v.y, v.z});
   }
   __shared__ Moments all[kGroupThreads];
   all[threadIdx.x] = m;
@@ -207,8 +213,10 @@ __global__ void group_combine_kernel(const GroupNormParams p, const GroupLayout 
       all[threadIdx.x] = merged(all[threadIdx.x], all[threadIdx.x + half]);
   }
   if (threadIdx.x != 0) return;
-  float2* stats = reinterpret_cast<float2*>(p.workspace) + p.batch * g.blocks * g.columns;
-  stats[blockIdx.x] = {all[0].mean, 1.f / sqrtf(all[0].squares / all[0].count + p.epsilon)};
+  m = all[0];
+  m.squares = 1.f / sqrtf(m.squares / m.count + p.epsilon);
+  float4* stats = reinterpret_cast<float4*>(p.workspace) + p.batch * g.blocks * g.columns;
+  stats[blockIdx.x] = packed(m);
 }
 
 template <typename T, int N>
@@ -220,12 +228,12 @@ __global__ void group_apply_kernel(const GroupNormParams p, const GroupLayout g,
   const int64_t column = i - row * g.columns;
   const auto sample = static_cast<int64_t>(positions.quotient(static_cast<uint64_t>(row)));
   const auto group = static_cast<int64_t>(part.quotient(static_cast<uint64_t>(column)));
-  const float2 stats = (reinterpret_cast<const float2*>(p.workspace) +
+  const float4 stats = (reinterpret_cast<const float4*>(p.workspace) +
                         p.batch * g.blocks * g.columns)[sample * p.groups + group];
   float v[N], side[N];
   load_chunk(static_cast<const T*>(p.x) + i * N, v);
 #pragma unroll
-  for (int e = 0; e < N; ++e) v[e] = (v[e] - stats.x) * stats.y;
+  for (int e = 0; e < N; ++e) v[e] = (v[e] - stats.x - stats.y) * stats.z;
   if (const Side weight{p.weight.data, p.weight.dtype}) {
     weight.load(column * N, side);
 #pragma unroll
@@ -284,7 +292,7 @@ cudaError_t row_norm(const RowNormParams& p, cudaStream_t stream) {
 int64_t group_norm_workspace(const GroupNormParams& p) {
   if (p.batch * p.positions * p.width == 0) return 0;
   const GroupLayout g = group_layout(p);
-  return 8 * (p.batch * g.blocks * g.columns + p.batch * p.groups);
+  return 16 * (p.batch * g.blocks * g.columns + p.batch * p.groups);
 }
 
 cudaError_t group_norm(const GroupNormParams& p, cudaStream_t stream) {
