@@ -52,11 +52,32 @@ const uint kLoadsV = (BK * kUnitsV + kGroup - 1) / kGroup;
 #define MATRIX_C coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>
 
 const float kLog2E = 1.44269504;
-// Probabilities are relative to a maximum that may lag behind by this power of two.
-const float kLag = 8;
 
+// Elements are only touched through functions: where a loop over a matrix's length() indexed them, the
+// H100's driver put all of them into local memory.
 float larger(const in float a, const in float b) { return max(a, b); }
 float added(const in float a, const in float b) { return a + b; }
+float larger_of(const in uint r, const in uint c, const in float a, const in float b) {
+  return max(a, b);
+}
+float shrunk(const in uint r, const in uint c, const in float before, const in float most,
+             const in float factor) {
+  return exp2((before - most) * factor);
+}
+float seen_power(const in float s, const in float most, const in float factor) {
+  const float e =
+      exp2(HAS_MASK ? (s - most) * factor : fma(s, factor, -(most * factor)));
+  return DTYPE_0 == BF16 ? rounded_to_bf16(e) : e;
+}
+float power(const in uint r, const in uint c, const in float s, const in float most,
+            const in float factor) {
+  return seen_power(s, most, factor);
+}
+float power_if_seen(const in uint r, const in uint c, const in float s, const in float most,
+                    const in float factor) {
+  return is_hidden(s) ? 0.0 : seen_power(s, most, factor);
+}
+float inverse(const in uint r, const in uint c, const in float v) { return v == 0 ? 0.0 : 1.0 / v; }
 
 float score_element(const in uint r, const in uint c, const in float s, const in uint batch,
                     const in uint head, const in uint first_row, const in uint key,
@@ -146,35 +167,19 @@ void main() {
         coopMatPerElementNV(s[j], s[j], score_element, block.batch, block.key_head, first_row,
                             key + j * TN, keys);
     }
-    MATRIX_C now = s[0];
-    [[unroll]] for (uint j = 1; j < kKeys; ++j) {
-      [[unroll]] for (uint i = 0; i < now.length(); ++i) now[i] = max(now[i], s[j][i]);
-    }
+    MATRIX_C now = s[0], shrink;
+    [[unroll]] for (uint j = 1; j < kKeys; ++j) coopMatPerElementNV(now, now, larger_of, s[j]);
     coopMatReduceNV(now, now, gl_CooperativeMatrixReduceRowNV, larger);
-    uint behind = 0;
-    [[unroll]] for (uint i = 0; i < now.length(); ++i) {
-      now[i] = max(now[i], most[i]);
-      behind |= (now[i] - most[i]) * factor > kLag ? 1 : 0;
-    }
-    if (subgroupOr(behind) != 0) {
-      [[unroll]] for (uint i = 0; i < now.length(); ++i) {
-        const float shrink = exp2((most[i] - now[i]) * factor);
-        sums[i] *= shrink;
-        most[i] = now[i];
-        [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j][i] *= shrink;
-      }
-    }
+    coopMatPerElementNV(now, now, larger_of, most);
+    coopMatPerElementNV(shrink, most, shrunk, now, factor);
+    most = now;
+    sums *= shrink;
+    [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j] *= shrink;
     MATRIX_A p[kKeys];
     [[unroll]] for (uint j = 0; j < kKeys; ++j) {
-      [[unroll]] for (uint i = 0; i < now.length(); ++i) {
-        float e = HAS_MASK ? (s[j][i] - most[i]) * factor
-                           : fma(s[j][i], factor, -(most[i] * factor));
-        e = exp2(e);
-        if (some_hidden && is_hidden(s[j][i])) e = 0;
-        if (DTYPE_0 == BF16) e = rounded_to_bf16(e);
-        sums[i] += e;
-        s[j][i] = e;
-      }
+      if (some_hidden) coopMatPerElementNV(s[j], s[j], power_if_seen, most, factor);
+      else coopMatPerElementNV(s[j], s[j], power, most, factor);
+      sums += s[j];
       p[j] = MATRIX_A(s[j]);
     }
     [[unroll]] for (uint k = 0; k < kKeys; ++k) {
@@ -194,10 +199,8 @@ void main() {
     coopMatPerElementNV(most, most, store_sums, sums, block.batch, block.key_head, first_row,
                         block.part * ALL_ROWS);
   } else {
-    [[unroll]] for (uint i = 0; i < sums.length(); ++i) {
-      const float inverse = sums[i] == 0 ? 0.0 : 1.0 / sums[i];
-      [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j][i] *= inverse;
-    }
+    coopMatPerElementNV(sums, sums, inverse);
+    [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j] *= sums;
   }
   // Half as many columns of f32 at a time as a row of q or v has.
   const uint kAtOnce = (kPitchOwn - 1) * 4 / TN;
