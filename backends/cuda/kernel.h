@@ -126,6 +126,7 @@ std::span<const Row> reduce_rows();
 std::span<const Row> elementwise_rows();
 std::span<const Row> layout_rows();
 std::span<const Row> resample_rows();
+std::span<const Row> quantized_rows();
 
 // kUnsupported when no row matches.
 Prepared prepare_kernel(const KernelRequest& request, const Context& context);

@@ -6,8 +6,8 @@ namespace zoetrope::cuda {
 namespace {
 
 constexpr std::span<const Row> (*kFamilies[])() = {
-    matmul_rows, conv_rows,   conv_transpose_rows, attention_rows, norms_rows,
-    fused_rows,  reduce_rows, elementwise_rows,    layout_rows,    resample_rows,
+    matmul_rows, conv_rows,        conv_transpose_rows, attention_rows, norms_rows,     fused_rows,
+    reduce_rows, elementwise_rows, layout_rows,         resample_rows,  quantized_rows,
 };
 
 }  // namespace
