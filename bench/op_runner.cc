@@ -45,11 +45,12 @@ void require(const Status& status, std::string_view what) {
 
 std::vector<char> random_tensor(const TensorType& type, uint64_t seed) {
   std::vector<char> bytes(static_cast<size_t>(type.bytes()));
-  if (!is_float(type.dtype)) return bytes;
+  const bool small = type.dtype == DType::kI8;
+  if (!is_float(type.dtype) && !small) return bytes;
   // A block of noise, again and again: large tensors must not take longer than their benchmark.
   std::mt19937 random(static_cast<uint32_t>(seed));
   std::vector<double> block(8191);
-  for (double& v : block) v = static_cast<double>(random()) / 0x1p31 - 1;
+  for (double& v : block) v = (static_cast<double>(random()) / 0x1p31 - 1) * (small ? 127 : 1);
   const auto size = static_cast<int64_t>(block.size());
   for (int64_t at = 0; at < type.shape.elements(); at += size)
     store_elements(type.dtype, bytes.data() + at * dtype_size(type.dtype),

@@ -67,7 +67,7 @@ void init(int* argc, char** argv);
 // Seconds that the device under test, not the host, takes to copy `bytes` to another buffer.
 double device_copy_seconds(int64_t bytes);
 
-// Random bytes of a tensor: floats in [-1, 1), integers zero.
+// Random bytes of a tensor: floats in [-1, 1), i8 of all sizes, other integers zero.
 std::vector<char> random_tensor(const TensorType& type, uint64_t seed);
 
 }  // namespace zoetrope::bench

@@ -99,6 +99,18 @@ void add_matmul(DType dtype, int64_t m, int64_t n, int64_t k) {
                 [=] { return onednn_matmul(dtype, m, n, k, threads()); });
 }
 
+// `dtype`: i8 or f8e4m3, to bf16.
+void add_quantized(DType dtype, int64_t m, int64_t n, int64_t k) {
+  const std::string size = str(dtype_name(dtype), "/", m, "x", n, "x", k, "/");
+  const double flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
+  register_op("quantized_matmul/" + size + "zoetrope", {.flops = flops}, OpKind::kQuantizedMatmul,
+              {{{dtype, Shape{m, k}}, false},
+               {{DType::kF32, Shape{m, 1}}, false},
+               {{dtype, Shape{n, k}}, true},
+               {{DType::kF32, Shape{n}}, true}},
+              {{"dtype", std::string("bf16")}});
+}
+
 void add_attention(DType dtype, int64_t tokens, int64_t heads, int64_t d) {
   const std::string name =
       str("attention/", dtype_name(dtype), "/", tokens, "x", heads, "x", d, "/");
@@ -197,6 +209,21 @@ void register_large() {
   }
 }
 
+void register_quantized() {
+  for (DType dtype : {DType::kI8, DType::kF8E4M3}) {
+    if (on_host()) {
+      add_quantized(dtype, 512, 1536, 1536);
+      continue;
+    }
+    add_quantized(dtype, 8192, 8192, 8192);
+    add_quantized(dtype, 32760, 1536, 8960);
+    const TensorType x{DType::kBF16, Shape{32760, 1536}};
+    register_op(str("memory/quantize_rows/", dtype_name(dtype), "/32760x1536/zoetrope"),
+                {.bytes = 1.5 * static_cast<double>(x.bytes())}, OpKind::kQuantizeRows, {{x}},
+                {{"dtype", std::string(dtype_name(dtype))}});
+  }
+}
+
 void register_all() {
   for (DType dtype : dtypes()) {
     // Toybox, DiT-XL/2 at 256 pixels, Wan 1.3B at 512 tokens.
@@ -216,6 +243,7 @@ void register_all() {
     add_conv(on_host() ? DType::kF32 : DType::kF16, s);
   add_memory(DType::kF32, 1080, 256);
   add_memory(DType::kF32, 16384, 1024);
+  if (on_host() || !device().info().software) register_quantized();
   if (!on_host() && !device().info().software) register_large();
 }
 
