@@ -189,6 +189,9 @@ void add_memory(DType dtype, int64_t rows, int64_t width) {
       {{"epsilon", 1e-6}, {"full_width", true}});
   add("transpose", 2, OpKind::kTranspose, {{x}}, {{"permutation", std::vector<Dim>{0, 2, 1}}});
   add("softmax", 2, OpKind::kSoftmax, {{x}});
+  add("group_norm", 3, OpKind::kGroupNorm, {{x}, {vector, true}, {vector, true}},
+      {{"groups", int64_t{32}}, {"epsilon", 1e-6}});
+  add("reduce_mean", 1, OpKind::kReduceMean, {{x}}, {{"axes", std::vector<Dim>{1}}});
 }
 
 // What a GPU is measured by: the DiT and the decoder of Wan 1.3B at 832x480.
@@ -204,6 +207,7 @@ void register_large() {
     add_conv(dtype, {4, 240, 416, 192, 192, 3, 3});
     add_conv(dtype, {4, 120, 208, 384, 384, 3, 3});
     add_conv(dtype, {4, 480, 832, 96, 3, 3, 3});
+    add_memory(dtype, 512, 1152);
     add_memory(dtype, 32760, 1536);
     add_memory(dtype, 131072, 4096);
   }
