@@ -53,8 +53,8 @@ const uint kLoadsV = (BK * kUnitsV + kGroup - 1) / kGroup;
 
 const float kLog2E = 1.44269504;
 
-// Elements are only touched through functions: where a loop over a matrix's length() indexed them, the
-// H100's driver put all of them into local memory.
+// Elements are only touched through functions: with loops over a matrix's length(), the H100's driver
+// told of local memory of the size of the sums.
 float larger(const in float a, const in float b) { return max(a, b); }
 float added(const in float a, const in float b) { return a + b; }
 float larger_of(const in uint r, const in uint c, const in float a, const in float b) {
