@@ -98,8 +98,8 @@ Status find_queue(VkPhysicalDevice device, Capabilities* caps) {
 constexpr std::pair<std::string_view, bool Switches::*> kFlags[] = {
     {"baseline", &Switches::baseline},       {"no-coopmat", &Switches::no_coopmat},
     {"no-coopmat2", &Switches::no_coopmat2}, {"bf16-coopmat", &Switches::bf16_coopmat},
-    {"no-dot", &Switches::no_dot},           {"statistics", &Switches::statistics},
-    {"validate", &Switches::validate},
+    {"no-dot", &Switches::no_dot},           {"nearest-half", &Switches::nearest_half},
+    {"statistics", &Switches::statistics},   {"validate", &Switches::validate},
 };
 
 struct Number {
@@ -139,7 +139,8 @@ Result<Switches> parse_switches(std::string_view words) {
       return error(
           Code::kInvalidArgument, "target '", word,
           "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
-          "bf16-coopmat, no-dot, statistics, validate, piece=GROUPS, tile=NUMBER, and "
+          "bf16-coopmat, no-dot, nearest-half, statistics, validate, piece=GROUPS, tile=NUMBER, "
+          "and "
           "segment=BYTES, "
           "sparse=BYTES and window=BYTES "
           "with powers of "
@@ -165,7 +166,7 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
                  VK_API_VERSION_MAJOR(caps->api_version), ".",
                  VK_API_VERSION_MINOR(caps->api_version), "; 1.2 is needed");
   caps->driver = str(v12.driverName, " ", v12.driverInfo);
-  caps->nearest_half = v12.driverID == VK_DRIVER_ID_NVIDIA_PROPRIETARY;
+  caps->nearest_half = switches.nearest_half;
   caps->software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
   caps->discrete = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
   caps->timestamp_ns = limits.timestampPeriod;

@@ -29,11 +29,12 @@ struct MatrixTile {
 //   bf16-coopmat     cooperative matrices of bf16 too (not yet measured anywhere)
 //   tile=NUMBER      contractions and attention on cooperative matrices in this entry of
 //                    their kTiles (*_coopmat.cc), where it fits
+//   nearest-half     the device packs f16, trusted to round to nearest (not yet checked anywhere)
 //   statistics       what the driver says of each pipeline (registers, ...) goes to standard error
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
   bool baseline = false, no_coopmat = false, no_coopmat2 = false, bf16_coopmat = false,
-       statistics = false, no_dot = false, validate = false;
+       nearest_half = false, statistics = false, no_dot = false, validate = false;
   int64_t tile = 0, segment = 0, sparse = 0, window = 0, piece = 0;
 };
 Result<Switches> parse_switches(std::string_view words);
@@ -49,7 +50,7 @@ struct Capabilities {
   // Addresses, 64-bit integers, 8- and 16-bit storage, subgroup arithmetic: all or none.
   bool addresses = false;
   bool float16 = false;       // f16 arithmetic
-  bool nearest_half = false;  // drivers known to round f32 to f16 to nearest even, when packing
+  bool nearest_half = false;  // packing f32 as f16 is taken to round to nearest even
   bool integer_dot = false;   // 4 × 8-bit products
   uint32_t subgroup_size = 0;
   MatrixTile coop_f16;         // f16 × f16 + f32
