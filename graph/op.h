@@ -74,8 +74,9 @@ struct OpDef {
                     std::span<const TensorType> output_types,
                     std::span<std::vector<double>> outputs) = nullptr;
 
-  // Fused ops: appends core nodes that compute the same from `inputs` (a negative id marks an
-  // absent optional input) and returns the outputs. Null for core ops.
+  // Fused ops: appends nodes that compute the same from `inputs` (a negative id marks an absent
+  // optional input) and returns the outputs. The nodes are core ops, or fused ones that stand
+  // earlier in op_list.inc, so that decomposing ends. Null for core ops.
   std::vector<int32_t> (*decompose)(Builder& builder, std::span<const int32_t> inputs,
                                     const Attrs& attrs) = nullptr;
 

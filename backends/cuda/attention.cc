@@ -13,30 +13,42 @@ namespace {
 
 enum Input : size_t { kQ, kK, kV, kKeyLengths, kMask };
 
-AttentionTensor tensor_of(const Shape& shape) {
-  return {nullptr, shape[1] * shape[2] * shape[3], shape[2] * shape[3]};
+// Rows of `columns` a token, of which the tensor begins at `offset`.
+AttentionTensor tensor_of(const Shape& shape, int64_t columns, int64_t offset = 0) {
+  return {nullptr, shape[1] * columns, columns, offset};
 }
 
 AttentionParams params_of(const KernelRequest& request) {
   const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape, &v = in(request, kV).shape;
+  const auto number = [&](const char* name) { return attrs(request).get_int(name); };
   AttentionParams p;
-  p.q = tensor_of(q);
-  p.k = tensor_of(k);
-  p.v = tensor_of(v);
+  if (request.node->op == OpKind::kPackedAttention) {
+    p.q = tensor_of(q, q[2], number("q_offset"));
+    p.k = tensor_of(k, k[2], number("k_offset"));
+    p.v = tensor_of(v, v[2], number("v_offset"));
+    p.heads = static_cast<int>(number("heads"));
+    p.kv_heads = static_cast<int>(number("kv_heads"));
+    p.dim = static_cast<int>(number("dim"));
+    p.v_dim = static_cast<int>(number("v_dim"));
+  } else {
+    p.q = tensor_of(q, q[2] * q[3]);
+    p.k = tensor_of(k, k[2] * k[3]);
+    p.v = tensor_of(v, v[2] * v[3]);
+    p.heads = static_cast<int>(q[2]);
+    p.kv_heads = static_cast<int>(k[2]);
+    p.dim = static_cast<int>(q[3]);
+    p.v_dim = static_cast<int>(v[3]);
+  }
   p.dtype = in(request, kQ).dtype;
   p.batch = q[0];
   p.queries = q[1];
   p.keys = k[1];
-  p.heads = static_cast<int>(q[2]);
-  p.kv_heads = static_cast<int>(k[2]);
-  p.dim = static_cast<int>(q[3]);
-  p.v_dim = static_cast<int>(v[3]);
   const double scale = attrs(request).get_float("scale");
   p.scale = static_cast<float>(scale != 0 ? scale : 1 / std::sqrt(static_cast<double>(p.dim)));
   p.causal = attrs(request).get_bool("causal");
   p.mask = side(request, kMask);
   if (has(request, kMask)) {
-    const Shape full{q[0], q[2], q[1], k[1]};
+    const Shape full{q[0], p.heads, q[1], k[1]};
     const ops::Strides steps = ops::broadcast_strides(in(request, kMask).shape, full);
     for (size_t d = 0; d < 4; ++d) p.mask_steps[d] = steps[d];
   }
@@ -44,9 +56,10 @@ AttentionParams params_of(const KernelRequest& request) {
 }
 
 AttentionParams bound(AttentionParams p, const Call& call) {
-  p.q.data = call.input(kQ);
-  p.k.data = call.input(kK);
-  p.v.data = call.input(kV);
+  const int64_t size = dtype_size(p.dtype);
+  p.q.data = call.input<char>(kQ) + p.q.offset * size;
+  p.k.data = call.input<char>(kK) + p.k.offset * size;
+  p.v.data = call.input<char>(kV) + p.v.offset * size;
   p.lengths = call.input<int32_t>(kKeyLengths);
   p.mask.data = call.input(kMask);
   p.out = call.output();
@@ -112,13 +125,17 @@ Prepared prepare_wgmma(const KernelRequest& request, const Context& context) {
 bool accepts_wgmma(const KernelRequest& request, const Capabilities& caps) {
   if (!caps.wgmma() || !accepts_plain(request, caps) || has(request, kMask)) return false;
   const AttentionParams p = params_of(request);
+  for (const AttentionTensor* t : {&p.q, &p.k, &p.v})
+    if (t->token_step % 8 != 0 || t->offset % 8 != 0) return false;
   return p.dtype != DType::kF32 && p.dim == p.v_dim && p.dim <= 128 && p.dim % 8 == 0 &&
          p.scale > 0 && std::max(p.queries, p.keys) < int64_t{1} << 30;
 }
 
 constexpr Row kRows[] = {
     {OpKind::kAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
+    {OpKind::kPackedAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kAttention, "attention", accepts_plain, prepare_plain},
+    {OpKind::kPackedAttention, "attention", accepts_plain, prepare_plain},
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Norms over the last axis (norm_modulate too), or over groups of channels.
+// Norms over the last axis (norm_modulate and residual_norm too), or over groups of channels.
 #include "backends/cuda/kernels/norms.h"
 
 #include "backends/cuda/walk.h"
@@ -53,6 +53,38 @@ Prepared prepare_norm_modulate(const KernelRequest& request, const Context& cont
   return prepare_row_norm(request, context, {rms, 3, 4, 1, 2});
 }
 
+Prepared prepare_residual_norm(const KernelRequest& request, const Context& context) {
+  enum Input : size_t { kX, kY, kGate, kScale, kShift, kWeight, kBias };
+  const TensorType& x = in(request, kX);
+  const auto shape_of = [&](size_t i) { return has(request, i) ? &in(request, i).shape : nullptr; };
+  RowNormParams p;
+  p.dtype = x.dtype;
+  p.width = x.shape[-1];
+  p.rows = x.shape.elements() / p.width;
+  p.rms = attrs(request).get_string("norm") == "rms";
+  p.epsilon = static_cast<float>(attrs(request).get_float("epsilon"));
+  p.gate = side(request, kGate);
+  p.gating = broadcast_rows(x.shape, shape_of(kGate), nullptr);
+  p.scale = side(request, kScale);
+  p.shift = side(request, kShift);
+  p.modulation = broadcast_rows(x.shape, shape_of(kScale), shape_of(kShift));
+  p.weight = side(request, kWeight);
+  p.bias = side(request, kBias);
+  return simple_kernel(context, 0, [p](const Call& call) {
+    RowNormParams now = p;
+    now.x = call.input(kX);
+    now.residual = call.input(kY);
+    now.gate.data = call.input(kGate);
+    now.scale.data = call.input(kScale);
+    now.shift.data = call.input(kShift);
+    now.weight.data = call.input(kWeight);
+    now.bias.data = call.input(kBias);
+    now.sum = call.output(0);
+    now.y = call.output(1);
+    return row_norm(now, call.stream);
+  });
+}
+
 Prepared prepare_group_norm(const KernelRequest& request, const Context& context) {
   const TensorType& x = in(request, 0);
   GroupNormParams p;
@@ -82,6 +114,7 @@ constexpr Row kRows[] = {
     {OpKind::kRmsNorm, "rms_norm", accepts, prepare_rms_norm},
     {OpKind::kLayerNorm, "layer_norm", accepts, prepare_layer_norm},
     {OpKind::kNormModulate, "norm_modulate", accepts, prepare_norm_modulate},
+    {OpKind::kResidualNorm, "residual_norm", accepts, prepare_residual_norm},
     {OpKind::kGroupNorm, "group_norm", accepts, prepare_group_norm},
 };
 

@@ -6,12 +6,15 @@ namespace zoetrope::cuda {
 
 RowPlan plan_rows(int64_t rows, int64_t units) {
   constexpr int kMostLanes = 1024, kMostKept = 6, kThreads = 128;
+  constexpr int64_t kBusy = 65536;  // threads that keep a large device busy
   RowPlan plan;
   // A warp has no need to wait for others; beyond it, lanes hold few chunks so that many are read
   // at once.
   while (plan.lanes < 32 && plan.lanes < units) plan.lanes *= 2;
   if (units > int64_t{32} * kMostKept)
     while (plan.lanes < kMostLanes && int64_t{plan.lanes} * 4 < units) plan.lanes *= 2;
+  // Few rows: more threads for each.
+  while (plan.lanes < 256 && plan.lanes < units && rows * plan.lanes < kBusy) plan.lanes *= 2;
   const int64_t rounds = std::max<int64_t>(ceil_div(units, plan.lanes), 1);
   plan.keep = rounds <= kMostKept ? static_cast<int>(rounds) : 0;
   plan.threads = std::max(plan.lanes, kThreads);

@@ -230,6 +230,92 @@ Match match_gated_residual(const GraphView& view, const Node& root) {
   return std::nullopt;
 }
 
+// A norm with or without modulation, as residual_norm sees it.
+struct BranchNorm {
+  std::string norm;
+  ValueId scale = kNone, shift = kNone, weight = kNone, bias = kNone;
+};
+
+std::optional<BranchNorm> match_branch_norm(const Node& node) {
+  const auto input = [&](size_t i) { return i < node.inputs.size() ? node.inputs[i] : kNone; };
+  switch (node.op) {
+    case OpKind::kRmsNorm: return BranchNorm{"rms", kNone, kNone, input(1), kNone};
+    case OpKind::kLayerNorm: return BranchNorm{"layer", kNone, kNone, input(1), input(2)};
+    case OpKind::kNormModulate:
+      return BranchNorm{node.attrs.get_string("norm"), input(1), input(2), input(3), input(4)};
+    default: return std::nullopt;
+  }
+}
+
+Match match_residual_norm(const GraphView& view, const Node& root) {
+  const auto norm = match_branch_norm(root);
+  if (!norm) return std::nullopt;
+  const ValueId sum = root.inputs[0];
+  const Node* residual = view.made_by(sum, OpKind::kGatedResidual);
+  if (residual == nullptr) residual = view.made_by(sum, OpKind::kAdd);
+  // The sum moves to the norm's place, and must not come to be computed more often.
+  if (residual == nullptr || !view.is_first_reader(root, sum) ||
+      view.graph().value(sum).rate != view.graph().value(root.outputs[0]).rate)
+    return std::nullopt;
+  for (int i : {0, 1})
+    if (!(view.type(residual->inputs[static_cast<size_t>(i)]) == view.type(sum)))
+      return std::nullopt;
+  const ValueId gate = residual->op == OpKind::kGatedResidual ? residual->inputs[2] : kNone;
+  Replacement r{OpKind::kResidualNorm,
+                {residual->inputs[0], residual->inputs[1], gate, norm->scale, norm->shift,
+                 norm->weight, norm->bias},
+                {},
+                {residual}};
+  r.attrs.set("norm", norm->norm);
+  r.attrs.set("epsilon", root.attrs.get_float("epsilon"));
+  r.outputs = {sum, root.outputs[0]};
+  return r;
+}
+
+// Columns of rows [B, N, W] that one operand of an attention is.
+struct Columns {
+  ValueId rows = kNone;
+  int64_t offset = 0;
+  bool sliced = false;
+};
+
+std::optional<Columns> match_columns(const GraphView& view, ValueId operand) {
+  const Node* reshape = view.made_by(operand, OpKind::kReshape);
+  if (reshape == nullptr) return std::nullopt;
+  const Shape &to = view.type(operand).shape, &from = view.type(reshape->inputs[0]).shape;
+  if (from.rank() != 3 || from[0] != to[0] || from[1] != to[1]) return std::nullopt;
+  const Node* slice = view.made_by(reshape->inputs[0], OpKind::kSlice);
+  if (slice == nullptr) return Columns{reshape->inputs[0]};
+  const auto axis = normalize_axis(slice->attrs.get_int("axis"), 3);
+  if (!axis.ok() || *axis != 2 || slice->attrs.get_int("step") != 1)
+    return Columns{reshape->inputs[0]};
+  const int64_t width = view.type(slice->inputs[0]).shape[2], start = slice->attrs.get_int("start");
+  return Columns{slice->inputs[0], start < 0 ? start + width : start, true};
+}
+
+Match match_packed_attention(const GraphView& view, const Node& root) {
+  if (root.op != OpKind::kAttention) return std::nullopt;
+  Replacement r{OpKind::kPackedAttention, root.inputs, {}, {}};
+  constexpr std::string_view kOffsets[] = {"q_offset", "k_offset", "v_offset"};
+  bool sliced = false;
+  for (size_t i = 0; i < 3; ++i) {
+    const auto columns = match_columns(view, root.inputs[i]);
+    if (!columns) return std::nullopt;
+    r.inputs[i] = columns->rows;
+    r.attrs.set(kOffsets[i], Dim(columns->offset));
+    sliced |= columns->sliced;
+  }
+  if (!sliced) return std::nullopt;
+  const Shape &q = view.type(root.inputs[0]).shape, &v = view.type(root.inputs[2]).shape;
+  r.attrs.set("heads", Dim(q[2]));
+  r.attrs.set("kv_heads", Dim(v[2]));
+  r.attrs.set("dim", Dim(q[3]));
+  r.attrs.set("v_dim", Dim(v[3]));
+  r.attrs.set("scale", root.attrs.get_float("scale"));
+  r.attrs.set("causal", root.attrs.get_bool("causal"));
+  return r;
+}
+
 }  // namespace
 
 Result<Graph> fuse_contractions(const Graph& graph) { return rewrite(graph, match_contraction); }
@@ -238,6 +324,10 @@ Result<Graph> fuse_norm_modulate(const Graph& graph) { return rewrite(graph, mat
 Result<Graph> fuse_glu(const Graph& graph) { return rewrite(graph, match_glu); }
 Result<Graph> fuse_gated_residual(const Graph& graph) {
   return rewrite(graph, match_gated_residual);
+}
+Result<Graph> fuse_residual_norm(const Graph& graph) { return rewrite(graph, match_residual_norm); }
+Result<Graph> fuse_packed_attention(const Graph& graph) {
+  return rewrite(graph, match_packed_attention);
 }
 
 }  // namespace zoetrope

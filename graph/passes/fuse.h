@@ -22,4 +22,11 @@ Result<Graph> fuse_glu(const Graph& graph);
 // x + gate·y → gated_residual.
 Result<Graph> fuse_gated_residual(const Graph& graph);
 
+// The sum of a residual (gated or not) and the norm that reads it first → residual_norm. After
+// fuse_norm_modulate and fuse_gated_residual.
+Result<Graph> fuse_residual_norm(const Graph& graph);
+
+// Attention over slices of wider rows → packed_attention.
+Result<Graph> fuse_packed_attention(const Graph& graph);
+
 }  // namespace zoetrope

@@ -4,12 +4,16 @@
 
 namespace zoetrope {
 
-GraphView::GraphView(const Graph& graph) : graph_(graph), uses_(graph.values.size(), 0) {
+GraphView::GraphView(const Graph& graph)
+    : graph_(graph), uses_(graph.values.size(), 0), first_readers_(graph.values.size(), kNone) {
   const auto count = [&](ValueId id) {
     if (id != kNone) ++uses_[static_cast<size_t>(id)];
   };
   for (const Node& node : graph.nodes)
     for (ValueId id : node.inputs) count(id);
+  for (size_t n = graph.nodes.size(); n-- > 0;)
+    for (ValueId id : graph.nodes[n].inputs)
+      if (id != kNone) first_readers_[static_cast<size_t>(id)] = static_cast<NodeId>(n);
   for (const GraphOutput& output : graph.outputs) count(output.value);
   for (const StatePair& pair : graph.states) count(pair.next);
 }
@@ -74,14 +78,18 @@ Result<Graph> rewrite(const Graph& graph, const Matcher& matcher) {
                                  {{"dims", std::vector<Dim>(dims.begin(), dims.end())}},
                                  node.name + ".view");
     }
-    const ValueId now =
-        r.builder().op(replacement->op, std::move(inputs), replacement->attrs, node.name);
+    const std::vector<ValueId> now =
+        r.builder().add_node(replacement->op, std::move(inputs), replacement->attrs, node.name);
     ZT_RETURN_IF_ERROR(r.builder().status());
-    const ValueId old = node.outputs[0];
-    if (!(r.type(now) == graph.value(old).type))
-      return error(Code::kInternal, "replacing '", node.name, "' changes its type from ",
-                   graph.value(old).type.to_string(), " to ", r.type(now).to_string());
-    r.set(old, now);
+    const std::vector<ValueId>& old =
+        replacement->outputs.empty() ? node.outputs : replacement->outputs;
+    for (size_t k = 0; k < old.size(); ++k) {
+      if (!(r.type(now[k]) == graph.value(old[k]).type))
+        return error(Code::kInternal, "replacing '", node.name, "' changes the type of '",
+                     graph.value(old[k]).name, "' from ", graph.value(old[k]).type.to_string(),
+                     " to ", r.type(now[k]).to_string());
+      r.set(old[k], now[k]);
+    }
   }
   return r.finish();
 }

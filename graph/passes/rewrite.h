@@ -22,6 +22,10 @@ class GraphView {
   const Node* absorbable(ValueId id, OpKind op) const;
   // Looks through a cast of a weight: fused ops read weights as they are stored.
   ValueId stored_weight(ValueId id) const;
+  // Whether `node` reads `id` before any other node does.
+  bool is_first_reader(const Node& node, ValueId id) const {
+    return first_readers_[static_cast<size_t>(id)] == index(&node);
+  }
   // Whether `id` is `value` everywhere (a fill).
   bool is_constant(ValueId id, double value) const;
   NodeId index(const Node* node) const { return static_cast<NodeId>(node - graph_.nodes.data()); }
@@ -29,6 +33,7 @@ class GraphView {
  private:
   const Graph& graph_;
   std::vector<int> uses_;
+  std::vector<NodeId> first_readers_;  // by value; kNone: no node reads it
 };
 
 // What replaces a root node; its inputs are values of the old graph.
@@ -38,6 +43,9 @@ struct Replacement {
   Attrs attrs;
   std::vector<const Node*> absorbed;  // nodes that vanish with the root
   std::optional<Shape> view_first{};  // input 0 is first seen under this shape
+  // What the new node's outputs replace; empty: the root's output. An absorbed node's output may be
+  // among them if nothing reads it before the root.
+  std::vector<ValueId> outputs{};
 };
 
 using Matcher = std::function<std::optional<Replacement>(const GraphView& view, const Node& root)>;

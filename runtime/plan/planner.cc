@@ -72,18 +72,19 @@ class Planner {
   }
 
   Status resolve_kernels() {
-    // Fused nodes that the device lacks are replaced first; a decomposition holds core ops only.
-    std::vector<bool> missing(plan_.graph.nodes.size(), false);
-    bool any = false;
-    for (size_t n = 0; n < plan_.graph.nodes.size(); ++n) {
-      const Node& node = plan_.graph.nodes[n];
-      if (!op_def(node.op).is_fused()) continue;
-      auto info = query(node);
-      if (info.ok()) continue;
-      if (info.status().code() != Code::kUnsupported) return info.status();
-      missing[n] = any = true;
-    }
-    if (any) {
+    // Fused nodes that the device lacks are replaced first, by simpler ones that it may lack too.
+    for (;;) {
+      std::vector<bool> missing(plan_.graph.nodes.size(), false);
+      bool any = false;
+      for (size_t n = 0; n < plan_.graph.nodes.size(); ++n) {
+        const Node& node = plan_.graph.nodes[n];
+        if (!op_def(node.op).is_fused()) continue;
+        auto info = query(node);
+        if (info.ok()) continue;
+        if (info.status().code() != Code::kUnsupported) return info.status();
+        missing[n] = any = true;
+      }
+      if (!any) break;
       ZT_ASSIGN_OR_RETURN(plan_.graph, decompose_fused(plan_.graph, [&](const Node& node) {
                             return missing[static_cast<size_t>(&node - plan_.graph.nodes.data())];
                           }));

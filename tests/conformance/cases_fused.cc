@@ -144,10 +144,88 @@ void add_glu(std::vector<Case>* cases) {
   cases->push_back({OpKind::kGlu, "no tokens", {in({2, 0, 8})}, {}});
 }
 
+// x and y in one type; gate, scale, shift of any; weight and bias stored.
+void add_residual_norms(std::vector<Case>* cases) {
+  for (const char* norm : {"rms", "layer"}) {
+    const Attrs attrs{{"norm", text(norm)}, {"epsilon", 1e-6}};
+    const auto add = [&](const char* label, std::vector<CaseInput> inputs) {
+      cases->push_back({OpKind::kResidualNorm, std::string(norm) + ", " + label, inputs, attrs});
+    };
+    const Shape x{2, 9, 37}, sample{2, 1, 37};
+    add("plain", {in(x), in(x)});
+    add("gated", {in(x), in(x), in(sample)});
+    add("modulated", {in(x), in(x), absent(), in(sample), in(sample)});
+    add("gated and modulated", {in(x), in(x), in(sample), in(sample), in(sample)});
+    add("gate and modulation by token", {in(x), in(x), in({2, 9, 1}), in(x), in(x)});
+    add("f32 modulation", {in(x), in(x), fixed(DType::kF32, sample), fixed(DType::kF32, sample),
+                           fixed(DType::kF32, {37})});
+    add("scaled only", {in({3, 64}), in({3, 64}), in({1, 64}), in({64})});
+    add("weighted", {in(x), in(x), in({}), absent(), absent(), weight({37})});
+    add("a row", {in({40}), in({40}), in({40})});
+    add("wide", {in({5, 6144}), in({5, 6144}), in({1, 6144}), in({1, 6144}), in({1, 6144})});
+    add("wider than registers", {in({2, 50000}), in({2, 50000}), in({2, 1})});
+    add("many narrow rows", {in({700, 24}), in({700, 24}), in({1, 24}), in({1, 24})});
+    add("no rows", {in({0, 16}), in({0, 16})});
+  }
+  const Attrs layer{{"norm", text("layer")}, {"epsilon", 1e-5}};
+  cases->push_back({OpKind::kResidualNorm,
+                    "layer, affine",
+                    {in({2, 7, 96}), in({2, 7, 96}), in({2, 1, 96}), absent(), absent(),
+                     weight({96}), weight({96})},
+                    layer});
+  cases->push_back({OpKind::kResidualNorm,
+                    "layer, everything",
+                    {in({2, 7, 96}), in({2, 7, 96}), in({2, 1, 96}), in({2, 1, 96}), in({96}),
+                     weight({96}), weight({96})},
+                    layer});
+}
+
+struct PackedCase {
+  const char* label;
+  int64_t batch, queries, keys, heads, kv_heads, dim, v_dim;
+  int64_t q_width, k_width, v_width, q_offset, k_offset, v_offset;
+  bool causal = false;
+};
+
+void add_packed_attention(std::vector<Case>* cases) {
+  const auto attrs = [](const PackedCase& c) {
+    return Attrs{{"heads", Dim(c.heads)},       {"kv_heads", Dim(c.kv_heads)},
+                 {"dim", Dim(c.dim)},           {"v_dim", Dim(c.v_dim)},
+                 {"q_offset", Dim(c.q_offset)}, {"k_offset", Dim(c.k_offset)},
+                 {"v_offset", Dim(c.v_offset)}, {"scale", 0.0},
+                 {"causal", c.causal}};
+  };
+  const auto inputs = [](const PackedCase& c) {
+    return std::vector<CaseInput>{in({c.batch, c.queries, c.q_width}, -2, 2),
+                                  in({c.batch, c.keys, c.k_width}, -2, 2),
+                                  in({c.batch, c.keys, c.v_width})};
+  };
+  for (const PackedCase& c : std::initializer_list<PackedCase>{
+           {"side by side", 2, 19, 19, 3, 3, 16, 16, 144, 144, 144, 0, 48, 96},
+           {"of a DiT", 2, 70, 70, 4, 4, 72, 72, 864, 864, 864, 0, 288, 576},
+           {"head dim 64", 1, 150, 150, 2, 2, 64, 64, 384, 384, 384, 0, 128, 256},
+           {"head dim 128, many tiles", 1, 300, 1100, 1, 1, 128, 128, 384, 384, 384, 256, 0, 128},
+           {"odd offsets", 1, 9, 11, 2, 2, 5, 5, 13, 17, 11, 3, 7, 1},
+           {"keys and values packed", 2, 7, 33, 2, 2, 32, 32, 64, 128, 128, 0, 0, 64},
+           {"grouped queries", 1, 21, 21, 6, 2, 16, 16, 160, 160, 160, 0, 96, 128},
+           {"values of another width", 1, 6, 7, 2, 2, 16, 24, 112, 112, 112, 0, 32, 64},
+           {"causal", 1, 150, 150, 2, 2, 64, 64, 384, 384, 384, 0, 128, 256, true},
+           {"no queries", 1, 0, 3, 1, 1, 8, 8, 24, 24, 24, 0, 8, 16}})
+    cases->push_back({OpKind::kPackedAttention, c.label, inputs(c), attrs(c)});
+  const PackedCase c{"", 2, 75, 75, 2, 2, 32, 32, 192, 192, 192, 0, 64, 128};
+  std::vector<CaseInput> with = inputs(c);
+  with.push_back(fixed_values(DType::kI32, {2}, {75, 31}));
+  cases->push_back({OpKind::kPackedAttention, "key lengths", with, attrs(c)});
+  with.push_back(fixed(DType::kF32, {2, 1, 75, 75}, -3, 3));
+  cases->push_back({OpKind::kPackedAttention, "mask and lengths", with, attrs(c)});
+}
+
 }  // namespace
 
 std::vector<Case> fused_cases() {
   std::vector<Case> cases;
+  add_residual_norms(&cases);
+  add_packed_attention(&cases);
   add_linear(&cases);
   add_conv(&cases);
   add_modulations(&cases);

@@ -130,6 +130,78 @@ TEST_CASE("gated units and gated residuals") {
   CHECK(fused.nodes.size() == 2);
 }
 
+TEST_CASE("a residual and the norm that reads it first become one node with both outputs") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {2, 4, 8}), y = b.input("y", DType::kF32, {2, 4, 8}),
+                z = b.input("z", DType::kF32, {2, 4, 8});
+  const ValueId gate = b.input("gate", DType::kF32, {2, 1, 8}),
+                scale = b.input("scale", DType::kF32, {2, 1, 8});
+  const ValueId first = b.add(x, b.mul(gate, y));
+  const ValueId h =
+      b.add(b.mul(b.layer_norm(first, kNone, kNone, 1e-6), b.add(scale, b.scalar(1))), scale);
+  const ValueId second = b.add(first, b.mul(z, h));  // z is as wide: no gate
+  const ValueId third = b.add(first, second);
+  b.output("h", h);
+  b.output("sum", third);
+  b.output("normed", b.rms_norm(third, b.weight("w", {8}), 1e-5));
+  Graph graph = apply(fuse_norm_modulate, finished(b));
+  graph = apply(fuse_residual_norm, apply(fuse_gated_residual, graph));
+  CHECK(count(graph, OpKind::kResidualNorm) == 2);
+  CHECK(count(graph, OpKind::kGatedResidual) == 0);
+  CHECK(count(graph, OpKind::kNormModulate) == 0);
+  CHECK(count(graph, OpKind::kRmsNorm) == 0);
+}
+
+TEST_CASE("a residual that others read before its norm, or of another rate, stays") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {4, 8}), y = b.input("y", DType::kF32, {4, 8});
+  const ValueId sum = b.add(x, y);
+  b.output("early", b.silu(sum));
+  b.output("normed", b.rms_norm(sum, kNone, 1e-5));
+  const ValueId slow = b.input("slow", DType::kF32, {4, 8}, Rate::kClip),
+                scale = b.input("scale", DType::kF32, {1, 8});
+  const ValueId once = b.add(slow, slow);
+  b.output("often",
+           b.add(b.mul(b.layer_norm(once, kNone, kNone, 1e-6), b.add(scale, b.scalar(1))), scale));
+  const ValueId wide = b.add(x, b.input("row", DType::kF32, {8}));
+  b.output("broadcast", b.layer_norm(wide, kNone, kNone, 1e-6));
+  Graph graph = finished(b);
+  propagate_rates(&graph);
+  graph = apply(fuse_residual_norm, apply(fuse_norm_modulate, graph));
+  CHECK(count(graph, OpKind::kNormModulate) == 1);
+  CHECK(count(graph, OpKind::kResidualNorm) == 0);
+}
+
+TEST_CASE("attention over slices of a projection reads the projection") {
+  Builder b("g");
+  const ValueId qkv = b.input("qkv", DType::kF32, {2, 5, 48});
+  std::vector<ValueId> parts = b.split(qkv, -1, 16, 3);
+  for (ValueId& part : parts) part = b.reshape(part, {2, 5, 4, 4});
+  b.output("y", b.attention(parts[0], parts[1], parts[2]));
+  const Graph graph = apply(fuse_packed_attention, finished(b));
+  REQUIRE(count(graph, OpKind::kPackedAttention) == 1);
+  CHECK(graph.nodes.size() == 1);
+  const Attrs& attrs = graph.nodes[0].attrs;
+  CHECK(attrs.get_int("q_offset") == 0);
+  CHECK(attrs.get_int("k_offset") == 16);
+  CHECK(attrs.get_int("v_offset") == 32);
+  CHECK(attrs.get_int("heads") == 4);
+}
+
+TEST_CASE("attention over whole tensors, steps or other reshapes is not packed") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {2, 6, 32});
+  const ValueId whole = b.reshape(x, {2, 6, 4, 8});
+  b.output("whole", b.attention(whole, whole, whole));
+  const ValueId stepped = b.reshape(b.slice(x, 2, 0, 32, 2), {2, 6, 2, 8});
+  b.output("stepped", b.attention(stepped, stepped, stepped));
+  const ValueId folded = b.reshape(b.slice(x, 2, 0, 16), {2, 3, 4, 8});
+  b.output("folded", b.attention(folded, folded, folded));
+  const ValueId tokens = b.reshape(b.slice(x, 1, 0, 3), {2, 3, 4, 8});
+  b.output("tokens", b.attention(tokens, tokens, tokens));
+  CHECK(count(apply(fuse_packed_attention, finished(b)), OpKind::kPackedAttention) == 0);
+}
+
 TEST_CASE("a self-gated activation is not a gated unit, a wider product no gated residual") {
   Builder b("g");
   const ValueId x = b.input("x", DType::kF32, {1, 8}), y = b.input("y", DType::kF32, {4, 8});

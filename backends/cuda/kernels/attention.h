@@ -12,6 +12,7 @@ namespace zoetrope::cuda {
 struct AttentionTensor {
   const void* data = nullptr;
   int64_t batch_step = 0, token_step = 0;
+  int64_t offset = 0;  // of data in its rows; data has been moved by it
 };
 
 struct AttentionParams {

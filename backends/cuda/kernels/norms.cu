@@ -20,7 +20,7 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
       gate{p.gate.data, p.gate.dtype};
 
   float kept[kKeep > 0 ? kKeep : 1][N];
-  // The first pass: x, or x + gate·residual as rounded.
+  // x, or x + gate·residual.
   const auto load = [&](int u, float(&v)[N]) {
     load_chunk(x + u * N, v);
     if (residual == nullptr) return;
@@ -41,8 +41,7 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
       }
     }
 #pragma unroll
-    for (int i = 0; i < N; ++i) v[i] = to_float(from_float<T>(v[i] + r[i]));
-    store_chunk(total + u * N, v);
+    for (int i = 0; i < N; ++i) v[i] += r[i];
   };
   // Later passes read what the first one left.
   const auto again = [&](int u, int k, float(&v)[N]) {
@@ -50,7 +49,7 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
 #pragma unroll
       for (int i = 0; i < N; ++i) v[i] = kept[k][i];
     } else {
-      load_chunk((residual ? total : x) + u * N, v);
+      load(u, v);
     }
   };
 
@@ -58,6 +57,7 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
   each_unit<kKeep>(at, units, [&](int u, int k) {
     float v[N];
     load(u, v);
+    if (kKeep > 0 && total != nullptr) store_chunk(total + u * N, v);
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       if constexpr (kKeep > 0) kept[k][i] = v[i];
@@ -81,8 +81,9 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
         squares += d * d;
       }
     });
-    rest = row_sum(left, lanes) / width;
-    square = row_sum(squares, lanes) / width - rest * rest;
+    const float2 sums = row_sum(make_float2(left, squares), lanes);
+    rest = sums.x / width;
+    square = sums.y / width - rest * rest;
   }
   const float factor = 1.f / sqrtf(square + p.epsilon);
 
@@ -94,6 +95,7 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
   each_unit<kKeep>(at, units, [&](int u, int k) {
     float v[N], side[N];
     again(u, k, v);
+    if (kKeep == 0 && total != nullptr) store_chunk(total + u * N, v);
 #pragma unroll
     for (int i = 0; i < N; ++i) v[i] = (v[i] - mean - rest) * factor;
     if (weight) {

@@ -36,20 +36,27 @@ struct RowLane {
 
 // Σ over the lanes of a row, the same in each and in the same order always. Every thread of the
 // block calls it.
-__device__ inline float row_sum(float v, int lanes) {
+__device__ inline float2 row_sum(float2 v, int lanes) {
   const int within = lanes < 32 ? lanes : 32;
-  for (int step = within / 2; step > 0; step /= 2) v += __shfl_xor_sync(0xffffffffu, v, step);
+  for (int step = within / 2; step > 0; step /= 2) {
+    v.x += __shfl_xor_sync(0xffffffffu, v.x, step);
+    v.y += __shfl_xor_sync(0xffffffffu, v.y, step);
+  }
   if (lanes <= 32) return v;
-  __shared__ float parts[32];
+  __shared__ float2 parts[32];
   const int warp = static_cast<int>(threadIdx.x) / 32, warps = lanes / 32;
   __syncthreads();  // the last sum has been read
   if (threadIdx.x % 32 == 0) parts[warp] = v;
   __syncthreads();
   const int first = warp & ~(warps - 1);
-  float sum = 0;
-  for (int w = 0; w < warps; ++w) sum += parts[first + w];
+  float2 sum{0, 0};
+  for (int w = 0; w < warps; ++w) {
+    sum.x += parts[first + w].x;
+    sum.y += parts[first + w].y;
+  }
   return sum;
 }
+__device__ inline float row_sum(float v, int lanes) { return row_sum(make_float2(v, 0), lanes).x; }
 
 // Calls body(unit, slot) for the units of this lane.
 template <int kKeep, typename Body>
