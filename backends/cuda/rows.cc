@@ -5,7 +5,7 @@
 namespace zoetrope::cuda {
 
 RowPlan plan_rows(int64_t rows, int64_t units) {
-  constexpr int kMostLanes = 1024, kMostKept = 6, kThreads = 128;
+  constexpr int kMostLanes = 512, kMostKept = 6, kThreads = 128;
   constexpr int64_t kBusy = 65536;  // threads that keep a large device busy
   RowPlan plan;
   // A warp has no need to wait for others; beyond it, lanes hold few chunks so that many are read
