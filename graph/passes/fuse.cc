@@ -276,7 +276,7 @@ Match match_residual_norm(const GraphView& view, const Node& root) {
 struct Columns {
   ValueId rows = kNone;
   int64_t offset = 0;
-  bool sliced = false;
+  bool sliced = false;  // by a slice that nothing else reads: it goes
 };
 
 std::optional<Columns> match_columns(const GraphView& view, ValueId operand) {
@@ -290,7 +290,9 @@ std::optional<Columns> match_columns(const GraphView& view, ValueId operand) {
   if (!axis.ok() || *axis != 2 || slice->attrs.get_int("step") != 1)
     return Columns{reshape->inputs[0]};
   const int64_t width = view.type(slice->inputs[0]).shape[2], start = slice->attrs.get_int("start");
-  return Columns{slice->inputs[0], start < 0 ? start + width : start, true};
+  const bool goes = view.absorbable(operand, OpKind::kReshape) == reshape &&
+                    view.absorbable(reshape->inputs[0], OpKind::kSlice) == slice;
+  return Columns{slice->inputs[0], start < 0 ? start + width : start, goes};
 }
 
 Match match_packed_attention(const GraphView& view, const Node& root) {

@@ -245,6 +245,7 @@ class CaseRun {
       case OpKind::kConv:
       case OpKind::kConvTranspose:
       case OpKind::kAttention:
+      case OpKind::kPackedAttention:
       case OpKind::kLinear:
       case OpKind::kConvBias: return true;
       default: return false;

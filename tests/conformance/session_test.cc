@@ -168,7 +168,8 @@ double run_on(Device& device, DType compute, DType storage, double limit) {
     }
     check_memory(pair);
   }
-  CHECK_MESSAGE(fused.size() == 6, "every fused op takes part");
+  // On devices that have kernels for the larger ones, those too.
+  CHECK_MESSAGE(fused.size() >= 6, "every fused op takes part");
   return worst;
 }
 

@@ -52,7 +52,7 @@ class RandomModel {
   }
 
   void layer() {
-    switch (pick(8)) {
+    switch (pick(10)) {
       case 0: {  // linear, activation
         tap_ = linear("fc", x_, kWidth, kWidth);
         x_ = activation(tap_);
@@ -119,6 +119,29 @@ class RandomModel {
         tap_ = b_.reshape(b_.transpose(turned, {0, 2, 1, 3}), {kBatch, kRows, kWidth});
         const ValueId half = b_.div(b_.scalar(1), b_.add(b_.scalar(1), b_.fill(1, {kWidth})));
         x_ = b_.mul(b_.add(tap_, b_.scalar(pick(2))), half);
+        break;
+      }
+      case 8: {  // a sum, its norm, and other readers of the sum in front of the norm or behind it
+        tap_ = linear("branch", x_, kWidth, kWidth);
+        if (coin()) tap_ = commuted(OpKind::kMul, tap_, coin() ? time_ : text_);
+        const ValueId sum = commuted(OpKind::kAdd, x_, tap_);
+        const ValueId before = pick(3) == 0 ? b_.tanh(sum) : kNone;
+        ValueId h = norm(sum);
+        if (coin()) h = b_.add(b_.mul(h, b_.add(time_, b_.scalar(1))), time_);
+        if (pick(3) == 0) tap_ = sum;
+        x_ = b_.add(coin() ? sum : text_, linear("next", h, kWidth, kWidth));
+        if (before != kNone) x_ = b_.add(x_, before);
+        break;
+      }
+      case 9: {  // one projection for q, k and v, or two
+        const std::vector<Dim> heads{kBatch, kRows, kHeads, kWidth / kHeads};
+        const std::vector<ValueId> parts =
+            b_.split(linear("qkv", x_, kWidth, 3 * kWidth), coin() ? -1 : 2, kWidth, 3);
+        tap_ = parts[static_cast<size_t>(pick(3))];
+        const ValueId q = b_.reshape(coin() ? parts[0] : text_, heads);
+        const ValueId k = coin() ? b_.reshape(parts[1], heads) : q;
+        const ValueId v = b_.reshape(coin() ? parts[2] : b_.tanh(parts[2]), heads);
+        x_ = b_.reshape(b_.attention(q, k, v), {kBatch, kRows, kWidth});
         break;
       }
     }
