@@ -111,15 +111,22 @@ void add_quantized(DType dtype, int64_t m, int64_t n, int64_t k) {
               {{"dtype", std::string("bf16")}});
 }
 
-void add_attention(DType dtype, int64_t tokens, int64_t heads, int64_t d) {
+struct AttentionCase {
+  int64_t queries, keys, heads, dim, batch = 1;
+};
+
+void add_attention(DType dtype, const AttentionCase& s) {
   const std::string name =
-      str("attention/", dtype_name(dtype), "/", tokens, "x", heads, "x", d, "/");
-  const double flops = 4.0 * static_cast<double>(tokens * tokens) * static_cast<double>(heads * d);
-  const Operand x{{dtype, Shape{1, tokens, heads, d}}, false};
-  register_op(name + "zoetrope", {.flops = flops}, OpKind::kAttention, {x, x, x});
-  if (!on_host()) return;
+      str("attention/", dtype_name(dtype), "/", s.batch > 1 ? str(s.batch, "x") : "", s.queries,
+          s.keys == s.queries ? "" : str(":", s.keys), "x", s.heads, "x", s.dim, "/");
+  const double flops = 4.0 * static_cast<double>(s.queries * s.keys) *
+                       static_cast<double>(s.batch * s.heads * s.dim);
+  const Operand q{{dtype, Shape{s.batch, s.queries, s.heads, s.dim}}, false};
+  const Operand kv{{dtype, Shape{s.batch, s.keys, s.heads, s.dim}}, false};
+  register_op(name + "zoetrope", {.flops = flops}, OpKind::kAttention, {q, kv, kv});
+  if (!on_host() || s.queries != s.keys || s.batch != 1) return;
   register_body(name + "onednn", {.flops = flops},
-                [=] { return onednn_attention(dtype, tokens, heads, d, threads()); });
+                [=] { return onednn_attention(dtype, s.queries, s.heads, s.dim, threads()); });
 }
 
 void add_conv(DType dtype, const ConvCase& s) {
@@ -201,8 +208,12 @@ void register_large() {
                                       {32760, 1536, 1536}, {14040, 1536, 8960}, {512, 1152, 3456},
                                       {1, 9216, 1536}};
     for (const auto& s : kShapes) add_matmul(dtype, s[0], s[1], s[2]);
-    add_attention(dtype, 32760, 12, 128);
-    add_attention(dtype, 14040, 12, 128);
+    add_attention(dtype, {32760, 32760, 12, 128});
+    add_attention(dtype, {14040, 14040, 12, 128});
+    add_attention(dtype, {32760, 512, 12, 128});
+    add_attention(dtype, {16384, 16384, 16, 64});
+    add_attention(dtype, {256, 256, 16, 72, 2});
+    add_attention(dtype, {6240, 6240, 1, 384, 4});
     add_conv(dtype, {4, 480, 832, 96, 96, 3, 3});
     add_conv(dtype, {4, 240, 416, 192, 192, 3, 3});
     add_conv(dtype, {4, 120, 208, 384, 384, 3, 3});
@@ -235,9 +246,9 @@ void register_all() {
                                       {256, 3456, 1152}, {256, 4608, 1152}, {256, 1152, 4608},
                                       {512, 1536, 1536}, {512, 8960, 1536}, {512, 1536, 8960}};
     for (const auto& s : kShapes) add_matmul(dtype, s[0], s[1], s[2]);
-    add_attention(dtype, 4096, 4, 64);
-    add_attention(dtype, 1080, 4, 64);
-    add_attention(dtype, 512, 12, 128);
+    add_attention(dtype, {4096, 4096, 4, 64});
+    add_attention(dtype, {1080, 1080, 4, 64});
+    add_attention(dtype, {512, 512, 12, 128});
   }
   // The Toybox decoder at 128x128, 32 frames, and a block of Wan's.
   for (const ConvCase& s :

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backends/cuda/kernels/attention_mma.h"
 #include "backends/cuda/kernels/attention_wgmma.h"
 #include "backends/cuda/tensor_map.h"
 #include "backends/cuda/walk.h"
@@ -94,8 +95,15 @@ class WgmmaKernel : public CudaKernel {
  public:
   WgmmaKernel(const Context& context, const AttentionParams& p) : CudaKernel(context), params_(p) {
     padded_ = p.dim <= 64 ? 64 : 128;
-    tile_ = padded_ == 128 && p.keys > 1024 ? 176 : 128;
-    info.name = str("attention_wgmma_", kAttentionRows, "x", tile_, "_", dtype_name(p.dtype));
+    // Too few blocks for the device share the keys, each at least two tiles.
+    const int64_t blocks = ceil_div(p.queries, kAttentionRows) * p.heads * p.batch;
+    if (blocks > 0)
+      parts_ = static_cast<int>(std::clamp<int64_t>(
+          std::min(context.caps.multiprocessors / blocks, p.keys / (2 * kAttentionSplitKeys)), 1,
+          8));
+    tile_ = padded_ == 128 && parts_ == 1 && p.keys > 1024 ? 176 : kAttentionSplitKeys;
+    info.name = str("attention_wgmma_", kAttentionRows, "x", tile_, "_",
+                    parts_ > 1 ? str(parts_, "parts_") : "", dtype_name(p.dtype));
   }
 
   Status launch(const Call& call) const override {
@@ -103,6 +111,7 @@ class WgmmaKernel : public CudaKernel {
     a.p = bound(params_, call);
     a.padded = padded_;
     a.tile = tile_;
+    a.parts = parts_;
     const AttentionParams& p = a.p;
     if (p.keys == 0 || p.batch * p.queries == 0)
       return check(attention_plain(p, call.stream), "launching");
@@ -114,26 +123,75 @@ class WgmmaKernel : public CudaKernel {
 
  private:
   AttentionParams params_;
-  int padded_ = 128, tile_ = 128;
+  int padded_ = 128, tile_ = 128, parts_ = 1;
 };
 
 Prepared prepare_wgmma(const KernelRequest& request, const Context& context) {
   return std::unique_ptr<CudaKernel>(new WgmmaKernel(context, params_of(request)));
 }
 
+// Heads begin at multiples of 16 bytes (of 16-bit elements).
+bool in_chunks(const AttentionParams& p) {
+  for (const AttentionTensor* t : {&p.q, &p.k, &p.v})
+    if (t->token_step % 8 != 0 || t->offset % 8 != 0) return false;
+  return p.dim % 8 == 0 && p.v_dim % 8 == 0;
+}
+
 // The copy engine counts in 32 bits and steps by 16 bytes.
 bool accepts_wgmma(const KernelRequest& request, const Capabilities& caps) {
   if (!caps.wgmma() || !accepts_plain(request, caps) || has(request, kMask)) return false;
   const AttentionParams p = params_of(request);
-  for (const AttentionTensor* t : {&p.q, &p.k, &p.v})
-    if (t->token_step % 8 != 0 || t->offset % 8 != 0) return false;
-  return p.dtype != DType::kF32 && p.dim == p.v_dim && p.dim <= 128 && p.dim % 8 == 0 &&
+  return p.dtype != DType::kF32 && p.dim == p.v_dim && p.dim <= 128 && in_chunks(p) &&
          p.scale > 0 && std::max(p.queries, p.keys) < int64_t{1} << 30;
+}
+
+// Copies of 16 bytes, and rows that are counted in 32 bits.
+bool fits_mma(const KernelRequest& request, const Capabilities& caps, int most_dims) {
+  const AttentionParams p = params_of(request);
+  return caps.mma() && accepts_plain(request, caps) && p.dtype != DType::kF32 &&
+         std::max(p.dim, p.v_dim) <= most_dims && in_chunks(p) &&
+         std::max(p.queries, p.keys) < int64_t{1} << 30;
+}
+
+bool accepts_mma(const KernelRequest& request, const Capabilities& caps) {
+  return fits_mma(request, caps, 128);
+}
+
+Prepared prepare_mma(const KernelRequest& request, const Context& context) {
+  const AttentionParams p = params_of(request);
+  // Blocks of 128 queries read keys half as often; those of 64 are more.
+  const int64_t large_blocks = ceil_div(p.queries, 128) * p.heads * p.batch;
+  const int rows =
+      has(request, kMask) || large_blocks < 2 * context.caps.multiprocessors ? 64 : 128;
+  auto kernel = simple_kernel(context, 0, [p, rows](const Call& call) {
+    return attention_mma(bound(p, call), rows, call.stream);
+  });
+  kernel->info.name = str("attention_mma_", rows, "x", kAttentionMmaKeys, "_", dtype_name(p.dtype));
+  return kernel;
+}
+
+bool accepts_wide(const KernelRequest& request, const Capabilities& caps) {
+  return fits_mma(request, caps, kAttentionWideDims) &&
+         attention_wide_bytes(params_of(request).dim, 2) <= caps.shared_bytes;
+}
+
+Prepared prepare_wide(const KernelRequest& request, const Context& context) {
+  const AttentionParams p = params_of(request);
+  const int stages = attention_wide_bytes(p.dim, 4) <= context.caps.shared_bytes ? 4 : 2;
+  auto kernel = simple_kernel(context, 0, [p, stages](const Call& call) {
+    return attention_wide(bound(p, call), stages, call.stream);
+  });
+  kernel->info.name = str("attention_wide_64x64_", dtype_name(p.dtype));
+  return kernel;
 }
 
 constexpr Row kRows[] = {
     {OpKind::kAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kPackedAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
+    {OpKind::kAttention, "attention_mma", accepts_mma, prepare_mma},
+    {OpKind::kPackedAttention, "attention_mma", accepts_mma, prepare_mma},
+    {OpKind::kAttention, "attention_wide", accepts_wide, prepare_wide},
+    {OpKind::kPackedAttention, "attention_wide", accepts_wide, prepare_wide},
     {OpKind::kAttention, "attention", accepts_plain, prepare_plain},
     {OpKind::kPackedAttention, "attention", accepts_plain, prepare_plain},
 };

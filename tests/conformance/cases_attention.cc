@@ -34,10 +34,13 @@ void add_attention(std::vector<Case>* cases) {
            {"head dim 72", 1, 70, 45, 2, 2, 72, 72},
            {"head dim 256", 1, 20, 50, 1, 1, 256, 256},
            {"head dim 384", 1, 40, 37, 1, 1, 384, 384},
+           {"head dim 512 over tiles", 2, 70, 150, 2, 1, 512, 320, true},
+           {"rows of a wide block", 1, 300, 130, 4, 2, 128, 104, true},
            {"grouped queries", 2, 9, 11, 6, 2, 16, 16},
            {"one key head", 1, 9, 11, 4, 1, 16, 16},
            {"values of another width", 1, 6, 7, 2, 2, 16, 24},
            {"given scale", 1, 6, 7, 2, 2, 16, 16, false, 0.5},
+           {"scale below 0", 1, 70, 77, 2, 2, 16, 16, false, -0.25},
            {"causal", 1, 19, 19, 2, 2, 16, 16, true},
            {"causal, large", 1, 150, 150, 1, 1, 64, 64, true},
            {"causal after a prefix", 2, 5, 12, 2, 2, 16, 16, true},
@@ -55,13 +58,21 @@ void add_attention(std::vector<Case>* cases) {
     if (mask.kind != InputKind::kAbsent) inputs.push_back(std::move(mask));
     cases->push_back({OpKind::kAttention, label, inputs, {{"scale", 0.0}, {"causal", causal}}});
   };
-  const AttentionCase tiled{"", 2, 75, 150, 4, 2, 32, 40};
-  for (bool causal : {false, true}) {
-    std::vector<CaseInput> inputs = qkv(tiled);
-    inputs.push_back(fixed_values(DType::kI32, {2}, {149, 67}));
-    inputs.push_back(fixed(DType::kF32, {2, 4, 75, 150}, -3, 3));
+  for (const AttentionCase& tiled :
+       {AttentionCase{"mask and lengths over tiles", 2, 75, 150, 4, 2, 32, 40},
+        AttentionCase{"mask and lengths of wide heads", 2, 75, 150, 4, 2, 264, 136}})
+    for (bool causal : {false, true}) {
+      std::vector<CaseInput> inputs = qkv(tiled);
+      inputs.push_back(fixed_values(DType::kI32, {2}, {149, 67}));
+      inputs.push_back(fixed(DType::kF32, {2, 4, 75, 150}, -3, 3));
+      cases->push_back(
+          {OpKind::kAttention, tiled.label, inputs, {{"scale", 0.0}, {"causal", causal}}});
+    }
+  for (bool causal : {false, true}) {  // parts of the keys that one sample has and the other lacks
+    std::vector<CaseInput> inputs = qkv({"", 2, 140, 1100, 2, 1, 64, 64});
+    inputs.push_back(fixed_values(DType::kI32, {2}, {1100, 200}));
     cases->push_back({OpKind::kAttention,
-                      "mask and lengths over tiles",
+                      "lengths over many tiles",
                       inputs,
                       {{"scale", 0.0}, {"causal", causal}}});
   }
