@@ -94,7 +94,7 @@ Status map_of(const AttentionTensor& tensor, const AttentionParams& p, int heads
 class WgmmaKernel : public CudaKernel {
  public:
   WgmmaKernel(const Context& context, const AttentionParams& p) : CudaKernel(context), params_(p) {
-    padded_ = p.dim <= 64 ? 64 : 128;
+    padded_ = p.dim <= 64 ? 64 : p.dim <= 80 ? 80 : 128;
     // Too few blocks for the device share the keys, each at least two tiles.
     const int64_t blocks = ceil_div(p.queries, kAttentionRows) * p.heads * p.batch;
     if (blocks > 0)

@@ -13,7 +13,7 @@ inline constexpr int kAttentionSplitKeys = 128;  // the tile of keys that may co
 // f16 and bf16, one dim of at most 128 for keys and values, a multiple of 8; no mask; scale > 0.
 struct AttentionWgmmaParams {
   AttentionParams p;
-  int padded = 128;  // the dim that is computed on: 64 or 128
+  int padded = 128;  // the dim that is computed on: 64, 80 or 128
   int tile = 128;    // keys at once
   int parts = 1;     // of the keys, one a block of a cluster; at most 8, and one unless tile is 128
   CUtensorMap q, k, v;  // (dim, head, token, sample) in boxes of 64 dims and a tile of tokens

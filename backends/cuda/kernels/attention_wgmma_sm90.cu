@@ -19,9 +19,10 @@ constexpr bool kSplits = kKeys == kAttentionSplitKeys;
 
 template <int kDim, int kKeys>
 struct Shared {
-  char q[kDim / 64][kRows * kRowBytes];
-  char k[kStages][kDim / 64][kKeys * kRowBytes];
-  char v[kStages][kDim / 64][kKeys * kRowBytes];
+  static constexpr int kBoxes = (kDim + 63) / 64;
+  char q[kBoxes][kRows * kRowBytes];
+  char k[kStages][kBoxes][kKeys * kRowBytes];
+  char v[kStages][kBoxes][kKeys * kRowBytes];
   uint64_t q_full, k_full[kStages], k_empty[kStages], v_full[kStages], v_empty[kStages];
 };
 
@@ -66,7 +67,7 @@ __device__ void produce(const AttentionWgmmaParams& a, Shared<kDim, kKeys>& shar
   const uint32_t q_full = shared_address(&shared.q_full);
   barrier_expect(q_full, sizeof(shared.q));
 #pragma unroll
-  for (int part = 0; part < kDim / 64; ++part)
+  for (int part = 0; part < Shared<kDim, kKeys>::kBoxes; ++part)
     tma_load_4d(shared_address(shared.q[part]), &a.q, q_full, part * 64, task.head, task.row,
                 task.sample);
   const auto load = [&](const CUtensorMap* map, auto& stages, uint64_t* full, uint64_t* empty,
@@ -76,7 +77,7 @@ __device__ void produce(const AttentionWgmmaParams& a, Shared<kDim, kKeys>& shar
     const uint32_t barrier = shared_address(&full[stage]);
     barrier_expect(barrier, sizeof(stages[stage]));
 #pragma unroll
-    for (int part = 0; part < kDim / 64; ++part)
+    for (int part = 0; part < Shared<kDim, kKeys>::kBoxes; ++part)
       tma_load_4d(shared_address(stages[stage][part]), map, barrier, part * 64, task.kv_head,
                   task.first + tile * kKeys, task.sample);
   };
@@ -176,11 +177,11 @@ __device__ void consume(const AttentionParams& p, int parts, Shared<kDim, kKeys>
     const int stage = tile % kStages;
     wgmma_fence();
 #pragma unroll
-    for (int part = 0; part < kDim / 64; ++part) {
+    for (int part = 0; part < Shared<kDim, kKeys>::kBoxes; ++part) {
       const uint32_t q = shared_address(shared.q[part]) + group * 64 * kRowBytes;
       const uint32_t k = shared_address(shared.k[stage][part]);
 #pragma unroll
-      for (int step = 0; step < 4; ++step)
+      for (int step = 0; step < 4 && part * 64 + step * 16 < kDim; ++step)
         Wgmma<T, kKeys>::multiply(s, wgmma_operand(q + step * 32), wgmma_operand(k + step * 32),
                                   part > 0 || step > 0);
     }
@@ -356,6 +357,7 @@ cudaError_t launch(const AttentionWgmmaParams& a, cudaStream_t stream) {
 template <typename T>
 cudaError_t launch_tile(const AttentionWgmmaParams& a, cudaStream_t stream) {
   if (a.padded == 64) return launch<T, 64, 128>(a, stream);
+  if (a.padded == 80) return launch<T, 80, 128>(a, stream);
   return a.tile == 176 ? launch<T, 128, 176>(a, stream) : launch<T, 128, 128>(a, stream);
 }
 

@@ -65,6 +65,7 @@ struct WgmmaRegisters;
 #define ZT_REGS_32 \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, " \
   "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define ZT_REGS_40 ZT_REGS_32 ", %32, %33, %34, %35, %36, %37, %38, %39"
 #define ZT_REGS_64 ZT_REGS_32 \
   ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, " \
   "%49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
@@ -86,6 +87,7 @@ struct WgmmaRegisters;
 #define ZT_D16(i) ZT_D4(i), ZT_D4(i + 4), ZT_D4(i + 8), ZT_D4(i + 12)
 #define ZT_D32 ZT_D16(0), ZT_D16(16)
 #define ZT_D48 ZT_D32, ZT_D16(32)
+#define ZT_D40 ZT_D32, ZT_D4(32), ZT_D4(36)
 #define ZT_D64 ZT_D32, ZT_D16(32), ZT_D16(48)
 #define ZT_D88 ZT_D64, ZT_D16(64), ZT_D4(80), ZT_D4(84)
 #define ZT_D96 ZT_D64, ZT_D16(64), ZT_D16(80)
@@ -135,6 +137,8 @@ ZT_WGMMA(__nv_bfloat16, "bf16", 256, 128, 128, 129, 130, 131)
     } \
   };
 ZT_WGMMA_REGISTERS(__half, "f16", 64, 32, 32, 33, 34, 35, 36, 37)
+ZT_WGMMA_REGISTERS(__half, "f16", 80, 40, 40, 41, 42, 43, 44, 45)
+ZT_WGMMA_REGISTERS(__nv_bfloat16, "bf16", 80, 40, 40, 41, 42, 43, 44, 45)
 ZT_WGMMA_REGISTERS(__half, "f16", 128, 64, 64, 65, 66, 67, 68, 69)
 ZT_WGMMA_REGISTERS(__nv_bfloat16, "bf16", 64, 32, 32, 33, 34, 35, 36, 37)
 ZT_WGMMA_REGISTERS(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67, 68, 69)
@@ -165,6 +169,7 @@ ZT_WGMMA_8(int8_t, int, "s32.s8.s8", "")
 #undef ZT_D96
 #undef ZT_D64
 #undef ZT_D48
+#undef ZT_D40
 #undef ZT_D32
 #undef ZT_D16
 #undef ZT_D4
@@ -173,6 +178,7 @@ ZT_WGMMA_8(int8_t, int, "s32.s8.s8", "")
 #undef ZT_REGS_48
 #undef ZT_REGS_88
 #undef ZT_REGS_64
+#undef ZT_REGS_40
 #undef ZT_REGS_32
 // clang-format on
 
