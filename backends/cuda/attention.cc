@@ -95,9 +95,10 @@ class WgmmaKernel : public CudaKernel {
  public:
   WgmmaKernel(const Context& context, const AttentionParams& p) : CudaKernel(context), params_(p) {
     padded_ = p.dim <= 64 ? 64 : p.dim <= 80 ? 80 : 128;
-    // Too few blocks for the device share the keys, each at least two tiles.
+    // Too few blocks for the device share the keys, each at least two tiles; of few keys that costs
+    // more than it saves.
     const int64_t blocks = ceil_div(p.queries, kAttentionRows) * p.heads * p.batch;
-    if (blocks > 0)
+    if (blocks > 0 && p.keys >= 1024)
       parts_ = static_cast<int>(std::clamp<int64_t>(
           std::min(context.caps.multiprocessors / blocks, p.keys / (2 * kAttentionSplitKeys)), 1,
           8));
