@@ -11,8 +11,8 @@ struct Word {
 };
 constexpr Word kWords[] = {
     {"no-wgmma", &Switches::no_wgmma},       {"no-mma", &Switches::no_mma},
-    {"no-cublaslt", &Switches::no_cublaslt}, {"no-cudnn", &Switches::no_cudnn},
-    {"no-measure", &Switches::no_measure},   {"no-graph", &Switches::no_graph},
+    {"no-cublaslt", &Switches::no_cublaslt}, {"no-measure", &Switches::no_measure},
+    {"no-graph", &Switches::no_graph},       {"any-size", &Switches::any_size},
 };
 
 // Dense multiply-adds a multiprocessor does in a clock with bf16 matrices (NVIDIA's architecture

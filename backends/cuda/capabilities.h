@@ -14,9 +14,9 @@ struct Switches {
   bool no_wgmma = false;     // no kernels of sm_90a
   bool no_mma = false;       // no matrix units at all
   bool no_cublaslt = false;  // only our own matmuls
-  bool no_cudnn = false;
-  bool no_measure = false;  // take cuBLASLt's first choice without timing others
-  bool no_graph = false;    // launch kernels one by one
+  bool no_measure = false;   // take cuBLASLt's first choice without timing others
+  bool no_graph = false;     // launch kernels one by one
+  bool any_size = false;     // kernels that pay for large tensors only take small ones, too
 };
 Result<Switches> parse_switches(std::string_view words);
 

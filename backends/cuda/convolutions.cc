@@ -107,6 +107,7 @@ bool accepts_conv_wgmma(const KernelRequest& request, const Capabilities& caps) 
   constexpr int64_t kLeastTiles = 32;
   ConvWgmmaParams tiled{};
   if (!set_conv_tiling(p, choose_conv_tiling(p), &tiled)) return false;
+  if (caps.switches.any_size) return true;
   const int64_t tiles = int64_t{tiled.tiles[0]} * tiled.tiles[1] * tiled.tiles[2] * tiled.batch;
   return tiles * tiled.columns >= kLeastTiles && tiles * 64 * kConvBlocks <= 2 * p.positions();
 }

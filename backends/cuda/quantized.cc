@@ -73,8 +73,10 @@ Prepared prepare_plain(const KernelRequest& request, const Context& context) {
 class WgmmaKernel : public CudaKernel {
  public:
   WgmmaKernel(const Context& context, const KernelRequest& request)
-      : CudaKernel(context), params_(product_of(request)) {
-    info.name = str("matmul_", dtype_name(params_.dtype), "_wgmma_128x", kTileN);
+      : CudaKernel(context),
+        params_(product_of(request)),
+        tile_n_(params_.dtype == DType::kI8 ? 256 : 128) {
+    info.name = str("matmul_", dtype_name(params_.dtype), "_wgmma_128x", tile_n_);
   }
 
   Status launch(const Call& call) const override {
@@ -92,13 +94,13 @@ class WgmmaKernel : public CudaKernel {
                              to);
     };
     ZT_RETURN_IF_ERROR(map(p.a, p.dtype, p.k, p.m, kWgmmaTileM, &w.a));
-    ZT_RETURN_IF_ERROR(map(p.b, p.dtype, p.k, p.n, kTileN / kWgmmaCluster, &w.b));
+    ZT_RETURN_IF_ERROR(map(p.b, p.dtype, p.k, p.n, tile_n_ / kWgmmaCluster, &w.b));
     ZT_RETURN_IF_ERROR(map(p.c, p.out, p.n, p.m, 64, &w.c));
     w.bias = p.bias;
     w.a_scales = p.a_scales, w.b_scales = p.b_scales;
     w.m = p.m, w.n = p.n, w.k = p.k;
     w.products = 1;
-    w.tile_n = kTileN;
+    w.tile_n = tile_n_;
     w.transpose_b = true;
     w.dtype = p.dtype, w.out = p.out, w.bias_dtype = p.bias_dtype;
     w.multiprocessors = context().caps.multiprocessors;
@@ -106,8 +108,8 @@ class WgmmaKernel : public CudaKernel {
   }
 
  private:
-  static constexpr int kTileN = 256;
   const Matmul8Params params_;
+  const int tile_n_;
 };
 
 // Rows of 16 bytes or a multiple, for the copy engine.

@@ -275,10 +275,11 @@ TEST_CASE("the cuda backend conforms") {
 TEST_CASE("the cuda backend conforms without libraries, Hopper's instructions or matrix units") {
   if (!available("cuda")) return;
   const Part part{.ops = {OpKind::kMatmul, OpKind::kLinear, OpKind::kConv, OpKind::kConvTranspose,
-                          OpKind::kConvBias, OpKind::kAttention, OpKind::kQuantizedMatmul},
+                          OpKind::kConvBias, OpKind::kAttention, OpKind::kPackedAttention,
+                          OpKind::kQuantizedMatmul},
                   .dtypes = {},
                   .least_elements = 0};
-  for (const char* target : {"no-wgmma", "no-cublaslt,no-cudnn", "no-cublaslt,no-cudnn,no-wgmma",
-                             "no-cublaslt,no-cudnn,no-mma"})
+  for (const char* target :
+       {"any-size", "no-wgmma", "no-cublaslt", "no-cublaslt,no-wgmma", "no-cublaslt,no-mma"})
     conform("cuda", target, part);
 }

@@ -23,7 +23,7 @@ struct MatmulWgmmaParams {
   const float *a_scales, *b_scales;  // [m], [n], for i8 and f8e4m3; one product
   int64_t m, n, k;
   int products;
-  int tile_n;           // 256, or 128 for f16 and bf16
+  int tile_n;           // 256 for i8, 128 for f8e4m3, either for f16 and bf16
   bool step_a, step_b;  // whether each product has a matrix of its own
   bool transpose_b;     // always for i8 and f8e4m3
   Activation activation;
@@ -33,7 +33,8 @@ struct MatmulWgmmaParams {
   int multiprocessors;
 };
 
-// activation(a × b · scales + bias). Sums of f8e4m3 lose some bits within the tensor cores.
+// activation(a × b · scales + bias). Sums of 128 products of f8e4m3 lose some bits within the
+// tensor cores.
 cudaError_t matmul_wgmma(const MatmulWgmmaParams& p, cudaStream_t stream);
 
 }  // namespace zoetrope::cuda

@@ -156,6 +156,9 @@ template <typename Way, typename T, typename Out, bool kRowsB, bool kScaled>
 __device__ void consume(const MatmulWgmmaParams& p, typename Way::Shared& shared) {
   constexpr int kN = Way::kN;
   using Sum = std::conditional_t<std::is_same_v<T, int8_t>, int, float>;
+  // Tensor cores keep about 13 bits below the largest product or sum of f8e4m3: 128 of the depth
+  // are summed there, these sums in f32.
+  constexpr bool kApart = std::is_same_v<T, Fp8E4M3>;
   constexpr int kDepth = kRowBytes / static_cast<int>(sizeof(T));
   const int group = threadIdx.x / 128 - 1, thread = threadIdx.x % 128;
   const auto rank = static_cast<int>(cluster_rank());
@@ -190,7 +193,7 @@ __device__ void consume(const MatmulWgmmaParams& p, typename Way::Shared& shared
         if (row < p.m) target.scales[half] = p.a_scales[row];
       }
     }
-    Sum sum[kN / 2];
+    Sum sum[kN / 2], part[kApart ? kN / 2 : 1];
     int last = -1;
     for (int depth = 0; depth < deep; depth += kDepth) {
       barrier_wait(shared_address(&shared.full[ring.stage]), ring.parity);
@@ -199,14 +202,24 @@ __device__ void consume(const MatmulWgmmaParams& p, typename Way::Shared& shared
       for (int step = 0; step < 4; ++step) {
         // Descriptors count in 16 bytes.
         const uint64_t at = static_cast<uint64_t>(ring.stage) * (Way::kStageBytes / 16);
-        Wgmma<T, kN, kRowsB>::multiply(sum, operand_a + at + step * 2,
-                                       operand_b + at + step * (kRowsB ? 128 : 2),
-                                       depth > 0 || step > 0);
+        const uint64_t a = operand_a + at + step * 2,
+                       b = operand_b + at + step * (kRowsB ? 128 : 2);
+        if constexpr (kApart)
+          Wgmma<T, kN>::multiply(part, a, b, step > 0);
+        else
+          Wgmma<T, kN, kRowsB>::multiply(sum, a, b, depth > 0 || step > 0);
       }
       wgmma_commit();
-      wgmma_wait<1>();
-      if (last >= 0) release(last);
-      last = ring.stage;
+      if constexpr (kApart) {
+        wgmma_wait<0>();
+#pragma unroll
+        for (int s = 0; s < kN / 2; ++s) sum[s] = depth > 0 ? sum[s] + part[s] : part[s];
+        release(ring.stage);
+      } else {
+        wgmma_wait<1>();
+        if (last >= 0) release(last);
+        last = ring.stage;
+      }
       ring.advance();
     }
     wgmma_wait<0>();
@@ -282,16 +295,16 @@ cudaError_t matmul_wgmma(const MatmulWgmmaParams& p, cudaStream_t stream) {
   const auto either = [&](auto t) {
     return p.tile_n == 256 ? same(Tile<256>(), t) : same(Tile<128>(), t);
   };
-  const auto scaled = [&](auto t) {
+  const auto scaled = [&](auto way, auto t) {
     return with_compute_type(p.out, [&](auto out) {
-      return launch<Tile<256>, decltype(t), decltype(out), false, true>(p, stream);
+      return launch<decltype(way), decltype(t), decltype(out), false, true>(p, stream);
     });
   };
   switch (p.dtype) {
     case DType::kF16: return either(__half());
     case DType::kBF16: return either(__nv_bfloat16());
-    case DType::kI8: return scaled(int8_t());
-    case DType::kF8E4M3: return scaled(Fp8E4M3());
+    case DType::kI8: return scaled(Tile<256>(), int8_t());
+    case DType::kF8E4M3: return scaled(Tile<128>(), Fp8E4M3());
     default: return cudaErrorInvalidValue;
   }
 }

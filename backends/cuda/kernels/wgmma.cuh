@@ -145,23 +145,23 @@ ZT_WGMMA_REGISTERS(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67, 68, 69)
 #undef ZT_WGMMA_REGISTERS
 
 // 8-bit elements: the sums' type and its constraint, PTX types, and what follows the predicate.
-#define ZT_WGMMA_8(T, Sum, types, ones) \
+#define ZT_WGMMA_8(T, Sum, n, regs, types, ones, a_at, b_at, add_at) \
   template <> \
-  struct Wgmma<T, 256, false> { \
-    static __device__ void multiply(Sum (&d)[128], uint64_t a, uint64_t b, int add) { \
+  struct Wgmma<T, n, false> { \
+    static __device__ void multiply(Sum (&d)[regs], uint64_t a, uint64_t b, int add) { \
       asm volatile( \
-          "{\n.reg .pred add;\nsetp.ne.b32 add, %130, 0;\n" \
-          "wgmma.mma_async.sync.aligned.m64n256k32." types " {" ZT_REGS_128 \
-          "}, %128, %129, add" ones ";\n}" \
-          : ZT_D128 \
+          "{\n.reg .pred add;\nsetp.ne.b32 add, %" #add_at ", 0;\n" \
+          "wgmma.mma_async.sync.aligned.m64n" #n "k32." types " {" ZT_REGS_##regs \
+          "}, %" #a_at ", %" #b_at ", add" ones ";\n}" \
+          : ZT_D##regs \
           : "l"(a), "l"(b), "r"(add) \
           : "memory"); \
     } \
   };
-ZT_WGMMA_8(Fp8E4M3, float, "f32.e4m3.e4m3", ", 1, 1")
+ZT_WGMMA_8(Fp8E4M3, float, 128, 64, "f32.e4m3.e4m3", ", 1, 1", 64, 65, 66)
 #undef ZT_C
 #define ZT_C(x) "+r"(x)
-ZT_WGMMA_8(int8_t, int, "s32.s8.s8", "")
+ZT_WGMMA_8(int8_t, int, 256, 128, "s32.s8.s8", "", 128, 129, 130)
 #undef ZT_WGMMA_8
 #undef ZT_C
 #undef ZT_D128
