@@ -39,6 +39,8 @@ TEST_CASE("CUDA's errors become ours") {
   const Status memory = check(cudaErrorMemoryAllocation, "allocating 5 bytes");
   CHECK(memory.code() == Code::kResourceExhausted);
   CHECK(memory.message().find("allocating 5 bytes") != std::string::npos);
+  const Status foreign = check(cudaErrorNoKernelImageForDevice, "launching");
+  CHECK(foreign.message().find("ZOETROPE_CUDA_ARCHITECTURES") != std::string::npos);
   const Status lost = check(cudaErrorIllegalAddress, "running kernels");
   CHECK(lost.code() == Code::kUnavailable);
   CHECK(lost.message().find("lost") != std::string::npos);

@@ -36,6 +36,9 @@ Status check(cudaError_t result, std::string_view what) {
   (void)cudaGetLastError();  // else the next call reports it again
   const char* advice = "";
   if (result == cudaErrorMemoryAllocation) advice = "; free memory on the device or plan for less";
+  if (result == cudaErrorNoKernelImageForDevice)
+    advice =
+        "; this library has no kernels for the device: build with ZOETROPE_CUDA_ARCHITECTURES=ALL";
   if (is_sticky(result)) advice = "; the device is lost to this process: start it again";
   return error(code_of(result), what, ": ", cudaGetErrorString(result), " (",
                cudaGetErrorName(result), ")", advice);
