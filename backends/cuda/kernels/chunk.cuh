@@ -64,6 +64,23 @@ __device__ inline void store_chunk(T* to, const float (&from)[N]) {
   }
 }
 
+// 16 bytes as they were read, which take half the registers of f32 where elements have 16 bits.
+template <typename T>
+__device__ inline void unpack(const uint4& word, float (&to)[kChunk<T>]) {
+  const T* part = reinterpret_cast<const T*>(&word);
+#pragma unroll
+  for (int e = 0; e < kChunk<T>; ++e) to[e] = to_float(part[e]);
+}
+
+template <typename T>
+__device__ inline uint4 pack(const float (&from)[kChunk<T>]) {
+  uint4 word;
+  T* part = reinterpret_cast<T*>(&word);
+#pragma unroll
+  for (int e = 0; e < kChunk<T>; ++e) part[e] = from_float<T>(from[e]);
+  return word;
+}
+
 // A tensor of a compute dtype that only the call knows: weights, gates, rotary tables.
 struct Side {
   const void* data = nullptr;  // null: absent

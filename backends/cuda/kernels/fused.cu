@@ -52,98 +52,216 @@ __global__ void __launch_bounds__(kThreads)
   store_chunk(static_cast<T*>(p.out) + i * N, a);
 }
 
-// M pairs: 2M elements side by side, or M in each half of the head.
-template <typename T, int M, int kKeep>
-__global__ void norm_rope_kernel(const NormRopeParams p, int lanes) {
-  const RowLane at(lanes);
-  const int64_t rows = p.batch * p.tokens * (p.full ? 1 : p.heads);
-  const bool live = at.row < rows;
-  const int half = static_cast<int>(p.dim / 2), a_head = half / M;  // units of a head
-  const int units = live ? (p.full ? static_cast<int>(p.heads) : 1) * a_head : 0;
-  const int64_t token_row = p.full ? at.row : at.row / p.heads;
-  const int first_head = p.full ? 0 : static_cast<int>(at.row - token_row * p.heads);
-  const int64_t sample = token_row / p.tokens, token = token_row - sample * p.tokens;
-  const int64_t base = at.row * (p.full ? p.heads * p.dim : p.dim);
-  const T* x = static_cast<const T*>(p.x) + base;
-  T* out = static_cast<T*>(p.out) + base;
-  const Side weight{p.weight.data, p.weight.dtype}, cos{p.cos.data, p.cos.dtype},
-      sin{p.sin.data, p.sin.dtype};
+// Where rows and pairs of norm_rope stand: a row is all heads of a token, or one.
+template <int M>
+struct RopeRow {
+  int half, a_head, heads;  // a_head: units of a head, M pairs each
+  int64_t base, cos, sin;   // elements before the row, and before its first head's angles
 
-  // Where the pairs of unit u begin in the row, and the element of a pair (e even or odd).
-  const auto place = [&](int u) {
-    const int head = u / a_head, pair = (u - head * a_head) * M;
-    return head * static_cast<int>(p.dim) + (p.split ? pair : 2 * pair);
-  };
-  const auto load = [&](int u, float(&a)[M], float(&b)[M]) {
-    const T* from = x + place(u);
-    if (p.split) {
-      load_chunk(from, a);
-      load_chunk(from + half, b);
-    } else {
-      float both[2 * M];
-      load_chunk(from, both);
+  __device__ RopeRow(const NormRopeParams& p, int64_t row) {
+    half = static_cast<int>(p.dim / 2);
+    a_head = half / M;
+    heads = p.full ? static_cast<int>(p.heads) : 1;
+    const int64_t token_row = p.full ? row : row / p.heads;
+    const int64_t head = p.full ? 0 : row - token_row * p.heads;
+    const int64_t sample = token_row / p.tokens, token = token_row - sample * p.tokens;
+    base = row * heads * p.dim;
+    cos = sample * p.cos_steps[0] + token * p.cos_steps[1] + head * p.cos_steps[2];
+    sin = sample * p.sin_steps[0] + token * p.sin_steps[1] + head * p.sin_steps[2];
+  }
+};
+
+// The pairs of 8 elements, which come from both halves of a head or side by side, and back.
+template <int M>
+__device__ void part(const float (&both)[2 * M], bool split, float (&a)[M], float (&b)[M]) {
 #pragma unroll
-      for (int i = 0; i < M; ++i) a[i] = both[2 * i], b[i] = both[2 * i + 1];
-    }
-  };
+  for (int i = 0; i < M; ++i) {
+    a[i] = split ? both[i] : both[2 * i];
+    b[i] = split ? both[M + i] : both[2 * i + 1];
+  }
+}
+template <int M>
+__device__ void join(const float (&a)[M], const float (&b)[M], bool split, float (&both)[2 * M]) {
+#pragma unroll
+  for (int i = 0; i < 2 * M; ++i)
+    both[i] = split ? (i < M ? a[i % M] : b[i % M]) : (i % 2 == 0 ? a[i / 2] : b[i / 2]);
+}
 
-  float kept[kKeep > 0 ? kKeep : 1][2][M];
+// 8 elements of T as read.
+template <typename T>
+struct Eight {
+  static constexpr int kHalf = 4 * sizeof(T);
+  using Word = typename Raw<kHalf>::Type;
+  struct alignas(16) Both {
+    Word halves[2];
+  } both;
+
+  __device__ void load(const T* low, const T* high, bool side_by_side) {
+    if (kHalf == 8 && side_by_side) {
+      both = *reinterpret_cast<const Both*>(low);
+      return;
+    }
+    both.halves[0] = *reinterpret_cast<const Word*>(low);
+    both.halves[1] = *reinterpret_cast<const Word*>(high);
+  }
+  __device__ void values(float (&to)[8]) const {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const T* elements = reinterpret_cast<const T*>(&both.halves[h]);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) to[4 * h + i] = to_float(elements[i]);
+    }
+  }
+};
+
+constexpr int kMostThreads = 256;
+
+// 4 pairs a unit, rows in registers, the weight of S, angles in f32.
+template <typename T, typename S, int kKeep>
+__global__ void __launch_bounds__(kMostThreads, 2)
+    kept_norm_rope_kernel(const NormRopeParams p, int lanes, Divider a_head) {
+  constexpr int M = 4, kGroup = kTogether<kKeep>;
+  const RowLane at(lanes);
+  const bool live = at.row < p.batch * p.tokens * (p.full ? 1 : p.heads);
+  const RopeRow<M> row(p, live ? at.row : 0);
+  const int units = live ? row.heads * row.a_head : 0, apart = p.split ? row.half : M;
+  const T* x = static_cast<const T*>(p.x) + row.base;
+
+  Eight<T> kept[kKeep];
+  int place[kKeep], angle[kKeep];  // elements before the unit in the row and in the tables
+#pragma unroll
+  for (int k = 0; k < kKeep; ++k) {
+    const int u = at.lane + k * lanes;
+    const auto head = static_cast<int>(a_head.quotient(static_cast<uint32_t>(u)));
+    const int pair = (u - head * row.a_head) * M;
+    place[k] = head * static_cast<int>(p.dim) + (p.split ? pair : 2 * pair);
+    angle[k] = pair;
+    if (p.full && (p.cos_steps[2] | p.sin_steps[2]) != 0) angle[k] |= head << 16;
+    kept[k] = {};
+    if (u < units) kept[k].load(x + place[k], x + place[k] + apart, !p.split);
+  }
   float factor = 1;
   if (p.norm) {
     float squares = 0;
-    each_unit<kKeep>(at, units, [&](int u, int k) {
-      float a[M], b[M];
-      load(u, a, b);
 #pragma unroll
-      for (int i = 0; i < M; ++i) {
-        squares += a[i] * a[i] + b[i] * b[i];
-        if constexpr (kKeep > 0) kept[k][0][i] = a[i], kept[k][1][i] = b[i];
-      }
-    });
-    const auto width = static_cast<float>(p.full ? p.heads * p.dim : p.dim);
+    for (int k = 0; k < kKeep; ++k) {
+      float v[8];
+      kept[k].values(v);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) squares += v[i] * v[i];
+    }
+    const auto width = static_cast<float>(row.heads * p.dim);
     factor = 1.f / sqrtf(row_sum(squares, lanes) / width + p.epsilon);
   }
-  each_unit<kKeep>(at, units, [&](int u, int k) {
-    float a[M], b[M], c[M], s[M];
-    if (kKeep > 0 && p.norm) {
+  T* out = static_cast<T*>(p.out) + row.base;
+  const float *cos = static_cast<const float*>(p.cos.data) + row.cos,
+              *sin = static_cast<const float*>(p.sin.data) + row.sin;
 #pragma unroll
-      for (int i = 0; i < M; ++i) a[i] = kept[k][0][i], b[i] = kept[k][1][i];
-    } else {
-      load(u, a, b);
-    }
-    const int head = u / a_head, pair = (u - head * a_head) * M, to = place(u);
-    if (p.norm) {
-      float wa[M], wb[M];
-      if (!weight) {
+  for (int first = 0; first < kKeep; first += kGroup) {
+    float w[kGroup][2][M], c[kGroup][M], s[kGroup][M];
 #pragma unroll
-        for (int i = 0; i < M; ++i) wa[i] = wb[i] = 1;
-      } else if (p.split) {
-        weight.load(to, wa);
-        weight.load(to + half, wb);
+    for (int k = 0; k < kGroup; ++k) {
+      if (at.lane + (first + k) * lanes >= units) continue;
+      const int64_t head = angle[first + k] >> 16, pair = angle[first + k] & 0xffff;
+      load_chunk(cos + head * p.cos_steps[2] + pair, c[k]);
+      load_chunk(sin + head * p.sin_steps[2] + pair, s[k]);
+      const S* weight = static_cast<const S*>(p.weight.data) + place[first + k];
+      if (p.weight.data != nullptr) {
+        load_chunk(weight, w[k][0]);
+        load_chunk(weight + apart, w[k][1]);
       } else {
-        float both[2 * M];
-        weight.load(to, both);
 #pragma unroll
-        for (int i = 0; i < M; ++i) wa[i] = both[2 * i], wb[i] = both[2 * i + 1];
+        for (int i = 0; i < M; ++i) w[k][0][i] = w[k][1][i] = 1;
       }
-#pragma unroll
-      for (int i = 0; i < M; ++i) a[i] *= factor * wa[i], b[i] *= factor * wb[i];
     }
-    const int64_t h = first_head + head;
-    cos.load(sample * p.cos_steps[0] + token * p.cos_steps[1] + h * p.cos_steps[2] + pair, c);
-    sin.load(sample * p.sin_steps[0] + token * p.sin_steps[1] + h * p.sin_steps[2] + pair, s);
-    float both[2 * M], low[M], high[M];
+#pragma unroll
+    for (int k = 0; k < kGroup; ++k) {
+      if (at.lane + (first + k) * lanes >= units) continue;
+      float v[8], a[M], b[M], low[M], high[M];
+      kept[first + k].values(v);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) v[i] *= factor * w[k][i / M][i % M];
+      part<M>(v, p.split, a, b);
+#pragma unroll
+      for (int i = 0; i < M; ++i) {
+        low[i] = a[i] * c[k][i] - b[i] * s[k][i];
+        high[i] = a[i] * s[k][i] + b[i] * c[k][i];
+      }
+      join<M>(low, high, p.split, v);
+      T* to = out + place[first + k];
+      if (p.split) {
+        const float(&halves)[2][M] = reinterpret_cast<const float(&)[2][M]>(v);
+        store_chunk(to, halves[0]);
+        store_chunk(to + apart, halves[1]);
+      } else {
+        store_chunk(to, v);
+      }
+    }
+  }
+}
+
+// Rows of any size, weights and angles of any dtype: M pairs a unit, x is read again.
+template <typename T, int M>
+__global__ void norm_rope_kernel(const NormRopeParams p, int lanes) {
+  const RowLane at(lanes);
+  const bool live = at.row < p.batch * p.tokens * (p.full ? 1 : p.heads);
+  const RopeRow<M> row(p, live ? at.row : 0);
+  const int units = live ? row.heads * row.a_head : 0, apart = p.split ? row.half : M;
+  const T* x = static_cast<const T*>(p.x) + row.base;
+  T* out = static_cast<T*>(p.out) + row.base;
+  const Side weight{p.weight.data, p.weight.dtype}, cos{p.cos.data, p.cos.dtype},
+      sin{p.sin.data, p.sin.dtype};
+  // M elements at `from` and M that stand `apart` from them.
+  const auto both = [&](auto&& load, int64_t from, float(&to)[2 * M]) {
+    float low[M], high[M];
+    load(from, low);
+    load(from + apart, high);
+#pragma unroll
+    for (int i = 0; i < M; ++i) to[i] = low[i], to[M + i] = high[i];
+  };
+  const auto from_x = [&](int64_t from, float(&to)[M]) { load_chunk(x + from, to); };
+  const auto from_weight = [&](int64_t from, float(&to)[M]) { weight.load(from, to); };
+  const auto place = [&](int u, int* head, int* pair) {
+    *head = u / row.a_head;
+    *pair = (u - *head * row.a_head) * M;
+    return *head * static_cast<int>(p.dim) + (p.split ? *pair : 2 * *pair);
+  };
+  float factor = 1;
+  if (p.norm) {
+    float squares = 0;
+    each_unit<0>(at, units, [&](int u, int) {
+      int head, pair;
+      float v[2 * M];
+      both(from_x, place(u, &head, &pair), v);
+#pragma unroll
+      for (int i = 0; i < 2 * M; ++i) squares += v[i] * v[i];
+    });
+    const auto width = static_cast<float>(row.heads * p.dim);
+    factor = 1.f / sqrtf(row_sum(squares, lanes) / width + p.epsilon);
+  }
+  each_unit<0>(at, units, [&](int u, int) {
+    int head, pair;
+    float v[2 * M], w[2 * M], a[M], b[M], c[M], s[M], low[M], high[M];
+    const int64_t to = place(u, &head, &pair);
+    both(from_x, to, v);
+    if (weight) {
+      both(from_weight, to, w);
+#pragma unroll
+      for (int i = 0; i < 2 * M; ++i) v[i] *= w[i];
+    }
+    part<M>(v, p.split, a, b);
+    cos.load(row.cos + head * p.cos_steps[2] + pair, c);
+    sin.load(row.sin + head * p.sin_steps[2] + pair, s);
 #pragma unroll
     for (int i = 0; i < M; ++i) {
-      low[i] = both[2 * i] = a[i] * c[i] - b[i] * s[i];
-      high[i] = both[2 * i + 1] = a[i] * s[i] + b[i] * c[i];
+      low[i] = factor * (a[i] * c[i] - b[i] * s[i]);
+      high[i] = factor * (a[i] * s[i] + b[i] * c[i]);
     }
-    if (p.split) {
-      store_chunk(out + to, low);
-      store_chunk(out + to + half, high);
-    } else {
-      store_chunk(out + to, both);
-    }
+    join<M>(low, high, p.split, v);
+#pragma unroll
+    for (int i = 0; i < M; ++i) low[i] = v[i], high[i] = v[M + i];
+    store_chunk(out + to, low);
+    store_chunk(out + to + apart, high);
   });
 }
 
@@ -190,18 +308,25 @@ cudaError_t norm_rope(const NormRopeParams& p, cudaStream_t stream) {
   if (rows == 0 || p.dim == 0) return cudaSuccess;
   with_compute_type(p.dtype, [&](auto t) {
     using T = decltype(t);
-    const auto launch = [&](auto pairs) {
-      constexpr int M = decltype(pairs)::value;
-      const RowPlan plan = plan_rows(rows, (p.full ? p.heads : 1) * (p.dim / 2 / M));
+    const int pairs = p.dim % 8 == 0 ? 4 : 1;
+    const RowPlan plan = plan_rows(rows, (p.full ? p.heads : 1) * (p.dim / 2 / pairs));
+    const auto launch = [&](auto s) {
       with_keep(plan.keep, [&](auto keep) {
-        constexpr int kKeep = decltype(keep)::value;
-        norm_rope_kernel<T, M, kKeep><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+        kept_norm_rope_kernel<T, decltype(s), decltype(keep)::value>
+            <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes, Divider(p.dim / 8));
       });
     };
-    if (p.dim % 8 == 0)
-      launch(Keep<4>());
+    const DType weight = p.weight.data != nullptr ? p.weight.dtype : DType::kF32;
+    const bool kept = pairs == 4 && plan.keep > 0 && p.dim < 0x10000 && p.heads < 0x8000 &&
+                      p.cos.dtype == DType::kF32 && p.sin.dtype == DType::kF32;
+    if (kept && weight == DType::kF32)
+      launch(float());
+    else if (kept && weight == p.dtype)
+      launch(T());
+    else if (pairs == 4)
+      norm_rope_kernel<T, 4><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
     else
-      launch(Keep<1>());
+      norm_rope_kernel<T, 1><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
   });
   return cudaGetLastError();
 }

@@ -5,7 +5,109 @@
 namespace zoetrope::cuda {
 namespace {
 
-// One row of norm: x is read once where lanes hold their part of it.
+// Mean and 1/√(variance + ε) of the rows of a block, without a mean for RMS.
+struct RowStatistics {
+  float mean = 0, rest = 0, factor = 0;
+};
+// each(body) calls body(v) for the values of this lane. Every thread of the block comes here.
+template <typename Each>
+__device__ RowStatistics row_statistics(const RowNormParams& p, int lanes, Each&& each) {
+  RowStatistics result;
+  const auto width = static_cast<float>(p.width);
+  float sum = 0;
+  if (p.rms)
+    each([&](float v) { sum += v * v; });
+  else
+    each([&](float v) { sum += v; });
+  float square = row_sum(sum, lanes) / width;
+  if (!p.rms) {
+    result.mean = square;
+    // Far from zero the mean has lost digits: what is left around it mends it.
+    float left = 0, squares = 0;
+    each([&](float v) {
+      const float d = v - result.mean;
+      left += d;
+      squares += d * d;
+    });
+    const float2 sums = row_sum(make_float2(left, squares), lanes);
+    result.rest = sums.x / width;
+    square = sums.y / width - result.rest * result.rest;
+  }
+  result.factor = 1.f / sqrtf(square + p.epsilon);
+  return result;
+}
+
+constexpr int kMostThreads = 256;
+
+// Rows that stay in registers, between one read and one write; sides of S.
+template <typename T, typename S, int kKeep>
+__global__ void __launch_bounds__(kMostThreads, 2)
+    kept_norm_kernel(const RowNormParams p, int lanes) {
+  constexpr int N = kChunk<T>, kGroup = kTogether<kKeep>;
+  const RowLane at(lanes);
+  const bool live = at.row < p.rows;
+  const int units = live ? static_cast<int>(p.width / N) : 0;
+  const int64_t base = at.row * p.width;
+  uint4 kept[kKeep];
+  load_units(static_cast<const T*>(p.x) + base, at, units, kept);
+
+  int64_t m[2] = {0, 0};
+  const bool modulated = p.scale.data != nullptr || p.shift.data != nullptr;
+  if (modulated && live) p.modulation.offsets(at.row, m);
+  float a[kGroup][N], b[kGroup][N];
+  const auto modulation = [&](int first) {
+    load_side<S>(p.scale, m[0], p.modulation.moves[0], 0, at, units, first, a);
+    load_side<S>(p.shift, m[1], p.modulation.moves[1], 0, at, units, first, b);
+  };
+  // In time where it fits: short rows wait for little else.
+  if (kGroup == kKeep && modulated && live) modulation(0);
+
+  const RowStatistics s = row_statistics(p, lanes, [&](auto&& body) {
+#pragma unroll
+    for (int k = 0; k < kKeep; ++k) {
+      if (at.lane + k * lanes >= units) continue;
+      float v[N];
+      unpack<T>(kept[k], v);
+#pragma unroll
+      for (int i = 0; i < N; ++i) body(v[i]);
+    }
+  });
+
+  T* y = static_cast<T*>(p.y) + base;
+#pragma unroll
+  for (int first = 0; first < kKeep; first += kGroup) {
+    float v[kGroup][N];
+#pragma unroll
+    for (int k = 0; k < kGroup; ++k) {
+      unpack<T>(kept[first + k], v[k]);
+#pragma unroll
+      for (int i = 0; i < N; ++i) v[k][i] = (v[k][i] - s.mean - s.rest) * s.factor;
+    }
+    if (p.weight.data != nullptr || p.bias.data != nullptr) {
+      float weight[kGroup][N], bias[kGroup][N];
+      load_side<S>(p.weight, 0, true, 1, at, units, first, weight);
+      load_side<S>(p.bias, 0, true, 0, at, units, first, bias);
+#pragma unroll
+      for (int k = 0; k < kGroup; ++k)
+#pragma unroll
+        for (int i = 0; i < N; ++i) v[k][i] = v[k][i] * weight[k][i] + bias[k][i];
+    }
+    if (modulated) {
+      if (kGroup != kKeep && live) modulation(first);
+#pragma unroll
+      for (int k = 0; k < kGroup; ++k)
+#pragma unroll
+        for (int i = 0; i < N; ++i) v[k][i] = v[k][i] * (1.f + a[k][i]) + b[k][i];
+    }
+#pragma unroll
+    for (int k = 0; k < kGroup; ++k)
+      if (const int u = at.lane + (first + k) * lanes; u < units)
+        *reinterpret_cast<uint4*>(y + u * N) = pack<T>(v[k]);
+  }
+}
+
+// Rows after a residual; and of any width, sides of any dtype: x is read once where lanes hold
+// their part of it, in f32.
 template <typename T, int N, int kKeep>
 __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
   const RowLane at(lanes);
@@ -273,20 +375,39 @@ GroupLayout group_layout(const GroupNormParams& p) {
 
 cudaError_t row_norm(const RowNormParams& p, cudaStream_t stream) {
   if (p.rows == 0) return cudaSuccess;
+  // The one dtype of all sides; none where they differ.
+  DType side = p.dtype;
+  bool any = false, same = true;
+  for (const SideParams& one : {p.weight, p.bias, p.scale, p.shift, p.gate}) {
+    if (one.data == nullptr) continue;
+    same = same && (!any || one.dtype == side);
+    side = one.dtype;
+    any = true;
+  }
   with_compute_type(p.dtype, [&](auto t) {
     using T = decltype(t);
-    const auto launch = [&](auto chunk) {
-      constexpr int N = decltype(chunk)::value;
-      const RowPlan plan = plan_rows(p.rows, p.width / N);
+    constexpr int N = kChunk<T>;
+    const bool chunks = p.width % N == 0;
+    const RowPlan plan = plan_rows(p.rows, chunks ? p.width / N : p.width);
+    const auto launch = [&](auto s) {
       with_keep(plan.keep, [&](auto keep) {
-        constexpr int kKeep = decltype(keep)::value;
-        row_norm_kernel<T, N, kKeep><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+        kept_norm_kernel<T, decltype(s), decltype(keep)::value>
+            <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
       });
     };
-    if (p.width % kChunk<T> == 0)
-      launch(Keep<kChunk<T>>());
+    if (!chunks)
+      row_norm_kernel<T, 1, 0><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+    else if (plan.keep == 0)
+      row_norm_kernel<T, N, 0><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+    else if (p.residual == nullptr && same && side == DType::kF32)
+      launch(float());
+    else if (p.residual == nullptr && same && side == p.dtype)
+      launch(T());
     else
-      launch(Keep<1>());
+      with_keep(plan.keep, [&](auto keep) {
+        row_norm_kernel<T, N, decltype(keep)::value>
+            <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+      });
   });
   return cudaGetLastError();
 }

@@ -6,11 +6,11 @@
 
 namespace zoetrope::cuda {
 
-// The chunks that a lane may hold.
 template <int N>
 struct Keep {
   static constexpr int value = N;
 };
+// The chunks that a lane may hold.
 template <typename Body>
 void with_keep(int keep, Body&& body) {
   switch (keep) {
@@ -18,11 +18,15 @@ void with_keep(int keep, Body&& body) {
     case 2: return body(Keep<2>());
     case 3: return body(Keep<3>());
     case 4: return body(Keep<4>());
-    case 5:
-    case 6: return body(Keep<6>());
-    default: return body(Keep<0>());
+    default: return body(Keep<6>());
   }
 }
+
+// Units whose operands are read together, before the first is used.
+template <int kKeep>
+inline constexpr int kTogether = kKeep == 3       ? 3
+                                 : kKeep % 2 == 0 ? 2
+                                                  : 1;
 
 // Where a thread stands.
 struct RowLane {
@@ -58,7 +62,7 @@ __device__ inline float2 row_sum(float2 v, int lanes) {
 }
 __device__ inline float row_sum(float v, int lanes) { return row_sum(make_float2(v, 0), lanes).x; }
 
-// Calls body(unit, slot) for the units of this lane.
+// Calls body(unit, slot) for the units of this lane; slots where it holds kKeep of them.
 template <int kKeep, typename Body>
 __device__ inline void each_unit(const RowLane& at, int units, Body&& body) {
   if constexpr (kKeep > 0) {
@@ -68,6 +72,37 @@ __device__ inline void each_unit(const RowLane& at, int units, Body&& body) {
   } else {
     for (int u = at.lane; u < units; u += at.lanes) body(u, 0);
   }
+}
+
+// This lane's chunks of a row, all under way at once; zeros beyond its end.
+template <int kKeep, typename T>
+__device__ inline void load_units(const T* row, const RowLane& at, int units, uint4 (&to)[kKeep]) {
+#pragma unroll
+  for (int k = 0; k < kKeep; ++k) {
+    const int u = at.lane + k * at.lanes;
+    to[k] = {};
+    if (u < units) to[k] = *reinterpret_cast<const uint4*>(row + u * kChunk<T>);
+  }
+}
+
+// Chunks of a side of S from this lane's unit `first` on. One value serves the row where the side
+// does not move, and `otherwise` where it is absent.
+template <typename S, int kCount, int N>
+__device__ inline void load_side(const SideParams& side, int64_t base, bool moves, float otherwise,
+                                 const RowLane& at, int units, int first, float (&to)[kCount][N]) {
+  const S* data = static_cast<const S*>(side.data) + base;
+  if (side.data != nullptr && moves) {
+#pragma unroll
+    for (int k = 0; k < kCount; ++k)
+      if (const int u = at.lane + (first + k) * at.lanes; u < units)
+        load_chunk(data + u * N, to[k]);
+    return;
+  }
+  const float value = side.data == nullptr ? otherwise : to_float(data[0]);
+#pragma unroll
+  for (int k = 0; k < kCount; ++k)
+#pragma unroll
+    for (int i = 0; i < N; ++i) to[k][i] = value;
 }
 
 }  // namespace zoetrope::cuda
