@@ -39,8 +39,35 @@ __device__ RowStatistics row_statistics(const RowNormParams& p, int lanes, Each&
 
 constexpr int kMostThreads = 256;
 
-// Rows that stay in registers, between one read and one write; sides of S.
-template <typename T, typename S, int kKeep>
+// Adds gate·residual to the units that a lane keeps, rounded as the sum is stored.
+template <typename T, int kKeep>
+__device__ void add_residual(const RowNormParams& p, const RowLane& at, int units, int64_t base,
+                             uint4 (&kept)[kKeep]) {
+  constexpr int N = kChunk<T>, kGroup = kTogether<kKeep>;
+  uint4 residual[kKeep];
+  load_units(static_cast<const T*>(p.residual) + base, at, units, residual);
+  int64_t g[2] = {0, 0};
+  if (p.gate.data != nullptr && units > 0) p.gating.offsets(at.row, g);
+#pragma unroll
+  for (int first = 0; first < kKeep; first += kGroup) {
+    float gate[kGroup][N];
+    load_any_side(p.gate, g[0], p.gating.moves[0], 1, at, units, first, gate);
+#pragma unroll
+    for (int k = 0; k < kGroup; ++k) {
+      float v[N], r[N];
+      unpack<T>(kept[first + k], v);
+      unpack<T>(residual[first + k], r);
+#pragma unroll
+      for (int i = 0; i < N; ++i) v[i] += gate[k][i] * r[i];
+      kept[first + k] = pack<T>(v);
+      if (const int u = at.lane + (first + k) * at.lanes; u < units)
+        *reinterpret_cast<uint4*>(static_cast<T*>(p.sum) + base + u * N) = kept[first + k];
+    }
+  }
+}
+
+// Rows that stay in registers, between one read and one write; weight, bias, scale and shift of S.
+template <typename T, typename S, int kKeep, bool kResidual>
 __global__ void __launch_bounds__(kMostThreads, 2)
     kept_norm_kernel(const RowNormParams p, int lanes) {
   constexpr int N = kChunk<T>, kGroup = kTogether<kKeep>;
@@ -61,6 +88,7 @@ __global__ void __launch_bounds__(kMostThreads, 2)
   };
   // In time where it fits: short rows wait for little else.
   if (kGroup == kKeep && modulated && live) modulation(0);
+  if constexpr (kResidual) add_residual<T>(p, at, units, base, kept);
 
   const RowStatistics s = row_statistics(p, lanes, [&](auto&& body) {
 #pragma unroll
@@ -106,100 +134,56 @@ __global__ void __launch_bounds__(kMostThreads, 2)
   }
 }
 
-// Rows after a residual; and of any width, sides of any dtype: x is read once where lanes hold
-// their part of it, in f32.
-template <typename T, int N, int kKeep>
+// Rows of any width, sides of any dtype: x is read again for every pass.
+template <typename T, int N>
 __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
   const RowLane at(lanes);
   const bool live = at.row < p.rows;
   const int units = live ? static_cast<int>(p.width / N) : 0;
   const int64_t base = at.row * p.width;
   const T* x = static_cast<const T*>(p.x) + base;
-  const T* residual = p.residual ? static_cast<const T*>(p.residual) + base : nullptr;
-  T* total = p.residual ? static_cast<T*>(p.sum) + base : nullptr;
   const Side weight{p.weight.data, p.weight.dtype}, bias{p.bias.data, p.bias.dtype},
       scale{p.scale.data, p.scale.dtype}, shift{p.shift.data, p.shift.dtype},
       gate{p.gate.data, p.gate.dtype};
-
-  float kept[kKeep > 0 ? kKeep : 1][N];
-  // x, or x + gate·residual.
-  const auto load = [&](int u, float(&v)[N]) {
-    load_chunk(x + u * N, v);
-    if (residual == nullptr) return;
-    float r[N];
-    load_chunk(residual + u * N, r);
-    if (gate) {
-      int64_t g[2];
-      p.gating.offsets(at.row, g);
-      if (p.gating.moves[0]) {
-        float factor[N];
-        gate.load(g[0] + u * N, factor);
+  int64_t m[2] = {0, 0}, g[2] = {0, 0};
+  if ((scale || shift) && live) p.modulation.offsets(at.row, m);
+  if (gate && live) p.gating.offsets(at.row, g);
+  // One value of a side serves a whole row where it does not move.
+  const auto take = [&](const Side& side, int64_t from, bool moves, int u, float(&to)[N]) {
+    if (moves) return side.load(from + u * N, to);
+    const float value = side.one(from);
 #pragma unroll
-        for (int i = 0; i < N; ++i) r[i] *= factor[i];
-      } else {
-        const float factor = gate.one(g[0]);
-#pragma unroll
-        for (int i = 0; i < N; ++i) r[i] *= factor;
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < N; ++i) v[i] += r[i];
-  };
-  // Later passes read what the first one left.
-  const auto again = [&](int u, int k, float(&v)[N]) {
-    if constexpr (kKeep > 0) {
-#pragma unroll
-      for (int i = 0; i < N; ++i) v[i] = kept[k][i];
-    } else {
-      load(u, v);
-    }
+    for (int i = 0; i < N; ++i) to[i] = value;
   };
 
-  float sum = 0;
-  each_unit<kKeep>(at, units, [&](int u, int k) {
-    float v[N];
-    load(u, v);
-    if (kKeep > 0 && total != nullptr) store_chunk(total + u * N, v);
+  if (p.residual != nullptr) {
+    const T* residual = static_cast<const T*>(p.residual) + base;
+    T* sum = static_cast<T*>(p.sum) + base;
+    for (int u = at.lane; u < units; u += lanes) {
+      float v[N], r[N], factor[N];
+      load_chunk(x + u * N, v);
+      load_chunk(residual + u * N, r);
+      if (gate) take(gate, g[0], p.gating.moves[0], u, factor);
 #pragma unroll
-    for (int i = 0; i < N; ++i) {
-      if constexpr (kKeep > 0) kept[k][i] = v[i];
-      sum += p.rms ? v[i] * v[i] : v[i];
+      for (int i = 0; i < N; ++i) v[i] += gate ? factor[i] * r[i] : r[i];
+      store_chunk(sum + u * N, v);
+    }
+    x = sum;  // a lane reads again what it wrote itself
+  }
+  const RowStatistics s = row_statistics(p, lanes, [&](auto&& body) {
+    for (int u = at.lane; u < units; u += lanes) {
+      float v[N];
+      load_chunk(x + u * N, v);
+#pragma unroll
+      for (int i = 0; i < N; ++i) body(v[i]);
     }
   });
-  const auto width = static_cast<float>(p.width);
-  const float first = row_sum(sum, lanes) / width;
-  float mean = 0, rest = 0, square = first;
-  if (!p.rms) {
-    mean = first;
-    // Far from zero the mean has lost digits: what is left around it mends it.
-    float left = 0, squares = 0;
-    each_unit<kKeep>(at, units, [&](int u, int k) {
-      float v[N];
-      again(u, k, v);
-#pragma unroll
-      for (int i = 0; i < N; ++i) {
-        const float d = v[i] - mean;
-        left += d;
-        squares += d * d;
-      }
-    });
-    const float2 sums = row_sum(make_float2(left, squares), lanes);
-    rest = sums.x / width;
-    square = sums.y / width - rest * rest;
-  }
-  const float factor = 1.f / sqrtf(square + p.epsilon);
-
-  int64_t m[2] = {0, 0};
-  if (scale && live) p.modulation.offsets(at.row, m);
-  const float one_scale = scale && live && !p.modulation.moves[0] ? 1.f + scale.one(m[0]) : 1.f;
-  const float one_shift = shift && live && !p.modulation.moves[1] ? shift.one(m[1]) : 0.f;
   T* y = static_cast<T*>(p.y) + base;
-  each_unit<kKeep>(at, units, [&](int u, int k) {
+  for (int u = at.lane; u < units; u += lanes) {
     float v[N], side[N];
-    again(u, k, v);
-    if (kKeep == 0 && total != nullptr) store_chunk(total + u * N, v);
+    load_chunk(x + u * N, v);
 #pragma unroll
-    for (int i = 0; i < N; ++i) v[i] = (v[i] - mean - rest) * factor;
+    for (int i = 0; i < N; ++i) v[i] = (v[i] - s.mean - s.rest) * s.factor;
     if (weight) {
       weight.load(u * N, side);
 #pragma unroll
@@ -211,27 +195,17 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
       for (int i = 0; i < N; ++i) v[i] += side[i];
     }
     if (scale) {
-      if (p.modulation.moves[0]) {
-        scale.load(m[0] + u * N, side);
+      take(scale, m[0], p.modulation.moves[0], u, side);
 #pragma unroll
-        for (int i = 0; i < N; ++i) v[i] *= 1.f + side[i];
-      } else {
-#pragma unroll
-        for (int i = 0; i < N; ++i) v[i] *= one_scale;
-      }
+      for (int i = 0; i < N; ++i) v[i] *= 1.f + side[i];
     }
     if (shift) {
-      if (p.modulation.moves[1]) {
-        shift.load(m[1] + u * N, side);
+      take(shift, m[1], p.modulation.moves[1], u, side);
 #pragma unroll
-        for (int i = 0; i < N; ++i) v[i] += side[i];
-      } else {
-#pragma unroll
-        for (int i = 0; i < N; ++i) v[i] += one_shift;
-      }
+      for (int i = 0; i < N; ++i) v[i] += side[i];
     }
     store_chunk(y + u * N, v);
-  });
+  }
 }
 
 // Of `count` values: the mean, which is mean + rest, and the sum of squares around it. One float
@@ -375,10 +349,10 @@ GroupLayout group_layout(const GroupNormParams& p) {
 
 cudaError_t row_norm(const RowNormParams& p, cudaStream_t stream) {
   if (p.rows == 0) return cudaSuccess;
-  // The one dtype of all sides; none where they differ.
+  // The one dtype of these sides; none where they differ.
   DType side = p.dtype;
   bool any = false, same = true;
-  for (const SideParams& one : {p.weight, p.bias, p.scale, p.shift, p.gate}) {
+  for (const SideParams& one : {p.weight, p.bias, p.scale, p.shift}) {
     if (one.data == nullptr) continue;
     same = same && (!any || one.dtype == side);
     side = one.dtype;
@@ -390,24 +364,26 @@ cudaError_t row_norm(const RowNormParams& p, cudaStream_t stream) {
     const bool chunks = p.width % N == 0;
     const RowPlan plan = plan_rows(p.rows, chunks ? p.width / N : p.width);
     const auto launch = [&](auto s) {
+      using S = decltype(s);
       with_keep(plan.keep, [&](auto keep) {
-        kept_norm_kernel<T, decltype(s), decltype(keep)::value>
-            <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+        constexpr int kKeep = decltype(keep)::value;
+        if (p.residual != nullptr)
+          kept_norm_kernel<T, S, kKeep, true>
+              <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+        else
+          kept_norm_kernel<T, S, kKeep, false>
+              <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
       });
     };
-    if (!chunks)
-      row_norm_kernel<T, 1, 0><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
-    else if (plan.keep == 0)
-      row_norm_kernel<T, N, 0><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
-    else if (p.residual == nullptr && same && side == DType::kF32)
+    const bool kept = chunks && plan.keep > 0 && same;
+    if (kept && side == DType::kF32)
       launch(float());
-    else if (p.residual == nullptr && same && side == p.dtype)
+    else if (kept && side == p.dtype)
       launch(T());
+    else if (chunks)
+      row_norm_kernel<T, N><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
     else
-      with_keep(plan.keep, [&](auto keep) {
-        row_norm_kernel<T, N, decltype(keep)::value>
-            <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
-      });
+      row_norm_kernel<T, 1><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
   });
   return cudaGetLastError();
 }

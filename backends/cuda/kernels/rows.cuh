@@ -105,4 +105,17 @@ __device__ inline void load_side(const SideParams& side, int64_t base, bool move
     for (int i = 0; i < N; ++i) to[k][i] = value;
 }
 
+// The same of a side whose dtype only the call knows.
+template <int kCount, int N>
+__device__ inline void load_any_side(const SideParams& side, int64_t base, bool moves,
+                                     float otherwise, const RowLane& at, int units, int first,
+                                     float (&to)[kCount][N]) {
+  switch (side.dtype) {
+    case DType::kF16: return load_side<__half>(side, base, moves, otherwise, at, units, first, to);
+    case DType::kBF16:
+      return load_side<__nv_bfloat16>(side, base, moves, otherwise, at, units, first, to);
+    default: return load_side<float>(side, base, moves, otherwise, at, units, first, to);
+  }
+}
+
 }  // namespace zoetrope::cuda
