@@ -206,6 +206,7 @@ void register_large() {
   for (DType dtype : dtypes()) {
     constexpr int64_t kShapes[][3] = {{8192, 8192, 8192},  {32760, 1536, 8960}, {32760, 8960, 1536},
                                       {32760, 1536, 1536}, {14040, 1536, 8960}, {512, 1152, 3456},
+                                      {512, 1152, 1152},   {512, 4608, 1152},   {512, 1152, 4608},
                                       {1, 9216, 1536}};
     for (const auto& s : kShapes) add_matmul(dtype, s[0], s[1], s[2]);
     add_attention(dtype, {32760, 32760, 12, 128});

@@ -10,7 +10,7 @@
 namespace zoetrope::cuda {
 namespace {
 
-constexpr std::string_view kHeader = "zoetrope choices 1";
+constexpr std::string_view kHeader = "zoetrope choices 2";
 constexpr size_t kMaxLine = 1024, kMaxLines = 100'000;
 
 bool printable(std::string_view text) {

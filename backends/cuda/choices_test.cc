@@ -49,7 +49,7 @@ TEST_CASE("what is damaged is ignored") {
   const Folder folder;
   const std::string path = folder.file("list");
   std::ofstream(path)
-      << "zoetrope choices 1\nno tab\n\tno name\nno choice\t\ngood\tyes\nbad\t\x01\n"
+      << "zoetrope choices 2\nno tab\n\tno name\nno choice\t\ngood\tyes\nbad\t\x01\n"
       << std::string(5000, 'x') << "\ty\nlate\tyes";
   const Choices list(path);
   CHECK(list.find("good") == "yes");

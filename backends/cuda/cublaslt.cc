@@ -10,7 +10,7 @@ namespace {
 
 // What an algorithm may take of the arena.
 constexpr uint64_t kMaxWorkspace = uint64_t{32} << 20;
-constexpr int kMaxCandidates = 8;
+constexpr int kMaxCandidates = 16;
 
 constexpr const char* kLibraries[] = {"libcublasLt.so.13", "libcublasLt.so.12",
                                       "/usr/local/cuda/lib64/libcublasLt.so.13",
@@ -170,6 +170,7 @@ Status LtDescriptors::set_operands(const LtOperands& operands) const {
 CublasLt::CublasLt(const LtApi& api, const Capabilities& caps)
     : api_(api),
       measure_(!caps.switches.no_measure),
+      l2_bytes_(caps.l2_bytes),
       choices_(measure_ ? cache_path([&] {
         std::string name = str("cublaslt-", api.version(), "-driver-", caps.driver_version, '-',
                                caps.name, ".txt");

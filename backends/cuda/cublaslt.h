@@ -22,8 +22,9 @@ struct LtApi {
   X(Create)                                                                                       \
   X(Destroy)                                                                                      \
   X(GetVersion)                                                                                   \
-  X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulAlgoCheck) X(MatmulDescCreate)   \
-      X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) \
+  X(GetStatusString)                                                                              \
+  X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulAlgoCheck) X(MatmulDescCreate) X(MatmulDescDestroy) \
+      X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy)                      \
           X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)        \
               X(MatmulPreferenceSetAttribute)
 #define ZT_LT_MEMBER(name) decltype(&cublasLt##name) name = nullptr;
@@ -109,6 +110,7 @@ class CublasLt {
   const LtApi& api_;
   cublasLtHandle_t handle_ = nullptr;
   const bool measure_;
+  const int64_t l2_bytes_;
   Choices choices_;
   std::map<std::string, Result<std::unique_ptr<LtPlan>>> plans_;
 };

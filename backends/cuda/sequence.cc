@@ -5,39 +5,47 @@
 namespace zoetrope::cuda {
 namespace {
 
+// Calls that touch more fill any device: beside others they would only take turns.
+constexpr int64_t kAloneBytes = int64_t{48} << 20;
+
 bool is_profiled(const KernelCall& call) { return call.seconds != nullptr; }
+
+CallMemory memory_of(const KernelCall& call, Ranges* touched) {
+  CallMemory memory;
+  int64_t bytes = 0;
+  const auto add = [&](const BufferView& view, Ranges* ranges) {
+    if (view.buffer == nullptr) return;
+    ranges->add(address(view), view.bytes);
+    touched->add(address(view), view.bytes);
+    bytes += view.bytes;
+  };
+  for (const BufferView& view : call.args.inputs) add(view, &memory.reads);
+  for (const BufferView& view : call.args.outputs) add(view, &memory.writes);
+  add(call.args.workspace, &memory.writes);
+  memory.alone = bytes > kAloneBytes;
+  return memory;
+}
 
 }  // namespace
 
 Result<std::unique_ptr<CudaSequence>> CudaSequence::record(const Context& context,
                                                            std::span<const KernelCall> calls) {
   std::unique_ptr<CudaSequence> made(new CudaSequence(context, calls));
+  std::vector<CallMemory> memory;
   for (const KernelCall& call : calls) {
-    for (const auto& views : {call.args.inputs, call.args.outputs})
-      for (const BufferView& view : views)
-        if (view.buffer != nullptr) made->touched_.add(address(view), view.bytes);
-    if (call.args.workspace.buffer != nullptr)
-      made->touched_.add(address(call.args.workspace), call.args.workspace.bytes);
+    memory.push_back(memory_of(call, &made->touched_));
   }
   made->touched_.merge();
   ZT_RETURN_IF_ERROR(made->create_events());
   if (context.caps.switches.no_graph) return made;
-
-  ZT_RETURN_IF_ERROR(
-      check(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "capturing"));
-  const Status launched = made->launch_all();
-  cudaGraph_t graph = nullptr;
-  const cudaError_t ended = cudaStreamEndCapture(context.stream, &graph);
-  Status status = launched.ok() ? check(ended, "capturing") : launched;
-  if (status.ok()) status = check(cudaGraphInstantiate(&made->graph_, graph), "building a graph");
-  if (graph != nullptr) (void)cudaGraphDestroy(graph);
-  (void)cudaGetLastError();
-  ZT_RETURN_IF_ERROR(status);
+  const bool in_a_row = !made->marks_.empty();  // each is timed by itself
+  ZT_RETURN_IF_ERROR(made->graph_.capture(context.stream, [&] {
+    return in_a_row ? made->launch_all() : made->capture_by_memory(call_order(memory));
+  }));
   return made;
 }
 
 CudaSequence::~CudaSequence() {
-  if (graph_ != nullptr) (void)cudaGraphExecDestroy(graph_);
   if (done_ != nullptr) (void)cudaEventDestroy(done_);
   for (cudaEvent_t mark : marks_) (void)cudaEventDestroy(mark);
 }
@@ -61,18 +69,32 @@ Status CudaSequence::launch_all() const {
   };
   for (size_t i = 0; i < calls_.size(); ++i) {
     ZT_RETURN_IF_ERROR(mark(i));
-    const auto* kernel = static_cast<const CudaKernel*>(calls_[i].kernel);
-    if (Status status = kernel->launch(Call(calls_[i].args, context_.stream)); !status.ok())
-      return status.with_context(str(calls_[i].label, " (", kernel->info.name, ")"));
+    ZT_RETURN_IF_ERROR(launch(calls_[i]));
   }
   return mark(calls_.size());
 }
 
+Status CudaSequence::launch(const KernelCall& call) const {
+  const auto* kernel = static_cast<const CudaKernel*>(call.kernel);
+  const Status status = kernel->launch(Call(call.args, context_.stream));
+  return status.ok() ? status : status.with_context(str(call.label, " (", kernel->info.name, ")"));
+}
+
+Status CudaSequence::capture_by_memory(const std::vector<std::vector<size_t>>& order) const {
+  std::vector<std::vector<cudaGraphNode_t>> last(calls_.size());  // of each call
+  for (size_t i = 0; i < calls_.size(); ++i) {
+    std::vector<cudaGraphNode_t> before;
+    for (const size_t j : order[i]) before.insert(before.end(), last[j].begin(), last[j].end());
+    ZT_RETURN_IF_ERROR(follow_in_capture(context_.stream, before));
+    ZT_RETURN_IF_ERROR(launch(calls_[i]));
+    ZT_ASSIGN_OR_RETURN(last[i], last_in_capture(context_.stream));
+  }
+  return Status();
+}
+
 Status CudaSequence::submit() {
-  if (graph_ != nullptr)
-    ZT_RETURN_IF_ERROR(check(cudaGraphLaunch(graph_, context_.stream), "launching a graph"));
-  else
-    ZT_RETURN_IF_ERROR(launch_all());
+  ZT_RETURN_IF_ERROR(context_.caps.switches.no_graph ? launch_all()
+                                                     : graph_.launch(context_.stream));
   return check(cudaEventRecord(done_, context_.stream), "submitting");
 }
 

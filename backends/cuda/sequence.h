@@ -3,6 +3,8 @@
 
 #include <vector>
 
+#include "backends/cuda/call_order.h"
+#include "backends/cuda/captured_graph.h"
 #include "backends/cuda/kernel.h"
 
 namespace zoetrope::cuda {
@@ -23,13 +25,16 @@ class CudaSequence : public Sequence {
  private:
   CudaSequence(const Context& context, std::span<const KernelCall> calls)
       : context_(context), calls_(calls.begin(), calls.end()) {}
+  Status launch(const KernelCall& call) const;
   Status launch_all() const;
+  // Each call after those that `order` names; see call_order().
+  Status capture_by_memory(const std::vector<std::vector<size_t>>& order) const;
   Status create_events();
 
   const Context& context_;
   const std::vector<KernelCall> calls_;
   Ranges touched_;
-  cudaGraphExec_t graph_ = nullptr;
+  CapturedGraph graph_;
   cudaEvent_t done_ = nullptr;
   std::vector<cudaEvent_t> marks_;  // before each call and after the last, where any is profiled
 };

@@ -5,6 +5,7 @@
 // sums.
 #include "backends/cuda/kernels/attention.cuh"
 #include "backends/cuda/kernels/attention_wgmma.h"
+#include "backends/cuda/kernels/launch.cuh"
 #include "backends/cuda/kernels/tma.cuh"
 #include "backends/cuda/kernels/wgmma.cuh"
 
@@ -306,6 +307,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     attention_wgmma_kernel(const __grid_constant__ AttentionWgmmaParams a) {
   extern __shared__ __align__(1024) char memory[];
   auto& shared = *reinterpret_cast<Shared<kDim, kKeys>*>(memory);
+  wait_for_earlier();
   const Task task(a.p, kSplits<kKeys> ? a.parts : 1, kKeys);
   if (task.keys == 0) return write_zeros<T>(a.p, task);
   if (threadIdx.x == 0) {
@@ -341,17 +343,12 @@ cudaError_t launch(const AttentionWgmmaParams& a, cudaStream_t stream) {
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (allowed != cudaSuccess) return allowed;
   const int64_t blocks = (a.p.queries + kRows - 1) / kRows * a.p.heads * a.p.batch;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(blocks * a.parts));
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = kBytes;
-  config.stream = stream;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {static_cast<unsigned>(a.parts), 1, 1};
-  config.attrs = &cluster;
-  config.numAttrs = a.parts > 1 ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, a);
+  return launch_early(kernel,
+                      {.blocks = static_cast<unsigned>(blocks * a.parts),
+                       .threads = kThreads,
+                       .shared_bytes = kBytes,
+                       .cluster = static_cast<unsigned>(a.parts)},
+                      stream, a);
 }
 
 template <typename T>

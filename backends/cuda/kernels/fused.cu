@@ -1,6 +1,7 @@
 #include "backends/cuda/kernels/fused.h"
 
 #include "backends/cuda/kernels/activation.cuh"
+#include "backends/cuda/kernels/launch.cuh"
 #include "backends/cuda/kernels/rows.cuh"
 
 namespace zoetrope::cuda {
@@ -121,6 +122,7 @@ template <typename T, typename S, int kKeep>
 __global__ void __launch_bounds__(kMostThreads, 2)
     kept_norm_rope_kernel(const NormRopeParams p, int lanes, Divider a_head) {
   constexpr int M = 4, kGroup = kTogether<kKeep>;
+  wait_for_earlier();
   const RowLane at(lanes);
   const bool live = at.row < p.batch * p.tokens * (p.full ? 1 : p.heads);
   const RopeRow<M> row(p, live ? at.row : 0);
@@ -203,6 +205,7 @@ __global__ void __launch_bounds__(kMostThreads, 2)
 // Rows of any size, weights and angles of any dtype: M pairs a unit, x is read again.
 template <typename T, int M>
 __global__ void norm_rope_kernel(const NormRopeParams p, int lanes) {
+  wait_for_earlier();
   const RowLane at(lanes);
   const bool live = at.row < p.batch * p.tokens * (p.full ? 1 : p.heads);
   const RopeRow<M> row(p, live ? at.row : 0);
@@ -306,29 +309,25 @@ cudaError_t glu(const GluParams& p, cudaStream_t stream) {
 cudaError_t norm_rope(const NormRopeParams& p, cudaStream_t stream) {
   const int64_t rows = p.batch * p.tokens * (p.full ? 1 : p.heads);
   if (rows == 0 || p.dim == 0) return cudaSuccess;
-  with_compute_type(p.dtype, [&](auto t) {
+  return with_compute_type(p.dtype, [&](auto t) {
     using T = decltype(t);
     const int pairs = p.dim % 8 == 0 ? 4 : 1;
     const RowPlan plan = plan_rows(rows, (p.full ? p.heads : 1) * (p.dim / 2 / pairs));
+    const LaunchShape shape{.blocks = plan.blocks, .threads = static_cast<unsigned>(plan.threads)};
     const auto launch = [&](auto s) {
-      with_keep(plan.keep, [&](auto keep) {
-        kept_norm_rope_kernel<T, decltype(s), decltype(keep)::value>
-            <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes, Divider(p.dim / 8));
+      return with_keep(plan.keep, [&](auto keep) {
+        return launch_early(kept_norm_rope_kernel<T, decltype(s), decltype(keep)::value>, shape,
+                            stream, p, plan.lanes, Divider(p.dim / 8));
       });
     };
     const DType weight = p.weight.data != nullptr ? p.weight.dtype : DType::kF32;
     const bool kept = pairs == 4 && plan.keep > 0 && p.dim < 0x10000 && p.heads < 0x8000 &&
                       p.cos.dtype == DType::kF32 && p.sin.dtype == DType::kF32;
-    if (kept && weight == DType::kF32)
-      launch(float());
-    else if (kept && weight == p.dtype)
-      launch(T());
-    else if (pairs == 4)
-      norm_rope_kernel<T, 4><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
-    else
-      norm_rope_kernel<T, 1><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+    if (kept && weight == DType::kF32) return launch(float());
+    if (kept && weight == p.dtype) return launch(T());
+    return launch_early(pairs == 4 ? norm_rope_kernel<T, 4> : norm_rope_kernel<T, 1>, shape, stream,
+                        p, plan.lanes);
   });
-  return cudaGetLastError();
 }
 
 }  // namespace zoetrope::cuda

@@ -1,5 +1,8 @@
 #include "backends/cuda/kernels/norms.h"
 
+#include <type_traits>
+
+#include "backends/cuda/kernels/launch.cuh"
 #include "backends/cuda/kernels/rows.cuh"
 
 namespace zoetrope::cuda {
@@ -39,44 +42,69 @@ __device__ RowStatistics row_statistics(const RowNormParams& p, int lanes, Each&
 
 constexpr int kMostThreads = 256;
 
-// Adds gate·residual to the units that a lane keeps, rounded as the sum is stored.
-template <typename T, int kKeep>
-__device__ void add_residual(const RowNormParams& p, const RowLane& at, int units, int64_t base,
-                             uint4 (&kept)[kKeep]) {
-  constexpr int N = kChunk<T>, kGroup = kTogether<kKeep>;
-  uint4 residual[kKeep];
-  load_units(static_cast<const T*>(p.residual) + base, at, units, residual);
-  int64_t g[2] = {0, 0};
-  if (p.gate.data != nullptr && units > 0) p.gating.offsets(at.row, g);
+// The units of a row that a lane holds: as they were read, or, since x + gate·residual is
+// normalised before it is rounded, in f32.
+template <typename T, int kKeep, bool kResidual>
+class KeptUnits {
+ public:
+  static constexpr int N = kChunk<T>;
+
+  __device__ void load(const RowNormParams& p, const RowLane& at, int units, int64_t base) {
+    uint4 x[kKeep];
+    load_units(static_cast<const T*>(p.x) + base, at, units, x);
+    if constexpr (kResidual)
+      add_residual(p, at, units, base, x);
+    else
 #pragma unroll
-  for (int first = 0; first < kKeep; first += kGroup) {
-    float gate[kGroup][N];
-    load_any_side(p.gate, g[0], p.gating.moves[0], 1, at, units, first, gate);
+      for (int k = 0; k < kKeep; ++k) kept_[k] = x[k];
+  }
+  __device__ void values(int k, float (&to)[N]) const {
+    if constexpr (kResidual) {
 #pragma unroll
-    for (int k = 0; k < kGroup; ++k) {
-      float v[N], r[N];
-      unpack<T>(kept[first + k], v);
-      unpack<T>(residual[first + k], r);
-#pragma unroll
-      for (int i = 0; i < N; ++i) v[i] += gate[k][i] * r[i];
-      kept[first + k] = pack<T>(v);
-      if (const int u = at.lane + (first + k) * at.lanes; u < units)
-        *reinterpret_cast<uint4*>(static_cast<T*>(p.sum) + base + u * N) = kept[first + k];
+      for (int i = 0; i < N; ++i) to[i] = kept_[k][i];
+    } else {
+      unpack<T>(kept_[k], to);
     }
   }
-}
+
+ private:
+  __device__ void add_residual(const RowNormParams& p, const RowLane& at, int units, int64_t base,
+                               const uint4 (&x)[kKeep]) {
+    constexpr int kGroup = kTogether<kKeep>;
+    uint4 residual[kKeep];
+    load_units(static_cast<const T*>(p.residual) + base, at, units, residual);
+    int64_t g[2] = {0, 0};
+    if (p.gate.data != nullptr && units > 0) p.gating.offsets(at.row, g);
+#pragma unroll
+    for (int first = 0; first < kKeep; first += kGroup) {
+      float gate[kGroup][N];
+      load_any_side(p.gate, g[0], p.gating.moves[0], 1, at, units, first, gate);
+#pragma unroll
+      for (int k = 0; k < kGroup; ++k) {
+        float r[N];
+        unpack<T>(x[first + k], kept_[first + k]);
+        unpack<T>(residual[first + k], r);
+#pragma unroll
+        for (int i = 0; i < N; ++i) kept_[first + k][i] += gate[k][i] * r[i];
+        if (const int u = at.lane + (first + k) * at.lanes; u < units)
+          store_chunk(static_cast<T*>(p.sum) + base + u * N, kept_[first + k]);
+      }
+    }
+  }
+
+  std::conditional_t<kResidual, float[kKeep][N], uint4[kKeep]> kept_;
+};
 
 // Rows that stay in registers, between one read and one write; weight, bias, scale and shift of S.
 template <typename T, typename S, int kKeep, bool kResidual>
 __global__ void __launch_bounds__(kMostThreads, 2)
     kept_norm_kernel(const RowNormParams p, int lanes) {
   constexpr int N = kChunk<T>, kGroup = kTogether<kKeep>;
+  wait_for_earlier();
   const RowLane at(lanes);
   const bool live = at.row < p.rows;
   const int units = live ? static_cast<int>(p.width / N) : 0;
   const int64_t base = at.row * p.width;
-  uint4 kept[kKeep];
-  load_units(static_cast<const T*>(p.x) + base, at, units, kept);
 
   int64_t m[2] = {0, 0};
   const bool modulated = p.scale.data != nullptr || p.shift.data != nullptr;
@@ -88,14 +116,15 @@ __global__ void __launch_bounds__(kMostThreads, 2)
   };
   // In time where it fits: short rows wait for little else.
   if (kGroup == kKeep && modulated && live) modulation(0);
-  if constexpr (kResidual) add_residual<T>(p, at, units, base, kept);
+  KeptUnits<T, kKeep, kResidual> kept;
+  kept.load(p, at, units, base);
 
   const RowStatistics s = row_statistics(p, lanes, [&](auto&& body) {
 #pragma unroll
     for (int k = 0; k < kKeep; ++k) {
       if (at.lane + k * lanes >= units) continue;
       float v[N];
-      unpack<T>(kept[k], v);
+      kept.values(k, v);
 #pragma unroll
       for (int i = 0; i < N; ++i) body(v[i]);
     }
@@ -107,7 +136,7 @@ __global__ void __launch_bounds__(kMostThreads, 2)
     float v[kGroup][N];
 #pragma unroll
     for (int k = 0; k < kGroup; ++k) {
-      unpack<T>(kept[first + k], v[k]);
+      kept.values(first + k, v[k]);
 #pragma unroll
       for (int i = 0; i < N; ++i) v[k][i] = (v[k][i] - s.mean - s.rest) * s.factor;
     }
@@ -137,6 +166,7 @@ __global__ void __launch_bounds__(kMostThreads, 2)
 // Rows of any width, sides of any dtype: x is read again for every pass.
 template <typename T, int N>
 __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
+  wait_for_earlier();
   const RowLane at(lanes);
   const bool live = at.row < p.rows;
   const int units = live ? static_cast<int>(p.width / N) : 0;
@@ -156,24 +186,20 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
     for (int i = 0; i < N; ++i) to[i] = value;
   };
 
-  if (p.residual != nullptr) {
-    const T* residual = static_cast<const T*>(p.residual) + base;
-    T* sum = static_cast<T*>(p.sum) + base;
-    for (int u = at.lane; u < units; u += lanes) {
-      float v[N], r[N], factor[N];
-      load_chunk(x + u * N, v);
-      load_chunk(residual + u * N, r);
-      if (gate) take(gate, g[0], p.gating.moves[0], u, factor);
+  const T* residual = p.residual != nullptr ? static_cast<const T*>(p.residual) + base : nullptr;
+  const auto load = [&](int u, float(&v)[N]) {
+    load_chunk(x + u * N, v);
+    if (residual == nullptr) return;
+    float r[N], factor[N];
+    load_chunk(residual + u * N, r);
+    if (gate) take(gate, g[0], p.gating.moves[0], u, factor);
 #pragma unroll
-      for (int i = 0; i < N; ++i) v[i] += gate ? factor[i] * r[i] : r[i];
-      store_chunk(sum + u * N, v);
-    }
-    x = sum;  // a lane reads again what it wrote itself
-  }
+    for (int i = 0; i < N; ++i) v[i] += gate ? factor[i] * r[i] : r[i];
+  };
   const RowStatistics s = row_statistics(p, lanes, [&](auto&& body) {
     for (int u = at.lane; u < units; u += lanes) {
       float v[N];
-      load_chunk(x + u * N, v);
+      load(u, v);
 #pragma unroll
       for (int i = 0; i < N; ++i) body(v[i]);
     }
@@ -181,7 +207,9 @@ __global__ void row_norm_kernel(const RowNormParams p, int lanes) {
   T* y = static_cast<T*>(p.y) + base;
   for (int u = at.lane; u < units; u += lanes) {
     float v[N], side[N];
-    load_chunk(x + u * N, v);
+    load(u, v);
+    // The sum may lie where x or the residual did: each is read before.
+    if (residual != nullptr) store_chunk(static_cast<T*>(p.sum) + base + u * N, v);
 #pragma unroll
     for (int i = 0; i < N; ++i) v[i] = (v[i] - s.mean - s.rest) * s.factor;
     if (weight) {
@@ -358,34 +386,27 @@ cudaError_t row_norm(const RowNormParams& p, cudaStream_t stream) {
     side = one.dtype;
     any = true;
   }
-  with_compute_type(p.dtype, [&](auto t) {
+  return with_compute_type(p.dtype, [&](auto t) {
     using T = decltype(t);
     constexpr int N = kChunk<T>;
     const bool chunks = p.width % N == 0;
     const RowPlan plan = plan_rows(p.rows, chunks ? p.width / N : p.width);
+    const LaunchShape shape{.blocks = plan.blocks, .threads = static_cast<unsigned>(plan.threads)};
     const auto launch = [&](auto s) {
       using S = decltype(s);
-      with_keep(plan.keep, [&](auto keep) {
+      return with_keep(plan.keep, [&](auto keep) {
         constexpr int kKeep = decltype(keep)::value;
-        if (p.residual != nullptr)
-          kept_norm_kernel<T, S, kKeep, true>
-              <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
-        else
-          kept_norm_kernel<T, S, kKeep, false>
-              <<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+        return launch_early(p.residual != nullptr ? kept_norm_kernel<T, S, kKeep, true>
+                                                  : kept_norm_kernel<T, S, kKeep, false>,
+                            shape, stream, p, plan.lanes);
       });
     };
     const bool kept = chunks && plan.keep > 0 && same;
-    if (kept && side == DType::kF32)
-      launch(float());
-    else if (kept && side == p.dtype)
-      launch(T());
-    else if (chunks)
-      row_norm_kernel<T, N><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
-    else
-      row_norm_kernel<T, 1><<<plan.blocks, plan.threads, 0, stream>>>(p, plan.lanes);
+    if (kept && side == DType::kF32) return launch(float());
+    if (kept && side == p.dtype) return launch(T());
+    return launch_early(chunks ? row_norm_kernel<T, N> : row_norm_kernel<T, 1>, shape, stream, p,
+                        plan.lanes);
   });
-  return cudaGetLastError();
 }
 
 int64_t group_norm_workspace(const GroupNormParams& p) {

@@ -12,7 +12,7 @@ struct Keep {
 };
 // The chunks that a lane may hold.
 template <typename Body>
-void with_keep(int keep, Body&& body) {
+auto with_keep(int keep, Body&& body) {
   switch (keep) {
     case 1: return body(Keep<1>());
     case 2: return body(Keep<2>());
@@ -22,11 +22,10 @@ void with_keep(int keep, Body&& body) {
   }
 }
 
-// Units whose operands are read together, before the first is used.
+// Units whose sides are read together, before the first is used: lanes that hold few wait for little
+// else, of those that hold many there are enough warps to take turns.
 template <int kKeep>
-inline constexpr int kTogether = kKeep == 3       ? 3
-                                 : kKeep % 2 == 0 ? 2
-                                                  : 1;
+inline constexpr int kTogether = kKeep <= 2 ? kKeep : 1;
 
 // Where a thread stands.
 struct RowLane {
