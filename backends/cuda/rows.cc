@@ -4,18 +4,18 @@
 
 namespace zoetrope::cuda {
 
-RowPlan plan_rows(int64_t rows, int64_t units) {
-  constexpr int kMostKept = 6, kThreads = 128, kMostLanes = 256, kFew = 1 << 17;
+RowPlan plan_rows(int64_t rows, int64_t units, int most_kept) {
+  constexpr int kThreads = 128, kMostLanes = 256, kFew = 1 << 17;
   RowPlan plan;
   // Lanes hold several chunks, so that many are read at once; a warp has no need to wait for
   // others. Few rows leave the device idle: more lanes, who hold less, end sooner.
   while (plan.lanes < 32 && int64_t{plan.lanes} * 4 < units) plan.lanes *= 2;
-  if (units > int64_t{32} * kMostKept)
+  if (units > int64_t{32} * most_kept)
     while (plan.lanes < kMostLanes && int64_t{plan.lanes} * 4 < units) plan.lanes *= 2;
   while (plan.lanes < kMostLanes && plan.lanes * 2 < units && rows * plan.lanes < kFew)
     plan.lanes *= 2;
   const int64_t rounds = std::max<int64_t>(ceil_div(units, plan.lanes), 1);
-  plan.keep = rounds <= kMostKept ? static_cast<int>(rounds) : 0;
+  plan.keep = rounds <= most_kept ? static_cast<int>(rounds) : 0;
   if (plan.keep == 0) plan.lanes = 512;  // as many as registers allow
   plan.threads = std::max(plan.lanes, kThreads);
   plan.blocks = static_cast<unsigned>(ceil_div(rows, plan.threads / plan.lanes));

@@ -312,7 +312,9 @@ cudaError_t norm_rope(const NormRopeParams& p, cudaStream_t stream) {
   return with_compute_type(p.dtype, [&](auto t) {
     using T = decltype(t);
     const int pairs = p.dim % 8 == 0 ? 4 : 1;
-    const RowPlan plan = plan_rows(rows, (p.full ? p.heads : 1) * (p.dim / 2 / pairs));
+    // Without a sum lanes do not wait for one another: more of them.
+    const RowPlan plan =
+        plan_rows(rows, (p.full ? p.heads : 1) * (p.dim / 2 / pairs), p.norm ? 6 : 4);
     const LaunchShape shape{.blocks = plan.blocks, .threads = static_cast<unsigned>(plan.threads)};
     const auto launch = [&](auto s) {
       return with_keep(plan.keep, [&](auto keep) {

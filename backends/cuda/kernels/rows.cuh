@@ -22,8 +22,8 @@ auto with_keep(int keep, Body&& body) {
   }
 }
 
-// Units whose sides are read together, before the first is used: lanes that hold few wait for little
-// else, of those that hold many there are enough warps to take turns.
+// Units whose sides are read together, before the first is used: lanes that hold few wait for
+// little else, of those that hold many there are enough warps to take turns.
 template <int kKeep>
 inline constexpr int kTogether = kKeep <= 2 ? kKeep : 1;
 
