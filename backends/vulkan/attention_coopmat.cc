@@ -4,6 +4,7 @@
 #include <span>
 
 #include "backends/vulkan/attention.h"
+#include "backends/vulkan/fixed.h"
 
 namespace zoetrope::vulkan {
 namespace {
@@ -87,11 +88,25 @@ bool fits(const Tile& tile, const Heads& heads, const MatrixTile& t, const Capab
          divides(tile.keys, 8 * sharers) && tile.keys / 8 + 1 >= t.n / 4;
 }
 
+FixedShader shader_of(const Tile& tile, const Heads& heads, const MatrixTile& t,
+                      const Capabilities& caps) {
+  if (tile.reduced)
+    return fixed_shader("attention_coopmat2_rows",
+                        {heads.dim, heads.value_dim, tile.keys, tile.subgroups}, t, caps);
+  return {!tile.whole()   ? "attention_coopmat"
+          : caps.coopmat2 ? "attention_coopmat2"
+                          : "attention_coopmat2_subgroup"};
+}
+
 const Tile* choose(const KernelRequest& request, const Capabilities& caps) {
   const Heads heads = Heads::of(request);
   const MatrixTile& t = matrix_of(request, caps);
   const auto asked = static_cast<size_t>(caps.tile - 1);
   if (asked < std::size(kTiles) && fits(kTiles[asked], heads, t, caps)) return &kTiles[asked];
+  // Four times the rate of the others on an H100, if built for its sizes.
+  for (const Tile& tile : kTiles)
+    if (tile.reduced && fits(tile, heads, t, caps) && shader_of(tile, heads, t, caps).is_fixed)
+      return &tile;
   for (const Tile& tile : std::span(kTiles).first(kChosen))
     if (fits(tile, heads, t, caps)) return &tile;
   return nullptr;
@@ -111,10 +126,9 @@ Result<KernelSpec> prepare_attention_coopmat(const KernelRequest& request,
   const Heads heads = Heads::of(request);
   const MatrixTile& t = matrix_of(request, caps);
   Dispatch d;
-  d.shader = tile.reduced ? heads.bf16 ? "attention_coopmat2_rows:bf16" : "attention_coopmat2_rows"
-             : !tile.whole() ? heads.bf16 ? "attention_coopmat:bf16" : "attention_coopmat"
-             : caps.coopmat2 ? "attention_coopmat2"
-                             : "attention_coopmat2_subgroup";
+  const FixedShader shader = shader_of(tile, heads, t, caps);
+  d.shader = shader.name;
+  if (heads.bf16) d.shader += ":bf16";
   if (out(request).shape.elements() == 0) return KernelSpec{.name = d.shader};
   AttentionCut cut;
   cut.rows = q[1] * heads.grouped;
@@ -131,7 +145,7 @@ Result<KernelSpec> prepare_attention_coopmat(const KernelRequest& request,
   d.group_size = u32(tile.group_size(caps));
   d.on_matrices = true;
   KernelSpec spec = attention_spec(request, cut, std::move(d));
-  spec.name += str("_", cut.tile_rows, "x", tile.keys);
+  if (!shader.is_fixed) spec.name += str("_", cut.tile_rows, "x", tile.keys);
   return spec;
 }
 

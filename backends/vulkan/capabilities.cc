@@ -67,7 +67,7 @@ void apply(const Switches& switches, Capabilities* caps) {
   if (switches.no_coopmat || !caps->addresses || !caps->float16)
     caps->coop_f16 = caps->coop_bf16 = caps->coop_i8 = {};
   if (switches.no_dot) caps->integer_dot = false;
-  if (!switches.bf16_coopmat) caps->coop_bf16 = {};
+  if (switches.no_bf16_coopmat) caps->coop_bf16 = {};
   if (switches.no_coopmat2 || !caps->coop_f16) caps->coopmat2 = caps->coopmat2_rows = false;
   if (switches.segment > 0) {
     caps->max_allocation = std::min(caps->max_allocation, switches.segment);
@@ -97,7 +97,7 @@ Status find_queue(VkPhysicalDevice device, Capabilities* caps) {
 
 constexpr std::pair<std::string_view, bool Switches::*> kFlags[] = {
     {"baseline", &Switches::baseline},       {"no-coopmat", &Switches::no_coopmat},
-    {"no-coopmat2", &Switches::no_coopmat2}, {"bf16-coopmat", &Switches::bf16_coopmat},
+    {"no-coopmat2", &Switches::no_coopmat2}, {"no-bf16-coopmat", &Switches::no_bf16_coopmat},
     {"no-dot", &Switches::no_dot},           {"nearest-half", &Switches::nearest_half},
     {"statistics", &Switches::statistics},   {"validate", &Switches::validate},
 };
@@ -139,13 +139,8 @@ Result<Switches> parse_switches(std::string_view words) {
       return error(
           Code::kInvalidArgument, "target '", word,
           "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
-          "bf16-coopmat, no-dot, nearest-half, statistics, validate, piece=GROUPS, tile=NUMBER, "
-          "and "
-          "segment=BYTES, "
-          "sparse=BYTES and window=BYTES "
-          "with powers of "
-          "two from "
-          "4096");
+          "no-bf16-coopmat, no-dot, nearest-half, statistics, validate, piece=GROUPS, tile=NUMBER, "
+          "and segment=BYTES, sparse=BYTES and window=BYTES with powers of two from 4096");
   }
   return switches;
 }
@@ -166,7 +161,8 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
                  VK_API_VERSION_MAJOR(caps->api_version), ".",
                  VK_API_VERSION_MINOR(caps->api_version), "; 1.2 is needed");
   caps->driver = str(v12.driverName, " ", v12.driverInfo);
-  caps->nearest_half = switches.nearest_half;
+  // By conformance on an H100; Vulkan itself leaves the rounding open.
+  caps->nearest_half = switches.nearest_half || v12.driverID == VK_DRIVER_ID_NVIDIA_PROPRIETARY;
   caps->software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
   caps->discrete = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
   caps->timestamp_ns = limits.timestampPeriod;

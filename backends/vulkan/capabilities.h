@@ -26,14 +26,14 @@ struct MatrixTile {
 //   sparse=BYTES     no allocation above this; larger buffers are sparse
 //   window=BYTES     no binding above this (a power of two)
 //   piece=GROUPS     no dispatch above this
-//   bf16-coopmat     cooperative matrices of bf16 too (not yet measured anywhere)
+//   no-bf16-coopmat  no cooperative matrices of bf16
 //   tile=NUMBER      contractions and attention on cooperative matrices in this entry of
 //                    their kTiles (*_coopmat.cc), where it fits
-//   nearest-half     the device packs f16, trusted to round to nearest (not yet checked anywhere)
+//   nearest-half     the device packs f16, trusted to round to nearest, whatever its driver
 //   statistics       what the driver says of each pipeline (registers, ...) goes to standard error
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
-  bool baseline = false, no_coopmat = false, no_coopmat2 = false, bf16_coopmat = false,
+  bool baseline = false, no_coopmat = false, no_coopmat2 = false, no_bf16_coopmat = false,
        nearest_half = false, statistics = false, no_dot = false, validate = false;
   int64_t tile = 0, segment = 0, sparse = 0, window = 0, piece = 0;
 };

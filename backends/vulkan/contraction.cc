@@ -114,7 +114,7 @@ Contraction Contraction::of(const KernelRequest& request) {
   return c;
 }
 
-Dispatch Contraction::dispatch(const KernelRequest& request, const char* shader,
+Dispatch Contraction::dispatch(const KernelRequest& request, const std::string& shader,
                                uint32_t group_size, int64_t bm, int64_t bn, int64_t bk) const {
   const bool narrow_b = !is_compute_dtype(vulkan::in(request, kB).dtype);
   Dispatch d;

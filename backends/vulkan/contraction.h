@@ -45,7 +45,7 @@ struct Contraction {
   bool vector_c(int64_t width) const { return n % width == 0; }
 
   // One tile of bm × bn a group.
-  Dispatch dispatch(const KernelRequest& request, const char* shader, uint32_t group_size,
+  Dispatch dispatch(const KernelRequest& request, const std::string& shader, uint32_t group_size,
                     int64_t bm, int64_t bn, int64_t bk) const;
 };
 

@@ -3,6 +3,7 @@
 #include <span>
 
 #include "backends/vulkan/contraction.h"
+#include "backends/vulkan/fixed.h"
 
 namespace zoetrope::vulkan {
 namespace {
@@ -54,6 +55,8 @@ constexpr Tile kTiles[] = {
     {128, 128, 64, 64, 32, 1},
     {128, 128, 64, 64, 64, 1},
     {32, 32, 16, 16, 16, 1},
+    {128, 128, 32, 64, 64, 1},
+    {64, 64, 64, 32, 32, 1},
 };
 constexpr size_t kBySize = 4;  // of them are chosen by size
 
@@ -75,12 +78,23 @@ bool fits(const Tile& tile, const Contraction& c, const MatrixTile& t, const Cap
          divides(tile.bm * tile.bk / 8, group) && divides(tile.bn * tile.bk / 8, group);
 }
 
+FixedShader shader_of(const Tile& tile, const Contraction& c, const MatrixTile& t,
+                      const Capabilities& caps) {
+  if (tile.whole()) return {"matmul_coopmat2"};
+  if (!c.transpose_b || !c.vector_a(8) || !c.vector_b(8)) return {"matmul_coopmat"};
+  return fixed_shader("matmul_coopmat", {tile.bm, tile.bn, tile.bk, tile.wm, tile.wn, tile.stages},
+                      t, caps);
+}
+
 // The largest tile that still gives every processor of a large device a group.
 const Tile* choose(const Contraction& c, const MatrixTile& t, const Capabilities& caps) {
   const auto asked = static_cast<size_t>(caps.tile - 1);
   if (asked < std::size(kTiles) && fits(kTiles[asked], c, t, caps)) return &kTiles[asked];
   if (caps.software) return fits(kTiles[kBySize], c, t, caps) ? &kTiles[kBySize] : nullptr;
-  // Group-wide matrices win where they fill the device: twice the rate on an H100.
+  // Those built for their sizes are fastest on an H100, then matrices of a whole group.
+  for (const Tile& tile : kTiles)
+    if (fits(tile, c, t, caps) && tile.groups(c) >= 128 && shader_of(tile, c, t, caps).is_fixed)
+      return &tile;
   for (const Tile& tile : kTiles)
     if (tile.whole() && fits(tile, c, t, caps) && tile.groups(c) >= 128) return &tile;
   const Tile* chosen = nullptr;
@@ -109,8 +123,8 @@ Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilit
   const MatrixTile& t = matrix_of(in(request, 0).dtype, caps);
   const Tile& tile = *choose(c, t, caps);
   const auto group = static_cast<uint32_t>(tile.group_size(caps));
-  const char* name = tile.whole() ? "matmul_coopmat2" : "matmul_coopmat";
-  const char* shader = !bf16 ? name : tile.whole() ? "matmul_coopmat2:bf16" : "matmul_coopmat:bf16";
+  std::string shader = shader_of(tile, c, t, caps).name;
+  if (bf16) shader += ":bf16";
   Dispatch d = c.dispatch(request, shader, group, tile.bm, tile.bn, tile.bk);
   if (!tile.whole())
     for (int64_t constant :
@@ -118,7 +132,9 @@ Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilit
           int64_t{t.m}, int64_t{t.n}, int64_t{t.k}, tile.stages})
       d.constants.push_back(u32(constant));
   d.on_matrices = true;
-  return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? name : "conv_coopmat", "_",
+  return KernelSpec{.name = str(tile.whole()                     ? "matmul_coopmat2_"
+                                : c.mode == Contraction::kMatmul ? "matmul_coopmat_"
+                                                                 : "conv_coopmat_",
                                 tile.bm, "x", tile.bn, "x", tile.bk),
                     .dispatches = {d}};
 }

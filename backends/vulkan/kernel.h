@@ -25,7 +25,7 @@ struct Operand {
 
 // A shader's run. Operand k is OPERAND(k) in the shader.
 struct Dispatch {
-  const char* shader = "";          // shaders/NAME.comp; "NAME:bf16" with bf16 for f16 matrices
+  std::string shader;               // shaders/NAME.comp; "NAME:bf16" with bf16 for f16 matrices
   std::vector<Operand> operands;    // at most 12
   std::vector<uint32_t> constants;  // specialization constants 16, 17, ...
   std::vector<uint32_t> params;     // param(0), param(1), ...

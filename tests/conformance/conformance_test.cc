@@ -254,12 +254,12 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products and 
                   .least_elements = 20'000};
   // Emulators take minutes to compile the large ones.
   const bool software = (*device)->info().software;
-  for (int tile : tiles(21, software ? std::vector{4, 21} : std::vector<int>{}))
-    conform("vulkan", str("bf16-coopmat,tile=", tile), part);
+  for (int tile : tiles(23, software ? std::vector{4, 21} : std::vector<int>{}))
+    conform("vulkan", str("tile=", tile), part);
   const Part attention{
       .ops = {OpKind::kAttention}, .dtypes = part.dtypes, .least_elements = 10'000};
   for (int tile : tiles(18, software ? std::vector{7, 13, 18} : std::vector<int>{}))
-    conform("vulkan", str("bf16-coopmat,tile=", tile), attention);
+    conform("vulkan", str("tile=", tile), attention);
 }
 
 TEST_CASE("the vulkan backend conforms with and without products of 8-bit matrices and words") {

@@ -11,12 +11,10 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #include "attention.glsl"
 
+// Sizes that a build for one tile knows: loops over matrices then unroll before any driver sees them.
+#ifndef FIXED
 layout(constant_id = 16) const uint DIM = 128;     // of q and k: a multiple of 2 TN
 layout(constant_id = 17) const uint VALUES = 128;  // of v: likewise
-layout(constant_id = 18) const bool CAUSAL = false;
-layout(constant_id = 19) const bool HAS_LENGTHS = false;
-layout(constant_id = 20) const bool HAS_MASK = false;
-layout(constant_id = 21) const bool IN_PARTS = false;
 layout(constant_id = 22) const uint BK = 64;
 layout(constant_id = 23) const uint SUBGROUP = 32;  // invocations
 layout(constant_id = 24) const uint SUBGROUPS = 8;  // of a group
@@ -24,6 +22,11 @@ layout(constant_id = 25) const uint WM = 16;        // rows of a subgroup: TM
 layout(constant_id = 26) const uint TM = 16;        // one cooperative matrix
 layout(constant_id = 27) const uint TN = 16;
 layout(constant_id = 28) const uint TK = 16;  // TN: probabilities become a factor as they are
+#endif
+layout(constant_id = 18) const bool CAUSAL = false;
+layout(constant_id = 19) const bool HAS_LENGTHS = false;
+layout(constant_id = 20) const bool HAS_MASK = false;
+layout(constant_id = 21) const bool IN_PARTS = false;
 
 OPERAND(0)  // q [B, N, H, D]
 OPERAND(1)  // k [B, M, Hkv, D]
@@ -126,22 +129,22 @@ void main() {
   const uint step_k = KEY_HEADS * kUnitsK, step_v = KEY_HEADS * kUnitsV;
   const uint base_k = key_row(block, 0) * kUnitsK, base_v = key_row(block, 0) * kUnitsV;
   uvec4 next_k[kLoadsK], next_v[kLoadsV];
+// Keys that are not there become zeros where they are kept: looking at them would wait for the load.
 #define FETCH(NEXT, LOADS, UNITS, QUAD, BASE, STEP, KEY)                        \
   [[unroll]] for (uint i = 0; i < LOADS; ++i) {                                 \
     const uint e = thread + i * kGroup, r = e / UNITS, at = (KEY) + r;          \
-    const bool inside = at < present && r < BK;                                 \
-    const uvec4 v = QUAD(inside ? BASE + at * STEP + e % UNITS : 0);            \
-    NEXT[i] = inside ? v : uvec4(0);                                            \
+    NEXT[i] = QUAD(at < present && r < BK ? BASE + at * STEP + e % UNITS : 0);  \
   }
-#define KEEP(NEXT, LOADS, UNITS, FIRST, PITCH)                                  \
+#define KEEP(NEXT, LOADS, UNITS, FIRST, PITCH, KEY)                             \
   [[unroll]] for (uint i = 0; i < LOADS; ++i) {                                 \
-    const uint e = thread + i * kGroup;                                         \
+    const uint e = thread + i * kGroup, r = e / UNITS;                          \
     if (BK * UNITS % kGroup == 0 || e < BK * UNITS)                             \
-      pool[FIRST + e / UNITS * PITCH + e % UNITS] = NEXT[i];                    \
+      pool[FIRST + r * PITCH + e % UNITS] =                                     \
+          (KEY) + r < present ? NEXT[i] : uvec4(0);                             \
   }
   if (block.key < end) {
     FETCH(next_k, kLoadsK, kUnitsK, quad_1, base_k, step_k, block.key)
-    KEEP(next_k, kLoadsK, kUnitsK, 0, kPitchK)
+    KEEP(next_k, kLoadsK, kUnitsK, 0, kPitchK, block.key)
   }
   barrier();
   for (uint key = block.key; key < end; key += BK) {
@@ -157,7 +160,7 @@ void main() {
         s[j] = coopMatMulAdd(q[k], b, s[j]);
       }
     }
-    KEEP(next_v, kLoadsV, kUnitsV, kFirstV, kPitchV)
+    KEEP(next_v, kLoadsV, kUnitsV, kFirstV, kPitchV, key)
     barrier();  // the values are there, and the keys have been read
     FETCH(next_k, kLoadsK, kUnitsK, quad_1, base_k, step_k, key + BK)
 
@@ -190,7 +193,7 @@ void main() {
         result[j] = coopMatMulAdd(p[k], b, result[j]);
       }
     }
-    KEEP(next_k, kLoadsK, kUnitsK, 0, kPitchK)
+    KEEP(next_k, kLoadsK, kUnitsK, 0, kPitchK, key + BK)
     barrier();  // the next keys are there, and the values have been read
   }
 
@@ -202,19 +205,22 @@ void main() {
     coopMatPerElementNV(sums, sums, inverse);
     [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j] *= sums;
   }
-  // Half as many columns of f32 at a time as a row of q or v has.
+  // Half as many columns of f32 at a time as a row of q or v has. Not a loop: its index into `result`
+  // would have to be unrolled together with the loop within.
   const uint kAtOnce = (kPitchOwn - 1) * 4 / TN;
-  [[unroll]] for (uint first = 0; first < kAcross; first += kAtOnce) {
-    subgroupBarrier();
-    [[unroll]] for (uint j = first; j < min(first + kAtOnce, kAcross); ++j)
-      coopMatStore(result[j], pool, own + (j - first) * TN / 4, kPitchOwn,
-                   gl_CooperativeMatrixLayoutRowMajor);
-    subgroupBarrier();
-    for (uint i = gl_SubgroupInvocationID; i < TM * (kPitchOwn - 1); i += SUBGROUP) {
-      const uint r = i / (kPitchOwn - 1), c = i % (kPitchOwn - 1), column = first * TN + c * 4;
-      if (first_row + r >= ROWS || column >= VALUES) continue;
-      const uint to = block.part * ALL_ROWS + query_row(block, first_row + r);
-      store4_5(to * VALUES + column, uintBitsToFloat(pool[own + r * kPitchOwn + c]));
-    }
+#define LEAVE(FIRST)                                                                               \
+  if (FIRST < kAcross) {                                                                           \
+    subgroupBarrier();                                                                             \
+    [[unroll]] for (uint j = 0; j < min(kAtOnce, kAcross - FIRST); ++j)                            \
+      coopMatStore(result[min(FIRST + j, kAcross - 1)], pool, own + j * TN / 4, kPitchOwn,         \
+                   gl_CooperativeMatrixLayoutRowMajor);                                            \
+    subgroupBarrier();                                                                             \
+    for (uint i = gl_SubgroupInvocationID; i < TM * (kPitchOwn - 1); i += SUBGROUP) {              \
+      const uint r = i / (kPitchOwn - 1), c = i % (kPitchOwn - 1), column = FIRST * TN + c * 4;    \
+      if (first_row + r >= ROWS || column >= VALUES) continue;                                     \
+      const uint to = block.part * ALL_ROWS + query_row(block, first_row + r);                     \
+      store4_5(to * VALUES + column, uintBitsToFloat(pool[own + r * kPitchOwn + c]));              \
+    }                                                                                              \
   }
+  LEAVE(0) LEAVE(kAtOnce)
 }

@@ -16,16 +16,19 @@ const uint MODE = MATMUL;
 #else
 layout(constant_id = 16) const uint MODE = MATMUL;
 #endif
+// What a build for one tile knows: its loops unroll before any driver sees them.
+#ifndef FIXED
 layout(constant_id = 17) const bool TRANSPOSE_B = true;  // b is stored [N, K]
+layout(constant_id = 23) const uint BM = 64;             // tile of a group
+layout(constant_id = 24) const uint BN = 64;
+layout(constant_id = 25) const uint BK = 16;
+#endif
 // Four neighbours along k of a, of the contiguous dimension of b, and along n of c, go together.
 layout(constant_id = 18) const bool VECTOR_A = false;
 layout(constant_id = 19) const bool VECTOR_B = false;
 layout(constant_id = 20) const bool VECTOR_C = false;
 layout(constant_id = 21) const uint ACTIVATION = 0;
 layout(constant_id = 22) const bool HAS_BIAS = false;
-layout(constant_id = 23) const uint BM = 64;  // tile of a group
-layout(constant_id = 24) const uint BN = 64;
-layout(constant_id = 25) const uint BK = 16;
 
 OPERAND(0)  // a
 OPERAND(1)  // b

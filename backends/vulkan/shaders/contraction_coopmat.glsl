@@ -5,10 +5,12 @@
 
 #include "contraction.glsl"
 
+#ifndef FIXED
 layout(constant_id = 26) const uint GROUP = 256;  // invocations
 // Eight neighbours of a along k, and of b along its contiguous dimension, are one aligned load.
 layout(constant_id = 27) const bool WIDE_A = false;
 layout(constant_id = 28) const bool WIDE_B = false;
+#endif
 
 // In units of 16 bytes: [m][k], and [n][k] or [k][n].
 const uint kPitchA = BK / 8 + 1;
@@ -43,15 +45,19 @@ uvec4 with_half(uvec4 v, uint i, uint half_bits) {
                  equal(uvec4(i >> 1), uvec4(0, 1, 2, 3)));
 }
 
-// Eight columns of a row of a from c on; zeros outside.
-uvec4 fetch8_a(Product p, uvec4 row, Column c) {
+// Eight columns of a row of a from c on. What is not `inside` is to become zeros, but no earlier than
+// it is needed: whoever looks at it waits for the load.
+uvec4 fetch8_a(Product p, uvec4 row, Column c, out bool inside) {
   uvec4 v = uvec4(0);
-  bool inside = row.x != kNowhere && c.k < K;
+  if (WIDE_A && MODE == MATMUL) {  // rows beyond the last are the last: nobody stores what they give
+    inside = c.k < K;
+    return quad_0(row.x + min(c.k, K - 8) >> 3);
+  }
+  inside = row.x != kNowhere && c.k < K;
   if (WIDE_A) {  // without branches: loads follow one another
     uint at = element_of_a(p, row, c);
     inside = inside && at != kNowhere;
-    v = quad_0(inside ? at >> 3 : 0);
-    return inside ? v : uvec4(0);
+    return quad_0(inside ? at >> 3 : 0);
   }
   if (!inside) return v;
   for (uint i = 0; i < 8 && c.k + i < K; ++i) {
@@ -61,15 +67,18 @@ uvec4 fetch8_a(Product p, uvec4 row, Column c) {
   return v;
 }
 
-// Eight neighbours of b along its contiguous dimension; zeros outside.
-uvec4 fetch8_b(Product p, Column c, uint n) {
+// Eight neighbours of b along its contiguous dimension; likewise.
+uvec4 fetch8_b(Product p, Column c, uint n, out bool inside) {
   uvec4 v = uvec4(0);
-  bool inside = c.k < K && n < N;
+  if (WIDE_B && TRANSPOSE_B && MODE != CONV_TRANSPOSE) {  // columns likewise
+    inside = c.k < K;
+    return quad_1(p.b + min(n, N - 1) * K + min(c.k, K - 8) >> 3);
+  }
+  inside = c.k < K && n < N;
   if (WIDE_B) {
     uint at = TRANSPOSE_B ? element_of_b(p, c, n) : p.b + c.k * N + n;
     inside = inside && at != kNowhere;
-    v = quad_1(inside ? at >> 3 : 0);
-    return inside ? v : uvec4(0);
+    return quad_1(inside ? at >> 3 : 0);
   }
   if (!inside) return v;
   uint count = min(8, TRANSPOSE_B ? K - c.k : N - n);
