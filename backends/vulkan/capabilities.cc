@@ -68,6 +68,7 @@ void apply(const Switches& switches, Capabilities* caps) {
     caps->coop_f16 = caps->coop_bf16 = caps->coop_i8 = {};
   if (switches.no_dot) caps->integer_dot = false;
   if (switches.no_bf16_coopmat) caps->coop_bf16 = {};
+  if (switches.no_packed || !caps->coop_f16) caps->packed_weights = false;
   if (switches.no_coopmat2 || !caps->coop_f16) caps->coopmat2 = caps->coopmat2_rows = false;
   if (switches.segment > 0) {
     caps->max_allocation = std::min(caps->max_allocation, switches.segment);
@@ -75,6 +76,7 @@ void apply(const Switches& switches, Capabilities* caps) {
   }
   if (switches.sparse > 0) caps->max_allocation = std::min(caps->max_allocation, switches.sparse);
   caps->tile = switches.tile;
+  caps->packed_tile = switches.packed;
   if (switches.window > 0) caps->max_binding = std::min(caps->max_binding, switches.window);
   if (switches.piece > 0)
     caps->max_groups = static_cast<uint32_t>(std::min<int64_t>(caps->max_groups, switches.piece));
@@ -96,10 +98,15 @@ Status find_queue(VkPhysicalDevice device, Capabilities* caps) {
 }
 
 constexpr std::pair<std::string_view, bool Switches::*> kFlags[] = {
-    {"baseline", &Switches::baseline},       {"no-coopmat", &Switches::no_coopmat},
-    {"no-coopmat2", &Switches::no_coopmat2}, {"no-bf16-coopmat", &Switches::no_bf16_coopmat},
-    {"no-dot", &Switches::no_dot},           {"nearest-half", &Switches::nearest_half},
-    {"statistics", &Switches::statistics},   {"validate", &Switches::validate},
+    {"baseline", &Switches::baseline},
+    {"no-coopmat", &Switches::no_coopmat},
+    {"no-coopmat2", &Switches::no_coopmat2},
+    {"no-bf16-coopmat", &Switches::no_bf16_coopmat},
+    {"no-dot", &Switches::no_dot},
+    {"no-packed", &Switches::no_packed},
+    {"nearest-half", &Switches::nearest_half},
+    {"statistics", &Switches::statistics},
+    {"validate", &Switches::validate},
 };
 
 struct Number {
@@ -108,9 +115,9 @@ struct Number {
   bool bytes;  // a power of two, and not too small
 };
 constexpr Number kNumbers[] = {
-    {"tile", &Switches::tile, false},      {"piece", &Switches::piece, false},
-    {"segment", &Switches::segment, true}, {"sparse", &Switches::sparse, true},
-    {"window", &Switches::window, true},
+    {"tile", &Switches::tile, false},    {"packed", &Switches::packed, false},
+    {"piece", &Switches::piece, false},  {"segment", &Switches::segment, true},
+    {"sparse", &Switches::sparse, true}, {"window", &Switches::window, true},
 };
 
 }  // namespace
@@ -139,7 +146,9 @@ Result<Switches> parse_switches(std::string_view words) {
       return error(
           Code::kInvalidArgument, "target '", word,
           "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
-          "no-bf16-coopmat, no-dot, nearest-half, statistics, validate, piece=GROUPS, tile=NUMBER, "
+          "no-bf16-coopmat, no-dot, no-packed, nearest-half, statistics, validate, piece=GROUPS, "
+          "tile=NUMBER, "
+          "packed=NUMBER, "
           "and segment=BYTES, sparse=BYTES and window=BYTES with powers of two from 4096");
   }
   return switches;
@@ -163,6 +172,9 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
   caps->driver = str(v12.driverName, " ", v12.driverInfo);
   // By conformance on an H100; Vulkan itself leaves the rounding open.
   caps->nearest_half = switches.nearest_half || v12.driverID == VK_DRIVER_ID_NVIDIA_PROPRIETARY;
+  // Vulkan leaves it to the driver where elements lie; conformance ran on these.
+  caps->packed_weights =
+      v12.driverID == VK_DRIVER_ID_NVIDIA_PROPRIETARY || v12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE;
   caps->software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
   caps->discrete = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
   caps->timestamp_ns = limits.timestampPeriod;

@@ -27,15 +27,19 @@ struct MatrixTile {
 //   window=BYTES     no binding above this (a power of two)
 //   piece=GROUPS     no dispatch above this
 //   no-bf16-coopmat  no cooperative matrices of bf16
+//   no-packed        weights stay as they are
 //   tile=NUMBER      contractions and attention on cooperative matrices in this entry of
 //                    their kTiles (*_coopmat.cc), where it fits
+//   packed=NUMBER    products with packed weights in this entry of their kTiles
+//                    (contraction_packed.cc), where it fits
 //   nearest-half     the device packs f16, trusted to round to nearest, whatever its driver
 //   statistics       what the driver says of each pipeline (registers, ...) goes to standard error
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
   bool baseline = false, no_coopmat = false, no_coopmat2 = false, no_bf16_coopmat = false,
-       nearest_half = false, statistics = false, no_dot = false, validate = false;
-  int64_t tile = 0, segment = 0, sparse = 0, window = 0, piece = 0;
+       nearest_half = false, statistics = false, no_dot = false, no_packed = false,
+       validate = false;
+  int64_t tile = 0, packed = 0, segment = 0, sparse = 0, window = 0, piece = 0;
 };
 Result<Switches> parse_switches(std::string_view words);
 
@@ -53,12 +57,15 @@ struct Capabilities {
   bool nearest_half = false;  // packing f32 as f16 is taken to round to nearest even
   bool integer_dot = false;   // 4 × 8-bit products
   uint32_t subgroup_size = 0;
-  MatrixTile coop_f16;         // f16 × f16 + f32
-  MatrixTile coop_bf16;        // bf16 × bf16 + f32
-  MatrixTile coop_i8;          // i8 × i8 + i32
-  int64_t tile = 0;            // Switches::tile
-  bool coopmat2 = false;       // workgroup scope, flexible sizes, tensor addressing
-  bool coopmat2_rows = false;  // reductions, conversions and changes by element
+  MatrixTile coop_f16;   // f16 × f16 + f32
+  MatrixTile coop_bf16;  // bf16 × bf16 + f32
+  MatrixTile coop_i8;    // i8 × i8 + i32
+  // Elements of a matrix lie in the same places in every shader, eight an invocation: weights may
+  // be kept in that order.
+  bool packed_weights = false;
+  int64_t tile = 0, packed_tile = 0;  // Switches::tile, packed
+  bool coopmat2 = false;              // workgroup scope, flexible sizes, tensor addressing
+  bool coopmat2_rows = false;         // reductions, conversions and changes by element
 
   bool statistics = false;  // of pipelines
 

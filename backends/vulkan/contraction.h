@@ -54,6 +54,10 @@ bool accepts_contraction(const KernelRequest& request, const Capabilities& caps)
 // Shared by matmul.cc and conv.cc: any shape, f32 arithmetic, any device.
 Result<KernelSpec> prepare_tiled(const KernelRequest& request, const Capabilities& caps);
 
+// Weights in the order of matrix units, products on cooperative matrices: contraction_packed.cc.
+bool accepts_packed(const KernelRequest& request, const Capabilities& caps);
+Result<KernelSpec> prepare_packed(const KernelRequest& request, const Capabilities& caps);
+
 // f16 with f32 sums on cooperative matrices.
 bool accepts_coopmat(const KernelRequest& request, const Capabilities& caps);
 Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilities& caps);

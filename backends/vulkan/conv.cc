@@ -21,6 +21,8 @@ Result<KernelSpec> prepare_direct(const KernelRequest& request, const Capabiliti
 constexpr Row kRows[] = {
     {OpKind::kConv, accepts_direct, prepare_direct},
     {OpKind::kConvBias, accepts_direct, prepare_direct},
+    {OpKind::kConv, accepts_packed, prepare_packed},
+    {OpKind::kConvBias, accepts_packed, prepare_packed},
     {OpKind::kConv, accepts_coopmat, prepare_coopmat},
     {OpKind::kConvBias, accepts_coopmat, prepare_coopmat},
     {OpKind::kConvTranspose, accepts_coopmat, prepare_coopmat},

@@ -85,19 +85,45 @@ Result<KernelInfo> VulkanDevice::query_kernel(const KernelRequest& request) {
     if (request.is_weight[i])
       return error(Code::kUnsupported, "input ", i, " is a weight; only the first 32 may be");
   ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
+  const uint32_t packed = spec.packing ? 1u << spec.packing->input : 0;
   return KernelInfo{.name = std::move(spec.name),
                     .workspace_bytes = spec.workspace_bytes,
-                    .raw_inputs = weight_mask(request)};
+                    .packed_bytes = spec.packing ? spec.packing->bytes : 0,
+                    .raw_inputs = weight_mask(request) & ~packed};
 }
 
 Result<std::unique_ptr<Kernel>> VulkanDevice::create_kernel(const KernelRequest& request,
-                                                            std::span<const HostTensor>) {
+                                                            std::span<const HostTensor> weights) {
   ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
   // Compiled now, not at the first run.
   if (context_->caps.addresses)
     for (const Dispatch& dispatch : spec.dispatches)
       ZT_RETURN_IF_ERROR(pipelines_->get(dispatch, Access::kAddresses, 0, 0).status());
-  return std::unique_ptr<Kernel>(new VulkanKernel(std::move(spec)));
+  auto kernel = std::make_unique<VulkanKernel>(std::move(spec));
+  if (kernel->spec.packing) {
+    ZT_ASSIGN_OR_RETURN(kernel->packed, pack(*kernel->spec.packing, weights));
+  }
+  return std::unique_ptr<Kernel>(std::move(kernel));
+}
+
+// Beside the packed weight, the device holds one part of the raw one meanwhile.
+Result<std::unique_ptr<Buffer>> VulkanDevice::pack(const Packing& packing,
+                                                   std::span<const HostTensor> weights) {
+  const HostTensor& weight = weights[packing.input];
+  const int64_t rows = weight.type.shape[0], row_bytes = weight.type.bytes() / rows;
+  ZT_ASSIGN_OR_RETURN(auto packed, allocate(packing.bytes));
+  ZT_ASSIGN_OR_RETURN(auto part, allocate(std::min(rows, packing.rows_at_once) * row_bytes));
+  const BufferView to{packed.get(), 0, packed->bytes()};
+  for (int64_t first = 0; first < rows; first += packing.rows_at_once) {
+    const int64_t count = std::min(rows - first, packing.rows_at_once);
+    const BufferView from{part.get(), 0, count * row_bytes};
+    ZT_RETURN_IF_ERROR(upload(from, static_cast<const char*>(weight.data) + first * row_bytes));
+    const VulkanKernel kernel({.name = "pack", .dispatches = {packing.dispatch(first, count)}});
+    const KernelCall call{
+        .kernel = &kernel, .args = {{&from, 1}, {&to, 1}, {}}, .label = "packing a weight"};
+    ZT_RETURN_IF_ERROR(run_once(*this, {&call, 1}));
+  }
+  return packed;
 }
 
 Result<std::unique_ptr<Sequence>> VulkanDevice::record(std::span<const KernelCall> calls) {

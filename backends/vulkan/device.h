@@ -27,6 +27,7 @@ class VulkanDevice : public Device {
 
  private:
   VulkanDevice() = default;
+  Result<std::unique_ptr<Buffer>> pack(const Packing& packing, std::span<const HostTensor> weights);
 
   DeviceInfo info_;
   std::unique_ptr<Context> context_;

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <bit>
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,7 +17,8 @@ namespace zoetrope::vulkan {
 
 // An operand of a dispatch: a tensor of the node, or a part of the kernel's workspace.
 struct Operand {
-  enum Kind : uint8_t { kInput, kOutput, kWorkspace } kind = kInput;
+  // kPacked: what KernelSpec::packing made.
+  enum Kind : uint8_t { kInput, kOutput, kWorkspace, kPacked } kind = kInput;
   uint32_t index = 0;  // which input or output
   DType dtype = DType::kF32;
   int64_t offset = 0;  // workspace: bytes, a multiple of 256
@@ -35,10 +38,22 @@ struct Dispatch {
   bool on_matrices = false;  // of cooperative matrices: many times the rate
 };
 
+// A weight that a kernel keeps in an order of its own, made on the device when the kernel is
+// created.
+struct Packing {
+  uint32_t input = 0;  // which; its raw form is not on the device at run time
+  int64_t bytes = 0;
+  // Its first dimension goes to the device in parts of so many. For one: operand 0 is the part (an
+  // input), operand 1 all of the packed weight (an output).
+  int64_t rows_at_once = 0;
+  std::function<Dispatch(int64_t first, int64_t rows)> dispatch;
+};
+
 struct KernelSpec {
   std::string name;  // "matmul_tiled"; the output's dtype is appended when it ends so
   int64_t workspace_bytes = 0;
   std::vector<Dispatch> dispatches;  // run in this order
+  std::optional<Packing> packing;
 };
 
 // One line of the kernel table. The first row that matches a node wins.

@@ -22,6 +22,8 @@ Result<KernelSpec> prepare_vector(const KernelRequest& request, const Capabiliti
 constexpr Row kRows[] = {
     {OpKind::kMatmul, accepts_vector, prepare_vector},
     {OpKind::kLinear, accepts_vector, prepare_vector},
+    {OpKind::kMatmul, accepts_packed, prepare_packed},
+    {OpKind::kLinear, accepts_packed, prepare_packed},
     {OpKind::kMatmul, accepts_coopmat, prepare_coopmat},
     {OpKind::kLinear, accepts_coopmat, prepare_coopmat},
     {OpKind::kMatmul, accepts_contraction, prepare_tiled},

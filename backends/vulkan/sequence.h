@@ -9,13 +9,14 @@
 
 namespace zoetrope::vulkan {
 
-// A prepared kernel: its dispatches and what they were compiled to.
+// A prepared kernel: its dispatches, and the weight that it keeps.
 class VulkanKernel : public Kernel {
  public:
   explicit VulkanKernel(KernelSpec spec) : spec(std::move(spec)) {}
-  int64_t resident_bytes() const override { return 0; }
+  int64_t resident_bytes() const override { return packed ? packed->bytes() : 0; }
 
   const KernelSpec spec;
+  std::unique_ptr<Buffer> packed;  // as spec.packing says
 };
 
 class VulkanSequence : public Sequence {

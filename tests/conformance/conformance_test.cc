@@ -262,6 +262,19 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products and 
     conform("vulkan", str("tile=", tile), attention);
 }
 
+TEST_CASE("the vulkan backend conforms in every tile of its products with packed weights") {
+  if (!available("vulkan")) return;
+  const auto device = open_device("vulkan");
+  REQUIRE(device.ok());
+  const Part part{.ops = {OpKind::kMatmul, OpKind::kLinear, OpKind::kConv, OpKind::kConvBias},
+                  .dtypes = {DType::kF16, DType::kBF16},
+                  .least_elements = 10'000};
+  // What emulators compile in time is their default.
+  const bool software = (*device)->info().software;
+  for (int tile : tiles(4, software ? std::vector{5} : std::vector<int>{}))
+    conform("vulkan", str("packed=", tile), part);
+}
+
 TEST_CASE("the vulkan backend conforms with and without products of 8-bit matrices and words") {
   if (!available("vulkan")) return;
   const Part part{.ops = {OpKind::kQuantizedMatmul}, .dtypes = {}, .least_elements = 0};

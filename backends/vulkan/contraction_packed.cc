@@ -1,0 +1,147 @@
+// f16 and bf16 contractions with a weight, which is kept in the order of the device's cooperative
+// matrices: shaders/pack_coopmat.comp, shaders/matmul_coopmat_packed.comp.
+#include <algorithm>
+#include <iterator>
+
+#include "backends/vulkan/contraction.h"
+#include "backends/vulkan/fixed.h"
+
+namespace zoetrope::vulkan {
+namespace {
+
+constexpr size_t kWeight = 1;
+constexpr int64_t kAhead = 2;  // steps that are fetched in vain at the end
+// Of the raw weight, while it is packed.
+constexpr int64_t kPartBytes = int64_t{16} << 20;
+
+// What a group and each of its subgroups make. Weights are packed by wn columns.
+struct Tile {
+  int64_t bm, bn, wm, wn;
+  double rate = 1, alone = 1;  // TFLOP/s of an H100: of many groups, and of 128
+
+  int64_t subgroups() const { return bm / wm * (bn / wn); }
+  int64_t bk(const MatrixTile& t) const { return 4 * t.k; }
+  // As pool and rows in the shader.
+  int64_t shared_bytes(const MatrixTile& t) const {
+    const int64_t a = 2 * bm * (bk(t) / 8 + 1), c = subgroups() * t.m * (wn / 4 + 1);
+    return 16 * (std::max(a, c) + bm);
+  }
+  double seconds(const Contraction& c) const {
+    const auto groups = static_cast<double>(ceil_div(c.m, bm) * ceil_div(c.n, bn) * c.products());
+    return groups * static_cast<double>(bm * bn) / std::min(rate, alone * groups / 128);
+  }
+};
+
+// The last is for emulators, which take long to compile what a large tile unrolls to.
+constexpr Tile kTiles[] = {{64, 256, 64, 64, 385, 250},
+                           {128, 96, 64, 48, 300, 250},
+                           {64, 128, 32, 64, 305, 270},
+                           {64, 64, 32, 32, 209, 120},
+                           {16, 32, 16, 16}};
+
+const MatrixTile& matrix_of(DType dtype, const Capabilities& caps) {
+  return dtype == DType::kBF16 ? caps.coop_bf16 : caps.coop_f16;
+}
+
+// Matrices whose elements an invocation of the pack shader holds as one access.
+bool fits(const MatrixTile& t, const Capabilities& caps) {
+  return t && t.n * t.k == 8 * caps.subgroup_size && t.k % 8 == 0 && t.n % 8 == 0;
+}
+
+bool fits(const Tile& tile, const MatrixTile& t, const Capabilities& caps) {
+  const int64_t group = tile.subgroups() * caps.subgroup_size, chunks = tile.wn / 8;
+  const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
+  return group <= caps.max_group_size && tile.shared_bytes(t) <= caps.shared_bytes &&
+         divides(tile.wm, t.m) && tile.wm <= 4 * t.m && divides(tile.wn, t.n) &&
+         divides(group, tile.bk(t) / 8) && divides(tile.bm * tile.bk(t) / 8, group) &&
+         divides(t.m * chunks, caps.subgroup_size);
+}
+
+FixedShader shader_of(const Tile& tile, const Contraction& c, const MatrixTile& t,
+                      const Capabilities& caps) {
+  constexpr const char* kName = "matmul_coopmat_packed";
+  if (!c.vector_a(8)) return {kName};
+  return fixed_shader(kName, {tile.bm, tile.bn, tile.wm, tile.wn}, t, caps);
+}
+
+const Tile* choose(const Contraction& c, const MatrixTile& t, const Capabilities& caps) {
+  if (caps.tile > 0) return nullptr;  // of others
+  const auto asked = static_cast<size_t>(caps.packed_tile - 1);
+  if (asked < std::size(kTiles) && fits(kTiles[asked], t, caps)) return &kTiles[asked];
+  const Tile *emulated = std::end(kTiles) - 1, *chosen = nullptr;
+  if (caps.software) return fits(*emulated, t, caps) ? emulated : nullptr;
+  for (const Tile* tile = kTiles; tile != emulated; ++tile)
+    if (fits(*tile, t, caps) && (chosen == nullptr || tile->seconds(c) < chosen->seconds(c)))
+      chosen = tile;
+  return chosen;
+}
+
+// Of rows of matrices in a packed column: of whole pairs of stages.
+int64_t steps_of(const Contraction& c, const MatrixTile& t) { return ceil_div(c.k, 8 * t.k) * 8; }
+int64_t packed_bytes(const Contraction& c, const Tile& tile, const MatrixTile& t) {
+  const int64_t step = tile.wn * t.k * 2;
+  return (ceil_div(c.n, tile.wn) * steps_of(c, t) + kAhead) * step;
+}
+
+}  // namespace
+
+bool accepts_packed(const KernelRequest& request, const Capabilities& caps) {
+  const DType dtype = in(request, 0).dtype, stored = in(request, kWeight).dtype;
+  if (dtype != DType::kF16 && dtype != DType::kBF16) return false;
+  if (stored != dtype && stored != DType::kF8E4M3 && stored != DType::kF8E5M2) return false;
+  const MatrixTile& t = matrix_of(dtype, caps);
+  if (!caps.packed_weights || !fits(t, caps) || !accepts_contraction(request, caps)) return false;
+  const Contraction c = Contraction::of(request);
+  bool one_weight = true;
+  for (size_t d = 0; d < c.lead.size(); ++d) one_weight &= c.lead[d] == 1 || c.lead_b[d] == 0;
+  if (!request.is_weight[kWeight] || !one_weight || c.mode == Contraction::kConvTranspose ||
+      !c.transpose_b || c.m == 0 || c.n == 0 || c.k < 8)
+    return false;
+  const Tile* const tile = choose(c, t, caps);
+  return tile != nullptr && packed_bytes(c, *tile, t) <= caps.max_allocation;
+}
+
+Result<KernelSpec> prepare_packed(const KernelRequest& request, const Capabilities& caps) {
+  const Contraction c = Contraction::of(request);
+  const bool bf16 = in(request, 0).dtype == DType::kBF16;
+  const MatrixTile t = matrix_of(in(request, 0).dtype, caps);
+  const Tile& tile = *choose(c, t, caps);
+  const auto group = static_cast<uint32_t>(tile.subgroups() * caps.subgroup_size);
+  const int64_t bytes = packed_bytes(c, tile, t), steps = steps_of(c, t);
+  const std::string kind = bf16 ? ":bf16" : "";
+
+  Dispatch d = c.dispatch(request, shader_of(tile, c, t, caps).name + kind, group, tile.bm, tile.bn,
+                          tile.bk(t));
+  d.operands[kWeight] = {.kind = Operand::kPacked, .dtype = in(request, 0).dtype};
+  for (int64_t constant :
+       {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{true}, tile.wm, tile.wn, int64_t{t.m},
+        int64_t{t.n}, int64_t{t.k}, int64_t{caps.subgroup_size}, int64_t{c.vector_c(8)}})
+    d.constants.push_back(u32(constant));
+  d.params.insert(d.params.end(), {u32(steps), u32(ceil_div(c.n, tile.wn) - 1)});
+  d.on_matrices = true;
+
+  Packing packing{.input = kWeight, .bytes = bytes};
+  const DType stored = in(request, kWeight).dtype, dtype = in(request, 0).dtype;
+  packing.rows_at_once =
+      std::max<int64_t>(kPartBytes / (c.k * dtype_size(stored)) / tile.wn, 1) * tile.wn;
+  packing.dispatch = [=, block = tile.wn, subgroup = caps.subgroup_size](int64_t first,
+                                                                         int64_t rows) {
+    constexpr uint32_t kSubgroups = 4;
+    Dispatch pack;
+    pack.shader = "pack_coopmat" + kind;
+    pack.operands = {{.kind = Operand::kInput, .dtype = stored},
+                     {.kind = Operand::kOutput, .dtype = dtype, .reads = false, .writes = true}};
+    pack.constants = {t.n, t.k, kSubgroups, u32(block)};
+    pack.params = {u32(rows), u32(c.k), u32(steps), u32(first)};
+    pack.group_size = kSubgroups * subgroup;
+    pack.groups = ceil_div(ceil_div(rows, block) * steps * (block / t.n), kSubgroups);
+    pack.flops = 10 * static_cast<double>(rows * c.k);
+    return pack;
+  };
+  return KernelSpec{.name = str(c.mode == Contraction::kMatmul ? "matmul" : "conv", "_packed_",
+                                tile.bm, "x", tile.bn),
+                    .dispatches = {d},
+                    .packing = packing};
+}
+
+}  // namespace zoetrope::vulkan
