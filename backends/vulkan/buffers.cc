@@ -3,6 +3,7 @@
 #include <vk_mem_alloc.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 namespace zoetrope::vulkan {
@@ -24,6 +25,21 @@ VkDeviceAddress address_of(const Context& context, VkBuffer buffer) {
   return vkGetBufferDeviceAddress(context.device, &info);
 }
 
+// What to add to the error when there is not enough.
+std::string memory_in_use(const Context& context) {
+  std::array<VmaBudget, VK_MAX_MEMORY_HEAPS> heaps{};
+  vmaGetHeapBudgets(context.allocator, heaps.data());
+  const VkPhysicalDeviceMemoryProperties* memory = nullptr;
+  vmaGetMemoryProperties(context.allocator, &memory);
+  uint64_t used = 0;
+  for (uint32_t i = 0; i < memory->memoryHeapCount; ++i)
+    if (memory->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
+      used += heaps[i].statistics.blockBytes;
+  return str("; the device has ", context.caps.memory_bytes,
+             " bytes for us, of which we have taken ", used,
+             ": free memory on it, or plan for less");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Buffer>> DeviceBuffer::create(Context& context, int64_t bytes) {
@@ -31,7 +47,9 @@ Result<std::unique_ptr<Buffer>> DeviceBuffer::create(Context& context, int64_t b
   const int64_t size = (std::max<int64_t>(bytes, 1) + 255) / 256 * 256;
   std::unique_ptr<DeviceBuffer> buffer(new DeviceBuffer(context, size));
   const auto failed = [&](const Status& status) {
-    return status.with_context(str("allocating ", bytes, " bytes on '", context.caps.name, "'"));
+    const bool full = status.code() == Code::kResourceExhausted;
+    return error(status.code(), "allocating ", bytes, " bytes on '", context.caps.name,
+                 "': ", status.message(), full ? memory_in_use(context) : "");
   };
   const int64_t largest = context.caps.max_allocation;
   if (size <= largest) {
@@ -52,6 +70,8 @@ Status DeviceBuffer::add_segment(int64_t bytes) {
   const VkBufferCreateInfo info = buffer_info(context_, bytes);
   VmaAllocationCreateInfo how{};
   how.usage = VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE;
+  // An error is better than a tensor behind the bus: plans count on the device's own memory.
+  how.requiredFlags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
   Segment segment;
   VmaAllocation allocation = VK_NULL_HANDLE;
   ZT_RETURN_IF_ERROR(
@@ -85,7 +105,7 @@ Status DeviceBuffer::bind_pages(Segment* segment, const VkMemoryRequirements& ne
                                  needs.alignment * needs.alignment,
                              needs.alignment);
   VmaAllocationCreateInfo how{};
-  how.preferredFlags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
+  how.requiredFlags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
   std::vector<VkSparseMemoryBind> binds;
   for (VkDeviceSize done = 0; done < needs.size; done += part) {
     VkMemoryRequirements piece = needs;

@@ -53,8 +53,30 @@ void read_matrix_tiles(VkPhysicalDevice device, Capabilities* caps) {
   }
 }
 
+int64_t to_int64(uint64_t value) {
+  return static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX));
+}
+
 int64_t floor_power_of_two(int64_t value) {
   return static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(value)));
+}
+
+// The largest heap of the device's own; what other programs leave of it where the driver tells.
+int64_t memory_of(VkPhysicalDevice device, bool has_budget) {
+  VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+  VkPhysicalDeviceMemoryProperties2 memory{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+  if (has_budget) memory.pNext = &budget;
+  vkGetPhysicalDeviceMemoryProperties2(device, &memory);
+  int64_t most = 0;
+  for (uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; ++i) {
+    const VkMemoryHeap& heap = memory.memoryProperties.memoryHeaps[i];
+    if ((heap.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) == 0) continue;
+    const uint64_t left = budget.heapBudget[i] > 0 ? budget.heapBudget[i] : heap.size;
+    most = std::max(most, to_int64(std::min<uint64_t>(heap.size, left)));
+  }
+  return most;
 }
 
 void apply(const Switches& switches, Capabilities* caps) {
@@ -64,20 +86,27 @@ void apply(const Switches& switches, Capabilities* caps) {
     caps->max_group_size = std::min(caps->max_group_size, 128u);  // what Vulkan 1.2 promises
     caps->shared_bytes = std::min(caps->shared_bytes, 16384u);
   }
+  if (switches.no_f16) caps->float16 = false;
+  if (switches.no_nearest_half) caps->nearest_half = false;
+  if (switches.no_dot) caps->integer_dot = false;
+  if (switches.no_timestamps) caps->timestamp_ns = 0;
   if (switches.no_coopmat || !caps->addresses || !caps->float16)
     caps->coop_f16 = caps->coop_bf16 = caps->coop_i8 = {};
-  if (switches.no_dot) caps->integer_dot = false;
   if (switches.no_bf16_coopmat) caps->coop_bf16 = {};
+  if (switches.no_i8_coopmat) caps->coop_i8 = {};
   if (switches.no_packed || !caps->coop_f16) caps->packed_weights = false;
   if (switches.no_coopmat2 || !caps->coop_f16) caps->coopmat2 = caps->coopmat2_rows = false;
-  if (switches.segment > 0) {
-    caps->max_allocation = std::min(caps->max_allocation, switches.segment);
-    caps->max_sparse = 0;
-  }
+  if (switches.no_coopmat2_rows) caps->coopmat2_rows = false;
+  if (switches.no_sparse || switches.segment > 0) caps->max_sparse = 0;
+  if (switches.segment > 0) caps->max_allocation = std::min(caps->max_allocation, switches.segment);
   if (switches.sparse > 0) caps->max_allocation = std::min(caps->max_allocation, switches.sparse);
   caps->tile = switches.tile;
   caps->packed_tile = switches.packed;
   if (switches.window > 0) caps->max_binding = std::min(caps->max_binding, switches.window);
+  if (switches.memory > 0) caps->memory_bytes = std::min(caps->memory_bytes, switches.memory);
+  caps->memory_limit = switches.memory;
+  caps->rate_limit = static_cast<double>(switches.rate);
+  caps->lost_after = static_cast<uint64_t>(switches.lose);
   if (switches.piece > 0)
     caps->max_groups = static_cast<uint32_t>(std::min<int64_t>(caps->max_groups, switches.piece));
 }
@@ -99,12 +128,18 @@ Status find_queue(VkPhysicalDevice device, Capabilities* caps) {
 
 constexpr std::pair<std::string_view, bool Switches::*> kFlags[] = {
     {"baseline", &Switches::baseline},
+    {"no-f16", &Switches::no_f16},
     {"no-coopmat", &Switches::no_coopmat},
-    {"no-coopmat2", &Switches::no_coopmat2},
     {"no-bf16-coopmat", &Switches::no_bf16_coopmat},
-    {"no-dot", &Switches::no_dot},
+    {"no-i8-coopmat", &Switches::no_i8_coopmat},
+    {"no-coopmat2", &Switches::no_coopmat2},
+    {"no-coopmat2-rows", &Switches::no_coopmat2_rows},
     {"no-packed", &Switches::no_packed},
+    {"no-dot", &Switches::no_dot},
+    {"no-sparse", &Switches::no_sparse},
+    {"no-timestamps", &Switches::no_timestamps},
     {"nearest-half", &Switches::nearest_half},
+    {"no-nearest-half", &Switches::no_nearest_half},
     {"statistics", &Switches::statistics},
     {"validate", &Switches::validate},
 };
@@ -112,13 +147,24 @@ constexpr std::pair<std::string_view, bool Switches::*> kFlags[] = {
 struct Number {
   std::string_view name;
   int64_t Switches::*value;
-  bool bytes;  // a power of two, and not too small
+  bool power;  // of two, and not too small
 };
 constexpr Number kNumbers[] = {
     {"tile", &Switches::tile, false},    {"packed", &Switches::packed, false},
-    {"piece", &Switches::piece, false},  {"segment", &Switches::segment, true},
-    {"sparse", &Switches::sparse, true}, {"window", &Switches::window, true},
+    {"piece", &Switches::piece, false},  {"rate", &Switches::rate, false},
+    {"lose", &Switches::lose, false},    {"memory", &Switches::memory, false},
+    {"window", &Switches::window, true}, {"segment", &Switches::segment, true},
+    {"sparse", &Switches::sparse, true},
 };
+
+std::string known_words() {
+  std::string text, powers;
+  for (const auto& [name, flag] : kFlags) text += str(name, ", ");
+  for (const Number& number : kNumbers)
+    (number.power ? powers : text) += str(number.name, "=NUMBER, ");
+  powers.resize(powers.size() - 2);
+  return str(text, "and with powers of two from 4096 ", powers);
+}
 
 }  // namespace
 
@@ -140,16 +186,11 @@ Result<Switches> parse_switches(std::string_view words) {
       const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
       good =
           ec == std::errc() && end == digits.data() + digits.size() && value > 0 &&
-          (!number.bytes || (value >= 4096 && std::has_single_bit(static_cast<uint64_t>(value))));
+          (!number.power || (value >= 4096 && std::has_single_bit(static_cast<uint64_t>(value))));
     }
     if (!good)
-      return error(
-          Code::kInvalidArgument, "target '", word,
-          "' means nothing to the vulkan backend; it knows baseline, no-coopmat, no-coopmat2, "
-          "no-bf16-coopmat, no-dot, no-packed, nearest-half, statistics, validate, piece=GROUPS, "
-          "tile=NUMBER, "
-          "packed=NUMBER, "
-          "and segment=BYTES, sparse=BYTES and window=BYTES with powers of two from 4096");
+      return error(Code::kInvalidArgument, "target '", word,
+                   "' means nothing to the vulkan backend; it knows ", known_words());
   }
   return switches;
 }
@@ -160,8 +201,14 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES};
   VkPhysicalDeviceVulkan12Properties v12{
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES, .pNext = &v11};
+  VkPhysicalDeviceMaintenance4Properties maintenance4{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES,
+      .maxBufferSize = UINT64_MAX};
+  const Extensions extensions(device);
+  if (extensions.has(VK_KHR_MAINTENANCE_4_EXTENSION_NAME)) v11.pNext = &maintenance4;
   VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &v12, {}};
   vkGetPhysicalDeviceProperties2(device, &properties);
+  const uint64_t max_buffer = maintenance4.maxBufferSize;
   const VkPhysicalDeviceLimits& limits = properties.properties.limits;
   caps->name = properties.properties.deviceName;
   caps->api_version = properties.properties.apiVersion;
@@ -183,8 +230,8 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
       std::min(limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0]);
   caps->max_groups = limits.maxComputeWorkGroupCount[0];
   caps->shared_bytes = limits.maxComputeSharedMemorySize;
-  caps->max_allocation = floor_power_of_two(
-      static_cast<int64_t>(std::min<uint64_t>(v11.maxMemoryAllocationSize, INT64_MAX)));
+  caps->max_allocation =
+      floor_power_of_two(to_int64(std::min<uint64_t>(v11.maxMemoryAllocationSize, max_buffer)));
   caps->max_binding = floor_power_of_two(limits.maxStorageBufferRange);
   caps->windows = limits.maxPerStageDescriptorStorageBuffers >= 12 * 8 + 1 &&
                   limits.maxDescriptorSetStorageBuffers >= 12 * 8 + 1;
@@ -192,7 +239,6 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
     return error(Code::kUnavailable, "'", caps->name, "' binds ",
                  limits.maxPerStageDescriptorStorageBuffers, " buffers to a shader; 13 are needed");
 
-  const Extensions extensions(device);
   const bool has_coopmat = extensions.has(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
   const bool has_coopmat2 =
       has_coopmat && extensions.has(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
@@ -224,8 +270,7 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
   caps->float16 = found.v12.shaderFloat16;
   caps->integer_dot = has_dot && found.integer_dot.shaderIntegerDotProduct;
   if (found.base.features.sparseBinding && found.base.features.sparseResidencyBuffer)
-    caps->max_sparse =
-        static_cast<int64_t>(std::min<uint64_t>(limits.sparseAddressSpaceSize, INT64_MAX));
+    caps->max_sparse = to_int64(std::min<uint64_t>(limits.sparseAddressSpaceSize, max_buffer));
   if (has_coopmat && found.coopmat.cooperativeMatrix && found.v12.vulkanMemoryModel)
     read_matrix_tiles(device, caps);
   if (!found.v12.shaderInt8) caps->coop_i8 = {};
@@ -241,14 +286,8 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
                         caps->api_version >= VK_API_VERSION_1_3;
   caps->statistics = found.statistics.pipelineExecutableInfo;
   ZT_RETURN_IF_ERROR(find_queue(device, caps));
+  caps->memory_bytes = memory_of(device, extensions.has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME));
   apply(switches, caps);
-
-  VkPhysicalDeviceMemoryProperties memory;
-  vkGetPhysicalDeviceMemoryProperties(device, &memory);
-  for (uint32_t i = 0; i < memory.memoryHeapCount; ++i)
-    if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
-      caps->memory_bytes =
-          std::max(caps->memory_bytes, static_cast<int64_t>(memory.memoryHeaps[i].size));
 
   // What is asked for: only what is used.
   enabled->base.pNext = &enabled->v11;
@@ -304,21 +343,33 @@ std::vector<std::string> Capabilities::features() const {
   const auto tile = [&](const char* name, const MatrixTile& t) {
     if (t) list.push_back(str(name, "_", t.m, "x", t.n, "x", t.k));
   };
-  if (addresses) list.push_back("buffer_address");
+  if (addresses)
+    list.insert(list.end(), {"buffer_address", "int64", "storage_8bit", "storage_16bit",
+                             "subgroup_arithmetic"});
   if (float16) list.push_back("f16");
+  if (nearest_half) list.push_back("f16_packing");
   if (integer_dot) list.push_back("integer_dot");
   if (max_sparse > max_allocation) list.push_back("sparse");
   tile("cooperative_matrix_f16", coop_f16);
   tile("cooperative_matrix_bf16", coop_bf16);
   tile("cooperative_matrix_i8", coop_i8);
   if (coopmat2) list.push_back("cooperative_matrix2");
+  if (coopmat2_rows) list.push_back("cooperative_matrix2_reductions");
+  if (timestamp_ns > 0) list.push_back("timestamps");
   list.push_back(str("subgroup_", subgroup_size));
   return list;
 }
 
 double Capabilities::least_rate(bool on_matrices) const {
+  if (rate_limit > 0) return rate_limit;
   if (software) return 5e9;
   return (discrete ? 1e12 : 1e11) * (on_matrices ? 10 : 1);
+}
+
+double Capabilities::least_bandwidth() const {
+  if (rate_limit > 0) return rate_limit;
+  if (software) return 1e9;
+  return discrete ? 5e10 : 1e10;
 }
 
 }  // namespace zoetrope::vulkan

@@ -20,26 +20,35 @@ struct MatrixTile {
 
 // Words that DeviceOptions::force_target may hold, comma-separated, for tests:
 //   baseline         storage buffers only, as on plain Vulkan 1.2
-//   no-coopmat       no cooperative matrices; no-coopmat2: none of the second extension
+//   no-f16           no f16 arithmetic, and so no cooperative matrices
+//   no-coopmat       no cooperative matrices; no-bf16-coopmat, no-i8-coopmat: none of these
+//   no-coopmat2      nothing of the second extension; no-coopmat2-rows: no reductions of it
 //   no-dot           no products of four 8-bit integers at once
+//   no-sparse        no sparse buffers
+//   no-timestamps    profiles stay empty
 //   segment=BYTES    no allocation above this (a power of two), and no sparse buffers
 //   sparse=BYTES     no allocation above this; larger buffers are sparse
 //   window=BYTES     no binding above this (a power of two)
+//   memory=BYTES     no more memory than this in all
 //   piece=GROUPS     no dispatch above this
-//   no-bf16-coopmat  no cooperative matrices of bf16
-//   no-packed        weights stay as they are
+//   rate=FLOPS       the device is taken to reach no more a second: work is cut accordingly
+//   lose=NUMBER      the device is lost after so many submitted command buffers
 //   tile=NUMBER      contractions and attention on cooperative matrices in this entry of
 //                    their kTiles (*_coopmat.cc), where it fits
+//   no-packed        weights stay as they are
 //   packed=NUMBER    products with packed weights in this entry of their kTiles
 //                    (contraction_packed.cc), where it fits
-//   nearest-half     the device packs f16, trusted to round to nearest, whatever its driver
+//   nearest-half     the device packs f16, trusted to round to nearest, whatever its driver;
+//                    no-nearest-half: it does not
 //   statistics       what the driver says of each pipeline (registers, ...) goes to standard error
 //   validate         the Khronos validation layer watches; a message fails the next wait()
 struct Switches {
-  bool baseline = false, no_coopmat = false, no_coopmat2 = false, no_bf16_coopmat = false,
-       nearest_half = false, statistics = false, no_dot = false, no_packed = false,
-       validate = false;
-  int64_t tile = 0, packed = 0, segment = 0, sparse = 0, window = 0, piece = 0;
+  bool baseline = false, no_f16 = false, no_coopmat = false, no_bf16_coopmat = false,
+       no_i8_coopmat = false, no_coopmat2 = false, no_coopmat2_rows = false, no_packed = false,
+       no_dot = false, no_sparse = false, no_timestamps = false, nearest_half = false,
+       no_nearest_half = false, statistics = false, validate = false;
+  int64_t tile = 0, packed = 0, segment = 0, sparse = 0, window = 0, memory = 0, piece = 0,
+          rate = 0, lose = 0;
 };
 Result<Switches> parse_switches(std::string_view words);
 
@@ -75,14 +84,18 @@ struct Capabilities {
   int64_t max_allocation = 0;  // bytes of one memory allocation and of one buffer
   int64_t max_sparse = 0;      // bytes of a buffer over several allocations; 0: not offered
   int64_t max_binding = 0;     // bytes behind one storage buffer binding
-  int64_t memory_bytes = 0;
-  bool windows = false;  // several bindings an operand
+  int64_t memory_bytes = 0;    // of its own; what is left of it where the driver tells
+  int64_t memory_limit = 0;    // Switches::memory
+  double rate_limit = 0;       // Switches::rate
+  uint64_t lost_after = 0;     // Switches::lose
+  bool windows = false;        // several bindings an operand
 
   // For `zoetrope devices`.
   std::vector<std::string> features() const;
-  // Floating-point operations a second that even a slow device of this kind reaches: dispatches are
-  // cut so that none takes long at this rate.
+  // Floating-point operations and bytes a second that even a slow device of this kind reaches:
+  // dispatches are cut so that none takes long at these rates.
   double least_rate(bool on_matrices) const;
+  double least_bandwidth() const;
 };
 
 // VkPhysicalDeviceShaderBfloat16FeaturesKHR, from headers newer than those we build with.

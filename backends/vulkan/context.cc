@@ -2,6 +2,9 @@
 
 #include <vk_mem_alloc.h>
 
+#include <array>
+#include <cstdio>
+
 #include "backends/vulkan/instance.h"
 
 namespace zoetrope::vulkan {
@@ -23,6 +26,9 @@ Result<std::unique_ptr<Context>> Context::create(int index, const Switches& swit
   functions.vkGetInstanceProcAddr = vkGetInstanceProcAddr;
   functions.vkGetDeviceProcAddr = vkGetDeviceProcAddr;
   info.pVulkanFunctions = &functions;
+  std::array<VkDeviceSize, VK_MAX_MEMORY_HEAPS> limits;
+  limits.fill(static_cast<VkDeviceSize>(context->caps.memory_limit));
+  if (context->caps.memory_limit > 0) info.pHeapSizeLimit = limits.data();
   ZT_RETURN_IF_ERROR(
       check(vmaCreateAllocator(&info, &context->allocator), "creating an allocator"));
   return context;
@@ -58,6 +64,11 @@ Context::~Context() {
   vkDestroySemaphore(device, timeline_, nullptr);
   if (allocator != VK_NULL_HANDLE) vmaDestroyAllocator(allocator);
   vkDestroyDevice(device, nullptr);
+  // Too late for a Status: objects that were not destroyed are reported by the device's own end.
+  if (const std::string messages = Instance::take_messages(); !messages.empty()) {
+    std::fprintf(stderr, "the validation layer says: %s", messages.c_str());
+    ZT_CHECK(messages.empty());
+  }
 }
 
 Result<uint64_t> Context::submit(std::span<const VkCommandBuffer> buffers) {
@@ -74,6 +85,8 @@ Result<uint64_t> Context::submit(std::span<const VkCommandBuffer> buffers) {
   batches.back().pNext = &timeline;
   batches.back().signalSemaphoreCount = 1;
   batches.back().pSignalSemaphores = &timeline_;
+  if (caps.lost_after > 0 && submitted_ >= caps.lost_after)
+    return check(VK_ERROR_DEVICE_LOST, "submitting work");
   ZT_RETURN_IF_ERROR(check(
       vkQueueSubmit(queue, static_cast<uint32_t>(batches.size()), batches.data(), VK_NULL_HANDLE),
       "submitting work"));
