@@ -72,26 +72,29 @@ Context::~Context() {
 }
 
 Result<uint64_t> Context::submit(std::span<const VkCommandBuffer> buffers) {
-  // One batch a command buffer: a watchdog that watches batches sees short ones.
+  // One batch a command buffer, each with a signal of its own, without which drivers join them: a
+  // watchdog that watches batches sees short ones.
+  std::vector<uint64_t> numbers(buffers.size());
+  std::vector<VkTimelineSemaphoreSubmitInfo> signals(
+      buffers.size(), {.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO});
   std::vector<VkSubmitInfo> batches(buffers.size(), {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO});
   for (size_t i = 0; i < buffers.size(); ++i) {
+    numbers[i] = submitted_ + 1 + i;
+    signals[i].signalSemaphoreValueCount = 1;
+    signals[i].pSignalSemaphoreValues = &numbers[i];
+    batches[i].pNext = &signals[i];
+    batches[i].signalSemaphoreCount = 1;
+    batches[i].pSignalSemaphores = &timeline_;
     batches[i].commandBufferCount = 1;
     batches[i].pCommandBuffers = &buffers[i];
   }
-  const uint64_t number = submitted_ + 1;
-  VkTimelineSemaphoreSubmitInfo timeline{.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO};
-  timeline.signalSemaphoreValueCount = 1;
-  timeline.pSignalSemaphoreValues = &number;
-  batches.back().pNext = &timeline;
-  batches.back().signalSemaphoreCount = 1;
-  batches.back().pSignalSemaphores = &timeline_;
   if (caps.lost_after > 0 && submitted_ >= caps.lost_after)
     return check(VK_ERROR_DEVICE_LOST, "submitting work");
   ZT_RETURN_IF_ERROR(check(
       vkQueueSubmit(queue, static_cast<uint32_t>(batches.size()), batches.data(), VK_NULL_HANDLE),
       "submitting work"));
-  submitted_ = number;
-  return number;
+  submitted_ += buffers.size();
+  return submitted_;
 }
 
 Status Context::wait_for(uint64_t number) {

@@ -176,14 +176,9 @@ Status VulkanSequence::record_calls(std::span<const KernelCall> calls) {
     }
     for (const Dispatch& dispatch : kernel_of(call).spec.dispatches)
       if (Status status = record_dispatch(dispatch, call, &hazards); !status.ok())
-        return status.with_context(str("node '", call.label, "'"));
+        return status.with_context(call.label);
     if (timed)
       vkCmdWriteTimestamp(buffers_.back(), VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, queries_, query++);
-    if (seconds_ > kBufferSeconds) {
-      ZT_RETURN_IF_ERROR(end_buffer());
-      ZT_RETURN_IF_ERROR(begin_buffer());
-      hazards.clear();
-    }
   }
   full_barrier(buffers_.back());
   return end_buffer();
@@ -205,21 +200,24 @@ uint64_t VulkanSequence::segment_table(const BufferView& view) {
 Status VulkanSequence::record_dispatch(const Dispatch& dispatch, const KernelCall& call,
                                        Hazards* hazards) {
   if (dispatch.groups == 0) return Status();
-  const VkCommandBuffer commands = buffers_.back();
   std::vector<BufferView> views;
   bool conflict = false;
+  double bytes = 0;
   for (const Operand& operand : dispatch.operands) {
     views.push_back(view_of(operand, call));
+    bytes += static_cast<double>(views.back().bytes);
     if (views.back().buffer == nullptr)
       return error(Code::kInternal, "shader ", dispatch.shader, " was given no operand ",
                    views.size() - 1);
     conflict |= hazards->conflicts(views.back(), operand.writes);
   }
   if (conflict) {
-    full_barrier(commands);
+    full_barrier(buffers_.back());
     hazards->clear();
   }
   for (size_t k = 0; k < views.size(); ++k) hazards->add(views[k], dispatch.operands[k].writes);
+  const double seconds = std::max(dispatch.flops / context_.caps.least_rate(dispatch.on_matrices),
+                                  bytes / context_.caps.least_bandwidth());
 
   const int64_t params = constants_used_;
   if (!dispatch.params.empty())
@@ -239,9 +237,8 @@ Status VulkanSequence::record_dispatch(const Dispatch& dispatch, const KernelCal
     push.params = constants_ ? constants_->address() + static_cast<uint64_t>(params) : 0;
     ZT_ASSIGN_OR_RETURN(const VkPipeline pipeline,
                         pipelines_.get(dispatch, Access::kAddresses, segmented, 0));
-    vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
-    dispatch_groups(dispatch, Access::kAddresses, &push, &push.first_group);
-    return Status();
+    return dispatch_groups(dispatch, {Access::kAddresses, pipeline, VK_NULL_HANDLE, seconds}, &push,
+                           &push.first_group);
   }
   bool windows = false;
   for (const BufferView& view : views)
@@ -255,11 +252,7 @@ Status VulkanSequence::record_dispatch(const Dispatch& dispatch, const KernelCal
   ZT_ASSIGN_OR_RETURN(const VkDescriptorSet set,
                       write_descriptors(views, params, access, shift, &push));
   ZT_ASSIGN_OR_RETURN(const VkPipeline pipeline, pipelines_.get(dispatch, access, 0, shift));
-  vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
-  vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipelines_.layout(access), 0, 1,
-                          &set, 0, nullptr);
-  dispatch_groups(dispatch, access, &push, &push.first_group);
-  return Status();
+  return dispatch_groups(dispatch, {access, pipeline, set, seconds}, &push, &push.first_group);
 }
 
 Result<VkDescriptorSet> VulkanSequence::write_descriptors(std::span<const BufferView> views,
@@ -327,24 +320,38 @@ Result<VkDescriptorSet> VulkanSequence::write_descriptors(std::span<const Buffer
   return set;
 }
 
-void VulkanSequence::dispatch_groups(const Dispatch& dispatch, Access access, void* push,
-                                     uint32_t* first_group) {
+void VulkanSequence::bind(const Bound& bound) const {
   const VkCommandBuffer commands = buffers_.back();
-  const auto size = static_cast<uint32_t>(access == Access::kAddresses ? sizeof(AddressPush)
-                                                                       : sizeof(BindingPush));
-  const double seconds = dispatch.flops / context_.caps.least_rate(dispatch.on_matrices);
+  vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, bound.pipeline);
+  if (bound.set != VK_NULL_HANDLE)
+    vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE,
+                            pipelines_.layout(bound.access), 0, 1, &bound.set, 0, nullptr);
+}
+
+Status VulkanSequence::dispatch_groups(const Dispatch& dispatch, const Bound& bound, void* push,
+                                       uint32_t* first_group) {
+  const auto size = static_cast<uint32_t>(bound.access == Access::kAddresses ? sizeof(AddressPush)
+                                                                             : sizeof(BindingPush));
+  const double seconds = bound.seconds / static_cast<double>(dispatch.groups);  // of a group
   int64_t most = context_.caps.max_groups;
-  if (seconds > kPieceSeconds)
-    most = std::clamp<int64_t>(
-        static_cast<int64_t>(static_cast<double>(dispatch.groups) * kPieceSeconds / seconds), 1,
-        most);
+  if (bound.seconds > kPieceSeconds)
+    most = std::clamp<int64_t>(static_cast<int64_t>(kPieceSeconds / seconds), 1, most);
+  bind(bound);
   for (int64_t done = 0; done < dispatch.groups; done += most) {
+    const int64_t groups = std::min(most, dispatch.groups - done);
+    const double piece = seconds * static_cast<double>(groups);
+    if (seconds_ > 0 && seconds_ + piece > kBufferSeconds) {
+      ZT_RETURN_IF_ERROR(end_buffer());
+      ZT_RETURN_IF_ERROR(begin_buffer());
+      bind(bound);
+    }
     *first_group = static_cast<uint32_t>(done);
-    vkCmdPushConstants(commands, pipelines_.layout(access), VK_SHADER_STAGE_COMPUTE_BIT, 0, size,
-                       push);
-    vkCmdDispatch(commands, static_cast<uint32_t>(std::min(most, dispatch.groups - done)), 1, 1);
+    vkCmdPushConstants(buffers_.back(), pipelines_.layout(bound.access),
+                       VK_SHADER_STAGE_COMPUTE_BIT, 0, size, push);
+    vkCmdDispatch(buffers_.back(), static_cast<uint32_t>(groups), 1, 1);
+    seconds_ += piece;
   }
-  seconds_ += seconds;
+  return Status();
 }
 
 Status VulkanSequence::collect_times() {

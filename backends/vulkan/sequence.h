@@ -31,7 +31,12 @@ class VulkanSequence : public Sequence {
 
  private:
   class Hazards;
-  struct Bound;
+  struct Bound {
+    Access access;
+    VkPipeline pipeline = VK_NULL_HANDLE;
+    VkDescriptorSet set = VK_NULL_HANDLE;  // none with addresses
+    double seconds = 0;                    // of all groups, at the device's least rate
+  };
 
   VulkanSequence(Context& context, Pipelines& pipelines)
       : context_(context), pipelines_(pipelines) {}
@@ -45,7 +50,9 @@ class VulkanSequence : public Sequence {
                                             Access access, uint32_t window_shift,
                                             BindingPush* push);
   uint64_t segment_table(const BufferView& view);
-  void dispatch_groups(const Dispatch& dispatch, Access access, void* push, uint32_t* first_group);
+  void bind(const Bound& bound) const;
+  Status dispatch_groups(const Dispatch& dispatch, const Bound& bound, void* push,
+                         uint32_t* first_group);
 
   Context& context_;
   Pipelines& pipelines_;
