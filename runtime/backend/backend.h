@@ -17,7 +17,8 @@ namespace zoetrope {
 struct DeviceInfo {
   std::string backend;                // "cpu"
   std::string name;                   // "AMD EPYC, 2 threads"
-  int64_t memory_bytes = 0;           // what plans may use in all
+  int64_t memory_bytes = 0;           // what plans may use in all; 0: it cannot be used, and its
+                                      // name says why
   std::vector<std::string> features;  // "avx512_bf16", "amx_bf16", "cooperative_matrix", ...
   bool software = false;              // emulated on the host's processor: only taken when named
   double flops_f32 = 0;               // rough peak rates for time estimates; 0 when unknown
@@ -82,7 +83,7 @@ class Kernel {
 struct KernelCall {
   const Kernel* kernel = nullptr;
   KernelArgs args;
-  const char* label = "";     // the node's name, for errors and profiles
+  const char* label = "";     // names the node and its shapes in errors
   double* seconds = nullptr;  // where to add the time taken; null: not profiled
 };
 

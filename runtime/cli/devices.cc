@@ -12,20 +12,36 @@ struct Options {
   DeviceFlags device;
 };
 
+void print(const std::string& spec, const DeviceInfo& d) {
+  std::printf("%-10s %s%s\n", spec.c_str(), d.name.c_str(),
+              d.software ? " (software: only taken when named)" : "");
+  std::printf("           memory %s", format_bytes(static_cast<double>(d.memory_bytes)).c_str());
+  if (d.flops_f32 > 0) std::printf(", about %s/s in f32", format_flops(d.flops_f32).c_str());
+  if (d.flops_bf16 > 0) std::printf(", %s/s in bf16", format_flops(d.flops_bf16).c_str());
+  if (d.bytes_per_second > 0) std::printf(", %s/s", format_bytes(d.bytes_per_second).c_str());
+  std::string features;
+  for (const std::string& feature : d.features) features += " " + feature;
+  std::printf("\n           features%s\n", features.empty() ? " none" : features.c_str());
+}
+
 Status run_devices(const Options& options) {
   const auto backends =
       list_backends({.threads = options.device.threads, .force_target = options.device.target});
   nlohmann::json list = nlohmann::json::array();
+  const auto not_available = [&](const BackendStatus& backend, const std::string& spec,
+                                 const std::string& reason) {
+    list.push_back({{"backend", backend.name}, {"available", false}, {"reason", reason}});
+    if (!options.json) std::printf("%-10s not available: %s\n", spec.c_str(), reason.c_str());
+  };
   for (const BackendStatus& backend : backends) {
-    if (!backend.status.ok()) {
-      list.push_back(
-          {{"backend", backend.name}, {"available", false}, {"reason", backend.status.message()}});
-      if (!options.json)
-        std::printf("%-10s not available: %s\n", backend.name.c_str(),
-                    backend.status.message().c_str());
-    }
+    if (!backend.status.ok()) not_available(backend, backend.name, backend.status.message());
     for (size_t i = 0; i < backend.devices.size(); ++i) {
       const DeviceInfo& d = backend.devices[i];
+      const std::string spec = i == 0 ? backend.name : str(backend.name, ":", i);
+      if (d.memory_bytes == 0) {
+        not_available(backend, spec, d.name);
+        continue;
+      }
       list.push_back({{"backend", backend.name},
                       {"available", true},
                       {"index", i},
@@ -36,18 +52,7 @@ Status run_devices(const Options& options) {
                       {"flops_f32", d.flops_f32},
                       {"flops_bf16", d.flops_bf16},
                       {"bytes_per_second", d.bytes_per_second}});
-      if (options.json) continue;
-      const std::string spec = i == 0 ? backend.name : str(backend.name, ":", i);
-      std::printf("%-10s %s%s\n", spec.c_str(), d.name.c_str(),
-                  d.software ? " (software: only taken when named)" : "");
-      std::printf("           memory %s",
-                  format_bytes(static_cast<double>(d.memory_bytes)).c_str());
-      if (d.flops_f32 > 0) std::printf(", about %s/s in f32", format_flops(d.flops_f32).c_str());
-      if (d.flops_bf16 > 0) std::printf(", %s/s in bf16", format_flops(d.flops_bf16).c_str());
-      if (d.bytes_per_second > 0) std::printf(", %s/s", format_bytes(d.bytes_per_second).c_str());
-      std::string features;
-      for (const std::string& feature : d.features) features += " " + feature;
-      std::printf("\n           features%s\n", features.empty() ? " none" : features.c_str());
+      if (!options.json) print(spec, d);
     }
   }
   if (options.json) std::printf("%s\n", list.dump(2).c_str());

@@ -74,4 +74,7 @@ struct Plan {
   double estimated_step_seconds = 0;  // kTimestep + kStep at the device's rates; 0 when unknown
 };
 
+// For errors: "node 'blocks.0.q', matmul(bf16[2, 1536], bf16[1536, 1536])".
+std::string describe(const Graph& graph, const Node& node);
+
 }  // namespace zoetrope

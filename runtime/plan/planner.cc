@@ -67,7 +67,7 @@ class Planner {
     if (const auto it = known_.find(key); it != known_.end()) return it->second;
     auto info = device_.query_kernel(request);
     if (!info.ok() && info.status().code() != Code::kUnsupported)
-      return info.status().with_context(str("node '", node.name, "'"));
+      return info.status().with_context(describe(plan_.graph, node));
     return known_.emplace(std::move(key), std::move(info)).first->second;
   }
 
@@ -95,14 +95,9 @@ class Planner {
       const Node& node = plan_.graph.nodes[n];
       if (op_def(node.op).is_view) continue;
       auto info = query(node);
-      if (!info.ok()) {
-        std::string types;
-        for (ValueId id : node.inputs)
-          types += (types.empty() ? "" : ", ") +
-                   (id == kNone ? std::string("none") : plan_.graph.value(id).type.to_string());
-        return error(info.status().code(), plan_.device, " has no kernel for node '", node.name,
-                     "', op ", op_def(node.op).name, "(", types, "): ", info.status().message());
-      }
+      if (!info.ok())
+        return error(info.status().code(), plan_.device, " has no kernel for ",
+                     describe(plan_.graph, node), ": ", info.status().message());
       infos_[n] = std::move(*info);
     }
     return Status();

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "graph/op.h"
 #include "runtime/plan/planner.h"
 
 namespace zoetrope {
@@ -34,6 +35,14 @@ nlohmann::json ref_to_json(const TensorRef& ref) {
 }
 
 }  // namespace
+
+std::string describe(const Graph& graph, const Node& node) {
+  std::string types;
+  for (ValueId id : node.inputs)
+    types += str(types.empty() ? "" : ", ",
+                 id == kNone ? std::string("none") : graph.value(id).type.to_string());
+  return str("node '", node.name, "', ", op_def(node.op).name, "(", types, ")");
+}
 
 std::string format_bytes(double bytes) {
   constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};

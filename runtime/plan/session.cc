@@ -18,35 +18,47 @@ Status Session::load(const WeightSource& weights, const LoadProgress& progress) 
   if (!arena.ok()) return arena.status().with_context("allocating the arena");
   arena_ = std::move(*arena);
   input_set_.assign(plan_.inputs.size(), false);
-  ZT_RETURN_IF_ERROR(load_raw_weights(weights));
+  ZT_RETURN_IF_ERROR(load_raw_weights(weights, progress));
   ZT_RETURN_IF_ERROR(create_kernels(weights, progress));
   resolve_views();
   return reset_states();
 }
 
-Status Session::load_raw_weights(const WeightSource& weights) {
+Status Session::report(int64_t done, const LoadProgress& progress) const {
+  const int64_t total = plan_.memory.raw_weight_bytes + plan_.memory.packed_bytes;
+  return !progress || progress(done, total) ? Status() : error(Code::kCancelled, "cancelled");
+}
+
+Status Session::load_raw_weights(const WeightSource& weights, const LoadProgress& progress) {
+  int64_t done = 0;
   for (ValueId id : plan_.raw_weights) {
+    ZT_RETURN_IF_ERROR(report(done, progress));
     const Value& value = plan_.graph.value(id);
     ZT_ASSIGN_OR_RETURN(WeightData data, weights.load(value.name));
     if (!(data.type == value.type))
       return error(Code::kInvalidArgument, "weight '", value.name, "' is ", data.type.to_string(),
                    "; the plan expects ", value.type.to_string());
+    done += value.type.bytes();
     auto wrapped = device_.wrap_host(data.data, value.type.bytes());
     if (wrapped.ok()) {
       raw_weights_.push_back(std::move(*wrapped));
       weight_owners_.push_back(std::move(data.owner));
       continue;
     }
-    ZT_ASSIGN_OR_RETURN(auto buffer, device_.allocate(value.type.bytes()));
-    ZT_RETURN_IF_ERROR(device_.upload({buffer.get(), 0, value.type.bytes()}, data.data));
-    raw_weights_.push_back(std::move(buffer));
+    auto buffer = device_.allocate(value.type.bytes());
+    if (!buffer.ok()) return buffer.status().with_context(str("weight '", value.name, "'"));
+    ZT_RETURN_IF_ERROR(device_.upload({buffer->get(), 0, value.type.bytes()}, data.data));
+    raw_weights_.push_back(std::move(*buffer));
   }
   return Status();
 }
 
 Status Session::create_kernels(const WeightSource& weights, const LoadProgress& progress) {
-  int64_t done = 0;
+  int64_t done = plan_.memory.raw_weight_bytes;
+  labels_.reserve(plan_.calls.size());  // calls point into it
   for (const PlanCall& call : plan_.calls) {
+    // Even where nothing is packed: a kernel may have to be compiled first.
+    ZT_RETURN_IF_ERROR(report(done, progress));
     const Node& node = plan_.graph.nodes[static_cast<size_t>(call.node)];
     KernelRequest request;
     request.node = &node;
@@ -68,13 +80,12 @@ Status Session::create_kernels(const WeightSource& weights, const LoadProgress& 
     }
     for (ValueId id : node.outputs) request.outputs.push_back(&plan_.graph.value(id).type);
     auto kernel = device_.create_kernel(request, constants);
-    if (!kernel.ok()) return kernel.status().with_context(str("node '", node.name, "'"));
+    labels_.push_back(describe(plan_.graph, node));
+    if (!kernel.ok()) return kernel.status().with_context(labels_.back());
     kernels_.push_back(std::move(*kernel));
     done += call.kernel.packed_bytes;
-    if (progress && call.kernel.packed_bytes > 0 && !progress(done, plan_.memory.packed_bytes))
-      return error(Code::kCancelled, "cancelled");
   }
-  return Status();
+  return report(done, progress);
 }
 
 BufferView Session::view(const TensorRef& ref) const {
@@ -95,7 +106,7 @@ void Session::resolve_views() {
     const PlanCall& call = plan_.calls[p];
     KernelCall resolved;
     resolved.kernel = kernels_[p].get();
-    resolved.label = plan_.graph.nodes[static_cast<size_t>(call.node)].name.c_str();
+    resolved.label = labels_[p].c_str();
     const size_t inputs = views_.size();
     for (const TensorRef& ref : call.inputs) views_.push_back(view(ref));
     const size_t outputs = views_.size();
@@ -156,8 +167,12 @@ Status Session::run() {
                    plan_.component, " was never set");
   }
   ZT_RETURN_IF_ERROR(advance_states());
-  for (auto rate = static_cast<size_t>(dirty_); rate < kRateCount; ++rate)
-    ZT_RETURN_IF_ERROR(submit_phase(rate));
+  for (auto rate = static_cast<size_t>(dirty_); rate < kRateCount; ++rate) {
+    if (Status status = submit_phase(rate); !status.ok()) {
+      (void)device_.wait();  // slower phases are under way: they must not outlive their sequences
+      return status;
+    }
+  }
   ZT_RETURN_IF_ERROR(device_.wait());
   dirty_ = Rate::kStep;
   states_pending_ = true;

@@ -11,7 +11,7 @@
 
 namespace zoetrope {
 
-// Called while weights are packed: bytes done of bytes in all. Return false to cancel.
+// Called before each weight and kernel: bytes of weights loaded, of all. Return false to cancel.
 using LoadProgress = std::function<bool(int64_t done, int64_t total)>;
 
 class Session {
@@ -53,7 +53,8 @@ class Session {
  private:
   Session(Plan plan, Device& device) : plan_(std::move(plan)), device_(device) {}
   Status load(const WeightSource& weights, const LoadProgress& progress);
-  Status load_raw_weights(const WeightSource& weights);
+  Status report(int64_t done, const LoadProgress& progress) const;
+  Status load_raw_weights(const WeightSource& weights, const LoadProgress& progress);
   Status create_kernels(const WeightSource& weights, const LoadProgress& progress);
   void resolve_views();
   Status submit_phase(size_t rate);
@@ -69,6 +70,7 @@ class Session {
   std::vector<std::unique_ptr<Buffer>> raw_weights_;
   std::vector<std::shared_ptr<const void>> weight_owners_;  // behind wrapped raw weights
   std::vector<std::unique_ptr<Kernel>> kernels_;            // by call
+  std::vector<std::string> labels_;                         // by call: describe()
   std::vector<BufferView> views_;                           // storage of every KernelArgs
   std::vector<KernelCall> calls_;
   std::array<size_t, kRateCount + 1> phase_begin_{};  // calls_ of phase r: [r, r + 1)
