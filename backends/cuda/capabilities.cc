@@ -1,5 +1,8 @@
 #include "backends/cuda/capabilities.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "backends/cuda/cublaslt.h"
 
 namespace zoetrope::cuda {
@@ -43,6 +46,22 @@ Result<Switches> parse_switches(std::string_view words) {
                    "'; known: ", all);
   }
   return switches;
+}
+
+bool has_kernels(std::string_view architectures, int device) {
+  while (!architectures.empty()) {
+    const std::string_view one = architectures.substr(0, architectures.find(','));
+    architectures.remove_prefix(std::min(one.size() + 1, architectures.size()));
+    int built = 0;
+    const auto [end, ec] = std::from_chars(one.data(), one.data() + one.size(), built);
+    const std::string_view kind = one.substr(static_cast<size_t>(end - one.data()));
+    if (ec != std::errc()) continue;
+    const bool exact = kind.starts_with('a');
+    if (exact ? built == device
+              : built <= device && (built / 10 == device / 10 || !kind.ends_with("-real")))
+      return true;
+  }
+  return false;
 }
 
 Result<int> count_devices() {
@@ -90,6 +109,10 @@ Result<Capabilities> read_capabilities(int index, const Switches& switches) {
   if (caps.architecture < 80)
     return error(Code::kUnsupported, caps.name, " has compute capability ", properties.major, ".",
                  properties.minor, "; the cuda backend needs 8.0 or later");
+  if (!has_kernels(ZOETROPE_CUDA_ARCHITECTURES, caps.architecture))
+    return error(Code::kUnsupported, caps.name, " has compute capability ", properties.major, ".",
+                 properties.minor, "; this library was built for ", ZOETROPE_CUDA_ARCHITECTURES,
+                 " alone: build it with -DZOETROPE_CUDA_ARCHITECTURES=ALL");
   return caps;
 }
 

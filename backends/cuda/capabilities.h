@@ -42,6 +42,12 @@ struct Capabilities {
   DeviceInfo info() const;
 };
 
+// Whether kernels built for `architectures` ("80-real,90a-real,120", as CMake names them) run on
+// compute capability `device` (90 for 9.0): machine code does on the same major number, from its
+// minor number on, with a letter on no other device; PTX, where no "-real" excludes it, does on all
+// later ones.
+bool has_kernels(std::string_view architectures, int device);
+
 Result<int> count_devices();
 Result<Capabilities> read_capabilities(int index, const Switches& switches);
 

@@ -24,6 +24,13 @@ bool is_sticky(cudaError_t result) {
     case cudaErrorLaunchFailure:
     case cudaErrorLaunchTimeout:
     case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorMpsClientTerminated:
+    case cudaErrorExternalDevice:
+#if CUDART_VERSION >= 13000
+    case cudaErrorContained:
+    case cudaErrorTensorMemoryLeak:
+#endif
     case cudaErrorAssert: return true;
     default: return false;
   }
@@ -35,7 +42,7 @@ Status check(cudaError_t result, std::string_view what) {
   if (result == cudaSuccess) return Status();
   (void)cudaGetLastError();  // else the next call reports it again
   const char* advice = "";
-  if (result == cudaErrorMemoryAllocation) advice = "; free memory on the device or plan for less";
+  if (result == cudaErrorMemoryAllocation) advice = "; free memory on the device, or plan for less";
   if (result == cudaErrorNoKernelImageForDevice)
     advice =
         "; this library has no kernels for the device: build with ZOETROPE_CUDA_ARCHITECTURES=ALL";
@@ -47,8 +54,12 @@ Status check(cudaError_t result, std::string_view what) {
 Result<DeviceMemory> DeviceMemory::allocate(int64_t bytes) {
   if (bytes < 0) return error(Code::kInvalidArgument, "a buffer of ", bytes, " bytes");
   DeviceMemory memory;
-  ZT_RETURN_IF_ERROR(check(cudaMalloc(&memory.data_, static_cast<size_t>(bytes > 0 ? bytes : 1)),
-                           str("allocating ", bytes, " bytes")));
+  const cudaError_t result = cudaMalloc(&memory.data_, static_cast<size_t>(bytes > 0 ? bytes : 1));
+  std::string what = str("allocating ", bytes, " bytes");
+  if (size_t free = 0, total = 0;
+      result == cudaErrorMemoryAllocation && cudaMemGetInfo(&free, &total) == cudaSuccess)
+    what += str(" on a device that has ", free, " of ", total, " left");
+  ZT_RETURN_IF_ERROR(check(result, what));
   memory.bytes_ = bytes;
   return memory;
 }

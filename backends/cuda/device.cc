@@ -29,7 +29,7 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, const DeviceOptions&
   ZT_RETURN_IF_ERROR(count_devices().status());
   std::unique_ptr<CudaDevice> device(new CudaDevice);
   ZT_ASSIGN_OR_RETURN(device->context_.caps, read_capabilities(index, switches));
-  ZT_RETURN_IF_ERROR(check(cudaSetDevice(index), "opening the device"));
+  ZT_RETURN_IF_ERROR(device->select());
   ZT_RETURN_IF_ERROR(
       check(cudaStreamCreateWithFlags(&device->context_.stream, cudaStreamNonBlocking),
             "creating a stream"));
@@ -49,11 +49,17 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, const DeviceOptions&
 
 CudaDevice::~CudaDevice() {
   if (context_.stream == nullptr) return;
+  (void)select();
   (void)cudaStreamSynchronize(context_.stream);
   (void)cudaStreamDestroy(context_.stream);
 }
 
+Status CudaDevice::select() const {
+  return check(cudaSetDevice(context_.caps.index), str("opening '", context_.caps.name, "'"));
+}
+
 Result<std::unique_ptr<Buffer>> CudaDevice::allocate(int64_t bytes) {
+  ZT_RETURN_IF_ERROR(select());
   ZT_ASSIGN_OR_RETURN(DeviceMemory memory, DeviceMemory::allocate(bytes));
   return std::unique_ptr<Buffer>(new DeviceBuffer(std::move(memory)));
 }
@@ -70,11 +76,13 @@ Status CudaDevice::order_after_kernels(const char* begin, int64_t bytes) {
 }
 
 Status CudaDevice::upload(BufferView dst, const void* src) {
+  ZT_RETURN_IF_ERROR(select());
   ZT_RETURN_IF_ERROR(order_after_kernels(address(dst), dst.bytes));
   return transfer_->upload(address(dst), src, dst.bytes);
 }
 
 Status CudaDevice::download(void* dst, BufferView src) {
+  ZT_RETURN_IF_ERROR(select());
   ZT_RETURN_IF_ERROR(order_after_kernels(address(src), src.bytes));
   return transfer_->download(dst, address(src), src.bytes);
 }
@@ -82,12 +90,14 @@ Status CudaDevice::download(void* dst, BufferView src) {
 Status CudaDevice::copy(BufferView dst, BufferView src) {
   if (dst.bytes != src.bytes)
     return error(Code::kInvalidArgument, "copying ", src.bytes, " bytes into ", dst.bytes);
+  ZT_RETURN_IF_ERROR(select());
   ZT_RETURN_IF_ERROR(order_after_kernels(address(dst), dst.bytes));
   ZT_RETURN_IF_ERROR(order_after_kernels(address(src), src.bytes));
   return transfer_->copy(address(dst), address(src), dst.bytes);
 }
 
 Result<KernelInfo> CudaDevice::query_kernel(const KernelRequest& request) {
+  ZT_RETURN_IF_ERROR(select());
   auto kernel = prepare_kernel(request, context_);
   if (!kernel.ok()) return kernel.status();
   return (*kernel)->info;
@@ -95,6 +105,7 @@ Result<KernelInfo> CudaDevice::query_kernel(const KernelRequest& request) {
 
 Result<std::unique_ptr<Kernel>> CudaDevice::create_kernel(const KernelRequest& request,
                                                           std::span<const HostTensor> weights) {
+  ZT_RETURN_IF_ERROR(select());
   try {
     auto kernel = prepare_kernel(request, context_);
     if (!kernel.ok()) return kernel.status();
@@ -106,11 +117,13 @@ Result<std::unique_ptr<Kernel>> CudaDevice::create_kernel(const KernelRequest& r
 }
 
 Result<std::unique_ptr<Sequence>> CudaDevice::record(std::span<const KernelCall> calls) {
+  ZT_RETURN_IF_ERROR(select());
   ZT_ASSIGN_OR_RETURN(auto sequence, CudaSequence::record(context_, calls));
   return std::unique_ptr<Sequence>(std::move(sequence));
 }
 
 Status CudaDevice::submit(Sequence& sequence) {
+  ZT_RETURN_IF_ERROR(select());
   auto& calls = static_cast<CudaSequence&>(sequence);
   ZT_RETURN_IF_ERROR(transfer_->order_before(context_.stream, calls.touched()));
   if (std::find(in_flight_.begin(), in_flight_.end(), &calls) == in_flight_.end())
@@ -119,6 +132,7 @@ Status CudaDevice::submit(Sequence& sequence) {
 }
 
 Status CudaDevice::wait() {
+  ZT_RETURN_IF_ERROR(select());
   const std::vector<CudaSequence*> done = std::exchange(in_flight_, {});
   ZT_RETURN_IF_ERROR(check(cudaStreamSynchronize(context_.stream), "running kernels"));
   ZT_RETURN_IF_ERROR(transfer_->wait());

@@ -27,6 +27,8 @@ class CudaDevice : public Device {
 
  private:
   CudaDevice() = default;
+  // Makes it the calling thread's: another device, or another thread, may have come between.
+  Status select() const;
   // Copies to `begin` come after the work in flight that touches it.
   Status order_after_kernels(const char* begin, int64_t bytes);
 
