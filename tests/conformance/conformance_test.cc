@@ -161,13 +161,20 @@ void compare_threads(const std::string& backend) {
   }
 }
 
-bool available(const std::string& backend) {
-  for (const BackendStatus& status : list_backends()) {
+bool available(const std::string& backend, const std::string& target = "") {
+  for (const BackendStatus& status : list_backends({.threads = 0, .force_target = target})) {
     if (status.name != backend) continue;
-    if (!status.status.ok()) MESSAGE("skipped: ", status.status.message());
+    if (!status.status.ok()) MESSAGE("skipped: ", target, " ", status.status.message());
     return status.status.ok() && !status.devices.empty();
   }
   return false;
+}
+
+// The words, and Vulkan's validation layers where they are installed: a message of theirs fails the
+// case.
+std::string validated(const std::string& words = "") {
+  static const bool there = available("vulkan", "validate");
+  return there ? str(words, words.empty() ? "" : ",", "validate") : words;
 }
 
 void conform(const std::string& backend, const std::string& target = "", const Part& part = {}) {
@@ -228,21 +235,22 @@ TEST_CASE("the cpu backend gives the same bytes with any number of threads") {
 }
 
 TEST_CASE("the vulkan backend conforms") {
-  if (available("vulkan")) conform("vulkan");
+  if (available("vulkan")) conform("vulkan", validated());
 }
 
 TEST_CASE("the vulkan backend conforms with nothing but storage buffers") {
-  if (available("vulkan")) conform("vulkan", "baseline", thin_part());
+  if (available("vulkan")) conform("vulkan", validated("baseline"), thin_part());
 }
 
 TEST_CASE("the vulkan backend conforms when memory comes in pieces") {
   if (!available("vulkan")) return;
-  conform("vulkan", "segment=16384,piece=3", thin_part());
+  conform("vulkan", "segment=16384,piece=3,rate=1000000", thin_part());
   // A tensor may have eight windows; matrix products have a case of four megabytes.
   Part small = thin_part(), large = thin_part();
   for (OpKind op : all_ops()) (op == OpKind::kMatmul ? large : small).ops.insert(op);
-  conform("vulkan", "baseline,segment=524288,window=524288,piece=5", small);
-  conform("vulkan", "baseline,segment=1048576,window=1048576,piece=5", large);
+  conform("vulkan", validated("baseline,segment=524288,window=524288,piece=5,rate=1000000"), small);
+  conform("vulkan", validated("baseline,segment=1048576,window=1048576,piece=5,rate=1000000"),
+          large);
 }
 
 TEST_CASE("the vulkan backend conforms in every tile of its matrix products and attention") {
@@ -278,7 +286,16 @@ TEST_CASE("the vulkan backend conforms in every tile of its products with packed
 TEST_CASE("the vulkan backend conforms with and without products of 8-bit matrices and words") {
   if (!available("vulkan")) return;
   const Part part{.ops = {OpKind::kQuantizedMatmul}, .dtypes = {}, .least_elements = 0};
-  for (const char* target : {"no-coopmat", "no-coopmat,no-dot"}) conform("vulkan", target, part);
+  for (const char* target : {"no-i8-coopmat", "no-coopmat,no-dot"}) conform("vulkan", target, part);
+}
+
+TEST_CASE("the vulkan backend conforms without arithmetic, packing and reductions of f16") {
+  if (!available("vulkan")) return;
+  const Part part{.ops = {OpKind::kMatmul, OpKind::kConv, OpKind::kAttention},
+                  .dtypes = {DType::kF16},
+                  .least_elements = 10'000};
+  for (const char* target : {"no-f16", "no-nearest-half,no-coopmat2-rows"})
+    conform("vulkan", target, part);
 }
 
 TEST_CASE("the cuda backend conforms") {
