@@ -1,11 +1,9 @@
 #include "backends/cuda/choices.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
+
+#include "graph/status.h"
 
 namespace zoetrope::cuda {
 namespace {
@@ -18,20 +16,6 @@ bool printable(std::string_view text) {
 }
 
 }  // namespace
-
-std::string cache_path(std::string_view name) {
-  namespace fs = std::filesystem;
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  fs::path folder;
-  if (cache != nullptr && *cache == '/')
-    folder = cache;
-  else if (home != nullptr && *home == '/')
-    folder = fs::path(home) / ".cache";
-  else
-    return "";
-  return (folder / "zoetrope" / name).string();
-}
 
 Choices::Choices(std::string path) : path_(std::move(path)) { read(); }
 
@@ -56,25 +40,12 @@ std::optional<std::string> Choices::find(const std::string& name) const {
 }
 
 void Choices::add(const std::string& name, const std::string& choice) {
-  namespace fs = std::filesystem;
   choices_[name] = choice;
   if (path_.empty()) return;
   read();  // what another process has added since; ours stay
-  std::error_code ignored;
-  fs::create_directories(fs::path(path_).parent_path(), ignored);
-  const std::string draft = path_ + "." + std::to_string(::getpid());
-  {
-    std::ofstream file(draft, std::ios::trunc);
-    file << kHeader << '\n';
-    for (const auto& [key, value] : choices_) file << key << '\t' << value << '\n';
-    if (!file.flush()) {
-      file.close();
-      fs::remove(draft, ignored);
-      return;
-    }
-  }
-  fs::rename(draft, path_, ignored);
-  if (ignored) fs::remove(draft, ignored);
+  std::string text = str(kHeader, '\n');
+  for (const auto& [key, value] : choices_) text += str(key, '\t', value, '\n');
+  write_cache(path_, text);
 }
 
 }  // namespace zoetrope::cuda

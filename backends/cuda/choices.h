@@ -4,12 +4,10 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
+
+#include "runtime/backend/cache_file.h"
 
 namespace zoetrope::cuda {
-
-// $XDG_CACHE_HOME/zoetrope/`name`, or under ~/.cache; empty: nowhere.
-std::string cache_path(std::string_view name);
 
 // Names and choices are any printable text without tabs.
 class Choices {
@@ -19,8 +17,8 @@ class Choices {
   explicit Choices(std::string path);
 
   std::optional<std::string> find(const std::string& name) const;
-  // Remembers, and writes the file anew (to another name first, then renamed). Failing to write is
-  // no error: another process measures again.
+  // Remembers, and writes the file anew. Failing to write is no error: another process measures
+  // again.
   void add(const std::string& name, const std::string& choice);
 
  private:
