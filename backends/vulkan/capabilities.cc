@@ -353,6 +353,7 @@ std::vector<std::string> Capabilities::features() const {
   tile("cooperative_matrix_f16", coop_f16);
   tile("cooperative_matrix_bf16", coop_bf16);
   tile("cooperative_matrix_i8", coop_i8);
+  if (packed_weights) list.push_back("packed_weights");
   if (coopmat2) list.push_back("cooperative_matrix2");
   if (coopmat2_rows) list.push_back("cooperative_matrix2_reductions");
   if (timestamp_ns > 0) list.push_back("timestamps");
