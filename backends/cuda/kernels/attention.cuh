@@ -7,14 +7,6 @@
 
 namespace zoetrope::cuda {
 
-inline constexpr float kLog2E = 1.4426950408889634f;
-
-__device__ inline float exp2_of(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
 // Of the four threads that share rows.
 __device__ inline float quad_max(float x) {
   x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));

@@ -1,5 +1,8 @@
 #include "backends/cuda/kernels/elementwise.h"
 
+#include <type_traits>
+
+#include "backends/cuda/kernels/activation.cuh"
 #include "backends/cuda/kernels/any_dtype.cuh"
 #include "backends/cuda/kernels/chunk.cuh"
 
@@ -14,48 +17,60 @@ unsigned blocks_for(int64_t count) {
 
 __device__ int64_t global_id() { return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 
+__device__ float square_root(float x) {
+  float y;
+  asm("sqrt.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // Accurate to a few ulps of f32.
-__device__ float apply(Unary op, float x) {
-  switch (op) {
+template <Unary kOp>
+__device__ float apply(float x) {
+  switch (kOp) {
     case Unary::kNeg: return -x;
     case Unary::kAbs: return fabsf(x);
     case Unary::kExp: return expf(x);
     case Unary::kLog: return logf(x);
-    case Unary::kSqrt: return sqrtf(x);
-    case Unary::kRsqrt: return 1.f / sqrtf(x);
+    case Unary::kSqrt: return square_root(x);
+    case Unary::kRsqrt: return rsqrtf(x);
     case Unary::kSin: return sinf(x);
     case Unary::kCos: return cosf(x);
     case Unary::kTanh: return tanhf(x);
-    case Unary::kSigmoid: return 1.f / (1.f + expf(-x));
-    case Unary::kSilu: return x / (1.f + expf(-x));
-    case Unary::kGeluTanh:
-      return x / (1.f + expf(-1.5957691216057308f * (x + 0.044715f * x * x * x)));
-    case Unary::kGelu: return 0.5f * x * erfcf(-0.7071067811865476f * x);
+    case Unary::kSigmoid: return logistic(x);
+    case Unary::kSilu: return x * logistic(x);
+    case Unary::kGeluTanh: return gelu_tanh(x);
+    case Unary::kGelu: return gelu_erf(x);
     case Unary::kRelu: return x < 0.f ? 0.f : x;  // NaN stays
     case Unary::kFloor: return floorf(x);
   }
   return x;
 }
 
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    unary_kernel(Unary op, const T* x, T* y, int64_t count) {
+// A kernel an op: with 16 bits an element, 40 instructions for one take as long as its bytes.
+template <Unary kOp, typename T>
+__global__ void __launch_bounds__(kThreads) unary_kernel(const T* x, T* y, int64_t count) {
   constexpr int N = kChunk<T>;
   const int64_t i = global_id() * N;
   if (i >= count) return;
   if (count - i < N) {
-    for (int64_t j = i; j < count; ++j) y[j] = from_float<T>(apply(op, to_float(x[j])));
+#pragma unroll 1
+    for (int64_t j = i; j < count; ++j) y[j] = from_float<T>(apply<kOp>(to_float(x[j])));
     return;
   }
   float v[N];
   load_chunk(x + i, v);
-  // Not unrolled: the switch over ops is long.
+  if constexpr (kOp == Unary::kSin || kOp == Unary::kCos) {
+    // Not unrolled: long, with a path for large angles.
 #pragma unroll 1
-  for (int e = 0; e < N; ++e) {
-    float one = v[0];
+    for (int e = 0; e < N; ++e) {
+      float one = v[0];
 #pragma unroll
-    for (int k = 0; k + 1 < N; ++k) v[k] = v[k + 1];
-    v[N - 1] = apply(op, one);
+      for (int k = 0; k + 1 < N; ++k) v[k] = v[k + 1];
+      v[N - 1] = apply<kOp>(one);
+    }
+  } else {
+#pragma unroll
+    for (int e = 0; e < N; ++e) v[e] = apply<kOp>(v[e]);
   }
   store_chunk(y + i, v);
 }
@@ -207,6 +222,14 @@ bool is_compute(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
 }
 
+// Calls body with a type whose `value` is the op.
+template <int kFirst = 0, typename Body>
+void with_unary(Unary op, Body&& body) {
+  constexpr auto kOp = static_cast<Unary>(kFirst);
+  if (op == kOp) return body(std::integral_constant<Unary, kOp>());
+  if constexpr (kOp != Unary::kFloor) with_unary<kFirst + 1>(op, body);
+}
+
 template <typename T>
 void launch_binary(const BinaryParams& p, cudaStream_t stream) {
   constexpr int N = kChunk<T>;
@@ -221,11 +244,13 @@ void launch_binary(const BinaryParams& p, cudaStream_t stream) {
 cudaError_t unary(Unary op, DType dtype, const void* x, void* y, int64_t count,
                   cudaStream_t stream) {
   if (count == 0) return cudaSuccess;
-  with_compute_type(dtype, [&](auto t) {
-    using T = decltype(t);
-    const int64_t units = (count + kChunk<T> - 1) / kChunk<T>;
-    unary_kernel<<<blocks_for(units), kThreads, 0, stream>>>(op, static_cast<const T*>(x),
-                                                             static_cast<T*>(y), count);
+  with_unary(op, [&](auto o) {
+    with_compute_type(dtype, [&](auto t) {
+      using T = decltype(t);
+      const int64_t units = (count + kChunk<T> - 1) / kChunk<T>;
+      unary_kernel<decltype(o)::value><<<blocks_for(units), kThreads, 0, stream>>>(
+          static_cast<const T*>(x), static_cast<T*>(y), count);
+    });
   });
   return cudaGetLastError();
 }

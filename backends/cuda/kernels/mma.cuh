@@ -2,10 +2,7 @@
 // of 8×8 matrices, and the 16×8×16 product of f16 or bf16 with f32 sums.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-#include <cstdint>
+#include "backends/cuda/kernels/common.cuh"
 
 namespace zoetrope::cuda {
 
@@ -80,21 +77,6 @@ __device__ inline void mma_16x8x16<__nv_bfloat16>(float (&d)[4], const uint32_t 
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-// Two f32 rounded to a pair of T, `low` in the low half: an element pair of mma's a or b.
-template <typename T>
-__device__ inline uint32_t pack_pair(float low, float high);
-
-template <>
-__device__ inline uint32_t pack_pair<__half>(float low, float high) {
-  const __half2 pair = __floats2half2_rn(low, high);
-  return reinterpret_cast<const uint32_t&>(pair);
-}
-template <>
-__device__ inline uint32_t pack_pair<__nv_bfloat16>(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return reinterpret_cast<const uint32_t&>(pair);
 }
 
 }  // namespace zoetrope::cuda
