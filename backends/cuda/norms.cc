@@ -1,6 +1,7 @@
 // Norms over the last axis (norm_modulate and residual_norm too), or over groups of channels.
 #include "backends/cuda/kernels/norms.h"
 
+#include "backends/cuda/kernels/group_norm.h"
 #include "backends/cuda/walk.h"
 
 namespace zoetrope::cuda {

@@ -11,7 +11,8 @@ RowPlan plan_rows(int64_t rows, int64_t units, int most_kept) {
   // others. Few rows leave the device idle: more lanes, who hold less, end sooner.
   while (plan.lanes < 32 && int64_t{plan.lanes} * 4 < units) plan.lanes *= 2;
   if (units > int64_t{32} * most_kept)
-    while (plan.lanes < kMostLanes && int64_t{plan.lanes} * 4 < units) plan.lanes *= 2;
+    while (plan.lanes < kMostLanes && int64_t{plan.lanes} * std::min(most_kept, 4) < units)
+      plan.lanes *= 2;
   while (plan.lanes < kMostLanes && plan.lanes * 2 < units && rows * plan.lanes < kFew)
     plan.lanes *= 2;
   const int64_t rounds = std::max<int64_t>(ceil_div(units, plan.lanes), 1);

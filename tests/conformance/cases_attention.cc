@@ -104,6 +104,8 @@ void add_rope(std::vector<Case>* cases) {
     add("odd half", {2, 5, 3, 6}, {1, 5, 1, 3});
     add("head dim 64", {1, 19, 4, 64}, {1, 19, 1, 32});
     add("head dim 128", {2, 9, 2, 128}, {2, 9, 1, 64});
+    add("many heads", {2, 7, 12, 128}, {2, 7, 1, 64});
+    add("head dim 96", {1, 7, 5, 96}, {1, 7, 1, 48});
     add("a table a head", {2, 7, 3, 16}, {1, 7, 3, 8});
     add("a table a sample and head", {2, 7, 3, 16}, {2, 7, 3, 8});
     add("no tokens", {1, 0, 2, 8}, {1, 0, 1, 4});

@@ -121,6 +121,8 @@ void add_norm_rope(std::vector<Case>* cases) {
       };
       add("head dim 64", {1, 11, 6, 64}, {1, 11, 1, 32}, true);
       add("head dim 128", {2, 5, 3, 128}, {1, 5, 1, 64}, true);
+      add("many heads", {2, 7, 12, 128}, {2, 7, 1, 64}, true);
+      add("head dim 96", {1, 7, 5, 96}, {1, 7, 1, 48}, true);
       add("odd half, a table a head", {2, 5, 3, 6}, {2, 5, 3, 3}, true);
       add("no weight", {1, 7, 2, 16}, {1, 7, 1, 8}, false);
       add("no tokens", {1, 0, 2, 8}, {1, 0, 1, 4}, true);

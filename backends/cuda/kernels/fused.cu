@@ -1,5 +1,7 @@
 #include "backends/cuda/kernels/fused.h"
 
+#include <type_traits>
+
 #include "backends/cuda/kernels/activation.cuh"
 #include "backends/cuda/kernels/launch.cuh"
 #include "backends/cuda/kernels/rows.cuh"
@@ -53,19 +55,27 @@ __global__ void __launch_bounds__(kThreads)
   store_chunk(static_cast<T*>(p.out) + i * N, a);
 }
 
+// Rows among heads and tokens, and units among heads.
+struct RopeDividers {
+  Divider heads, tokens, a_head;
+};
+
 // Where rows and pairs of norm_rope stand: a row is all heads of a token, or one.
 template <int M>
 struct RopeRow {
   int half, a_head, heads;  // a_head: units of a head, M pairs each
   int64_t base, cos, sin;   // elements before the row, and before its first head's angles
 
-  __device__ RopeRow(const NormRopeParams& p, int64_t row) {
+  __device__ RopeRow(const NormRopeParams& p, int64_t row, bool full, const RopeDividers& by) {
     half = static_cast<int>(p.dim / 2);
     a_head = half / M;
-    heads = p.full ? static_cast<int>(p.heads) : 1;
-    const int64_t token_row = p.full ? row : row / p.heads;
-    const int64_t head = p.full ? 0 : row - token_row * p.heads;
-    const int64_t sample = token_row / p.tokens, token = token_row - sample * p.tokens;
+    heads = full ? static_cast<int>(p.heads) : 1;
+    const auto quotient = [](const Divider& divider, int64_t n) {
+      return static_cast<int64_t>(divider.quotient(static_cast<uint64_t>(n)));
+    };
+    const int64_t token_row = full ? row : quotient(by.heads, row);
+    const int64_t head = full ? 0 : row - token_row * p.heads;
+    const int64_t sample = quotient(by.tokens, token_row), token = token_row - sample * p.tokens;
     base = row * heads * p.dim;
     cos = sample * p.cos_steps[0] + token * p.cos_steps[1] + head * p.cos_steps[2];
     sin = sample * p.sin_steps[0] + token * p.sin_steps[1] + head * p.sin_steps[2];
@@ -107,25 +117,120 @@ struct Eight {
   }
   __device__ void values(float (&to)[8]) const {
 #pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const T* elements = reinterpret_cast<const T*>(&both.halves[h]);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) to[4 * h + i] = to_float(elements[i]);
-    }
+    for (int h = 0; h < 2; ++h) unpack_word<T, 4>(both.halves[h], to + 4 * h);
   }
 };
 
 constexpr int kMostThreads = 256;
 
-// 4 pairs a unit, rows in registers, the weight of S, angles in f32.
+// v·factor·weight, rotated: 4 pairs of T at `to` and, from both halves of a head, `apart`.
+template <typename T>
+__device__ void rotate(const Eight<T>& x, float factor, const float (&w)[2][4], const float (&c)[4],
+                       const float (&s)[4], bool split, T* to, int apart) {
+  constexpr int M = 4;
+  float v[8], a[M], b[M], low[M], high[M];
+  x.values(v);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) v[i] *= factor * w[i / M][i % M];
+  part<M>(v, split, a, b);
+#pragma unroll
+  for (int i = 0; i < M; ++i) {
+    low[i] = a[i] * c[i] - b[i] * s[i];
+    high[i] = a[i] * s[i] + b[i] * c[i];
+  }
+  join<M>(low, high, split, v);
+  if (sizeof(T) == 2 && !split) {
+    store_chunk(to, v);
+  } else {
+    const float(&halves)[2][M] = reinterpret_cast<const float(&)[2][M]>(v);
+    store_chunk(to, halves[0]);
+    store_chunk(to + apart, halves[1]);
+  }
+}
+
+template <typename T>
+__device__ float sum_of_squares(const Eight<T>& x) {
+  float v[8], parts[2] = {0, 0};
+  x.values(v);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) parts[i % 2] += v[i] * v[i];
+  return parts[0] + parts[1];
+}
+
+// Whole tokens in registers, 4 pairs a unit, normalised over all heads or over each (not `full`).
+// The lanes are a multiple of a head's units, so that a lane has the same angles in every head:
+// they are read once. The weight of S, angles in f32.
 template <typename T, typename S, int kKeep>
 __global__ void __launch_bounds__(kMostThreads, 2)
-    kept_norm_rope_kernel(const NormRopeParams p, int lanes, Divider a_head) {
+    token_rope_kernel(const NormRopeParams p, int lanes, const RopeDividers by) {
+  constexpr int M = 4;
+  wait_for_earlier();
+  const RowLane at(lanes);
+  const bool live = at.row < p.batch * p.tokens;
+  const RopeRow<M> row(p, live ? at.row : 0, true, by);
+  const int units = live ? row.heads * row.a_head : 0, apart = p.split ? row.half : M;
+  const int pair = (at.lane & (row.a_head - 1)) * M;
+  const int first = p.split ? at.lane * 8 - pair : at.lane * 8, step = lanes * 8;
+  float c[M] = {}, s[M] = {};
+  if (at.lane < units) {
+    load_chunk(static_cast<const float*>(p.cos.data) + row.cos + pair, c);
+    load_chunk(static_cast<const float*>(p.sin.data) + row.sin + pair, s);
+  }
+  const T* x = static_cast<const T*>(p.x) + row.base + first;
+  Eight<T> kept[kKeep];
+#pragma unroll
+  for (int k = 0; k < kKeep; ++k) {
+    kept[k] = {};
+    if (at.lane + k * lanes < units) kept[k].load(x + k * step, x + k * step + apart, !p.split);
+  }
+  const bool by_head = p.norm && !p.full;
+  const auto mean = [&](float squares, int64_t count) {
+    return rsqrtf(squares / static_cast<float>(count) + p.epsilon);
+  };
+  float factor[kKeep];
+#pragma unroll
+  for (int k = 0; k < kKeep; ++k) factor[k] = p.norm ? sum_of_squares(kept[k]) : 1;
+  if (by_head) {
+#pragma unroll
+    for (int k = 0; k < kKeep; ++k) factor[k] = mean(row_sum(factor[k], row.a_head), p.dim);
+  } else if (p.norm) {
+    float squares = 0;
+#pragma unroll
+    for (int k = 0; k < kKeep; ++k) squares += factor[k];
+    squares = mean(row_sum(squares, lanes), p.heads * p.dim);
+#pragma unroll
+    for (int k = 0; k < kKeep; ++k) factor[k] = squares;
+  }
+  T* out = static_cast<T*>(p.out) + row.base + first;
+  const auto finish = [&](auto weighted) {
+    const S* weight = static_cast<const S*>(p.weight.data);
+    if constexpr (weighted()) weight += by_head ? (p.split ? pair : 2 * pair) : first;
+    const int weight_step = by_head ? 0 : step;
+#pragma unroll
+    for (int k = 0; k < kKeep; ++k) {
+      if (at.lane + k * lanes >= units) continue;
+      float w[2][M] = {{1, 1, 1, 1}, {1, 1, 1, 1}};
+      if constexpr (weighted()) {
+        load_chunk(weight + k * weight_step, w[0]);
+        load_chunk(weight + k * weight_step + apart, w[1]);
+      }
+      rotate(kept[k], factor[k], w, c, s, p.split, out + k * step, apart);
+    }
+  };
+  if (p.weight.data != nullptr) return finish(std::true_type());
+  finish(std::false_type());
+}
+
+// Rows of any number of units a head, and angles of each head: 4 pairs a unit, rows in registers,
+// the weight of S, angles in f32.
+template <typename T, typename S, int kKeep>
+__global__ void __launch_bounds__(kMostThreads, 2)
+    kept_norm_rope_kernel(const NormRopeParams p, int lanes, const RopeDividers by) {
   constexpr int M = 4, kGroup = kTogether<kKeep>;
   wait_for_earlier();
   const RowLane at(lanes);
   const bool live = at.row < p.batch * p.tokens * (p.full ? 1 : p.heads);
-  const RopeRow<M> row(p, live ? at.row : 0);
+  const RopeRow<M> row(p, live ? at.row : 0, p.full, by);
   const int units = live ? row.heads * row.a_head : 0, apart = p.split ? row.half : M;
   const T* x = static_cast<const T*>(p.x) + row.base;
 
@@ -134,7 +239,7 @@ __global__ void __launch_bounds__(kMostThreads, 2)
 #pragma unroll
   for (int k = 0; k < kKeep; ++k) {
     const int u = at.lane + k * lanes;
-    const auto head = static_cast<int>(a_head.quotient(static_cast<uint32_t>(u)));
+    const auto head = static_cast<int>(by.a_head.quotient(static_cast<uint32_t>(u)));
     const int pair = (u - head * row.a_head) * M;
     place[k] = head * static_cast<int>(p.dim) + (p.split ? pair : 2 * pair);
     angle[k] = pair;
@@ -146,14 +251,9 @@ __global__ void __launch_bounds__(kMostThreads, 2)
   if (p.norm) {
     float squares = 0;
 #pragma unroll
-    for (int k = 0; k < kKeep; ++k) {
-      float v[8];
-      kept[k].values(v);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) squares += v[i] * v[i];
-    }
+    for (int k = 0; k < kKeep; ++k) squares += sum_of_squares(kept[k]);
     const auto width = static_cast<float>(row.heads * p.dim);
-    factor = 1.f / sqrtf(row_sum(squares, lanes) / width + p.epsilon);
+    factor = rsqrtf(row_sum(squares, lanes) / width + p.epsilon);
   }
   T* out = static_cast<T*>(p.out) + row.base;
   const float *cos = static_cast<const float*>(p.cos.data) + row.cos,
@@ -179,36 +279,18 @@ __global__ void __launch_bounds__(kMostThreads, 2)
 #pragma unroll
     for (int k = 0; k < kGroup; ++k) {
       if (at.lane + (first + k) * lanes >= units) continue;
-      float v[8], a[M], b[M], low[M], high[M];
-      kept[first + k].values(v);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) v[i] *= factor * w[k][i / M][i % M];
-      part<M>(v, p.split, a, b);
-#pragma unroll
-      for (int i = 0; i < M; ++i) {
-        low[i] = a[i] * c[k][i] - b[i] * s[k][i];
-        high[i] = a[i] * s[k][i] + b[i] * c[k][i];
-      }
-      join<M>(low, high, p.split, v);
-      T* to = out + place[first + k];
-      if (p.split) {
-        const float(&halves)[2][M] = reinterpret_cast<const float(&)[2][M]>(v);
-        store_chunk(to, halves[0]);
-        store_chunk(to + apart, halves[1]);
-      } else {
-        store_chunk(to, v);
-      }
+      rotate(kept[first + k], factor, w[k], c[k], s[k], p.split, out + place[first + k], apart);
     }
   }
 }
 
 // Rows of any size, weights and angles of any dtype: M pairs a unit, x is read again.
 template <typename T, int M>
-__global__ void norm_rope_kernel(const NormRopeParams p, int lanes) {
+__global__ void norm_rope_kernel(const NormRopeParams p, int lanes, const RopeDividers by) {
   wait_for_earlier();
   const RowLane at(lanes);
   const bool live = at.row < p.batch * p.tokens * (p.full ? 1 : p.heads);
-  const RopeRow<M> row(p, live ? at.row : 0);
+  const RopeRow<M> row(p, live ? at.row : 0, p.full, by);
   const int units = live ? row.heads * row.a_head : 0, apart = p.split ? row.half : M;
   const T* x = static_cast<const T*>(p.x) + row.base;
   T* out = static_cast<T*>(p.out) + row.base;
@@ -240,7 +322,7 @@ __global__ void norm_rope_kernel(const NormRopeParams p, int lanes) {
       for (int i = 0; i < 2 * M; ++i) squares += v[i] * v[i];
     });
     const auto width = static_cast<float>(row.heads * p.dim);
-    factor = 1.f / sqrtf(row_sum(squares, lanes) / width + p.epsilon);
+    factor = rsqrtf(row_sum(squares, lanes) / width + p.epsilon);
   }
   each_unit<0>(at, units, [&](int u, int) {
     int head, pair;
@@ -307,28 +389,35 @@ cudaError_t glu(const GluParams& p, cudaStream_t stream) {
 }
 
 cudaError_t norm_rope(const NormRopeParams& p, cudaStream_t stream) {
-  const int64_t rows = p.batch * p.tokens * (p.full ? 1 : p.heads);
-  if (rows == 0 || p.dim == 0) return cudaSuccess;
+  if (p.batch * p.tokens * p.heads * p.dim == 0) return cudaSuccess;
+  const int pairs = p.dim % 8 == 0 ? 4 : 1;
+  const int64_t a_head = p.dim / 2 / pairs;
+  const bool f32_angles = p.cos.dtype == DType::kF32 && p.sin.dtype == DType::kF32;
+  const bool same_angles = (p.cos_steps[2] | p.sin_steps[2]) == 0;
+  const RopeDividers by{Divider(p.heads), Divider(p.tokens), Divider(a_head)};
   return with_compute_type(p.dtype, [&](auto t) {
     using T = decltype(t);
-    const int pairs = p.dim % 8 == 0 ? 4 : 1;
+    const DType weight = p.weight.data != nullptr ? p.weight.dtype : DType::kF32;
+    const bool known = pairs == 4 && f32_angles && (weight == DType::kF32 || weight == p.dtype);
+    RowPlan plan = plan_rows(p.batch * p.tokens, p.heads * a_head);
+    const bool tokens = known && same_angles && plan.keep > 0 && (a_head & (a_head - 1)) == 0 &&
+                        plan.lanes % a_head == 0 && (p.full || a_head <= 32);
     // Without a sum lanes do not wait for one another: more of them.
-    const RowPlan plan =
-        plan_rows(rows, (p.full ? p.heads : 1) * (p.dim / 2 / pairs), p.norm ? 6 : 4);
+    if (!tokens && !p.full) plan = plan_rows(p.batch * p.tokens * p.heads, a_head, p.norm ? 6 : 4);
     const LaunchShape shape{.blocks = plan.blocks, .threads = static_cast<unsigned>(plan.threads)};
     const auto launch = [&](auto s) {
+      using S = decltype(s);
       return with_keep(plan.keep, [&](auto keep) {
-        return launch_early(kept_norm_rope_kernel<T, decltype(s), decltype(keep)::value>, shape,
-                            stream, p, plan.lanes, Divider(p.dim / 8));
+        constexpr int kKeep = decltype(keep)::value;
+        return launch_early(
+            tokens ? token_rope_kernel<T, S, kKeep> : kept_norm_rope_kernel<T, S, kKeep>, shape,
+            stream, p, plan.lanes, by);
       });
     };
-    const DType weight = p.weight.data != nullptr ? p.weight.dtype : DType::kF32;
-    const bool kept = pairs == 4 && plan.keep > 0 && p.dim < 0x10000 && p.heads < 0x8000 &&
-                      p.cos.dtype == DType::kF32 && p.sin.dtype == DType::kF32;
-    if (kept && weight == DType::kF32) return launch(float());
-    if (kept && weight == p.dtype) return launch(T());
+    if (known && plan.keep > 0 && p.dim < 0x10000 && p.heads < 0x8000)
+      return weight == DType::kF32 ? launch(float()) : launch(T());
     return launch_early(pairs == 4 ? norm_rope_kernel<T, 4> : norm_rope_kernel<T, 1>, shape, stream,
-                        p, plan.lanes);
+                        p, plan.lanes, by);
   });
 }
 

@@ -14,6 +14,14 @@ __device__ inline void wait_for_earlier() {
 #endif
 }
 
+// Lets the next kernel be set up now, if it is one of these: for the first of several that belong
+// together, when their blocks leave room beside its own.
+__device__ inline void launch_next() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 struct LaunchShape {
   unsigned blocks, threads;
   size_t shared_bytes = 0;

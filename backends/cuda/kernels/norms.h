@@ -1,5 +1,4 @@
-// Norms over the last axis, with what stands before and after them; and norms over groups of
-// channels.
+// Norms over the last axis, with what stands before and after them.
 #pragma once
 
 #include "backends/cuda/kernels/rows.h"
@@ -23,19 +22,5 @@ struct RowNormParams {
   RowBroadcast gating;  // gate alone
 };
 cudaError_t row_norm(const RowNormParams& p, cudaStream_t stream);
-
-// x [batch, positions, width]; each of `groups` equal parts of the channels is normalised over all
-// positions of its sample.
-struct GroupNormParams {
-  const void* x = nullptr;
-  void* y = nullptr;
-  DType dtype = DType::kF32;
-  int64_t batch = 0, positions = 0, width = 0, groups = 1;
-  float epsilon = 0;
-  SideParams weight, bias;
-  float* workspace = nullptr;
-};
-int64_t group_norm_workspace(const GroupNormParams& p);
-cudaError_t group_norm(const GroupNormParams& p, cudaStream_t stream);
 
 }  // namespace zoetrope::cuda
