@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "backends/cuda/kernels/softmax.h"
 #include "backends/cuda/walk.h"
 
 namespace zoetrope::cuda {

@@ -25,6 +25,9 @@ std::vector<Case> norm_cases() {
     }
     for (int64_t axis : {0, 1, 2})
       cases.push_back({op, "whole chunks", {in({3, 130, 72})}, {{"axes", ints({axis})}}});
+    cases.push_back({op, "long columns of chunks", {in({2, 1203, 24})}, {{"axes", ints({1})}}});
+    cases.push_back({op, "chunks between", {in({3, 70, 5, 16})}, {{"axes", ints({1})}}});
+    cases.push_back({op, "many columns of chunks", {in({9, 5000})}, {{"axes", ints({0})}}});
     cases.push_back({op, "few results", {in({2, 2050, 6})}, {{"axes", ints({1})}}});
     cases.push_back({op, "one result", {in({2, 2050, 6})}, {{"axes", ints({})}}});
     cases.push_back({op, "long", {in({3, 5003})}, {{"axes", ints({1})}}});
@@ -43,6 +46,10 @@ std::vector<Case> norm_cases() {
   softmax(values({2, 19}, {1000, 999, 0, -1000}), 1, "large values");
   softmax(values({4, 8}, {-kInf, 0, 1, 2, -kInf, 3, -1, -kInf}), 1, "masked values");
   softmax(in({5, 1024}, -4, 4), 1, "whole chunks");
+  softmax(in({3, 520}, -4, 4), 1, "chunks of some lanes");
+  softmax(in({70, 72}, -4, 4), 1, "short rows of chunks");
+  softmax(in({2, 14336}, -4, 4), 1, "long rows of chunks");
+  softmax(values({2, 6152}, {-kInf, -kInf, -kInf, 3, -2}), 1, "long masked rows");
   softmax(in({3, 300, 40}, -4, 4), 1, "long columns");
   softmax(in({0, 5}), 1, "no rows");
 
@@ -80,6 +87,8 @@ std::vector<Case> norm_cases() {
     group({2, 2, 3, 4, 48}, 4, affine);
     group({2, 23, 31, 64}, 32, affine);  // many blocks of positions
     group({1, 3, 1040}, 2, affine);      // many channels
+    group({1, 37, 2336}, 4, affine);     // chunks of a group in parts
+    group({3, 517, 96}, 3, affine);      // many positions at once
   }
   // One f32 rounds a mean by up to 2^-25 of it, and 1/√(variance + ε) makes that 300 times larger.
   const Attrs attrs{{"groups", Dim(3)}, {"epsilon", 1e-5}};

@@ -1,4 +1,4 @@
-// Sums, means and maxima over chosen dimensions, and softmax.
+// Sums, means and maxima over chosen dimensions.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -18,24 +18,17 @@ struct ReduceParams {
   float scale = 1;
   int64_t results = 0, count = 0;
   WalkParams<1> kept, gone;
-  int lanes = 1;  // threads of a result: 1 to 32, or 256
+  int lanes = 1;     // threads of a result: 1 to 32, or 256
+  int together = 1;  // results of a thread: where > 1, neighbours in memory, 16 bytes of them
+  int chunk = 1;     // elements that a lane reads at once
   int64_t parts = 1;
   float* workspace = nullptr;
 };
-// Fills lanes and parts.
+// Fills lanes, together, chunk and parts.
 void plan_reduce(ReduceParams* p, int multiprocessors);
 inline int64_t reduce_workspace(const ReduceParams& p) {
   return p.parts > 1 ? p.parts * p.results * 4 : 0;
 }
 cudaError_t reduce(const ReduceParams& p, cudaStream_t stream);
-
-// Along the middle of [outer, count, inner].
-struct SoftmaxParams {
-  const void* x = nullptr;
-  void* y = nullptr;
-  DType dtype = DType::kF32;
-  int64_t outer = 0, count = 0, inner = 1;
-};
-cudaError_t softmax(const SoftmaxParams& p, cudaStream_t stream);
 
 }  // namespace zoetrope::cuda
