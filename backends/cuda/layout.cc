@@ -2,6 +2,7 @@
 // gathers; padding.
 #include "backends/cuda/kernels/layout.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "backends/cuda/walk.h"
@@ -56,6 +57,10 @@ TransposeParams swap(const KernelRequest& request, const ops::Walk<2>& walk, siz
   }
   for (int64_t extent : rest.extents) p.outer *= extent;
   p.walk = walk_params(rest);
+  const int64_t chunk = 16 / p.element_bytes;
+  const auto whole = [chunk](int64_t n) { return n % chunk == 0; };
+  p.chunks = whole(p.width) && whole(p.height) && whole(p.from_step) && whole(p.to_step);
+  for (const auto& list : rest.strides) p.chunks &= std::all_of(list.begin(), list.end(), whole);
   return p;
 }
 

@@ -44,6 +44,9 @@ void add_transposes(std::vector<Case>* cases) {
   // Several tiles, with and without whole pairs of narrow elements, and dimensions around them.
   add({2, 96, 130}, {0, 2, 1});
   add({34, 3, 40}, {2, 1, 0});
+  // Whole chunks on both sides, over several tiles.
+  add({2, 136, 208}, {0, 2, 1});
+  add({72, 3, 200}, {2, 1, 0});
   add({20, 5, 2, 33}, {3, 1, 0, 2});
   add({2, 3, 5}, {2, 0, 1});
   add({2, 3, 4, 5}, {0, 2, 1, 3});

@@ -34,6 +34,100 @@ __global__ void __launch_bounds__(kThreads) copy_kernel(const CopyParams p) {
   static_cast<Word*>(p.to)[at[1]] = static_cast<const Word*>(p.from)[at[0]];
 }
 
+// Element j of each of four bytes' worth of rows.
+template <typename Element>
+__device__ uint32_t column_word(const uint4 (&rows)[4 / sizeof(Element)], int j) {
+  const auto word = [&](int row, int w) {
+    return reinterpret_cast<const uint32_t*>(&rows[row])[w];
+  };
+  if constexpr (sizeof(Element) == 4) {
+    return word(0, j);
+  } else if constexpr (sizeof(Element) == 2) {
+    return __byte_perm(word(0, j / 2), word(1, j / 2), j % 2 == 0 ? 0x5410 : 0x7632);
+  } else {
+    const unsigned pick = 0x40u + 0x11u * static_cast<unsigned>(j % 4);
+    return __byte_perm(__byte_perm(word(0, j / 4), word(1, j / 4), pick),
+                       __byte_perm(word(2, j / 4), word(3, j / 4), pick), 0x5410);
+  }
+}
+
+// Tiles of 128 bytes of a row by kParts·128 bytes of a column, in chunks of 16 bytes on both
+// sides. Shared memory has the columns in words of neighbouring rows; chunk g of column c of a part
+// lies at place g ^ (c / chunk), so that neither side meets conflicts. Where columns of the output
+// begin within a sector of 32 bytes (`skewed`), such a column's tile begins and ends a chunk
+// earlier: half-written sectors cost a fifth of the rate.
+template <typename Element, int kParts>
+__global__ void __launch_bounds__(kThreads)
+    transpose_chunks_kernel(const TransposeParams p, Divider across, Divider down, bool skewed) {
+  constexpr int N = 16 / sizeof(Element), kPer = 4 / sizeof(Element), kColumns = 8 * N,
+                kPart = 32 * kPer;
+  __shared__ alignas(16) uint32_t tile[kParts][kColumns][32], before[kColumns][4];
+  const uint64_t rest = across.quotient(blockIdx.x), outer = down.quotient(rest);
+  const auto left = static_cast<int64_t>(blockIdx.x - rest * across.d) * kColumns;
+  const auto top = static_cast<int64_t>(rest - outer * down.d) * (kParts * kPart);
+  int64_t at[2];
+  p.walk.offsets(outer, at);
+  const int chunk = static_cast<int>(threadIdx.x) % 8, eighth = static_cast<int>(threadIdx.x) / 8;
+  {
+    const int64_t x = left + chunk * N;
+    const Element* from = static_cast<const Element*>(p.from) + at[0] + top * p.from_step + x;
+    const auto load = [&](int row) {
+      const int64_t y = top + row;
+      return x < p.width && y >= 0 && y < p.height
+                 ? *reinterpret_cast<const uint4*>(from + row * p.from_step)
+                 : uint4{};
+    };
+    uint4 rows[kParts][kPer];
+#pragma unroll
+    for (int part = 0; part < kParts; ++part)
+#pragma unroll
+      for (int i = 0; i < kPer; ++i) rows[part][i] = load(part * kPart + eighth * kPer + i);
+    if (skewed && eighth < 4) {
+      uint4 earlier[kPer];
+#pragma unroll
+      for (int i = 0; i < kPer; ++i) earlier[i] = load(eighth * kPer + i - N);
+#pragma unroll
+      for (int j = 0; j < N; ++j) before[chunk * N + j][eighth] = column_word<Element>(earlier, j);
+    }
+#pragma unroll
+    for (int part = 0; part < kParts; ++part)
+#pragma unroll
+      for (int j = 0; j < N; ++j)
+        tile[part][chunk * N + j][((eighth / 4) ^ chunk) * 4 + eighth % 4] =
+            column_word<Element>(rows[part], j);
+  }
+  __syncthreads();
+  Element* to = static_cast<Element*>(p.to) + at[1] + top;
+#pragma unroll
+  for (int c = 0; c < kColumns; c += 32) {
+    const int column = c + eighth;
+    const int64_t x = left + column;
+    Element* own = to + x * p.to_step;
+    const int skew = skewed ? static_cast<int>(reinterpret_cast<uintptr_t>(own) / 16 % 2) : 0;
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      const int g = part * 8 + chunk - skew;  // of the tile's chunks; −1: the one before
+      const int64_t y = top + g * N;
+      if (x >= p.width || y < 0 || y >= p.height) continue;
+      const uint32_t* words =
+          g < 0 ? before[column] : &tile[g / 8][column][((g % 8) ^ (column / N)) * 4];
+      *reinterpret_cast<uint4*>(own + g * N) = *reinterpret_cast<const uint4*>(words);
+    }
+  }
+}
+
+template <typename Element, int kParts>
+void launch_chunks(const TransposeParams& p, cudaStream_t stream) {
+  constexpr int64_t N = 16 / sizeof(Element), kColumns = 8 * N, kRows = kParts * kColumns;
+  bool skewed = reinterpret_cast<uintptr_t>(p.to) / 16 % 2 != 0 || p.to_step / N % 2 != 0;
+  for (int d = 0; d < p.walk.rank; ++d) skewed = skewed || p.walk.strides[1][d] / N % 2 != 0;
+  const int64_t height = p.height + (skewed ? N : 0);
+  const int64_t across = (p.width + kColumns - 1) / kColumns, down = (height + kRows - 1) / kRows;
+  transpose_chunks_kernel<Element, kParts>
+      <<<static_cast<unsigned>(across * down * p.outer), kThreads, 0, stream>>>(
+          p, Divider(across), Divider(down), skewed);
+}
+
 constexpr int kTile = 32, kTileRows = 8;
 
 template <typename Word>
@@ -106,6 +200,14 @@ cudaError_t copy_units(const CopyParams& p, cudaStream_t stream) {
 cudaError_t transpose_tiles(const TransposeParams& p, cudaStream_t stream) {
   const int64_t across = (p.width + kTile - 1) / kTile, down = (p.height + kTile - 1) / kTile;
   if (across * down * p.outer == 0) return cudaSuccess;
+  if (p.chunks && p.element_bytes <= 4) {
+    switch (p.element_bytes) {
+      case 1: launch_chunks<uint8_t, 1>(p, stream); break;
+      case 2: launch_chunks<uint16_t, 2>(p, stream); break;
+      default: launch_chunks<uint32_t, 4>(p, stream);
+    }
+    return cudaGetLastError();
+  }
   const auto blocks = static_cast<unsigned>(across * down * p.outer);
   const auto launch = [&](auto word) {
     transpose_kernel<decltype(word)>

@@ -27,7 +27,8 @@ struct TransposeParams {
   int64_t height = 0, width = 0;       // of the input: `width` elements lie side by side
   int64_t from_step = 0, to_step = 0;  // from row to row of the input, of the output
   int64_t outer = 1;
-  WalkParams<2> walk;  // of the outer dimensions
+  WalkParams<2> walk;   // of the outer dimensions
+  bool chunks = false;  // sizes, steps and the walk's strides are whole chunks of 16 bytes
 };
 cudaError_t transpose_tiles(const TransposeParams& p, cudaStream_t stream);
 
