@@ -176,24 +176,32 @@ void add_memory(DType dtype, int64_t rows, int64_t width) {
   const auto bytes = static_cast<double>(x.bytes());
   const std::string size = str("/", dtype_name(dtype), "/", rows, "x", width, "/");
   add_copy("memory/copy" + size + "memcpy", x.bytes());
+  // Passes over x, and the bytes of sides as long as x has rows.
   const auto add = [&](const char* name, double passes, OpKind op, std::vector<Operand> operands,
-                       Attrs attrs = {}) {
-    register_op(str("memory/", name, size, "zoetrope"), {.bytes = passes * bytes}, op,
+                       Attrs attrs = {}, double sides = 0) {
+    register_op(str("memory/", name, size, "zoetrope"), {.bytes = passes * bytes + sides}, op,
                 std::move(operands), std::move(attrs));
   };
   add("silu", 2, OpKind::kSilu, {{x}});
+  add("gelu", 2, OpKind::kGelu, {{x}});
+  add("gelu_tanh", 2, OpKind::kGeluTanh, {{x}});
+  add("sigmoid", 2, OpKind::kSigmoid, {{x}});
+  add("exp", 2, OpKind::kExp, {{x}});
   add("add", 3, OpKind::kAdd, {{x}, {x}});
   add("rms_norm", 2, OpKind::kRmsNorm, {{x}, {vector, true}}, {{"epsilon", 1e-6}});
   add("norm_modulate", 2, OpKind::kNormModulate, {{x}, {row}, {row}},
+      {{"norm", std::string("layer")}, {"epsilon", 1e-6}});
+  add("residual_norm", 4, OpKind::kResidualNorm, {{x}, {x}, {row}, {row}, {row}},
       {{"norm", std::string("layer")}, {"epsilon", 1e-6}});
   add("gated_residual", 3, OpKind::kGatedResidual, {{x}, {x}, {row}});
   add("glu", 3, OpKind::kGlu, {{x}, {x}});
   add("layer_norm", 2, OpKind::kLayerNorm, {{x}}, {{"epsilon", 1e-6}});
   const TensorType heads{dtype, Shape{1, rows, width / 128, 128}};
   const TensorType angles{DType::kF32, Shape{1, rows, 1, 64}};
-  add("rope", 2, OpKind::kRope, {{heads}, {angles}, {angles}});
+  const auto tables = 2 * static_cast<double>(angles.bytes());
+  add("rope", 2, OpKind::kRope, {{heads}, {angles}, {angles}}, {}, tables);
   add("norm_rope", 2, OpKind::kNormRope, {{heads}, {angles}, {angles}, {vector, true}},
-      {{"epsilon", 1e-6}, {"full_width", true}});
+      {{"epsilon", 1e-6}, {"full_width", true}}, tables);
   add("transpose", 2, OpKind::kTranspose, {{x}}, {{"permutation", std::vector<Dim>{0, 2, 1}}});
   add("softmax", 2, OpKind::kSoftmax, {{x}});
   add("group_norm", 3, OpKind::kGroupNorm, {{x}, {vector, true}, {vector, true}},
