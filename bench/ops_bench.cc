@@ -217,6 +217,7 @@ void register_large() {
                                       {512, 1152, 1152},   {512, 4608, 1152},   {512, 1152, 4608},
                                       {1, 9216, 1536}};
     for (const auto& s : kShapes) add_matmul(dtype, s[0], s[1], s[2]);
+    if (dtype != DType::kF32) add_attention(dtype, {73728, 73728, 12, 128});  // of Movie Gen's 48
     add_attention(dtype, {32760, 32760, 12, 128});
     add_attention(dtype, {14040, 14040, 12, 128});
     add_attention(dtype, {32760, 512, 12, 128});

@@ -94,37 +94,63 @@ Status map_of(const AttentionTensor& tensor, const AttentionParams& p, int heads
 class WgmmaKernel : public CudaKernel {
  public:
   WgmmaKernel(const Context& context, const AttentionParams& p) : CudaKernel(context), params_(p) {
-    padded_ = p.dim <= 64 ? 64 : p.dim <= 80 ? 80 : 128;
-    // Too few blocks for the device share the keys, each at least two tiles; of few keys that costs
-    // more than it saves.
-    const int64_t blocks = ceil_div(p.queries, kAttentionRows) * p.heads * p.batch;
-    if (blocks > 0 && p.keys >= 1024)
-      parts_ = static_cast<int>(std::clamp<int64_t>(
-          std::min(context.caps.multiprocessors / blocks, p.keys / (2 * kAttentionSplitKeys)), 1,
-          8));
-    tile_ = padded_ == 128 && parts_ == 1 && p.keys > 1024 ? 176 : kAttentionSplitKeys;
-    info.name = str("attention_wgmma_", kAttentionRows, "x", tile_, "_",
+    choose(context.caps);
+    const AttentionTile tile = attention_tile(way_);
+    info.name = str("attention_wgmma_", tile.rows, "x", tile.keys, "_",
                     parts_ > 1 ? str(parts_, "parts_") : "", dtype_name(p.dtype));
   }
 
   Status launch(const Call& call) const override {
     AttentionWgmmaParams a;
     a.p = bound(params_, call);
-    a.padded = padded_;
-    a.tile = tile_;
+    a.way = way_;
     a.parts = parts_;
+    a.share = share_;
     const AttentionParams& p = a.p;
     if (p.keys == 0 || p.batch * p.queries == 0)
       return check(attention_plain(p, call.stream), "launching");
-    ZT_RETURN_IF_ERROR(map_of(p.q, p, p.heads, p.queries, kAttentionRows, &a.q));
-    ZT_RETURN_IF_ERROR(map_of(p.k, p, p.kv_heads, p.keys, tile_, &a.k));
-    ZT_RETURN_IF_ERROR(map_of(p.v, p, p.kv_heads, p.keys, tile_, &a.v));
+    const AttentionTile tile = attention_tile(way_);
+    ZT_RETURN_IF_ERROR(map_of(p.q, p, p.heads, p.queries, tile.rows, &a.q));
+    ZT_RETURN_IF_ERROR(map_of(p.k, p, p.kv_heads, p.keys, tile.keys / share_, &a.k));
+    ZT_RETURN_IF_ERROR(map_of(p.v, p, p.kv_heads, p.keys, tile.keys / share_, &a.v));
     return check(attention_wgmma(a, call.stream), "launching");
   }
 
  private:
+  void choose(const Capabilities& caps) {
+    const AttentionParams& p = params_;
+    const bool narrow = p.dim <= 64;
+    const int64_t heads = p.heads * p.batch;
+    // Time in rounds of all multiprocessors, which have a block each.
+    const auto rounds = [&](AttentionWay way) {
+      return ceil_div(ceil_div(p.queries, attention_tile(way).rows) * heads, caps.multiprocessors) *
+             attention_tile(way).rows;
+    };
+    way_ = narrow        ? AttentionWay::kFew64
+           : p.dim <= 80 ? AttentionWay::kFew80
+                         : AttentionWay::kFew128;
+    const AttentionWay many = narrow ? AttentionWay::kMany64 : AttentionWay::kMany128;
+    const int64_t blocks = ceil_div(p.queries, attention_tile(way_).rows) * heads;
+    const bool fills = blocks >= caps.multiprocessors && p.keys > 1024;
+    // A query costs a tenth less among many, if its block is full.
+    if ((narrow || p.dim > 80) &&
+        (caps.switches.any_size || (fills && 10 * rounds(many) <= 11 * rounds(way_)))) {
+      way_ = many;
+      // Exponentials take most of the time of 64 dims: waiting for one another costs more than
+      // reading half saves.
+      if (!narrow && p.queries > attention_tile(many).rows) share_ = 2;
+      return;
+    }
+    // Too few blocks for the device share the keys, each at least two tiles; of few keys that costs
+    // more than it saves.
+    if (blocks > 0 && p.keys >= 1024)
+      parts_ = static_cast<int>(std::clamp<int64_t>(
+          std::min(caps.multiprocessors / blocks, p.keys / (2 * attention_tile(way_).keys)), 1, 8));
+  }
+
   AttentionParams params_;
-  int padded_ = 128, tile_ = 128, parts_ = 1;
+  AttentionWay way_ = AttentionWay::kFew128;
+  int parts_ = 1, share_ = 1;
 };
 
 Prepared prepare_wgmma(const KernelRequest& request, const Context& context) {

@@ -43,12 +43,28 @@ void add_attention(std::vector<Case>* cases) {
            {"scale below 0", 1, 70, 77, 2, 2, 16, 16, false, -0.25},
            {"causal", 1, 19, 19, 2, 2, 16, 16, true},
            {"causal, large", 1, 150, 150, 1, 1, 64, 64, true},
+           {"causal over many tiles", 1, 420, 610, 2, 1, 120, 120, true},
            {"causal after a prefix", 2, 5, 12, 2, 2, 16, 16, true},
            {"causal after a long prefix", 1, 40, 777, 4, 2, 32, 48, true},
            {"causal, more queries than keys", 1, 9, 4, 1, 1, 8, 8, true},
            {"no queries", 1, 0, 3, 1, 1, 8, 8},
            {"no keys", 1, 3, 0, 1, 1, 8, 8}})
     cases->push_back({OpKind::kAttention, c.label, qkv(c), attention_attrs(c)});
+
+  for (int64_t dim : {64, 128}) {  // keys that weigh e^12 as much as those before, or e^-12, or e^6
+    const AttentionCase c{"scores that rise", 1, 430, 1090, 1, 1, dim, dim};
+    std::vector<CaseInput> inputs = qkv(c);
+    std::vector<double> q, k;
+    for (double x : {1.0, -1.0, 0.5}) q.insert(q.end(), static_cast<size_t>(dim), x);
+    for (int64_t key = 0; key < c.keys; ++key)
+      k.insert(k.end(), static_cast<size_t>(dim), 1.5 * static_cast<double>(key / 97));
+    inputs[0] = values(inputs[0].shape, q);
+    inputs[1] = values(inputs[1].shape, k);
+    cases->push_back({OpKind::kAttention,
+                      c.label,
+                      inputs,
+                      {{"scale", 8.0 / static_cast<double>(dim)}, {"causal", false}}});
+  }
 
   constexpr double kInf = std::numeric_limits<double>::infinity();
   const AttentionCase plain{"", 3, 9, 13, 2, 2, 16, 16};

@@ -61,6 +61,27 @@ struct Running {
     look<kEights>(score, now);
     weigh<kEights>(score, now, scale, shrink);
   }
+  // Scores become weights around the maximum so far, and `total` their sums, without a look at the
+  // tile's own maximum: sums of any size are right in the end. Not where this returns false: the
+  // thread's weights are too large, or there is no maximum yet.
+  template <int kEights, typename Score>
+  __device__ bool guess(const Score& score, float scale, float (&total)[2]) const {
+    constexpr float kMost = 4096;  // f16 has weights up to 65504
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const float around = most[h] * scale;
+      total[h] = 0;
+#pragma unroll
+      for (int j = 0; j < kEights; ++j)
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          float& x = score(j, 2 * h + i);
+          x = exp2_of(fmaf(x, scale, -around));
+          total[h] += x;
+        }
+    }
+    return total[0] + total[1] <= kMost;
+  }
 };
 
 // Which keys a thread's rows see, and what is added to their scores.

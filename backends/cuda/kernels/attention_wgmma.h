@@ -7,16 +7,29 @@
 
 namespace zoetrope::cuda {
 
-inline constexpr int kAttentionRows = 128;       // queries of a block
-inline constexpr int kAttentionSplitKeys = 128;  // the tile of keys that may come in parts
+// Few queries: blocks of 128, and the blocks of a cluster may have parts of the keys.
+// Many: blocks of 192, and two neighbours in a cluster share what they read of keys and values.
+enum class AttentionWay { kFew64, kFew80, kFew128, kMany64, kMany128 };  // dims computed on
+
+struct AttentionTile {
+  int rows, keys;  // queries of a block, and keys at once
+};
+constexpr AttentionTile attention_tile(AttentionWay way) {
+  switch (way) {
+    case AttentionWay::kMany64: return {192, 128};
+    case AttentionWay::kMany128: return {192, 80};
+    default: return {128, 128};
+  }
+}
 
 // f16 and bf16, one dim of at most 128 for keys and values, a multiple of 8; no mask; scale > 0.
 struct AttentionWgmmaParams {
   AttentionParams p;
-  int padded = 128;  // the dim that is computed on: 64, 80 or 128
-  int tile = 128;    // keys at once
-  int parts = 1;     // of the keys, one a block of a cluster; at most 8, and one unless tile is 128
-  CUtensorMap q, k, v;  // (dim, head, token, sample) in boxes of 64 dims and a tile of tokens
+  AttentionWay way = AttentionWay::kFew128;
+  int parts = 1;  // of the keys, one a block of a cluster, at most 8; for few queries
+  int share = 1;  // blocks that share keys and values, 1 or 2; for many queries
+  // (dim, head, token, sample) in boxes of 64 dims; of q a tile's rows, of k and v keys / share.
+  CUtensorMap q, k, v;
 };
 cudaError_t attention_wgmma(const AttentionWgmmaParams& p, cudaStream_t stream);
 

@@ -1,8 +1,12 @@
-// After FlashAttention-3 (arXiv 2407.08608): a thread asks the copy engine for keys and values; two
-// warpgroups have 64 queries each. While one computes its softmax the other multiplies, and within
-// each the scores of the next keys are on their way while those of the last are taken into the sum.
-// Where queries are few, the blocks of a cluster have parts of the keys and read one another's
-// sums.
+// After FlashAttention-3 (arXiv 2407.08608): a thread asks the copy engine for keys and values;
+// warpgroups have 64 queries each. While one computes its softmax others multiply, and within each
+// the scores of the next keys are on their way while those of the last are taken into the sum. The
+// softmax looks for no maximum but in the first tile and where weights around that grow too large:
+// such a tile's scores are computed again.
+// Where queries are few, two warpgroups take turns, and the blocks of a cluster have parts of the
+// keys and read one another's sums. Where they are many, the two blocks of a cluster each bring
+// half of the keys and values for both: what is read from L2 is a good part of the power, which
+// limits.
 #include "backends/cuda/kernels/attention.cuh"
 #include "backends/cuda/kernels/attention_wgmma.h"
 #include "backends/cuda/kernels/launch.cuh"
@@ -12,45 +16,57 @@
 namespace zoetrope::cuda {
 namespace {
 
-constexpr int kRows = kAttentionRows, kStages = 2, kConsumers = 2;
-constexpr int kThreads = 128 * (kConsumers + 1);
-constexpr int kRowBytes = 128;  // 64 dims of a token
-template <int kKeys>
-constexpr bool kSplits = kKeys == kAttentionSplitKeys;
+constexpr int kRowBytes = 128;                 // 64 dims of a token
+constexpr int kTurn = 1, kVote = 3, kAll = 6;  // barriers by number; of the first two one a group
 
-template <int kDim, int kKeys>
-struct Shared {
-  static constexpr int kBoxes = (kDim + 63) / 64;
-  char q[kBoxes][kRows * kRowBytes];
-  char k[kStages][kBoxes][kKeys * kRowBytes];
-  char v[kStages][kBoxes][kKeys * kRowBytes];
-  uint64_t q_full, k_full[kStages], k_empty[kStages], v_full[kStages], v_empty[kStages];
+template <AttentionWay kWay>
+struct Way {
+  static constexpr int kDim = kWay == AttentionWay::kFew80                                    ? 80
+                              : kWay == AttentionWay::kFew64 || kWay == AttentionWay::kMany64 ? 64
+                                                                                              : 128;
+  static constexpr int kRows = attention_tile(kWay).rows, kKeys = attention_tile(kWay).keys;
+  static constexpr bool kMany = kRows == 192;
+  static constexpr int kGroups = kRows / 64, kThreads = 128 * (kGroups + 1),
+                       kBoxes = (kDim + 63) / 64;
+  static constexpr int kStages = kMany ? 4 : 2;
+  static constexpr int kOwnRegisters = kMany ? 160 : 240, kOtherRegisters = kMany ? 32 : 24;
+
+  struct Shared {
+    char q[kBoxes][kRows * kRowBytes];
+    char k[kStages][kBoxes][kKeys * kRowBytes];
+    char v[kStages][kBoxes][kKeys * kRowBytes];
+    uint64_t q_full, k_full[kStages], k_empty[kStages], v_full[kStages], v_empty[kStages];
+  };
 };
 
 // What a block works on.
 struct Task {
   int head, kv_head, sample, row;  // its first query
-  int keys;                        // that any of its queries sees
+  int keys;                        // that any of its queries sees, or of those it shares keys with
   int diagonal;                    // query row + i sees keys up to diagonal + i, where causal
-  int part;                        // of the keys
+  int rank;                        // in the cluster: its part of the keys, or of what is read
   int first, tiles;                // its first key, and how many tiles of keys it has
 
-  __device__ Task(const AttentionParams& p, int parts, int tile) {
-    const int index = static_cast<int>(blockIdx.x) / parts;
-    part = static_cast<int>(blockIdx.x) - index * parts;
-    const int across = static_cast<int>((p.queries + kRows - 1) / kRows);
-    const int rest = index / across;
-    row = (index - rest * across) * kRows;
+  __device__ Task(const AttentionWgmmaParams& a, const AttentionTile& tile) {
+    const AttentionParams& p = a.p;
+    const int cluster = a.parts * a.share, index = static_cast<int>(blockIdx.x) / cluster;
+    rank = static_cast<int>(blockIdx.x) - index * cluster;
+    const int rows = tile.rows * a.share;
+    const int across = static_cast<int>((p.queries + rows - 1) / rows);
+    const int rest = index / across, first_row = (index - rest * across) * rows;
+    row = first_row + (a.share > 1 ? rank * tile.rows : 0);
     sample = rest / p.heads;
     head = rest - sample * p.heads;
     kv_head = head / (p.heads / p.kv_heads);
     keys = static_cast<int>(p.keys);
     if (p.lengths != nullptr) keys = max(0, min(keys, p.lengths[sample]));
-    diagonal = row + static_cast<int>(p.keys - p.queries);
-    if (p.causal) keys = max(0, min(keys, diagonal + kRows));
-    const int all = (keys + tile - 1) / tile, before = all * part / parts;
-    first = before * tile;
-    tiles = all * (part + 1) / parts - before;
+    const auto before_first = static_cast<int>(p.keys - p.queries);
+    diagonal = row + before_first;
+    if (p.causal) keys = max(0, min(keys, first_row + before_first + rows));
+    const int all = (keys + tile.keys - 1) / tile.keys;
+    const int part = a.parts > 1 ? rank : 0, before = all * part / a.parts;
+    first = before * tile.keys;
+    tiles = all * (part + 1) / a.parts - before;
   }
 };
 
@@ -62,25 +78,34 @@ __device__ void pin(float (&values)[kCount]) {
 }
 
 // One thread.
-template <int kDim, int kKeys>
-__device__ void produce(const AttentionWgmmaParams& a, Shared<kDim, kKeys>& shared,
+template <typename W>
+__device__ void produce(const AttentionWgmmaParams& a, typename W::Shared& shared,
                         const Task& task) {
   const uint32_t q_full = shared_address(&shared.q_full);
   barrier_expect(q_full, sizeof(shared.q));
 #pragma unroll
-  for (int part = 0; part < Shared<kDim, kKeys>::kBoxes; ++part)
-    tma_load_4d(shared_address(shared.q[part]), &a.q, q_full, part * 64, task.head, task.row,
+  for (int box = 0; box < W::kBoxes; ++box)
+    tma_load_4d(shared_address(shared.q[box]), &a.q, q_full, box * 64, task.head, task.row,
                 task.sample);
   const auto load = [&](const CUtensorMap* map, auto& stages, uint64_t* full, uint64_t* empty,
                         int tile) {
-    const int stage = tile % kStages;
-    barrier_wait(shared_address(&empty[stage]), tile / kStages % 2 ^ 1);
+    const int stage = tile % W::kStages, token = task.first + tile * W::kKeys;
+    barrier_wait(shared_address(&empty[stage]), tile / W::kStages % 2 ^ 1);
     const uint32_t barrier = shared_address(&full[stage]);
     barrier_expect(barrier, sizeof(stages[stage]));
+    if (W::kMany && a.share > 1) {
+      constexpr int kHalf = W::kKeys / 2;
 #pragma unroll
-    for (int part = 0; part < Shared<kDim, kKeys>::kBoxes; ++part)
-      tma_load_4d(shared_address(stages[stage][part]), map, barrier, part * 64, task.kv_head,
-                  task.first + tile * kKeys, task.sample);
+      for (int box = 0; box < W::kBoxes; ++box)
+        tma_load_4d_multicast(shared_address(stages[stage][box]) + task.rank * kHalf * kRowBytes,
+                              map, barrier, 3, box * 64, task.kv_head, token + task.rank * kHalf,
+                              task.sample);
+    } else {
+#pragma unroll
+      for (int box = 0; box < W::kBoxes; ++box)
+        tma_load_4d(shared_address(stages[stage][box]), map, barrier, box * 64, task.kv_head, token,
+                    task.sample);
+    }
   };
   for (int tile = 0; tile < task.tiles; ++tile) {
     load(&a.k, shared.k, shared.k_full, shared.k_empty, tile);
@@ -91,9 +116,9 @@ __device__ void produce(const AttentionWgmmaParams& a, Shared<kDim, kKeys>& shar
 
 // What a part of the keys gives, for the other blocks of the cluster; in the place of the keys and
 // values.
-template <int kDim>
+template <typename W>
 struct Partial {
-  float sums[kRows][kDim + 4], most[kRows], total[kRows];
+  float sums[W::kRows][W::kDim + 4], most[W::kRows], total[W::kRows];
 };
 
 __device__ inline float4 load_4_of(uint32_t address) {
@@ -112,14 +137,15 @@ __device__ inline float load_of(uint32_t address) {
 
 // The blocks of a cluster have parts of the keys of the same queries; each adds up some of the
 // rows, always in the parts' order.
-template <typename T, int kDim, int kKeys>
-__device__ void combine(const AttentionParams& p, int parts, Shared<kDim, kKeys>& shared,
-                        const Task& task, const float (&o)[kDim / 2], const Running& running,
+template <typename T, typename W>
+__device__ void combine(const AttentionParams& p, int parts, typename W::Shared& shared,
+                        const Task& task, const float (&o)[W::kDim / 2], const Running& running,
                         float scale) {
-  auto& partial = *reinterpret_cast<Partial<kDim>*>(shared.k);
+  constexpr int kRows = W::kRows, kDim = W::kDim, kConsumers = 128 * W::kGroups;
+  auto& partial = *reinterpret_cast<Partial<W>*>(shared.k);
   static_assert(sizeof(partial) <= sizeof(shared.k) + sizeof(shared.v));
   const int thread = static_cast<int>(threadIdx.x) - 128;
-  named_barrier(3, 128 * kConsumers);  // all are done with keys and values
+  named_barrier(kAll, kConsumers);  // all are done with keys and values
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const float sum = quad_sum(running.sum[h]);
@@ -136,8 +162,8 @@ __device__ void combine(const AttentionParams& p, int parts, Shared<kDim, kKeys>
   cluster_barrier();
   constexpr int kFours = kDim / 4;
   const int each = (kRows + parts - 1) / parts;
-  for (int i = thread; i < each * kFours; i += 128 * kConsumers) {
-    const int row = task.part * each + i / kFours, column = i % kFours * 4;
+  for (int i = thread; i < each * kFours; i += kConsumers) {
+    const int row = task.rank * each + i / kFours, column = i % kFours * 4;
     if (row >= kRows || task.row + row >= p.queries || column >= p.v_dim) continue;
     const auto of = [&](const void* place, int part) {
       return address_in(shared_address(place), static_cast<uint32_t>(part));
@@ -164,45 +190,52 @@ __device__ void combine(const AttentionParams& p, int parts, Shared<kDim, kKeys>
   cluster_barrier();  // others may still read here
 }
 
-template <typename T, int kDim, int kKeys>
-__device__ void consume(const AttentionParams& p, int parts, Shared<kDim, kKeys>& shared,
+template <typename T, typename W>
+__device__ void consume(const AttentionWgmmaParams& a, typename W::Shared& shared,
                         const Task& task) {
-  const int group = threadIdx.x / 128 - 1, thread = threadIdx.x % 128;
-  const int own_row = task.row + group * 64 + thread / 32 * 16 + thread % 32 / 4;  // and + 8
+  constexpr int kDim = W::kDim, kKeys = W::kKeys;
+  const AttentionParams& p = a.p;
+  // The same in all lanes, which the compiler cannot know of threadIdx.
+  const int group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0) - 1;
+  const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32;
+  const int own_row = task.row + group * 64 + thread / 32 * 16 + lane / 4;  // and + 8
   const float scale = p.scale * kLog2E;
   float s[kKeys / 2], o[kDim / 2];
   uint32_t weights[kKeys / 4];
   Running running;
 
+  // Descriptors count in 16 bytes.
+  const uint64_t q_operand = wgmma_operand(shared_address(shared.q[0]) + group * 64 * kRowBytes);
+  const uint64_t k_operand = wgmma_operand(shared_address(shared.k[0]));
+  const uint64_t v_operand = wgmma_operand(shared_address(shared.v[0]), kKeys * kRowBytes);
   const auto multiply_keys = [&](int tile) {
-    const int stage = tile % kStages;
+    const uint64_t k = k_operand + tile % W::kStages * (sizeof(shared.k[0]) / 16);
     wgmma_fence();
 #pragma unroll
-    for (int part = 0; part < Shared<kDim, kKeys>::kBoxes; ++part) {
-      const uint32_t q = shared_address(shared.q[part]) + group * 64 * kRowBytes;
-      const uint32_t k = shared_address(shared.k[stage][part]);
-#pragma unroll
-      for (int step = 0; step < 4 && part * 64 + step * 16 < kDim; ++step)
-        Wgmma<T, kKeys>::multiply(s, wgmma_operand(q + step * 32), wgmma_operand(k + step * 32),
-                                  part > 0 || step > 0);
-    }
+    for (int step = 0; step < kDim / 16; ++step)
+      Wgmma<T, kKeys>::multiply(s, q_operand + step / 4 * (sizeof(shared.q[0]) / 16) + step % 4 * 2,
+                                k + step / 4 * (sizeof(shared.k[0][0]) / 16) + step % 4 * 2,
+                                step > 0);
     wgmma_commit();
   };
   const auto multiply_values = [&](int tile, bool add) {
-    const uint32_t v = shared_address(shared.v[tile % kStages]);
+    const uint64_t v = v_operand + tile % W::kStages * (sizeof(shared.v[0]) / 16);
     wgmma_fence();
 #pragma unroll
     for (int step = 0; step < kKeys / 16; ++step)
-      WgmmaRegisters<T, kDim>::multiply(o, &weights[4 * step],
-                                        wgmma_operand(v + step * 2048, kKeys * kRowBytes),
-                                        add || step > 0);
+      WgmmaRegisters<T, kDim>::multiply(o, &weights[4 * step], v + step * 128, add || step > 0);
     wgmma_commit();
   };
   const auto wait = [&](uint64_t* barriers, int tile) {
-    barrier_wait(shared_address(&barriers[tile % kStages]), tile / kStages % 2);
+    barrier_wait(shared_address(&barriers[tile % W::kStages]), tile / W::kStages % 2);
   };
   const auto release = [&](uint64_t* barriers, int tile) {
-    if (thread % 32 == 0) barrier_arrive(shared_address(&barriers[tile % kStages]));
+    const uint32_t barrier = shared_address(&barriers[tile % W::kStages]);
+    if constexpr (W::kMany) {
+      if (lane < a.share) barrier_arrive_in(barrier, lane);
+    } else if (lane == 0) {
+      barrier_arrive(barrier);
+    }
   };
   // What no query of the tile, or not every one, sees.
   const auto hide = [&](int tile) {
@@ -224,18 +257,22 @@ __device__ void consume(const AttentionParams& p, int parts, Shared<kDim, kKeys>
 #pragma unroll
     for (int j = 0; j < kKeys / 4; ++j) weights[j] = pack_pair<T>(s[2 * j], s[2 * j + 1]);
   };
-  // Turns of the two groups at the tensor cores.
-  const auto take_turn = [&] { named_barrier(1 + group, 256); };
-  const auto give_turn = [&] { named_barrier_arrive(2 - group, 256); };
+  // Turns of two groups at the tensor cores; three find their own.
+  const auto take_turn = [&] {
+    if constexpr (!W::kMany) named_barrier(kTurn + group, 256);
+  };
+  const auto give_turn = [&] {
+    if constexpr (!W::kMany) named_barrier_arrive(kTurn + 1 - group, 256);
+  };
 
-  if constexpr (kSplits<kKeys>) {
+  if constexpr (!W::kMany) {
     if (task.tiles == 0) {  // its cluster has more parts than tiles
 #pragma unroll
       for (int j = 0; j < kDim / 2; ++j) o[j] = 0;
-      return combine<T, kDim, kKeys>(p, parts, shared, task, o, running, scale);
+      return combine<T, W>(p, a.parts, shared, task, o, running, scale);
     }
+    if (group == 1) give_turn();
   }
-  if (group == 1) named_barrier_arrive(1, 256);
   barrier_wait(shared_address(&shared.q_full), 0);
   float shrink[2];
   wait(shared.k_full, 0);
@@ -248,23 +285,35 @@ __device__ void consume(const AttentionParams& p, int parts, Shared<kDim, kKeys>
   narrow();
   for (int tile = 1; tile < task.tiles; ++tile) {
     wait(shared.k_full, tile);
+    wait(shared.v_full, tile - 1);
     take_turn();
     multiply_keys(tile);
-    wait(shared.v_full, tile - 1);
     multiply_values(tile - 1, tile > 1);
     give_turn();
     wgmma_wait<1>();
     pin(s);
-    release(shared.k_empty, tile);
     hide(tile);
-    running.take<kKeys / 8>(score, scale, shrink);
+    float total[2];
+    const bool fits = running.guess<kKeys / 8>(score, scale, total);
+    // Also keeps the compiler from waiting for the products with values before the softmax.
+    const bool again = named_barrier_any(kVote + group, 128, !fits);
     wgmma_wait<0>();
     pin(o);
+    if (again) {
+      multiply_keys(tile);
+      wgmma_wait<0>();
+      pin(s);
+      hide(tile);
+      running.take<kKeys / 8>(score, scale, shrink);
+#pragma unroll
+      for (int j = 0; j < kDim / 8; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) o[4 * j + e] *= shrink[e / 2];
+    } else {
+      running.sum[0] += total[0], running.sum[1] += total[1];
+    }
+    release(shared.k_empty, tile);
     release(shared.v_empty, tile - 1);
-#pragma unroll
-    for (int j = 0; j < kDim / 8; ++j)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) o[4 * j + e] *= shrink[e / 2];
     narrow();
   }
   wait(shared.v_full, task.tiles - 1);
@@ -272,8 +321,8 @@ __device__ void consume(const AttentionParams& p, int parts, Shared<kDim, kKeys>
   wgmma_wait<0>();
   pin(o);
 
-  if constexpr (kSplits<kKeys>)
-    if (parts > 1) return combine<T, kDim, kKeys>(p, parts, shared, task, o, running, scale);
+  if constexpr (!W::kMany)
+    if (a.parts > 1) return combine<T, W>(p, a.parts, shared, task, o, running, scale);
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const float sum = quad_sum(running.sum[h]);
@@ -291,10 +340,10 @@ __device__ void consume(const AttentionParams& p, int parts, Shared<kDim, kKeys>
 }
 
 // Queries that see nothing.
-template <typename T>
+template <typename T, typename W>
 __device__ void write_zeros(const AttentionParams& p, const Task& task) {
-  const int rows = static_cast<int>(min(static_cast<int64_t>(kRows), p.queries - task.row));
-  for (int i = static_cast<int>(threadIdx.x); i < rows * p.v_dim; i += kThreads) {
+  const int64_t rows = min(static_cast<int64_t>(W::kRows), p.queries - task.row);
+  for (int i = static_cast<int>(threadIdx.x); i < rows * p.v_dim; i += W::kThreads) {
     const int64_t row = task.row + i / p.v_dim;
     static_cast<T*>(
         p.out)[((task.sample * p.queries + row) * p.heads + task.head) * p.v_dim + i % p.v_dim] =
@@ -302,68 +351,83 @@ __device__ void write_zeros(const AttentionParams& p, const Task& task) {
   }
 }
 
-template <typename T, int kDim, int kKeys>
-__global__ void __launch_bounds__(kThreads, 1)
+template <typename T, typename W>
+__global__ void __launch_bounds__(W::kThreads, 1)
     attention_wgmma_kernel(const __grid_constant__ AttentionWgmmaParams a) {
   extern __shared__ __align__(1024) char memory[];
-  auto& shared = *reinterpret_cast<Shared<kDim, kKeys>*>(memory);
+  auto& shared = *reinterpret_cast<typename W::Shared*>(memory);
   wait_for_earlier();
-  const Task task(a.p, kSplits<kKeys> ? a.parts : 1, kKeys);
-  if (task.keys == 0) return write_zeros<T>(a.p, task);
+  const Task task(a, {W::kRows, W::kKeys});
+  if (task.keys == 0) return write_zeros<T, W>(a.p, task);  // as all of its cluster
   if (threadIdx.x == 0) {
+    const int readers = W::kGroups * 4 * a.share;  // warps
     barrier_init(shared_address(&shared.q_full), 1);
-    for (int s = 0; s < kStages; ++s) {
+    for (int s = 0; s < W::kStages; ++s) {
       barrier_init(shared_address(&shared.k_full[s]), 1);
       barrier_init(shared_address(&shared.v_full[s]), 1);
-      barrier_init(shared_address(&shared.k_empty[s]), kConsumers * 4);  // warps
-      barrier_init(shared_address(&shared.v_empty[s]), kConsumers * 4);
+      barrier_init(shared_address(&shared.k_empty[s]), readers);
+      barrier_init(shared_address(&shared.v_empty[s]), readers);
     }
     barrier_init_fence();
   }
-  __syncthreads();
+  if (a.share > 1)
+    cluster_barrier();
+  else
+    __syncthreads();
   if (threadIdx.x < 128) {
-    registers_lower<24>();
-    if (threadIdx.x == 0 && task.tiles > 0) produce<kDim, kKeys>(a, shared, task);
-    if (kSplits<kKeys> && a.parts > 1) {  // as consumers do
-      __syncwarp();
+    registers_lower<W::kOtherRegisters>();
+    if (threadIdx.x == 0 && task.tiles > 0) produce<W>(a, shared, task);
+    __syncwarp();
+    if (a.parts > 1) {  // as consumers do
       cluster_barrier();
       cluster_barrier();
     }
   } else {
-    registers_raise<240>();
-    consume<T, kDim, kKeys>(a.p, a.parts, shared, task);
+    registers_raise<W::kOwnRegisters>();
+    consume<T, W>(a, shared, task);
   }
+  if (a.share > 1) cluster_barrier();  // the other block may still write here
 }
 
-template <typename T, int kDim, int kKeys>
+template <typename T, AttentionWay kWay>
 cudaError_t launch(const AttentionWgmmaParams& a, cudaStream_t stream) {
-  const auto kernel = attention_wgmma_kernel<T, kDim, kKeys>;
-  constexpr int kBytes = sizeof(Shared<kDim, kKeys>);
+  using W = Way<kWay>;
+  const auto kernel = attention_wgmma_kernel<T, W>;
+  constexpr int kBytes = sizeof(typename W::Shared);
   const cudaError_t allowed =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (allowed != cudaSuccess) return allowed;
-  const int64_t blocks = (a.p.queries + kRows - 1) / kRows * a.p.heads * a.p.batch;
+  const int64_t rows = W::kRows * a.share, cluster = a.parts * a.share;
+  const int64_t clusters = (a.p.queries + rows - 1) / rows * a.p.heads * a.p.batch;
   return launch_early(kernel,
-                      {.blocks = static_cast<unsigned>(blocks * a.parts),
-                       .threads = kThreads,
+                      {.blocks = static_cast<unsigned>(clusters * cluster),
+                       .threads = W::kThreads,
                        .shared_bytes = kBytes,
-                       .cluster = static_cast<unsigned>(a.parts)},
+                       .cluster = static_cast<unsigned>(cluster)},
                       stream, a);
 }
 
 template <typename T>
-cudaError_t launch_tile(const AttentionWgmmaParams& a, cudaStream_t stream) {
-  if (a.padded == 64) return launch<T, 64, 128>(a, stream);
-  if (a.padded == 80) return launch<T, 80, 128>(a, stream);
-  return a.tile == 176 ? launch<T, 128, 176>(a, stream) : launch<T, 128, 128>(a, stream);
+cudaError_t launch_way(const AttentionWgmmaParams& a, cudaStream_t stream) {
+  switch (a.way) {
+#define ZT_CASE(name) \
+  case AttentionWay::name: return launch<T, AttentionWay::name>(a, stream);
+    ZT_CASE(kFew64)
+    ZT_CASE(kFew80)
+    ZT_CASE(kFew128)
+    ZT_CASE(kMany64)
+    ZT_CASE(kMany128)
+#undef ZT_CASE
+  }
+  return cudaErrorInvalidValue;
 }
 
 }  // namespace
 
 cudaError_t attention_wgmma(const AttentionWgmmaParams& a, cudaStream_t stream) {
   if (a.p.batch * a.p.queries * a.p.heads == 0) return cudaSuccess;
-  return a.p.dtype == DType::kF16 ? launch_tile<__half>(a, stream)
-                                  : launch_tile<__nv_bfloat16>(a, stream);
+  return a.p.dtype == DType::kF16 ? launch_way<__half>(a, stream)
+                                  : launch_way<__nv_bfloat16>(a, stream);
 }
 
 }  // namespace zoetrope::cuda

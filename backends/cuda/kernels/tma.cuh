@@ -91,6 +91,14 @@ __device__ inline void tma_load_3d_multicast(uint32_t to, const CUtensorMap* map
       "l"(map), "r"(barrier), "h"(blocks), "r"(x), "r"(y), "r"(z)
       : "memory");
 }
+__device__ inline void tma_load_4d_multicast(uint32_t to, const CUtensorMap* map, uint32_t barrier,
+                                             uint16_t blocks, int x, int y, int z, int w) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      ".multicast::cluster [%0], [%1, {%4, %5, %6, %7}], [%2], %3;" ::"r"(to),
+      "l"(map), "r"(barrier), "h"(blocks), "r"(x), "r"(y), "r"(z), "r"(w)
+      : "memory");
+}
 __device__ inline void tma_store_3d(const CUtensorMap* map, uint32_t from, int x, int y, int z) {
   asm volatile(
       "cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(map),
@@ -149,6 +157,22 @@ __device__ inline void cluster_barrier() {
 // A barrier of `threads` threads of the block; `id` from 1 to 15.
 __device__ inline void named_barrier(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// The same; whether `value` holds in any of them.
+__device__ inline bool named_barrier_any(int id, int threads, bool value) {
+  int any;
+  asm volatile(
+      "{\n"
+      ".reg .pred own, any;\n"
+      "setp.ne.b32 own, %1, 0;\n"
+      "bar.red.or.pred any, %2, %3, own;\n"
+      "selp.b32 %0, 1, 0, any;\n"
+      "}"
+      : "=r"(any)
+      : "r"(static_cast<int>(value)), "r"(id), "r"(threads)
+      : "memory");
+  return any != 0;
 }
 
 __device__ inline void named_barrier_arrive(int id, int threads) {

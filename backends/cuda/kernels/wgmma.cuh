@@ -110,6 +110,7 @@ struct WgmmaRegisters;
     } \
   };
 ZT_WGMMA(__half, "f16", 64, 32, 32, 33, 34, 35)
+ZT_WGMMA(__half, "f16", 80, 40, 40, 41, 42, 43)
 ZT_WGMMA(__half, "f16", 96, 48, 48, 49, 50, 51)
 ZT_WGMMA(__half, "f16", 128, 64, 64, 65, 66, 67)
 ZT_WGMMA(__half, "f16", 192, 96, 96, 97, 98, 99)
@@ -117,6 +118,7 @@ ZT_WGMMA(__half, "f16", 256, 128, 128, 129, 130, 131)
 ZT_WGMMA(__half, "f16", 176, 88, 88, 89, 90, 91)
 ZT_WGMMA(__nv_bfloat16, "bf16", 176, 88, 88, 89, 90, 91)
 ZT_WGMMA(__nv_bfloat16, "bf16", 64, 32, 32, 33, 34, 35)
+ZT_WGMMA(__nv_bfloat16, "bf16", 80, 40, 40, 41, 42, 43)
 ZT_WGMMA(__nv_bfloat16, "bf16", 96, 48, 48, 49, 50, 51)
 ZT_WGMMA(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67)
 ZT_WGMMA(__nv_bfloat16, "bf16", 192, 96, 96, 97, 98, 99)
