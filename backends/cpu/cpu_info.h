@@ -1,4 +1,4 @@
-// What the processor can do and how much of the machine this process may use.
+// What the processor can do.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,5 @@ Result<Isa> parse_isa(std::string_view name, Isa machine);
 std::vector<std::string> feature_names(Isa isa);
 
 std::string processor_name();
-
-// Threads that the process may run at once: its affinity mask and the CPU quota of its cgroups.
-int usable_threads();
-
-// Physical memory, or the tightest limit of the process's cgroups.
-int64_t usable_memory();
 
 }  // namespace zoetrope::cpu

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <sched.h>
 
+#include "runtime/backend/host.h"
+
 using namespace zoetrope;
 using namespace zoetrope::cpu;
 
