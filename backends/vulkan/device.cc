@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "backends/vulkan/instance.h"
+#include "runtime/backend/host.h"
 
 namespace zoetrope::vulkan {
 namespace {
@@ -56,7 +57,9 @@ Result<std::unique_ptr<Device>> VulkanDevice::open(int index, const DeviceOption
   ZT_ASSIGN_OR_RETURN(const Switches switches, switches_of(options));
   std::unique_ptr<VulkanDevice> device(new VulkanDevice);
   ZT_ASSIGN_OR_RETURN(device->context_, Context::create(index, switches));
-  ZT_ASSIGN_OR_RETURN(device->pipelines_, Pipelines::create(*device->context_));
+  ZT_ASSIGN_OR_RETURN(device->pipelines_,
+                      Pipelines::create(*device->context_,
+                                        options.threads > 0 ? options.threads : usable_threads()));
   ZT_ASSIGN_OR_RETURN(device->transfer_, Transfer::create(*device->context_));
   device->info_ = describe(device->context_->caps);
   return std::unique_ptr<Device>(std::move(device));
@@ -95,10 +98,10 @@ Result<KernelInfo> VulkanDevice::query_kernel(const KernelRequest& request) {
 Result<std::unique_ptr<Kernel>> VulkanDevice::create_kernel(const KernelRequest& request,
                                                             std::span<const HostTensor> weights) {
   ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
-  // Compiled now, not at the first run.
+  // Compiled from now on, not at the first run; record() waits and tells what failed.
   if (context_->caps.addresses)
     for (const Dispatch& dispatch : spec.dispatches)
-      ZT_RETURN_IF_ERROR(pipelines_->get(dispatch, Access::kAddresses, 0, 0).status());
+      if (dispatch.groups > 0) pipelines_->prepare(dispatch, {});
   auto kernel = std::make_unique<VulkanKernel>(std::move(spec));
   if (kernel->spec.packing) {
     ZT_ASSIGN_OR_RETURN(kernel->packed, pack(*kernel->spec.packing, weights));

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -42,10 +43,14 @@ void print_statistics(VkDevice device, const std::string& shader, VkPipeline pip
 
 }  // namespace
 
-Result<std::unique_ptr<Pipelines>> Pipelines::create(Context& context) {
+Result<std::unique_ptr<Pipelines>> Pipelines::create(Context& context, int threads) {
+  // Drivers take some hundred megabytes for a large shader.
+  constexpr int kMostThreads = 16;
   std::unique_ptr<Pipelines> made(new Pipelines(context));
   ZT_RETURN_IF_ERROR(made->create_layouts());
   ZT_RETURN_IF_ERROR(made->load());
+  made->workers_ =
+      std::make_unique<Workers>(static_cast<size_t>(std::clamp(threads, 1, kMostThreads) - 1));
   return made;
 }
 
@@ -115,7 +120,7 @@ Status Pipelines::load() {
 }
 
 void Pipelines::save() {
-  if (file_.empty() || pipelines_.size() == saved_) return;
+  if (file_.empty() || pipelines_.empty()) return;
   size_t size = 0;
   if (vkGetPipelineCacheData(context_.device, cache_, &size, nullptr) != VK_SUCCESS) return;
   std::vector<char> bytes(size);
@@ -128,15 +133,13 @@ void Pipelines::save() {
   out.close();
   if (out) std::filesystem::rename(temporary, file_, ec);
   if (!out || ec) std::filesystem::remove(temporary, ec);
-  saved_ = pipelines_.size();
 }
 
 Pipelines::~Pipelines() {
+  workers_.reset();
   save();
   for (const auto& [key, pipeline] : pipelines_)
-    vkDestroyPipeline(context_.device, pipeline, nullptr);
-  for (const auto& [key, module] : modules_)
-    vkDestroyShaderModule(context_.device, module, nullptr);
+    vkDestroyPipeline(context_.device, pipeline->handle, nullptr);
   for (VkPipelineLayout layout : layouts_)
     vkDestroyPipelineLayout(context_.device, layout, nullptr);
   for (VkDescriptorSetLayout layout : set_layouts_)
@@ -144,31 +147,41 @@ Pipelines::~Pipelines() {
   vkDestroyPipelineCache(context_.device, cache_, nullptr);
 }
 
-Result<VkPipeline> Pipelines::get(const Dispatch& dispatch, Access access, uint32_t segmented,
-                                  uint32_t window_shift) {
-  Key key{dispatch.shader, access, {}};
+Pipelines::Pipeline& Pipelines::find(const Dispatch& dispatch, const Reach& reach) {
+  Key key{dispatch.shader, reach.access, {}};
   for (size_t k = 0; k < 12; ++k)
     key.constants.push_back(
         k < dispatch.operands.size() ? static_cast<uint32_t>(dispatch.operands[k].dtype) : 0);
-  key.constants.push_back(segmented);
+  key.constants.push_back(reach.segmented);
   key.constants.push_back(dispatch.group_size);
-  key.constants.push_back(window_shift);
+  key.constants.push_back(reach.window_shift);
   key.constants.push_back(dispatch.group_size);
   key.constants.insert(key.constants.end(), dispatch.constants.begin(), dispatch.constants.end());
-  const auto it = pipelines_.find(key);
-  if (it != pipelines_.end()) return it->second;
-  ZT_ASSIGN_OR_RETURN(const VkPipeline pipeline, build(key));
-  pipelines_.emplace(std::move(key), pipeline);
-  return pipeline;
+  const auto [it, added] = pipelines_.try_emplace(std::move(key));
+  if (added) {
+    it->second = std::make_unique<Pipeline>(it->first);
+    workers_->add([this, pipeline = it->second.get()] { compile(*pipeline); });
+  }
+  return *it->second;
 }
 
-Result<VkShaderModule> Pipelines::module(const std::string& shader, Access access) {
-  VkShaderModule& module = modules_[{shader, access}];
-  if (module != VK_NULL_HANDLE) return module;
+Result<VkPipeline> Pipelines::get(const Dispatch& dispatch, const Reach& reach) {
+  Pipeline& pipeline = find(dispatch, reach);
+  compile(pipeline);
+  ZT_RETURN_IF_ERROR(pipeline.status);
+  return pipeline.handle;
+}
+
+void Pipelines::compile(Pipeline& pipeline) {
+  std::call_once(pipeline.once, [&] { pipeline.status = build(pipeline.key, &pipeline.handle); });
+}
+
+Result<VkShaderModule> Pipelines::module(const Key& key) const {
+  const std::string& shader = key.shader;
   constexpr std::string_view kBF16 = ":bf16";
   const bool bf16 = shader.ends_with(kBF16);
   std::span<const uint32_t> words =
-      find_shader(bf16 ? shader.substr(0, shader.size() - kBF16.size()) : shader, access);
+      find_shader(bf16 ? shader.substr(0, shader.size() - kBF16.size()) : shader, key.access);
   if (words.empty())
     return error(Code::kInternal, "shader '", shader, "' was not built for this way of access");
   std::vector<uint32_t> turned;
@@ -176,12 +189,13 @@ Result<VkShaderModule> Pipelines::module(const std::string& shader, Access acces
   VkShaderModuleCreateInfo info{.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
   info.codeSize = words.size_bytes();
   info.pCode = words.data();
+  VkShaderModule module = VK_NULL_HANDLE;
   ZT_RETURN_IF_ERROR(check(vkCreateShaderModule(context_.device, &info, nullptr, &module),
                            str("loading shader ", shader)));
   return module;
 }
 
-Result<VkPipeline> Pipelines::build(const Key& key) {
+Status Pipelines::build(const Key& key, VkPipeline* made) const {
   static_assert(kGroupSizeId == kSegmentedId + 1 && kWindowShiftId == kGroupSizeId + 1 &&
                 kGroupSizeAgainId == kWindowShiftId + 1 && kFirstOwnId == kGroupSizeAgainId + 1);
   std::vector<VkSpecializationMapEntry> entries;
@@ -196,17 +210,17 @@ Result<VkPipeline> Pipelines::build(const Key& key) {
   VkComputePipelineCreateInfo info{.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO};
   info.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
   info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
-  ZT_ASSIGN_OR_RETURN(info.stage.module, module(key.shader, key.access));
+  ZT_ASSIGN_OR_RETURN(info.stage.module, module(key));
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &constants;
   info.layout = layout(key.access);
   if (context_.caps.statistics) info.flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
-  VkPipeline pipeline = VK_NULL_HANDLE;
-  ZT_RETURN_IF_ERROR(
-      check(vkCreateComputePipelines(context_.device, cache_, 1, &info, nullptr, &pipeline),
-            str("compiling shader ", key.shader)));
-  if (context_.caps.statistics) print_statistics(context_.device, key.shader, pipeline);
-  return pipeline;
+  const VkResult result =
+      vkCreateComputePipelines(context_.device, cache_, 1, &info, nullptr, made);
+  vkDestroyShaderModule(context_.device, info.stage.module, nullptr);
+  ZT_RETURN_IF_ERROR(check(result, str("compiling shader ", key.shader)));
+  if (context_.caps.statistics) print_statistics(context_.device, key.shader, *made);
+  return Status();
 }
 
 }  // namespace zoetrope::vulkan

@@ -44,6 +44,32 @@ int64_t constants_bytes(int64_t bytes) {
   return (bytes + kConstantsAlignment - 1) / kConstantsAlignment * kConstantsAlignment;
 }
 
+Result<std::vector<BufferView>> views_of(const Dispatch& dispatch, const KernelCall& call) {
+  std::vector<BufferView> views;
+  for (const Operand& operand : dispatch.operands) {
+    views.push_back(view_of(operand, call));
+    if (views.back().buffer == nullptr)
+      return error(Code::kInternal, "shader ", dispatch.shader, " was given no operand ",
+                   views.size() - 1);
+  }
+  return views;
+}
+
+Reach reach_of(std::span<const BufferView> views, const Capabilities& caps) {
+  Reach reach;
+  bool windows = false;
+  for (size_t k = 0; k < views.size(); ++k) {
+    const bool crosses = buffer_of(views[k]).crosses_segments(views[k].offset, views[k].bytes);
+    if (crosses) reach.segmented |= 1u << k;
+    windows |= crosses || views[k].bytes > caps.max_binding;
+  }
+  if (caps.addresses) return reach;
+  reach = {.access = windows ? Access::kWindows : Access::kBindings};
+  const auto window = static_cast<uint64_t>(std::min(caps.max_binding, caps.max_allocation));
+  if (windows) reach.window_shift = static_cast<uint32_t>(std::countr_zero(window / 4));
+  return reach;
+}
+
 // Bytes of the table of segments of a view, 0 when it lies in one.
 int64_t table_bytes(const BufferView& view) {
   const DeviceBuffer& buffer = buffer_of(view);
@@ -99,6 +125,14 @@ Result<std::unique_ptr<VulkanSequence>> VulkanSequence::record(Context& context,
     queries.queryCount = static_cast<uint32_t>(2 * made->timed_.size());
     ZT_RETURN_IF_ERROR(check(vkCreateQueryPool(context.device, &queries, nullptr, &made->queries_),
                              "creating timestamps"));
+  }
+  // All are being compiled before the first is waited for.
+  for (const KernelCall& call : calls) {
+    for (const Dispatch& dispatch : kernel_of(call).spec.dispatches) {
+      if (dispatch.groups == 0) continue;
+      ZT_ASSIGN_OR_RETURN(const auto views, views_of(dispatch, call));
+      pipelines.prepare(dispatch, reach_of(views, context.caps));
+    }
   }
   ZT_RETURN_IF_ERROR(made->record_calls(calls));
   return made;
@@ -200,16 +234,14 @@ uint64_t VulkanSequence::segment_table(const BufferView& view) {
 Status VulkanSequence::record_dispatch(const Dispatch& dispatch, const KernelCall& call,
                                        Hazards* hazards) {
   if (dispatch.groups == 0) return Status();
-  std::vector<BufferView> views;
+  ZT_ASSIGN_OR_RETURN(const std::vector<BufferView> views, views_of(dispatch, call));
+  const Reach reach = reach_of(views, context_.caps);
+  ZT_ASSIGN_OR_RETURN(const VkPipeline pipeline, pipelines_.get(dispatch, reach));
   bool conflict = false;
   double bytes = 0;
-  for (const Operand& operand : dispatch.operands) {
-    views.push_back(view_of(operand, call));
-    bytes += static_cast<double>(views.back().bytes);
-    if (views.back().buffer == nullptr)
-      return error(Code::kInternal, "shader ", dispatch.shader, " was given no operand ",
-                   views.size() - 1);
-    conflict |= hazards->conflicts(views.back(), operand.writes);
+  for (size_t k = 0; k < views.size(); ++k) {
+    bytes += static_cast<double>(views[k].bytes);
+    conflict |= hazards->conflicts(views[k], dispatch.operands[k].writes);
   }
   if (conflict) {
     full_barrier(buffers_.back());
@@ -226,33 +258,21 @@ Status VulkanSequence::record_dispatch(const Dispatch& dispatch, const KernelCal
 
   if (context_.caps.addresses) {
     AddressPush push;
-    uint32_t segmented = 0;
     for (size_t k = 0; k < views.size(); ++k) {
-      const DeviceBuffer& buffer = buffer_of(views[k]);
-      const bool crosses = buffer.crosses_segments(views[k].offset, views[k].bytes);
-      if (crosses) segmented |= 1u << k;
       if (views[k].bytes > 0)
-        push.address[k] = crosses ? segment_table(views[k]) : buffer.address(views[k].offset);
+        push.address[k] = (reach.segmented >> k & 1) != 0
+                              ? segment_table(views[k])
+                              : buffer_of(views[k]).address(views[k].offset);
     }
     push.params = constants_ ? constants_->address() + static_cast<uint64_t>(params) : 0;
-    ZT_ASSIGN_OR_RETURN(const VkPipeline pipeline,
-                        pipelines_.get(dispatch, Access::kAddresses, segmented, 0));
-    return dispatch_groups(dispatch, {Access::kAddresses, pipeline, VK_NULL_HANDLE, seconds}, &push,
+    return dispatch_groups(dispatch, {reach.access, pipeline, VK_NULL_HANDLE, seconds}, &push,
                            &push.first_group);
   }
-  bool windows = false;
-  for (const BufferView& view : views)
-    windows |= view.bytes > context_.caps.max_binding ||
-               buffer_of(view).crosses_segments(view.offset, view.bytes);
-  const Access access = windows ? Access::kWindows : Access::kBindings;
-  const int64_t window = std::min(context_.caps.max_binding, context_.caps.max_allocation);
-  const auto shift =
-      windows ? static_cast<uint32_t>(std::countr_zero(static_cast<uint64_t>(window / 4))) : 0u;
   BindingPush push;
   ZT_ASSIGN_OR_RETURN(const VkDescriptorSet set,
-                      write_descriptors(views, params, access, shift, &push));
-  ZT_ASSIGN_OR_RETURN(const VkPipeline pipeline, pipelines_.get(dispatch, access, 0, shift));
-  return dispatch_groups(dispatch, {access, pipeline, set, seconds}, &push, &push.first_group);
+                      write_descriptors(views, params, reach.access, reach.window_shift, &push));
+  return dispatch_groups(dispatch, {reach.access, pipeline, set, seconds}, &push,
+                         &push.first_group);
 }
 
 Result<VkDescriptorSet> VulkanSequence::write_descriptors(std::span<const BufferView> views,
