@@ -1,6 +1,8 @@
 #include "backends/vulkan/device.h"
 
+#include <array>
 #include <cstdlib>
+#include <utility>
 
 #include "backends/vulkan/instance.h"
 #include "runtime/backend/host.h"
@@ -88,6 +90,8 @@ Result<KernelInfo> VulkanDevice::query_kernel(const KernelRequest& request) {
     if (request.is_weight[i])
       return error(Code::kUnsupported, "input ", i, " is a weight; only the first 32 may be");
   ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
+  if (context_->caps.addresses)
+    planned_.insert(planned_.end(), spec.dispatches.begin(), spec.dispatches.end());
   const uint32_t packed = spec.packing ? 1u << spec.packing->input : 0;
   return KernelInfo{.name = std::move(spec.name),
                     .workspace_bytes = spec.workspace_bytes,
@@ -95,13 +99,21 @@ Result<KernelInfo> VulkanDevice::query_kernel(const KernelRequest& request) {
                     .raw_inputs = weight_mask(request) & ~packed};
 }
 
+void VulkanDevice::compile(std::span<const Dispatch> dispatches) {
+  // Without addresses it depends on the operands' sizes.
+  if (!context_->caps.addresses) return;
+  for (const Dispatch& dispatch : dispatches)
+    if (dispatch.groups > 0) pipelines_->prepare(dispatch, {});
+}
+
 Result<std::unique_ptr<Kernel>> VulkanDevice::create_kernel(const KernelRequest& request,
                                                             std::span<const HostTensor> weights) {
   ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
-  // Compiled from now on, not at the first run; record() waits and tells what failed.
-  if (context_->caps.addresses)
-    for (const Dispatch& dispatch : spec.dispatches)
-      if (dispatch.groups > 0) pipelines_->prepare(dispatch, {});
+  // Compiled from now on, not at the first run; record() waits and tells what failed. Once the
+  // first kernel is wanted, so will be all that were planned, in later phases.
+  if (spec.packing) compile(std::array{spec.packing->dispatch(0, 1)});
+  compile(spec.dispatches);
+  compile(std::exchange(planned_, {}));
   auto kernel = std::make_unique<VulkanKernel>(std::move(spec));
   if (kernel->spec.packing) {
     ZT_ASSIGN_OR_RETURN(kernel->packed, pack(*kernel->spec.packing, weights));

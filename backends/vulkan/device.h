@@ -27,6 +27,8 @@ class VulkanDevice : public Device {
 
  private:
   VulkanDevice() = default;
+  // In the background, as far as it is known without operands.
+  void compile(std::span<const Dispatch> dispatches);
   Result<std::unique_ptr<Buffer>> pack(const Packing& packing, std::span<const HostTensor> weights);
 
   DeviceInfo info_;
@@ -34,6 +36,7 @@ class VulkanDevice : public Device {
   std::unique_ptr<Pipelines> pipelines_;
   std::unique_ptr<Transfer> transfer_;
   std::vector<VulkanSequence*> in_flight_;
+  std::vector<Dispatch> planned_;  // of kernels that were queried, until the first is created
 };
 
 // Devices of this machine, without opening them.
