@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/vulkan/rows.h"
+#include "backends/vulkan/walk.h"
 
 namespace zoetrope::vulkan {
 namespace {
@@ -52,21 +53,26 @@ void add_table_steps(const Shape& table, std::vector<uint32_t>* params) {
 
 Result<KernelSpec> prepare_norm_rope(const KernelRequest& request, const Capabilities& caps) {
   const TensorType& x = in(request, 0);
+  const Shape &cos = in(request, 1).shape, &sin = in(request, 2).shape;
   const bool norm = request.node->op == OpKind::kNormRope;
-  const bool full = norm && attrs(request).get_bool("full_width");
   const bool split = attrs(request).get_string("mode") == "split", weighted = has(request, 3);
+  // Without statistics, rows may be as wide as angles stay the same.
+  const bool full = norm ? attrs(request).get_bool("full_width") : cos[2] == 1 && sin[2] == 1;
   const int64_t heads = x.shape[2], dim = x.shape[3];
   const int64_t rows = x.shape[0] * x.shape[1] * (full ? 1 : heads);
-  const uint32_t chunk = dim % 8 == 0 ? 4 : 1;  // pairs
-  const int64_t units = (full ? heads : 1) * (dim / 2 / chunk);
-  Dispatch d = row_dispatch("norm_rope", plan_rows(rows, units, chunk, norm, caps), 0);
+  const uint32_t chunk = dim % 8 == 0 ? 8 : 1;
+  const int64_t head_units = std::max<int64_t>(dim / 2 / (chunk == 8 ? 4 : 1), 1);
+  const RowPlan plan = plan_rows(rows, (full ? heads : 1) * head_units, chunk, true, caps);
+  const bool stay = full && cos[2] == 1 && sin[2] == 1 && plan.lanes % head_units == 0;
+  Dispatch d = row_dispatch("norm_rope", plan, 0);
   d.operands = {input(request, 0), input(request, 1), input(request, 2),
                 input(request, weighted ? 3 : 0), output(request)};
-  d.constants.insert(d.constants.end(), {split, norm, full, weighted});
-  d.params = {u32(rows), u32(x.shape[1]), u32(heads), u32(dim),
-              float_bits(norm ? attrs(request).get_float("epsilon") : 0)};
-  add_table_steps(in(request, 1).shape, &d.params);
-  add_table_steps(in(request, 2).shape, &d.params);
+  d.constants.insert(d.constants.end(), {split, norm, full, weighted, u32(dim), stay});
+  d.params = {u32(rows), float_bits(norm ? attrs(request).get_float("epsilon") : 0)};
+  add_table_steps(cos, &d.params);
+  add_table_steps(sin, &d.params);
+  append_divisor(heads, &d.params);
+  append_divisor(x.shape[1], &d.params);
   d.flops = 8 * static_cast<double>(x.shape.elements());
   return KernelSpec{.name = norm ? "norm_rope" : "rope", .dispatches = {d}};
 }

@@ -1,6 +1,7 @@
 // Ops that move elements without changing them. All but gather are walks: an output offset and an
 // input offset by strides.
 #include <numeric>
+#include <optional>
 
 #include "backends/vulkan/kernel.h"
 #include "backends/vulkan/walk.h"
@@ -37,23 +38,62 @@ int64_t extent(const Shape& shape, int begin, int end) {
   return n;
 }
 
+int64_t elements(const Walk<2>& walk) {
+  int64_t n = 1;
+  for (int64_t extent : walk.extents) n *= extent;
+  return n;
+}
+
+// The walk over the other dimensions; `gone` is in descending order.
+Walk<2> without(Walk<2> walk, std::initializer_list<size_t> gone) {
+  for (const size_t d : gone) {
+    const auto at = static_cast<ptrdiff_t>(d);
+    walk.extents.erase(walk.extents.begin() + at);
+    for (auto& strides : walk.strides) strides.erase(strides.begin() + at);
+  }
+  return walk;
+}
+
+// The same where 16 bytes are whole elements of both dimensions and of all that surrounds them.
+std::optional<Dispatch> swap_chunks(const KernelRequest& request, const Walk<2>& walk, size_t d) {
+  const int64_t n = 16 / dtype_size(out(request).dtype);
+  const size_t last = walk.extents.size() - 1;
+  bool whole = (n == 8 || n == 4) && walk.extents[last] % n == 0 && walk.extents[d] % n == 0;
+  for (size_t k = 0; k < 2; ++k)
+    for (size_t e = 0; e <= last; ++e)
+      whole &= walk.strides[k][e] % n == 0 || e == (k == 0 ? d : last);
+  if (!whole) return std::nullopt;
+  const Walk<2> rest = without(walk, {last, d});
+  // kDown and the tile in shaders/transpose_chunks.comp.
+  constexpr int64_t kDown = 8;
+  const uint32_t group = n == 8 ? 64 : 256;
+  const int64_t width = walk.extents[last] / n, height = walk.extents[d] / n;
+  const int64_t across = ceil_div(width, group / kDown), down = ceil_div(height, kDown);
+  Dispatch dispatch;
+  dispatch.shader = "transpose_chunks";
+  dispatch.operands = {input(request, 0), output(request)};
+  dispatch.constants = {rest.rank(), u32(n)};
+  dispatch.params = {u32(width), u32(height), u32(walk.strides[0][last] / n),
+                     u32(walk.strides[1][d] / n)};
+  append_divisor(across, &dispatch.params);
+  append_divisor(down, &dispatch.params);
+  rest.append_to(&dispatch.params);
+  dispatch.group_size = group;
+  dispatch.groups = elements(rest) * across * down;
+  dispatch.flops = static_cast<double>(out(request).shape.elements()) * 16;
+  return dispatch;
+}
+
 // Swaps dimension `d` of the walk, along which the input steps by one, with the last one.
 Dispatch swap(const KernelRequest& request, const Walk<2>& walk, size_t d) {
   const int64_t size = dtype_size(out(request).dtype);
   const size_t last = walk.extents.size() - 1;
   const int64_t width = walk.extents[last], height = walk.extents[d];
   bool pairs = size == 2 && width % 2 == 0 && height % 2 == 0;
-  Walk<2> rest = walk;
-  for (size_t k = 0; k < 2; ++k) {
+  for (size_t k = 0; k < 2; ++k)
     for (size_t e = 0; e <= last; ++e)
       pairs &= walk.strides[k][e] % 2 == 0 || e == (k == 0 ? d : last);
-    for (const size_t e : {last, d})
-      rest.strides[k].erase(rest.strides[k].begin() + static_cast<ptrdiff_t>(e));
-  }
-  for (const size_t e : {last, d})
-    rest.extents.erase(rest.extents.begin() + static_cast<ptrdiff_t>(e));
-  int64_t outer = 1;
-  for (int64_t extent : rest.extents) outer *= extent;
+  const Walk<2> rest = without(walk, {last, d});
   const int64_t side = pairs ? 64 : 32;
   const int64_t across = ceil_div(width, side), down = ceil_div(height, side);
   Dispatch dispatch;
@@ -65,7 +105,7 @@ Dispatch swap(const KernelRequest& request, const Walk<2>& walk, size_t d) {
   append_divisor(down, &dispatch.params);
   rest.append_to(&dispatch.params);
   dispatch.group_size = 128;
-  dispatch.groups = outer * across * down;
+  dispatch.groups = elements(rest) * across * down;
   dispatch.flops = static_cast<double>(out(request).shape.elements()) * 16;
   return dispatch;
 }
@@ -81,8 +121,11 @@ Result<KernelSpec> prepare_transpose(const KernelRequest& request, const Capabil
   constexpr int64_t kLeast = 16;
   if (dtype_size(out(request).dtype) <= 4 && walk.step(0) != 1 && walk.extents.back() >= kLeast)
     for (size_t d = 0; d + 1 < walk.extents.size(); ++d)
-      if (walk.strides[0][d] == 1 && walk.extents[d] >= kLeast)
+      if (walk.strides[0][d] == 1 && walk.extents[d] >= kLeast) {
+        if (auto chunks = swap_chunks(request, walk, d))
+          return KernelSpec{.name = "transpose_chunks", .dispatches = {*chunks}};
         return KernelSpec{.name = "transpose", .dispatches = {swap(request, walk, d)}};
+      }
   return KernelSpec{.name = "transpose",
                     .dispatches = {move(request, 0, shape, from, strides_of(shape))}};
 }

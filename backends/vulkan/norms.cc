@@ -1,5 +1,6 @@
 // Norms over the last axis (norm_modulate too), or over groups of channels.
 #include "backends/vulkan/rows.h"
+#include "backends/vulkan/walk.h"
 
 namespace zoetrope::vulkan {
 namespace {
@@ -58,15 +59,16 @@ Result<KernelSpec> prepare_group_norm(const KernelRequest& request, const Capabi
   const uint32_t chunk = row_chunk(part, x.dtype);
   const int64_t columns = width / chunk;
 
-  constexpr uint32_t kGroup = 128;
   constexpr int64_t kMostBlocks = 512;
-  const int64_t tile = std::min<int64_t>(columns, kGroup);  // columns of one work group
-  const int64_t abreast = kGroup / tile;                    // positions at once
-  const int64_t tiles = ceil_div(columns, tile);
+  const int64_t most = std::min<int64_t>(256, std::bit_floor(caps.max_group_size));
+  const int64_t tiles = ceil_div(columns, most), tile = ceil_div(columns, tiles);
+  const int64_t abreast = most / tile;  // positions at once
   const int64_t block = std::max(abreast * 16, ceil_div(positions, kMostBlocks));
   const int64_t blocks = ceil_div(positions, block);
   const int64_t parts_bytes = ceil_div(batch * blocks * columns * 16, 256) * 256;
   const int64_t stats_bytes = batch * groups * 16;
+  const auto by_part = divisor(static_cast<uint64_t>(part / chunk)),
+             by_positions = divisor(static_cast<uint64_t>(positions));
   const std::vector<uint32_t> params = {u32(positions),
                                         u32(width),
                                         u32(columns),
@@ -78,7 +80,11 @@ Result<KernelSpec> prepare_group_norm(const KernelRequest& request, const Capabi
                                         u32(groups),
                                         u32(part / chunk),
                                         float_bits(attrs(request).get_float("epsilon")),
-                                        u32(batch)};
+                                        u32(batch),
+                                        by_part[0],
+                                        by_part[1],
+                                        by_positions[0],
+                                        by_positions[1]};
   const double elements = static_cast<double>(x.shape.elements());
 
   Dispatch parts;
@@ -86,7 +92,7 @@ Result<KernelSpec> prepare_group_norm(const KernelRequest& request, const Capabi
   parts.operands = {input(request, 0), workspace(DType::kF32, 0, parts_bytes, true)};
   parts.constants = {chunk, 1, 0, 0};
   parts.params = params;
-  parts.group_size = kGroup;
+  parts.group_size = u32(tile * abreast);
   parts.groups = batch * blocks * tiles;
   parts.flops = 6 * elements;
 
@@ -96,13 +102,13 @@ Result<KernelSpec> prepare_group_norm(const KernelRequest& request, const Capabi
                       workspace(DType::kF32, parts_bytes, stats_bytes, true)};
   combine.constants = {chunk, 1, 0, 0};
   combine.params = params;
-  combine.group_size = kGroup;
+  combine.group_size = u32(most);
   combine.groups = batch * groups;
   combine.flops = 10 * static_cast<double>(batch * blocks * columns);
 
   const bool weighted = has(request, 1), biased = has(request, 2);
-  Dispatch apply = row_dispatch("group_norm_apply",
-                                plan_rows(batch * positions, columns, chunk, false, caps), 0);
+  Dispatch apply =
+      row_dispatch("group_norm_apply", plan_rows(batch * positions, columns, chunk, true, caps), 0);
   apply.operands = {input(request, 0), workspace(DType::kF32, parts_bytes, stats_bytes, false),
                     input(request, weighted ? 1 : 0), input(request, biased ? 2 : 0),
                     output(request)};

@@ -9,7 +9,7 @@ namespace zoetrope::vulkan {
 namespace {
 
 constexpr uint32_t kMostLanes = 256;  // MOST_LANES in shaders/rows.glsl
-constexpr uint32_t kMostKept = 8;     // chunks in a lane's registers
+constexpr uint32_t kMostKept = 4;     // MOST_KEPT: chunks in a lane's registers
 
 }  // namespace
 
@@ -20,7 +20,7 @@ RowPlan plan_rows(int64_t rows, int64_t units, uint32_t chunk, bool keep,
   const uint32_t most = std::min(kMostLanes, std::bit_floor(caps.max_group_size));
   while (plan.lanes < most && int64_t{plan.lanes} * 4 < units) plan.lanes *= 2;
   const int64_t rounds = std::max<int64_t>(ceil_div(units, plan.lanes), 1);
-  plan.keep = keep && rounds <= kMostKept ? u32(rounds) : 0;
+  plan.keep = keep && chunk > 1 && units > 0 && rounds <= kMostKept ? u32(rounds) : 0;
   plan.group = std::max(plan.lanes, 64u);
   plan.groups = ceil_div(rows, plan.group / plan.lanes);
   return plan;

@@ -123,6 +123,10 @@ void add_norm_rope(std::vector<Case>* cases) {
       add("head dim 128", {2, 5, 3, 128}, {1, 5, 1, 64}, true);
       add("many heads", {2, 7, 12, 128}, {2, 7, 1, 64}, true);
       add("head dim 96", {1, 7, 5, 96}, {1, 7, 1, 48}, true);
+      add("lanes without a last unit", {1, 5, 5, 64}, {1, 5, 1, 32}, true);
+      add("lanes of several heads' angles", {1, 7, 3, 96}, {1, 7, 1, 48}, true);
+      add("a table a head", {1, 5, 5, 64}, {1, 5, 5, 32}, true);
+      add("more than lanes hold", {1, 2, 80, 128}, {1, 2, 1, 64}, true);
       add("odd half, a table a head", {2, 5, 3, 6}, {2, 5, 3, 3}, true);
       add("no weight", {1, 7, 2, 16}, {1, 7, 1, 8}, false);
       add("no tokens", {1, 0, 2, 8}, {1, 0, 1, 4}, true);

@@ -47,6 +47,11 @@ void add_transposes(std::vector<Case>* cases) {
   // Whole chunks on both sides, over several tiles.
   add({2, 136, 208}, {0, 2, 1});
   add({72, 3, 200}, {2, 1, 0});
+  // Whole chunks of 16 bytes, of all elements or of the wide ones only.
+  add({2, 96, 136}, {0, 2, 1});
+  add({24, 3, 40}, {2, 1, 0});
+  add({2, 72, 3, 16}, {3, 0, 2, 1});
+  add({44, 20}, {1, 0});
   add({20, 5, 2, 33}, {3, 1, 0, 2});
   add({2, 3, 5}, {2, 0, 1});
   add({2, 3, 4, 5}, {0, 2, 1, 3});

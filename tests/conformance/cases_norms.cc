@@ -50,12 +50,15 @@ std::vector<Case> norm_cases() {
   softmax(in({70, 72}, -4, 4), 1, "short rows of chunks");
   softmax(in({2, 14336}, -4, 4), 1, "long rows of chunks");
   softmax(values({2, 6152}, {-kInf, -kInf, -kInf, 3, -2}), 1, "long masked rows");
+  softmax(in({3, 296}, -4, 4), 1, "lanes without a last chunk");
+  softmax(in({2, 10400}, -4, 4), 1, "more than lanes hold");
   softmax(in({3, 300, 40}, -4, 4), 1, "long columns");
   softmax(in({0, 5}), 1, "no rows");
 
   for (double epsilon : {1e-6, 1e-5}) {
-    for (const Shape& shape : {Shape{5}, Shape{3, 1}, Shape{2, 3, 64}, Shape{4, 129},
-                               Shape{2, 1, 3, 2, 2, 37}, Shape{2, 1536}, Shape{0, 8}}) {
+    for (const Shape& shape :
+         {Shape{5}, Shape{3, 1}, Shape{2, 3, 64}, Shape{4, 129}, Shape{2, 1, 3, 2, 2, 37},
+          Shape{3, 296}, Shape{2, 1536}, Shape{2, 10400}, Shape{0, 8}}) {
       const int64_t c = shape[-1];
       const Attrs attrs{{"epsilon", epsilon}};
       cases.push_back({OpKind::kRmsNorm, "plain", {in(shape)}, attrs});

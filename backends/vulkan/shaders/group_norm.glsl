@@ -20,6 +20,7 @@
 #define GROUP_COLUMNS param(9)
 #define EPSILON uintBitsToFloat(param(10))
 #define BATCH param(11)
+// param(12), param(13): GROUP_COLUMNS as a divisor; param(14), param(15): POSITIONS
 
 struct Moments {
   float count;

@@ -12,21 +12,7 @@ OPERAND(2)      // scale
 #define ROWS param(0)
 #define WIDTH param(1)
 
-Chunk kept[KEEP > 0 ? KEEP : 1];
-
-shared float row_most[MOST_LANES];
-
-// The largest of the lanes of a row, in each. Every invocation of the group calls it.
-float row_max(float v) {
-  uint id = invocation();
-  row_most[id] = v;
-  barrier();
-  for (uint reach = LANES / 2; reach > 0; reach /= 2) {
-    if (id % LANES < reach) row_most[id] = max(row_most[id], row_most[id + reach]);
-    barrier();
-  }
-  return row_most[id / LANES * LANES];
-}
+ROW_COMBINATION(row_max, float, ROW_PART_X, max)
 
 float most_of(Chunk c) {
   if (CHUNK == 1) return abs(c.a.x);
@@ -78,35 +64,39 @@ uint narrow4(vec4 x, float factor) {
          narrow(x.w, factor) << 24;
 }
 
-void main() {
-  const uint lane = lane_id(), rows = ROWS, width = WIDTH, chunks = width / CHUNK;
-  const uint rounds = KEEP > 0 ? KEEP : (chunks + LANES - 1) / LANES;
-  const bool exists = row_id() < rows;
-  const uint row = min(row_id(), rows - 1), first = row * width;
+void put(uint at, Chunk x, float factor) {
+  if (CHUNK == 1) put_byte_1(at, narrow(x.a.x, factor));
+  else if (CHUNK == 4) put_word_1(at >> 2, narrow4(x.a, factor));
+  else put_pair_1(at >> 3, uvec2(narrow4(x.a, factor), narrow4(x.b, factor)));
+}
 
-  float most = 0;
-  for (uint i = 0; i < rounds; ++i) {
-    uint c = lane + i * LANES;
-    if (c >= chunks) continue;
-    Chunk x = get_0(first, 1, c);
-    if (KEEP > 0) kept[i] = x;
-    most = max(most, most_of(x));
-  }
-  most = row_max(most);
+// What numbers of a row are multiplied by to become small ones; stores what undoes it.
+float row_factor(float most, bool store, uint row) {
   const float largest = INTEGER ? 127.0 : 448.0;
   const bool nothing = most < uintBitsToFloat(0x0d800000u);  // 2^-100
-  const float factor = nothing ? 0.0 : divide(largest, most);
-  if (exists && lane == 0) store_2(row, nothing ? 0.0 : divide(most, largest));
+  if (store) store_2(row, nothing ? 0.0 : divide(most, largest));
+  return nothing ? 0.0 : divide(largest, most);
+}
 
-  for (uint i = 0; i < rounds; ++i) {
-    uint c = lane + i * LANES;
-    if (c >= chunks || !exists) continue;
-    Chunk x;
-    if (KEEP > 0) x = kept[i];
-    else x = get_0(first, 1, c);
-    const uint at = first + c * CHUNK;
-    if (CHUNK == 1) put_byte_1(at, narrow(x.a.x, factor));
-    else if (CHUNK == 4) put_word_1(at >> 2, narrow4(x.a, factor));
-    else put_pair_1(at >> 3, uvec2(narrow4(x.a, factor), narrow4(x.b, factor)));
+void main() {
+  const uint lane = lane_id(), rows = ROWS, width = WIDTH, chunks = width / CHUNK;
+  const bool exists = row_id() < rows;
+  const uint row = min(row_id(), rows - 1), first = row * width;
+  float most = 0;
+  if (KEEP > 0) {
+    Chunk kept[MOST_KEPT];
+    EACH_KEPT(i) kept[i] = get_0(first, 1, kept_chunk(lane, i, chunks));
+    EACH_KEPT(i) most = max(most, most_of(kept[i]));
+    const float factor = row_factor(row_max(most), exists && lane == 0, row);
+    if (!exists) return;
+    EACH_KEPT(i) {
+      if (is_kept(lane, i, chunks)) put(first + (lane + i * LANES) * CHUNK, kept[i], factor);
+    }
+    return;
   }
+  for (uint c = lane; c < chunks; c += LANES) most = max(most, most_of(get_0(first, 1, c)));
+  const float factor = row_factor(row_max(most), exists && lane == 0, row);
+  if (!exists) return;
+  for (uint c = lane; c < chunks; c += LANES)
+    put(first + c * CHUNK, get_0(first, 1, c), factor);
 }

@@ -22,66 +22,71 @@ ROW_OUTPUT(5)
 #define EPSILON uintBitsToFloat(param(2))
 // 3: broadcast_row() of scale and shift
 
-Chunk kept[KEEP > 0 ? KEEP : 1];
+float first_sum(Chunk x) { return RMS ? chunk_squares(x) : chunk_sum(x); }
+// Far from zero the mean is rounded; what it is off by comes from the distances to it.
+vec2 second_sums(Chunk x, float mean) {
+  x = chunk_minus(x, mean);
+  return vec2(chunk_sum(x), chunk_squares(x));
+}
+
+// Mean, what it is off by, 1/√(variance + ε).
+vec3 statistics(float mean, vec2 sums, float width) {
+  if (RMS) return vec3(0, 0, 1.0 / sqrt(mean + EPSILON));
+  float rest = sums.x / width;
+  return vec3(mean, rest, 1.0 / sqrt(sums.y / width - rest * rest + EPSILON));
+}
+
+void finish(uint first, uint c, Chunk x, vec3 s, uvec2 at) {
+  x = Chunk((x.a - s.x - s.y) * s.z, (x.b - s.x - s.y) * s.z);
+  if (HAS_WEIGHT) {
+    Chunk w = get_1(0, 1, c);
+    x = Chunk(x.a * w.a, x.b * w.b);
+  }
+  if (HAS_BIAS) {
+    Chunk w = get_2(0, 1, c);
+    x = Chunk(x.a + w.a, x.b + w.b);
+  }
+  if (SCALE != 0) {
+    Chunk w = get_3(at.x, SCALE == 1 ? 1 : 0, c);
+    x = Chunk(x.a + x.a * w.a, x.b + x.b * w.b);
+  }
+  if (SHIFT != 0) {
+    Chunk w = get_4(at.y, SHIFT == 1 ? 1 : 0, c);
+    x = Chunk(x.a + w.a, x.b + w.b);
+  }
+  put_5(first, c, x);
+}
 
 void main() {
   const uint lane = lane_id(), rows = ROWS, width = WIDTH, chunks = width / CHUNK;
-  const uint rounds = KEEP > 0 ? KEEP : (chunks + LANES - 1) / LANES;
   const bool exists = row_id() < rows;
   const uint row = min(row_id(), rows - 1), first = row * width;
-
-  float mean = 0, rest = 0, sum = 0;
-  for (uint i = 0; i < rounds; ++i) {
-    uint c = lane + i * LANES;
-    if (c >= chunks) continue;
-    Chunk x = get_0(first, 1, c);
-    if (KEEP > 0) kept[i] = x;
-    sum += RMS ? chunk_squares(x) : chunk_sum(x);
-  }
-  float variance = row_sum(vec2(sum, 0)).x / float(width);
-  if (!RMS) {
-    // Far from zero the mean is rounded; what it is off by comes from the distances to it.
-    mean = variance;
-    vec2 sums = vec2(0);
-    for (uint i = 0; i < rounds; ++i) {
-      uint c = lane + i * LANES;
-      if (c >= chunks) continue;
-      Chunk x;
-      if (KEEP > 0) x = kept[i];
-      else x = get_0(first, 1, c);
-      x = chunk_minus(x, mean);
-      sums += vec2(chunk_sum(x), chunk_squares(x));
-    }
-    sums = row_sum(sums) / float(width);
-    rest = sums.x;
-    variance = sums.y - rest * rest;
-  }
-  const float factor = 1.0 / sqrt(variance + EPSILON);
-
   const uvec2 at = broadcast_row(row, 3);
-  for (uint i = 0; i < rounds; ++i) {
-    uint c = lane + i * LANES;
-    if (c >= chunks || !exists) continue;
-    Chunk x;
-    if (KEEP > 0) x = kept[i];
-    else x = get_0(first, 1, c);
-    x = Chunk((x.a - mean - rest) * factor, (x.b - mean - rest) * factor);
-    if (HAS_WEIGHT) {
-      Chunk w = get_1(0, 1, c);
-      x = Chunk(x.a * w.a, x.b * w.b);
+  float sum = 0;
+  vec2 sums = vec2(0);
+  if (KEEP > 0) {
+    Chunk kept[MOST_KEPT];
+    EACH_KEPT(i) kept[i] = get_0(first, 1, kept_chunk(lane, i, chunks));
+    EACH_KEPT(i) sum += is_kept(lane, i, chunks) ? first_sum(kept[i]) : 0;
+    const float mean = row_sum(sum) / float(width);
+    if (!RMS) {
+      EACH_KEPT(i) sums += is_kept(lane, i, chunks) ? second_sums(kept[i], mean) : vec2(0);
+      sums = row_sum(sums);
     }
-    if (HAS_BIAS) {
-      Chunk w = get_2(0, 1, c);
-      x = Chunk(x.a + w.a, x.b + w.b);
+    const vec3 s = statistics(mean, sums, float(width));
+    if (!exists) return;
+    EACH_KEPT(i) {
+      if (is_kept(lane, i, chunks)) finish(first, lane + i * LANES, kept[i], s, at);
     }
-    if (SCALE != 0) {
-      Chunk w = get_3(at.x, SCALE == 1 ? 1 : 0, c);
-      x = Chunk(x.a + x.a * w.a, x.b + x.b * w.b);
-    }
-    if (SHIFT != 0) {
-      Chunk w = get_4(at.y, SHIFT == 1 ? 1 : 0, c);
-      x = Chunk(x.a + w.a, x.b + w.b);
-    }
-    put_5(first, c, x);
+    return;
   }
+  for (uint c = lane; c < chunks; c += LANES) sum += first_sum(get_0(first, 1, c));
+  const float mean = row_sum(sum) / float(width);
+  if (!RMS) {
+    for (uint c = lane; c < chunks; c += LANES) sums += second_sums(get_0(first, 1, c), mean);
+    sums = row_sum(sums);
+  }
+  const vec3 s = statistics(mean, sums, float(width));
+  if (!exists) return;
+  for (uint c = lane; c < chunks; c += LANES) finish(first, c, get_0(first, 1, c), s, at);
 }

@@ -17,13 +17,13 @@ layout(constant_id = 19) const uint RANK = 0;    // of the rows, where an operan
 
 // get_K(base, step, c): chunk c of the row that begins at element `base`; step 0: that element
 // everywhere. put_K(base, c, chunk) writes it.
-#define ROW_OPERAND(K)                                         \
-  OPERAND(K)                                                   \
-  CHUNK_INPUT(K)                                               \
-  Chunk get_##K(uint base, uint step, uint c) {                \
-    if (step != 0) return get_chunk_##K(base + c * CHUNK);     \
-    float v = load_##K(base);                                  \
-    return Chunk(vec4(v), vec4(v));                            \
+#define ROW_OPERAND(K)                                                 \
+  OPERAND(K)                                                           \
+  CHUNK_INPUT(K)                                                       \
+  Chunk get_##K(uint base, uint step, uint c) {                        \
+    if (CHUNK > 1 && step != 0) return get_wide_##K(base + c * CHUNK); \
+    float v = float_##K(base + step * c);                              \
+    return Chunk(vec4(v), vec4(v));                                    \
   }
 #define ROW_OUTPUT(K)                                          \
   OPERAND(K)                                                   \
@@ -56,35 +56,63 @@ uint invocation() { return gl_LocalInvocationIndex; }
 uint lane_id() { return invocation() % LANES; }
 uint row_id() { return group_id() * (GROUP_SIZE / LANES) + invocation() / LANES; }
 
+// EACH_KEPT(i) statement: for the chunks that a lane holds. Unrolled here, since drivers give arrays a
+// place in memory before they unroll; without addresses each access is many instructions.
+#define MOST_KEPT 4
+#ifdef ADDRESSES
+#define EACH_KEPT(I) [[unroll]] for (uint I = 0; I < MOST_KEPT; ++I) if (I < KEEP)
+#else
+#define EACH_KEPT(I) for (uint I = 0; I < MOST_KEPT; ++I) if (I < KEEP)
+#endif
+
+// Chunk i of a lane of a row of `chunks`, and whether it has one: only the last may be missing, which
+// reads the row's last chunk instead, so that all loads are under way at once.
+uint kept_chunk(uint lane, uint i, uint chunks) {
+  uint c = lane + i * LANES;
+  return i + 1 < KEEP ? c : min(c, chunks - 1);
+}
+bool is_kept(uint lane, uint i, uint chunks) { return i + 1 < KEEP || lane + i * LANES < chunks; }
+
 #define MOST_LANES 256
 shared vec2 row_parts[MOST_LANES];
 
-// The sum over the lanes of a row, the same bits in each. Every invocation of the group calls it.
-vec2 row_sum(vec2 v) {
-  uint id = invocation();
+// Brings the values of a row's lanes together, the same bits in each. Every invocation of the group
+// calls it. PART(i): where invocation i leaves its own.
 #ifdef ADDRESSES
-  if (full_subgroups()) {
-    for (uint step = 1; step < min(LANES, gl_SubgroupSize); step *= 2)
-      v += subgroupShuffleXor(v, step);
-    if (LANES <= gl_SubgroupSize) return v;
-    barrier();
-    if (gl_SubgroupInvocationID == 0) row_parts[gl_SubgroupID] = v;
-    barrier();
-    uint count = LANES / gl_SubgroupSize, first = id / LANES * count;
-    v = vec2(0);
-    for (uint i = 0; i < count; ++i) v += row_parts[first + i];
-    return v;
+#define ROW_IN_SUBGROUPS(PART, COMBINE)                                         \
+  if (full_subgroups()) {                                                       \
+    for (uint step = 1; step < min(LANES, gl_SubgroupSize); step *= 2)          \
+      v = COMBINE(v, subgroupShuffleXor(v, step));                              \
+    if (LANES <= gl_SubgroupSize) return v;                                     \
+    barrier();                                                                  \
+    if (gl_SubgroupInvocationID == 0) PART(gl_SubgroupID) = v;                  \
+    barrier();                                                                  \
+    uint count = LANES / gl_SubgroupSize, first = id / LANES * count;           \
+    v = PART(first);                                                            \
+    for (uint i = 1; i < count; ++i) v = COMBINE(v, PART(first + i));           \
+    return v;                                                                   \
   }
+#else
+#define ROW_IN_SUBGROUPS(PART, COMBINE)
 #endif
-  barrier();
-  row_parts[id] = v;
-  barrier();
-  for (uint reach = LANES / 2; reach > 0; reach /= 2) {
-    if (id % LANES < reach) row_parts[id] += row_parts[id + reach];
-    barrier();
+#define ROW_COMBINATION(NAME, T, PART, COMBINE)                                 \
+  T NAME(T v) {                                                                 \
+    uint id = invocation();                                                     \
+    ROW_IN_SUBGROUPS(PART, COMBINE)                                             \
+    barrier();                                                                  \
+    PART(id) = v;                                                               \
+    barrier();                                                                  \
+    for (uint reach = LANES / 2; reach > 0; reach /= 2) {                       \
+      if (id % LANES < reach) PART(id) = COMBINE(PART(id), PART(id + reach));   \
+      barrier();                                                                \
+    }                                                                           \
+    return PART(id / LANES * LANES);                                            \
   }
-  return row_parts[id / LANES * LANES];
-}
+#define ROW_PART(I) row_parts[I]
+#define ROW_PART_X(I) row_parts[I].x
+#define ROW_ADD(A, B) ((A) + (B))
+ROW_COMBINATION(row_sum, vec2, ROW_PART, ROW_ADD)
+ROW_COMBINATION(row_sum, float, ROW_PART_X, ROW_ADD)
 
 // The first elements of a row in two operands that broadcast to the rows. From param(first): RANK
 // extents, RANK steps of one operand, RANK of the other.

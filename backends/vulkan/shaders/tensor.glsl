@@ -2,6 +2,7 @@
 //
 // A shader lists its operands with OPERAND(0) OPERAND(1) ... and then reads and writes elements:
 //   float load_K(uint i)      int iload_K(uint i)         any dtype, widened
+//   float float_K(uint i)     f32, f16 and bf16: less for compilers
 //   vec4 load4_K(uint i)      i a multiple of four; f32, f16 and bf16
 //   void store_K(uint i, float v), istore_K(uint i, int v), store4_K(uint i, vec4 v)
 // Shapes come through param(i), whatever decides the code's form through specialization constants
@@ -210,21 +211,35 @@ uint global_id() { return group_id() * GROUP_SIZE + gl_LocalInvocationID.x; }
 
 // ---- elements ------------------------------------------------------------------------------------
 
+// f16_to_f32 and the others above, four at once.
 vec4 unpack_f16(uvec2 v) {
   if (NEAREST_HALF) return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y));
-  return vec4(f16_to_f32(v.x & 0xffffu), f16_to_f32(v.x >> 16), f16_to_f32(v.y & 0xffffu),
-              f16_to_f32(v.y >> 16));
+  uvec4 h = uvec4(v.x & 0xffffu, v.x >> 16, v.y & 0xffffu, v.y >> 16);
+  uvec4 rest = h & 0x7fffu, bits = (rest << 13) + 0x38000000u;
+  bits |= mix(uvec4(0), uvec4(0x7f800000u), greaterThanEqual(rest, uvec4(0x7c00u)));
+  uvec4 small = floatBitsToUint(uintBitsToFloat(bits + 0x800000u) - 6.103515625e-5);
+  bits = mix(bits, small, lessThan(rest, uvec4(0x400u)));
+  return uintBitsToFloat(bits | (h & 0x8000u) << 16);
 }
 vec4 unpack_bf16(uvec2 v) {
   return uintBitsToFloat(uvec4(v.x << 16, v.x & 0xffff0000u, v.y << 16, v.y & 0xffff0000u));
 }
 uvec2 pack_f16(vec4 v) {
   if (NEAREST_HALF) return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
-  return uvec2(f32_to_f16(v.x) | f32_to_f16(v.y) << 16, f32_to_f16(v.z) | f32_to_f16(v.w) << 16);
+  uvec4 bits = floatBitsToUint(v), sign = bits >> 16 & 0x8000u;
+  bits &= 0x7fffffffu;
+  uvec4 h = bits + 0xfffu + (bits >> 13 & 1u) - 0x38000000u >> 13;
+  uvec4 small = uvec4(roundEven(uintBitsToFloat(bits) * 16777216.0));
+  h = mix(h, small, lessThan(bits, uvec4(0x38800000u)));
+  h = mix(h, uvec4(0x7c00u), greaterThanEqual(bits, uvec4(0x477ff000u)));
+  h = mix(h, uvec4(0x7e00u), greaterThan(bits, uvec4(0x7f800000u))) | sign;
+  return h.xz | h.yw << 16;
 }
 uvec2 pack_bf16(vec4 v) {
-  return uvec2(f32_to_bf16(v.x) | f32_to_bf16(v.y) << 16,
-               f32_to_bf16(v.z) | f32_to_bf16(v.w) << 16);
+  uvec4 bits = floatBitsToUint(v);
+  uvec4 h = bits + 0x7fffu + (bits >> 16 & 1u);
+  h = mix(h, bits | 0x400000u, greaterThan(bits & 0x7fffffffu, uvec4(0x7f800000u)));
+  return h.xz >> 16 | (h.yw & 0xffff0000u);
 }
 
 #define OPERAND(K)                                                                            \
@@ -235,6 +250,10 @@ uvec2 pack_bf16(vec4 v) {
     if (DTYPE_##K == I64) return int(word_##K(2 * i));                                        \
     if (DTYPE_##K == I8) return int(byte_##K(i) << 24) >> 24;                                 \
     return int(byte_##K(i));                                                                  \
+  }                                                                                           \
+  float float_##K(uint i) {                                                                   \
+    if (DTYPE_##K == F32) return uintBitsToFloat(word_##K(i));                                \
+    return DTYPE_##K == F16 ? f16_to_f32(half_##K(i)) : bf16_to_f32(half_##K(i));             \
   }                                                                                           \
   float load_##K(uint i) {                                                                    \
     if (DTYPE_##K == F32) return uintBitsToFloat(word_##K(i));                                \

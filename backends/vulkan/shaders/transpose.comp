@@ -21,7 +21,7 @@ OPERAND(1)
 #define DOWN param(7)      // tiles of HEIGHT, then as a divisor
 
 // Words: 32 rows of 32 elements, or 64 rows of 32 pairs. One of padding lays a column over all banks.
-const uint kPitch = 33;
+const uint kPitch = 33, kStep = 4;  // of 128 invocations, 32 along a row
 shared uint tile[64 * kPitch];
 
 uint read_one(uint i) {
@@ -37,22 +37,27 @@ void write_one(uint i, uint v) {
 
 void main() {
   const uint lane = gl_LocalInvocationID.x % 32, first = gl_LocalInvocationID.x / 32;
-  const uint step = GROUP_SIZE / 32, side = PAIRS ? 64 : 32, unit = PAIRS ? 2 : 1;
+  const uint side = PAIRS ? 64 : 32, unit = PAIRS ? 2 : 1;
   uint at[2], tiles = quotient(group_id(), param(5), param(6));
   const uint column = (group_id() - tiles * ACROSS) * side;
   const uint outer = quotient(tiles, param(8), param(9)), row = (tiles - outer * DOWN) * side;
   WALK_OFFSETS(10, RANK, 2, outer, at)
 
-  const uint from = at[0] + row + lane * unit;
-  for (uint c = first; c < side && column + c < WIDTH; c += step) {
-    if (row + lane * unit >= HEIGHT) break;
-    uint i = from + (column + c) * STRIDE_0;
-    tile[c * kPitch + lane] = PAIRS ? word_0(i / 2) : read_one(i);
+  // Beyond the edge the last one is read again: all loads are under way at once.
+  const uint from = at[0] + min(row + lane * unit, HEIGHT - unit);
+  uint words[16];
+  [[unroll]] for (uint k = 0; k < 16; ++k) {
+    if (k * kStep < side) {
+      uint i = from + min(column + first + k * kStep, WIDTH - 1) * STRIDE_0;
+      words[k] = PAIRS ? word_0(i / 2) : read_one(i);
+    }
   }
+  [[unroll]] for (uint k = 0; k < 16; ++k)
+    if (k * kStep < side) tile[(first + k * kStep) * kPitch + lane] = words[k];
   barrier();
   const uint x = column + lane * unit, to = at[1] + x;
   if (x >= WIDTH) return;
-  for (uint r = first; r < 32 && row + r * unit < HEIGHT; r += step) {
+  for (uint r = first; r < 32 && row + r * unit < HEIGHT; r += kStep) {
     uint i = to + (row + r * unit) * STRIDE_1;
     if (PAIRS) {
       uint a = tile[2 * lane * kPitch + r], b = tile[(2 * lane + 1) * kPitch + r];

@@ -1,7 +1,6 @@
 #version 450
 // One float input, one output, elementwise: a chunk an invocation.
 #include "chunk.glsl"
-#include "math.glsl"
 
 layout(constant_id = 17) const uint OP = 0;  // order of kUnaryOps in elementwise.cc
 
@@ -9,6 +8,9 @@ OPERAND(0)
 OPERAND(1)
 CHUNK_INPUT(0)
 CHUNK_OUTPUT(1)
+
+#define NARROW (DTYPE_1 != F32)
+#include "math.glsl"
 
 #define COUNT param(0)
 
