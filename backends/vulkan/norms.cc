@@ -5,13 +5,14 @@
 namespace zoetrope::vulkan {
 namespace {
 
-// rms_norm, layer_norm, norm_modulate: shaders/row_norm.comp.
+// rms_norm, layer_norm, norm_modulate, residual_norm: shaders/row_norm.glsl.
+constexpr size_t kNoInput = 99;
 struct RowNorm {
   bool rms;
   const char* name;
   size_t weight, bias, scale, shift;  // inputs; kNoInput: the op has none
+  size_t residual = kNoInput, gate = kNoInput;
 };
-constexpr size_t kNoInput = 99;
 
 Result<KernelSpec> prepare_row_norm(const KernelRequest& request, const Capabilities& caps,
                                     const RowNorm& norm) {
@@ -32,6 +33,15 @@ Result<KernelSpec> prepare_row_norm(const KernelRequest& request, const Capabili
                       form(norm.scale, broadcast.moves[0]), form(norm.shift, broadcast.moves[1])});
   d.params = {u32(rows), u32(width), float_bits(attrs(request).get_float("epsilon"))};
   d.params.insert(d.params.end(), broadcast.params.begin(), broadcast.params.end());
+  if (norm.residual != kNoInput) {
+    const RowBroadcast gating = broadcast_rows(x.shape, shape_of(norm.gate), nullptr);
+    d.shader = "residual_norm";
+    d.operands.back() = output(request, 1);
+    d.operands.insert(d.operands.end(),
+                      {input(request, norm.residual), operand(norm.gate), output(request, 0)});
+    d.constants.insert(d.constants.end(), {form(norm.gate, gating.moves[0]), gating.rank});
+    d.params.insert(d.params.end(), gating.params.begin(), gating.params.end());
+  }
   d.flops = 10 * static_cast<double>(x.shape.elements());
   return KernelSpec{.name = norm.name, .dispatches = {d}};
 }
@@ -47,6 +57,11 @@ Result<KernelSpec> prepare_layer_norm(const KernelRequest& request, const Capabi
 Result<KernelSpec> prepare_norm_modulate(const KernelRequest& request, const Capabilities& caps) {
   const bool rms = attrs(request).get_string("norm") == "rms";
   return prepare_row_norm(request, caps, {rms, "norm_modulate", 3, 4, 1, 2});
+}
+
+Result<KernelSpec> prepare_residual_norm(const KernelRequest& request, const Capabilities& caps) {
+  const bool rms = attrs(request).get_string("norm") == "rms";
+  return prepare_row_norm(request, caps, {rms, "residual_norm", 5, 6, 3, 4, 1, 2});
 }
 
 // Three dispatches: statistics of each column of channels over a block of positions, of each group,
@@ -127,6 +142,7 @@ constexpr Row kRows[] = {
     {OpKind::kRmsNorm, accepts, prepare_rms_norm},
     {OpKind::kLayerNorm, accepts, prepare_layer_norm},
     {OpKind::kNormModulate, accepts, prepare_norm_modulate},
+    {OpKind::kResidualNorm, accepts, prepare_residual_norm},
     {OpKind::kGroupNorm, accepts, prepare_group_norm},
 };
 

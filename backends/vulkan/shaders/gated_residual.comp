@@ -16,7 +16,7 @@ ROW_OUTPUT(3)
 void main() {
   const uint row = row_id(), width = WIDTH, first = row * width;
   if (row >= ROWS) return;
-  const uint at = broadcast_row(row, 2).x;
+  const uint at = broadcast_row(row, 2, RANK).x;
   for (uint c = lane_id(); c < width / CHUNK; c += LANES) {
     Chunk x = get_0(first, 1, c), y = get_1(first, 1, c), g = get_2(at, GATE_STEP, c);
     put_3(first, c, Chunk(x.a + g.a * y.a, x.b + g.b * y.b));

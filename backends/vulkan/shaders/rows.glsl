@@ -114,14 +114,14 @@ shared vec2 row_parts[MOST_LANES];
 ROW_COMBINATION(row_sum, vec2, ROW_PART, ROW_ADD)
 ROW_COMBINATION(row_sum, float, ROW_PART_X, ROW_ADD)
 
-// The first elements of a row in two operands that broadcast to the rows. From param(first): RANK
-// extents, RANK steps of one operand, RANK of the other.
-uvec2 broadcast_row(uint row, uint first) {
+// The first elements of a row in two operands that broadcast to the rows. From param(first): `rank`
+// extents, as many steps of one operand, and of the other.
+uvec2 broadcast_row(uint row, uint first, uint rank) {
   uvec2 at = uvec2(0);
-  for (uint d = RANK; d-- > 0;) {
+  for (uint d = rank; d-- > 0;) {
     uint extent = param(first + d), i = row % extent;
     row /= extent;
-    at += i * uvec2(param(first + RANK + d), param(first + 2 * RANK + d));
+    at += i * uvec2(param(first + rank + d), param(first + 2 * rank + d));
   }
   return at;
 }
