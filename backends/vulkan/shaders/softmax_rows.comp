@@ -11,12 +11,13 @@ ROW_OUTPUT(1)
 #define ROWS param(0)
 #define WIDTH param(1)
 
-// A NaN need not win here: the sum has it.
-ROW_COMBINATION(row_max, float, ROW_PART_X, max)
+float max_of(float a, float b) { return is_nan(a) ? a : is_nan(b) ? b : a > b ? a : b; }
+ROW_COMBINATION(row_max, float, ROW_PART_X, max_of)
 
 float chunk_max(Chunk c) {
-  vec4 v = CHUNK == 8 ? max(c.a, c.b) : c.a;
-  return max(max(v.x, v.y), max(v.z, v.w));
+  if (CHUNK == 1) return c.a.x;
+  float m = max_of(max_of(c.a.x, c.a.y), max_of(c.a.z, c.a.w));
+  return CHUNK == 4 ? m : max_of(m, max_of(max_of(c.b.x, c.b.y), max_of(c.b.z, c.b.w)));
 }
 
 vec4 shifted(vec4 v, float most) {
@@ -31,7 +32,7 @@ void main() {
   Chunk kept[MOST_KEPT];
   EACH_KEPT(i) kept[i] = get_0(first, 1, kept_chunk(lane, i, chunks));
   float most = chunk_max(kept[0]);  // of what a lane reads twice, too
-  EACH_KEPT(i) most = max(most, chunk_max(kept[i]));
+  EACH_KEPT(i) most = max_of(most, chunk_max(kept[i]));
   most = row_max(most);
   float sum = 0;
   EACH_KEPT(i) {
