@@ -130,6 +130,7 @@ DeviceInfo Capabilities::info() const {
   info.name = str(name, ", CUDA ", driver_version / 1000, ".", driver_version % 1000 / 10);
   info.memory_bytes = memory_bytes;
   info.features = features();
+  info.side_by_side = !switches.no_graph;
   // Rates that large kernels reach: 0.7 of what the clock allows.
   const double cycles = 0.7 * 2 * clock_hz * multiprocessors;
   info.flops_f32 = cycles * 128;

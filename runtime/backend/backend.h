@@ -21,6 +21,7 @@ struct DeviceInfo {
                                       // name says why
   std::vector<std::string> features;  // "avx512_bf16", "amx_bf16", "cooperative_matrix", ...
   bool software = false;              // emulated on the host's processor: only taken when named
+  bool side_by_side = false;  // calls that share no memory may run at one time
   double flops_f32 = 0;               // rough peak rates for time estimates; 0 when unknown
   double flops_bf16 = 0;
   double bytes_per_second = 0;

@@ -166,4 +166,35 @@ ArenaLayout assign_offsets(std::span<ArenaBuffer> buffers, int64_t alignment) {
   return layout;
 }
 
+void spread_offsets(std::span<ArenaBuffer> buffers, const ArenaLayout& layout, int64_t alignment,
+                    int64_t most_bytes, int32_t distance) {
+  std::vector<size_t> order(buffers.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return buffers[a].first < buffers[b].first; });
+  std::vector<std::pair<int64_t, int64_t>> taken;  // begin, end
+  for (const size_t index : order) {
+    ArenaBuffer& b = buffers[index];
+    const int64_t size = align_up(b.bytes, alignment);
+    if (size == 0 || b.bytes > most_bytes) continue;
+    taken.clear();
+    bool crowded = false;
+    for (const ArenaBuffer& other : buffers) {
+      if (&other == &b || other.bytes == 0) continue;
+      if (other.last < b.first - distance || other.first > b.last + distance) continue;
+      const int64_t end = other.offset + align_up(other.bytes, alignment);
+      taken.emplace_back(other.offset, end);
+      crowded = crowded || (other.offset < b.offset + size && b.offset < end);
+    }
+    if (!crowded) continue;
+    std::sort(taken.begin(), taken.end());
+    int64_t cursor = 0;
+    for (const auto& [begin, end] : taken) {
+      if (begin - cursor >= size) break;
+      cursor = std::max(cursor, end);
+    }
+    if (cursor + size <= layout.bytes) b.offset = cursor;
+  }
+}
+
 }  // namespace zoetrope

@@ -24,4 +24,10 @@ struct ArenaLayout {
 // overlap. Tries several greedy orders and keeps the smallest arena; deterministic.
 ArenaLayout assign_offsets(std::span<ArenaBuffer> buffers, int64_t alignment);
 
+// Moves buffers of at most `most_bytes` within the layout's bytes to where nothing was live for
+// `distance` positions before, nor will be after, as far as there is such room: what shares no
+// memory may run at one time. Larger ones stay, since caches like memory that is used again.
+void spread_offsets(std::span<ArenaBuffer> buffers, const ArenaLayout& layout, int64_t alignment,
+                    int64_t most_bytes, int32_t distance);
+
 }  // namespace zoetrope

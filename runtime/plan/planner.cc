@@ -235,6 +235,10 @@ class Planner {
     const ArenaLayout layout = assign_offsets(buffers, device_.alignment());
     plan_.memory.arena_bytes = layout.bytes;
     plan_.memory.lower_bound_bytes = layout.lower_bound;
+    constexpr int64_t kSmall = 256 << 10;  // bytes: projections of an embedding, of a few rows
+    constexpr int32_t kApart = 64;         // calls: several of them and their slices
+    if (device_.info().side_by_side)
+      spread_offsets(buffers, layout, device_.alignment(), kSmall, kApart);
     buffers_ = std::move(buffers);
   }
 

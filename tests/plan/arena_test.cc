@@ -49,6 +49,29 @@ TEST_CASE("random lifetimes never overlap in space and time") {
   }
 }
 
+TEST_CASE("small buffers are spread over the arena, and stay apart from what lives with them") {
+  std::mt19937 random(std::random_device{}());
+  for (int round = 0; round < 40; ++round) {
+    std::vector<ArenaBuffer> buffers;
+    for (int i = 0; i < 100; ++i) {
+      const auto first = static_cast<int32_t>(random() % 60);
+      buffers.push_back({static_cast<int64_t>(random() % 5000), first,
+                         first + static_cast<int32_t>(random() % 20), -1});
+    }
+    const ArenaLayout layout = assign_offsets(buffers, 64);
+    spread_offsets(buffers, layout, 64, 3000, 8);
+    check_valid(buffers, layout, 64);
+  }
+  // One that needs the whole arena, then a chain that would fit into a corner of it.
+  std::vector<ArenaBuffer> chain{{64 * 8, 0, 0, 0}};
+  for (int32_t i = 1; i < 20; ++i) chain.push_back({64, i, i, 0});
+  const ArenaLayout layout = assign_offsets(chain, 64);
+  CHECK(layout.bytes == 64 * 8);
+  spread_offsets(chain, layout, 64, 64, 3);
+  for (size_t i = 8; i < chain.size(); ++i)
+    for (size_t j = i - 3; j < i; ++j) CHECK(chain[i].offset != chain[j].offset);
+}
+
 TEST_CASE("empty inputs and zero sizes are fine") {
   std::vector<ArenaBuffer> none;
   CHECK(assign_offsets(none, 64).bytes == 0);
