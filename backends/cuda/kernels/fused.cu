@@ -139,12 +139,12 @@ __device__ void rotate(const Eight<T>& x, float factor, const float (&w)[2][4], 
     high[i] = a[i] * s[i] + b[i] * c[i];
   }
   join<M>(low, high, split, v);
-  if (sizeof(T) == 2 && !split) {
-    store_chunk(to, v);
-  } else {
+  if (split) {
     const float(&halves)[2][M] = reinterpret_cast<const float(&)[2][M]>(v);
     store_chunk(to, halves[0]);
     store_chunk(to + apart, halves[1]);
+  } else {
+    store_chunk(to, v);
   }
 }
 
@@ -157,9 +157,9 @@ __device__ float sum_of_squares(const Eight<T>& x) {
   return parts[0] + parts[1];
 }
 
-// Whole tokens in registers, 4 pairs a unit, normalised over all heads or over each (not `full`).
-// The lanes are a multiple of a head's units, so that a lane has the same angles in every head:
-// they are read once. The weight of S, angles in f32.
+// Whole tokens of 16-bit elements in registers, 4 pairs a unit, normalised over all heads or over
+// each (not `full`). The lanes are a multiple of a head's units, so that a lane has the same angles
+// in every head: they are read once. The weight of S, angles in f32.
 template <typename T, typename S, int kKeep>
 __global__ void __launch_bounds__(kMostThreads, 2)
     token_rope_kernel(const NormRopeParams p, int lanes, const RopeDividers by) {
@@ -400,8 +400,10 @@ cudaError_t norm_rope(const NormRopeParams& p, cudaStream_t stream) {
     const DType weight = p.weight.data != nullptr ? p.weight.dtype : DType::kF32;
     const bool known = pairs == 4 && f32_angles && (weight == DType::kF32 || weight == p.dtype);
     RowPlan plan = plan_rows(p.batch * p.tokens, p.heads * a_head);
-    const bool tokens = known && same_angles && plan.keep > 0 && (a_head & (a_head - 1)) == 0 &&
-                        plan.lanes % a_head == 0 && (p.full || a_head <= 32);
+    // Not f32, which the compiler stores a word at a time there: a third of the rate.
+    const bool tokens = sizeof(T) == 2 && known && same_angles && plan.keep > 0 &&
+                        (a_head & (a_head - 1)) == 0 && plan.lanes % a_head == 0 &&
+                        (p.full || a_head <= 32);
     // Without a sum lanes do not wait for one another: more of them.
     if (!tokens && !p.full) plan = plan_rows(p.batch * p.tokens * p.heads, a_head, p.norm ? 6 : 4);
     const LaunchShape shape{.blocks = plan.blocks, .threads = static_cast<unsigned>(plan.threads)};
@@ -409,9 +411,10 @@ cudaError_t norm_rope(const NormRopeParams& p, cudaStream_t stream) {
       using S = decltype(s);
       return with_keep(plan.keep, [&](auto keep) {
         constexpr int kKeep = decltype(keep)::value;
-        return launch_early(
-            tokens ? token_rope_kernel<T, S, kKeep> : kept_norm_rope_kernel<T, S, kKeep>, shape,
-            stream, p, plan.lanes, by);
+        if constexpr (sizeof(T) == 2)
+          if (tokens)
+            return launch_early(token_rope_kernel<T, S, kKeep>, shape, stream, p, plan.lanes, by);
+        return launch_early(kept_norm_rope_kernel<T, S, kKeep>, shape, stream, p, plan.lanes, by);
       });
     };
     if (known && plan.keep > 0 && p.dim < 0x10000 && p.heads < 0x8000)
