@@ -266,7 +266,7 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products and 
     conform("vulkan", str("tile=", tile), part);
   const Part attention{
       .ops = {OpKind::kAttention}, .dtypes = part.dtypes, .least_elements = 10'000};
-  for (int tile : tiles(18, software ? std::vector{7, 13, 18} : std::vector<int>{}))
+  for (int tile : tiles(21, software ? std::vector{7, 13, 18, 21} : std::vector<int>{}))
     conform("vulkan", str("tile=", tile), attention);
 }
 
