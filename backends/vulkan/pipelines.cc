@@ -1,13 +1,10 @@
 #include "backends/vulkan/pipelines.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
 
 #include "backends/vulkan/bfloat16.h"
+#include "runtime/backend/cache_file.h"
 
 namespace zoetrope::vulkan {
 namespace {
@@ -15,15 +12,6 @@ namespace {
 // Specialization constants that every shader has: tensor.glsl.
 constexpr uint32_t kSegmentedId = 12, kGroupSizeId = 13, kWindowShiftId = 14,
                    kGroupSizeAgainId = 15, kFirstOwnId = 16, kNearestHalfId = 99;
-
-// $XDG_CACHE_HOME/zoetrope, or ~/.cache/zoetrope; empty when there is no home.
-std::filesystem::path cache_folder() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
-    return std::filesystem::path(cache) / "zoetrope";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
-    return std::filesystem::path(home) / ".cache" / "zoetrope";
-  return {};
-}
 
 // One line: every number that the driver tells.
 void print_statistics(VkDevice device, const std::string& shader, VkPipeline pipeline) {
@@ -90,25 +78,17 @@ Status Pipelines::create_layouts() {
 }
 
 // The driver checks its own header (vendor, device, driver version) and starts afresh when it does
-// not fit; a damaged file is the same as none.
+// not fit. It is given only what is whole: it may trust the rest.
 Status Pipelines::load() {
   VkPhysicalDeviceProperties properties;
   vkGetPhysicalDeviceProperties(context_.physical, &properties);
-  std::string name = "vulkan-1-";  // our version of the file
+  std::string name = "vulkan-2-";  // our version of the file
   for (const uint8_t byte : properties.pipelineCacheUUID) {
     constexpr char kHex[] = "0123456789abcdef";
     name += {kHex[byte >> 4], kHex[byte & 15]};
   }
-  std::vector<char> bytes;
-  if (const std::filesystem::path folder = cache_folder(); !folder.empty()) {
-    file_ = folder / (name + ".bin");
-    std::error_code ec;
-    const auto size = std::filesystem::file_size(file_, ec);
-    if (!ec && size < (uint64_t{256} << 20)) {
-      std::ifstream in(file_, std::ios::binary);
-      bytes.assign(std::istreambuf_iterator<char>(in), {});
-    }
-  }
+  file_ = cache_path(name + ".bin");
+  const std::string bytes = read_sealed_cache(file_, size_t{256} << 20);
   VkPipelineCacheCreateInfo info{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
   info.initialDataSize = bytes.size();
   info.pInitialData = bytes.data();
@@ -123,16 +103,10 @@ void Pipelines::save() {
   if (file_.empty() || pipelines_.empty()) return;
   size_t size = 0;
   if (vkGetPipelineCacheData(context_.device, cache_, &size, nullptr) != VK_SUCCESS) return;
-  std::vector<char> bytes(size);
+  std::string bytes(size, '\0');
   if (vkGetPipelineCacheData(context_.device, cache_, &size, bytes.data()) != VK_SUCCESS) return;
-  std::error_code ec;
-  std::filesystem::create_directories(file_.parent_path(), ec);
-  const std::filesystem::path temporary = str(file_.string(), ".", getpid());
-  std::ofstream out(temporary, std::ios::binary);
-  out.write(bytes.data(), static_cast<std::streamsize>(size));
-  out.close();
-  if (out) std::filesystem::rename(temporary, file_, ec);
-  if (!out || ec) std::filesystem::remove(temporary, ec);
+  bytes.resize(size);
+  write_sealed_cache(file_, bytes);
 }
 
 Pipelines::~Pipelines() {

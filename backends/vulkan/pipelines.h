@@ -4,7 +4,6 @@
 
 #include <array>
 #include <compare>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -84,7 +83,7 @@ class Pipelines {
 
   Context& context_;
   VkPipelineCache cache_ = VK_NULL_HANDLE;  // synchronised by the driver
-  std::filesystem::path file_;              // empty: nowhere to keep it
+  std::string file_;                        // empty: nowhere to keep it
   VkDescriptorSetLayout set_layouts_[3] = {};
   VkPipelineLayout layouts_[3] = {};
   std::map<Key, std::unique_ptr<Pipeline>> pipelines_;
