@@ -34,7 +34,6 @@ struct Tile {
 
 // The last is for emulators, which take long to compile what a large tile unrolls to.
 constexpr Tile kTiles[] = {{64, 256, 64, 64, 385, 250},
-                           {128, 96, 64, 48, 300, 250},
                            {64, 128, 32, 64, 305, 270},
                            {64, 64, 32, 32, 209, 120},
                            {16, 32, 16, 16}};
@@ -54,7 +53,7 @@ bool fits(const Tile& tile, const MatrixTile& t, const Capabilities& caps) {
   return group <= caps.max_group_size && tile.shared_bytes(t) <= caps.shared_bytes &&
          divides(tile.wm, t.m) && tile.wm <= 4 * t.m && divides(tile.wn, t.n) &&
          divides(group, tile.bk(t) / 8) && divides(tile.bm * tile.bk(t) / 8, group) &&
-         divides(t.m * chunks, caps.subgroup_size);
+         divides(caps.subgroup_size, chunks) && divides(t.m * chunks, caps.subgroup_size);
 }
 
 FixedShader shader_of(const Tile& tile, const Contraction& c, const MatrixTile& t,

@@ -279,7 +279,7 @@ TEST_CASE("the vulkan backend conforms in every tile of its products with packed
                   .least_elements = 10'000};
   // What emulators compile in time is their default.
   const bool software = (*device)->info().software;
-  for (int tile : tiles(4, software ? std::vector{5} : std::vector<int>{}))
+  for (int tile : tiles(3, software ? std::vector{4} : std::vector<int>{}))
     conform("vulkan", str("packed=", tile), part);
 }
 

@@ -132,12 +132,11 @@ void main() {
   }
 
   const uint own = gl_SubgroupID * kOwnC;
+  const uint c_row = gl_SubgroupInvocationID / kChunksC;
+  const uint c_column = gl_SubgroupInvocationID % kChunksC * 8;
   float bias[8];
-#define COLUMN_C(I) (n0 + (gl_SubgroupInvocationID + (I) * SUBGROUP) % kChunksC * 8)
-#define READ_BIAS(I)                                                                          \
-  [[unroll]] for (uint b = 0; b < 8; ++b)                                                     \
-    bias[b] = HAS_BIAS ? load_3(p.bias + min(COLUMN_C(I) + b, N - 1)) : 0.0;
-  READ_BIAS(0)
+  [[unroll]] for (uint i = 0; i < 8; ++i)
+    bias[i] = HAS_BIAS ? load_3(p.bias + min(n0 + c_column + i, N - 1)) : 0.0;
   // One row of matrices after the other. Not a loop: its index into `sum` would have to be unrolled
   // together with the loop within.
 #define LEAVE(I)                                                                              \
@@ -147,11 +146,9 @@ void main() {
                    gl_CooperativeMatrixLayoutRowMajor);                                       \
     subgroupBarrier();                                                                        \
     [[unroll]] for (uint i = 0; i < TM * kChunksC / SUBGROUP; ++i) {                          \
-      const uint r = (gl_SubgroupInvocationID + i * SUBGROUP) / kChunksC, n = COLUMN_C(i);    \
-      const uint from = own + r * kPitchC + (n - n0) / 4;                                     \
-      if (SUBGROUP % kChunksC != 0) READ_BIAS(i)                                              \
-      store8_c(p, p.tile_m * BM + subgroup_m + I * TM + r, n, uintBitsToFloat(pool[from]),    \
-               uintBitsToFloat(pool[from + 1]), bias);                                        \
+      const uint r = c_row + i * (SUBGROUP / kChunksC), from = own + r * kPitchC + c_column / 4; \
+      store8_c(p, p.tile_m * BM + subgroup_m + I * TM + r, n0 + c_column,                     \
+               uintBitsToFloat(pool[from]), uintBitsToFloat(pool[from + 1]), bias);           \
     }                                                                                         \
     subgroupBarrier();                                                                        \
   }
