@@ -85,9 +85,9 @@ int64_t packed_bytes(const Contraction& c, const Tile& tile, const MatrixTile& t
 }  // namespace
 
 bool accepts_packed(const KernelRequest& request, const Capabilities& caps) {
-  const DType dtype = in(request, 0).dtype, stored = in(request, kWeight).dtype;
-  if (dtype != DType::kF16 && dtype != DType::kBF16) return false;
-  if (stored != dtype && stored != DType::kF8E4M3 && stored != DType::kF8E5M2) return false;
+  const DType dtype = in(request, 0).dtype;
+  if ((dtype != DType::kF16 && dtype != DType::kBF16) || in(request, kWeight).dtype != dtype)
+    return false;
   const MatrixTile& t = matrix_of(dtype, caps);
   if (!caps.packed_weights || !fits(t, caps) || !accepts_contraction(request, caps)) return false;
   const Contraction c = Contraction::of(request);
@@ -120,15 +120,15 @@ Result<KernelSpec> prepare_packed(const KernelRequest& request, const Capabiliti
   d.on_matrices = true;
 
   Packing packing{.input = kWeight, .bytes = bytes};
-  const DType stored = in(request, kWeight).dtype, dtype = in(request, 0).dtype;
+  const DType dtype = in(request, 0).dtype;
   packing.rows_at_once =
-      std::max<int64_t>(kPartBytes / (c.k * dtype_size(stored)) / tile.wn, 1) * tile.wn;
+      std::max<int64_t>(kPartBytes / (c.k * dtype_size(dtype)) / tile.wn, 1) * tile.wn;
   packing.dispatch = [=, block = tile.wn, subgroup = caps.subgroup_size](int64_t first,
                                                                          int64_t rows) {
     constexpr uint32_t kSubgroups = 4;
     Dispatch pack;
     pack.shader = "pack_coopmat" + kind;
-    pack.operands = {{.kind = Operand::kInput, .dtype = stored},
+    pack.operands = {{.kind = Operand::kInput, .dtype = dtype},
                      {.kind = Operand::kOutput, .dtype = dtype, .reads = false, .writes = true}};
     pack.constants = {t.n, t.k, kSubgroups, u32(block)};
     pack.params = {u32(rows), u32(c.k), u32(steps), u32(first)};

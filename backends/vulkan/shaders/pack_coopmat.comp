@@ -24,12 +24,7 @@ OPERAND(1)  // all of the packed weight
 // One matrix a subgroup, columns together, two elements a word.
 shared uint words[SUBGROUPS * TN * TK / 2];
 
-uint element(uint n, uint k) {
-  if (n >= COLUMNS || k >= K) return 0;
-  const uint at = n * K + k;
-  if (DTYPE_0 == DTYPE_1) return half_0(at);
-  return DTYPE_1 == F16 ? f32_to_f16(load_0(at)) : f32_to_bf16(load_0(at));
-}
+uint element(uint n, uint k) { return n < COLUMNS && k < K ? half_0(n * K + k) : 0; }
 
 void main() {
   const uint own = gl_SubgroupID * (TN * TK / 2);
