@@ -136,8 +136,9 @@ class Vulkan(Base):
             return set(next(d for d in listed if d["backend"] == "vulkan")["features"])
 
         everything = features()
-        for words, gone in (("baseline", "(buffer|int64|storage|subgroup_a|f16|integer|sparse|cooperative).*"),
-                            ("no-f16", "f16|cooperative.*"), ("no-coopmat", "cooperative.*"),
+        for words, gone in (("baseline", "(buffer|int64|storage|subgroup_a|f16|integer|sparse|cooperative|packed).*"),
+                            ("no-f16", "f16|(cooperative|packed).*"),
+                            ("no-coopmat", "(cooperative|packed).*"), ("no-packed", "packed_weights"),
                             ("no-bf16-coopmat", "cooperative_matrix_bf16.*"),
                             ("no-i8-coopmat", "cooperative_matrix_i8.*"), ("no-coopmat2", "cooperative_matrix2.*"),
                             ("no-coopmat2-rows", "cooperative_matrix2_reductions"), ("no-dot", "integer_dot"),
