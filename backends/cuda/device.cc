@@ -16,8 +16,8 @@ Result<std::vector<DeviceInfo>> enumerate_devices(const DeviceOptions& options) 
     } else {  // keeps its number
       DeviceInfo info;
       info.backend = "cuda";
-      info.name = caps.status().message();
-      info.software = true;
+      info.name = str("device ", i);
+      info.unusable = caps.status().message();
       list.push_back(std::move(info));
     }
   }

@@ -55,7 +55,7 @@ constexpr Tile kTiles[] = {
 constexpr size_t kChosen = 6;
 
 const MatrixTile& matrix_of(const KernelRequest& request, const Capabilities& caps) {
-  return in(request, kQ).dtype == DType::kBF16 ? caps.coop_bf16 : caps.coop_f16;
+  return caps.matrices_of(in(request, kQ).dtype);
 }
 
 struct Heads {
@@ -76,7 +76,7 @@ bool fits_reduced(const Tile& tile, const Heads& heads, const MatrixTile& t,
   const int64_t widest = std::max(heads.dim, heads.value_dim);
   const int64_t stage = tile.keys * (heads.dim / 8 + 1 + heads.value_dim / 8 + 1);
   const int64_t units = std::max(tile.packed ? 0 : stage, tile.subgroups * t.m * (widest / 8 + 1));
-  if (tile.packed && !(caps.packed_weights && t.n * t.k == 8 * caps.subgroup_size)) return false;
+  if (tile.packed && !caps.packs(t)) return false;
   return caps.coopmat2_rows && heads.positive && t.n == t.k && divides(t.n, 8) &&
          divides(heads.dim, 2 * t.n) && divides(heads.value_dim, 2 * t.n) && widest <= 128 &&
          divides(tile.keys, t.n) && 16 * units <= caps.shared_bytes;
@@ -150,7 +150,7 @@ Dispatch pack(const KernelRequest& request, size_t which, const Operand& to, int
   const bool has_lengths = has(request, kKeyLengths);
   const int64_t all = k[0] * k[2] * tiles;
   Dispatch d;
-  d.shader = in(request, kQ).dtype == DType::kBF16 ? "pack_keys_coopmat:bf16" : "pack_keys_coopmat";
+  d.shader = on_matrices_of(in(request, kQ).dtype, "pack_keys_coopmat");
   d.operands = {input(request, which == 0 ? kK : kV),
                 input(request, has_lengths ? kKeyLengths : kQ), to};
   d.constants = {u32(k[3]), which == 1, has_lengths, kSubgroups, t.n};
@@ -197,8 +197,7 @@ Result<KernelSpec> prepare_attention_coopmat(const KernelRequest& request,
   const MatrixTile& t = matrix_of(request, caps);
   Dispatch d;
   const FixedShader shader = shader_of(tile, heads, t, caps);
-  d.shader = shader.name;
-  if (heads.bf16) d.shader += ":bf16";
+  d.shader = on_matrices_of(in(request, kQ).dtype, shader.name);
   if (out(request).shape.elements() == 0) return KernelSpec{.name = d.shader};
   AttentionCut cut;
   cut.rows = q[1] * heads.grouped;

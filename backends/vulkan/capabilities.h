@@ -90,6 +90,12 @@ struct Capabilities {
   uint64_t lost_after = 0;     // Switches::lose
   bool windows = false;        // several bindings an operand
 
+  // What the device multiplies where both operands have this type, f16 or bf16.
+  const MatrixTile& matrices_of(DType dtype) const {
+    return dtype == DType::kBF16 ? coop_bf16 : coop_f16;
+  }
+  // Whether tensors may be kept in the order of such matrices' elements: shaders/packed.glsl.
+  bool packs(const MatrixTile& t) const { return packed_weights && t.n * t.k == 8 * subgroup_size; }
   // For `zoetrope devices`.
   std::vector<std::string> features() const;
   // Floating-point operations and bytes a second that even a slow device of this kind reaches:

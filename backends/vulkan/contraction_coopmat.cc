@@ -60,11 +60,6 @@ constexpr Tile kTiles[] = {
 };
 constexpr size_t kBySize = 4;  // of them are chosen by size
 
-// What the device multiplies where both operands have this type.
-const MatrixTile& matrix_of(DType dtype, const Capabilities& caps) {
-  return dtype == DType::kBF16 ? caps.coop_bf16 : caps.coop_f16;
-}
-
 bool fits(const Tile& tile, const Contraction& c, const MatrixTile& t, const Capabilities& caps) {
   const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
   const int64_t group = tile.group_size(caps);
@@ -112,19 +107,18 @@ bool accepts_coopmat(const KernelRequest& request, const Capabilities& caps) {
   const DType dtype = in(request, 0).dtype;
   if ((dtype != DType::kF16 && dtype != DType::kBF16) || in(request, 1).dtype != dtype)
     return false;
-  const MatrixTile& t = matrix_of(dtype, caps);
+  const MatrixTile& t = caps.matrices_of(dtype);
   return t && accepts_contraction(request, caps) &&
          choose(Contraction::of(request), t, caps) != nullptr;
 }
 
 Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilities& caps) {
   const Contraction c = Contraction::of(request);
-  const bool bf16 = in(request, 0).dtype == DType::kBF16;
-  const MatrixTile& t = matrix_of(in(request, 0).dtype, caps);
+  const DType dtype = in(request, 0).dtype;
+  const MatrixTile& t = caps.matrices_of(dtype);
   const Tile& tile = *choose(c, t, caps);
   const auto group = static_cast<uint32_t>(tile.group_size(caps));
-  std::string shader = shader_of(tile, c, t, caps).name;
-  if (bf16) shader += ":bf16";
+  const std::string shader = on_matrices_of(dtype, shader_of(tile, c, t, caps).name);
   Dispatch d = c.dispatch(request, shader, group, tile.bm, tile.bn, tile.bk);
   if (!tile.whole())
     for (int64_t constant :

@@ -10,7 +10,7 @@ namespace zoetrope::vulkan {
 namespace {
 
 constexpr size_t kWeight = 1;
-constexpr int64_t kAhead = 2;  // steps that are fetched in vain at the end
+constexpr int64_t kAhead = 2;  // AHEAD at most: steps that are fetched in vain at the end
 // Of the raw weight, while it is packed.
 constexpr int64_t kPartBytes = int64_t{16} << 20;
 
@@ -38,22 +38,14 @@ constexpr Tile kTiles[] = {{64, 256, 64, 64, 385, 250},
                            {64, 64, 32, 32, 209, 120},
                            {16, 32, 16, 16}};
 
-const MatrixTile& matrix_of(DType dtype, const Capabilities& caps) {
-  return dtype == DType::kBF16 ? caps.coop_bf16 : caps.coop_f16;
-}
-
-// Matrices whose elements an invocation of the pack shader holds as one access.
-bool fits(const MatrixTile& t, const Capabilities& caps) {
-  return t && t.n * t.k == 8 * caps.subgroup_size && t.k % 8 == 0 && t.n % 8 == 0;
-}
-
 bool fits(const Tile& tile, const MatrixTile& t, const Capabilities& caps) {
   const int64_t group = tile.subgroups() * caps.subgroup_size, chunks = tile.wn / 8;
   const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
   return group <= caps.max_group_size && tile.shared_bytes(t) <= caps.shared_bytes &&
-         divides(tile.wm, t.m) && tile.wm <= 4 * t.m && divides(tile.wn, t.n) &&
-         divides(group, tile.bk(t) / 8) && divides(tile.bm * tile.bk(t) / 8, group) &&
-         divides(caps.subgroup_size, chunks) && divides(t.m * chunks, caps.subgroup_size);
+         divides(t.n, 8) && divides(t.k, 8) && divides(tile.wm, t.m) && tile.wm <= 4 * t.m &&
+         divides(tile.wn, t.n) && divides(group, tile.bk(t) / 8) &&
+         divides(tile.bm * tile.bk(t) / 8, group) && divides(caps.subgroup_size, chunks) &&
+         divides(t.m * chunks, caps.subgroup_size);
 }
 
 FixedShader shader_of(const Tile& tile, const Contraction& c, const MatrixTile& t,
@@ -75,7 +67,7 @@ const Tile* choose(const Contraction& c, const MatrixTile& t, const Capabilities
   return chosen;
 }
 
-// Of rows of matrices in a packed column: of whole pairs of stages.
+// How often TK rows of matrices are passed: whole pairs of stages, of four each.
 int64_t steps_of(const Contraction& c, const MatrixTile& t) { return ceil_div(c.k, 8 * t.k) * 8; }
 int64_t packed_bytes(const Contraction& c, const Tile& tile, const MatrixTile& t) {
   const int64_t step = tile.wn * t.k * 2;
@@ -88,8 +80,8 @@ bool accepts_packed(const KernelRequest& request, const Capabilities& caps) {
   const DType dtype = in(request, 0).dtype;
   if ((dtype != DType::kF16 && dtype != DType::kBF16) || in(request, kWeight).dtype != dtype)
     return false;
-  const MatrixTile& t = matrix_of(dtype, caps);
-  if (!caps.packed_weights || !fits(t, caps) || !accepts_contraction(request, caps)) return false;
+  const MatrixTile& t = caps.matrices_of(dtype);
+  if (!t || !caps.packs(t) || !accepts_contraction(request, caps)) return false;
   const Contraction c = Contraction::of(request);
   bool one_weight = true;
   for (size_t d = 0; d < c.lead.size(); ++d) one_weight &= c.lead[d] == 1 || c.lead_b[d] == 0;
@@ -102,16 +94,15 @@ bool accepts_packed(const KernelRequest& request, const Capabilities& caps) {
 
 Result<KernelSpec> prepare_packed(const KernelRequest& request, const Capabilities& caps) {
   const Contraction c = Contraction::of(request);
-  const bool bf16 = in(request, 0).dtype == DType::kBF16;
-  const MatrixTile t = matrix_of(in(request, 0).dtype, caps);
+  const DType dtype = in(request, 0).dtype;
+  const MatrixTile t = caps.matrices_of(dtype);
   const Tile& tile = *choose(c, t, caps);
   const auto group = static_cast<uint32_t>(tile.subgroups() * caps.subgroup_size);
   const int64_t bytes = packed_bytes(c, tile, t), steps = steps_of(c, t);
-  const std::string kind = bf16 ? ":bf16" : "";
 
-  Dispatch d = c.dispatch(request, shader_of(tile, c, t, caps).name + kind, group, tile.bm, tile.bn,
-                          tile.bk(t));
-  d.operands[kWeight] = {.kind = Operand::kPacked, .dtype = in(request, 0).dtype};
+  Dispatch d = c.dispatch(request, on_matrices_of(dtype, shader_of(tile, c, t, caps).name), group,
+                          tile.bm, tile.bn, tile.bk(t));
+  d.operands[kWeight] = {.kind = Operand::kPacked, .dtype = dtype};
   for (int64_t constant :
        {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{true}, tile.wm, tile.wn, int64_t{t.m},
         int64_t{t.n}, int64_t{t.k}, int64_t{caps.subgroup_size}, int64_t{c.vector_c(8)}})
@@ -120,14 +111,13 @@ Result<KernelSpec> prepare_packed(const KernelRequest& request, const Capabiliti
   d.on_matrices = true;
 
   Packing packing{.input = kWeight, .bytes = bytes};
-  const DType dtype = in(request, 0).dtype;
   packing.rows_at_once =
       std::max<int64_t>(kPartBytes / (c.k * dtype_size(dtype)) / tile.wn, 1) * tile.wn;
   packing.dispatch = [=, block = tile.wn, subgroup = caps.subgroup_size](int64_t first,
                                                                          int64_t rows) {
     constexpr uint32_t kSubgroups = 4;
     Dispatch pack;
-    pack.shader = "pack_coopmat" + kind;
+    pack.shader = on_matrices_of(dtype, "pack_coopmat");
     pack.operands = {{.kind = Operand::kInput, .dtype = dtype},
                      {.kind = Operand::kOutput, .dtype = dtype, .reads = false, .writes = true}};
     pack.constants = {t.n, t.k, kSubgroups, u32(block)};

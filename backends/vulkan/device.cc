@@ -49,7 +49,7 @@ Result<std::vector<DeviceInfo>> enumerate_devices(const DeviceOptions& options) 
     if (Status status = read_capabilities(device, switches, &caps, &features); status.ok()) {
       list.push_back(describe(caps));
     } else {  // keeps its number
-      list.push_back({.backend = "vulkan", .name = status.message(), .software = true});
+      list.push_back({.backend = "vulkan", .name = caps.name, .unusable = status.message()});
     }
   }
   return list;

@@ -28,7 +28,7 @@ struct Operand {
 
 // A shader's run. Operand k is OPERAND(k) in the shader.
 struct Dispatch {
-  std::string shader;               // shaders/NAME.comp; "NAME:bf16" with bf16 for f16 matrices
+  std::string shader;               // shaders/NAME.comp; of matrices: see on_matrices_of
   std::vector<Operand> operands;    // at most 12
   std::vector<uint32_t> constants;  // specialization constants 16, 17, ...
   std::vector<uint32_t> params;     // param(0), param(1), ...
@@ -107,6 +107,11 @@ inline Operand workspace(DType dtype, int64_t offset, int64_t bytes, bool writes
           .bytes = bytes,
           .reads = !writes,
           .writes = writes};
+}
+
+// A shader of f16 matrices, for f16 or bf16 (bfloat16.h).
+inline std::string on_matrices_of(DType dtype, std::string shader) {
+  return dtype == DType::kBF16 ? shader + ":bf16" : shader;
 }
 
 // f32, f16 or bf16: what kernels compute on.

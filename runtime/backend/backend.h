@@ -17,11 +17,11 @@ namespace zoetrope {
 struct DeviceInfo {
   std::string backend;                // "cpu"
   std::string name;                   // "AMD EPYC, 2 threads"
-  int64_t memory_bytes = 0;           // what plans may use in all; 0: it cannot be used, and its
-                                      // name says why
+  std::string unusable;               // why it cannot be opened; empty: it can
+  int64_t memory_bytes = 0;           // what plans may use in all
   std::vector<std::string> features;  // "avx512_bf16", "amx_bf16", "cooperative_matrix", ...
   bool software = false;              // emulated on the host's processor: only taken when named
-  bool side_by_side = false;  // calls that share no memory may run at one time
+  bool side_by_side = false;          // calls that share no memory may run at one time
   double flops_f32 = 0;               // rough peak rates for time estimates; 0 when unknown
   double flops_bf16 = 0;
   double bytes_per_second = 0;
@@ -147,7 +147,7 @@ struct DeviceOptions {
 };
 
 // Changes with every incompatible edit of this header.
-inline constexpr uint32_t kBackendAbi = 2;
+inline constexpr uint32_t kBackendAbi = 3;
 
 struct BackendModule {
   uint32_t abi = kBackendAbi;

@@ -123,7 +123,7 @@ Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceO
       auto devices = (*module)->enumerate(options);
       if (!devices.ok()) continue;
       for (size_t i = 0; i < devices->size(); ++i)
-        if (!(*devices)[i].software && (*devices)[i].memory_bytes > 0)
+        if (!(*devices)[i].software && (*devices)[i].unusable.empty())
           return (*module)->open(static_cast<int>(i), options);
     }
     return error(Code::kUnavailable,

@@ -38,8 +38,8 @@ Status run_devices(const Options& options) {
     for (size_t i = 0; i < backend.devices.size(); ++i) {
       const DeviceInfo& d = backend.devices[i];
       const std::string spec = i == 0 ? backend.name : str(backend.name, ":", i);
-      if (d.memory_bytes == 0) {
-        not_available(backend, spec, d.name);
+      if (!d.unusable.empty()) {
+        not_available(backend, spec, d.unusable);
         continue;
       }
       list.push_back({{"backend", backend.name},

@@ -12,7 +12,10 @@ TEST_CASE("every backend is listed, and one that cannot be used says why") {
     CAPTURE(backend.name);
     CHECK(backend.status.ok() == !backend.devices.empty());
     CHECK(backend.status.ok() == backend.status.message().empty());
-    for (const DeviceInfo& device : backend.devices) CHECK_FALSE(device.name.empty());
+    for (const DeviceInfo& device : backend.devices) {
+      CHECK_FALSE(device.name.empty());
+      CHECK(device.unusable.empty() == (device.memory_bytes > 0));
+    }
   }
 }
 

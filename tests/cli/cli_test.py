@@ -4,43 +4,19 @@
 usage: cli_test.py PATH_OF_ZOETROPE MODEL.zoe
 """
 import json
-import os
 import resource
 import signal
 import subprocess
-import sys
-import tempfile
 import time
-import unittest
 from pathlib import Path
 
-ZOETROPE = MODEL = None
-SMALL = ["--width", "64", "--height", "64", "--frames", "8", "--steps", "1"]
+import command
+from command import MODEL, SMALL, ZOETROPE, run
 
 
-def run(*args, **options):
-    return subprocess.run([ZOETROPE, *map(str, args)], capture_output=True, timeout=120, **options)
-
-
-class Cli(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.out = Path(self.folder.name)
-
-    def tearDown(self):
-        self.folder.cleanup()
-
+class Cli(command.Case):
     def generate(self, prompt, output, *more, **options):
         return run("generate", prompt, "--model", MODEL, "-o", self.out / output, *SMALL, *more, **options)
-
-    def check(self, result, code, *words):
-        text = result.stderr.decode(errors="replace")
-        self.assertEqual(result.returncode, code, text)
-        for word in words:
-            self.assertIn(word, text)
-
-    def check_empty(self):
-        self.assertEqual(sorted(p.name for p in self.out.iterdir()), [])
 
     # Help and listings
 
@@ -173,5 +149,4 @@ class Cli(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    ZOETROPE, MODEL = sys.argv[1], sys.argv[2]
-    unittest.main(argv=sys.argv[:1])
+    command.main()

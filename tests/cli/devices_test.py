@@ -9,13 +9,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-import unittest
 from pathlib import Path
 
-ZOETROPE = MODEL = None
-SMALL = ["--width", "64", "--height", "64", "--frames", "8", "--steps", "1"]
+import command
+from command import MODEL, SMALL, ZOETROPE
+
 NO_CUDA = {"CUDA_VISIBLE_DEVICES": "-1"}
 NO_VULKAN = {"VK_DRIVER_FILES": "/nonexistent", "VK_ICD_FILENAMES": "/nonexistent"}
 # Compiled shaders, shared by all tests here and by nobody else.
@@ -27,7 +26,7 @@ def environment(**more):
 
 
 def run(*args, **more):
-    return subprocess.run([ZOETROPE, *map(str, args)], capture_output=True, timeout=300, env=environment(**more))
+    return command.run(*args, timeout=300, env=environment(**more))
 
 
 def devices(backend, **more):
@@ -35,26 +34,10 @@ def devices(backend, **more):
     return [d for d in found if d["backend"] == backend]
 
 
-class Base(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.out = Path(self.folder.name)
-
-    def tearDown(self):
-        self.folder.cleanup()
-
+class Base(command.Case):
     def generate(self, device, output, *flags, **more):
         return run("generate", "a red ball", "--model", MODEL, "--device", device, "-o", self.out / output, *SMALL,
                    *flags, **more)
-
-    def check(self, result, code, *words):
-        text = result.stderr.decode(errors="replace")
-        self.assertEqual(result.returncode, code, text)
-        for word in words:
-            self.assertIn(word, text)
-
-    def check_empty(self):
-        self.assertEqual(sorted(p.name for p in self.out.iterdir()), [])
 
 
 class Missing(Base):
@@ -208,5 +191,4 @@ class Vulkan(Base):
 
 
 if __name__ == "__main__":
-    ZOETROPE, MODEL = sys.argv[1], sys.argv[2]
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
+    command.main()

@@ -33,6 +33,20 @@ struct Running {
       now[h] = quad_max(now[h]);
     }
   }
+  // Scores of row h (0 or 1) become exp2(scale · score − around); their sum.
+  template <int kEights, typename Score>
+  static __device__ float powers(const Score& score, int h, float scale, float around) {
+    float total = 0;
+#pragma unroll
+    for (int j = 0; j < kEights; ++j)
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        float& x = score(j, 2 * h + i);
+        x = exp2_of(fmaf(x, scale, -around));
+        total += x;
+      }
+    return total;
+  }
   // Scores become weights, exp2(scale · (score − now)) with a scale over 0; `shrink` is by what
   // earlier sums shrink.
   template <int kEights, typename Score>
@@ -43,16 +57,7 @@ struct Running {
       const float around = now[h] == -INFINITY ? 0 : now[h] * scale;
       shrink[h] = exp2_of(most[h] * scale - around);
       most[h] = now[h];
-      float total = 0;
-#pragma unroll
-      for (int j = 0; j < kEights; ++j)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          float& x = score(j, 2 * h + i);
-          x = exp2_of(fmaf(x, scale, -around));
-          total += x;
-        }
-      sum[h] = sum[h] * shrink[h] + total;
+      sum[h] = sum[h] * shrink[h] + powers<kEights>(score, h, scale, around);
     }
   }
   template <int kEights, typename Score>
@@ -68,18 +73,7 @@ struct Running {
   __device__ bool guess(const Score& score, float scale, float (&total)[2]) const {
     constexpr float kMost = 4096;  // f16 has weights up to 65504
 #pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const float around = most[h] * scale;
-      total[h] = 0;
-#pragma unroll
-      for (int j = 0; j < kEights; ++j)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          float& x = score(j, 2 * h + i);
-          x = exp2_of(fmaf(x, scale, -around));
-          total[h] += x;
-        }
-    }
+    for (int h = 0; h < 2; ++h) total[h] = powers<kEights>(score, h, scale, most[h] * scale);
     return total[0] + total[1] <= kMost;
   }
 };

@@ -11,6 +11,7 @@
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #include "attention.glsl"
+#include "packed.glsl"
 
 // Sizes that a build for one tile knows: loops over matrices then unroll before any driver sees them.
 #ifndef FIXED
@@ -136,14 +137,8 @@ void main() {
   const uint first_tile = (block.batch * KEY_HEADS + block.key_head) * ((KEYS + BK - 1) / BK * kKeys);
   const uint head_k = first_tile * kDeep * SUBGROUP, head_v = first_tile * kAcross * SUBGROUP;
 #define LOAD(M, K, FROM, BASE, AT)                                                        \
-  {                                                                                       \
-    const uvec4 u =                                                                       \
-        (SEGMENTED >> K & 1u) != 0u ? quad_##K(FROM + (AT)) : Quad(BASE + 16 * (AT)).v;    \
-    const f16vec2 u0 = unpackFloat2x16(u.x), u2 = unpackFloat2x16(u.y);                   \
-    const f16vec2 u4 = unpackFloat2x16(u.z), u6 = unpackFloat2x16(u.w);                   \
-    M[0] = u0.x, M[1] = u0.y, M[2] = u2.x, M[3] = u2.y;                                   \
-    M[4] = u4.x, M[5] = u4.y, M[6] = u6.x, M[7] = u6.y;                                   \
-  }
+  MATRIX_FROM_QUAD(                                                                       \
+      M, (SEGMENTED >> K & 1u) != 0u ? quad_##K(FROM + (AT)) : Quad(BASE + 16 * (AT)).v)
 #define LOAD_K(M, J, K) LOAD(M, 1, from_k, tile_k, ((J) * kDeep + (K)) * SUBGROUP)
 #define LOAD_V(M, K, J) LOAD(M, 2, from_v, tile_v, ((K) * kAcross + (J)) * SUBGROUP)
   // Sectors of 32 bytes of a tile, dealt to all invocations.

@@ -6,6 +6,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #include "contraction_coopmat.glsl"
+#include "packed.glsl"
 
 #ifndef FIXED
 layout(constant_id = 29) const uint WM = 64;  // tile of a subgroup; columns packed together
@@ -101,10 +102,7 @@ void main() {
                   gl_CooperativeMatrixLayoutRowMajor);                                        \
     [[unroll]] for (uint j = 0; j < kAcross; ++j) {                                           \
       MATRIX_B b;                                                                             \
-      const f16vec2 x = unpackFloat2x16(B[j].x), y = unpackFloat2x16(B[j].y);                 \
-      const f16vec2 z = unpackFloat2x16(B[j].z), w = unpackFloat2x16(B[j].w);                 \
-      b[0] = x.x, b[1] = x.y, b[2] = y.x, b[3] = y.y;                                         \
-      b[4] = z.x, b[5] = z.y, b[6] = w.x, b[7] = w.y;                                         \
+      MATRIX_FROM_QUAD(b, B[j])                                                               \
       [[unroll]] for (uint i = 0; i < kDown; ++i)                                             \
         sum[i * kAcross + j] = coopMatMulAdd(a[i], b, sum[i * kAcross + j]);                  \
     }                                                                                         \

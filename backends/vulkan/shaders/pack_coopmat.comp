@@ -7,6 +7,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #include "tensor.glsl"
+#include "packed.glsl"
 
 layout(constant_id = 16) const uint TN = 16;
 layout(constant_id = 17) const uint TK = 16;
@@ -39,7 +40,5 @@ void main() {
   coopMatLoad(b, words, own, TK / 2, gl_CooperativeMatrixLayoutColumnMajor);
   if (block * BLOCK >= COLUMNS) return;
   const uint to = (FIRST_COLUMN / BLOCK * STEPS * (BLOCK / TN) + unit) * gl_SubgroupSize;
-  put_quad_1(to + gl_SubgroupInvocationID,
-             uvec4(packFloat2x16(f16vec2(b[0], b[1])), packFloat2x16(f16vec2(b[2], b[3])),
-                   packFloat2x16(f16vec2(b[4], b[5])), packFloat2x16(f16vec2(b[6], b[7]))));
+  put_quad_1(to + gl_SubgroupInvocationID, QUAD_OF_MATRIX(b));
 }

@@ -6,6 +6,7 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #include "tensor.glsl"
+#include "packed.glsl"
 
 layout(constant_id = 16) const uint DIM = 128;
 layout(constant_id = 17) const bool VALUES = false;  // keys are columns of a matrix, values its rows
@@ -44,8 +45,6 @@ void main() {
       coopMatLoad(b, pool, own + k * TN / 8, kPitch, gl_CooperativeMatrixLayoutRowMajor);
     else
       coopMatLoad(b, pool, own + k * TN / 8, kPitch, gl_CooperativeMatrixLayoutColumnMajor);
-    put_quad_2((tile * (DIM / TN) + k) * gl_SubgroupSize + lane,
-               uvec4(packFloat2x16(f16vec2(b[0], b[1])), packFloat2x16(f16vec2(b[2], b[3])),
-                     packFloat2x16(f16vec2(b[4], b[5])), packFloat2x16(f16vec2(b[6], b[7]))));
+    put_quad_2((tile * (DIM / TN) + k) * gl_SubgroupSize + lane, QUAD_OF_MATRIX(b));
   }
 }

@@ -1,0 +1,40 @@
+"""The command under test, and what its tests share. A test file ends with `command.main()`.
+
+usage: NAME_test.py PATH_OF_ZOETROPE MODEL.zoe [TEST...]
+"""
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ZOETROPE, MODEL = sys.argv[1:3]
+SMALL = ["--width", "64", "--height", "64", "--frames", "8", "--steps", "1"]
+
+
+def run(*args, **options):
+    return subprocess.run([ZOETROPE, *map(str, args)], capture_output=True, **{"timeout": 120, **options})
+
+
+class Case(unittest.TestCase):
+    """Has a folder of its own, self.out."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.out = Path(self.folder.name)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def check(self, result, code, *words):
+        text = result.stderr.decode(errors="replace")
+        self.assertEqual(result.returncode, code, text)
+        for word in words:
+            self.assertIn(word, text)
+
+    def check_empty(self):
+        self.assertEqual(sorted(p.name for p in self.out.iterdir()), [])
+
+
+def main():
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
