@@ -104,6 +104,8 @@ void add_attention(std::vector<Case>* cases) {
   with("mask of the compute dtype", absent(), in({9, 13}, -3, 3));
   with("mask that hides keys", absent(),
        fixed_values(DType::kF32, {1, 1, 9, 13}, {0, -kInf, 0.5, 0, -kInf}));
+  with("mask of the least number", absent(),
+       fixed_values(DType::kF32, {1, 1, 9, 13}, {-3.4028234e38, 0, 0.5, -3.4028234e38, 0}));
   with("mask that hides every key", absent(), fixed_values(DType::kF32, {}, {-kInf}));
   with("mask and lengths", lengths, fixed(DType::kF32, {9, 13}, -3, 3));
 }

@@ -9,6 +9,7 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
+#extension GL_KHR_shader_subgroup_vote : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #include "attention.glsl"
 #include "packed.glsl"
@@ -61,9 +62,13 @@ const uint kLoadsV = (BK * kUnitsV + kGroup - 1) / kGroup;
 #define MATRIX_C coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>
 
 const float kLog2E = 1.44269504;
+const uint kElements = TM * TN / SUBGROUP;  // of a MATRIX_C, in an invocation
+// Probabilities are of scores around a maximum that is looked for anew only where scores are beyond
+// it by so many powers of two: f16 has probabilities up to 2^16.
+const float kGrowth = 12;
 
-// Elements are only touched through functions: with loops over a matrix's length(), the H100's driver
-// told of local memory of the size of the sums.
+// Elements are touched through functions, or by constant indices: with loops over a matrix's
+// length(), the H100's driver told of local memory of the size of the sums.
 float larger(const in float a, const in float b) { return max(a, b); }
 float added(const in float a, const in float b) { return a + b; }
 float larger_of(const in uint r, const in uint c, const in float a, const in float b) {
@@ -73,18 +78,14 @@ float shrunk(const in uint r, const in uint c, const in float before, const in f
              const in float factor) {
   return exp2((before - most) * factor);
 }
-float seen_power(const in float s, const in float most, const in float factor) {
-  const float e =
-      exp2(HAS_MASK ? (s - most) * factor : fma(s, factor, -(most * factor)));
-  return DTYPE_0 == BF16 ? rounded_to_bf16(e) : e;
-}
+// Of hidden scores 0: `most` is finite, and so is what is taken from them.
 float power(const in uint r, const in uint c, const in float s, const in float most,
             const in float factor) {
-  return seen_power(s, most, factor);
+  return exp2(HAS_MASK ? (s - most) * factor : fma(s, factor, -(most * factor)));
 }
-float power_if_seen(const in uint r, const in uint c, const in float s, const in float most,
-                    const in float factor) {
-  return is_hidden(s) ? 0.0 : seen_power(s, most, factor);
+// What bf16 holds, for conversions of matrices may cut off. Of numbers of at least 0; NaN may be lost.
+float nearest_bf16(const in uint r, const in uint c, const in float v) {
+  return uintBitsToFloat(floatBitsToUint(v) + 0x8000u & 0xffff0000u);
 }
 float inverse(const in uint r, const in uint c, const in float v) { return v == 0 ? 0.0 : 1.0 / v; }
 
@@ -115,6 +116,8 @@ void main() {
   const uint own = gl_SubgroupID * kOwn, first_row = block.row + gl_SubgroupID * TM;
   const uint all_see = visible_keys(min(first_row, ROWS - 1), keys, CAUSAL);
   const float factor = (HAS_MASK ? 1.0 : SCALE) * kLog2E;
+  // See power(): without a mask it is multiplied by the factor.
+  const float least = HAS_MASK ? -kMost : -0.5 * kMost / max(factor, 1.0);
 
   MATRIX_A q[kDeep];
   for (uint i = gl_SubgroupInvocationID; i < TM * kUnitsK; i += SUBGROUP) {
@@ -130,7 +133,7 @@ void main() {
 
   MATRIX_C result[kAcross];
   [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j] = MATRIX_C(0.0);
-  MATRIX_C most = MATRIX_C(-kMost), sums = MATRIX_C(0.0);  // sums: of each row, over its elements
+  MATRIX_C most = MATRIX_C(least), sums = MATRIX_C(0.0);  // sums: of each row, over its elements
 
 #ifdef PACKED
   // In units of 16 bytes: this head's keys and values, and what an invocation holds of the first.
@@ -213,19 +216,25 @@ void main() {
         coopMatPerElementNV(s[j], s[j], score_element, block.batch, block.key_head, first_row,
                             key + j * TN, keys);
     }
-    MATRIX_C now = s[0], shrink;
+    MATRIX_C now = s[0];
     [[unroll]] for (uint j = 1; j < kKeys; ++j) coopMatPerElementNV(now, now, larger_of, s[j]);
-    coopMatReduceNV(now, now, gl_CooperativeMatrixReduceRowNV, larger);
-    coopMatPerElementNV(now, now, larger_of, most);
-    coopMatPerElementNV(shrink, most, shrunk, now, factor);
-    most = now;
-    sums *= shrink;
-    [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j] *= shrink;
+    bool grown = false;
+    [[unroll]] for (uint i = 0; i < kElements; ++i)
+      grown = grown || (now[i] - most[i]) * factor > kGrowth;
+    if (subgroupAny(grown)) {
+      MATRIX_C shrink;
+      coopMatReduceNV(now, now, gl_CooperativeMatrixReduceRowNV, larger);
+      coopMatPerElementNV(now, now, larger_of, most);
+      coopMatPerElementNV(shrink, most, shrunk, now, factor);
+      most = now;
+      sums *= shrink;
+      [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j] *= shrink;
+    }
     MATRIX_A p[kKeys];
     [[unroll]] for (uint j = 0; j < kKeys; ++j) {
-      if (some_hidden) coopMatPerElementNV(s[j], s[j], power_if_seen, most, factor);
-      else coopMatPerElementNV(s[j], s[j], power, most, factor);
+      coopMatPerElementNV(s[j], s[j], power, most, factor);
       sums += s[j];
+      if (DTYPE_0 == BF16) coopMatPerElementNV(s[j], s[j], nearest_bf16);
       p[j] = MATRIX_A(s[j]);
     }
     [[unroll]] for (uint k = 0; k < kKeys; ++k) {
