@@ -10,14 +10,15 @@ namespace zoetrope::vulkan {
 namespace {
 
 constexpr size_t kWeight = 1;
-constexpr int64_t kAhead = 2;  // AHEAD at most: steps that are fetched in vain at the end
+constexpr int64_t kAhead = 4;  // steps at most that are fetched in vain at the end
 // Of the raw weight, while it is packed.
 constexpr int64_t kPartBytes = int64_t{16} << 20;
 
 // What a group and each of its subgroups make. Weights are packed by wn columns.
 struct Tile {
   int64_t bm, bn, wm, wn;
-  double rate = 1, alone = 1;  // TFLOP/s of an H100: of many groups, and of 128
+  // Of an H100, in microseconds a stage: groups that have a multiprocessor each, and pairs of groups.
+  double alone = 1, paired = 1;
 
   int64_t subgroups() const { return bm / wm * (bn / wn); }
   int64_t bk(const MatrixTile& t) const { return 4 * t.k; }
@@ -26,16 +27,20 @@ struct Tile {
     const int64_t a = 2 * bm * (bk(t) / 8 + 1), c = subgroups() * t.m * (wn / 4 + 1);
     return 16 * (std::max(a, c) + bm);
   }
-  double seconds(const Contraction& c) const {
-    const auto groups = static_cast<double>(ceil_div(c.m, bm) * ceil_div(c.n, bn) * c.products());
-    return groups * static_cast<double>(bm * bn) / std::min(rate, alone * groups / 128);
+  // Per stage, which are as many in every tile.
+  double microseconds(const Contraction& c) const {
+    constexpr int64_t kProcessors = 132;
+    const int64_t groups = ceil_div(c.m, bm) * ceil_div(c.n, bn) * c.products();
+    const int64_t full = groups / (2 * kProcessors), rest = groups % (2 * kProcessors);
+    return static_cast<double>(full) * paired +
+           (rest == 0 ? 0 : rest <= kProcessors ? alone : paired);
   }
 };
 
 // The last is for emulators, which take long to compile what a large tile unrolls to.
-constexpr Tile kTiles[] = {{64, 256, 64, 64, 385, 250},
-                           {64, 128, 32, 64, 305, 270},
-                           {64, 64, 32, 32, 209, 120},
+constexpr Tile kTiles[] = {{64, 256, 64, 64, 0.82, 1.41},
+                           {64, 128, 32, 64, 0.65, 0.92},
+                           {64, 64, 32, 32, 0.52, 0.63},
                            {16, 32, 16, 16}};
 
 bool fits(const Tile& tile, const MatrixTile& t, const Capabilities& caps) {
@@ -62,7 +67,7 @@ const Tile* choose(const Contraction& c, const MatrixTile& t, const Capabilities
   const Tile *emulated = std::end(kTiles) - 1, *chosen = nullptr;
   if (caps.software) return fits(*emulated, t, caps) ? emulated : nullptr;
   for (const Tile* tile = kTiles; tile != emulated; ++tile)
-    if (fits(*tile, t, caps) && (chosen == nullptr || tile->seconds(c) < chosen->seconds(c)))
+    if (fits(*tile, t, caps) && (chosen == nullptr || tile->microseconds(c) < chosen->microseconds(c)))
       chosen = tile;
   return chosen;
 }

@@ -15,7 +15,6 @@ layout(constant_id = 31) const uint TM = 16;  // one cooperative matrix; BK = 4 
 layout(constant_id = 32) const uint TN = 16;
 layout(constant_id = 33) const uint TK = 16;
 layout(constant_id = 34) const uint SUBGROUP = 32;  // invocations
-#define AHEAD 1
 #endif
 layout(constant_id = 35) const bool WIDE_C = false;  // eight neighbours of c are one store
 
@@ -23,6 +22,13 @@ layout(constant_id = 35) const bool WIDE_C = false;  // eight neighbours of c ar
 #define LAST_BLOCK param(58)  // of WN packed columns
 
 const uint kDown = WM / TM, kAcross = WN / TN;
+// Where the sums leave registers (EARLY), a comes two stages before it is multiplied and b four steps;
+// else one of each.
+#ifdef EARLY
+const uint kHalves = 2;
+#else
+const uint kHalves = 1;
+#endif
 // Sums leave through shared memory, TM × WN a subgroup at a time, as f32.
 const uint kPitchC = WN / 4 + 1, kChunksC = WN / 8;
 const uint kOwnC = TM * kPitchC, kAllC = GROUP / SUBGROUP * kOwnC;
@@ -68,8 +74,8 @@ void main() {
       push.address[1] + 16 * uint64_t(min(n0 / WN, LAST_BLOCK) * STEPS * kAcross * SUBGROUP +
                                       gl_SubgroupInvocationID);
   Column column = column_at(a_column * 8);
-  uvec4 next_a[kLoadsA];
-  bool inside_a[kLoadsA];
+  uvec4 next_a[kHalves * kLoadsA];
+  bool inside_a[kHalves * kLoadsA];
   uvec4 b0[kAcross], b1[kAcross], b2[kAcross], b3[kAcross];
 
   coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator> sum[kDown * kAcross];
@@ -78,16 +84,17 @@ void main() {
 
 #define A_ROW(R)                                                                              \
   (WIDE_A && MODE == MATMUL ? row_of(p, min(p.tile_m * BM + (R), M - 1)) : rows[R])
-#define FETCH_A                                                                               \
+#define FETCH_A(HALF)                                                                         \
   {                                                                                           \
     [[unroll]] for (uint i = 0; i < kLoadsA; ++i)                                             \
-      next_a[i] = fetch8_a(p, A_ROW(a_row + i * kStepA), column, inside_a[i]);                \
+      next_a[(HALF) * kLoadsA + i] = fetch8_a(p, A_ROW(a_row + i * kStepA), column,           \
+                                              inside_a[(HALF) * kLoadsA + i]);                \
     column = advance(column);                                                                 \
   }
-#define KEEP_A(STAGE)                                                                         \
+#define KEEP_A(STAGE, HALF)                                                                   \
   [[unroll]] for (uint i = 0; i < kLoadsA; ++i)                                               \
     pool[STAGE * kTileA + (a_row + i * kStepA) * kPitchA + a_column] =                        \
-        inside_a[i] ? next_a[i] : uvec4(0);
+        inside_a[(HALF) * kLoadsA + i] ? next_a[(HALF) * kLoadsA + i] : uvec4(0);
 #define FETCH_B(TO)                                                                           \
   {                                                                                           \
     [[unroll]] for (uint j = 0; j < kAcross; ++j) TO[j] = Quad(b_at + 16 * SUBGROUP * j).v;   \
@@ -107,25 +114,27 @@ void main() {
         sum[i * kAcross + j] = coopMatMulAdd(a[i], b, sum[i * kAcross + j]);                  \
     }                                                                                         \
   }
-// b comes AHEAD steps of TK before it is multiplied: two where registers allow.
-#if AHEAD == 1
+#ifdef EARLY
+#define FETCH_FIRST FETCH_B(b0) FETCH_B(b1) FETCH_B(b2) FETCH_B(b3)
+#define STAGE(S)                                                                              \
+  MULTIPLY(S, 0, b0) FETCH_B(b0) MULTIPLY(S, 1, b1) FETCH_B(b1)                               \
+  MULTIPLY(S, 2, b2) FETCH_B(b2) MULTIPLY(S, 3, b3) FETCH_B(b3)
+#else
 #define FETCH_FIRST FETCH_B(b0)
 #define STAGE(S)                                                                              \
   FETCH_B(b1) MULTIPLY(S, 0, b0) FETCH_B(b0) MULTIPLY(S, 1, b1)                               \
   FETCH_B(b1) MULTIPLY(S, 2, b0) FETCH_B(b0) MULTIPLY(S, 3, b1)
-#else
-#define FETCH_FIRST FETCH_B(b0) FETCH_B(b1)
-#define STAGE(S)                                                                              \
-  FETCH_B(b2) MULTIPLY(S, 0, b0) FETCH_B(b3) MULTIPLY(S, 1, b1)                               \
-  FETCH_B(b0) MULTIPLY(S, 2, b2) FETCH_B(b1) MULTIPLY(S, 3, b3)
 #endif
 
-  FETCH_A KEEP_A(0) FETCH_A FETCH_FIRST
+  FETCH_A(0) KEEP_A(0, 0) FETCH_A(0) FETCH_FIRST
+#ifdef EARLY
+  FETCH_A(1)
+#endif
   barrier();
   for (uint k = 0; k < K; k += 2 * BK) {
-    KEEP_A(1) FETCH_A STAGE(0)
+    KEEP_A(1, 0) FETCH_A(0) STAGE(0)
     barrier();
-    KEEP_A(0) FETCH_A STAGE(1)
+    KEEP_A(0, kHalves - 1) FETCH_A(kHalves - 1) STAGE(1)
     barrier();
   }
 
