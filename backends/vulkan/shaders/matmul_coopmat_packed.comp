@@ -22,8 +22,8 @@ layout(constant_id = 35) const bool WIDE_C = false;  // eight neighbours of c ar
 #define LAST_BLOCK param(58)  // of WN packed columns
 
 const uint kDown = WM / TM, kAcross = WN / TN;
-// Where the sums leave registers (EARLY), a comes two stages before it is multiplied and b four steps;
-// else one of each.
+// a comes one stage before it is multiplied and b one step of TK; where the sums leave registers free
+// (EARLY), two stages and four steps.
 #ifdef EARLY
 const uint kHalves = 2;
 #else
