@@ -299,14 +299,14 @@ class CaseRun {
            least + inside + lost_in_sums(rms);
   }
 
-  // Of many elements that depend on random probabilities, errors must not lean to one side, as they
-  // do where probabilities are cut off instead of rounded (by 0.7 units): `along` is
-  // Σ error·expected, `squares` is Σ expected².
+  // Of many sums of random products, errors must not lean to one side, as they do where outputs or
+  // operands are cut off instead of rounded (by 0.7 units): `along` is Σ error·expected, `squares` is
+  // Σ expected².
   Status check_lean(double along, double squares, size_t count, DType dtype) const {
     constexpr size_t kMany = 4096;
     const double limit = unit_of(dtype) / 8;
     const bool drawn = test_.inputs[0].values.empty() && test_.inputs[1].values.empty();
-    if (!weighs_values() || !drawn || limit == 0 || count < kMany) return Status();
+    if (!accumulates() || !drawn || limit == 0 || count < kMany) return Status();
     if (std::fabs(along) <= limit * squares) return Status();
     return error(Code::kInternal, info_.name, ": outputs are on average ", 1 + along / squares,
                  " times what they should be; expected 1 ± ", limit);
