@@ -17,7 +17,8 @@ constexpr int64_t kPartBytes = int64_t{16} << 20;
 // What a group and each of its subgroups make. Weights are packed by wn columns.
 struct Tile {
   int64_t bm, bn, wm, wn;
-  // Of an H100, in microseconds a stage: groups that have a multiprocessor each, and pairs of groups.
+  // Of an H100, in microseconds a stage: groups that have a multiprocessor each, and pairs of
+  // groups.
   double alone = 1, paired = 1;
 
   int64_t subgroups() const { return bm / wm * (bn / wn); }
@@ -32,8 +33,9 @@ struct Tile {
     constexpr int64_t kProcessors = 132;
     const int64_t groups = ceil_div(c.m, bm) * ceil_div(c.n, bn) * c.products();
     const int64_t full = groups / (2 * kProcessors), rest = groups % (2 * kProcessors);
-    return static_cast<double>(full) * paired +
-           (rest == 0 ? 0 : rest <= kProcessors ? alone : paired);
+    double time = static_cast<double>(full) * paired;
+    if (rest > 0) time += rest <= kProcessors ? alone : paired;
+    return time;
   }
 };
 
@@ -67,7 +69,8 @@ const Tile* choose(const Contraction& c, const MatrixTile& t, const Capabilities
   const Tile *emulated = std::end(kTiles) - 1, *chosen = nullptr;
   if (caps.software) return fits(*emulated, t, caps) ? emulated : nullptr;
   for (const Tile* tile = kTiles; tile != emulated; ++tile)
-    if (fits(*tile, t, caps) && (chosen == nullptr || tile->microseconds(c) < chosen->microseconds(c)))
+    if (fits(*tile, t, caps) &&
+        (chosen == nullptr || tile->microseconds(c) < chosen->microseconds(c)))
       chosen = tile;
   return chosen;
 }
