@@ -70,25 +70,29 @@ TEST_CASE("flow solvers and schedules follow the papers' formulas") {
 }
 
 TEST_CASE("DDPM and DDIM follow the papers' formulas") {
-  const NoisePrediction predict = [](int t, std::span<const float> x, std::span<float> noise,
-                                     std::span<float> variance) {
+  const DiffusionModel model = [](int t, std::span<const float> x, std::span<float> noise,
+                                  std::span<float> variance) {
     for (size_t i = 0; i < x.size(); ++i)
       noise[i] = static_cast<float>(0.7 * std::sin(x[i]) + 1e-4 * t);
     for (size_t i = 0; i < variance.size(); ++i)
       variance[i] = static_cast<float>(std::tanh(0.5 * x[i]));
     return Status();
   };
+  const StepNoise noise = [](int step, std::span<float> out) {
+    fill_normal(3, 40 + static_cast<uint64_t>(step), 0, out);
+  };
   for (const json& c : fixtures()["diffusions"]) {
-    const bool ddpm = c["solver"] == "ddpm";
-    CAPTURE(ddpm);
     DiffusionSpec spec;
-    spec.learned_variance = c["learned"];
+    spec.solver = c["solver"];
+    CAPTURE(spec.solver);
+    spec.variance = c["learned"].get<bool>() ? "learned_range" : "fixed_small";
     spec.eta = c["eta"];
     CAPTURE(spec.eta);
+    const auto sampler = DiffusionSampler::create(spec, c["steps"]);
+    REQUIRE(sampler.ok());
     std::vector<float> x = start();
-    const auto sample = ddpm ? sample_ddpm : sample_ddim;
-    REQUIRE(sample(spec, c["steps"], predict, 3, 40, x, {}).ok());
-    check_close(x, c["x"], 2e-5);
+    REQUIRE(sample_diffusion(*sampler, model, noise, x).ok());
+    check_close(x, c["x"], 1e-6);
   }
 }
 

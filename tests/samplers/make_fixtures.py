@@ -67,7 +67,10 @@ def flow(solver, times, x):
 
 def diffusion(solver, steps, eta, learned, seed, stream, x):
     bar = np.cumprod(1 - np.linspace(1e-4, 2e-2, 1000))
-    visited = [round(i * 999 / (steps - 1)) for i in range(steps)]
+    visited, place = [], 0.0  # improved-diffusion's respacing carries its rounding errors
+    for _ in range(steps):
+        visited.append(round(place))
+        place += 999 / (steps - 1)
     for step, i in enumerate(reversed(range(steps))):
         t = visited[i]
         now, before = bar[t], bar[visited[i - 1]] if i > 0 else 1.0
