@@ -39,20 +39,33 @@ function(zoetrope_backend name)
   target_link_libraries(${target} PRIVATE zoetrope_core ${arg_LIBS})
 endfunction()
 
-# zoetrope_test(graph_test SOURCES a_test.cc ... LIBS ... TIMEOUT 60): one doctest program.
+# zoetrope_test(graph_test SOURCES a_test.cc ... LIBS ... TIMEOUT 60): one doctest program, and an entry
+# of ctest that runs it whole or with ARGS.
 function(zoetrope_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;ARGS" ${ARGN})
-  if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 120)
-  endif()
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;LIBS;ARGS")
   add_executable(${name} ${arg_SOURCES})
   zoetrope_target(${name})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE zoetrope_core zoetrope_test_main ${arg_LIBS})
   target_compile_definitions(${name} PRIVATE ZOETROPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                              ZOETROPE_BINARY_DIR="${CMAKE_BINARY_DIR}")
-  add_test(NAME ${name} COMMAND ${name} ${arg_ARGS})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
+  zoetrope_test_entry(${name} COMMAND ${name} ${arg_ARGS} TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+# One entry of ctest. 77 is what a test returns that cannot run here (tests/skip.h).
+function(zoetrope_test_entry name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;COST" "COMMAND;LABELS")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_test(NAME ${name} COMMAND ${arg_COMMAND})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77)
+  if(arg_COST)
+    set_tests_properties(${name} PROPERTIES COST ${arg_COST})
+  endif()
+  if(arg_LABELS)
+    set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
+  endif()
 endfunction()
 
 # Folders that may not exist yet in a partial checkout are skipped.

@@ -36,6 +36,7 @@ struct GenerateOptions {
   std::string schedule;  // empty: the recipe's
   double shift = 0;      // 0: the recipe's
   DType compute = DType::kF32;
+  bool fuse = true;  // false: every op as the model writes it
   // Starts from these latents ([video | audio], channels last) instead of the seed's noise: for
   // parity with other programs. Empty: the seed decides.
   std::vector<float> noise;

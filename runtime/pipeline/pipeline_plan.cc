@@ -113,6 +113,7 @@ Result<PipelinePlan::Phase> plan_phase(const Model& model, const GenerateOptions
   CompileOptions component_options = compile;
   component_options.bindings = request.bindings;
   component_options.compute = options.compute;
+  component_options.fuse = compile.fuse && options.fuse;
   auto compiled = compile_component(*graph, *model.weights, device, component_options);
   if (!compiled.ok()) return compiled.status().with_context(str("component ", request.component));
   return PipelinePlan::Phase{request.phase, request.component, std::move(*compiled), request.calls,

@@ -2,14 +2,18 @@
 // has.
 #include <doctest/doctest.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
+#include <sstream>
 
 #include "runtime/backend/registry.h"
 #include "tests/conformance/exclusions.h"
 #include "tests/conformance/runner.h"
+#include "tests/devices.h"
 
 using namespace zoetrope;
 using namespace zoetrope::conformance;
@@ -20,7 +24,13 @@ namespace {
 uint64_t test_seed() {
   static const uint64_t seed = [] {
     const char* given = std::getenv("ZOETROPE_TEST_SEED");
-    return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+    if (given == nullptr) return uint64_t{std::random_device{}()};
+    uint64_t value = 0;
+    const std::string_view text = given;
+    const auto [end, wrong] = std::from_chars(text.begin(), text.end(), value);
+    REQUIRE_MESSAGE((wrong == std::errc() && end == text.end()), "ZOETROPE_TEST_SEED=", text,
+                    ": expected a number");
+    return value;
   }();
   return seed;
 }
@@ -64,17 +74,43 @@ std::vector<Variant> variants(const Case& test, bool thin) {
   return list;
 }
 
+// The words of a list in the environment, each of which `parse` must know.
+template <typename T, typename Parse>
+std::optional<std::set<T>> asked_for(const char* variable, Parse parse) {
+  const char* list = std::getenv(variable);
+  if (list == nullptr) return std::nullopt;
+  std::set<T> found;
+  std::istringstream words(list);
+  for (std::string word; std::getline(words, word, ',');) {
+    const std::optional<T> value = parse(word);
+    REQUIRE_MESSAGE(value.has_value(), std::string(variable), "=", std::string(list),
+                    ": there is no '", word, "'");
+    found.insert(*value);
+  }
+  REQUIRE_MESSAGE(!found.empty(), std::string(variable), " is empty");
+  return found;
+}
+
 // ZOETROPE_TEST_OPS=matmul,conv runs only these, while a backend is being written.
 bool wanted(OpKind op) {
-  static const char* const list = std::getenv("ZOETROPE_TEST_OPS");
-  if (list == nullptr) return true;
-  return str(",", list, ",").find(str(",", op_def(op).name, ",")) != std::string::npos;
+  const auto named = [](const std::string& name) -> std::optional<OpKind> {
+    for (OpKind kind : all_ops())
+      if (op_def(kind).name == name) return kind;
+    return std::nullopt;
+  };
+  static const auto asked = asked_for<OpKind>("ZOETROPE_TEST_OPS", named);
+  return !asked || asked->contains(op);
 }
 
 // ZOETROPE_TEST_DTYPE=f16 runs only variants that compute in it.
 bool wanted(const Variant& variant) {
-  static const char* const name = std::getenv("ZOETROPE_TEST_DTYPE");
-  return name == nullptr || dtype_name(variant.compute) == name;
+  const auto named = [](const std::string& name) -> std::optional<DType> {
+    for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16})
+      if (dtype_name(dtype) == name) return dtype;
+    return std::nullopt;
+  };
+  static const auto asked = asked_for<DType>("ZOETROPE_TEST_DTYPE", named);
+  return !asked || asked->contains(variant.compute);
 }
 
 // Part of the cases; empty: all.
@@ -148,38 +184,36 @@ void compare_threads(const std::string& backend) {
   auto three = open_device(backend, {.threads = 3, .force_target = {}});
   REQUIRE(one.ok());
   REQUIRE(three.ok());
-  int reported = 0;
+  int reported = 0, ran = 0;
   for (const Case& test : all_cases()) {
+    if (!wanted(test.op)) continue;
     for (DType compute : {DType::kF32, DType::kBF16}) {
       const Variant variant{compute, compute, true};
       if (find_exclusion(backend, test.op, compute) != nullptr) continue;
       const CaseResult a = run_case(**one, test, variant, test_seed());
       const CaseResult b = run_case(**three, test, variant, test_seed());
+      ran += a.outcome == Outcome::kPassed;
+      CHECK(a.outcome == b.outcome);
       if (a.outputs != b.outputs && ++reported < 10)
         FAIL_CHECK(describe(test, variant), " depends on the number of threads");
     }
   }
-}
-
-bool available(const std::string& backend, const std::string& target = "") {
-  for (const BackendStatus& status : list_backends({.threads = 0, .force_target = target})) {
-    if (status.name != backend) continue;
-    if (!status.status.ok()) MESSAGE("skipped: ", target, " ", status.status.message());
-    return status.status.ok() && !status.devices.empty();
-  }
-  return false;
+  CHECK_MESSAGE(ran > 0, "no case was run");
 }
 
 // The words, and Vulkan's validation layers where they are installed: a message of theirs fails the
 // case.
 std::string validated(const std::string& words = "") {
-  static const bool there = available("vulkan", "validate");
+  static const bool there = has_device("vulkan", "validate");
+  if (!there)
+    skip("the validation layers: " + std::string(device_status("vulkan", "validate").message()));
   return there ? str(words, words.empty() ? "" : ",", "validate") : words;
 }
 
 void conform(const std::string& backend, const std::string& target = "", const Part& part = {}) {
   Tally tally;
   run_all(backend, {.threads = 0, .force_target = target}, &tally, part);
+  CHECK_MESSAGE(tally.ran > 0, "no case was run");
   MESSAGE(backend, " ", target, ": ", tally.ran, " cases, ", tally.unsupported,
           " left to decompositions; largest error ", tally.worst, " of the tolerance in ",
           tally.worst_case, "; seed ", test_seed());
@@ -187,15 +221,14 @@ void conform(const std::string& backend, const std::string& target = "", const P
 
 // ZOETROPE_TEST_TILES=3,14, else `some`, else 1 to `count`.
 std::vector<int> tiles(int count, std::vector<int> some) {
-  if (const char* asked = std::getenv("ZOETROPE_TEST_TILES")) {
-    some.clear();
-    for (const char* at = asked; *at != '\0'; at += *at == ',') {
-      char* end = nullptr;
-      some.push_back(static_cast<int>(std::strtol(at, &end, 10)));
-      if (end == at) break;
-      at = end;
-    }
-  }
+  const auto number = [&](const std::string& word) -> std::optional<int> {
+    int tile = 0;
+    const auto [end, wrong] = std::from_chars(word.data(), word.data() + word.size(), tile);
+    if (wrong != std::errc() || end != word.data() + word.size()) return std::nullopt;
+    return tile < 1 || tile > count ? std::nullopt : std::optional(tile);
+  };
+  if (const auto asked = asked_for<int>("ZOETROPE_TEST_TILES", number))
+    some.assign(asked->begin(), asked->end());
   if (!some.empty()) return some;
   for (int tile = 1; tile <= count; ++tile) some.push_back(tile);
   return some;
@@ -210,40 +243,39 @@ TEST_CASE("every op has cases") {
 }
 
 TEST_CASE("the reference backend conforms") {
-  REQUIRE(available("reference"));
+  REQUIRE(has_device("reference"));
   conform("reference");
 }
 
 TEST_CASE("the cpu backend conforms") {
-  if (available("cpu")) conform("cpu");
+  if (needs_device("cpu")) conform("cpu");
 }
 
 TEST_CASE("the cpu backend conforms on every instruction set of this machine") {
-  if (!available("cpu")) return;
+  if (!needs_device("cpu")) return;
   for (const char* target : {"avx512_bf16", "avx512", "avx2", "sse4"}) {
-    if (!open_device("cpu", {.threads = 0, .force_target = target}).ok()) {
-      MESSAGE("no target ", target);
-      continue;
-    }
-    Tally tally;
-    run_all("cpu", {.threads = 0, .force_target = target}, &tally);
+    const auto device = open_device("cpu", {.threads = 0, .force_target = target});
+    if (device.ok())
+      conform("cpu", target);
+    else
+      skip(std::string(device.status().message()));
   }
 }
 
 TEST_CASE("the cpu backend gives the same bytes with any number of threads") {
-  if (available("cpu")) compare_threads("cpu");
+  if (needs_device("cpu")) compare_threads("cpu");
 }
 
 TEST_CASE("the vulkan backend conforms") {
-  if (available("vulkan")) conform("vulkan", validated());
+  if (needs_device("vulkan")) conform("vulkan", validated());
 }
 
 TEST_CASE("the vulkan backend conforms with nothing but storage buffers") {
-  if (available("vulkan")) conform("vulkan", validated("baseline"), thin_part());
+  if (needs_device("vulkan")) conform("vulkan", validated("baseline"), thin_part());
 }
 
 TEST_CASE("the vulkan backend conforms when memory comes in pieces") {
-  if (!available("vulkan")) return;
+  if (!needs_device("vulkan")) return;
   conform("vulkan", "segment=16384,piece=3,rate=1000000", thin_part());
   // A tensor may have eight windows; matrix products have a case of four megabytes.
   Part small = thin_part(), large = thin_part();
@@ -254,7 +286,7 @@ TEST_CASE("the vulkan backend conforms when memory comes in pieces") {
 }
 
 TEST_CASE("the vulkan backend conforms in every tile of its matrix products and attention") {
-  if (!available("vulkan")) return;
+  if (!needs_device("vulkan")) return;
   const auto device = open_device("vulkan");
   REQUIRE(device.ok());
   const Part part{.ops = {OpKind::kMatmul, OpKind::kConv},
@@ -271,7 +303,7 @@ TEST_CASE("the vulkan backend conforms in every tile of its matrix products and 
 }
 
 TEST_CASE("the vulkan backend conforms in every tile of its products with packed weights") {
-  if (!available("vulkan")) return;
+  if (!needs_device("vulkan")) return;
   const auto device = open_device("vulkan");
   REQUIRE(device.ok());
   const Part part{.ops = {OpKind::kMatmul, OpKind::kLinear, OpKind::kConv, OpKind::kConvBias},
@@ -284,13 +316,13 @@ TEST_CASE("the vulkan backend conforms in every tile of its products with packed
 }
 
 TEST_CASE("the vulkan backend conforms with and without products of 8-bit matrices and words") {
-  if (!available("vulkan")) return;
+  if (!needs_device("vulkan")) return;
   const Part part{.ops = {OpKind::kQuantizedMatmul}, .dtypes = {}, .least_elements = 0};
   for (const char* target : {"no-i8-coopmat", "no-coopmat,no-dot"}) conform("vulkan", target, part);
 }
 
 TEST_CASE("the vulkan backend conforms without arithmetic, packing and reductions of f16") {
-  if (!available("vulkan")) return;
+  if (!needs_device("vulkan")) return;
   const Part part{.ops = {OpKind::kMatmul, OpKind::kConv, OpKind::kAttention},
                   .dtypes = {DType::kF16},
                   .least_elements = 10'000};
@@ -299,11 +331,11 @@ TEST_CASE("the vulkan backend conforms without arithmetic, packing and reduction
 }
 
 TEST_CASE("the cuda backend conforms") {
-  if (available("cuda")) conform("cuda");
+  if (needs_device("cuda")) conform("cuda");
 }
 
 TEST_CASE("the cuda backend conforms without libraries, Hopper's instructions or matrix units") {
-  if (!available("cuda")) return;
+  if (!needs_device("cuda")) return;
   const Part part{.ops = {OpKind::kMatmul, OpKind::kLinear, OpKind::kConv, OpKind::kConvTranspose,
                           OpKind::kConvBias, OpKind::kAttention, OpKind::kPackedAttention,
                           OpKind::kQuantizedMatmul},

@@ -60,7 +60,7 @@ class Maker {
 
   void add_something(int i) {
     const Builder::Scope scope = builder_.scope(str("n", i));
-    switch (random_() % 15) {
+    switch (random_() % 17) {
       case 0: return add_unary();
       case 1: return add_binary();
       case 2: return add_modulation();
@@ -75,6 +75,8 @@ class Maker {
       case 11: return add_naive_modulation();
       case 12: return add_naive_activation();
       case 13: return add_naive_norm_rope();
+      case 14: return add_naive_residual_norm();
+      case 15: return add_packed_attention();
       default: return add_sources();
     }
   }
@@ -216,6 +218,28 @@ class Maker {
     }
     q = builder_.rope(q, cos, sin, coin() ? "split" : "interleaved");
     x_.push_back(builder_.reshape(q, {kBatch, kTokens, kWidth}));
+  }
+
+  // A sum and the norm that reads it, plain or modulated.
+  void add_naive_residual_norm() {
+    const ValueId sum = builder_.add(pick(x_), builder_.tanh(pick(x_)));
+    maybe_used_elsewhere(sum);
+    ValueId y = builder_.layer_norm(sum, kNone, kNone, 1e-2);
+    if (coin()) {
+      const ValueId factor = builder_.add(pick(vectors_), builder_.scalar(1));
+      y = builder_.add(builder_.mul(y, factor), pick(vectors_));
+    }
+    x_.push_back(builder_.add(sum, builder_.linear("branch", y, kWidth, kWidth)));
+  }
+
+  // Attention over the three parts of one projection.
+  void add_packed_attention() {
+    const ValueId rows = builder_.linear("qkv", pick(x_), kWidth, 3 * kWidth);
+    std::vector<ValueId> parts = builder_.split(rows, -1, kWidth, 3);
+    maybe_used_elsewhere(parts[random_() % 3]);
+    for (ValueId& part : parts) part = heads(part, kTokens);
+    const ValueId y = builder_.attention(parts[0], parts[1], parts[2]);
+    x_.push_back(builder_.reshape(y, {kBatch, kTokens, kWidth}));
   }
 
   void add_sources() {

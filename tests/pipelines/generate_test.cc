@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/devices.h"
 #include "tests/pipelines/tiny_toybox.h"
 
 using namespace zoetrope;
@@ -36,21 +37,13 @@ class Damaged : public WeightSource {
 
 double psnr(double mean_square, double peak) { return 10 * std::log10(peak * peak / mean_square); }
 
-}  // namespace
-
-TEST_CASE("a clip equals PyTorch's from the same noise") {
+// Whether the clip is PyTorch's on that device, from the same noise.
+void compare_with_torch(const std::string& backend, std::initializer_list<const char*> targets) {
+  if (!needs_device(backend)) return;
   const Fixture fixture;
-  std::vector<std::pair<std::string, std::string>> places = {{"reference", ""}, {"cpu", ""}};
-  for (const BackendStatus& backend : list_backends()) {
-    if (backend.status.ok() && backend.name == "vulkan")
-      places.insert(places.end(), {{"vulkan", ""}, {"vulkan", "baseline"}});
-    if (backend.status.ok() && backend.name == "cuda")
-      places.insert(places.end(), {{"cuda", ""}, {"cuda", "no-graph"}});
-  }
-  for (const auto& [spec, target] : places) {
-    CAPTURE(spec);
+  for (const char* target : targets) {
     CAPTURE(target);
-    const auto device = open(spec, 0, target);
+    const auto device = open(backend, 0, target);
     Model model = fixture.model;
     model.recipe.schedule = "explicit";
     model.recipe.times.clear();
@@ -84,6 +77,19 @@ TEST_CASE("a clip equals PyTorch's from the same noise") {
     }
     CHECK(std::sqrt(difference / norm) <= 1e-4);
   }
+}
+
+}  // namespace
+
+TEST_CASE("a clip equals PyTorch's on the reference backend") {
+  compare_with_torch("reference", {""});
+}
+TEST_CASE("a clip equals PyTorch's on the cpu backend") { compare_with_torch("cpu", {""}); }
+TEST_CASE("a clip equals PyTorch's on the vulkan backend") {
+  compare_with_torch("vulkan", {"", "baseline"});
+}
+TEST_CASE("a clip equals PyTorch's on the cuda backend") {
+  compare_with_torch("cuda", {"", "no-graph"});
 }
 
 TEST_CASE("any number of threads gives the same bits") {
@@ -147,49 +153,46 @@ TEST_CASE("sequential guidance gives what batched guidance gives") {
 TEST_CASE("fusion does not change the clip beyond rounding") {
   const Fixture fixture;
   const auto device = open("cpu");
-  const GenerateOptions options = small_clip();
-  CompileOptions plain;
-  plain.fuse = false;
-  auto fused = plan_pipeline(fixture.model, options, *device);
-  auto unfused = plan_pipeline(fixture.model, options, *device, plain);
-  REQUIRE(fused.ok());
-  REQUIRE(unfused.ok());
-  for (size_t i = 0; i < fused->phases.size(); ++i)
-    CHECK(fused->phases[i].plan.calls.size() <= unfused->phases[i].plan.calls.size());
+  GenerateOptions options = small_clip();
+  const Collect fused = run(fixture.model, options, *device);
+  const auto with = plan_pipeline(fixture.model, options, *device);
+  options.fuse = false;
+  const Collect plain = run(fixture.model, options, *device);
+  const auto without = plan_pipeline(fixture.model, options, *device);
+  // Kernel by kernel rounding differs in the last bits of f32: a few in 10^5 after three steps.
+  REQUIRE(fused.sound.size() == plain.sound.size());
+  REQUIRE(fused.video.size() == plain.video.size());
+  double worst = 0, loudest = 0;
+  for (size_t i = 0; i < fused.sound.size(); ++i) {
+    worst = std::max<double>(worst, std::fabs(fused.sound[i] - plain.sound[i]));
+    loudest = std::max<double>(loudest, std::fabs(plain.sound[i]));
+  }
+  CHECK(loudest > 1e-2);
+  CHECK(worst <= 1e-4 * loudest);
+  int far = 0;
+  for (size_t i = 0; i < fused.video.size(); ++i)
+    far = std::max(far, std::abs(fused.video[i] - plain.video[i]));
+  CHECK(far <= 1);  // of 255: where rounding to 8 bits falls the other way
+  // And that it happened: far fewer calls.
+  REQUIRE(with.ok());
+  REQUIRE(without.ok());
+  REQUIRE(with->phases.size() == without->phases.size());
+  size_t fused_calls = 0, plain_calls = 0;
+  for (size_t i = 0; i < with->phases.size(); ++i) {
+    fused_calls += with->phases[i].plan.calls.size();
+    plain_calls += without->phases[i].plan.calls.size();
+  }
+  CHECK(fused_calls * 4 < plain_calls * 3);
 }
 
-TEST_CASE("a first frame, a prefix, all frames and all sound may be known") {
+TEST_CASE("known media of another length is refused with what would fit") {
   const Fixture fixture;
   const auto device = open("cpu");
-  const auto frames = [](int64_t count) {
-    KnownFrames known;
-    known.frames = count;
-    known.pixels.assign(static_cast<size_t>(count * 16 * 24 * 3), 200);
-    return known;
-  };
   GenerateOptions options = small_clip();
-  const Collect free = run(fixture.model, options, *device);
-  options.known.first = frames(1);
-  CHECK(run(fixture.model, options, *device).video != free.video);
-  options.known = {};
-  options.known.before = frames(8);
-  CHECK(run(fixture.model, options, *device).video != free.video);
-  options.known = {};
-  options.known.after = frames(8);
-  options.known.last = frames(1);
-  run(fixture.model, options, *device);
-  options.known = {};
-  options.known.video = frames(12);
-  const Collect sounded = run(fixture.model, options, *device);
-  CHECK(sounded.sound != free.sound);
-  options.known = {};
-  options.known.audio.assign(12000 * 2, 0.1f);
-  CHECK(run(fixture.model, options, *device).sound != free.sound);
-
-  options.known = {};
-  options.known.video = frames(5);
+  options.known.video.frames = 5;
+  options.known.video.pixels.assign(5 * 16 * 24 * 3, 200);
   Collect sink;
-  auto wrong = generate(fixture.model, options, *device, sink);
+  const auto wrong = generate(fixture.model, options, *device, sink);
   REQUIRE_FALSE(wrong.ok());
   CHECK(wrong.status().message().find("5 frames") != std::string::npos);
 }

@@ -1,0 +1,73 @@
+// The released Toybox, which the build has converted, and what its tests do with a clip.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "runtime/backend/registry.h"
+#include "runtime/cli/load_model.h"
+#include "runtime/pipeline/generate.h"
+
+namespace zoetrope::toybox_clip {
+
+class Collect : public ClipSink {
+ public:
+  explicit Collect(const ClipRequest& clip) : frame_bytes_(clip.width * clip.height * 3) {}
+  Status frames(const uint8_t* pixels, int64_t count) override {
+    video.insert(video.end(), pixels, pixels + count * frame_bytes_);
+    return Status();
+  }
+  Status audio(const float* samples, int64_t count) override {
+    sound.insert(sound.end(), samples, samples + count * 2);
+    return Status();
+  }
+  // [count, height, width, 3]
+  std::vector<uint8_t> part(int64_t first, int64_t count) const {
+    REQUIRE(static_cast<int64_t>(video.size()) >= (first + count) * frame_bytes_);
+    return {video.begin() + first * frame_bytes_, video.begin() + (first + count) * frame_bytes_};
+  }
+  std::vector<uint8_t> video;
+  std::vector<float> sound;
+
+ private:
+  const int64_t frame_bytes_;
+};
+
+// Peak signal to noise ratio in dB; 200 where all is equal.
+template <typename T>
+double psnr(const std::vector<T>& a, const std::vector<T>& b, double peak) {
+  REQUIRE(!a.empty());
+  REQUIRE(a.size() == b.size());
+  double square = 0;
+  for (size_t i = 0; i < a.size(); ++i) square += std::pow(double(a[i]) - double(b[i]), 2);
+  return square == 0 ? 200 : 10 * std::log10(peak * peak * static_cast<double>(a.size()) / square);
+}
+
+inline LoadedModel load() {
+  auto loaded = load_model(std::string(ZOETROPE_BINARY_DIR) + "/share/zoetrope/toybox.zoe");
+  REQUIRE_MESSAGE(loaded.ok(), loaded.status().message());
+  return std::move(*loaded);
+}
+
+inline GenerateOptions short_clip() {
+  GenerateOptions options;
+  options.prompt = "a small red star bounces on a blue floor";
+  options.clip = {.width = 64, .height = 64, .frames = 9};
+  options.steps = 2;
+  options.seed = 5;
+  return options;
+}
+
+inline Collect make(const Model& model, const GenerateOptions& options, Device& device) {
+  Collect clip(options.clip);
+  const auto stats = generate(model, options, device, clip);
+  REQUIRE_MESSAGE(stats.ok(), stats.status().message());
+  CHECK(std::llabs(stats->peak_bytes - stats->planned_peak_bytes) * 100 <=
+        stats->planned_peak_bytes);
+  return clip;
+}
+
+}  // namespace zoetrope::toybox_clip
