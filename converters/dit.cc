@@ -108,17 +108,16 @@ Result<bool> is_copy_of_first(const Checkpoint& checkpoint, const std::string& k
 
 Recipe dit_recipe(const DitConfig& c) {
   Recipe r;
-  r.pipeline = "class_image";
-  r.solver = "ddpm";
-  r.steps = 250;
-  r.guidance = 4.0;
-  r.frames_per_latent = 1;
-  r.pixels_per_latent = 8;
-  r.video.channels = static_cast<int>(c.channels);
-  r.video.mean.assign(static_cast<size_t>(c.channels), 0.0f);
-  r.video.std.assign(static_cast<size_t>(c.channels), static_cast<float>(1 / kLatentScale));
-  r.width = r.height = {8 * c.patch, 2048, 8 * c.patch, 256};
-  r.tokenizer = "class_table";
+  r.clip.width = r.clip.height = {8 * c.patch, 2048, 8 * c.patch, 256};
+  LatentSpec latents;
+  latents.name = "image";
+  latents.media = Modality::kImage;
+  latents.channels = static_cast<int>(c.channels);
+  latents.mean.assign(static_cast<size_t>(c.channels), 0.0f);
+  latents.std.assign(static_cast<size_t>(c.channels), static_cast<float>(1 / kLatentScale));
+  latents.pixels = 8;
+  r.latents = {std::move(latents)};
+  r.incomplete = "it has no autoencoder";
   return r;
 }
 

@@ -73,26 +73,22 @@ constexpr float kLatentStd[] = {2.8184f, 1.4541f, 2.3275f, 2.6558f, 1.2196f, 1.7
 
 Recipe wan_recipe(const WanConfig& c) {
   Recipe r;
-  r.pipeline = "text_video";
-  r.solver = "euler";
-  r.schedule = "shifted";
-  r.shift = 5;
-  r.steps = 50;
-  r.guidance = 5;
-  r.fps = 16;
-  r.frames_per_latent = 4;
-  r.pixels_per_latent = 8;
-  r.video.channels = static_cast<int>(c.channels);
+  r.clip.fps = 16;
+  r.clip.width = {16, 1280, 16, 832};
+  r.clip.height = {16, 1280, 16, 480};
+  r.clip.frames = {1, 161, 4, 81, 1};
+  LatentSpec latents;
+  latents.name = "video";
+  latents.channels = static_cast<int>(c.channels);
   const bool known = c.channels == static_cast<int64_t>(std::size(kLatentMean));
   for (int64_t i = 0; i < c.channels; ++i) {
-    r.video.mean.push_back(known ? kLatentMean[i] : 0.0f);
-    r.video.std.push_back(known ? kLatentStd[i] : 1.0f);
+    latents.mean.push_back(known ? kLatentMean[i] : 0.0f);
+    latents.std.push_back(known ? kLatentStd[i] : 1.0f);
   }
-  r.width = {16, 1280, 16, 832};
-  r.height = {16, 1280, 16, 480};
-  r.frames = {1, 161, 1, 81};
-  r.tokenizer = "sentencepiece";
-  r.max_text = 512;
+  latents.pixels = 8;
+  latents.later_frames = 4;
+  r.latents = {std::move(latents)};
+  r.incomplete = "it has neither a text encoder nor an autoencoder";
   return r;
 }
 

@@ -1,213 +1,402 @@
 #include "graph/format/recipe.h"
 
-#include <cmath>
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <array>
 #include <set>
+
+#include "graph/format/recipe_json.h"
 
 namespace zoetrope {
 namespace {
 
-using Json = nlohmann::json;
+using Names = std::span<const std::string_view>;
+constexpr std::string_view kModalities[] = {"image", "video", "sound"};
+constexpr std::string_view kTokenizers[] = {"bytes", "sentencepiece"};
+constexpr std::string_view kFlowSolvers[] = {"euler", "midpoint", "heun"};
+constexpr std::string_view kFlowSchedules[] = {"linear", "shifted", "linear_quadratic", "explicit"};
+constexpr std::string_view kReferences[] = {"original", "diffusers"};
+constexpr std::string_view kDiffusionSolvers[] = {"ddpm", "ddim"};
+constexpr std::string_view kBetas[] = {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid",
+                                       "laplace"};
+constexpr std::string_view kSpacings[] = {"respaced", "leading", "trailing", "linspace"};
+constexpr std::string_view kPredictions[] = {"epsilon", "sample", "v_prediction"};
+constexpr std::string_view kVariances[] = {"fixed_small", "fixed_large", "learned",
+                                           "learned_range"};
+constexpr std::string_view kSamplers[] = {"flow", "diffusion"};
+// In the order of Stage's alternatives.
+constexpr std::string_view kStages[] = {"encode_text",   "class_label", "start_picture",
+                                        "known_latents", "denoise",     "decode_sound",
+                                        "decode_video",  "decode_image"};
 
-// Reads keys of one object and remembers them, so that finish() can name those nobody asked for.
-class ObjectReader {
+constexpr size_t kMaxStages = 64;
+constexpr int64_t kMaxSide = 1 << 20;
+constexpr int kMaxChannels = 4096;
+
+}  // namespace
+
+namespace recipe_json {
+
+// Every struct's fields, once: what Reader checks and Writer writes.
+
+template <typename V>
+void fields(V& v, Range& r) {
+  v.integer("min", &r.min, 1, kMaxSide);
+  v.integer("max", &r.max, 1, kMaxSide);
+  v.integer("multiple", &r.multiple, 1, 1 << 16);
+  v.integer("preferred", &r.preferred, 1, kMaxSide);
+  v.integer("offset", &r.offset, 0, 1 << 16);
+  const auto fits = [&](int64_t value) {
+    return value >= r.min && value <= r.max && (value - r.offset) % r.multiple == 0;
+  };
+  v.require(r.min <= r.max, "max", "at least min");
+  v.require(r.offset < r.multiple, "offset", "less than multiple");
+  v.require(fits(r.preferred), "preferred", "between min and max, in their steps");
+}
+
+template <typename V>
+void fields(V& v, ClipSpec& c) {
+  v.integer("fps", &c.fps, 1, 1000);
+  v.integer("sample_rate", &c.sample_rate, 0, 768000);
+  v.integer("sound_channels", &c.sound_channels, 0, 64);
+  v.require((c.sample_rate > 0) == (c.sound_channels > 0), "sound_channels",
+            "given with sample_rate, and only then");
+  v.object("width", &c.width);
+  v.object("height", &c.height);
+  v.object("frames", &c.frames);
+}
+
+template <typename V>
+void fields(V& v, LatentSpec& l) {
+  v.name("name", &l.name);
+  v.choice("media", &l.media, kModalities);
+  v.integer("channels", &l.channels, 1, kMaxChannels);
+  v.numbers("mean", &l.mean, kMaxChannels, -1e6, 1e6);
+  v.numbers("std", &l.std, kMaxChannels, 1e-6, 1e6);
+  const auto channels = static_cast<size_t>(l.channels);
+  v.require(l.channels > 0, "channels", "given");
+  v.require(l.mean.size() == channels, "mean", "one number a channel");
+  v.require(l.std.size() == channels, "std", "one number a channel");
+  if (l.media == Modality::kSound) return v.integer("samples", &l.samples, 1, 1 << 20);
+  v.integer("pixels", &l.pixels, 1, 256);
+  if (l.media == Modality::kImage) return;
+  v.integer("first_frames", &l.first_frames, 1, 64);
+  v.integer("later_frames", &l.later_frames, 1, 64);
+}
+
+template <typename V>
+void fields(V& v, TileSpec& t) {
+  v.integer("length", &t.length, 0, kMaxSide);
+  v.integer("overlap", &t.overlap, 0, kMaxSide);
+  v.integer("reach", &t.reach, 0, kMaxSide);
+  v.require(t.length == 0 || t.overlap < t.length, "overlap", "less than length");
+}
+
+template <typename V>
+void fields(V& v, EncodeText& s) {
+  v.name("component", &s.component);
+  v.name("ids", &s.ids);
+  v.optional_name("lengths", &s.lengths);
+  v.name("output", &s.output);
+  v.name("gives", &s.gives);
+  v.optional_name("gives_lengths", &s.gives_lengths);
+  v.choice("tokenizer", &s.tokenizer, kTokenizers);
+  v.integer("bos", &s.bos, -1, 1 << 24);
+  v.integer("eos", &s.eos, -1, 1 << 24);
+  v.integer("pad", &s.pad, 0, 1 << 24);
+  v.integer("max_ids", &s.max_ids, 0, 1 << 16);
+  v.require(s.max_ids > (s.bos >= 0) + (s.eos >= 0), "max_ids", "more than bos and eos take");
+  v.flag("pad_to_max", &s.pad_to_max);
+  v.flag("zero_padding", &s.zero_padding);
+}
+
+template <typename V>
+void fields(V& v, ClassLabel& s) {
+  v.name("gives", &s.gives);
+  v.integer("classes", &s.classes, 1, 1 << 20);
+  v.integer("null_class", &s.null_class, 0, 1 << 20);
+  v.texts("names", &s.names, 1 << 20);
+  v.require(s.classes > 0, "classes", "given");
+  v.require(s.names.empty() || s.names.size() == static_cast<size_t>(s.classes), "names",
+            "one text a class, or left out");
+}
+
+template <typename V>
+void fields(V& v, StartPicture& s) {
+  v.name("latents", &s.latents);
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+}
+
+template <typename V>
+void fields(V& v, KnownLatents& s) {
+  v.name("latents", &s.latents);
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+  v.name("gives", &s.gives);
+  v.name("gives_mask", &s.gives_mask);
+  v.number("mask_known", &s.mask_known, -1e6, 1e6);
+  v.optional_number("mask_first_frame", &s.mask_first_frame, -1e6, 1e6);
+  v.optional_number("mask_last_frame", &s.mask_last_frame, -1e6, 1e6);
+}
+
+template <typename V>
+void fields(V& v, FlowSampler& s) {
+  v.choice("solver", &s.solver, kFlowSolvers);
+  v.choice("schedule", &s.schedule, kFlowSchedules);
+  v.number("shift", &s.shift, 1e-3, 1e3);
+  v.integer("linear_steps", &s.linear_steps, 1, 1000000);
+  v.numbers("times", &s.times, 10001, 0, 1);
+  const bool falls = std::adjacent_find(s.times.begin(), s.times.end(), [](double a, double b) {
+                       return !(b < a);
+                     }) == s.times.end();
+  v.require(falls, "times", "falling from 1 to 0");
+  v.require(s.schedule != FlowSchedule::kExplicit || s.times.size() >= 2, "times",
+            "at least two times");
+}
+
+template <typename V>
+void fields(V& v, DiffusionSpec& s) {
+  v.word("reference", &s.reference, kReferences);
+  v.word("solver", &s.solver, kDiffusionSolvers);
+  v.integer("train_steps", &s.train_steps, 1, 100000);
+  v.word("betas", &s.betas, kBetas);
+  v.number("beta_first", &s.beta_first, 1e-9, 0.9999);
+  v.number("beta_last", &s.beta_last, 1e-9, 0.9999);
+  v.numbers("trained_betas", &s.trained_betas, 100000, 0, 0.9999);
+  v.require(s.trained_betas.empty() || s.trained_betas.size() == static_cast<size_t>(s.train_steps),
+            "trained_betas", "one number a training step, or left out");
+  v.flag("zero_snr", &s.zero_snr);
+  v.word("spacing", &s.spacing, kSpacings);
+  v.integer("steps_offset", &s.steps_offset, 0, 1000);
+  v.word("prediction", &s.prediction, kPredictions);
+  v.word("variance", &s.variance, kVariances);
+  v.number("clip", &s.clip, 0, 1e6);
+  v.flag("final_alpha_one", &s.final_alpha_one);
+  v.number("eta", &s.eta, 0, 1);
+}
+
+template <typename V>
+void fields(V& v, Denoise::Stream& s) {
+  v.name("latents", &s.latents);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+}
+
+template <typename V>
+void fields(V& v, Denoise::Condition& c) {
+  v.name("value", &c.value);
+  v.name("input", &c.input);
+}
+
+// The sampler as an object of its own.
+struct SamplerField {
+  std::variant<FlowSampler, DiffusionSpec> held;
+};
+template <typename V>
+void fields(V& v, SamplerField& s) {
+  v.variant("method", &s.held, kSamplers);
+}
+
+template <typename V>
+void fields(V& v, Denoise& s) {
+  v.name("component", &s.component);
+  v.name("time", &s.time);
+  v.number("time_scale", &s.time_scale, 1e-6, 1e6);
+  v.objects("streams", &s.streams, 8);
+  v.objects("conditions", &s.conditions, 64);
+  SamplerField sampler{s.sampler};
+  v.object("sampler", &sampler);
+  s.sampler = std::move(sampler.held);
+  v.integer("steps", &s.steps, 1, 10000);
+  v.number("guidance", &s.guidance, 0, 1000);
+  v.integer("guidance_channels", &s.guidance_channels, 0, kMaxChannels);
+  v.require(!s.streams.empty(), "streams", "given");
+}
+
+template <typename V>
+void fields(V& v, Decode& s) {
+  v.name("latents", &s.latents);
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+  v.object("tiles", &s.tiles);
+}
+
+template <typename V>
+void fields(V& v, Stage& s) {
+  v.variant("kind", &s, kStages);
+}
+
+template <typename V>
+void fields(V& v, Recipe& r) {
+  v.object("clip", &r.clip);
+  v.objects("latents", &r.latents, 8);
+  v.objects("stages", &r.stages, kMaxStages);
+  v.text("incomplete", &r.incomplete, 4096);
+}
+
+}  // namespace recipe_json
+
+namespace {
+
+// Names that stages hand each other, in the order in which the stages run.
+class References {
  public:
-  ObjectReader(const Json& json, std::string path) : json_(json), path_(std::move(path)) {
-    if (!json.is_object()) fail("", "an object");
-  }
+  explicit References(const Recipe& recipe) : recipe_(recipe) {}
 
-  void text(const char* key, std::string* out, std::initializer_list<const char*> allowed) {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_string()) return fail(key, "a string");
-    const std::string read = value->get<std::string>();
-    std::string choices;
-    for (const char* choice : allowed) {
-      if (read == choice) {
-        *out = read;
-        return;
-      }
-      choices += str(choices.empty() ? "" : ", ", choice);
+  Status check() {
+    std::set<std::string> names;
+    for (const LatentSpec& l : recipe_.latents)
+      if (!names.insert(l.name).second) return bad("latents '", l.name, "' appear twice");
+    int pictures = 0, sounds = 0, denoising = 0;
+    for (const LatentSpec& l : recipe_.latents) ++(l.media == Modality::kSound ? sounds : pictures);
+    if (pictures > 1 || sounds > 1) return bad("more than one stream of pictures, or of sound");
+    if (sounds > 0 && recipe_.clip.sample_rate == 0)
+      return bad("latents of sound without 'clip.sample_rate'");
+    for (const Stage& stage : recipe_.stages) {
+      ZT_RETURN_IF_ERROR(std::visit([&](const auto& s) { return visit(s); }, stage));
+      denoising += std::holds_alternative<Denoise>(stage);
     }
-    fail(key, "one of " + choices);
-  }
-
-  template <typename T>
-  void integer(const char* key, T* out, int64_t low, int64_t high) {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_number_integer()) return fail(key, "an integer");
-    const auto read = value->get<int64_t>();
-    if (read < low || read > high) return fail(key, str("between ", low, " and ", high));
-    *out = static_cast<T>(read);
-  }
-
-  void number(const char* key, double* out, double low, double high) {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_number()) return fail(key, "a number");
-    const double read = value->get<double>();
-    if (!(read >= low && read <= high)) return fail(key, str("between ", low, " and ", high));
-    *out = read;
-  }
-
-  template <typename T>
-  void numbers(const char* key, std::vector<T>* out, size_t limit, double low, double high) {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_array() || value->size() > limit)
-      return fail(key, str("a list of at most ", limit, " numbers"));
-    std::vector<T> read;
-    for (const Json& item : *value) {
-      if (!item.is_number()) return fail(key, "a list of numbers");
-      const double x = item.get<double>();
-      if (!(x >= low && x <= high)) return fail(key, str("numbers between ", low, " and ", high));
-      read.push_back(static_cast<T>(x));
-    }
-    *out = std::move(read);
-  }
-
-  // Runs `read` on a nested object, if there is one.
-  template <typename F>
-  void object(const char* key, F read) {
-    const Json* value = find(key);
-    if (value == nullptr || !status_.ok()) return;
-    ObjectReader inner(*value, path_ + key + ".");
-    read(inner);
-    if (status_.ok()) status_ = inner.finish();
-  }
-
-  void fail(std::string_view key, std::string_view expected) {
-    if (status_.ok())
-      status_ = error(Code::kDataLoss, "recipe: '", path_, key, "' must be ", expected);
-  }
-
-  Status finish() {
-    if (!status_.ok() || !json_.is_object()) return status_;
-    for (const auto& [key, value] : json_.items())
-      if (!seen_.contains(key))
-        return error(Code::kDataLoss, "recipe: unknown key '", path_, key, "'");
+    if (recipe_.stages.empty()) return Status();
+    if (denoising != 1) return bad(denoising, " stages denoise; expected one");
+    for (const LatentSpec& l : recipe_.latents)
+      if (!decoded_.contains(l.name)) return bad("no stage decodes latents '", l.name, "'");
     return Status();
   }
 
  private:
-  const Json* find(const char* key) {
-    seen_.insert(key);
-    if (!json_.is_object()) return nullptr;
-    const auto it = json_.find(key);
-    return it == json_.end() ? nullptr : &*it;
+  template <typename... Args>
+  static Status bad(const Args&... what) {
+    return error(Code::kDataLoss, "recipe: ", what...);
   }
 
-  const Json& json_;
-  std::string path_;
-  std::set<std::string> seen_;
-  Status status_;
+  Status give(const std::string& name) {
+    if (!name.empty() && !values_.insert(name).second)
+      return bad("value '", name, "' is given twice");
+    return Status();
+  }
+
+  Result<const LatentSpec*> latents(const std::string& name) const {
+    const LatentSpec* l = recipe_.find_latents(name);
+    if (l == nullptr) return bad("there are no latents '", name, "'");
+    return l;
+  }
+
+  Status before_denoising(std::string_view kind) const {
+    return denoised_.empty() ? Status() : bad("'", kind, "' stands behind 'denoise'");
+  }
+
+  Status visit(const EncodeText& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("encode_text"));
+    ZT_RETURN_IF_ERROR(give(s.gives));
+    return give(s.gives_lengths);
+  }
+  Status visit(const ClassLabel& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("class_label"));
+    return give(s.gives);
+  }
+  Status visit(const StartPicture& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("start_picture"));
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    return l->media == Modality::kSound ? bad("'start_picture' of sound") : Status();
+  }
+  Status visit(const KnownLatents& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("known_latents"));
+    ZT_RETURN_IF_ERROR(latents(s.latents).status());
+    ZT_RETURN_IF_ERROR(give(s.gives));
+    return give(s.gives_mask);
+  }
+  Status visit(const Denoise& s) {
+    for (const Denoise::Stream& stream : s.streams) {
+      ZT_RETURN_IF_ERROR(latents(stream.latents).status());
+      if (!denoised_.insert(stream.latents).second)
+        return bad("latents '", stream.latents, "' are denoised twice");
+    }
+    for (const Denoise::Condition& c : s.conditions)
+      if (!values_.contains(c.value)) return bad("no earlier stage gives '", c.value, "'");
+    return Status();
+  }
+  Status decode(const Decode& s, Modality media) {
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    if (l->media != media)
+      return bad("latents '", l->name, "' are ", kModalities[static_cast<size_t>(l->media)],
+                 ", not ", kModalities[static_cast<size_t>(media)],
+                 " as their decoder's kind says");
+    if (!denoised_.contains(s.latents)) return bad("latents '", s.latents, "' are not denoised");
+    if (!decoded_.insert(s.latents).second)
+      return bad("latents '", s.latents, "' are decoded twice");
+    return Status();
+  }
+  Status visit(const DecodeSound& s) { return decode(s, Modality::kSound); }
+  Status visit(const DecodeVideo& s) { return decode(s, Modality::kVideo); }
+  Status visit(const DecodeImage& s) { return decode(s, Modality::kImage); }
+
+  const Recipe& recipe_;
+  std::set<std::string> values_, denoised_, decoded_;
 };
 
-void read_latents(ObjectReader& object, const char* key, LatentSpec* spec) {
-  object.object(key, [&](ObjectReader& inner) {
-    inner.integer("channels", &spec->channels, 0, 4096);
-    inner.numbers("mean", &spec->mean, 4096, -1e6, 1e6);
-    inner.numbers("std", &spec->std, 4096, 1e-6, 1e6);
-    const auto channels = static_cast<size_t>(spec->channels);
-    if (spec->mean.size() != channels) inner.fail("mean", "one number a channel");
-    if (spec->std.size() != channels) inner.fail("std", "one number a channel");
-    inner.integer("tile_length", &spec->tile_length, 0, 1 << 20);
-    inner.integer("tile_overlap", &spec->tile_overlap, 0, 1 << 20);
-    inner.integer("reach", &spec->reach, 0, 1 << 20);
-    if (spec->tile_length > 0 && spec->tile_overlap >= spec->tile_length)
-      inner.fail("tile_overlap", "less than tile_length");
-  });
+template <typename E>
+Result<E> parse_choice(const char* what, std::string_view name, Names names) {
+  std::string all;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == name) return static_cast<E>(i);
+    all += str(i == 0 ? "" : ", ", names[i]);
+  }
+  return error(Code::kInvalidArgument, "unknown ", what, " '", name, "'; known: ", all);
 }
 
-void read_range(ObjectReader& object, const char* key, Range* range) {
-  object.object(key, [&](ObjectReader& inner) {
-    inner.integer("min", &range->min, 1, 1 << 20);
-    inner.integer("max", &range->max, 1, 1 << 20);
-    inner.integer("multiple", &range->multiple, 1, 1 << 16);
-    inner.integer("preferred", &range->preferred, 1, 1 << 20);
-    if (range->min > range->max) inner.fail("max", "at least min");
-    if (range->preferred < range->min || range->preferred > range->max)
-      inner.fail("preferred", "between min and max");
-  });
-}
-
-Json latents_json(const LatentSpec& spec) {
-  return {{"channels", spec.channels},
-          {"mean", spec.mean},
-          {"std", spec.std},
-          {"tile_length", spec.tile_length},
-          {"tile_overlap", spec.tile_overlap},
-          {"reach", spec.reach}};
-}
-
-Json range_json(const Range& range) {
-  return {{"min", range.min},
-          {"max", range.max},
-          {"multiple", range.multiple},
-          {"preferred", range.preferred}};
+const LatentSpec* find_media(const Recipe& recipe, bool sound) {
+  for (const LatentSpec& l : recipe.latents)
+    if ((l.media == Modality::kSound) == sound) return &l;
+  return nullptr;
 }
 
 }  // namespace
 
-Result<Recipe> parse_recipe(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return error(Code::kDataLoss, "recipe: not valid JSON");
-  Recipe r;
-  ObjectReader o(json, "");
-  o.text("pipeline", &r.pipeline, {"joint_av", "class_image", "text_video"});
-  o.text("solver", &r.solver, {"euler", "midpoint", "heun", "ddpm", "ddim"});
-  o.text("schedule", &r.schedule, {"linear", "shifted", "linear_quadratic", "explicit"});
-  o.number("shift", &r.shift, 1e-3, 1e3);
-  o.integer("linear_steps", &r.linear_steps, 1, 1000000);
-  o.numbers("times", &r.times, 10001, 0, 1);
-  o.integer("steps", &r.steps, 1, 10000);
-  o.number("guidance", &r.guidance, 0, 1000);
-  o.number("sigma_min", &r.sigma_min, 0, 1);
-  o.integer("fps", &r.fps, 1, 1000);
-  o.integer("frames_per_latent", &r.frames_per_latent, 1, 64);
-  o.integer("pixels_per_latent", &r.pixels_per_latent, 1, 256);
-  o.integer("sample_rate", &r.sample_rate, 0, 768000);
-  o.integer("audio_channels", &r.audio_channels, 0, 64);
-  o.integer("samples_per_latent", &r.samples_per_latent, 0, 1 << 20);
-  read_latents(o, "video", &r.video);
-  read_latents(o, "audio", &r.audio);
-  read_range(o, "width", &r.width);
-  read_range(o, "height", &r.height);
-  read_range(o, "frames", &r.frames);
-  o.text("tokenizer", &r.tokenizer, {"bytes", "sentencepiece", "class_table"});
-  o.integer("max_text", &r.max_text, 0, 1 << 20);
-  if (r.schedule == "explicit" && r.times.size() < 2) o.fail("times", "at least two times");
-  if (r.sample_rate > 0 && (r.samples_per_latent < 1 || r.audio_channels < 1))
-    o.fail("samples_per_latent", "given, with audio_channels, where there is sound");
-  ZT_RETURN_IF_ERROR(o.finish());
-  return r;
+std::string_view stage_kind(const Stage& stage) { return kStages[stage.index()]; }
+
+const LatentSpec* Recipe::find_latents(std::string_view name) const {
+  for (const LatentSpec& l : latents)
+    if (l.name == name) return &l;
+  return nullptr;
 }
 
-std::string recipe_to_json(const Recipe& r) {
-  Json json = {{"pipeline", r.pipeline},
-               {"solver", r.solver},
-               {"schedule", r.schedule},
-               {"shift", r.shift},
-               {"linear_steps", r.linear_steps},
-               {"steps", r.steps},
-               {"guidance", r.guidance},
-               {"sigma_min", r.sigma_min},
-               {"fps", r.fps},
-               {"frames_per_latent", r.frames_per_latent},
-               {"pixels_per_latent", r.pixels_per_latent},
-               {"sample_rate", r.sample_rate},
-               {"audio_channels", r.audio_channels},
-               {"samples_per_latent", r.samples_per_latent},
-               {"video", latents_json(r.video)},
-               {"audio", latents_json(r.audio)},
-               {"width", range_json(r.width)},
-               {"height", range_json(r.height)},
-               {"frames", range_json(r.frames)},
-               {"tokenizer", r.tokenizer},
-               {"max_text", r.max_text}};
-  if (!r.times.empty()) json["times"] = r.times;
-  return json.dump(1);
+const Denoise* Recipe::denoise() const {
+  for (const Stage& stage : stages)
+    if (const auto* found = std::get_if<Denoise>(&stage)) return found;
+  return nullptr;
+}
+
+const LatentSpec* Recipe::picture() const { return find_media(*this, false); }
+const LatentSpec* Recipe::sound() const { return find_media(*this, true); }
+
+Result<Recipe> parse_recipe(std::string_view text) {
+  const auto json = recipe_json::Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return error(Code::kDataLoss, "recipe: not valid JSON");
+  Recipe recipe;
+  recipe_json::Reader reader(json, "");
+  recipe_json::fields(reader, recipe);
+  ZT_RETURN_IF_ERROR(reader.finish());
+  ZT_RETURN_IF_ERROR(References(recipe).check());
+  return recipe;
+}
+
+std::string recipe_to_json(const Recipe& recipe) {
+  Recipe copy = recipe;  // one list of fields reads and writes
+  recipe_json::Writer writer;
+  recipe_json::fields(writer, copy);
+  return writer.json.dump(1);
+}
+
+std::string_view solver_name(FlowSolver s) { return kFlowSolvers[static_cast<size_t>(s)]; }
+std::string_view schedule_name(FlowSchedule s) { return kFlowSchedules[static_cast<size_t>(s)]; }
+Result<FlowSolver> parse_flow_solver(std::string_view name) {
+  return parse_choice<FlowSolver>("flow-matching solver", name, kFlowSolvers);
+}
+Result<FlowSchedule> parse_flow_schedule(std::string_view name) {
+  return parse_choice<FlowSchedule>("schedule", name, kFlowSchedules);
 }
 
 }  // namespace zoetrope

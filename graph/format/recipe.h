@@ -1,67 +1,170 @@
-// How to sample a model: what the .zoe file's recipe says, and the defaults of `generate`.
+// What the .zoe file says about using its components: which stages make a clip or a picture, in
+// which order, with which names, sizes and constants. The runtime knows kinds of stages and no
+// model; whatever differs from model to model stands here. FORMAT.md shows the JSON.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
+#include "graph/format/diffusion_spec.h"
 #include "graph/status.h"
 
 namespace zoetrope {
 
-// A modality's latents: the DiT works on (latent - mean) / std, one entry a channel.
-struct LatentSpec {
-  int channels = 0;
-  std::vector<float> mean;
-  std::vector<float> std;
+enum class Modality : uint8_t { kImage, kVideo, kSound };
 
-  // How its decoder may be run piece by piece, counted in latents along time.
-  int64_t tile_length = 0;   // of one call; 0: always the whole sequence
-  int64_t tile_overlap = 0;  // that neighbouring tiles share, at least
-  int64_t reach = 0;  // decoded output depends on this many latents on either side; 0: unknown
-};
-
-// What a model accepts along one dimension: min..max in steps of `multiple`.
+// What a model accepts along one dimension: min..max in steps of `multiple`. Of frames, in steps
+// from `offset`: 17 n + 5 has multiple 17 and offset 5.
 struct Range {
-  int64_t min = 1;
-  int64_t max = 1;
-  int64_t multiple = 1;
-  int64_t preferred = 1;
+  int64_t min = 1, max = 1, multiple = 1, preferred = 1, offset = 0;
 };
+
+// What comes out.
+struct ClipSpec {
+  int fps = 1;             // of video
+  int sample_rate = 0;     // 0: no sound
+  int sound_channels = 0;  // interleaved
+  Range width, height;     // pixels
+  Range frames;            // of video; 1 for pictures
+};
+
+// One stream of latents. Denoising works on (latent - mean) / std, one entry a channel. Layouts:
+//   image [batch, height, width, channels]   video [batch, time, height, width, channels]
+//   sound [batch, time, channels]
+struct LatentSpec {
+  std::string name;  // stages refer to it
+  Modality media = Modality::kVideo;
+  int channels = 0;
+  std::vector<float> mean, std;
+  int pixels = 1;        // image, video: rows and columns of pixels that a latent stands for
+  int first_frames = 1;  // video: frames that the first latent stands for,
+  int later_frames = 1;  //   and each later one
+  int samples = 1;       // sound: samples (of each channel) that a latent stands for
+};
+
+// How a decoder may be run piece by piece, counted in latents along time.
+struct TileSpec {
+  int64_t length = 0;   // of one call; 0: always the whole sequence
+  int64_t overlap = 0;  // that neighbouring tiles share, at least
+  int64_t reach = 0;    // output depends on this many latents on either side; 0: unknown
+};
+
+// Stages hand each other named values. `component` is a graph of the file; `input`, `output`, ...
+// are names of its inputs and outputs.
+
+// Prompts to features. Gives `gives` [rows, length, width] and, where named, `gives_lengths`
+// i32[rows]: how many ids of each row are text.
+struct EncodeText {
+  std::string component, ids, lengths, output;  // lengths: empty where the graph takes none
+  std::string gives, gives_lengths;
+  enum class Tokenizer : uint8_t { kBytes, kSentencePiece } tokenizer = Tokenizer::kBytes;
+  int bos = -1, eos = -1;     // ids put before and behind; -1: none
+  int pad = 0;                // fills the rows
+  int max_ids = 0;            // longest row, with bos and eos
+  bool pad_to_max = false;    // every row has max_ids; else the request's longest decides
+  bool zero_padding = false;  // features of padding become 0
+};
+
+// Labels of classes. Gives i32[rows]; the rows that guidance compares with hold null_class.
+struct ClassLabel {
+  std::string gives;
+  int classes = 0;
+  int null_class = 0;
+  std::vector<std::string> names;  // by class, synonyms between commas; may be empty
+};
+
+// A picture to start from, where the request gives one with a strength: latents for denoising.
+struct StartPicture {
+  std::string latents, component, input, output;
+};
+
+// What is already known of a clip, as normalised latents and a mask: gives both, channels last, 0
+// where nothing is known.
+struct KnownLatents {
+  std::string latents, component, input, output;
+  std::string gives, gives_mask;
+  double mask_known = 1;
+  // Of a latent of several frames where only the first (last) is known, and the known latent is
+  // that frame encoded alone. Absent: the model was not made for that.
+  std::optional<double> mask_first_frame = std::nullopt, mask_last_frame = std::nullopt;
+};
+
+enum class FlowSolver : uint8_t { kEuler, kMidpoint, kHeun };
+enum class FlowSchedule : uint8_t { kLinear, kShifted, kLinearQuadratic, kExplicit };
+
+// Flow matching: time runs from 1 (noise) to 0, the network gives a velocity.
+struct FlowSampler {
+  FlowSolver solver = FlowSolver::kEuler;
+  FlowSchedule schedule = FlowSchedule::kLinear;
+  double shift = 1;           // of kShifted
+  int linear_steps = 1000;    // N of kLinearQuadratic
+  std::vector<double> times;  // of kExplicit: steps + 1 values from 1 to 0
+};
+
+// The sampler is flow matching, or discrete-time diffusion: there the time input is the training
+// step and the network's output has the latents' channels, or twice as many: then the second half
+// is raw variance, which a learned variance reads and everything else drops.
+struct Denoise {
+  std::string component;
+  std::string time;       // input [rows]
+  double time_scale = 1;  // the input is the sampler's time times this
+  // The latents that it makes: network input and output, [rows, ...].
+  struct Stream {
+    std::string latents, input, output;
+  };
+  std::vector<Stream> streams;
+  // Values of earlier stages, and the inputs that take them.
+  struct Condition {
+    std::string value, input;
+  };
+  std::vector<Condition> conditions;
+  std::variant<FlowSampler, DiffusionSpec> sampler;
+  int steps = 30;
+  double guidance = 1;        // 1: no guidance
+  int guidance_channels = 0;  // the first N channels are guided, the rest is the prompt's; 0: all
+};
+
+struct Decode {
+  std::string latents, component, input, output;
+  TileSpec tiles;
+};
+struct DecodeVideo : Decode {};  // output [batch, frames, height, width, 3] in [-1, 1]
+struct DecodeImage : Decode {};  // output [batch, height, width, 3] in [-1, 1]
+struct DecodeSound : Decode {};  // output [batch, samples, channels] in [-1, 1]
+
+using Stage = std::variant<EncodeText, ClassLabel, StartPicture, KnownLatents, Denoise, DecodeSound,
+                           DecodeVideo, DecodeImage>;
+
+// "encode_text", "class_label", ...
+std::string_view stage_kind(const Stage& stage);
 
 struct Recipe {
-  std::string pipeline =
-      "joint_av";  // which C++ stages run it: "joint_av", "class_image", "text_video"
+  ClipSpec clip;
+  std::vector<LatentSpec> latents;
+  std::vector<Stage> stages;  // in the order in which they run; none: only components
+  std::string incomplete;     // what the file lacks for generating, for people; empty: nothing
 
-  // Denoising
-  std::string solver = "euler";     // euler, midpoint, heun (flow matching); ddpm, ddim
-  std::string schedule = "linear";  // linear, shifted, linear_quadratic, explicit
-  double shift = 1.0;               // of "shifted"
-  int linear_steps = 1000;          // N of "linear_quadratic"
-  std::vector<double> times;        // of "explicit": steps + 1 values from 1 to 0
-  int steps = 30;
-  double guidance = 1.0;
-  double sigma_min = 1e-5;
-
-  // The clip
-  int fps = 16;
-  int frames_per_latent = 8;
-  int pixels_per_latent = 8;
-  int sample_rate = 0;  // 0: the model has no sound
-  int audio_channels = 0;
-  int samples_per_latent = 0;
-  LatentSpec video;
-  LatentSpec audio;
-  Range width, height, frames;
-
-  // Text
-  std::string tokenizer = "bytes";
-  int max_text = 0;  // ids, with the special ones
+  const LatentSpec* find_latents(std::string_view name) const;
+  const Denoise* denoise() const;  // null where there is none
+  // The stream of pictures (image or video), and that of sound; null where there is none.
+  const LatentSpec* picture() const;
+  const LatentSpec* sound() const;
 };
 
-// Strict: unknown keys, wrong types and values out of bounds are errors that name the key.
+// Strict: unknown keys, wrong types, values out of bounds and names that refer to nothing are
+// errors that say where. Whether the components fit is the engine's to check.
 Result<Recipe> parse_recipe(std::string_view json);
 std::string recipe_to_json(const Recipe& recipe);
+
+// Names as the JSON has them, for flags and messages.
+std::string_view solver_name(FlowSolver solver);
+std::string_view schedule_name(FlowSchedule schedule);
+// kInvalidArgument lists the names.
+Result<FlowSolver> parse_flow_solver(std::string_view name);
+Result<FlowSchedule> parse_flow_schedule(std::string_view name);
 
 }  // namespace zoetrope

@@ -104,33 +104,106 @@ class Section {
 constexpr int64_t kMaxWidth = 1 << 14;
 constexpr int64_t kMaxLayers = 256;
 
+// Values of the mask channel (train/dit.py): 1 where a latent is known, 0 where not, and ±0.5 where
+// only the first (+) or last (−) frame of the latent's eight is.
+constexpr double kMaskKnown = 1, kMaskFirstFrame = 0.5, kMaskLastFrame = -0.5;
+
+// Byte-level ids (train/config.py).
+constexpr int kBos = 256, kEos = 257, kPad = 258;
+
+LatentSpec latents(const char* name, Modality media, int64_t channels, std::vector<float> mean,
+                   std::vector<float> std) {
+  LatentSpec l;
+  l.name = name;
+  l.media = media;
+  l.channels = static_cast<int>(channels);
+  l.mean = std::move(mean);
+  l.std = std::move(std);
+  return l;
+}
+
+// Inputs and outputs are those of toybox.h.
+std::vector<Stage> toybox_stages(const ToyboxConfig& config, FlowSampler sampler, int64_t steps,
+                                 double guidance) {
+  EncodeText text;
+  text.component = "text_encoder";
+  text.ids = "ids";
+  text.lengths = "lengths";
+  text.output = text.gives = "text";
+  text.gives_lengths = "text_lengths";
+  text.bos = kBos;
+  text.eos = kEos;
+  text.pad = kPad;
+  text.max_ids = static_cast<int>(config.text.max_length);
+
+  const auto known = [](const std::string& media, const char* component) {
+    KnownLatents k;
+    k.latents = k.input = media;
+    k.component = component;
+    k.output = "latents";
+    k.gives = media + "_known";
+    k.gives_mask = media + "_mask";
+    k.mask_known = kMaskKnown;
+    return k;
+  };
+  KnownLatents frames = known("video", "tae_encoder");
+  frames.mask_first_frame = kMaskFirstFrame;
+  frames.mask_last_frame = kMaskLastFrame;
+
+  Denoise denoise;
+  denoise.component = "dit";
+  denoise.time = "time";
+  denoise.streams = {{"video", "video", "video_velocity"}, {"audio", "audio", "audio_velocity"}};
+  for (const char* name :
+       {"video_known", "video_mask", "audio_known", "audio_mask", "text", "text_lengths"})
+    denoise.conditions.push_back({name, name});
+  denoise.sampler = std::move(sampler);
+  denoise.steps = static_cast<int>(steps);
+  denoise.guidance = guidance;
+
+  // Four latents are the 2 s clips that it was trained on. The sound is cut exactly.
+  const int64_t sound_reach = toybox_codec_reach(config.codec);
+  DecodeSound sound;
+  sound.component = "codec_decoder";
+  sound.latents = sound.output = "audio";
+  sound.input = "latents";
+  sound.tiles = {12 * sound_reach, 2 * sound_reach, sound_reach};
+  DecodeVideo video;
+  video.component = "tae_decoder";
+  video.latents = video.output = "video";
+  video.input = "latents";
+  video.tiles = {4, 2, toybox_tae_reach(config.tae)};
+  return {text, frames, known("audio", "codec_encoder"), denoise, sound, video};
+}
+
 void read_recipe(const Json& root, ToyboxConfig* config, Status* status) {
   Section s(root, "recipe", status);
   Recipe& r = config->recipe;
-  r.fps = static_cast<int>(s.integer("fps", 1, 240));
-  r.frames_per_latent = static_cast<int>(s.integer("frames_per_latent", 8, 8));
-  r.pixels_per_latent = static_cast<int>(s.integer("pixels_per_latent", 8, 8));
-  r.sample_rate = static_cast<int>(s.integer("sample_rate", 8000, 192000));
-  r.samples_per_latent = static_cast<int>(s.integer("samples_per_latent", 1, 1 << 16));
-  r.sigma_min = s.number("sigma_min", 0, 0.1);
-  r.steps = static_cast<int>(s.integer("steps", 1, 10000));
-  r.guidance = s.number("guidance", 0, 100);
-  r.schedule = s.text("schedule");
-  r.shift = s.number("schedule_shift", 1e-3, 1e3);
-  r.audio_channels = static_cast<int>(config->codec.channels);
-  r.video.channels = static_cast<int>(config->dit.video_channels);
-  r.video.mean = s.floats("video_latent_mean", config->dit.video_channels, -1e4, 1e4);
-  r.video.std = s.floats("video_latent_std", config->dit.video_channels, 1e-4, 1e4);
-  r.audio.channels = static_cast<int>(config->dit.audio_channels);
-  r.audio.mean = s.floats("audio_latent_mean", config->dit.audio_channels, -1e4, 1e4);
-  r.audio.std = s.floats("audio_latent_std", config->dit.audio_channels, 1e-4, 1e4);
-  r.tokenizer = "bytes";
-  r.max_text = static_cast<int>(config->text.max_length);
+  r.clip.fps = static_cast<int>(s.integer("fps", 1, 240));
+  r.clip.sample_rate = static_cast<int>(s.integer("sample_rate", 8000, 192000));
+  r.clip.sound_channels = static_cast<int>(config->codec.channels);
   // What it was trained on: 64 to 160 pixels a side, up to 4 s.
-  r.width = r.height = {64, 160, 16, 128};
-  r.frames = {1, 64, 1, 32};
-  if (status->ok() && r.schedule != "linear" && r.schedule != "shifted")
+  r.clip.width = r.clip.height = {64, 160, 16, 128};
+  r.clip.frames = {1, 64, 1, 32};
+  LatentSpec video = latents("video", Modality::kVideo, config->dit.video_channels,
+                             s.floats("video_latent_mean", config->dit.video_channels, -1e4, 1e4),
+                             s.floats("video_latent_std", config->dit.video_channels, 1e-4, 1e4));
+  video.pixels = static_cast<int>(s.integer("pixels_per_latent", 8, 8));
+  video.first_frames = video.later_frames = static_cast<int>(s.integer("frames_per_latent", 8, 8));
+  LatentSpec audio = latents("audio", Modality::kSound, config->dit.audio_channels,
+                             s.floats("audio_latent_mean", config->dit.audio_channels, -1e4, 1e4),
+                             s.floats("audio_latent_std", config->dit.audio_channels, 1e-4, 1e4));
+  audio.samples = static_cast<int>(s.integer("samples_per_latent", 1, 1 << 16));
+  r.latents = {std::move(video), std::move(audio)};
+  FlowSampler sampler;
+  const std::string schedule = s.text("schedule");
+  if (schedule == "shifted") sampler.schedule = FlowSchedule::kShifted;
+  sampler.shift = s.number("schedule_shift", 1e-3, 1e3);
+  const int64_t steps = s.integer("steps", 1, 10000);
+  const double guidance = s.number("guidance", 0, 100);
+  if (status->ok() && schedule != "linear" && schedule != "shifted")
     *status = error(Code::kDataLoss, "toybox config: 'recipe.schedule' must be linear or shifted");
+  if (status->ok()) r.stages = toybox_stages(*config, sampler, steps, guidance);
 }
 
 }  // namespace
@@ -212,17 +285,8 @@ Result<ToyboxConfig> parse_toybox_config(std::string_view text) {
                            "the dit's channels do not match the other components'"));
   int64_t hop = 1;
   for (int64_t stride : config.codec.strides) hop *= stride;
-  ZT_RETURN_IF_ERROR(check(hop == config.recipe.samples_per_latent,
+  ZT_RETURN_IF_ERROR(check(hop == config.recipe.sound()->samples,
                            "codec strides do not multiply to recipe.samples_per_latent"));
-  // Four latents are the 2 s clips that it was trained on. The sound is cut exactly.
-  LatentSpec& video = config.recipe.video;
-  video.reach = toybox_tae_reach(config.tae);
-  video.tile_length = 4;
-  video.tile_overlap = 2;
-  LatentSpec& audio = config.recipe.audio;
-  audio.reach = toybox_codec_reach(config.codec);
-  audio.tile_overlap = 2 * audio.reach;
-  audio.tile_length = 6 * audio.tile_overlap;
   return config;
 }
 

@@ -46,7 +46,7 @@ class Outputs : public ClipSink {
   std::vector<std::unique_ptr<ClipWriter>> writers_;
 };
 
-Status read_frames(const std::string& path, const ClipShape& shape, const Recipe& recipe,
+Status read_frames(const std::string& path, const ClipShape& shape, const FlatRecipe& recipe,
                    int64_t first, int64_t count, KnownFrames* out) {
   if (path.empty()) return Status();
   ReadRequest request;
@@ -63,11 +63,11 @@ Status read_frames(const std::string& path, const ClipShape& shape, const Recipe
 
 // Frames of a clip to continue (or to lead to): a whole number of latents, at most half of the new
 // clip.
-int64_t overlap_frames(const ClipShape& shape, const Recipe& recipe) {
+int64_t overlap_frames(const ClipShape& shape, const FlatRecipe& recipe) {
   return std::max<int64_t>(1, shape.latent_frames / 2) * recipe.frames_per_latent;
 }
 
-Status read_known(const Options& o, const ClipShape& shape, const Recipe& recipe,
+Status read_known(const Options& o, const ClipShape& shape, const FlatRecipe& recipe,
                   KnownMedia* known) {
   ZT_RETURN_IF_ERROR(read_frames(o.image, shape, recipe, 0, 1, &known->first));
   ZT_RETURN_IF_ERROR(read_frames(o.last_image, shape, recipe, 0, 1, &known->last));
@@ -119,7 +119,9 @@ Status run_generate(Options& o) {
   GenerateOptions& options = o.generate.options;
   ZT_ASSIGN_OR_RETURN(const std::string path, find_model(o.generate.model));
   ZT_ASSIGN_OR_RETURN(const LoadedModel loaded, load_model(path));
-  const Recipe& recipe = loaded.model.recipe;
+  if (!loaded.model.incomplete.empty())
+    return error(Code::kUnsupported, path, " cannot generate: ", loaded.model.incomplete);
+  const FlatRecipe& recipe = loaded.model.recipe;
   ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, options.clip));
   ZT_RETURN_IF_ERROR(read_known(o, shape, recipe, &options.known));
   ZT_ASSIGN_OR_RETURN(const auto device, o.generate.device.open());

@@ -10,7 +10,8 @@ Result<LoadedModel> load_model(const std::string& path) {
   if (!info.recipe.empty()) {
     auto recipe = parse_recipe(info.recipe);
     if (!recipe.ok()) return recipe.status().with_context(path);
-    loaded.model.recipe = std::move(*recipe);
+    if (!recipe->incomplete.empty()) loaded.model.incomplete = recipe->incomplete;
+    ZT_ASSIGN_OR_RETURN(loaded.model.recipe, flatten(*recipe));
   }
   for (const Graph& graph : info.components) loaded.model.components.emplace(graph.name, graph);
   loaded.model.vocabulary = info.vocabulary;

@@ -25,7 +25,7 @@ Result<int64_t> pick(const char* what, const Range& range, int64_t asked) {
 
 }  // namespace
 
-Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& request) {
+Result<ClipShape> resolve_clip_shape(const FlatRecipe& recipe, const ClipRequest& request) {
   ClipShape shape;
   ZT_ASSIGN_OR_RETURN(shape.width, pick("width", recipe.width, request.width));
   ZT_ASSIGN_OR_RETURN(shape.height, pick("height", recipe.height, request.height));

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "graph/dim.h"
-#include "graph/format/recipe.h"
+#include "runtime/pipeline/flat_recipe.h"
 
 namespace zoetrope {
 
@@ -14,11 +14,13 @@ struct ClipShape {
   int64_t latent_frames = 0, latent_height = 0, latent_width = 0;
   int64_t audio_latents = 0;
 
-  double seconds(const Recipe& recipe) const { return static_cast<double>(frames) / recipe.fps; }
-  int64_t video_elements(const Recipe& recipe) const {
+  double seconds(const FlatRecipe& recipe) const {
+    return static_cast<double>(frames) / recipe.fps;
+  }
+  int64_t video_elements(const FlatRecipe& recipe) const {
     return latent_frames * latent_height * latent_width * recipe.video.channels;
   }
-  int64_t audio_elements(const Recipe& recipe) const {
+  int64_t audio_elements(const FlatRecipe& recipe) const {
     return audio_latents * recipe.audio.channels;
   }
 };
@@ -31,6 +33,6 @@ struct ClipRequest {
 };
 
 // Errors say which values the model accepts and the nearest one to what was asked.
-Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& request);
+Result<ClipShape> resolve_clip_shape(const FlatRecipe& recipe, const ClipRequest& request);
 
 }  // namespace zoetrope

@@ -39,7 +39,7 @@ inline constexpr float kMaskFirstFrame = 0.5f;
 inline constexpr float kMaskLastFrame = -0.5f;
 
 // Normalised latents and masks, channels last; zero where unknown.
-struct KnownLatents {
+struct KnownTensors {
   std::vector<float> video, video_mask;  // [T, H, W, C], [T, H, W, 1]
   std::vector<float> audio, audio_mask;  // [A, C], [A, 1]
 };

@@ -199,12 +199,11 @@ class Pipeline {
         v[i] = guided ? out_[1][i] + g * (out_[0][i] - out_[1][i]) : out_[0][i];
       return Status();
     };
-    ZT_ASSIGN_OR_RETURN(const FlowSolver solver, parse_flow_solver(plan_.recipe.solver));
     const auto start = Clock::now();
     stats_.first_step_seconds = seconds_since(start_);
     progress("denoise", 0, plan_.recipe.steps);
     ZT_RETURN_IF_ERROR(
-        sample_flow(solver, plan_.times, velocity, latents_,
+        sample_flow(plan_.recipe.sampler.solver, plan_.times, velocity, latents_,
                     [&](int done, int total) { return progress("denoise", done, total); }));
     stats_.denoise_seconds = seconds_since(start);
     for (float x : latents_)
@@ -252,7 +251,7 @@ class Pipeline {
   GenerateStats stats_;
   std::vector<float> text_;            // [2, M, C]
   std::vector<int32_t> text_lengths_;  // [2]
-  KnownLatents known_;
+  KnownTensors known_;
   size_t video_ = 0, audio_ = 0;  // elements of one row
   std::vector<float> latents_;    // [video | audio]
   std::vector<float> out_[2];     // velocities: prompt, negative

@@ -66,7 +66,7 @@ struct GenerateHooks {
 // Everything that is decided before anything runs.
 struct PipelinePlan {
   ClipShape shape;
-  Recipe recipe;              // with the options applied
+  FlatRecipe recipe;          // with the options applied
   std::vector<double> times;  // of the schedule
   int64_t text_length = 0;
   int64_t batch = 1;  // 2 with batched guidance

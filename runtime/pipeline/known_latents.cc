@@ -44,7 +44,7 @@ class Encoder {
 
  private:
   Result<std::vector<float>> run(const PipelinePlan::Phase* phase, const char* input,
-                                 const std::vector<float>& data, const LatentSpec& spec) {
+                                 const std::vector<float>& data, const FlatLatents& spec) {
     ZT_CHECK(phase != nullptr);
     ZT_ASSIGN_OR_RETURN(auto session, Session::create(phase->plan, device_, *model_.weights));
     ZT_RETURN_IF_ERROR(session->set_input(input, std::span<const float>(data)));
@@ -65,7 +65,7 @@ class Encoder {
 
 // Copies whole latent frames [begin, begin + count) from `source`, starting at its frame `from`.
 void place(const ClipShape& s, int64_t channels, std::span<const float> source, int64_t from,
-           int64_t begin, int64_t count, float mask, KnownLatents* out) {
+           int64_t begin, int64_t count, float mask, KnownTensors* out) {
   const int64_t pixels = s.latent_height * s.latent_width, row = pixels * channels;
   std::copy_n(source.begin() + from * row, count * row, out->video.begin() + begin * row);
   std::fill_n(out->video_mask.begin() + begin * pixels, count * pixels, mask);
@@ -73,23 +73,23 @@ void place(const ClipShape& s, int64_t channels, std::span<const float> source, 
 
 }  // namespace
 
-void normalize_latents(const LatentSpec& spec, std::span<float> latents) {
+void normalize_latents(const FlatLatents& spec, std::span<float> latents) {
   const size_t channels = spec.mean.size();
   for (size_t i = 0; i < latents.size(); ++i)
     latents[i] = (latents[i] - spec.mean[i % channels]) / spec.std[i % channels];
 }
 
-void denormalize_latents(const LatentSpec& spec, std::span<float> latents) {
+void denormalize_latents(const FlatLatents& spec, std::span<float> latents) {
   const size_t channels = spec.mean.size();
   for (size_t i = 0; i < latents.size(); ++i)
     latents[i] = latents[i] * spec.std[i % channels] + spec.mean[i % channels];
 }
 
-Result<KnownLatents> encode_known(const Model& model, const PipelinePlan& plan,
+Result<KnownTensors> encode_known(const Model& model, const PipelinePlan& plan,
                                   const KnownMedia& known, Device& device) {
   const ClipShape& s = plan.shape;
   const int64_t channels = plan.recipe.video.channels;
-  KnownLatents out;
+  KnownTensors out;
   out.video.assign(static_cast<size_t>(plan.shape.video_elements(plan.recipe)), 0.0f);
   out.video_mask.assign(out.video.size() / static_cast<size_t>(channels), 0.0f);
   out.audio.assign(static_cast<size_t>(plan.shape.audio_elements(plan.recipe)), 0.0f);

@@ -6,11 +6,11 @@
 namespace zoetrope {
 
 // Runs the encoder phases of `plan`. Errors name the input that does not fit the clip.
-Result<KnownLatents> encode_known(const Model& model, const PipelinePlan& plan,
+Result<KnownTensors> encode_known(const Model& model, const PipelinePlan& plan,
                                   const KnownMedia& known, Device& device);
 
 // (x - mean) / std and back, channels last, in place.
-void normalize_latents(const LatentSpec& spec, std::span<float> latents);
-void denormalize_latents(const LatentSpec& spec, std::span<float> latents);
+void normalize_latents(const FlatLatents& spec, std::span<float> latents);
+void denormalize_latents(const FlatLatents& spec, std::span<float> latents);
 
 }  // namespace zoetrope

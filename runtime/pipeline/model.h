@@ -5,15 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "graph/format/recipe.h"
 #include "graph/graph.h"
 #include "graph/weights.h"
+#include "runtime/pipeline/flat_recipe.h"
 
 namespace zoetrope {
 
 struct Model {
   std::string name;
-  Recipe recipe;
+  FlatRecipe recipe;
+  std::string incomplete;  // why it cannot generate
   std::map<std::string, Graph, std::less<>> components;
   std::vector<std::string> vocabulary;    // sorted; empty: not known
   const WeightSource* weights = nullptr;  // not owned

@@ -9,12 +9,16 @@
 namespace zoetrope {
 namespace {
 
-Result<Recipe> apply_options(Recipe recipe, const GenerateOptions& options) {
+Result<FlatRecipe> apply_options(FlatRecipe recipe, const GenerateOptions& options) {
   if (options.steps > 0) recipe.steps = options.steps;
   if (options.guidance >= 0) recipe.guidance = options.guidance;
-  if (!options.solver.empty()) recipe.solver = options.solver;
-  if (!options.schedule.empty()) recipe.schedule = options.schedule;
-  if (options.shift > 0) recipe.shift = options.shift;
+  if (!options.solver.empty()) {
+    ZT_ASSIGN_OR_RETURN(recipe.sampler.solver, parse_flow_solver(options.solver));
+  }
+  if (!options.schedule.empty()) {
+    ZT_ASSIGN_OR_RETURN(recipe.sampler.schedule, parse_flow_schedule(options.schedule));
+  }
+  if (options.shift > 0) recipe.sampler.shift = options.shift;
   if (options.decode_tile == kWholeClip) {
     recipe.video.tile_length = recipe.audio.tile_length = 0;
   } else if (options.decode_tile != kAutomaticTile) {
@@ -22,7 +26,6 @@ Result<Recipe> apply_options(Recipe recipe, const GenerateOptions& options) {
       return error(Code::kInvalidArgument, "a decoder tile of ", options.decode_tile, " latents");
     recipe.video = with_tile_length(recipe.video, options.decode_tile);
   }
-  ZT_RETURN_IF_ERROR(parse_flow_solver(recipe.solver).status());
   return recipe;
 }
 
@@ -56,7 +59,7 @@ Request audio_decoder(const PipelinePlan& plan) {
           tiles};
 }
 
-Result<int64_t> text_length(const Recipe& recipe, const GenerateOptions& options) {
+Result<int64_t> text_length(const FlatRecipe& recipe, const GenerateOptions& options) {
   ZT_ASSIGN_OR_RETURN(const Tokens prompt, tokenize_bytes(options.prompt, recipe.max_text));
   auto negative = tokenize_bytes(options.negative, recipe.max_text);
   if (!negative.ok()) return negative.status().with_context("negative prompt");
@@ -86,7 +89,7 @@ std::vector<Request> requests_for(const PipelinePlan& plan, const GenerateOption
   if (!known.audio.empty())
     requests.push_back(
         {"encode audio", "codec_encoder", {{"batch", 1}, {"audio_length", s.audio_latents}}, 1});
-  const int evaluations = evaluations_per_step(*parse_flow_solver(plan.recipe.solver));
+  const int evaluations = evaluations_per_step(plan.recipe.sampler.solver);
   const bool guided = plan.recipe.guidance != 1.0;
   const double passes = guided && plan.batch == 1 ? 2 : 1;
   requests.push_back({"denoise",
@@ -126,7 +129,7 @@ Status shrink_tiles(const Model& model, const GenerateOptions& options, Device& 
   for (PipelinePlan::Phase& phase : plan->phases) {
     if (phase.tiles.tiles.empty()) continue;
     const bool video = phase.component == "tae_decoder";
-    LatentSpec& spec = video ? plan->recipe.video : plan->recipe.audio;
+    FlatLatents& spec = video ? plan->recipe.video : plan->recipe.audio;
     while (phase.plan.memory.total_bytes() > budget && phase.tiles.length > 1) {
       // Picture tiles are few latents, sound tiles many.
       const int64_t shorter = video ? phase.tiles.length - 1 : phase.tiles.length / 2;
@@ -143,7 +146,7 @@ Result<PipelinePlan> plan_at(const Model& model, const GenerateOptions& options,
   PipelinePlan plan;
   ZT_ASSIGN_OR_RETURN(plan.recipe, apply_options(model.recipe, options));
   ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(plan.recipe, options.clip));
-  ZT_ASSIGN_OR_RETURN(plan.times, make_schedule(plan.recipe, plan.recipe.steps));
+  ZT_ASSIGN_OR_RETURN(plan.times, make_schedule(plan.recipe.sampler, plan.recipe.steps));
   ZT_ASSIGN_OR_RETURN(plan.text_length, text_length(plan.recipe, options));
   const bool guided = plan.recipe.guidance != 1.0;
   plan.batch = guided && options.guidance_mode == GuidanceMode::kBatched ? 2 : 1;
@@ -169,7 +172,7 @@ std::string nearest_fit(const Model& model, const GenerateOptions& options, Devi
   GenerateOptions smaller = options;
   smaller.known = {};
   smaller.clip = {asked.width, asked.height, asked.frames, 0};
-  const Recipe& r = model.recipe;
+  const FlatRecipe& r = model.recipe;
   const auto fits = [&] {
     auto plan = plan_at(model, smaller, device, compile, budget);
     return plan.ok() && plan->peak_bytes() <= budget;
@@ -247,8 +250,9 @@ std::string pipeline_plan_to_text(const PipelinePlan& plan, bool calls) {
   text += str("\nlatents ", s.latent_frames, "x", s.latent_height, "x", s.latent_width, "x",
               plan.recipe.video.channels);
   if (s.audio_latents > 0) text += str(" and ", s.audio_latents, "x", plan.recipe.audio.channels);
-  text += str("; ", plan.recipe.steps, " steps of ", plan.recipe.solver, ", schedule ",
-              plan.recipe.schedule, ", guidance ", plan.recipe.guidance, "\n\n");
+  text += str("; ", plan.recipe.steps, " steps of ", solver_name(plan.recipe.sampler.solver),
+              ", schedule ", schedule_name(plan.recipe.sampler.schedule), ", guidance ",
+              plan.recipe.guidance, "\n\n");
   for (const PipelinePlan::Phase& phase : plan.phases) {
     text += str(phase.name, " (", phase.calls, phase.calls == 1 ? " call" : " calls", ")",
                 tiles_to_text(phase.tiles), "\n");

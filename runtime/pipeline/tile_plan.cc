@@ -4,7 +4,7 @@
 
 namespace zoetrope {
 
-TilePlan plan_tiles(int64_t count, const LatentSpec& spec) {
+TilePlan plan_tiles(int64_t count, const FlatLatents& spec) {
   TilePlan plan;
   const int64_t length = spec.tile_length;
   if (length <= 0 || length >= count) {
@@ -26,7 +26,7 @@ TilePlan plan_tiles(int64_t count, const LatentSpec& spec) {
   }
 }
 
-LatentSpec with_tile_length(LatentSpec spec, int64_t length) {
+FlatLatents with_tile_length(FlatLatents spec, int64_t length) {
   spec.tile_length = length;
   if (spec.reach > 0 && length >= 4 * spec.reach)
     spec.tile_overlap = std::max(spec.tile_overlap, 2 * spec.reach);

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "graph/format/recipe.h"
+#include "runtime/pipeline/flat_recipe.h"
 
 namespace zoetrope {
 
@@ -27,10 +27,10 @@ struct TilePlan {
 // Covers `count` latents as `spec` says: one tile when its length is 0 or holds them all. The last
 // tile is moved back rather than made shorter. Neighbours are cut where the overlap reaches over
 // both receptive fields, and blended over the overlap (at most half of a tile) otherwise.
-TilePlan plan_tiles(int64_t count, const LatentSpec& spec);
+TilePlan plan_tiles(int64_t count, const FlatLatents& spec);
 
 // `spec` with tiles of `length` latents (0: whole); takes the overlap of an exact cut where that at
 // most doubles the work.
-LatentSpec with_tile_length(LatentSpec spec, int64_t length);
+FlatLatents with_tile_length(FlatLatents spec, int64_t length);
 
 }  // namespace zoetrope

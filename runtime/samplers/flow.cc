@@ -1,7 +1,5 @@
 #include "runtime/samplers/flow.h"
 
-#include "graph/status.h"
-
 namespace zoetrope {
 namespace {
 
@@ -10,14 +8,6 @@ void axpy(float a, std::span<const float> v, std::span<const float> x, std::span
 }
 
 }  // namespace
-
-Result<FlowSolver> parse_flow_solver(std::string_view name) {
-  if (name == "euler") return FlowSolver::kEuler;
-  if (name == "midpoint") return FlowSolver::kMidpoint;
-  if (name == "heun") return FlowSolver::kHeun;
-  return error(Code::kInvalidArgument, "unknown flow-matching solver '", name,
-               "'; known: euler, midpoint, heun");
-}
 
 int evaluations_per_step(FlowSolver solver) { return solver == FlowSolver::kEuler ? 1 : 2; }
 

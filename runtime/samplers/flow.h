@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "graph/status.h"
+#include "graph/format/recipe.h"
 
 namespace zoetrope {
 
@@ -16,12 +16,8 @@ using Velocity = std::function<Status(double t, std::span<const float> x, std::s
 // After a step: steps done, of how many. False stops with kCancelled.
 using StepObserver = std::function<bool(int done, int total)>;
 
-enum class FlowSolver {
-  kEuler,     // first order, one evaluation a step
-  kMidpoint,  // second order, two evaluations
-  kHeun,      // second order, two evaluations (trapezoid)
-};
-Result<FlowSolver> parse_flow_solver(std::string_view name);
+// kEuler is of first order with one evaluation a step; kMidpoint and kHeun (trapezoid) are of
+// second order with two.
 int evaluations_per_step(FlowSolver solver);
 
 // `times` from make_schedule. `x` holds the noise and becomes the result.

@@ -21,29 +21,30 @@ std::vector<double> linear_quadratic(int steps, int linear_steps) {
 
 }  // namespace
 
-Result<std::vector<double>> make_schedule(const Recipe& recipe, int steps) {
+Result<std::vector<double>> make_schedule(const FlowSampler& sampler, int steps) {
   if (steps < 1 || steps > 10000)
     return error(Code::kInvalidArgument, "steps ", steps, ": expected 1 to 10000");
-  if (recipe.schedule == "explicit") {
-    if (recipe.times.size() != static_cast<size_t>(steps) + 1)
-      return error(Code::kInvalidArgument, "this model's schedule has ", recipe.times.size() - 1,
+  if (sampler.schedule == FlowSchedule::kExplicit) {
+    if (sampler.times.size() != static_cast<size_t>(steps) + 1)
+      return error(Code::kInvalidArgument, "this model's schedule has ", sampler.times.size() - 1,
                    " steps, not ", steps);
-    for (size_t i = 1; i < recipe.times.size(); ++i)
-      if (!(recipe.times[i] < recipe.times[i - 1]))
+    for (size_t i = 1; i < sampler.times.size(); ++i)
+      if (!(sampler.times[i] < sampler.times[i - 1]))
         return error(Code::kDataLoss, "the recipe's times do not decrease at entry ", i);
-    return recipe.times;
+    return sampler.times;
   }
-  if (recipe.schedule == "linear_quadratic") {
-    if (recipe.linear_steps < steps)
+  if (sampler.schedule == FlowSchedule::kLinearQuadratic) {
+    if (sampler.linear_steps < steps)
       return error(Code::kInvalidArgument, "steps ", steps, ": a linear-quadratic schedule of ",
-                   recipe.linear_steps, " linear steps takes at most that many");
-    return linear_quadratic(steps, recipe.linear_steps);
+                   sampler.linear_steps, " linear steps takes at most that many");
+    return linear_quadratic(steps, sampler.linear_steps);
   }
   std::vector<double> times;
   for (int i = 0; i <= steps; ++i) {
     const double u = 1.0 - static_cast<double>(i) / steps;
-    times.push_back(
-        recipe.schedule == "shifted" ? recipe.shift * u / (1.0 + (recipe.shift - 1.0) * u) : u);
+    times.push_back(sampler.schedule == FlowSchedule::kShifted
+                        ? sampler.shift * u / (1.0 + (sampler.shift - 1.0) * u)
+                        : u);
   }
   return times;
 }

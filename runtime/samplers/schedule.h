@@ -1,7 +1,6 @@
 // Times of the denoising steps.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "graph/format/recipe.h"
@@ -12,8 +11,8 @@ namespace zoetrope {
 //   linear            t_i = 1 - i / steps
 //   shifted           t = s·u / (1 + (s − 1)·u) of the linear u
 //   linear_quadratic  Movie Gen (arXiv 2410.13720, 3.4.2): the first half are the first steps of a
-//                     linear schedule of recipe.linear_steps, the second half grows quadratically
-//   explicit          recipe.times as they are; `steps` must fit
-Result<std::vector<double>> make_schedule(const Recipe& recipe, int steps);
+//                     linear schedule of sampler.linear_steps, the second half grows quadratically
+//   explicit          sampler.times as they are; `steps` must fit
+Result<std::vector<double>> make_schedule(const FlowSampler& sampler, int steps);
 
 }  // namespace zoetrope

@@ -273,17 +273,3 @@ TEST_CASE("narrow synthetic tensors are the rounded wide ones") {
       REQUIRE(narrow[i] == (dtype == DType::kF16 ? f32_to_f16(wide[i]) : f32_to_bf16(wide[i])));
   }
 }
-
-TEST_CASE("a recipe comes back from its JSON") {
-  Recipe recipe;
-  recipe.steps = 17;
-  recipe.schedule = "shifted";
-  recipe.shift = 3.5;
-  recipe.video = {2, {0.5f, -1}, {1, 2}};
-  const std::string text = recipe_to_json(recipe);
-  auto parsed = parse_recipe(text);
-  REQUIRE_MESSAGE(parsed.ok(), parsed.status().message());
-  CHECK(recipe_to_json(*parsed) == text);
-  CHECK(mentions(parse_recipe("{\"stepz\": 1}").status().message(), "stepz"));
-  CHECK(mentions(parse_recipe("{\"steps\": -1}").status().message(), "steps"));
-}

@@ -70,10 +70,60 @@ ModelInfo small_model_info() {
   info.tokenizer_kind = "bytes";
   info.tokenizer = {1, 2, 3, 255};
   info.vocabulary = {"blue", "red", "star"};
-  info.recipe = "{\"steps\": 4}";
+  info.recipe = "{\"clip\": {\"fps\": 4}}";
   info.provenance = "made by a test";
   info.licence = "Apache-2.0";
   return info;
+}
+
+Recipe small_video_recipe() {
+  Recipe r;
+  r.clip = {24, 16000, 2, {16, 64, 16, 32}, {16, 64, 16, 32}, {5, 56, 17, 22, 5}};
+  LatentSpec video{"frames", Modality::kVideo, 2, {0.5f, -1}, {1, 2}, 8, 5, 17, 1};
+  LatentSpec sound{"wave", Modality::kSound, 1, {0}, {3}, 1, 1, 1, 640};
+  r.latents = {video, sound};
+  EncodeText text{"text", "ids", "lengths", "out", "features", "counts"};
+  text.bos = 1;
+  text.eos = 2;
+  text.max_ids = 64;
+  KnownLatents known{"frames", "encoder", "video", "latents", "known", "mask"};
+  known.mask_first_frame = 0.25;
+  Denoise denoise;
+  denoise.component = "net";
+  denoise.time = "t";
+  denoise.time_scale = 1000;
+  denoise.streams = {{"frames", "x", "v"}, {"wave", "y", "w"}};
+  denoise.conditions = {{"features", "text"}, {"known", "known"}, {"mask", "mask"}};
+  FlowSampler flow;
+  flow.schedule = FlowSchedule::kExplicit;
+  flow.times = {1, 0.5, 0};
+  denoise.sampler = flow;
+  denoise.steps = 2;
+  denoise.guidance = 4.5;
+  r.stages = {text, known, denoise, DecodeSound{{"wave", "vocoder", "z", "sound", {}}},
+              DecodeVideo{{"frames", "decoder", "z", "video", {4, 2, 7}}}};
+  return r;
+}
+
+Recipe small_picture_recipe() {
+  Recipe r;
+  r.clip.width = r.clip.height = {16, 64, 16, 32};
+  r.latents = {{"image", Modality::kImage, 4, {0, 0, 0, 0}, {5, 5, 5, 5}, 8, 1, 1, 1}};
+  Denoise denoise;
+  denoise.component = "net";
+  denoise.time = "t";
+  denoise.streams = {{"image", "x", "noise"}};
+  denoise.conditions = {{"label", "label"}};
+  DiffusionSpec diffusion;
+  diffusion.solver = "ddim";
+  diffusion.spacing = "trailing";
+  denoise.sampler = diffusion;
+  denoise.guidance = 4;
+  denoise.guidance_channels = 3;
+  r.stages = {ClassLabel{"label", 3, 3, {"cat, tabby", "dog", "fox"}},
+              StartPicture{"image", "encoder", "picture", "latents"}, denoise,
+              DecodeImage{{"image", "decoder", "latents", "picture", {}}}};
+  return r;
 }
 
 std::vector<TensorSource> small_model_tensors() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "graph/format/model_writer.h"
+#include "graph/format/recipe.h"
 
 namespace zoetrope {
 
@@ -24,6 +25,10 @@ class TempFolder {
 
 ModelInfo small_model_info();
 std::vector<TensorSource> small_model_tensors();
+
+// Recipes with every kind of stage: of video with sound by flow matching, of pictures by diffusion.
+Recipe small_video_recipe();
+Recipe small_picture_recipe();
 
 std::vector<uint8_t> read_bytes(const std::string& path);
 void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes);

@@ -125,13 +125,8 @@ Tally mutate(const std::string& name, bool (*target)(std::span<const uint8_t>), 
 
 Bytes bytes_of(const std::string& text) { return Bytes(text.begin(), text.end()); }
 
-Bytes recipe_seed() {
-  Recipe recipe;
-  recipe.video = {2, {0.5f, -1}, {1, 2}};
-  recipe.schedule = "explicit";
-  recipe.times = {1, 0.5, 0};
-  return bytes_of(recipe_to_json(recipe));
-}
+Bytes recipe_seed() { return bytes_of(recipe_to_json(small_video_recipe())); }
+Bytes picture_recipe_seed() { return bytes_of(recipe_to_json(small_picture_recipe())); }
 
 constexpr const char* kDims[] = {"floor_div(frames + 7, 8) * height",
                                  "max(min(a, 3), mod(b * 2 - 1, 5))",
@@ -179,6 +174,7 @@ TEST_CASE("write the seeds" * doctest::skip()) {
   put("shards", "two",
       bytes_of(R"({"metadata":{},"weight_map":{"a":"m-1.safetensors","b":"m-2.bin"}})"));
   put("recipe", "explicit", recipe_seed());
+  put("recipe", "picture", picture_recipe_seed());
   put("toybox_config", "tiny", toybox_config_seed());
   int index = 0;
   for (const char* text : kDims) put("dim", std::to_string(index++), bytes_of(text));
@@ -214,8 +210,8 @@ TEST_CASE("a damaged PyTorch file is refused or usable") {
 }
 
 TEST_CASE("a damaged recipe is refused or usable") {
-  const Bytes seed = recipe_seed();
-  mutate("recipe", fuzz_recipe, seed, seed.size(), 4000);
+  for (const Bytes& seed : {recipe_seed(), picture_recipe_seed()})
+    mutate("recipe", fuzz_recipe, seed, seed.size(), 4000);
   Bytes deep(200000, '[');
   Tally tally;
   run_one(fuzz_recipe, deep, &tally);

@@ -6,8 +6,8 @@ using namespace zoetrope;
 
 namespace {
 
-Recipe toy_recipe() {
-  Recipe r;
+FlatRecipe toy_recipe() {
+  FlatRecipe r;
   r.fps = 16;
   r.frames_per_latent = 8;
   r.pixels_per_latent = 8;

@@ -15,8 +15,8 @@ using namespace zoetrope::tiny;
 
 namespace {
 
-LatentSpec spec(int64_t length, int64_t overlap, int64_t reach) {
-  LatentSpec s;
+FlatLatents spec(int64_t length, int64_t overlap, int64_t reach) {
+  FlatLatents s;
   s.tile_length = length;
   s.tile_overlap = overlap;
   s.reach = reach;
@@ -49,9 +49,9 @@ GenerateOptions long_clip(int64_t frames) {
 
 TEST_CASE("tiles give every latent once and hold what they give") {
   for (int64_t count : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 64, 101})
-    for (const LatentSpec& s : {spec(4, 2, 0), spec(4, 2, 7), spec(5, 2, 0), spec(1, 0, 0),
-                                spec(2, 1, 1), spec(16, 14, 7), spec(24, 14, 7), spec(0, 0, 0),
-                                spec(7, 6, 3), spec(9, 7, 3), spec(3, 2, 0), spec(60, 10, 5)}) {
+    for (const FlatLatents& s : {spec(4, 2, 0), spec(4, 2, 7), spec(5, 2, 0), spec(1, 0, 0),
+                                 spec(2, 1, 1), spec(16, 14, 7), spec(24, 14, 7), spec(0, 0, 0),
+                                 spec(7, 6, 3), spec(9, 7, 3), spec(3, 2, 0), spec(60, 10, 5)}) {
       CAPTURE(count);
       CAPTURE(s.tile_length);
       CAPTURE(s.tile_overlap);
@@ -180,23 +180,6 @@ TEST_CASE("a budget takes shorter tiles before it refuses") {
   CHECK(phase(*tight, "tae_decoder").tiles.length < 4);
   options.decode_tile = 4;  // as told: refused rather than changed
   CHECK_FALSE(plan_pipeline(fixture.model, options, *device).ok());
-}
-
-TEST_CASE("a recipe keeps its tiles, and one without them decodes whole") {
-  Recipe recipe;
-  recipe.video = spec(4, 2, 7);
-  auto read = parse_recipe(recipe_to_json(recipe));
-  REQUIRE_MESSAGE(read.ok(), read.status().message());
-  CHECK(read->video.tile_length == 4);
-  CHECK(read->video.tile_overlap == 2);
-  CHECK(read->video.reach == 7);
-  auto old = parse_recipe(R"({"video": {"channels": 1, "mean": [0], "std": [1]}})");
-  REQUIRE_MESSAGE(old.ok(), old.status().message());
-  CHECK(plan_tiles(99, old->video).tiles.size() == 1);
-  recipe.video.tile_overlap = 4;
-  auto wrong = parse_recipe(recipe_to_json(recipe));
-  REQUIRE_FALSE(wrong.ok());
-  CHECK(wrong.status().message().find("video.tile_overlap") != std::string::npos);
 }
 
 TEST_CASE("plans show their tiles") {

@@ -45,11 +45,11 @@ void compare_with_torch(const std::string& backend, std::initializer_list<const 
     CAPTURE(target);
     const auto device = open(backend, 0, target);
     Model model = fixture.model;
-    model.recipe.schedule = "explicit";
-    model.recipe.times.clear();
-    for (float t : fixture.values("0.in.times")) model.recipe.times.push_back(t);
+    model.recipe.sampler.schedule = FlowSchedule::kExplicit;
+    model.recipe.sampler.times.clear();
+    for (float t : fixture.values("0.in.times")) model.recipe.sampler.times.push_back(t);
     GenerateOptions options = small_clip();
-    options.steps = static_cast<int>(model.recipe.times.size()) - 1;
+    options.steps = static_cast<int>(model.recipe.sampler.times.size()) - 1;
     options.guidance = fixture.values("0.in.guidance")[0];
     options.prompt.clear();
     for (float id : fixture.values("0.in.ids"))

@@ -45,7 +45,9 @@ struct Fixture {
     REQUIRE_MESSAGE(map.ok(), map.status().message());
     weights = std::make_unique<WeightMap>(std::move(*map));
     model.name = "tiny toybox";
-    model.recipe = config->recipe;
+    auto recipe = flatten(config->recipe);
+    REQUIRE_MESSAGE(recipe.ok(), recipe.status().message());
+    model.recipe = *recipe;
     model.recipe.width = model.recipe.height = {8, 64, 8, 16};
     model.recipe.frames = {1, 64, 1, 12};
     for (Graph& graph : *graphs) {

@@ -47,11 +47,11 @@ TEST_CASE("flow solvers and schedules follow the papers' formulas") {
   for (const json& c : fixtures()["flows"]) {
     CAPTURE(c["schedule"].get<std::string>());
     CAPTURE(c["solver"].get<std::string>());
-    Recipe recipe;
-    recipe.schedule = c["schedule"];
-    recipe.shift = c.value("shift", 1.0);
-    recipe.linear_steps = c.value("linear_steps", 1000);
-    auto times = make_schedule(recipe, c["steps"]);
+    FlowSampler sampler;
+    sampler.schedule = *parse_flow_schedule(c["schedule"].get<std::string>());
+    sampler.shift = c.value("shift", 1.0);
+    sampler.linear_steps = c.value("linear_steps", 1000);
+    auto times = make_schedule(sampler, c["steps"]);
     REQUIRE(times.ok());
     const auto expected = c["times"].get<std::vector<double>>();
     REQUIRE(times->size() == expected.size());

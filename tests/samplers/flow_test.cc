@@ -24,7 +24,7 @@ Status gaussian_velocity(double t, std::span<const float> x, std::span<float> v)
 }
 
 double error_after(FlowSolver solver, int steps) {
-  auto times = make_schedule(Recipe(), steps);
+  auto times = make_schedule(FlowSampler(), steps);
   REQUIRE(times.ok());
   const float noise[] = {-1.5f, -0.2f, 0.4f, 2.0f};
   std::vector<float> x(noise, noise + 4);
@@ -50,11 +50,11 @@ TEST_CASE("solvers converge to the closed form at their order") {
 
 TEST_CASE("schedules go from one to zero and never back") {
   for (const char* name : {"linear", "shifted", "linear_quadratic"}) {
-    Recipe recipe;
-    recipe.schedule = name;
-    recipe.shift = 5;
+    FlowSampler sampler;
+    sampler.schedule = *parse_flow_schedule(name);
+    sampler.shift = 5;
     for (int steps : {1, 2, 7, 50}) {
-      auto times = make_schedule(recipe, steps);
+      auto times = make_schedule(sampler, steps);
       REQUIRE(times.ok());
       REQUIRE(times->size() == static_cast<size_t>(steps) + 1);
       CHECK(times->front() == 1.0);
@@ -65,10 +65,10 @@ TEST_CASE("schedules go from one to zero and never back") {
 }
 
 TEST_CASE("linear-quadratic begins with the steps of the fine linear schedule") {
-  Recipe recipe;
-  recipe.schedule = "linear_quadratic";
-  recipe.linear_steps = 1000;
-  auto times = make_schedule(recipe, 50);
+  FlowSampler sampler;
+  sampler.schedule = FlowSchedule::kLinearQuadratic;
+  sampler.linear_steps = 1000;
+  auto times = make_schedule(sampler, 50);
   REQUIRE(times.ok());
   for (int i = 0; i <= 25; ++i)
     CHECK((*times)[static_cast<size_t>(i)] == doctest::Approx(1 - i / 1000.0));
@@ -78,10 +78,10 @@ TEST_CASE("linear-quadratic begins with the steps of the fine linear schedule") 
 }
 
 TEST_CASE("the shifted schedule is s u / (1 + (s - 1) u)") {
-  Recipe recipe;
-  recipe.schedule = "shifted";
-  recipe.shift = 3;
-  auto times = make_schedule(recipe, 4);
+  FlowSampler sampler;
+  sampler.schedule = FlowSchedule::kShifted;
+  sampler.shift = 3;
+  auto times = make_schedule(sampler, 4);
   REQUIRE(times.ok());
   CHECK((*times)[2] == doctest::Approx(3 * 0.5 / (1 + 2 * 0.5)));
 }

@@ -1,0 +1,118 @@
+// Recipes: read as written, and refused where a field or a name means nothing.
+#include "graph/format/recipe.h"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/format/small_model.h"
+
+using namespace zoetrope;
+using Json = nlohmann::json;
+
+namespace {
+
+Status parse(const Json& json) { return parse_recipe(json.dump()).status(); }
+
+void check_refused(const Json& json, const std::string& word) {
+  const Status status = parse(json);
+  REQUIRE_FALSE(status.ok());
+  CHECK(status.code() == Code::kDataLoss);
+  CHECK_MESSAGE(status.message().find(word) != std::string::npos, status.message());
+}
+
+Json video() { return Json::parse(recipe_to_json(small_video_recipe())); }
+Json picture() { return Json::parse(recipe_to_json(small_picture_recipe())); }
+
+// Sets the value at a JSON pointer.
+Json with(Json json, const char* where, Json value) {
+  json[Json::json_pointer(where)] = std::move(value);
+  return json;
+}
+
+}  // namespace
+
+TEST_CASE("a recipe comes back from its JSON") {
+  for (const Recipe& recipe : {small_video_recipe(), small_picture_recipe(), Recipe()}) {
+    const std::string text = recipe_to_json(recipe);
+    auto parsed = parse_recipe(text);
+    REQUIRE_MESSAGE(parsed.ok(), parsed.status().message());
+    CHECK(recipe_to_json(*parsed) == text);
+  }
+}
+
+TEST_CASE("fields are read where FORMAT.md puts them") {
+  auto parsed = parse_recipe(R"({
+    "clip": {"width": {"min": 8, "max": 64, "multiple": 8, "preferred": 16}},
+    "latents": [{"name": "z", "media": "image", "channels": 1, "mean": [0.5], "std": [2], "pixels": 8}],
+    "stages": [
+      {"kind": "class_label", "gives": "label", "classes": 2, "null_class": 2, "names": ["a", "b, c"]},
+      {"kind": "denoise", "component": "net", "time": "t",
+       "streams": [{"latents": "z", "input": "x", "output": "y"}],
+       "conditions": [{"value": "label", "input": "labels"}],
+       "sampler": {"method": "diffusion", "solver": "ddim", "spacing": "trailing", "eta": 0.5,
+                   "betas": "scaled_linear", "beta_first": 0.001, "beta_last": 0.01},
+       "steps": 9, "guidance": 4, "guidance_channels": 3},
+      {"kind": "decode_image", "latents": "z", "component": "vae", "input": "z", "output": "rgb"}]})");
+  REQUIRE_MESSAGE(parsed.ok(), parsed.status().message());
+  CHECK(parsed->clip.width.multiple == 8);
+  CHECK(parsed->picture()->std == std::vector<float>{2});
+  CHECK(std::get<ClassLabel>(parsed->stages[0]).names[1] == "b, c");
+  const Denoise* denoise = parsed->denoise();
+  REQUIRE(denoise != nullptr);
+  CHECK(denoise->guidance_channels == 3);
+  CHECK(denoise->conditions[0].input == "labels");
+  const auto& sampler = std::get<DiffusionSpec>(denoise->sampler);
+  CHECK(sampler.solver == "ddim");
+  CHECK(sampler.spacing == "trailing");
+  CHECK(sampler.betas == "scaled_linear");
+  CHECK(sampler.eta == 0.5);
+  CHECK(sampler.train_steps == 1000);
+  CHECK(std::get<DecodeImage>(parsed->stages[2]).component == "vae");
+}
+
+TEST_CASE("values out of bounds and unknown keys are named with their place") {
+  REQUIRE(parse(video()).ok());
+  check_refused(with(video(), "/stepz", 1), "'stepz'");
+  check_refused(with(video(), "/clip/fps", 0), "'clip.fps'");
+  check_refused(with(video(), "/clip/sound_channels", 0), "'clip.sound_channels'");
+  check_refused(with(video(), "/clip/frames/preferred", 23), "'clip.frames.preferred'");
+  check_refused(with(video(), "/clip/frames/offset", 17), "'clip.frames.offset'");
+  check_refused(with(video(), "/latents/0/mean", {0.5}), "'latents[0].mean'");
+  check_refused(with(video(), "/latents/0/channels", -1), "'latents[0].channels'");
+  check_refused(with(video(), "/latents/0/samples", 1), "'latents[0].samples'");
+  check_refused(with(video(), "/stages/0/kind", "joint_av"), "'stages[0].kind'");
+  check_refused(with(video(), "/stages/0/tokenizer", "words"), "bytes, sentencepiece");
+  check_refused(with(video(), "/stages/0/max_ids", 2), "'stages[0].max_ids'");
+  check_refused(with(video(), "/stages/0/component", ""), "'stages[0].component'");
+  check_refused(with(video(), "/stages/0/output", "a\nb"), "control characters");
+  check_refused(with(video(), "/stages/2/sampler/times", {1, 0.5, 0.5, 0}), "falling");
+  check_refused(with(video(), "/stages/2/sampler/eta", 1), "unknown key");
+  check_refused(with(video(), "/stages/2/steps", 0), "'stages[2].steps'");
+  check_refused(with(video(), "/stages/4/tiles/overlap", 4), "'stages[4].tiles.overlap'");
+  check_refused(with(picture(), "/stages/0/names", {"cat"}), "'stages[0].names'");
+  check_refused(with(picture(), "/stages/2/sampler/method", "guess"), "flow, diffusion");
+}
+
+TEST_CASE("names of latents and values must refer to something") {
+  check_refused(with(video(), "/latents/1/name", "frames"), "twice");
+  check_refused(with(video(), "/stages/1/latents", "pixels"), "'pixels'");
+  check_refused(with(video(), "/stages/1/gives", "features"), "given twice");
+  check_refused(with(video(), "/stages/2/conditions/0/value", "nothing"), "'nothing'");
+  check_refused(with(video(), "/stages/2/streams/1/latents", "frames"), "denoised twice");
+  check_refused(with(video(), "/stages/3/kind", "decode_video"), "are sound");
+  check_refused(with(picture(), "/stages/2/streams/0/latents", "none"), "'none'");
+
+  Json undecoded = video();
+  undecoded["stages"].erase(4);
+  check_refused(undecoded, "no stage decodes");
+  Json late = video();
+  std::swap(late["stages"][0], late["stages"][4]);
+  check_refused(late, "not denoised");
+  Json twice = picture();
+  twice["stages"].push_back(twice["stages"][2]);
+  check_refused(twice, "denoise");
+  Json none = picture();
+  none["stages"].erase(2);
+  check_refused(none, "denoise");
+}
