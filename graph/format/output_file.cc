@@ -1,73 +1,245 @@
 #include "graph/format/output_file.h"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <random>
 #include <utility>
 
 namespace zoetrope {
+namespace {
 
-std::string partial_path(const std::string& path) {
-  const size_t slash = path.find_last_of('/'), dot = path.find_last_of('.');
-  if (dot == std::string::npos || (slash != std::string::npos && dot < slash))
-    return path + ".partial";
-  return path.substr(0, dot) + ".partial" + path.substr(dot);
+constexpr int kMaxLinks = 40;  // as Linux has it
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
+std::string name_of(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+
+// The number in "-", /dev/stdout, /dev/fd/N and /proc/self/fd/N; -1 for other paths.
+int named_descriptor(const std::string& path) {
+  if (path == "-" || path == "/dev/stdout") return 1;
+  if (path == "/dev/stderr") return 2;
+  for (const std::string prefix : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (path.rfind(prefix, 0) != 0) continue;
+    const std::string number = path.substr(prefix.size());
+    if (number.empty() || number.size() > 6 ||
+        number.find_first_not_of("0123456789") != std::string::npos)
+      continue;
+    return std::atoi(number.c_str());
+  }
+  return -1;
+}
+
+// Temporary names, where a signal handler can find them. Slots are reused and never freed.
+struct Unfinished {
+  std::atomic<bool> live{false};
+  char path[PATH_MAX] = {};
+  Unfinished* next = nullptr;
+};
+std::atomic<Unfinished*> g_unfinished{nullptr};
+std::mutex g_unfinished_mutex;
+
+void remember(const std::string& path) {
+  const std::lock_guard lock(g_unfinished_mutex);
+  if (path.size() >= PATH_MAX) return;
+  Unfinished* slot = g_unfinished;
+  while (slot != nullptr && slot->live) slot = slot->next;
+  const bool fresh = slot == nullptr;
+  if (fresh) slot = new Unfinished;
+  std::memcpy(slot->path, path.c_str(), path.size() + 1);
+  slot->live = true;
+  if (!fresh) return;
+  slot->next = g_unfinished;
+  g_unfinished = slot;
+}
+
+void forget(const std::string& path) {
+  const std::lock_guard lock(g_unfinished_mutex);
+  for (Unfinished* slot = g_unfinished; slot != nullptr; slot = slot->next)
+    if (slot->live && path == slot->path) slot->live = false;
+}
+
+// A name that no other process and no other call has: short, whatever the final name is.
+std::string temporary_name(const std::string& target) {
+  static std::atomic<unsigned> counter{0};
+  static const unsigned seed = std::random_device{}();
+  char name[64];
+  std::snprintf(name, sizeof(name), ".zoetrope-%ld-%08x-%u.tmp", static_cast<long>(getpid()), seed,
+                counter++);
+  return folder_of(target) + "/" + name;
+}
+
+Status sync_folder(const std::string& path) {
+  const int fd = ::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Status();  // a folder that may be written to but not listed
+  const int code = ::fsync(fd) == 0 || errno == EINVAL || errno == EROFS ? 0 : errno;
+  ::close(fd);
+  return code == 0 ? Status() : io_error(code, "cannot finish", path);
+}
+
+}  // namespace
+
 Status io_error(int code, const std::string& what, const std::string& path) {
-  const bool full = code == ENOSPC || code == EDQUOT || code == EFBIG;
-  return error(full ? Code::kResourceExhausted : Code::kIoError, what, " ", path, ": ",
-               std::strerror(code));
+  const bool full = code == ENOSPC || code == EDQUOT || code == EFBIG || code == ENOMEM ||
+                    code == EMFILE || code == ENFILE;
+  return error(full            ? Code::kResourceExhausted
+               : code == EINTR ? Code::kCancelled
+                               : Code::kIoError,
+               what, " ", path, ": ", std::strerror(code));
+}
+
+std::string OutputTarget::identity() const {
+  if (descriptor >= 0) return str("descriptor ", descriptor);
+  if (char* folder = ::realpath(folder_of(path).c_str(), nullptr)) {
+    const std::string whole = str(folder, "/", name_of(path));
+    std::free(folder);
+    return whole;
+  }
+  return path;
+}
+
+Result<OutputTarget> resolve_output(const std::string& path) {
+  OutputTarget target;
+  target.path = path;
+  if (path.empty()) return error(Code::kInvalidArgument, "an output needs a name");
+  struct stat info {};
+  for (int links = 0;; ++links) {
+    target.descriptor = named_descriptor(target.path);
+    if (target.descriptor >= 0) {
+      if (::fcntl(target.descriptor, F_GETFD) < 0) return io_error(errno, "cannot write to", path);
+      target.kind = OutputTarget::Kind::kStream;
+      return target;
+    }
+    if (::lstat(target.path.c_str(), &info) != 0) {
+      if (errno != ENOENT) return io_error(errno, "cannot create", path);
+      info.st_mode = 0;
+      break;
+    }
+    if (!S_ISLNK(info.st_mode)) break;
+    char text[PATH_MAX];
+    const ssize_t n = ::readlink(target.path.c_str(), text, sizeof(text) - 1);
+    if (n <= 0 || links == kMaxLinks)
+      return io_error(n <= 0 ? errno : ELOOP, "cannot follow the link", path);
+    const std::string link(text, static_cast<size_t>(n));
+    target.path = link[0] == '/' ? link : folder_of(target.path) + "/" + link;
+  }
+  if (info.st_mode != 0) {
+    if (S_ISDIR(info.st_mode))
+      return error(Code::kIoError, "cannot write ", path, ": a folder has that name");
+    if (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode)) {
+      target.kind = OutputTarget::Kind::kStream;
+      return target;
+    }
+    if (!S_ISREG(info.st_mode))
+      return error(Code::kIoError, "cannot write ", path,
+                   ": neither a file nor a pipe (a socket or a disk has that name)");
+    if (::access(target.path.c_str(), W_OK) != 0) return io_error(errno, "cannot replace", path);
+    target.mode = static_cast<int>(info.st_mode & 07777);
+  }
+  const std::string folder = folder_of(target.path);
+  if (::stat(folder.c_str(), &info) != 0) return io_error(errno, "cannot create", path);
+  if (!S_ISDIR(info.st_mode)) return io_error(ENOTDIR, "cannot create", path);
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) return io_error(errno, "cannot create", path);
+  if (name_of(target.path).empty())
+    return error(Code::kIoError, "cannot write ", path, ": that names a folder");
+  return target;
 }
 
 Result<OutputFile> OutputFile::create(const std::string& path) {
+  ZT_ASSIGN_OR_RETURN(const OutputTarget target, resolve_output(path));
   OutputFile file;
   file.path_ = path;
-  const std::string partial = partial_path(path);
-  file.file_ = std::fopen(partial.c_str(), "wb");
-  if (file.file_ == nullptr) return io_error(errno, "cannot create", path);
-  file.partial_ = partial;
+  file.target_ = target.path;
+  file.kind_ = target.kind;
+  if (target.kind == OutputTarget::Kind::kStream) {
+    file.descriptor_ = target.descriptor >= 0
+                           ? ::fcntl(target.descriptor, F_DUPFD_CLOEXEC, 3)
+                           : ::open(target.path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (file.descriptor_ < 0) return io_error(errno, "cannot write to", path);
+    return file;
+  }
+  for (int attempt = 0; file.descriptor_ < 0; ++attempt) {
+    const std::string temporary = temporary_name(target.path);
+    file.descriptor_ =
+        ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (file.descriptor_ >= 0)
+      file.temporary_ = temporary;
+    else if (errno != EEXIST || attempt == 100)
+      return io_error(errno, "cannot create", path);
+  }
+  remember(file.temporary_);
+  if (target.mode != 0 && ::fchmod(file.descriptor_, static_cast<mode_t>(target.mode)) != 0)
+    return file.failed("cannot keep the permissions of");
   return file;
 }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      partial_(std::exchange(other.partial_, {})),
-      file_(std::exchange(other.file_, nullptr)) {}
+    : kind_(other.kind_),
+      path_(std::move(other.path_)),
+      target_(std::move(other.target_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 OutputFile::~OutputFile() {
-  if (file_ != nullptr) std::fclose(file_);
-  if (!partial_.empty()) ::unlink(partial_.c_str());
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (temporary_.empty()) return;
+  ::unlink(temporary_.c_str());
+  forget(temporary_);
 }
 
 Status OutputFile::failed(const char* what) const { return io_error(errno, what, path_); }
 
 Status OutputFile::write(std::span<const uint8_t> bytes) {
-  if (!bytes.empty() && std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size())
-    return failed("cannot write");
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
+    if (n < 0) return failed("cannot write");
+    bytes = bytes.subspan(static_cast<size_t>(n));
+  }
   return Status();
 }
 
+Status OutputFile::seek(int64_t offset) {
+  if (!seekable())
+    return error(Code::kUnsupported, "cannot write ", path_,
+                 ": this format goes back to fill in sizes, which a pipe does not allow");
+  return ::lseek(descriptor_, offset, SEEK_SET) >= 0 ? Status() : failed("cannot seek in");
+}
+
 Status OutputFile::write_at(int64_t offset, std::span<const uint8_t> bytes) {
-  if (std::fseek(file_, static_cast<long>(offset), SEEK_SET) != 0) return failed("cannot seek in");
+  ZT_RETURN_IF_ERROR(seek(offset));
   ZT_RETURN_IF_ERROR(write(bytes));
-  return std::fseek(file_, 0, SEEK_END) == 0 ? Status() : failed("cannot seek in");
+  return ::lseek(descriptor_, 0, SEEK_END) >= 0 ? Status() : failed("cannot seek in");
 }
 
 Status OutputFile::close() {
-  if (file_ == nullptr) return Status();
-  const bool flushed = std::fflush(file_) == 0 && ::fsync(fileno(file_)) == 0;
-  const Status status = flushed ? Status() : failed("cannot finish");
-  std::fclose(std::exchange(file_, nullptr));
+  if (descriptor_ < 0) return Status();
+  const bool synced = !seekable() || ::fsync(descriptor_) == 0;
+  Status status = synced ? Status() : failed("cannot finish");
+  if (::close(std::exchange(descriptor_, -1)) != 0 && status.ok()) status = failed("cannot finish");
   return status;
 }
 
 Status OutputFile::commit() {
   ZT_RETURN_IF_ERROR(close());
-  if (std::rename(partial_.c_str(), path_.c_str()) != 0) return failed("cannot rename to");
-  partial_.clear();
-  return Status();
+  if (temporary_.empty()) return Status();
+  if (std::rename(temporary_.c_str(), target_.c_str()) != 0) return failed("cannot rename to");
+  forget(temporary_);
+  temporary_.clear();
+  return sync_folder(target_);
+}
+
+void remove_unfinished_files() {
+  for (Unfinished* slot = g_unfinished; slot != nullptr; slot = slot->next)
+    if (slot->live) ::unlink(slot->path);
 }
 
 }  // namespace zoetrope

@@ -1,8 +1,8 @@
 // A file being written: under a temporary name until commit(), removed when dropped before.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <cstdio>
 #include <span>
 #include <string>
 
@@ -10,8 +10,29 @@
 
 namespace zoetrope {
 
+// Where a path leads. Symbolic links are followed, so that the file behind a link is replaced and
+// never the link.
+struct OutputTarget {
+  enum class Kind {
+    kFile,    // a regular file, or a name that is free
+    kStream,  // a pipe, a terminal or another character device: written to as bytes come
+  };
+  Kind kind = Kind::kFile;
+  std::string path;     // of the file behind all links; of a stream, as given
+  int descriptor = -1;  // of a stream that is open already: "-", /dev/stdout, /dev/fd/N
+  int mode = 0;         // permissions of the file that is replaced; 0: there is none
+
+  // The same for two paths that lead to one file.
+  std::string identity() const;
+};
+
+// Looks, and changes nothing. Errors are what would make writing impossible: a folder that is
+// missing or read-only, a folder or socket in its place, a name that is too long.
+Result<OutputTarget> resolve_output(const std::string& path);
+
 class OutputFile {
  public:
+  // Opening a pipe waits for its reader.
   static Result<OutputFile> create(const std::string& path);
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
@@ -23,24 +44,32 @@ class OutputFile {
   }
   // Writes elsewhere in the file; a gap reads as zeros. Afterwards write() goes on at the end.
   Status write_at(int64_t offset, std::span<const uint8_t> bytes);
+  // Where the next write() goes, from the begin.
+  Status seek(int64_t offset);
   // Ends writing and frees the handle; the file keeps its temporary name until commit().
   Status close();
   Status commit();
 
+  bool seekable() const { return kind_ == OutputTarget::Kind::kFile; }
   const std::string& path() const { return path_; }
+  // Where the bytes are until commit(); empty for a stream.
+  const std::string& temporary_path() const { return temporary_; }
 
  private:
   OutputFile() = default;
   Status failed(const char* what) const;
 
-  std::string path_, partial_;  // partial_ is empty once nothing is left to remove
-  std::FILE* file_ = nullptr;
+  OutputTarget::Kind kind_ = OutputTarget::Kind::kFile;
+  std::string path_, target_, temporary_;  // temporary_ is empty once nothing is left to remove
+  int descriptor_ = -1;
 };
 
-// The temporary name for `path`: beside it, with the same extension.
-std::string partial_path(const std::string& path);
+// Removes every file that still has its temporary name. Safe in a signal handler that ends the
+// process; nothing else may be called on those files afterwards.
+void remove_unfinished_files();
 
-// An errno as a Status that names the path: a full disk is kResourceExhausted.
+// An errno as a Status that names the path: a full disk or no handle left is kResourceExhausted,
+// a call that a signal broke off is kCancelled.
 Status io_error(int code, const std::string& what, const std::string& path);
 
 }  // namespace zoetrope

@@ -78,6 +78,7 @@ Status read_known(const Options& o, const ClipShape& shape, const FlatRecipe& re
   if (o.audio.empty()) return Status();
   if (shape.samples == 0) return error(Code::kInvalidArgument, "--audio: this model has no sound");
   ReadRequest request;
+  request.sound = true;
   request.sample_rate = recipe.sample_rate;
   request.channels = recipe.audio_channels;
   request.max_samples = shape.samples;

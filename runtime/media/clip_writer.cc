@@ -6,6 +6,7 @@
 #include <cctype>
 #include <filesystem>
 
+#include "graph/format/output_file.h"
 #include "runtime/media/ffmpeg/module.h"
 #include "runtime/media/plain_writers.h"
 
@@ -40,29 +41,79 @@ std::string extension_of(const std::string& path) {
   return extension;
 }
 
+constexpr const char* kContainers[] = {"mp4", "webm", "mkv", "mov", "gif", "y4m", "png", "wav"};
+
+// "mp4", "wav", ...
+Result<std::string> container_of(const std::string& path, const ClipFormat& format) {
+  const std::string extension = extension_of(path);
+  const std::string name = !format.container.empty() ? format.container
+                           : path == "-"             ? "y4m"
+                           : extension.empty()       ? ""
+                                                     : extension.substr(1);
+  for (const char* known : kContainers)
+    if (name == known) return name;
+  if (!format.container.empty())
+    return error(Code::kInvalidArgument, path, ": unknown format '", name,
+                 "'; known: ", known_clip_extensions());
+  return error(Code::kInvalidArgument, path, ": unknown extension '", extension,
+               "'; known: ", known_clip_extensions(), " (or --format names one)");
+}
+
 }  // namespace
 
-std::string known_clip_extensions() { return ".mp4, .webm, .mkv, .mov, .gif, .y4m, .png, .wav"; }
+std::string known_clip_extensions() {
+  std::string text;
+  for (const char* name : kContainers) text += str(text.empty() ? "." : ", .", name);
+  return text;
+}
+
+Result<std::vector<std::string>> clip_files(const std::string& path, const ClipFormat& format) {
+  ZT_ASSIGN_OR_RETURN(const std::string container, container_of(path, format));
+  std::vector<std::string> files;
+  OutputTarget::Kind kind = OutputTarget::Kind::kFile;
+  if (const auto target = resolve_output(path); target.ok()) kind = target->kind;
+  const int64_t count = container == "png" && kind == OutputTarget::Kind::kFile
+                            ? std::max<int64_t>(1, format.frames)
+                            : 1;
+  for (int64_t i = 1; i <= count; ++i) {
+    std::string name = path;
+    if (container == "png" && kind == OutputTarget::Kind::kFile) {
+      ZT_ASSIGN_OR_RETURN(name, png_frame_path(path, i, count == 1));
+    }
+    ZT_RETURN_IF_ERROR(resolve_output(name).status());
+    files.push_back(std::move(name));
+  }
+  return files;
+}
 
 Result<std::unique_ptr<ClipWriter>> create_clip_writer(const std::string& path,
                                                        const ClipFormat& format) {
   ZT_CHECK(format.width > 0 && format.height > 0 && format.fps > 0);
-  const std::string extension = extension_of(path);
-  if (extension == ".png") return create_png_writer(path, format);
-  if (extension == ".wav") return create_wav_writer(path, format);
-  if (extension == ".y4m") return create_y4m_writer(path, format);
-  for (const char* known : {".mp4", ".webm", ".mkv", ".mov", ".gif"}) {
-    if (extension != known) continue;
-    ZT_ASSIGN_OR_RETURN(const MediaModule* module, load_ffmpeg());
-    return module->create_writer(path, format);
-  }
-  return error(Code::kInvalidArgument, path, ": unknown extension '", extension,
-               "'; known: ", known_clip_extensions());
+  ZT_ASSIGN_OR_RETURN(const std::string container, container_of(path, format));
+  if (container == "png") return create_png_writer(path, format);
+  if (container == "wav") return create_wav_writer(path, format);
+  if (container == "y4m") return create_y4m_writer(path, format);
+  ZT_ASSIGN_OR_RETURN(const MediaModule* module, load_ffmpeg());
+  ClipFormat named = format;
+  named.container = container;
+  return module->create_writer(path, named);
+}
+
+Result<Media> read_media(const std::string& path, const ReadRequest& request,
+                         const FrameSink& sink) {
+  ZT_ASSIGN_OR_RETURN(const MediaModule* module, load_ffmpeg());
+  return module->read(path, request, sink);
 }
 
 Result<Media> read_media(const std::string& path, const ReadRequest& request) {
-  ZT_ASSIGN_OR_RETURN(const MediaModule* module, load_ffmpeg());
-  return module->read(path, request);
+  std::vector<uint8_t> pixels;
+  ZT_ASSIGN_OR_RETURN(Media media,
+                      read_media(path, request, [&](std::span<const uint8_t> rgb) -> Result<bool> {
+                        pixels.insert(pixels.end(), rgb.begin(), rgb.end());
+                        return true;
+                      }));
+  media.pixels = std::move(pixels);
+  return media;
 }
 
 }  // namespace zoetrope

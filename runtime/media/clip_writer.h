@@ -5,11 +5,17 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graph/status.h"
 
 namespace zoetrope {
+
+// What the file says of itself: ("prompt", "a red ball"), ("seed", "7"), ... in UTF-8. MP4, MOV,
+// MKV and WebM keep every pair as a tag, PNG as text, WAV what RIFF's INFO has a name for; GIF and
+// Y4M hold none.
+using ClipTags = std::vector<std::pair<std::string, std::string>>;
 
 struct ClipFormat {
   int64_t width = 0, height = 0;
@@ -17,6 +23,14 @@ struct ClipFormat {
   int fps = 1;
   int sample_rate = 0;  // 0: no sound
   int channels = 0;
+  int64_t samples = 0;       // how many will come, a channel; 0: not known
+  int sample_bits = 16;      // of WAV: 16, 24, or 32 for float
+  bool exact_sound = false;  // the sound is a person's own: lossless where the container allows it
+  std::string container = {};  // "y4m", "wav", ...: for names without an extension; empty: by the name
+  ClipTags tags = {};
+  // Files whose picture (sound) goes into the clip as it is, without decoding, where the container
+  // can hold it. frames() (audio()) then only says how long the clip is.
+  std::string copy_picture = {}, copy_sound = {};
 };
 
 class ClipWriter {
@@ -32,14 +46,19 @@ class ClipWriter {
   virtual std::string description() const = 0;
 };
 
-// The container follows the path's extension:
+// The container is format.container, or follows the path's extension:
 //   .mp4 .webm .mkv .mov .gif   through FFmpeg's libraries, loaded on demand
-//   .y4m                        uncompressed video
-//   .wav                        16-bit sound
+//   .y4m                        uncompressed video; also what "-" (standard output) gets
+//   .wav                        sound, uncompressed
 //   .png                        one file a frame: a %d pattern in the name is filled in, else
 //                               "-0001" goes before the extension (a single frame keeps the name)
+// What can be known to fail later fails here: a folder that is missing, a name that is a folder.
 Result<std::unique_ptr<ClipWriter>> create_clip_writer(const std::string& path,
                                                        const ClipFormat& format);
+
+// Every file that a clip of so many frames would become; errors as create_clip_writer's, without
+// touching anything.
+Result<std::vector<std::string>> clip_files(const std::string& path, const ClipFormat& format);
 
 // ".mp4, .webm, ..."
 std::string known_clip_extensions();

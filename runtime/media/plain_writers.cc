@@ -11,14 +11,14 @@
 #include "runtime/media/png.h"
 
 namespace zoetrope {
-namespace {
 
-// frame 7 of "out/%03d.png" is "out/007.png"; without a pattern "clip.png" gives "clip-0007.png".
-Result<std::string> frame_path(const std::string& path, int64_t index, bool single) {
-  const size_t percent = path.find('%');
+Result<std::string> png_frame_path(const std::string& path, int64_t index, bool single) {
+  const size_t name = path.find_last_of('/') + 1;
+  const size_t percent = path.find('%', name);
   if (percent == std::string::npos) {
     if (single) return path;
-    const size_t dot = path.find_last_of('.');
+    size_t dot = path.find_last_of('.');
+    if (dot == std::string::npos || dot < name) dot = path.size();
     char number[24];
     std::snprintf(number, sizeof(number), "-%04ld", static_cast<long>(index));
     return path.substr(0, dot) + number + path.substr(dot);
@@ -36,93 +36,171 @@ Result<std::string> frame_path(const std::string& path, int64_t index, bool sing
   return path.substr(0, percent) + number + path.substr(end + 1);
 }
 
+namespace {
+
 Status no_frames(const std::string& path) {
   return error(Code::kInvalidArgument, path, ": the clip has no frame");
 }
 
-// Frames are committed together: a cancelled clip leaves none behind.
+// Frames are committed together: a cancelled clip leaves none behind. Into a pipe they go one after
+// the other.
 class PngWriter : public ClipWriter {
  public:
-  PngWriter(std::string path, const ClipFormat& format) : path_(std::move(path)), format_(format) {}
+  PngWriter(std::string path, ClipFormat format)
+      : path_(std::move(path)), format_(std::move(format)) {}
 
+  // The first file is opened before there is a frame, so that a name that cannot work fails now.
+  Status begin() { return open_next(); }
   Status frames(const uint8_t* pixels, int64_t count) override {
     const int64_t size = format_.width * format_.height * 3;
-    for (int64_t i = 0; i < count; ++i) {
-      ZT_ASSIGN_OR_RETURN(
-          const std::string path,
-          frame_path(path_, static_cast<int64_t>(files_.size()) + 1, format_.frames == 1));
-      ZT_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
-      ZT_RETURN_IF_ERROR(file.write(encode_png(pixels + i * size, format_.width, format_.height)));
-      ZT_RETURN_IF_ERROR(file.close());
-      files_.push_back(std::move(file));
+    for (int64_t i = 0; i < count; ++i, ++written_) {
+      if (written_ == static_cast<int64_t>(files_.size()) && files_.front().seekable())
+        ZT_RETURN_IF_ERROR(open_next());
+      OutputFile& file = files_.back();
+      ZT_RETURN_IF_ERROR(
+          file.write(encode_png(pixels + i * size, format_.width, format_.height, format_.tags)));
+      if (file.seekable()) ZT_RETURN_IF_ERROR(file.close());
     }
     return Status();
   }
   Status audio(const float*, int64_t) override { return Status(); }
   Status finish() override {
-    if (files_.empty()) return no_frames(path_);
+    if (written_ == 0) return no_frames(path_);
     for (OutputFile& file : files_) ZT_RETURN_IF_ERROR(file.commit());
     return Status();
   }
   std::string description() const override { return "PNG"; }
 
  private:
+  Status open_next() {
+    ZT_ASSIGN_OR_RETURN(const OutputTarget target, resolve_output(path_));
+    std::string name = path_;
+    if (target.kind == OutputTarget::Kind::kFile) {
+      ZT_ASSIGN_OR_RETURN(name, png_frame_path(path_, static_cast<int64_t>(files_.size()) + 1,
+                                               format_.frames == 1));
+    }
+    ZT_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(name));
+    files_.push_back(std::move(file));
+    return Status();
+  }
+
   std::string path_;
   ClipFormat format_;
   std::vector<OutputFile> files_;
+  int64_t written_ = 0;
 };
 
 void put_le(uint8_t* out, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; ++i) out[i] = static_cast<uint8_t>(value >> (8 * i));
 }
 
-// RIFF WAVE, 16-bit PCM; sizes are filled in at the end.
+void append_le(std::vector<uint8_t>* out, uint64_t value, int bytes) {
+  out->resize(out->size() + static_cast<size_t>(bytes));
+  put_le(out->data() + out->size() - bytes, value, bytes);
+}
+
+void append_text(std::vector<uint8_t>* out, const char* text) {
+  out->insert(out->end(), text, text + std::strlen(text));
+}
+
+// RIFF's names for what a clip says of itself.
+constexpr std::pair<const char*, const char*> kInfoNames[] = {
+    {"prompt", "INAM"}, {"comment", "ICMT"}, {"software", "ISFT"}, {"date", "ICRD"}};
+
+// RIFF WAVE, PCM or float; sizes are known from the format, or filled in at the end.
 class WavWriter : public ClipWriter {
  public:
-  WavWriter(OutputFile file, const ClipFormat& format) : file_(std::move(file)), format_(format) {}
+  static constexpr int64_t kMostBytes = 0xffff0000;
 
-  Status begin() { return file_.write(header()); }
+  WavWriter(OutputFile file, const ClipFormat& format)
+      : file_(std::move(file)), format_(format), data_bytes_(format.samples * frame_bytes()) {}
+
+  Status begin() {
+    if (data_bytes_ > kMostBytes) return too_long();
+    const bool endless = format_.samples == 0 && !file_.seekable();
+    return file_.write(header(endless ? 0xffffffffull : static_cast<uint64_t>(data_bytes_)));
+  }
   Status frames(const uint8_t*, int64_t) override { return Status(); }
   Status audio(const float* samples, int64_t count) override {
-    std::vector<uint8_t> pcm(static_cast<size_t>(count * format_.channels) * 2);
-    for (size_t i = 0; i < pcm.size() / 2; ++i) {
-      const float x = std::clamp(samples[i], -1.0f, 1.0f);
-      put_le(&pcm[2 * i], static_cast<uint64_t>(static_cast<int64_t>(std::lrint(x * 32767.0f))), 2);
-    }
-    data_bytes_ += static_cast<int64_t>(pcm.size());
-    if (data_bytes_ > 0xfffff000ll)
-      return error(Code::kResourceExhausted, file_.path(), ": a WAV file holds at most 4 GiB");
-    return file_.write(pcm);
+    const auto values = static_cast<size_t>(count * format_.channels);
+    const auto width = static_cast<size_t>(format_.sample_bits / 8);
+    std::vector<uint8_t> bytes(values * width);
+    for (size_t i = 0; i < values; ++i) put_sample(&bytes[i * width], samples[i]);
+    written_ += static_cast<int64_t>(bytes.size());
+    if (written_ > kMostBytes) return too_long();
+    return file_.write(bytes);
   }
   Status finish() override {
-    ZT_RETURN_IF_ERROR(file_.write_at(0, header()));
+    if (written_ % 2 != 0) {  // chunks begin at even places
+      const uint8_t nothing = 0;
+      ZT_RETURN_IF_ERROR(file_.write(&nothing, 1));
+    }
+    if (written_ != data_bytes_ && file_.seekable())
+      ZT_RETURN_IF_ERROR(file_.write_at(0, header(static_cast<uint64_t>(written_))));
     return file_.commit();
   }
-  std::string description() const override { return "16-bit PCM"; }
+  std::string description() const override {
+    return is_float() ? "32-bit float" : str(format_.sample_bits, "-bit PCM");
+  }
 
  private:
-  std::vector<uint8_t> header() const {
-    std::vector<uint8_t> h(44);
-    std::memcpy(&h[0], "RIFF", 4);
-    put_le(&h[4], static_cast<uint64_t>(36 + data_bytes_), 4);
-    std::memcpy(&h[8], "WAVEfmt ", 8);
-    put_le(&h[16], 16, 4);
-    put_le(&h[20], 1, 2);
-    put_le(&h[22], static_cast<uint64_t>(format_.channels), 2);
-    put_le(&h[24], static_cast<uint64_t>(format_.sample_rate), 4);
-    put_le(&h[28],
-           static_cast<uint64_t>(format_.sample_rate) * static_cast<uint64_t>(format_.channels) * 2,
-           4);
-    put_le(&h[32], static_cast<uint64_t>(format_.channels) * 2, 2);
-    put_le(&h[34], 16, 2);
-    std::memcpy(&h[36], "data", 4);
-    put_le(&h[40], static_cast<uint64_t>(data_bytes_), 4);
-    return h;
+  bool is_float() const { return format_.sample_bits == 32; }
+  int64_t frame_bytes() const { return int64_t{format_.channels} * format_.sample_bits / 8; }
+  Status too_long() const {
+    return error(Code::kResourceExhausted, file_.path(), ": a WAV file holds at most 4 GiB");
+  }
+
+  // Full scale is 2^(bits - 1), as readers have it: what was read from a file of as many bits comes
+  // out as it was.
+  void put_sample(uint8_t* out, float value) const {
+    if (is_float()) {
+      uint32_t bits = 0;
+      std::memcpy(&bits, &value, 4);
+      return put_le(out, bits, 4);
+    }
+    const double full = std::ldexp(1.0, format_.sample_bits - 1);
+    const double scaled = std::clamp(std::rint(value * full), -full, full - 1);
+    put_le(out, static_cast<uint64_t>(static_cast<int64_t>(scaled)), format_.sample_bits / 8);
+  }
+
+  std::vector<uint8_t> header(uint64_t data_bytes) const {
+    std::vector<uint8_t> info;
+    for (const auto& [key, name] : kInfoNames)
+      for (const auto& [tag, text] : format_.tags) {
+        if (tag != key) continue;
+        append_text(&info, name);
+        append_le(&info, text.size() + 1, 4);
+        info.insert(info.end(), text.begin(), text.end());
+        info.resize(info.size() + 1 + (text.size() + 1) % 2);
+      }
+    std::vector<uint8_t> out;
+    const uint64_t listed = info.empty() ? 0 : info.size() + 12;
+    append_text(&out, "RIFF");
+    const uint64_t riff = 36 + listed + data_bytes + data_bytes % 2;
+    append_le(&out, data_bytes == 0xffffffffull ? data_bytes : riff, 4);
+    append_text(&out, "WAVEfmt ");
+    append_le(&out, 16, 4);
+    append_le(&out, is_float() ? 3 : 1, 2);
+    append_le(&out, static_cast<uint64_t>(format_.channels), 2);
+    append_le(&out, static_cast<uint64_t>(format_.sample_rate), 4);
+    append_le(&out, static_cast<uint64_t>(format_.sample_rate * frame_bytes()), 4);
+    append_le(&out, static_cast<uint64_t>(frame_bytes()), 2);
+    append_le(&out, static_cast<uint64_t>(format_.sample_bits), 2);
+    if (!info.empty()) {
+      append_text(&out, "LIST");
+      append_le(&out, info.size() + 4, 4);
+      append_text(&out, "INFO");
+      out.insert(out.end(), info.begin(), info.end());
+    }
+    append_text(&out, "data");
+    append_le(&out, data_bytes, 4);
+    return out;
   }
 
   OutputFile file_;
   ClipFormat format_;
-  int64_t data_bytes_ = 0;
+  int64_t data_bytes_ = 0;  // as the header has it
+  int64_t written_ = 0;
 };
 
 // YUV4MPEG2, 4:4:4, BT.601 limited range (what players assume of it).
@@ -178,8 +256,9 @@ Result<std::unique_ptr<ClipWriter>> open_writer(const std::string& path, const C
 
 Result<std::unique_ptr<ClipWriter>> create_png_writer(const std::string& path,
                                                       const ClipFormat& format) {
-  ZT_RETURN_IF_ERROR(frame_path(path, 1, format.frames == 1).status());
-  return std::unique_ptr<ClipWriter>(std::make_unique<PngWriter>(path, format));
+  auto writer = std::make_unique<PngWriter>(path, format);
+  ZT_RETURN_IF_ERROR(writer->begin());
+  return std::unique_ptr<ClipWriter>(std::move(writer));
 }
 
 Result<std::unique_ptr<ClipWriter>> create_wav_writer(const std::string& path,

@@ -29,7 +29,8 @@ uint8_t paeth(int a, int b, int c) {
 
 }  // namespace
 
-std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t height) {
+std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t height,
+                                const std::vector<std::pair<std::string, std::string>>& texts) {
   const int64_t row = width * 3;
   std::vector<uint8_t> filtered;
   filtered.reserve(static_cast<size_t>((row + 1) * height));
@@ -55,6 +56,13 @@ std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t heigh
   header.insert(header.end(),
                 {8, 2, 0, 0, 0});  // 8 bits, RGB, deflate, adaptive filters, no interlace
   put_chunk(&out, "IHDR", header);
+  for (const auto& [keyword, text] : texts) {
+    // Keyword, 0, not compressed (2 bytes), no language, no translated keyword, text.
+    const std::string head = keyword.substr(0, 79) + std::string(5, '\0');
+    std::vector<uint8_t> chunk(head.begin(), head.end());
+    chunk.insert(chunk.end(), text.begin(), text.end());
+    put_chunk(&out, "iTXt", chunk);
+  }
   put_chunk(&out, "IDAT", data);
   put_chunk(&out, "IEND", {});
   return out;

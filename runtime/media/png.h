@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graph/status.h"
 
 namespace zoetrope {
 
-std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t height);
+// `texts` become iTXt chunks: keyword, UTF-8 text. Keywords are cut to PNG's 79 bytes.
+std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t height,
+                                const std::vector<std::pair<std::string, std::string>>& texts = {});
 
 }  // namespace zoetrope

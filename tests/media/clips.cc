@@ -1,5 +1,6 @@
 #include "tests/media/clips.h"
 
+#include <doctest/doctest.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -83,6 +84,31 @@ double psnr(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) {
   double sum = 0;
   for (size_t i = 0; i < a.size(); ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
   return sum == 0 ? 99 : 10 * std::log10(255.0 * 255.0 * static_cast<double>(a.size()) / sum);
+}
+
+std::vector<uint8_t> ffmpeg(const std::string& arguments) {
+  std::FILE* pipe = popen(("ffmpeg -nostdin -v error -y " + arguments).c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  std::vector<uint8_t> bytes;
+  uint8_t part[4096];
+  while (const size_t n = std::fread(part, 1, sizeof(part), pipe))
+    bytes.insert(bytes.end(), part, part + n);
+  REQUIRE_MESSAGE(pclose(pipe) == 0, arguments);
+  return bytes;
+}
+
+int largest_difference(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) {
+  REQUIRE(a.size() == b.size());
+  int most = 0;
+  for (size_t i = 0; i < a.size(); ++i) most = std::max(most, std::abs(a[i] - b[i]));
+  return most;
+}
+
+double mean_difference(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) {
+  REQUIRE(a.size() == b.size());
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += std::abs(a[i] - b[i]);
+  return a.empty() ? 0 : sum / static_cast<double>(a.size());
 }
 
 std::vector<uint8_t> file_bytes(const std::string& path) {

@@ -41,6 +41,14 @@ Status write_clip(const std::string& path, const ClipFormat& format,
 // In decibels, over all bytes; 99 when equal.
 double psnr(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b);
 
+// What the ffmpeg command prints with these arguments, the judge of our reading; fails the test
+// when it fails.
+std::vector<uint8_t> ffmpeg(const std::string& arguments);
+
+// Raw RGB of one size: at most how far two pictures are apart in any value, and on the mean.
+int largest_difference(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b);
+double mean_difference(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b);
+
 std::vector<uint8_t> file_bytes(const std::string& path);
 void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes);
 

@@ -14,6 +14,7 @@ Result<Media> read_both(const std::string& path) {
   request.height = 32;
   request.fps = 16;
   request.max_frames = 64;
+  request.sound = true;
   request.sample_rate = 16000;
   request.channels = 2;
   request.max_samples = 64000;

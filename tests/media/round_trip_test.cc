@@ -14,6 +14,7 @@ Media read_all(const std::string& path, const ClipFormat& f, bool sound) {
   request.height = f.height;
   request.max_frames = f.frames + 10;
   if (sound) {
+    request.sound = true;
     request.sample_rate = f.sample_rate;
     request.channels = f.channels;
     request.max_samples = f.frames * f.sample_rate / f.fps + f.sample_rate;
@@ -133,6 +134,7 @@ TEST_CASE("WAV is 16-bit PCM with sizes filled in, and clips what is too loud") 
   CHECK(u32(24) == 8000);
   CHECK(u32(40) == static_cast<int>(samples.size()) * 2);
   ReadRequest request;
+  request.sound = true;
   request.sample_rate = 8000;
   request.channels = 2;
   request.max_samples = 100000;

@@ -44,7 +44,8 @@ using ResamplerPtr = std::unique_ptr<SwrContext, FreeByAddress<swr_free>>;
 using FifoPtr = std::unique_ptr<AVAudioFifo, FreePlain<av_audio_fifo_free>>;
 
 // reader.cc
-Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& request);
+Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& request,
+                               const FrameSink& sink);
 
 inline Status ffmpeg_error(int code, const std::string& what) {
   char text[AV_ERROR_MAX_STRING_SIZE] = {};

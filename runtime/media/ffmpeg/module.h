@@ -7,13 +7,14 @@
 
 namespace zoetrope {
 
-inline constexpr uint32_t kMediaAbi = 1;
+inline constexpr uint32_t kMediaAbi = 2;
 
 struct MediaModule {
   uint32_t abi = kMediaAbi;
   Result<std::unique_ptr<ClipWriter>> (*create_writer)(const std::string& path,
                                                        const ClipFormat& format) = nullptr;
-  Result<Media> (*read)(const std::string& path, const ReadRequest& request) = nullptr;
+  Result<Media> (*read)(const std::string& path, const ReadRequest& request,
+                        const FrameSink& sink) = nullptr;
 };
 
 }  // namespace zoetrope

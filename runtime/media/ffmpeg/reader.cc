@@ -1,219 +1,240 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <memory>
 
-#include "runtime/media/ffmpeg/common.h"
+#include "runtime/media/ffmpeg/input.h"
 #include "runtime/media/ffmpeg/module.h"
+#include "runtime/media/ffmpeg/resampler.h"
+#include "runtime/media/ffmpeg/to_rgb.h"
+#include "runtime/media/orientation.h"
 
 namespace zoetrope {
 namespace {
 
-constexpr int64_t kMaxPixels = 1 << 28;  // of one decoded frame
 constexpr int64_t kMaxFrames = 1 << 20;
 
-// Demuxers of single files; playlists and scripts (hls, concat, dash, ...) are left out on purpose.
-constexpr const char* kFormats =
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,yuv4mpegpipe,mpegts,mpeg,ogg,flv,"
-    "wav,w64,aiff,flac,mp3,aac,caf,au,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,"
-    "gif_pipe,pgm_pipe,ppm_pipe,pam_pipe,qoi_pipe,jpegxl_pipe,exr_pipe,hdr_pipe";
+using Pixels = std::shared_ptr<const std::vector<uint8_t>>;
+// Pixels of a frame that may not be wanted: made when asked for.
+using Make = std::function<Result<Pixels>()>;
 
-// Decodes one stream of a file from its begin and hands every frame to `use`; false ends.
-template <typename Use>
-Status decode_stream(const std::string& path, AVMediaType type, const Use& use) {
-  AVFormatContext* raw = nullptr;
-  // Files only, however the path looks, and no playlist that would open others.
-  AVDictionary* options = nullptr;
-  av_dict_set(&options, "protocol_whitelist", "file", 0);
-  av_dict_set(&options, "format_whitelist", kFormats, 0);
-  int code = avformat_open_input(&raw, ("file:" + path).c_str(), nullptr, &options);
-  av_dict_free(&options);
-  if (code < 0) return ffmpeg_error(code, "cannot read " + path);
-  InputPtr input(raw);
-  code = avformat_find_stream_info(input.get(), nullptr);
-  if (code < 0) return ffmpeg_error(code, "cannot read " + path);
-  const AVCodec* codec = nullptr;
-  const int index = av_find_best_stream(input.get(), type, -1, -1, &codec, 0);
-  if (index < 0 || codec == nullptr)
-    return error(Code::kDataLoss, path, " has no ",
-                 type == AVMEDIA_TYPE_VIDEO ? "picture" : "sound",
-                 " that this FFmpeg build can decode");
-  AVStream* stream = input->streams[index];
-  CodecContextPtr decoder(avcodec_alloc_context3(codec));
-  if (!decoder) return error(Code::kResourceExhausted, "no memory");
-  decoder->max_pixels = kMaxPixels;
-  code = avcodec_parameters_to_context(decoder.get(), stream->codecpar);
-  if (code >= 0) code = avcodec_open2(decoder.get(), codec, nullptr);
-  if (code < 0) return ffmpeg_error(code, "cannot decode " + path);
-  PacketPtr packet(av_packet_alloc());
-  FramePtr frame(av_frame_alloc());
-  for (bool flushing = false;;) {
-    if (!flushing) {
-      code = av_read_frame(input.get(), packet.get());
-      flushing = code < 0;
-      if (!flushing && packet->stream_index != index) {
-        av_packet_unref(packet.get());
-        continue;
-      }
-    }
-    code = avcodec_send_packet(decoder.get(), flushing ? nullptr : packet.get());
-    av_packet_unref(packet.get());
-    if (code < 0 && code != AVERROR_EOF && code != AVERROR(EAGAIN))
-      return ffmpeg_error(code, "cannot decode " + path);
-    while ((code = avcodec_receive_frame(decoder.get(), frame.get())) >= 0) {
-      auto more = use(*frame, *stream);
-      if (!more.ok()) return more.status();
-      if (!*more) return Status();
-    }
-    if (code == AVERROR_EOF) return Status();
-    if (code != AVERROR(EAGAIN)) return ffmpeg_error(code, "cannot decode " + path);
-  }
-}
-
-// Scaled to cover the target and cropped at the centre.
-Result<std::vector<uint8_t>> to_rgb(const AVFrame& frame, int64_t width, int64_t height) {
-  const double scale = std::max(static_cast<double>(width) / frame.width,
-                                static_cast<double>(height) / frame.height);
-  const auto w = std::max<int64_t>(width, std::llround(frame.width * scale));
-  const auto h = std::max<int64_t>(height, std::llround(frame.height * scale));
-  if (w * h > kMaxPixels) return error(Code::kInvalidArgument, "the picture is too thin to scale");
-  ScalerPtr scaler(sws_getContext(
-      frame.width, frame.height, static_cast<AVPixelFormat>(frame.format), static_cast<int>(w),
-      static_cast<int>(h), AV_PIX_FMT_RGB24, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP,
-      nullptr, nullptr, nullptr));
-  if (!scaler) return error(Code::kUnsupported, "a pixel format that cannot be converted");
-  std::vector<uint8_t> scaled(static_cast<size_t>(w * h * 3));
-  uint8_t* planes[] = {scaled.data()};
-  const int strides[] = {static_cast<int>(w * 3)};
-  sws_scale(scaler.get(), frame.data, frame.linesize, 0, frame.height, planes, strides);
-  std::vector<uint8_t> out(static_cast<size_t>(width * height * 3));
-  const int64_t left = (w - width) / 2, top = (h - height) / 2;
-  for (int64_t y = 0; y < height; ++y)
-    std::copy_n(scaled.begin() + ((top + y) * w + left) * 3, width * 3,
-                out.begin() + y * width * 3);
-  return out;
-}
-
-// Picks frames at the asked rate: output frame k shows the last input frame at or before k / fps.
+// Picks frames at the asked rate: output frame k shows the last input frame at or before k / fps;
+// before the first one, the first.
 class FramePicker {
  public:
-  explicit FramePicker(const ReadRequest& request) : r_(request) {}
+  FramePicker(const ReadRequest& request, Media* media, const FrameSink& sink)
+      : r_(request), media_(*media), sink_(sink) {}
 
   // False when enough is kept. `slack` in seconds: containers round times to their ticks.
-  bool add(std::vector<uint8_t> rgb, double time, double slack) {
-    if (r_.fps == 0) return keep(rgb);
-    if (!previous_.empty() && !fill_until(time - slack)) return false;
-    previous_ = std::move(rgb);
-    return slot_time() > time + slack || keep(previous_);
+  Result<bool> add(const Make& make, double time, double slack) {
+    if (r_.fps == 0) return keep(make);
+    if (previous_) {
+      ZT_ASSIGN_OR_RETURN(const bool more, fill_until(time - slack));
+      if (!more) return false;
+    }
+    previous_ = make;
+    if (picked_ > 0 && slot_time() > time + slack) return true;
+    return keep(previous_);
   }
 
   // The last frame lasts until `time`.
-  void end(double time) {
-    if (r_.fps > 0 && !previous_.empty()) (void)fill_until(time);
-  }
-
-  std::deque<std::vector<uint8_t>> take() {
-    while (static_cast<int64_t>(kept_.size()) > r_.max_frames) kept_.pop_back();
-    return std::move(kept_);
+  Status end(double time) {
+    if (r_.fps > 0 && previous_) ZT_RETURN_IF_ERROR(fill_until(time).status());
+    for (const Make& make : tail_) ZT_RETURN_IF_ERROR(give(make).status());
+    return Status();
   }
 
  private:
   double slot_time() const { return static_cast<double>(picked_) / r_.fps; }
 
-  bool fill_until(double time) {
-    while (slot_time() < time)
-      if (picked_ > kMaxFrames || !keep(previous_)) return false;
+  Result<bool> fill_until(double time) {
+    while (slot_time() < time) {
+      if (picked_ > kMaxFrames) return false;
+      ZT_ASSIGN_OR_RETURN(const bool more, keep(previous_));
+      if (!more) return false;
+    }
     return true;
   }
 
-  bool keep(const std::vector<uint8_t>& pixels) {
+  Result<bool> keep(const Make& make) {
     const int64_t index = picked_++;
-    if (r_.first_frame >= 0 && index < r_.first_frame) return index < kMaxFrames;
-    if (r_.first_frame >= 0 && static_cast<int64_t>(kept_.size()) >= r_.max_frames) return false;
-    kept_.push_back(pixels);
-    if (r_.first_frame < 0 && static_cast<int64_t>(kept_.size()) > -r_.first_frame)
-      kept_.pop_front();
-    return r_.first_frame < 0 || static_cast<int64_t>(kept_.size()) < r_.max_frames;
+    media_.all_frames = picked_;
+    if (r_.first_frame < 0) {
+      ZT_RETURN_IF_ERROR(make().status());  // pixels are smaller than most decoded frames
+      tail_.push_back(make);
+      if (static_cast<int64_t>(tail_.size()) > -r_.first_frame) tail_.pop_front();
+      return index < kMaxFrames;
+    }
+    if (index < r_.first_frame) return index < kMaxFrames;
+    if (media_.frames >= r_.max_frames) {
+      media_.more_frames = true;
+      return false;
+    }
+    return give(make);
+  }
+
+  Result<bool> give(const Make& make) {
+    if (media_.frames >= r_.max_frames) return false;
+    ZT_ASSIGN_OR_RETURN(const Pixels pixels, make());
+    ++media_.frames;
+    return sink_(*pixels);
   }
 
   const ReadRequest& r_;
-  std::deque<std::vector<uint8_t>> kept_;
-  std::vector<uint8_t> previous_;
+  Media& media_;
+  const FrameSink& sink_;
+  std::deque<Make> tail_;
+  Make previous_;
   int64_t picked_ = 0;
 };
 
-Status read_video(const std::string& path, const ReadRequest& r, Media* media) {
-  FramePicker picker(r);
-  double last = 0, length = 0;
+// "2:1 of 400x300" and the like would help nobody: only what is lost is said.
+void note_cut(const ReadRequest& r, const std::string& path, double shape,
+              std::vector<std::string>* notices) {
+  const double wanted = static_cast<double>(r.width) / static_cast<double>(r.height);
+  const double kept = std::min(shape / wanted, wanted / shape);
+  if (r.fit == Fit::kCover && kept < 0.8)
+    notices->push_back(str(path, ": ", static_cast<int>(std::lround(100 * (1 - kept))), "% of its ",
+                           shape > wanted ? "width" : "height", " is cut off to fill ", r.width,
+                           "x", r.height, " (--fit contain shows all of it)"));
+}
+
+Status read_video(const std::string& path, const ReadRequest& r, const FrameSink& sink,
+                  Media* media) {
+  FramePicker picker(r, media, sink);
+  RgbConverter converter(r.background);
+  double end = 0, shape = 0;
   bool ended_early = false;
-  const Status status = decode_stream(
-      path, AVMEDIA_TYPE_VIDEO, [&](const AVFrame& frame, const AVStream& stream) -> Result<bool> {
-        const double tick = av_q2d(stream.time_base), rate = av_q2d(stream.avg_frame_rate);
-        const int64_t start = stream.start_time == AV_NOPTS_VALUE ? 0 : stream.start_time;
-        const int64_t pts = frame.best_effort_timestamp;
-        last = pts == AV_NOPTS_VALUE
-                   ? last + length
-                   : (static_cast<double>(pts) - static_cast<double>(start)) * tick;
-        length = rate > 0 ? 1 / rate : 0;
-        auto rgb = to_rgb(frame, r.width, r.height);
-        if (!rgb.ok()) return rgb.status().with_context(path);
-        const double slack = r.fps > 0 ? std::min(tick, 0.25 / r.fps) : 0;
-        ended_early = !picker.add(std::move(*rgb), last, slack);
-        return !ended_early;
-      });
-  ZT_RETURN_IF_ERROR(status);
-  if (!ended_early) picker.end(last + length - 1e-3);
-  const auto kept = picker.take();
-  if (kept.empty()) return error(Code::kDataLoss, path, " has no frame at the asked place");
-  for (const auto& pixels : kept)
-    media->pixels.insert(media->pixels.end(), pixels.begin(), pixels.end());
-  media->frames = static_cast<int64_t>(kept.size());
+  ZT_RETURN_IF_ERROR(
+      decode_pictures(path, r.fps, &media->notices, [&](const PictureFrame& p) -> Result<bool> {
+        struct Held {
+          FramePtr frame;
+          Pixels pixels;
+        };
+        const auto held = std::make_shared<Held>();
+        held->frame.reset(av_frame_clone(p.frame));
+        if (!held->frame) return error(Code::kResourceExhausted, "no memory to read ", path);
+        const Make make = [&, held, still = p.still, pixel_aspect = p.pixel_aspect,
+                           orientation = p.orientation]() -> Result<Pixels> {
+          if (held->pixels) return held->pixels;
+          const AVFrame& f = *held->frame;
+          auto rgb = converter.convert(f, still);
+          if (!rgb.ok()) return rgb.status().with_context(path);
+          int64_t width = f.width, height = f.height;
+          double aspect = pixel_aspect;
+          *rgb = turn(std::move(*rgb), width, height, orientation);
+          if (swaps_sides(orientation)) {
+            std::swap(width, height);
+            aspect = 1 / aspect;
+          }
+          shape = static_cast<double>(width) * aspect / static_cast<double>(height);
+          held->pixels = std::make_shared<const std::vector<uint8_t>>(
+              resize(*rgb, width, height, aspect, r.fit, r.width, r.height, r.background));
+          held->frame.reset();
+          return held->pixels;
+        };
+        end = p.seconds + p.duration;
+        const double slack = r.fps > 0 ? std::min(p.tick, 0.25 / r.fps) : 0;
+        ZT_ASSIGN_OR_RETURN(const bool more, picker.add(make, p.seconds, slack));
+        ended_early = !more;
+        return more;
+      }));
+  ZT_RETURN_IF_ERROR(picker.end(ended_early ? -1 : end - 1e-3));
+  if (media->frames == 0) return error(Code::kDataLoss, path, " has no frame at the asked place");
+  note_cut(r, path, shape, &media->notices);
+  if (converter.had_alpha())
+    media->notices.push_back(
+        str(path, " has transparent parts; they are laid over a background of ",
+            int{r.background.r}, ",", int{r.background.g}, ",", int{r.background.b}));
+  if (!converter.hdr().empty())
+    media->notices.push_back(path + " is HDR (" + converter.hdr() +
+                             "); its highlights are brought down to SDR");
   return Status();
 }
 
+int bits_of(const AVFrame& frame) {
+  switch (av_get_packed_sample_fmt(static_cast<AVSampleFormat>(frame.format))) {
+    case AV_SAMPLE_FMT_U8:
+    case AV_SAMPLE_FMT_S16: return 16;
+    case AV_SAMPLE_FMT_S32: return 24;
+    default: return 32;
+  }
+}
+
+// Collects the asked part of the sound.
+class SampleTaker {
+ public:
+  SampleTaker(const ReadRequest& r, Media* media) : r_(r), media_(*media) {}
+
+  bool take(const float* samples, int64_t count) {
+    if (media_.channels == 0) return true;
+    const int64_t skip = std::clamp<int64_t>(r_.first_sample - at_, 0, count);
+    const int64_t room = r_.max_samples - kept();
+    const int64_t n = std::min(count - skip, room);
+    if (n < count - skip) media_.more_samples = true;
+    at_ += count;
+    media_.samples.insert(media_.samples.end(), samples + skip * media_.channels,
+                          samples + (skip + n) * media_.channels);
+    return !media_.more_samples;
+  }
+
+  // Samples that are missing before those of the moment `seconds`, when `held` seconds are still
+  // on their way. Less than 20 ms is rounding.
+  int64_t gap_before(double seconds, double held) const {
+    const double missing =
+        (std::min(seconds, 1e6) - held) * media_.sample_rate - static_cast<double>(at_);
+    return missing * 50 < media_.sample_rate ? 0 : std::llround(missing);
+  }
+
+  bool take_silence(int64_t missing) {
+    const std::vector<float> silence(4096 * static_cast<size_t>(media_.channels));
+    for (int64_t left = missing; left > 0; left -= 4096)
+      if (!take(silence.data(), std::min<int64_t>(left, 4096))) return false;
+    return true;
+  }
+
+ private:
+  int64_t kept() const { return static_cast<int64_t>(media_.samples.size()) / media_.channels; }
+
+  const ReadRequest& r_;
+  Media& media_;
+  int64_t at_ = 0;  // samples that came, a channel
+};
+
 Status read_audio(const std::string& path, const ReadRequest& r, Media* media) {
-  ResamplerPtr resampler;
-  const auto limit = static_cast<size_t>(r.max_samples * r.channels);
-  const auto convert = [&](const uint8_t** data, int count) -> Status {
-    const int room = swr_get_out_samples(resampler.get(), count) + 16;
-    std::vector<float> out(static_cast<size_t>(room) * static_cast<size_t>(r.channels));
-    uint8_t* planes[] = {reinterpret_cast<uint8_t*>(out.data())};
-    const int n = swr_convert(resampler.get(), planes, room, data, count);
-    if (n < 0) return ffmpeg_error(n, "cannot resample " + path);
-    media->samples.insert(media->samples.end(), out.begin(), out.begin() + int64_t{n} * r.channels);
-    return Status();
+  Resampler resampler(path, r.sample_rate, r.channels);
+  SampleTaker taker(r, media);
+  const TakeSamples take = [&](const float* samples, int64_t count) {
+    return taker.take(samples, count);
   };
-  ZT_RETURN_IF_ERROR(decode_stream(
-      path, AVMEDIA_TYPE_AUDIO, [&](const AVFrame& frame, const AVStream&) -> Result<bool> {
-        if (!resampler) {
-          AVChannelLayout layout = {};
-          av_channel_layout_default(&layout, r.channels);
-          SwrContext* swr = nullptr;
-          // FFmpeg 5.1 takes it without const, and only reads it.
-          auto* from = const_cast<AVChannelLayout*>(&frame.ch_layout);
-          int code = swr_alloc_set_opts2(&swr, &layout, AV_SAMPLE_FMT_FLT, r.sample_rate, from,
-                                         static_cast<AVSampleFormat>(frame.format),
-                                         frame.sample_rate, 0, nullptr);
-          resampler.reset(swr);
-          if (code >= 0) code = swr_init(swr);
-          if (code < 0) return ffmpeg_error(code, "cannot resample " + path);
+  ZT_RETURN_IF_ERROR(decode_sound(
+      path, &media->notices, [&](const AVFrame& frame, double seconds) -> Result<bool> {
+        if (media->channels == 0) {
+          media->sample_rate = r.sample_rate > 0 ? r.sample_rate : frame.sample_rate;
+          media->channels = r.channels > 0 ? r.channels : std::min(frame.ch_layout.nb_channels, 2);
+          media->sample_bits = bits_of(frame);
+          if (media->sample_rate <= 0 || media->channels <= 0)
+            return error(Code::kDataLoss, path, ": sound of ", media->channels, " channels at ",
+                         media->sample_rate, " Hz");
         }
-        ZT_RETURN_IF_ERROR(
-            convert(const_cast<const uint8_t**>(frame.extended_data), frame.nb_samples));
-        return media->samples.size() < limit;
+        if (const int64_t gap = taker.gap_before(seconds, resampler.held()); gap > 0) {
+          ZT_RETURN_IF_ERROR(resampler.finish(take));
+          if (!taker.take_silence(gap)) return false;
+        }
+        return resampler.add(frame, take);
       }));
-  if (resampler) ZT_RETURN_IF_ERROR(convert(nullptr, 0));
-  if (media->samples.empty()) return error(Code::kDataLoss, path, " has no sound");
-  if (media->samples.size() > limit) media->samples.resize(limit);
-  return Status();
+  if (!media->more_samples) ZT_RETURN_IF_ERROR(resampler.finish(take));
+  return media->channels == 0 ? error(Code::kDataLoss, path, " has no sound") : Status();
 }
 
 }  // namespace
 
-Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& request) {
+Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& request,
+                               const FrameSink& sink) {
   av_log_set_level(AV_LOG_FATAL);
   Media media;
-  if (request.max_frames > 0) ZT_RETURN_IF_ERROR(read_video(path, request, &media));
-  if (request.sample_rate > 0) ZT_RETURN_IF_ERROR(read_audio(path, request, &media));
+  if (request.max_frames > 0) ZT_RETURN_IF_ERROR(read_video(path, request, sink, &media));
+  if (request.sound) ZT_RETURN_IF_ERROR(read_audio(path, request, &media));
   return media;
 }
 

@@ -1,102 +1,63 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
-#include "graph/format/output_file.h"
 #include "runtime/media/ffmpeg/common.h"
+#include "runtime/media/ffmpeg/copier.h"
+#include "runtime/media/ffmpeg/encoders.h"
 #include "runtime/media/ffmpeg/module.h"
+#include "runtime/media/ffmpeg/output_io.h"
 #include "runtime/media/ffmpeg/palette.h"
 
 namespace zoetrope {
 namespace {
 
-struct Choice {
-  const char* extension;
-  std::vector<const char*> video, audio;  // encoders by preference
-};
-
-// The first encoder that this FFmpeg build has wins.
-const Choice kChoices[] = {
-    {".mp4", {"libx264", "libopenh264", "mpeg4"}, {"aac", "libmp3lame"}},
-    {".mov", {"libx264", "libopenh264", "mpeg4"}, {"aac", "pcm_s16le"}},
-    {".mkv", {"libx264", "libopenh264", "libvpx-vp9", "mpeg4"}, {"libopus", "aac", "pcm_s16le"}},
-    {".webm", {"libvpx-vp9", "libvpx"}, {"libopus", "libvorbis"}},
-    {".gif", {"gif"}, {}},
-};
-
-const AVCodec* find_encoder(const std::vector<const char*>& names) {
-  for (const char* name : names)
-    if (const AVCodec* codec = avcodec_find_encoder_by_name(name)) return codec;
-  return nullptr;
-}
-
-// "H.264", or "MPEG-4 part 2 (this FFmpeg build has no libx264)" when it is not the first choice.
-std::string describe(const AVCodec& codec, const std::vector<const char*>& wanted) {
-  std::string name;
-  switch (codec.id) {
-    case AV_CODEC_ID_H264: name = "H.264"; break;
-    case AV_CODEC_ID_MPEG4: name = "MPEG-4 part 2"; break;
-    case AV_CODEC_ID_VP8: name = "VP8"; break;
-    case AV_CODEC_ID_VP9: name = "VP9"; break;
-    case AV_CODEC_ID_GIF: name = "GIF"; break;
-    case AV_CODEC_ID_AAC: name = "AAC"; break;
-    case AV_CODEC_ID_MP3: name = "MP3"; break;
-    case AV_CODEC_ID_OPUS: name = "Opus"; break;
-    case AV_CODEC_ID_VORBIS: name = "Vorbis"; break;
-    default: name = codec.name;
-  }
-  if (std::strcmp(codec.name, wanted[0]) == 0) return name;
-  return str(name, " (this FFmpeg build has no ", wanted[0], ")");
-}
-
-std::string join(const std::vector<const char*>& names) {
-  std::string text;
-  for (const char* name : names) text += str(text.empty() ? "" : ", ", name);
-  return text;
-}
-
 class FfmpegWriter : public ClipWriter {
  public:
-  FfmpegWriter(std::string path, const ClipFormat& format)
-      : path_(std::move(path)), partial_(partial_path(path_)), format_(format) {}
+  FfmpegWriter(std::string path, ClipFormat format)
+      : path_(std::move(path)), format_(std::move(format)) {}
 
-  ~FfmpegWriter() override {
-    close_output();
-    if (opened_ && !committed_) ::unlink(partial_.c_str());
-  }
+  ~FfmpegWriter() override { close_output(); }
 
   Status begin() {
     av_log_set_level(AV_LOG_ERROR);
-    const std::string url = "file:" + partial_;
-    int code = avformat_alloc_output_context2(&output_, nullptr, nullptr, url.c_str());
+    const ContainerChoice& choice = container_choice(format_.container);
+    int code = avformat_alloc_output_context2(&output_, nullptr, choice.muxer, nullptr);
     if (code < 0) return ffmpeg_error(code, "cannot write the format of " + path_);
     output_->flags |= AVFMT_FLAG_BITEXACT;  // no random ids: the same clip is the same file
-    const Choice& choice =
-        *std::find_if(std::begin(kChoices), std::end(kChoices), [&](const Choice& c) {
-          const std::string_view e = c.extension;
-          std::string tail = path_.substr(path_.size() - std::min(path_.size(), e.size()));
-          for (char& ch : tail)
-            ch = static_cast<char>(std::tolower(static_cast<unsigned char>(ch)));
-          return tail == e;
-        });
+    output_->flags |= AVFMT_FLAG_CUSTOM_IO;
+    output_->max_interleave_delta = 0;  // sound comes whole before the picture: wait for both
     ZT_RETURN_IF_ERROR(add_video(choice));
     if (format_.sample_rate > 0 && !choice.audio.empty()) ZT_RETURN_IF_ERROR(add_audio(choice));
-    // "file:" keeps a colon in the path from naming a protocol.
-    code = avio_open(&output_->pb, url.c_str(), AVIO_FLAG_WRITE);
-    if (code < 0) return ffmpeg_error(code, "cannot create " + path_);
-    opened_ = true;
+    for (const auto& [key, text] : format_.tags)
+      if (std::strcmp(choice.container, "gif") != 0)
+        av_dict_set(&output_->metadata, key.c_str(), text.c_str(), 0);
+    ZT_RETURN_IF_ERROR(io_.open(path_));
+    output_->pb = io_.context();
+    // MP4 reads its file again to put the index in front. "file:" keeps a colon from naming a
+    // protocol.
+    output_->url = av_strdup(("file:" + io_.file().temporary_path()).c_str());
     AVDictionary* options = nullptr;
-    av_dict_set(&options, "movflags", "+faststart", 0);
+    av_dict_set(&options, "movflags",
+                io_.file().seekable()
+                    ? "+faststart+use_metadata_tags"
+                    : "+frag_keyframe+empty_moov+default_base_moof+use_metadata_tags",
+                0);
     code = avformat_write_header(output_, &options);
     av_dict_free(&options);
-    if (code < 0) return ffmpeg_error(code, "cannot write " + path_);
+    if (code < 0) return failed(code, "cannot write");
     trailer_due_ = true;
+    if (video_copy_) ZT_RETURN_IF_ERROR(video_copy_->copy());
+    if (audio_copy_) ZT_RETURN_IF_ERROR(audio_copy_->copy());
     return Status();
   }
 
   Status frames(const uint8_t* pixels, int64_t count) override {
+    if (video_copy_) {
+      next_frame_ += count;
+      return Status();
+    }
     const int row = static_cast<int>(format_.width * 3);
     for (int64_t f = 0; f < count; ++f, pixels += format_.height * row) {
       int code = av_frame_make_writable(picture_.get());
@@ -123,42 +84,47 @@ class FfmpegWriter : public ClipWriter {
       ZT_RETURN_IF_ERROR(drain_fifo(/*all=*/true));
       ZT_RETURN_IF_ERROR(encode(audio_.get(), audio_stream_, nullptr));
     }
-    ZT_RETURN_IF_ERROR(encode(video_.get(), video_stream_, nullptr));
+    if (video_) ZT_RETURN_IF_ERROR(encode(video_.get(), video_stream_, nullptr));
     trailer_due_ = false;
     const int code = av_write_trailer(output_);
-    if (code < 0) return ffmpeg_error(code, "cannot finish " + path_);
+    if (code < 0) return failed(code, "cannot finish");
     avio_flush(output_->pb);
-    const int pending = output_->pb->error;
-    if (pending < 0) return ffmpeg_error(pending, "cannot finish " + path_);
-    const int closed = avio_closep(&output_->pb);
-    if (closed < 0) return ffmpeg_error(closed, "cannot finish " + path_);
-    if (std::rename(partial_.c_str(), path_.c_str()) != 0)
-      return io_error(errno, "cannot rename to", path_);
-    committed_ = true;
-    return Status();
+    if (output_->pb->error < 0) return failed(output_->pb->error, "cannot finish");
+    ZT_RETURN_IF_ERROR(io_.status());
+    return io_.file().commit();
   }
 
   std::string description() const override { return description_; }
 
  private:
+  // What the file said, where FFmpeg has only a number for it.
+  Status failed(int code, const std::string& what) const {
+    return io_.status().ok() ? ffmpeg_error(code, what + " " + path_) : io_.status();
+  }
+
   void close_output() {
     if (output_ == nullptr) return;
     // The GIF muxer frees the packet it keeps nowhere else. Others would move a large file's bytes.
     if (trailer_due_ && std::strcmp(output_->oformat->name, "gif") == 0) av_write_trailer(output_);
-    if (output_->pb != nullptr) avio_closep(&output_->pb);
+    output_->pb = nullptr;
     avformat_free_context(output_);
     output_ = nullptr;
   }
 
-  Status add_video(const Choice& choice) {
-    const AVCodec* codec = find_encoder(choice.video);
-    if (codec == nullptr)
-      return error(Code::kUnavailable, path_, ": this FFmpeg build has none of the encoders ",
-                   join(choice.video), " that ", choice.extension, " takes");
+  Status add_video(const ContainerChoice& choice) {
+    const bool gif = std::strcmp(choice.container, "gif") == 0;
+    if (!format_.copy_picture.empty() && !gif) {
+      ZT_ASSIGN_OR_RETURN(video_copy_,
+                          StreamCopier::open(format_.copy_picture, AVMEDIA_TYPE_VIDEO, output_));
+      if (video_copy_) {
+        description_ = video_copy_->description();
+        return Status();
+      }
+    }
+    ZT_ASSIGN_OR_RETURN(const AVCodec* codec, find_encoder(choice.video, path_, choice.container));
     video_.reset(avcodec_alloc_context3(codec));
     video_stream_ = avformat_new_stream(output_, nullptr);
     if (!video_ || video_stream_ == nullptr) return error(Code::kResourceExhausted, "no memory");
-    const bool gif = std::strcmp(codec->name, "gif") == 0;
     // 4:2:0 needs even sizes: an odd last row or column is repeated.
     video_->width = static_cast<int>(gif ? format_.width : (format_.width + 1) / 2 * 2);
     video_->height = static_cast<int>(gif ? format_.height : (format_.height + 1) / 2 * 2);
@@ -166,20 +132,21 @@ class FfmpegWriter : public ClipWriter {
     video_->time_base = {1, format_.fps};
     video_->framerate = {format_.fps, 1};
     if (!gif) {
-      video_->colorspace = AVCOL_SPC_SMPTE170M;
+      // sRGB's primaries are BT.709's, and so is the matrix that players take for granted.
+      video_->colorspace = AVCOL_SPC_BT709;
       video_->color_range = AVCOL_RANGE_MPEG;
-      video_->color_primaries = AVCOL_PRI_SMPTE170M;
+      video_->color_primaries = AVCOL_PRI_BT709;
       video_->color_trc = AVCOL_TRC_IEC61966_2_1;
       video_->gop_size = format_.fps * 2;
     }
     if (output_->oformat->flags & AVFMT_GLOBALHEADER) video_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    set_quality(*codec);
+    set_picture_quality(video_.get());
     int code = avcodec_open2(video_.get(), codec, nullptr);
     if (code >= 0) code = avcodec_parameters_from_context(video_stream_->codecpar, video_.get());
     if (code < 0) return ffmpeg_error(code, str("cannot start encoder ", codec->name));
     video_stream_->time_base = video_->time_base;
     video_stream_->avg_frame_rate = video_->framerate;
-    description_ = describe(*codec, choice.video);
+    description_ = describe_encoder(*codec, choice.video);
 
     picture_.reset(av_frame_alloc());
     if (!picture_) return error(Code::kResourceExhausted, "no memory for a frame");
@@ -191,48 +158,36 @@ class FfmpegWriter : public ClipWriter {
     if (gif) return Status();
     scaler_.reset(sws_getContext(video_->width, video_->height, AV_PIX_FMT_RGB24, video_->width,
                                  video_->height, video_->pix_fmt,
-                                 SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, nullptr,
+                                 SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr,
                                  nullptr, nullptr));
-    return scaler_ ? Status() : error(Code::kInternal, "no colour conversion for ", codec->name);
+    if (!scaler_) return error(Code::kInternal, "no colour conversion for ", codec->name);
+    sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(SWS_CS_DEFAULT), 1,
+                             sws_getCoefficients(SWS_CS_ITU709), 0, 0, 1 << 16, 1 << 16);
+    return Status();
   }
 
-  // Good to the eye; one thread, so that the file is the same for any number of cores.
-  void set_quality(const AVCodec& codec) {
-    video_->thread_count = 1;
-    const std::string_view name = codec.name;
-    if (name == "libx264") {
-      av_opt_set(video_->priv_data, "crf", "17", 0);
-      av_opt_set(video_->priv_data, "preset", "medium", 0);
-      // With AVX-512, x264's macroblock tree reads memory that it never wrote (measured with 0.164
-      // at 48x32: the file followed MALLOC_PERTURB_), so the same clip would not be the same file.
-      av_opt_set(video_->priv_data, "mbtree", "0", 0);
-    } else if (name == "libvpx-vp9" || name == "libvpx") {
-      av_opt_set(video_->priv_data, "crf", name == "libvpx" ? "8" : "20", 0);
-      av_opt_set(video_->priv_data, "cpu-used", "3", 0);
-      video_->bit_rate = name == "libvpx" ? 8000000 : 0;  // VP9: 0 leaves it to crf; VP8: a ceiling
-    } else if (name == "mpeg4") {
-      video_->flags |= AV_CODEC_FLAG_QSCALE;
-      video_->global_quality = 3 * FF_QP2LAMBDA;
-    } else if (name == "libopenh264") {
-      video_->bit_rate = 4000000;
+  Status add_audio(const ContainerChoice& choice) {
+    if (!format_.copy_sound.empty()) {
+      ZT_ASSIGN_OR_RETURN(audio_copy_,
+                          StreamCopier::open(format_.copy_sound, AVMEDIA_TYPE_AUDIO, output_));
+      if (audio_copy_) {
+        description_ += " + " + audio_copy_->description();
+        return Status();
+      }
     }
-  }
-
-  Status add_audio(const Choice& choice) {
-    const AVCodec* codec = find_encoder(choice.audio);
-    if (codec == nullptr)
-      return error(Code::kUnavailable, path_, ": this FFmpeg build has none of the encoders ",
-                   join(choice.audio), " that ", choice.extension, " takes");
+    const auto& names =
+        format_.exact_sound && !choice.exact_audio.empty() ? choice.exact_audio : choice.audio;
+    ZT_ASSIGN_OR_RETURN(const AVCodec* codec, find_encoder(names, path_, choice.container));
     audio_.reset(avcodec_alloc_context3(codec));
     audio_stream_ = avformat_new_stream(output_, nullptr);
     if (!audio_ || audio_stream_ == nullptr) return error(Code::kResourceExhausted, "no memory");
     const std::string_view name = codec->name;
     audio_->sample_rate = name == "libopus" ? 48000 : format_.sample_rate;
-    audio_->sample_fmt = name == "libopus"     ? AV_SAMPLE_FMT_FLT
-                         : name == "pcm_s16le" ? AV_SAMPLE_FMT_S16
-                                               : AV_SAMPLE_FMT_FLTP;
+    audio_->sample_fmt = name == "libopus"                       ? AV_SAMPLE_FMT_FLT
+                         : name == "pcm_s16le" || name == "flac" ? AV_SAMPLE_FMT_S16
+                                                                 : AV_SAMPLE_FMT_FLTP;
     av_channel_layout_default(&audio_->ch_layout, format_.channels);
-    audio_->bit_rate = 96000 * format_.channels;
+    audio_->bit_rate = (format_.exact_sound ? 192000 : 96000) * format_.channels;
     audio_->time_base = {1, audio_->sample_rate};
     audio_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
     if (output_->oformat->flags & AVFMT_GLOBALHEADER) audio_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
@@ -240,7 +195,7 @@ class FfmpegWriter : public ClipWriter {
     if (code >= 0) code = avcodec_parameters_from_context(audio_stream_->codecpar, audio_.get());
     if (code < 0) return ffmpeg_error(code, str("cannot start encoder ", codec->name));
     audio_stream_->time_base = audio_->time_base;
-    description_ += " + " + describe(*codec, choice.audio);
+    description_ += " + " + describe_encoder(*codec, names);
 
     SwrContext* swr = nullptr;
     AVChannelLayout layout = {};
@@ -328,15 +283,17 @@ class FfmpegWriter : public ClipWriter {
       if (packet->duration == 0 && codec == video_.get()) packet->duration = 1;
       av_packet_rescale_ts(packet.get(), codec->time_base, stream->time_base);
       code = av_interleaved_write_frame(output_, packet.get());
-      if (code < 0) return ffmpeg_error(code, "cannot write " + path_);
-      if (output_->pb->error < 0) return ffmpeg_error(output_->pb->error, "cannot write " + path_);
+      if (code < 0) return failed(code, "cannot write");
+      if (output_->pb->error < 0) return failed(output_->pb->error, "cannot write");
     }
   }
 
-  std::string path_, partial_, description_;
+  std::string path_, description_;
   ClipFormat format_;
+  OutputIo io_;
   AVFormatContext* output_ = nullptr;
-  bool opened_ = false, trailer_due_ = false, committed_ = false;
+  bool trailer_due_ = false;
+  std::unique_ptr<StreamCopier> video_copy_, audio_copy_;
   AVStream* video_stream_ = nullptr;
   AVStream* audio_stream_ = nullptr;
   CodecContextPtr video_, audio_;

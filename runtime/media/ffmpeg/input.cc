@@ -1,0 +1,318 @@
+#include "runtime/media/ffmpeg/input.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+
+#include "graph/format/output_file.h"
+#include "runtime/media/ffmpeg/to_rgb.h"
+#include "runtime/media/frame_sequence.h"
+#include "runtime/media/heif.h"
+#include "runtime/media/orientation.h"
+#include "runtime/media/riff_webp.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr int64_t kMaxPictureBytes = int64_t{1} << 30;
+constexpr int64_t kHeadBytes = 1 << 16;  // a HEIF file's boxes lie in it
+
+// Demuxers of single files; playlists and scripts (hls, concat, dash, ...) are left out on purpose.
+constexpr const char* kFormats =
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,yuv4mpegpipe,mpegts,mpeg,mpegvideo,ogg,flv,"
+    "asf,ivf,h264,hevc,wav,w64,rf64,aiff,flac,mp3,aac,ac3,eac3,caf,au,amr,wv,tta,ape,mxf,dv,nut";
+
+Result<std::vector<uint8_t>> read_bytes(const std::string& path, int64_t most) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return error(Code::kIoError, "cannot read ", path);
+  std::vector<uint8_t> bytes;
+  constexpr size_t kStep = 1 << 20;
+  while (in && static_cast<int64_t>(bytes.size()) < most) {
+    const size_t step = std::min<size_t>(kStep, static_cast<size_t>(most) - bytes.size());
+    bytes.resize(bytes.size() + step);
+    in.read(reinterpret_cast<char*>(bytes.data() + bytes.size() - step),
+            static_cast<std::streamsize>(step));
+    bytes.resize(bytes.size() - step + static_cast<size_t>(in.gcount()));
+  }
+  return bytes;
+}
+
+Status check_readable(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0)
+    return errno == ENOENT ? error(Code::kNotFound, "cannot read ", path, ": no such file")
+                           : io_error(errno, "cannot read", path);
+  if (S_ISDIR(info.st_mode))
+    return error(Code::kInvalidArgument, path, " is a folder; a sequence of pictures is given as ",
+                 path, "/%04d.png");
+  if (S_ISREG(info.st_mode) && info.st_size == 0) return error(Code::kDataLoss, path, " is empty");
+  return Status();
+}
+
+// A HEIF or AVIF picture that would come out wrong or not at all.
+Status check_heif(const HeifInfo& heif, const std::string& path) {
+  if (heif.brand.empty()) return Status();
+  const std::string advice = str("; save ", path, " as PNG or JPEG");
+  if (heif.alpha)
+    return error(Code::kUnsupported, "transparency in ", heif.name(), " is not supported", advice);
+  if (heif.primary_type == "grid" || heif.primary_type == "iovl" || heif.primary_type == "iden")
+    return error(Code::kUnsupported, heif.name(), " pictures that are put together from tiles",
+                 " are not supported", advice);
+  return Status();
+}
+
+Status unreadable(int code, const std::string& path, const HeifInfo& heif) {
+  if (!heif.brand.empty())
+    return error(Code::kUnsupported, heif.name(), " pictures are not supported by this FFmpeg (",
+                 av_version_info(), "); save ", path, " as PNG or JPEG");
+  return ffmpeg_error(code, "cannot read " + path);
+}
+
+// How a frame of a container must be turned: FFmpeg gives the matrix with the frame or the stream.
+int container_orientation(const AVFrame& frame, const AVStream& stream, int otherwise) {
+  const int32_t* matrix = nullptr;
+  if (const AVFrameSideData* data = av_frame_get_side_data(&frame, AV_FRAME_DATA_DISPLAYMATRIX))
+    matrix = reinterpret_cast<const int32_t*>(data->data);
+  if (matrix == nullptr) {
+#if LIBAVFORMAT_VERSION_MAJOR < 61
+    matrix = reinterpret_cast<const int32_t*>(
+        av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, nullptr));
+#else
+    const AVCodecParameters& p = *stream.codecpar;
+    if (const AVPacketSideData* data = av_packet_side_data_get(
+            p.coded_side_data, p.nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX))
+      matrix = reinterpret_cast<const int32_t*>(data->data);
+#endif
+  }
+  if (matrix == nullptr) return otherwise;
+  return matrix_orientation(matrix[0], matrix[1], matrix[3], matrix[4]);
+}
+
+using UseFrame = std::function<Result<bool>(const AVFrame&, const AVStream&)>;
+
+double aspect_of(AVRational ratio) { return ratio.num > 0 && ratio.den > 0 ? av_q2d(ratio) : 1; }
+
+// Feeds one decoder; damaged packets are skipped and counted.
+class Decoding {
+ public:
+  Decoding(const std::string& path, std::vector<std::string>* notices, const UseFrame& use)
+      : path_(path), notices_(notices), use_(use) {}
+
+  Status run(AVMediaType type, const HeifInfo& heif) {
+    ZT_ASSIGN_OR_RETURN(input_, open_input(path_));
+    const AVCodec* codec = nullptr;
+    const int index = av_find_best_stream(input_.get(), type, -1, -1, &codec, 0);
+    if (index < 0 || codec == nullptr) return no_stream(type, index, heif);
+    stream_ = input_->streams[index];
+    for (unsigned i = 0; i < input_->nb_streams; ++i)
+      if (static_cast<int>(i) != index) input_->streams[i]->discard = AVDISCARD_ALL;
+    decoder_.reset(avcodec_alloc_context3(codec));
+    if (!decoder_) return error(Code::kResourceExhausted, "no memory to read ", path_);
+    decoder_->max_pixels = kMaxPixels;
+    decoder_->pkt_timebase = stream_->time_base;
+    int code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
+    if (code >= 0) code = avcodec_open2(decoder_.get(), codec, nullptr);
+    if (code < 0) return ffmpeg_error(code, "cannot decode " + path_);
+    ZT_RETURN_IF_ERROR(decode_all());
+    report();
+    if (frames_ == 0 && damaged_ > 0)
+      return error(Code::kDataLoss, "cannot decode ", path_, ": every part of it is damaged");
+    return Status();
+  }
+
+  // The file's own begin, in seconds of the stream's clock.
+  double origin() const {
+    return input_->start_time == AV_NOPTS_VALUE
+               ? 0
+               : static_cast<double>(input_->start_time) / AV_TIME_BASE;
+  }
+
+ private:
+  Status no_stream(AVMediaType type, int index, const HeifInfo& heif) const {
+    if (!heif.brand.empty()) return unreadable(index, path_, heif);
+    const char* what = type == AVMEDIA_TYPE_VIDEO ? "picture" : "sound";
+    for (unsigned i = 0; i < input_->nb_streams; ++i)
+      if (input_->streams[i]->codecpar->codec_type == type)
+        return error(Code::kUnsupported, path_, " has ",
+                     avcodec_get_name(input_->streams[i]->codecpar->codec_id), " ", what,
+                     ", which this FFmpeg build (", av_version_info(), ") cannot decode");
+    return error(Code::kDataLoss, path_, " has no ", what);
+  }
+
+  Status decode_all() {
+    PacketPtr packet(av_packet_alloc());
+    FramePtr frame(av_frame_alloc());
+    if (!packet || !frame) return error(Code::kResourceExhausted, "no memory to read ", path_);
+    for (bool flushing = false;;) {
+      int code = 0;
+      if (!flushing) {
+        code = av_read_frame(input_.get(), packet.get());
+        if (code == AVERROR(ENOMEM)) return ffmpeg_error(code, "cannot read " + path_);
+        if (code < 0 && code != AVERROR_EOF) broken_off_ = true;
+        if (code >= 0 && packet->stream_index != stream_->index) {
+          av_packet_unref(packet.get());
+          continue;
+        }
+        flushing = code < 0;
+      }
+      code = avcodec_send_packet(decoder_.get(), flushing ? nullptr : packet.get());
+      av_packet_unref(packet.get());
+      if (code == AVERROR(ENOMEM)) return ffmpeg_error(code, "cannot decode " + path_);
+      if (code < 0 && code != AVERROR_EOF && code != AVERROR(EAGAIN)) ++damaged_;
+      while ((code = avcodec_receive_frame(decoder_.get(), frame.get())) != AVERROR(EAGAIN)) {
+        if (code == AVERROR_EOF) return Status();
+        if (code == AVERROR(ENOMEM)) return ffmpeg_error(code, "cannot decode " + path_);
+        if (code < 0) {
+          ++damaged_;
+          break;
+        }
+        if (frame->decode_error_flags != 0 || (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0)
+          ++patched_;
+        ++frames_;
+        const auto more = use_(*frame, *stream_);
+        if (!more.ok()) return more.status();
+        if (!*more) return Status();
+      }
+      // A decoder that fails while it is flushed may never say that it is done.
+      if (flushing && code != AVERROR(EAGAIN)) return Status();
+    }
+  }
+
+  void report() const {
+    if (frames_ == 0) return;
+    if (damaged_ > 0)
+      notices_->push_back(
+          str(path_, ": ", damaged_, " damaged packet", damaged_ == 1 ? "" : "s", " skipped"));
+    if (patched_ > 0)
+      notices_->push_back(str(path_, ": ", patched_, " damaged frame", patched_ == 1 ? "" : "s",
+                              " shown as the decoder patched them"));
+    if (broken_off_) notices_->push_back(path_ + ": the file breaks off; what is there is used");
+  }
+
+  const std::string& path_;
+  std::vector<std::string>* notices_;
+  const UseFrame& use_;
+  InputPtr input_;
+  CodecContextPtr decoder_;
+  AVStream* stream_ = nullptr;
+  int64_t frames_ = 0, damaged_ = 0, patched_ = 0;
+  bool broken_off_ = false;
+};
+
+Status decode_container(const std::string& path, const HeifInfo& heif,
+                        std::vector<std::string>* notices, const UsePicture& use) {
+  Decoding* running = nullptr;
+  double next = 0;
+  const UseFrame picture = [&](const AVFrame& frame, const AVStream& stream) -> Result<bool> {
+    PictureFrame p;
+    p.frame = &frame;
+    p.pixel_aspect = aspect_of(frame.sample_aspect_ratio.num > 0 ? frame.sample_aspect_ratio
+                                                                 : stream.sample_aspect_ratio);
+    p.tick = av_q2d(stream.time_base);
+    const double rate = av_q2d(stream.avg_frame_rate);
+#if LIBAVUTIL_VERSION_MAJOR < 58
+    const int64_t ticks = frame.pkt_duration;
+#else
+    const int64_t ticks = frame.duration;
+#endif
+    p.duration = ticks > 0 ? static_cast<double>(ticks) * p.tick : rate > 0 ? 1 / rate : 0;
+    p.seconds = frame.best_effort_timestamp == AV_NOPTS_VALUE
+                    ? next
+                    : static_cast<double>(frame.best_effort_timestamp) * p.tick - running->origin();
+    next = p.seconds + p.duration;
+    p.orientation = container_orientation(frame, stream, heif.orientation);
+    p.still = !heif.brand.empty();
+    return use(p);
+  };
+  Decoding decoding(path, notices, picture);
+  running = &decoding;
+  return decoding.run(AVMEDIA_TYPE_VIDEO, heif);
+}
+
+Status decode_picture_or_clip(const std::string& path, std::vector<std::string>* notices,
+                              const UsePicture& use) {
+  ZT_RETURN_IF_ERROR(check_readable(path));
+  ZT_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, read_bytes(path, kHeadBytes));
+  const AVCodecID id = picture_codec(bytes, path);
+  if (id != AV_CODEC_ID_NONE) {
+    if (static_cast<int64_t>(bytes.size()) == kHeadBytes) {
+      ZT_ASSIGN_OR_RETURN(bytes, read_bytes(path, kMaxPictureBytes));
+    }
+    return use_picture_file(bytes, id, path, use);
+  }
+  const HeifInfo heif = read_heif(bytes);
+  ZT_RETURN_IF_ERROR(check_heif(heif, path));
+  const Status status = decode_container(path, heif, notices, use);
+  // A well-formed HEIF file that this FFmpeg cannot read is not damaged.
+  if (!heif.brand.empty() && status.code() == Code::kDataLoss)
+    return unreadable(AVERROR_INVALIDDATA, path, heif);
+  return status;
+}
+
+}  // namespace
+
+Result<InputPtr> open_input(const std::string& path) {
+  ZT_RETURN_IF_ERROR(check_readable(path));
+  AVFormatContext* raw = nullptr;
+  AVDictionary* options = nullptr;
+  // Files only, however the path looks.
+  av_dict_set(&options, "protocol_whitelist", "file", 0);
+  av_dict_set(&options, "format_whitelist", kFormats, 0);
+  int code = avformat_open_input(&raw, ("file:" + path).c_str(), nullptr, &options);
+  av_dict_free(&options);
+  if (code == AVERROR(EINVAL) || code == AVERROR_INVALIDDATA)
+    return error(
+        Code::kDataLoss, "cannot read ", path,
+        ": neither a picture nor a clip nor sound of a kind that is read here, or damaged");
+  if (code < 0) return ffmpeg_error(code, "cannot read " + path);
+  InputPtr input(raw);
+  code = avformat_find_stream_info(input.get(), nullptr);
+  if (code < 0) return ffmpeg_error(code, "cannot read " + path);
+  return input;
+}
+
+Status decode_pictures(const std::string& path, int fps, std::vector<std::string>* notices,
+                       const UsePicture& use) {
+  ZT_ASSIGN_OR_RETURN(const std::vector<std::string> files, find_frame_sequence(path));
+  if (files.empty()) return decode_picture_or_clip(path, notices, use);
+  for (size_t i = 0; i < files.size(); ++i) {
+    bool more = true;
+    ZT_RETURN_IF_ERROR(
+        decode_picture_or_clip(files[i], notices, [&](const PictureFrame& picture) -> Result<bool> {
+          if (!picture.still)
+            return error(Code::kInvalidArgument, files[i], " is not a picture; the sequence ", path,
+                         " is made of pictures");
+          PictureFrame timed = picture;
+          timed.duration = 1.0 / std::max(fps, 1);
+          timed.seconds = static_cast<double>(i) * timed.duration;
+          timed.tick = timed.duration / 1000;
+          auto result = use(timed);
+          more = result.ok() && *result;
+          return result;
+        }));
+    if (!more) break;
+  }
+  return Status();
+}
+
+Status decode_sound(const std::string& path, std::vector<std::string>* notices,
+                    const UseSound& use) {
+  Decoding* running = nullptr;
+  const UseFrame sound = [&](const AVFrame& frame, const AVStream& stream) -> Result<bool> {
+    // Where the rate changes in mid-stream, times that follow from the first rate are wrong.
+    const bool timed = frame.best_effort_timestamp != AV_NOPTS_VALUE &&
+                       frame.sample_rate == stream.codecpar->sample_rate;
+    const double seconds =
+        timed ? static_cast<double>(frame.best_effort_timestamp) * av_q2d(stream.time_base) -
+                    running->origin()
+              : -1;
+    return use(frame, seconds);
+  };
+  Decoding decoding(path, notices, sound);
+  running = &decoding;
+  return decoding.run(AVMEDIA_TYPE_AUDIO, {});
+}
+
+}  // namespace zoetrope

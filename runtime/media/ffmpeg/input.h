@@ -1,0 +1,48 @@
+// Files as streams of decoded frames: one kind of loop for pictures, animations, sequences of
+// pictures and containers.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/media/ffmpeg/common.h"
+
+namespace zoetrope {
+
+inline constexpr int64_t kMaxPixels = 1 << 28;  // of one decoded frame
+
+// A single file of a kind that holds its own data: no playlist or script that would open others.
+Result<InputPtr> open_input(const std::string& path);
+
+struct PictureFrame {
+  const AVFrame* frame = nullptr;
+  double seconds = 0;   // from where the file's clock begins
+  double duration = 0;  // 0: not known
+  double tick = 0;      // to which times are rounded
+  int orientation = 1;
+  double pixel_aspect = 1;  // as stored, before turning
+  bool still = false;  // from a picture file
+};
+
+// False: no more are wanted.
+using UsePicture = std::function<Result<bool>(const PictureFrame&)>;
+using UseSound = std::function<Result<bool>(const AVFrame&, double seconds)>;
+
+// `fps`: how fast a sequence of pictures plays.
+Status decode_pictures(const std::string& path, int fps, std::vector<std::string>* notices,
+                       const UsePicture& use);
+Status decode_sound(const std::string& path, std::vector<std::string>* notices,
+                    const UseSound& use);
+
+// picture_file.cc: the kind that `head`, a file's first bytes, and its name tell; AV_CODEC_ID_NONE
+// for what is no plain picture.
+AVCodecID picture_codec(std::span<const uint8_t> head, const std::string& path);
+Result<FramePtr> decode_picture(std::span<const uint8_t> bytes, AVCodecID id,
+                                const std::string& path);
+// A still picture or an animated WebP. `read` is the whole file.
+Status use_picture_file(std::span<const uint8_t> read, AVCodecID id, const std::string& path,
+                        const UsePicture& use);
+
+}  // namespace zoetrope

@@ -1,0 +1,120 @@
+#include "runtime/media/ffmpeg/to_rgb.h"
+
+#include <algorithm>
+
+#include "runtime/media/ffmpeg/input.h"
+#include "runtime/media/tone.h"
+
+extern "C" {
+#include <libavutil/pixdesc.h>
+}
+
+namespace zoetrope {
+namespace {
+
+bool is_rgb(const AVPixFmtDescriptor& d) {
+  return (d.flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) != 0;
+}
+
+// SWS_CS_... of the matrix that made the frame's YUV. Untagged: BT.709 for HD, BT.601 below, as
+// players have it.
+Result<int> matrix_of(const AVFrame& frame, bool still) {
+  switch (frame.colorspace) {
+    case AVCOL_SPC_BT709: return SWS_CS_ITU709;
+    case AVCOL_SPC_FCC: return SWS_CS_FCC;
+    case AVCOL_SPC_BT470BG:
+    case AVCOL_SPC_SMPTE170M: return SWS_CS_ITU601;
+    case AVCOL_SPC_SMPTE240M: return SWS_CS_SMPTE240M;
+    case AVCOL_SPC_BT2020_NCL: return SWS_CS_BT2020;
+    case AVCOL_SPC_RGB:
+    case AVCOL_SPC_RESERVED:
+    case AVCOL_SPC_UNSPECIFIED:
+      return !still && (frame.width >= 1280 || frame.height > 576) ? SWS_CS_ITU709 : SWS_CS_ITU601;
+    default:
+      return error(Code::kUnsupported, "colours coded as ", av_color_space_name(frame.colorspace),
+                   " are not supported; convert it with ffmpeg to BT.709 first");
+  }
+}
+
+bool is_full_range(const AVFrame& frame, const AVPixFmtDescriptor& d) {
+  if (frame.color_range == AVCOL_RANGE_JPEG) return true;
+  if (frame.color_range == AVCOL_RANGE_MPEG) return false;
+  const bool gray = d.nb_components <= 2;
+  return is_rgb(d) || gray || std::string_view(d.name).rfind("yuvj", 0) == 0;
+}
+
+Result<std::vector<uint8_t>> repack(const AVFrame& frame, AVPixelFormat format, bool still) {
+  const auto from = static_cast<AVPixelFormat>(frame.format);
+  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(from);
+  if (d == nullptr || frame.width <= 0 || frame.height <= 0 ||
+      int64_t{frame.width} * frame.height > kMaxPixels)
+    return error(Code::kUnsupported, "a picture of ", frame.width, "x", frame.height,
+                 " pixels in an unknown format");
+  ScalerPtr scaler(
+      sws_getContext(frame.width, frame.height, from, frame.width, frame.height, format,
+                     SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP,
+                     nullptr, nullptr, nullptr));
+  if (!scaler)
+    return error(Code::kUnsupported, "pixels of the format ", d->name, " are not supported");
+  ZT_ASSIGN_OR_RETURN(const int matrix, matrix_of(frame, still));
+  sws_setColorspaceDetails(scaler.get(), sws_getCoefficients(matrix), is_full_range(frame, *d),
+                           sws_getCoefficients(matrix), 1, 0, 1 << 16, 1 << 16);
+  const int row = av_image_get_linesize(format, frame.width, 0);
+  std::vector<uint8_t> out(static_cast<size_t>(row) * static_cast<size_t>(frame.height));
+  uint8_t* planes[] = {out.data(), nullptr, nullptr, nullptr};
+  const int strides[] = {row, 0, 0, 0};
+  if (sws_scale(scaler.get(), frame.data, frame.linesize, 0, frame.height, planes, strides) < 0)
+    return error(Code::kUnsupported, "pixels of the format ", d->name, " cannot be converted");
+  return out;
+}
+
+// PAL8 has an alpha in its palette.
+bool may_have_alpha(const AVPixFmtDescriptor& d) {
+  return (d.flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL)) != 0;
+}
+
+Light light_of(const AVFrame& frame, const AVPixFmtDescriptor& d) {
+  Light light;
+  if (frame.color_trc == AVCOL_TRC_SMPTE2084) light.transfer = Light::kPq;
+  if (frame.color_trc == AVCOL_TRC_ARIB_STD_B67) light.transfer = Light::kHlg;
+  if (frame.color_trc == AVCOL_TRC_LINEAR || (d.flags & AV_PIX_FMT_FLAG_FLOAT) != 0)
+    light.transfer = Light::kLinear;
+  if (frame.color_primaries == AVCOL_PRI_BT2020) light.primaries = Light::kBt2020;
+  if (frame.color_primaries == AVCOL_PRI_SMPTE432) light.primaries = Light::kDisplayP3;
+  return light;
+}
+
+}  // namespace
+
+Result<std::vector<uint8_t>> to_rgba(const AVFrame& frame) {
+  return repack(frame, AV_PIX_FMT_RGBA, true);
+}
+
+Result<std::vector<uint8_t>> RgbConverter::convert(const AVFrame& frame, bool still) {
+  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
+  if (d == nullptr) return error(Code::kUnsupported, "an unknown pixel format");
+  const auto pixels = static_cast<size_t>(frame.width) * static_cast<size_t>(frame.height);
+  std::vector<uint8_t> rgb;
+  if (const Light light = light_of(frame, *d); !light.is_srgb()) {
+    ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> wide, repack(frame, AV_PIX_FMT_RGB48, still));
+    rgb = to_srgb({reinterpret_cast<const uint16_t*>(wide.data()), pixels * 3}, light);
+    if (light.transfer == Light::kPq) hdr_ = "PQ";
+    if (light.transfer == Light::kHlg) hdr_ = "HLG";
+  }
+  if (!may_have_alpha(*d)) return rgb.empty() ? repack(frame, AV_PIX_FMT_RGB24, still) : rgb;
+  ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> rgba, repack(frame, AV_PIX_FMT_RGBA, still));
+  const bool plain = rgb.empty();
+  if (plain) rgb.resize(pixels * 3);
+  for (size_t i = 0; i < pixels; ++i) {
+    const unsigned a = rgba[4 * i + 3];
+    had_alpha_ = had_alpha_ || a != 255;
+    const uint8_t under[] = {background_.r, background_.g, background_.b};
+    for (size_t c = 0; c < 3; ++c) {
+      const unsigned over = plain ? rgba[4 * i + c] : rgb[3 * i + c];
+      rgb[3 * i + c] = static_cast<uint8_t>((over * a + under[c] * (255 - a) + 127) / 255);
+    }
+  }
+  return rgb;
+}
+
+}  // namespace zoetrope

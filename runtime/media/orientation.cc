@@ -1,0 +1,130 @@
+#include "runtime/media/orientation.h"
+
+#include <cmath>
+#include <cstring>
+#include <string_view>
+
+namespace zoetrope {
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+uint64_t number(Bytes b, size_t at, size_t count, bool big) {
+  if (at > b.size() || b.size() - at < count) return 0;
+  uint64_t value = 0;
+  for (size_t i = 0; i < count; ++i) value = value << 8 | b[at + (big ? i : count - 1 - i)];
+  return value;
+}
+
+bool has(Bytes b, size_t at, std::string_view text) {
+  return at <= b.size() && b.size() - at >= text.size() &&
+         std::memcmp(b.data() + at, text.data(), text.size()) == 0;
+}
+
+Bytes part(Bytes b, uint64_t at, uint64_t count) {
+  if (at > b.size()) return {};
+  return b.subspan(at, std::min<uint64_t>(count, b.size() - at));
+}
+
+// A TIFF header and its first directory (TIFF 6.0, section 2).
+int tiff_orientation(Bytes b) {
+  const bool big = has(b, 0, std::string_view("MM\0*", 4));
+  if (!big && !has(b, 0, std::string_view("II*\0", 4))) return kUpright;
+  const size_t directory = number(b, 4, 4, big);
+  const size_t count = number(b, directory, 2, big);
+  for (size_t i = 0; i < count; ++i) {
+    const size_t entry = directory + 2 + 12 * i;
+    if (entry + 12 > b.size()) break;
+    if (number(b, entry, 2, big) != 0x0112) continue;
+    const uint64_t type = number(b, entry + 2, 2, big);
+    const uint64_t value = number(b, entry + 8, type == 4 ? 4 : 2, big);
+    return value >= 1 && value <= 8 ? static_cast<int>(value) : kUpright;
+  }
+  return kUpright;
+}
+
+// Segments up to the picture's own data.
+int jpeg_orientation(Bytes b) {
+  for (size_t at = 2; at + 4 <= b.size() && b[at] == 0xff;) {
+    const uint8_t marker = b[at + 1];
+    if (marker == 0xff) {  // fill
+      ++at;
+      continue;
+    }
+    if (marker == 0xda || marker == 0xd9) break;
+    const uint64_t length = number(b, at + 2, 2, true);
+    if (length < 2) break;
+    if (marker == 0xe1 && has(b, at + 4, std::string_view("Exif\0\0", 6)))
+      return tiff_orientation(part(b, at + 10, length - 8));
+    at += 2 + length;
+  }
+  return kUpright;
+}
+
+int png_orientation(Bytes b) {
+  for (size_t at = 8; at + 12 <= b.size();) {
+    const uint64_t length = number(b, at, 4, true);
+    if (has(b, at + 4, "eXIf")) return tiff_orientation(part(b, at + 8, length));
+    if (length > b.size()) break;
+    at += 12 + length;
+  }
+  return kUpright;
+}
+
+int webp_orientation(Bytes b) {
+  for (size_t at = 12; at + 8 <= b.size();) {
+    const uint64_t length = number(b, at + 4, 4, false);
+    if (has(b, at, "EXIF")) {
+      Bytes data = part(b, at + 8, length);
+      if (has(data, 0, std::string_view("Exif\0\0", 6))) data = data.subspan(6);
+      return tiff_orientation(data);
+    }
+    at += 8 + length + length % 2;
+  }
+  return kUpright;
+}
+
+}  // namespace
+
+int exif_orientation(Bytes file) {
+  if (has(file, 0, "\xff\xd8")) return jpeg_orientation(file);
+  if (has(file, 0, "\x89PNG\r\n\x1a\n")) return png_orientation(file);
+  if (has(file, 0, "RIFF") && has(file, 8, "WEBP")) return webp_orientation(file);
+  return tiff_orientation(file);
+}
+
+int matrix_orientation(double a, double b, double c, double d) {
+  const bool mirrored = a * d - b * c < 0;
+  if (std::abs(a) + std::abs(d) >= std::abs(b) + std::abs(c)) {
+    if (mirrored) return a < 0 ? 2 : 4;
+    return a < 0 ? 3 : kUpright;
+  }
+  if (mirrored) return b > 0 ? 5 : 7;
+  return b > 0 ? 6 : 8;
+}
+
+std::vector<uint8_t> turn(std::vector<uint8_t> rgb, int64_t width, int64_t height,
+                          int orientation) {
+  if (orientation == kUpright) return rgb;
+  std::vector<uint8_t> out(rgb.size());
+  const int64_t w = swaps_sides(orientation) ? height : width;
+  const int64_t h = swaps_sides(orientation) ? width : height;
+  for (int64_t y = 0; y < h; ++y)
+    for (int64_t x = 0; x < w; ++x) {
+      int64_t sx = x, sy = y;  // where the pixel is stored
+      switch (orientation) {
+        case 2: sx = width - 1 - x; break;
+        case 3: sx = width - 1 - x, sy = height - 1 - y; break;
+        case 4: sy = height - 1 - y; break;
+        case 5: sx = y, sy = x; break;
+        case 6: sx = y, sy = height - 1 - x; break;
+        case 7: sx = width - 1 - y, sy = height - 1 - x; break;
+        case 8: sx = width - 1 - y, sy = x; break;
+      }
+      std::memcpy(&out[static_cast<size_t>((y * w + x) * 3)],
+                  &rgb[static_cast<size_t>((sy * width + sx) * 3)], 3);
+    }
+  return out;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,196 @@
+// Sound as people have it: offsets, rates, channels that change. ffmpeg makes the files.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "tests/media/clips.h"
+
+namespace zoetrope {
+namespace {
+
+Media read_sound(const std::string& path, int rate, int channels, int64_t most = 1 << 20) {
+  ReadRequest request;
+  request.sound = true;
+  request.sample_rate = rate;
+  request.channels = channels;
+  request.max_samples = most;
+  auto media = read_media(path, request);
+  REQUIRE_MESSAGE(media.ok(), media.status().message());
+  return std::move(*media);
+}
+
+double rms(const std::vector<float>& samples, size_t begin, size_t end) {
+  double sum = 0;
+  for (size_t i = begin; i < end; ++i) sum += double{samples[i]} * samples[i];
+  return std::sqrt(sum / static_cast<double>(end - begin));
+}
+
+// What is left of `samples` without its best sine of this frequency, as a fraction.
+double beside_sine(const std::vector<float>& samples, double frequency, int rate) {
+  double s = 0, c = 0, total = 0;
+  const size_t begin = samples.size() / 4, end = samples.size() * 3 / 4;
+  const auto n = static_cast<double>(end - begin);
+  for (size_t i = begin; i < end; ++i) {
+    const double phase = 2 * std::numbers::pi * frequency * static_cast<double>(i) / rate;
+    s += samples[i] * std::sin(phase) * 2 / n;
+    c += samples[i] * std::cos(phase) * 2 / n;
+  }
+  double rest = 0;
+  for (size_t i = begin; i < end; ++i) {
+    const double phase = 2 * std::numbers::pi * frequency * static_cast<double>(i) / rate;
+    const double left = samples[i] - s * std::sin(phase) - c * std::cos(phase);
+    rest += left * left;
+    total += double{samples[i]} * samples[i];
+  }
+  return std::sqrt(rest / total);
+}
+
+TEST_CASE("sound at its own rate is sample for sample the file's") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i anoisesrc=r=44100:d=0.5:seed=3 -ac 1 -c:a pcm_s16le " + (folder / "a.wav"));
+  const auto expected = ffmpeg("-i " + (folder / "a.wav") + " -f s16le -");
+  const Media media = read_sound(folder / "a.wav", 0, 0);
+  CHECK(media.sample_rate == 44100);
+  CHECK(media.channels == 1);
+  CHECK(media.sample_bits == 16);
+  REQUIRE(media.samples.size() * 2 == expected.size());
+  size_t different = 0;
+  for (size_t i = 0; i < media.samples.size(); ++i) {
+    const auto value = static_cast<int16_t>(expected[2 * i] | expected[2 * i + 1] << 8);
+    different += media.samples[i] * 32768 != value;
+  }
+  CHECK(different == 0);
+  // And written again it is the same.
+  const ClipFormat format{16, 16, 8, 16, 44100, 1};
+  REQUIRE(write_clip(folder / "b.wav", format, moving_square(format), media.samples).ok());
+  CHECK(ffmpeg("-i " + (folder / "b.wav") + " -f s16le -") == expected);
+}
+
+TEST_CASE("24-bit and float sound keep their bits in WAV") {
+  const TemporaryFolder folder;
+  for (const auto& [codec, raw, bits] :
+       {std::tuple{"pcm_s24le", "s24le", 24}, std::tuple{"pcm_f32le", "f32le", 32}}) {
+    CAPTURE(codec);
+    ffmpeg("-f lavfi -i anoisesrc=r=8000:d=0.2:seed=5 -c:a " +
+           (codec + (" " + (folder / "a.wav"))));
+    const Media media = read_sound(folder / "a.wav", 0, 0);
+    CHECK(media.sample_bits == bits);
+    ClipFormat format{16, 16, 8, 16, 8000, media.channels};
+    format.sample_bits = media.sample_bits;
+    REQUIRE(write_clip(folder / "b.wav", format, moving_square(format), media.samples).ok());
+    const std::string to = std::string(" -f ") + raw + " -";
+    CHECK(ffmpeg("-i " + (folder / "b.wav") + to) == ffmpeg("-i " + (folder / "a.wav") + to));
+  }
+}
+
+TEST_CASE("resampling keeps tones and lets nothing alias") {
+  const TemporaryFolder folder;
+  for (const int from : {44100, 48000, 8000, 22050}) {
+    CAPTURE(from);
+    ffmpeg("-f lavfi -i \"aevalsrc=0.5*sin(2*PI*1000*t):s=" + std::to_string(from) +
+           ":d=2\" -c:a pcm_f32le " + (folder / "a.wav"));
+    const Media media = read_sound(folder / "a.wav", 16000, 1);
+    CHECK(static_cast<double>(media.samples.size()) == doctest::Approx(32000).epsilon(0.001));
+    CHECK(beside_sine(media.samples, 1000, 16000) < 1e-4);  // -80 dB
+    CHECK(rms(media.samples, 8000, 24000) == doctest::Approx(0.5 / std::sqrt(2)).epsilon(0.001));
+  }
+  ffmpeg("-f lavfi -i \"aevalsrc=0.5*sin(2*PI*11000*t):s=48000:d=2\" -c:a pcm_f32le " +
+         (folder / "high.wav"));
+  CHECK(rms(read_sound(folder / "high.wav", 16000, 1).samples, 8000, 24000) < 5e-6);
+}
+
+TEST_CASE("one channel as two, two as one, six as two: loudness stays") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i \"aevalsrc=0.5*sin(2*PI*500*t):s=16000:d=1\" " + (folder / "mono.wav"));
+  ffmpeg("-f lavfi -i \"aevalsrc=0.5*sin(2*PI*500*t)|0.5*sin(2*PI*500*t):s=16000:d=1\" " +
+         (folder / "stereo.wav"));
+  const double level = 0.5 / std::sqrt(2);
+  const Media two = read_sound(folder / "mono.wav", 16000, 2);
+  CHECK(rms(two.samples, 8000, 16000) == doctest::Approx(level).epsilon(0.001));
+  const Media one = read_sound(folder / "stereo.wav", 16000, 1);
+  CHECK(rms(one.samples, 4000, 8000) == doctest::Approx(level).epsilon(0.001));
+  std::string loud;
+  for (int i = 0; i < 6; ++i) loud += std::string(i ? "|" : "") + "0.99*sin(2*PI*500*t)";
+  ffmpeg("-f lavfi -i \"aevalsrc=" + loud + ":s=16000:d=1\" -c:a pcm_f32le " +
+         (folder / "six.wav"));
+  const Media folded = read_sound(folder / "six.wav", 16000, 2);
+  for (const float x : folded.samples) REQUIRE(std::abs(x) <= 1.0f);
+}
+
+TEST_CASE("sound that starts after the picture stays where it is") {
+  const TemporaryFolder folder;
+  for (const std::string name : {"a.mkv", "a.mp4", "a.ts"}) {
+    CAPTURE(name);
+    ffmpeg(
+        "-f lavfi -i testsrc=s=64x48:r=10:d=2 -itsoffset 0.75 -f lavfi -i "
+        "\"aevalsrc=0.8*sin(2*PI*1000*t):s=16000:d=1\" -c:a " +
+        std::string(name == "a.mkv" ? "pcm_s16le " : "aac ") + "-c:v mpeg4 " + (folder / name));
+    const Media media = read_sound(folder / name, 16000, 1);
+    CHECK(first_loud(media.samples, 1, 16000) == doctest::Approx(0.75).epsilon(0.05));
+  }
+}
+
+TEST_CASE("a picture that starts after the sound stays where it is") {
+  const TemporaryFolder folder;
+  // White from 0.5 s of its own on, and half a second late: white from 1 s of the clip on.
+  ffmpeg(
+      "-f lavfi -i \"aevalsrc=0.8*sin(2*PI*1000*t):s=16000:d=2\" -itsoffset 0.5 -f lavfi -i "
+      "\"color=black:s=32x32:r=10:d=2,format=gray,geq=lum='if(gte(N,5),255,0)'\" -c:v ffv1 "
+      "-c:a pcm_s16le " +
+      (folder / "a.mkv"));
+  ReadRequest request;
+  request.width = request.height = 32;
+  request.fps = 10;
+  request.max_frames = 100;
+  const auto media = read_media(folder / "a.mkv", request);
+  REQUIRE(media.ok());
+  int64_t white = 0;
+  while (white < (*media).frames && (*media).pixels[static_cast<size_t>(white * 32 * 32 * 3)] < 128)
+    ++white;
+  CHECK(white == 10);
+}
+
+TEST_CASE("channels and rates that change in mid-stream") {
+  const TemporaryFolder folder;
+  const auto tone = [&](int rate, int channels, const std::string& name, const std::string& codec) {
+    std::string one = "0.5*sin(2*PI*500*t)", all = one;
+    for (int i = 1; i < channels; ++i) all += "|" + one;
+    ffmpeg("-f lavfi -i \"aevalsrc=" + all + ":s=" + std::to_string(rate) + ":d=1\" " + codec +
+           " " + (folder / name));
+  };
+  for (const auto& [first, second] : {std::pair{std::pair{32000, 2}, std::pair{32000, 1}},
+                                      {{32000, 1}, {32000, 2}},
+                                      {{16000, 1}, {44100, 6}},
+                                      {{44100, 6}, {16000, 1}}})
+    for (const std::string kind : {"aac -f adts", "libvorbis -f ogg", "flac -f flac"}) {
+      CAPTURE(kind);
+      tone(first.first, first.second, "a", "-c:a " + kind);
+      tone(second.first, second.second, "b", "-c:a " + kind);
+      auto bytes = file_bytes(folder / "a");
+      const auto more = file_bytes(folder / "b");
+      bytes.insert(bytes.end(), more.begin(), more.end());
+      write_bytes(folder / "both", bytes);
+      const Media media = read_sound(folder / "both", 16000, 2);
+      CHECK(media.samples.size() > 2 * 15000);
+      for (const float x : media.samples) REQUIRE(std::abs(x) <= 1.0f);
+      if (kind[0] != 'a') continue;  // both halves are read of raw AAC at least
+      REQUIRE(media.samples.size() > 2 * 30000);
+      CHECK(rms(media.samples, 44000, 60000) == doctest::Approx(0.354).epsilon(0.1));
+    }
+}
+
+TEST_CASE("a rate of one hertz takes no more memory than is asked for") {
+  const TemporaryFolder folder;
+  std::string wav = "RIFF....WAVEfmt \x10";
+  wav += std::string("\0\0\0\1\0\1\0\1\0\0\0\2\0\0\0\2\0\20\0data\200\32\6\0", 27);
+  wav.resize(wav.size() + 400000, '\1');
+  write_bytes(folder / "a.wav", {wav.begin(), wav.end()});
+  const Media media = read_sound(folder / "a.wav", 16000, 2, 8000);
+  CHECK(media.samples.size() == 16000);
+  CHECK(media.samples.capacity() < 1 << 18);
+  CHECK(media.more_samples);
+}
+
+}  // namespace
+}  // namespace zoetrope
