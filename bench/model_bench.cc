@@ -190,7 +190,8 @@ Status run(const Options& options) {
   std::string symbols_text = options.model == "wan" ? str("tokens=", options.shape.tokens) : "";
   for (const auto& [symbol, value] : compile.bindings)
     symbols_text += str(symbols_text.empty() ? "" : ",", symbol, "=", value);
-  ZT_ASSIGN_OR_RETURN(auto session, Session::create(std::move(plan), device(), weights));
+  WeightStore store(device(), weights);
+  ZT_ASSIGN_OR_RETURN(auto session, Session::create(std::move(plan), store));
   const double loaded = now();
   ZT_RETURN_IF_ERROR(set_noise(*session, 7, Rate::kWeights));
   ZT_RETURN_IF_ERROR(session->run());  // the once-a-clip phases and the first step
@@ -218,7 +219,7 @@ Status run(const Options& options) {
           ",\n  \"arena_bytes\": ", memory.arena_bytes, ", \"packed_bytes\": ", memory.packed_bytes,
           ", \"raw_weight_bytes\": ", memory.raw_weight_bytes,
           ",\n  \"planned_bytes\": ", memory.total_bytes(),
-          ", \"held_bytes\": ", session->resident_bytes(), ",\n  \"step_kernels\": {",
+          ", \"held_bytes\": ", device().allocated_bytes(), ",\n  \"step_kernels\": {",
           profile_json(*session), "}\n}\n");
   std::fputs(json.c_str(), stdout);
   if (!options.json.empty()) std::ofstream(options.json) << json;

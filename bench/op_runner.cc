@@ -64,7 +64,7 @@ OpRunner::OpRunner(Device& device, OpKind op, std::vector<Operand> operands, Att
   require(verify_attrs(def, &attrs), def.name);
   node_ = {op, "bench", {}, {0}, std::move(attrs)};
   for (const Operand& operand : operands) types_.push_back(operand.type);
-  KernelRequest request;
+  KernelRequest& request = request_;
   request.node = &node_;
   for (size_t i = 0; i < operands.size(); ++i) {
     request.inputs.push_back(&types_[i]);
@@ -77,40 +77,34 @@ OpRunner::OpRunner(Device& device, OpKind op, std::vector<Operand> operands, Att
   cost_ = node_cost(def, context, outputs_);
   info_ = require(device.query_kernel(request), def.name);
 
-  std::vector<HostTensor> weights(operands.size());
-  std::vector<std::vector<char>> data(operands.size());
-  for (size_t i = 0; i < operands.size(); ++i) {
-    if (!operands[i].weight || (info_.raw_inputs >> i & 1) != 0) continue;
-    data[i] = random_tensor(types_[i], i + 1);
-    weights[i] = {types_[i], data[i].data()};
-  }
-  kernel_ = require(device.create_kernel(request, weights), def.name);
-  data.clear();
+  kernel_ = require(device.create_kernel(request), def.name);
   int64_t bytes = info_.workspace_bytes;
   for (const TensorType& type : types_) bytes += type.bytes();
   for (const TensorType& type : outputs_) bytes += type.bytes();
   const int64_t sets = on_host() ? 1 : std::clamp<int64_t>(kBeyondCaches / bytes + 1, 2, kMostSets);
-  for (int64_t i = 0; i < sets; ++i) add_set(operands);
+  for (int64_t i = 0; i < sets; ++i) add_set();
   if (on_host()) sequence_ = record(1, nullptr);
 }
 
-void OpRunner::add_set(const std::vector<Operand>& operands) {
+void OpRunner::add_set() {
   sets_.push_back(std::make_unique<Set>());
   Set& set = *sets_.back();
   const auto view = [&](int64_t bytes) {
     set.buffers.push_back(require(device_.allocate(bytes), "allocate"));
     return BufferView{set.buffers.back().get(), 0, bytes};
   };
-  for (size_t i = 0; i < operands.size(); ++i) {
-    if (operands[i].weight && (info_.raw_inputs >> i & 1) == 0) {
-      set.inputs.push_back({});
-      continue;
-    }
-    set.inputs.push_back(view(types_[i].bytes()));
-    if (sets_.size() > 1)
+  for (size_t i = 0; i < types_.size(); ++i) {
+    const PackedInput* const packed = info_.packed_input(i);
+    set.inputs.push_back(view(packed != nullptr ? packed->bytes : types_[i].bytes()));
+    if (sets_.size() > 1) {
       require(device_.copy(set.inputs[i], sets_.front()->inputs[i]), "copy");
-    else
-      require(device_.upload(set.inputs[i], random_tensor(types_[i], i + 1).data()), "upload");
+    } else {
+      const std::vector<char> data = random_tensor(types_[i], i + 1);
+      require(packed != nullptr
+                  ? device_.pack(request_, *packed, {types_[i], data.data()}, set.inputs[i])
+                  : device_.upload(set.inputs[i], data.data()),
+              "upload");
+    }
     require(device_.wait(), "upload");
   }
   for (const TensorType& type : outputs_) set.outputs.push_back(view(type.bytes()));

@@ -35,12 +35,13 @@ class OpRunner {
     std::vector<BufferView> inputs, outputs;
     BufferView workspace;
   };
-  void add_set(const std::vector<Operand>& operands);
+  void add_set();
   std::unique_ptr<Sequence> record(size_t calls, std::vector<double>* seconds);
 
   Device& device_;
   Node node_;
   std::vector<TensorType> types_, outputs_;
+  KernelRequest request_;  // points into node_, types_ and outputs_
   std::vector<std::unique_ptr<Set>> sets_;
   KernelInfo info_;
   std::unique_ptr<Kernel> kernel_;

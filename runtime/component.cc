@@ -1,5 +1,7 @@
 #include "runtime/component.h"
 
+#include "runtime/plan/streaming.h"
+
 namespace zoetrope {
 
 Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, Device& device,
@@ -14,7 +16,9 @@ Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, 
   };
   ZT_ASSIGN_OR_RETURN(Graph bound, bind(graph, options.bindings));
   ZT_ASSIGN_OR_RETURN(Graph optimised, run_passes(std::move(bound), passes));
-  return make_plan(std::move(optimised), device, options.bindings);
+  ZT_ASSIGN_OR_RETURN(Plan plan, make_plan(std::move(optimised), device, options.bindings));
+  if (options.memory_budget > 0) stream_weights(&plan, device, options.memory_budget);
+  return plan;
 }
 
 }  // namespace zoetrope

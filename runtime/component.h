@@ -12,7 +12,8 @@ struct CompileOptions {
   Bindings bindings;
   DType compute = DType::kF32;  // f32, bf16 or f16
   bool fuse = true;
-  PassObserver after_pass;  // sees the graph after each pass
+  int64_t memory_budget = 0;  // bytes on the device: weights are streamed to keep it; 0: none
+  PassObserver after_pass;    // sees the graph after each pass
 };
 
 // Symbolic graph → bound → optimised → planned. Does not touch a weight's bytes.

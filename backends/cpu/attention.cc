@@ -26,7 +26,7 @@ class AttentionKernel : public CpuKernel {
   using CpuKernel::CpuKernel;
 
   static Prepared prepare(const KernelRequest& request, const Context& context);
-  Status load(const KernelRequest& request, std::span<const HostTensor> weights) override;
+  Status generate() override;
   Status run(const Call& call) const override;
 
  private:
@@ -135,7 +135,7 @@ AttentionKernel::Scratch AttentionKernel::scratch(const Call& call, int worker) 
           call.workspace(base + at_[8])};
 }
 
-Status AttentionKernel::load(const KernelRequest&, std::span<const HostTensor>) {
+Status AttentionKernel::generate() {
   const int64_t last_rows = (queries_ - 1) % kQueries + 1;
   const int64_t full_rows = std::min(queries_, kQueries);
   const int64_t last_keys = panels() - 1, last_values = value_layout_.panels() - 1;

@@ -22,7 +22,8 @@ class ConvKernel : public CpuKernel {
   using CpuKernel::CpuKernel;
 
   static Prepared prepare(const KernelRequest& request, const Context& context);
-  Status load(const KernelRequest& request, std::span<const HostTensor> weights) override;
+  Status generate() override;
+  void pack(const HostTensor& weight, char* to) const override { pack(weight.data, to); }
   Status run(const Call& call) const override;
 
  private:
@@ -82,7 +83,6 @@ class ConvKernel : public CpuKernel {
   VectorOperand bias_;
   int64_t zeros_at_ = 0, scratch_at_ = 0, scratch_bytes_ = 0, c_at_ = 0, packed_at_ = 0;
   std::vector<std::shared_ptr<const BlockKernel>> blocks_;
-  AlignedBytes packed_;
 };
 
 // Rows without a kernel across them are one long row.
@@ -153,9 +153,9 @@ void ConvKernel::plan(const KernelRequest& request) {
   packed_at_ = plan.bytes();
   const int64_t packed = g_.groups * align_up(layout_.bytes());
   if (weight_) {
-    info.packed_bytes = packed;
-    for (size_t i : {kX, kBias})
-      if (i < request.is_weight.size() && request.is_weight[i]) info.raw_inputs |= 1u << i;
+    info.packed.push_back({kWeight, packed,
+                           str("taps_", layout_.bf16 ? "bf16" : "f32", "_", g_.groups, "x", taps(),
+                               "x", cg(), "x", og())});
   } else {
     plan.add(packed);
   }
@@ -173,7 +173,7 @@ void ConvKernel::pack(const void* weight, char* packed) const {
   });
 }
 
-Status ConvKernel::load(const KernelRequest&, std::span<const HostTensor> weights) {
+Status ConvKernel::generate() {
   const int64_t last_columns = (g_.out[2] - 1) % tile_w_ + 1, last = layout_.panels() - 1;
   for (int64_t first = 0; first < taps(); first += taps_per_call_) {
     for (int64_t columns : {tile_w_, last_columns}) {
@@ -190,15 +190,12 @@ Status ConvKernel::load(const KernelRequest&, std::span<const HostTensor> weight
       }
     }
   }
-  if (!weight_) return Status();
-  packed_ = AlignedBytes(info.packed_bytes);
-  pack(weights[kWeight].data, packed_.get());
   return Status();
 }
 
 Status ConvKernel::run(const Call& call) const {
   const float* bias = bias_.load(call, simd());
-  const char* packed = packed_.get();
+  const char* packed = call.input<char>(kWeight);
   if (!weight_) {
     pack(call.input(kWeight), call.workspace(packed_at_));
     packed = call.workspace(packed_at_);

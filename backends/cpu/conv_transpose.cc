@@ -16,11 +16,8 @@ class ConvTransposeKernel : public CpuKernel {
   using CpuKernel::CpuKernel;
 
   static Prepared prepare(const KernelRequest& request, const Context& context);
-  Status load(const KernelRequest&, std::span<const HostTensor> weights) override {
-    if (!weight_) return Status();
-    packed_ = AlignedBytes(info.packed_bytes);
-    pack(weights[1].data, reinterpret_cast<float*>(packed_.get()));
-    return Status();
+  void pack(const HostTensor& weight, char* to) const override {
+    pack(weight.data, reinterpret_cast<float*>(to));
   }
   Status run(const Call& call) const override;
 
@@ -38,7 +35,6 @@ class ConvTransposeKernel : public CpuKernel {
   DType weight_dtype_{};
   RowIo in_, out_;
   int64_t packed_at_ = 0;
-  AlignedBytes packed_;
 };
 
 Prepared ConvTransposeKernel::prepare(const KernelRequest& request, const Context& context) {
@@ -53,8 +49,8 @@ Prepared ConvTransposeKernel::prepare(const KernelRequest& request, const Contex
   k.out_ = RowIo::plan(in(request, 0).dtype, k.g_.filters, context.threads(), &plan);
   const int64_t packed = align_up(in(request, 1).shape.elements() * 4);
   if (k.weight_) {
-    k.info.packed_bytes = packed;
-    if (request.is_weight[0]) k.info.raw_inputs = 1;
+    k.info.packed.push_back(
+        {1, packed, str("gathered_f32_", k.g_.groups, "x", k.taps(), "x", k.cg(), "x", k.og())});
   } else {
     k.packed_at_ = plan.add(packed);
   }
@@ -107,7 +103,7 @@ void ConvTransposeKernel::position(const Call& call, const float* packed, int64_
 }
 
 Status ConvTransposeKernel::run(const Call& call) const {
-  const float* packed = reinterpret_cast<const float*>(packed_.get());
+  const float* packed = call.input<float>(1);
   if (!weight_) {
     pack(call.input(1), call.workspace<float>(packed_at_));
     packed = call.workspace<float>(packed_at_);

@@ -12,17 +12,43 @@
 namespace zoetrope::cpu {
 namespace {
 
+constexpr int64_t kPage = 4096;
+
+// Of the heap, exactly as large as asked for.
+class SmallBuffer : public Buffer {
+ public:
+  SmallBuffer(int64_t bytes, int64_t* allocated)
+      : data_(bytes), bytes_(bytes), allocated_(allocated) {
+    *allocated_ += bytes_;
+  }
+  ~SmallBuffer() override { *allocated_ -= bytes_; }
+  int64_t bytes() const override { return bytes_; }
+  void* host_data() override { return data_.get(); }
+
+ private:
+  AlignedBytes data_;
+  int64_t bytes_;
+  int64_t* allocated_;  // the device's count
+};
+
 // Pages straight from the kernel: zeroed, aligned, huge where the system allows it.
 class PageBuffer : public Buffer {
  public:
-  PageBuffer(void* data, int64_t bytes) : data_(data), bytes_(bytes) {}
-  ~PageBuffer() override { munmap(data_, static_cast<size_t>(bytes_)); }
+  PageBuffer(void* data, int64_t bytes, int64_t* allocated)
+      : data_(data), bytes_(bytes), allocated_(allocated) {
+    *allocated_ += bytes_;
+  }
+  ~PageBuffer() override {
+    munmap(data_, static_cast<size_t>(bytes_));
+    *allocated_ -= bytes_;
+  }
   int64_t bytes() const override { return bytes_; }
   void* host_data() override { return data_; }
 
  private:
   void* data_;
   int64_t bytes_;
+  int64_t* allocated_;  // the device's count
 };
 
 class HostBuffer : public Buffer {
@@ -47,13 +73,16 @@ CpuDevice::CpuDevice(DeviceInfo info, Isa isa, int threads)
 
 Result<std::unique_ptr<Buffer>> CpuDevice::allocate(int64_t bytes) {
   if (bytes < 0) return error(Code::kInvalidArgument, "a buffer of ", bytes, " bytes");
-  const int64_t size = align_up(bytes > 0 ? bytes : 1, 4096);
+  if (bytes < 16 * kPage)
+    return std::unique_ptr<Buffer>(
+        new SmallBuffer(align_up(std::max<int64_t>(bytes, 1)), &allocated_));
+  const int64_t size = align_up(bytes, kPage);
   void* data = mmap(nullptr, static_cast<size_t>(size), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED)
     return error(Code::kResourceExhausted, "the system refused ", bytes, " bytes of memory");
   if (size >= (int64_t{4} << 20)) madvise(data, static_cast<size_t>(size), MADV_HUGEPAGE);
-  return std::unique_ptr<Buffer>(new PageBuffer(data, size));
+  return std::unique_ptr<Buffer>(new PageBuffer(data, size, &allocated_));
 }
 
 Result<std::unique_ptr<Buffer>> CpuDevice::wrap_host(const void* data, int64_t bytes) {
@@ -83,12 +112,22 @@ Result<KernelInfo> CpuDevice::query_kernel(const KernelRequest& request) {
   return (*kernel)->info;
 }
 
-Result<std::unique_ptr<Kernel>> CpuDevice::create_kernel(const KernelRequest& request,
-                                                         std::span<const HostTensor> weights) {
+Status CpuDevice::pack(const KernelRequest& request, const PackedInput& packed,
+                       const HostTensor& tensor, BufferView to) {
+  ZT_ASSIGN_OR_RETURN(const auto kernel, prepare_kernel(request, context_));
+  const PackedInput* const own = kernel->info.packed_input(packed.input);
+  if (own == nullptr || own->layout != packed.layout || own->bytes != to.bytes)
+    return error(Code::kInternal, kernel->info.name, " does not pack input ", packed.input, " as ",
+                 packed.layout, " into ", to.bytes, " bytes");
+  kernel->pack(tensor, address(to));
+  return Status();
+}
+
+Result<std::unique_ptr<Kernel>> CpuDevice::create_kernel(const KernelRequest& request) {
   try {
     auto kernel = prepare_kernel(request, context_);
     if (!kernel.ok()) return kernel.status();
-    ZT_RETURN_IF_ERROR((*kernel)->load(request, weights));
+    ZT_RETURN_IF_ERROR((*kernel)->generate());
     return std::unique_ptr<Kernel>(std::move(*kernel));
   } catch (const std::exception& e) {  // of the standard library: out of memory
     return error(Code::kResourceExhausted, e.what());
@@ -99,7 +138,7 @@ Result<std::unique_ptr<Sequence>> CpuDevice::record(std::span<const KernelCall> 
   return std::unique_ptr<Sequence>(new CallList(calls));
 }
 
-Status CpuDevice::submit(Sequence& sequence) {
+Status CpuDevice::submit(Sequence& sequence, const Order&) {
   using Clock = std::chrono::steady_clock;
   for (const KernelCall& call : static_cast<const CallList&>(sequence).calls) {
     const auto begin = call.seconds != nullptr ? Clock::now() : Clock::time_point();
@@ -128,6 +167,7 @@ Result<DeviceInfo> describe_cpu(const DeviceOptions& options) {
                   threads == 1 ? " thread" : " threads");
   info.memory_bytes = usable_memory();
   info.features = feature_names(isa);
+  info.host_memory = true;
   // Per thread, from measurements of server cores near 3 GHz; plans use them for rough times.
   constexpr double kF32[] = {15e9, 75e9, 100e9, 100e9, 140e9};
   constexpr double kBf16[] = {15e9, 75e9, 100e9, 200e9, 900e9};

@@ -48,13 +48,14 @@ class Call {
 };
 
 // Prepared in two steps: a row's prepare() fixes everything that shapes and dtypes decide and fills
-// `info`; load() then generates code and packs weights. run() never allocates.
+// `info`; generate() then makes code. pack() needs the first step alone. run() never allocates.
 class CpuKernel : public Kernel {
  public:
   explicit CpuKernel(const Context& context) : context_(context) {}
-  int64_t resident_bytes() const override { return info.packed_bytes; }
 
-  virtual Status load(const KernelRequest&, std::span<const HostTensor>) { return Status(); }
+  virtual Status generate() { return Status(); }
+  // Fills `to` with the one weight that info.packed names.
+  virtual void pack(const HostTensor&, char*) const {}
   virtual Status run(const Call& call) const = 0;
 
   KernelInfo info;
@@ -98,7 +99,7 @@ struct Row {
   const char* name;  // prefix of the kernel's name in plans and profiles
   Isa isa;           // the least instruction set
   bool (*accepts)(const KernelRequest& request);  // dtypes, shapes and attributes; null: all
-  // Weight inputs are raw buffers unless it says otherwise in info.raw_inputs.
+  // Weight inputs are read as they are unless it says otherwise in info.packed.
   Prepared (*prepare)(const KernelRequest& request, const Context& context);
 };
 

@@ -45,7 +45,8 @@ class MatmulKernel : public CpuKernel {
   using CpuKernel::CpuKernel;
 
   static Prepared prepare(const KernelRequest& request, const Context& context);
-  Status load(const KernelRequest& request, std::span<const HostTensor> weights) override;
+  Status generate() override;
+  void pack(const HostTensor& b, char* to) const override;
   Status run(const Call& call) const override;
 
  private:
@@ -54,7 +55,6 @@ class MatmulKernel : public CpuKernel {
     float* c;
   };
 
-  Status generate();
   StridedB source(const void* data) const;
   const float* bias(const Call& call) const;
   void run_task(const Call& call, int64_t task, const Scratch& scratch, const float* bias,
@@ -82,7 +82,6 @@ class MatmulKernel : public CpuKernel {
       false;  // neighbouring tasks share panels of b, the larger operand, not rows of a
   int64_t a_bytes_ = 0, c_bytes_ = 0, packed_at_ = 0, scratch_at_ = 0;
   std::vector<std::shared_ptr<const BlockKernel>> blocks_;
-  AlignedBytes packed_;
 };
 
 // Element strides of `shape`'s leading dimensions when they broadcast to `to`.
@@ -147,9 +146,9 @@ Prepared MatmulKernel::prepare(const KernelRequest& request, const Context& cont
   info.workspace_bytes = k.packed_at_;
   const int64_t packed = align_up(k.layout_.bytes()) * k.b_count_;
   if (k.weight_) {
-    info.packed_bytes = packed;
-    for (size_t i : {kA, kBias})
-      if (i < request.is_weight.size() && request.is_weight[i]) info.raw_inputs |= 1u << i;
+    info.packed.push_back({kB, packed,
+                           str("panels_", bf16 ? "bf16" : "f32", "_", k.b_count_, "x", k.k_, "x",
+                               k.n_, k.transpose_b_ ? "_from_rows" : "_from_columns")});
   } else {
     info.workspace_bytes += packed;
   }
@@ -162,15 +161,11 @@ StridedB MatmulKernel::source(const void* data) const {
   return b;
 }
 
-Status MatmulKernel::load(const KernelRequest&, std::span<const HostTensor> weights) {
-  ZT_RETURN_IF_ERROR(generate());
-  if (!weight_) return Status();
-  packed_ = AlignedBytes(info.packed_bytes);
+void MatmulKernel::pack(const HostTensor& b, char* to) const {
   const int64_t one = n_ * k_ * dtype_size(b_dtype_);
   for (int64_t i = 0; i < b_count_; ++i)
-    pack_panels(context(), layout_, source(static_cast<const char*>(weights[kB].data) + i * one),
-                packed_.get() + i * align_up(layout_.bytes()));
-  return Status();
+    pack_panels(context(), layout_, source(static_cast<const char*>(b.data) + i * one),
+                to + i * align_up(layout_.bytes()));
 }
 
 Status MatmulKernel::generate() {
@@ -211,7 +206,7 @@ const float* MatmulKernel::bias(const Call& call) const {
 
 Status MatmulKernel::run(const Call& call) const {
   const float* row = bias(call);
-  const char* packed = packed_.get();
+  const char* packed = call.input<char>(kB);
   if (!weight_) {
     packed = call.workspace(packed_at_);
     const int64_t one = n_ * k_ * dtype_size(b_dtype_), panels = layout_.panels();

@@ -11,13 +11,6 @@ constexpr std::span<const Row> (*kFamilies[])() = {
     layout_rows, resample_rows, quantized_rows,      reference_rows,
 };
 
-uint32_t weight_mask(const KernelRequest& request) {
-  uint32_t mask = 0;
-  for (size_t i = 0; i < request.is_weight.size() && i < 32; ++i)
-    if (request.is_weight[i]) mask |= 1u << i;
-  return mask;
-}
-
 }  // namespace
 
 bool simd_dtypes(const KernelRequest& request) {
@@ -37,8 +30,6 @@ Prepared prepare_kernel(const KernelRequest& request, const Context& context) {
       if (!kernel.ok()) return kernel;
       KernelInfo& info = (*kernel)->info;
       if (info.name.empty()) info.name = str(row.name, "_", dtype_name(request.outputs[0]->dtype));
-      // A kernel that packs has set the mask itself; for the others every weight is raw.
-      if (info.raw_inputs == 0 && info.packed_bytes == 0) info.raw_inputs = weight_mask(request);
       return kernel;
     }
   }

@@ -136,6 +136,7 @@ DeviceInfo Capabilities::info() const {
   info.flops_f32 = cycles * 128;
   info.flops_bf16 = mma() ? cycles * matrix_rate(architecture) : info.flops_f32;
   info.bytes_per_second = 0.9 * bytes_per_second;
+  info.upload_bytes_per_second = architecture >= 90 ? 50e9 : 25e9;  // 16 lanes of PCIe 5, or 4
   return info;
 }
 

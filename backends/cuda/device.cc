@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <exception>
 
+#include "backends/cuda/pack.h"
+
 namespace zoetrope::cuda {
 
 Result<std::vector<DeviceInfo>> enumerate_devices(const DeviceOptions& options) {
@@ -34,6 +36,7 @@ Result<std::unique_ptr<Device>> CudaDevice::open(int index, const DeviceOptions&
       check(cudaStreamCreateWithFlags(&device->context_.stream, cudaStreamNonBlocking),
             "creating a stream"));
   ZT_ASSIGN_OR_RETURN(device->transfer_, Transfer::create());
+  ZT_ASSIGN_OR_RETURN(device->side_copies_, SideCopies::create());
   device->context_.transfer = device->transfer_.get();
   if (device->context_.caps.cublaslt > 0) {
     ZT_ASSIGN_OR_RETURN(device->cublaslt_, CublasLt::open(device->context_.caps));
@@ -61,7 +64,12 @@ Status CudaDevice::select() const {
 Result<std::unique_ptr<Buffer>> CudaDevice::allocate(int64_t bytes) {
   ZT_RETURN_IF_ERROR(select());
   ZT_ASSIGN_OR_RETURN(DeviceMemory memory, DeviceMemory::allocate(bytes));
-  return std::unique_ptr<Buffer>(new DeviceBuffer(std::move(memory)));
+  return std::unique_ptr<Buffer>(new DeviceBuffer(std::move(memory), &allocated_));
+}
+
+Result<std::unique_ptr<Buffer>> CudaDevice::allocate_host(int64_t bytes) {
+  ZT_RETURN_IF_ERROR(select());
+  return HostBuffer::create(bytes);
 }
 
 Result<std::unique_ptr<Buffer>> CudaDevice::wrap_host(const void*, int64_t) {
@@ -103,13 +111,34 @@ Result<KernelInfo> CudaDevice::query_kernel(const KernelRequest& request) {
   return (*kernel)->info;
 }
 
-Result<std::unique_ptr<Kernel>> CudaDevice::create_kernel(const KernelRequest& request,
-                                                          std::span<const HostTensor> weights) {
+Status CudaDevice::upload_beside(BufferView dst, BufferView src, const Order& order) {
+  if (dst.bytes != src.bytes)
+    return error(Code::kInvalidArgument, "copying ", src.bytes, " bytes into ", dst.bytes);
+  ZT_RETURN_IF_ERROR(select());
+  return side_copies_->upload(address(dst),
+                              static_cast<const char*>(src.buffer->host_data()) + src.offset,
+                              src.bytes, order);
+}
+
+Result<std::unique_ptr<Fence>> CudaDevice::create_fence() {
+  ZT_RETURN_IF_ERROR(select());
+  ZT_ASSIGN_OR_RETURN(auto fence, CudaFence::create());
+  return std::unique_ptr<Fence>(std::move(fence));
+}
+
+Status CudaDevice::pack(const KernelRequest&, const PackedInput& packed, const HostTensor& tensor,
+                        BufferView to) {
+  ZT_RETURN_IF_ERROR(select());
+  ZT_ASSIGN_OR_RETURN(const DType dtype, dtype_of_layout(packed.layout));
+  return pack_weight(context_, tensor, dtype, address(to));
+}
+
+Result<std::unique_ptr<Kernel>> CudaDevice::create_kernel(const KernelRequest& request) {
   ZT_RETURN_IF_ERROR(select());
   try {
     auto kernel = prepare_kernel(request, context_);
     if (!kernel.ok()) return kernel.status();
-    ZT_RETURN_IF_ERROR((*kernel)->load(request, weights));
+    ZT_RETURN_IF_ERROR((*kernel)->choose());
     return std::unique_ptr<Kernel>(std::move(*kernel));
   } catch (const std::exception& e) {  // of the standard library: out of memory
     return error(Code::kResourceExhausted, e.what());
@@ -122,13 +151,15 @@ Result<std::unique_ptr<Sequence>> CudaDevice::record(std::span<const KernelCall>
   return std::unique_ptr<Sequence>(std::move(sequence));
 }
 
-Status CudaDevice::submit(Sequence& sequence) {
+Status CudaDevice::submit(Sequence& sequence, const Order& order) {
   ZT_RETURN_IF_ERROR(select());
   auto& calls = static_cast<CudaSequence&>(sequence);
   ZT_RETURN_IF_ERROR(transfer_->order_before(context_.stream, calls.touched()));
   if (std::find(in_flight_.begin(), in_flight_.end(), &calls) == in_flight_.end())
     in_flight_.push_back(&calls);
-  return calls.submit();
+  ZT_RETURN_IF_ERROR(follow(order, context_.stream));
+  ZT_RETURN_IF_ERROR(calls.submit());
+  return set_fence(order, context_.stream);
 }
 
 Status CudaDevice::wait() {

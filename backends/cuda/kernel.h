@@ -21,16 +21,21 @@ struct Context {
   CublasLt* cublaslt = nullptr;  // null: not there
 };
 
-// Buffers of this backend.
+// Buffers of this backend, counted in `*allocated`.
 class DeviceBuffer : public Buffer {
  public:
-  explicit DeviceBuffer(DeviceMemory memory) : memory_(std::move(memory)) {}
+  DeviceBuffer(DeviceMemory memory, int64_t* allocated)
+      : memory_(std::move(memory)), allocated_(allocated) {
+    *allocated_ += memory_.bytes();
+  }
+  ~DeviceBuffer() override { *allocated_ -= memory_.bytes(); }
   int64_t bytes() const override { return memory_.bytes(); }
   void* host_data() override { return nullptr; }
   char* data() const { return memory_.data(); }
 
  private:
   DeviceMemory memory_;
+  int64_t* allocated_;
 };
 
 inline char* address(const BufferView& view) {
@@ -44,7 +49,7 @@ class Call {
 
   bool has(size_t i) const { return i < args_.inputs.size() && args_.inputs[i].buffer != nullptr; }
   template <typename T = void>
-  const T* input(size_t i) const {  // null: absent, or packed at load
+  const T* input(size_t i) const {  // null: absent
     return has(i) ? reinterpret_cast<const T*>(address(args_.inputs[i])) : nullptr;
   }
   template <typename T = void>
@@ -64,15 +69,14 @@ class Call {
 };
 
 // Prepared in two steps: a row's prepare() fixes everything that shapes and dtypes decide and fills
-// `info`, without touching the device; load() packs weights into memory of its own, exactly
-// info.packed_bytes. launch() only enqueues: it may be captured into a graph, so it neither
-// allocates, waits nor reads the host's memory later.
+// `info`, without touching the device; choose() decides what has to be measured on it. launch()
+// only enqueues: it may be captured into a graph, so it neither allocates, waits nor reads the
+// host's memory later.
 class CudaKernel : public Kernel {
  public:
   explicit CudaKernel(const Context& context) : context_(context) {}
-  int64_t resident_bytes() const override { return info.packed_bytes; }
 
-  virtual Status load(const KernelRequest&, std::span<const HostTensor>) { return Status(); }
+  virtual Status choose() { return Status(); }
   virtual Status launch(const Call& call) const = 0;
 
   KernelInfo info;
@@ -111,7 +115,7 @@ struct Row {
   const char* name;  // the kernel's name in plans and profiles, unless info.name says more
   // Dtypes, shapes, attributes and the device; null: all.
   bool (*accepts)(const KernelRequest& request, const Capabilities& caps);
-  // Weight inputs are raw buffers unless it says otherwise in info.raw_inputs.
+  // Weight inputs are read as they are unless it says otherwise in info.packed.
   Prepared (*prepare)(const KernelRequest& request, const Context& context);
 };
 
@@ -146,8 +150,6 @@ inline bool is_compute_dtype(DType dtype) {
 }
 // Inputs and outputs that are present are f32, f16 or bf16.
 bool compute_dtypes(const KernelRequest& request);
-// Bit i: input i is a weight.
-uint32_t weight_mask(const KernelRequest& request);
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t align_up(int64_t bytes, int64_t to = 256) { return ceil_div(bytes, to) * to; }
 

@@ -152,10 +152,7 @@ class LtKernel : public ProductKernel {
     info.name = str("matmul_", dtype_name(params.dtype), "_cublaslt");
   }
 
-  Status load(const KernelRequest& request, std::span<const HostTensor> weights) override {
-    ZT_RETURN_IF_ERROR(ProductKernel::load(request, weights));
-    return context().cublaslt->choose(*plan_, context().stream);
-  }
+  Status choose() override { return context().cublaslt->choose(*plan_, context().stream); }
 
   Status launch(const Call& call) const override {
     ZT_ASSIGN_OR_RETURN(const MatmulParams p, bind(call));
@@ -211,10 +208,7 @@ class LtRowsKernel : public ProductKernel {
     info.name = str("matmul_", dtype_name(params.dtype), "_cublaslt_rows");
   }
 
-  Status load(const KernelRequest& request, std::span<const HostTensor> weights) override {
-    ZT_RETURN_IF_ERROR(ProductKernel::load(request, weights));
-    return rows_.choose(context().stream);
-  }
+  Status choose() override { return rows_.choose(context().stream); }
 
   Status launch(const Call& call) const override {
     ZT_ASSIGN_OR_RETURN(const MatmulParams p, bind(call));

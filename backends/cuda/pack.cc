@@ -6,6 +6,17 @@
 
 namespace zoetrope::cuda {
 
+namespace {
+constexpr std::string_view kPrefix = "as_";
+}
+
+std::string layout_as(DType dtype) { return str(kPrefix, dtype_name(dtype)); }
+
+Result<DType> dtype_of_layout(std::string_view layout) {
+  if (!layout.starts_with(kPrefix)) return error(Code::kInternal, "no layout '", layout, "'");
+  return parse_dtype(layout.substr(kPrefix.size()));
+}
+
 Status pack_weight(const Context& context, const HostTensor& weight, DType dtype, char* to) {
   const int64_t count = weight.type.shape.elements();
   const auto* from = static_cast<const char*>(weight.data);

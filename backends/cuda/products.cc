@@ -71,29 +71,15 @@ void ProductKernel::convert_if_needed(const KernelRequest& request, Operand* ope
   const int64_t bytes = operand->count * dtype_size(operand->wanted);
   if (operand->stored == operand->wanted || bytes == 0) return;
   if (request.is_weight[operand->input]) {
-    if (info.packed_bytes == 0) info.raw_inputs = weight_mask(request);
-    info.raw_inputs &= ~(1u << operand->input);
-    operand->packed_at = align_up(info.packed_bytes);
-    info.packed_bytes = operand->packed_at + bytes;
+    info.packed.push_back({operand->input, bytes, layout_as(operand->wanted)});
   } else {
     operand->converted_at = align_up(info.workspace_bytes);
     info.workspace_bytes = operand->converted_at + bytes;
   }
 }
 
-Status ProductKernel::load(const KernelRequest&, std::span<const HostTensor> weights) {
-  if (info.packed_bytes == 0) return Status();
-  ZT_ASSIGN_OR_RETURN(packed_, DeviceMemory::allocate(info.packed_bytes));
-  for (const Operand& operand : {b_, bias_})
-    if (operand.packed_at >= 0)
-      ZT_RETURN_IF_ERROR(pack_weight(context(), weights[operand.input], operand.wanted,
-                                     packed_.data() + operand.packed_at));
-  return Status();
-}
-
 Result<const void*> ProductKernel::bind(const Operand& operand, const Call& call) const {
   const void* raw = call.input(operand.input);
-  if (operand.packed_at >= 0) return packed_.data() + operand.packed_at;
   if (operand.converted_at < 0) return raw;
   char* to = call.workspace(operand.converted_at);
   ZT_RETURN_IF_ERROR(

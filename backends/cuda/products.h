@@ -11,12 +11,10 @@ namespace zoetrope::cuda {
 MatmulParams products_of(const KernelRequest& request);
 
 // What all kernels of matmul and fused_linear take care of: b or a bias stored in another dtype
-// than the kernel reads is converted, a weight once at load, anything else before each call.
+// than the kernel reads is converted: a weight when it is packed, anything else before each call.
 class ProductKernel : public CudaKernel {
  public:
   enum Input : size_t { kA, kB, kBias };
-
-  Status load(const KernelRequest& request, std::span<const HostTensor> weights) override;
 
  protected:
   // Where b_dtype and bias_dtype are what the kernel reads. `workspace` bytes are the kernel's own,
@@ -34,13 +32,11 @@ class ProductKernel : public CudaKernel {
     DType stored = DType::kF32, wanted = DType::kF32;
     int64_t count = 0;          // elements
     int64_t converted_at = -1;  // in the workspace; -1: not converted at every call
-    int64_t packed_at = -1;     // in packed_; -1: not packed
   };
   void convert_if_needed(const KernelRequest& request, Operand* operand);
   Result<const void*> bind(const Operand& operand, const Call& call) const;
 
   Operand b_, bias_;
-  DeviceMemory packed_;
 };
 
 }  // namespace zoetrope::cuda

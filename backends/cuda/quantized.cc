@@ -141,9 +141,7 @@ class LtScaledKernel : public CudaKernel {
     if (converts_bias()) info.workspace_bytes += params.n * dtype_size(params.out);
   }
 
-  Status load(const KernelRequest&, std::span<const HostTensor>) override {
-    return context().cublaslt->choose(*plan_, context().stream);
-  }
+  Status choose() override { return context().cublaslt->choose(*plan_, context().stream); }
 
   Status launch(const Call& call) const override {
     Matmul8Params p = bind(params_, call);
@@ -192,9 +190,7 @@ class LtRowsKernel : public CudaKernel {
     info.workspace_bytes = rows.workspace_bytes();
   }
 
-  Status load(const KernelRequest&, std::span<const HostTensor>) override {
-    return rows_.choose(context().stream);
-  }
+  Status choose() override { return rows_.choose(context().stream); }
 
   Status launch(const Call& call) const override {
     const Matmul8Params p = bind(params_, call);

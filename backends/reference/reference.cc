@@ -15,10 +15,15 @@ constexpr int64_t kAlignment = 64;
 
 class HostBuffer : public Buffer {
  public:
-  // Owns `data`, or borrows it when `owned` is false.
-  HostBuffer(void* data, int64_t bytes, bool owned) : data_(data), bytes_(bytes), owned_(owned) {}
+  // Owns `data` and counts it in `*allocated`, or borrows it when that is null.
+  HostBuffer(void* data, int64_t bytes, int64_t* allocated)
+      : data_(data), bytes_(bytes), allocated_(allocated) {
+    if (allocated_ != nullptr) *allocated_ += bytes_;
+  }
   ~HostBuffer() override {
-    if (owned_) ::operator delete(data_, std::align_val_t(kAlignment));
+    if (allocated_ == nullptr) return;
+    *allocated_ -= bytes_;
+    ::operator delete(data_, std::align_val_t(kAlignment));
   }
   int64_t bytes() const override { return bytes_; }
   void* host_data() override { return data_; }
@@ -26,7 +31,7 @@ class HostBuffer : public Buffer {
  private:
   void* data_;
   int64_t bytes_;
-  bool owned_;
+  int64_t* allocated_;
 };
 
 char* address(const BufferView& view) {
@@ -43,8 +48,6 @@ class ReferenceKernel : public Kernel {
     }
     for (const TensorType* type : request.outputs) outputs_.push_back(*type);
   }
-
-  int64_t resident_bytes() const override { return 0; }
 
   void run(const KernelArgs& args) const {
     bool empty = true;
@@ -86,6 +89,7 @@ DeviceInfo reference_info() {
   info.backend = "reference";
   info.name = "double arithmetic on one thread";
   info.memory_bytes = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+  info.host_memory = true;
   info.flops_f32 = info.flops_bf16 = 1e9;
   info.bytes_per_second = 1e9;
   return info;
@@ -102,11 +106,13 @@ class ReferenceDevice : public Device {
         ::operator new(static_cast<size_t>(bytes), std::align_val_t(kAlignment), std::nothrow);
     if (data == nullptr)
       return error(Code::kResourceExhausted, "cannot allocate ", bytes, " bytes of host memory");
-    return std::unique_ptr<Buffer>(new HostBuffer(data, bytes, true));
+    return std::unique_ptr<Buffer>(new HostBuffer(data, bytes, &allocated_));
   }
+  int64_t allocated_bytes() const override { return allocated_; }
+  Result<std::unique_ptr<Buffer>> allocate_host(int64_t bytes) override { return allocate(bytes); }
 
   Result<std::unique_ptr<Buffer>> wrap_host(const void* data, int64_t bytes) override {
-    return std::unique_ptr<Buffer>(new HostBuffer(const_cast<void*>(data), bytes, false));
+    return std::unique_ptr<Buffer>(new HostBuffer(const_cast<void*>(data), bytes, nullptr));
   }
 
   Status upload(BufferView dst, const void* src) override {
@@ -122,18 +128,24 @@ class ReferenceDevice : public Device {
     return Status();
   }
 
+  Status upload_beside(BufferView dst, BufferView src, const Order&) override {
+    return copy(dst, src);
+  }
+  Result<std::unique_ptr<Fence>> create_fence() override {
+    return std::unique_ptr<Fence>(new DoneFence);
+  }
+
   Result<KernelInfo> query_kernel(const KernelRequest& request) override {
     const OpDef& def = op_def(request.node->op);
     if (def.reference == nullptr)
       return error(Code::kUnsupported, "the reference backend has core ops only");
-    for (size_t i = 32; i < request.is_weight.size(); ++i)
-      if (request.is_weight[i])
-        return error(Code::kUnsupported, "input ", i, " is a weight; only the first 32 may be");
-    return KernelInfo{.name = str(def.name, "_f64"), .raw_inputs = ~uint32_t{0}};
+    return KernelInfo{.name = str(def.name, "_f64")};
+  }
+  Status pack(const KernelRequest&, const PackedInput&, const HostTensor&, BufferView) override {
+    return error(Code::kInternal, "the reference backend reads weights as they are");
   }
 
-  Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request,
-                                                std::span<const HostTensor>) override {
+  Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request) override {
     ZT_RETURN_IF_ERROR(query_kernel(request).status());
     return std::unique_ptr<Kernel>(new ReferenceKernel(request));
   }
@@ -141,7 +153,7 @@ class ReferenceDevice : public Device {
   Result<std::unique_ptr<Sequence>> record(std::span<const KernelCall> calls) override {
     return std::unique_ptr<Sequence>(new CallList(calls));
   }
-  Status submit(Sequence& sequence) override {
+  Status submit(Sequence& sequence, const Order&) override {
     using Clock = std::chrono::steady_clock;
     for (const KernelCall& call : static_cast<const CallList&>(sequence).calls) {
       const Clock::time_point start = Clock::now();
@@ -155,6 +167,7 @@ class ReferenceDevice : public Device {
 
  private:
   DeviceInfo info_ = reference_info();
+  int64_t allocated_ = 0;  // of living buffers, which must not outlive the device
 };
 
 Result<std::vector<DeviceInfo>> enumerate(const DeviceOptions&) {

@@ -15,6 +15,7 @@ VkBufferCreateInfo buffer_info(const Context& context, int64_t bytes) {
   info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                VK_BUFFER_USAGE_TRANSFER_DST_BIT;
   if (context.caps.addresses) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
+  context.share(&info);
   return info;
 }
 
@@ -74,9 +75,11 @@ Status DeviceBuffer::add_segment(int64_t bytes) {
   how.requiredFlags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
   Segment segment;
   VmaAllocation allocation = VK_NULL_HANDLE;
+  VmaAllocationInfo where;
   ZT_RETURN_IF_ERROR(
-      check(vmaCreateBuffer(context_.allocator, &info, &how, &segment.buffer, &allocation, nullptr),
+      check(vmaCreateBuffer(context_.allocator, &info, &how, &segment.buffer, &allocation, &where),
             "a buffer"));
+  count(where.size);
   segment.allocations.push_back(allocation);
   segment.address = address_of(context_, segment.buffer);
   segments_.push_back(std::move(segment));
@@ -114,6 +117,7 @@ Status DeviceBuffer::bind_pages(Segment* segment, const VkMemoryRequirements& ne
     VmaAllocationInfo where;
     ZT_RETURN_IF_ERROR(
         check(vmaAllocateMemory(context_.allocator, &piece, &how, &allocation, &where), "pages"));
+    count(where.size);
     segment->allocations.push_back(allocation);
     binds.push_back({done, piece.size, where.deviceMemory, where.offset, 0});
   }
@@ -134,6 +138,12 @@ DeviceBuffer::~DeviceBuffer() {
     for (VmaAllocation allocation : segment.allocations)
       vmaFreeMemory(context_.allocator, allocation);
   }
+  context_.allocated -= allocated_;
+}
+
+void DeviceBuffer::count(uint64_t bytes) {
+  allocated_ += static_cast<int64_t>(bytes);
+  context_.allocated += static_cast<int64_t>(bytes);
 }
 
 std::vector<DeviceBuffer::Piece> DeviceBuffer::pieces(int64_t offset, int64_t bytes) const {

@@ -49,9 +49,11 @@ class DeviceBuffer : public Buffer {
   Status add_segment(int64_t bytes);
   Status add_sparse(int64_t bytes);
   Status bind_pages(Segment* segment, const VkMemoryRequirements& needs);
+  void count(uint64_t bytes);
 
   Context& context_;
   const int64_t bytes_;
+  int64_t allocated_ = 0;  // of bytes_, rounded up by the driver
   uint32_t segment_shift_ = 62;
   std::vector<Segment> segments_;
 };
@@ -79,6 +81,18 @@ class HostVisible {
   VmaAllocation allocation_ = VK_NULL_HANDLE;
   VkDeviceAddress address_ = 0;
   char* data_ = nullptr;
+};
+
+// Such memory as a buffer of the contract: what Device::allocate_host() gives.
+class HostBuffer : public Buffer {
+ public:
+  explicit HostBuffer(std::unique_ptr<HostVisible> memory) : memory_(std::move(memory)) {}
+  int64_t bytes() const override { return memory_->bytes(); }
+  void* host_data() override { return memory_->data(); }
+  VkBuffer buffer() const { return memory_->buffer(); }
+
+ private:
+  const std::unique_ptr<HostVisible> memory_;
 };
 
 }  // namespace zoetrope::vulkan

@@ -118,7 +118,13 @@ Status find_queue(VkPhysicalDevice device, Capabilities* caps) {
   vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
   for (uint32_t i = 0; i < count; ++i) {
     if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
-    caps->queue_family = i;
+    caps->queue_family = caps->copy_family = i;
+    for (uint32_t j = 0; j < count; ++j)
+      if ((families[j].queueFlags & VK_QUEUE_TRANSFER_BIT) != 0 &&
+          (families[j].queueFlags & (VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT)) == 0) {
+        caps->copy_family = j;
+        break;
+      }
     if (families[i].timestampValidBits == 0) caps->timestamp_ns = 0;
     if ((families[i].queueFlags & VK_QUEUE_SPARSE_BINDING_BIT) == 0) caps->max_sparse = 0;
     return Status();

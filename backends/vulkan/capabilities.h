@@ -58,7 +58,8 @@ struct Capabilities {
   bool discrete = false;
   uint32_t api_version = 0;
   uint32_t queue_family = 0;
-  float timestamp_ns = 0;  // a tick; 0: no timestamps
+  uint32_t copy_family = 0;  // of a queue that copies beside kernels; the same where there is none
+  float timestamp_ns = 0;    // a tick; 0: no timestamps
 
   // Addresses, 64-bit integers, 8- and 16-bit storage, subgroup arithmetic: all or none.
   bool addresses = false;

@@ -110,7 +110,6 @@ Result<KernelSpec> prepare_packed(const KernelRequest& request, const Capabiliti
 
   Dispatch d = c.dispatch(request, on_matrices_of(dtype, shader_of(tile, c, t, caps).name), group,
                           tile.bm, tile.bn, tile.bk(t));
-  d.operands[kWeight] = {.kind = Operand::kPacked, .dtype = dtype};
   for (int64_t constant :
        {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{true}, tile.wm, tile.wn, int64_t{t.m},
         int64_t{t.n}, int64_t{t.k}, int64_t{caps.subgroup_size}, int64_t{c.vector_c(8)}})
@@ -118,7 +117,9 @@ Result<KernelSpec> prepare_packed(const KernelRequest& request, const Capabiliti
   d.params.insert(d.params.end(), {u32(steps), u32(ceil_div(c.n, tile.wn) - 1)});
   d.on_matrices = true;
 
-  Packing packing{.input = kWeight, .bytes = bytes};
+  Packing packing{.packed = {kWeight, bytes,
+                             str("coopmat_", dtype_name(dtype), "_", t.k, "x", t.n, "_", tile.wn,
+                                 "_columns_", steps, "_steps_", c.k, "x", c.n)}};
   packing.rows_at_once =
       std::max<int64_t>(kPartBytes / (c.k * dtype_size(dtype)) / tile.wn, 1) * tile.wn;
   packing.dispatch = [=, block = tile.wn, subgroup = caps.subgroup_size](int64_t first,

@@ -17,6 +17,8 @@ DeviceInfo describe(const Capabilities& caps) {
   info.memory_bytes = caps.memory_bytes;
   info.features = caps.features();
   info.software = caps.software;
+  info.piece_bytes = caps.max_allocation;
+  info.upload_bytes_per_second = 20e9;  // of a card behind 16 lanes of PCIe 4; plans' rough times
   return info;
 }
 
@@ -26,13 +28,6 @@ Result<Switches> switches_of(const DeviceOptions& options) {
   const char* validate = std::getenv("ZOETROPE_VULKAN_VALIDATE");
   if (validate != nullptr && *validate == '1') switches.validate = true;
   return switches;
-}
-
-uint32_t weight_mask(const KernelRequest& request) {
-  uint32_t mask = 0;
-  for (size_t i = 0; i < request.is_weight.size() && i < 32; ++i)
-    if (request.is_weight[i]) mask |= 1u << i;
-  return mask;
 }
 
 }  // namespace
@@ -63,6 +58,7 @@ Result<std::unique_ptr<Device>> VulkanDevice::open(int index, const DeviceOption
                       Pipelines::create(*device->context_,
                                         options.threads > 0 ? options.threads : usable_threads()));
   ZT_ASSIGN_OR_RETURN(device->transfer_, Transfer::create(*device->context_));
+  ZT_ASSIGN_OR_RETURN(device->side_copies_, SideCopies::create(*device->context_));
   device->info_ = describe(device->context_->caps);
   return std::unique_ptr<Device>(std::move(device));
 }
@@ -75,6 +71,12 @@ Result<std::unique_ptr<Buffer>> VulkanDevice::allocate(int64_t bytes) {
   return DeviceBuffer::create(*context_, bytes);
 }
 
+Result<std::unique_ptr<Buffer>> VulkanDevice::allocate_host(int64_t bytes) {
+  ZT_ASSIGN_OR_RETURN(auto memory,
+                      HostVisible::create(*context_, bytes, HostVisible::Use::kUpload));
+  return std::unique_ptr<Buffer>(new HostBuffer(std::move(memory)));
+}
+
 Result<std::unique_ptr<Buffer>> VulkanDevice::wrap_host(const void*, int64_t) {
   return error(Code::kUnsupported, "the vulkan backend keeps weights in device memory");
 }
@@ -85,60 +87,60 @@ Status VulkanDevice::download(void* dst, BufferView src) { return transfer_->dow
 
 Status VulkanDevice::copy(BufferView dst, BufferView src) { return transfer_->copy(dst, src); }
 
-Result<KernelInfo> VulkanDevice::query_kernel(const KernelRequest& request) {
-  for (size_t i = 32; i < request.is_weight.size(); ++i)
-    if (request.is_weight[i])
-      return error(Code::kUnsupported, "input ", i, " is a weight; only the first 32 may be");
-  ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
-  if (context_->caps.addresses)
-    planned_.insert(planned_.end(), spec.dispatches.begin(), spec.dispatches.end());
-  const uint32_t packed = spec.packing ? 1u << spec.packing->input : 0;
-  return KernelInfo{.name = std::move(spec.name),
-                    .workspace_bytes = spec.workspace_bytes,
-                    .packed_bytes = spec.packing ? spec.packing->bytes : 0,
-                    .raw_inputs = weight_mask(request) & ~packed};
+Status VulkanDevice::upload_beside(BufferView dst, BufferView src, const Order& order) {
+  return side_copies_->upload(dst, src, order);
 }
 
-void VulkanDevice::compile(std::span<const Dispatch> dispatches) {
+Result<std::unique_ptr<Fence>> VulkanDevice::create_fence() {
+  return std::unique_ptr<Fence>(new VulkanFence(*context_));
+}
+
+Result<KernelInfo> VulkanDevice::query_kernel(const KernelRequest& request) {
+  ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
+  KernelInfo info{.name = std::move(spec.name), .workspace_bytes = spec.workspace_bytes};
+  if (spec.packing) info.packed.push_back(spec.packing->packed);
+  return info;
+}
+
+void VulkanDevice::compile(const KernelSpec& spec) {
   // Without addresses it depends on the operands' sizes.
   if (!context_->caps.addresses) return;
-  for (const Dispatch& dispatch : dispatches)
+  if (spec.packing) pipelines_->prepare(spec.packing->dispatch(0, 1), {});
+  for (const Dispatch& dispatch : spec.dispatches)
     if (dispatch.groups > 0) pipelines_->prepare(dispatch, {});
 }
 
-Result<std::unique_ptr<Kernel>> VulkanDevice::create_kernel(const KernelRequest& request,
-                                                            std::span<const HostTensor> weights) {
+void VulkanDevice::foresee(const KernelRequest& request) {
+  if (auto spec = prepare_kernel(request, context_->caps); spec.ok()) compile(*spec);
+}
+
+Result<std::unique_ptr<Kernel>> VulkanDevice::create_kernel(const KernelRequest& request) {
   ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
-  // Compiled from now on, not at the first run; record() waits and tells what failed. Once the
-  // first kernel is wanted, so will be all that were planned, in later phases.
-  if (spec.packing) compile(std::array{spec.packing->dispatch(0, 1)});
-  compile(spec.dispatches);
-  compile(std::exchange(planned_, {}));
-  auto kernel = std::make_unique<VulkanKernel>(std::move(spec));
-  if (kernel->spec.packing) {
-    ZT_ASSIGN_OR_RETURN(kernel->packed, pack(*kernel->spec.packing, weights));
-  }
-  return std::unique_ptr<Kernel>(std::move(kernel));
+  compile(spec);  // from now on, not at the first run; record() waits and tells what failed
+  return std::unique_ptr<Kernel>(new VulkanKernel(std::move(spec)));
 }
 
 // Beside the packed weight, the device holds one part of the raw one meanwhile.
-Result<std::unique_ptr<Buffer>> VulkanDevice::pack(const Packing& packing,
-                                                   std::span<const HostTensor> weights) {
-  const HostTensor& weight = weights[packing.input];
-  const int64_t rows = weight.type.shape[0], row_bytes = weight.type.bytes() / rows;
-  ZT_ASSIGN_OR_RETURN(auto packed, allocate(packing.bytes));
+Status VulkanDevice::pack(const KernelRequest& request, const PackedInput& packed,
+                          const HostTensor& tensor, BufferView to) {
+  ZT_ASSIGN_OR_RETURN(const KernelSpec spec, prepare_kernel(request, context_->caps));
+  if (!spec.packing || spec.packing->packed.input != packed.input ||
+      spec.packing->packed.layout != packed.layout || packed.bytes != to.bytes)
+    return error(Code::kInternal, spec.name, " does not pack input ", packed.input, " as ",
+                 packed.layout, " into ", to.bytes, " bytes");
+  const Packing& packing = *spec.packing;
+  const int64_t rows = tensor.type.shape[0], row_bytes = tensor.type.bytes() / rows;
   ZT_ASSIGN_OR_RETURN(auto part, allocate(std::min(rows, packing.rows_at_once) * row_bytes));
-  const BufferView to{packed.get(), 0, packed->bytes()};
   for (int64_t first = 0; first < rows; first += packing.rows_at_once) {
     const int64_t count = std::min(rows - first, packing.rows_at_once);
     const BufferView from{part.get(), 0, count * row_bytes};
-    ZT_RETURN_IF_ERROR(upload(from, static_cast<const char*>(weight.data) + first * row_bytes));
+    ZT_RETURN_IF_ERROR(upload(from, static_cast<const char*>(tensor.data) + first * row_bytes));
     const VulkanKernel kernel({.name = "pack", .dispatches = {packing.dispatch(first, count)}});
     const KernelCall call{
         .kernel = &kernel, .args = {{&from, 1}, {&to, 1}, {}}, .label = "packing a weight"};
     ZT_RETURN_IF_ERROR(run_once(*this, {&call, 1}));
   }
-  return packed;
+  return Status();
 }
 
 Result<std::unique_ptr<Sequence>> VulkanDevice::record(std::span<const KernelCall> calls) {
@@ -146,10 +148,12 @@ Result<std::unique_ptr<Sequence>> VulkanDevice::record(std::span<const KernelCal
   return std::unique_ptr<Sequence>(std::move(sequence));
 }
 
-Status VulkanDevice::submit(Sequence& sequence) {
+Status VulkanDevice::submit(Sequence& sequence, const Order& order) {
   auto& commands = static_cast<VulkanSequence&>(sequence);
   ZT_RETURN_IF_ERROR(transfer_->flush());
-  ZT_RETURN_IF_ERROR(context_->submit(commands.command_buffers()).status());
+  ZT_ASSIGN_OR_RETURN(const uint64_t number,
+                      context_->submit(commands.command_buffers(), moments_of(order)));
+  set_fence(order, context_->moment_of(number));
   in_flight_.push_back(&commands);
   return Status();
 }

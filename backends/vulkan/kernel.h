@@ -17,8 +17,7 @@ namespace zoetrope::vulkan {
 
 // An operand of a dispatch: a tensor of the node, or a part of the kernel's workspace.
 struct Operand {
-  // kPacked: what KernelSpec::packing made.
-  enum Kind : uint8_t { kInput, kOutput, kWorkspace, kPacked } kind = kInput;
+  enum Kind : uint8_t { kInput, kOutput, kWorkspace } kind = kInput;
   uint32_t index = 0;  // which input or output
   DType dtype = DType::kF32;
   int64_t offset = 0;  // workspace: bytes, a multiple of 256
@@ -38,11 +37,9 @@ struct Dispatch {
   bool on_matrices = false;  // of cooperative matrices: many times the rate
 };
 
-// A weight that a kernel keeps in an order of its own, made on the device when the kernel is
-// created.
+// A weight that a kernel reads in an order of its own, made on the device.
 struct Packing {
-  uint32_t input = 0;  // which; its raw form is not on the device at run time
-  int64_t bytes = 0;
+  PackedInput packed;
   // Its first dimension goes to the device in parts of so many. For one: operand 0 is the part (an
   // input), operand 1 all of the packed weight (an output).
   int64_t rows_at_once = 0;

@@ -22,10 +22,6 @@ BufferView view_of(const Operand& operand, const KernelCall& call) {
   switch (operand.kind) {
     case Operand::kInput: return call.args.inputs[operand.index];
     case Operand::kOutput: return call.args.outputs[operand.index];
-    case Operand::kPacked: {
-      Buffer* const packed = kernel_of(call).packed.get();
-      return {packed, 0, packed->bytes()};
-    }
     case Operand::kWorkspace: {
       BufferView view = call.args.workspace;
       view.offset += operand.offset;

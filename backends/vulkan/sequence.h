@@ -9,14 +9,12 @@
 
 namespace zoetrope::vulkan {
 
-// A prepared kernel: its dispatches, and the weight that it keeps.
+// A prepared kernel: its dispatches.
 class VulkanKernel : public Kernel {
  public:
   explicit VulkanKernel(KernelSpec spec) : spec(std::move(spec)) {}
-  int64_t resident_bytes() const override { return packed ? packed->bytes() : 0; }
 
   const KernelSpec spec;
-  std::unique_ptr<Buffer> packed;  // as spec.packing says
 };
 
 class VulkanSequence : public Sequence {

@@ -1,6 +1,9 @@
-// The contract between the runtime and a backend: twelve virtual functions on a device, one on
-// a kernel. A backend is a shared library that exports zoetrope_backend() and knows nothing else of
-// the runtime. backends/reference is the smallest one: copy it to begin a new backend.
+// The contract between the runtime and a backend: a device and what it hands out. A backend is a
+// shared library that exports zoetrope_backend() and knows nothing else of the runtime.
+// backends/reference is the smallest one: copy it to begin a new backend.
+//
+// Memory belongs to the runtime: a device allocates buffers and fills them on request. Kernels hold
+// none; weights reach them as arguments, in the layout that they asked for.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +23,15 @@ struct DeviceInfo {
   std::string unusable;               // why it cannot be opened; empty: it can
   int64_t memory_bytes = 0;           // what plans may use in all
   std::vector<std::string> features;  // "avx512_bf16", "amx_bf16", "cooperative_matrix", ...
+  int64_t piece_bytes = INT64_MAX;    // buffers up to this size are one piece of memory
   bool software = false;              // emulated on the host's processor: only taken when named
   bool side_by_side = false;          // calls that share no memory may run at one time
-  double flops_f32 = 0;               // rough peak rates for time estimates; 0 when unknown
+  bool host_memory = false;  // its buffers are the host's memory: wrap_host() works, and weights
+                             // are streamed by packing them again
+  double flops_f32 = 0;      // rough peak rates for time estimates; 0 when unknown
   double flops_bf16 = 0;
   double bytes_per_second = 0;
+  double upload_bytes_per_second = 0;  // from pinned host memory
 };
 
 // Device memory. Owned by whoever asked for it; must not outlive its device.
@@ -43,8 +50,8 @@ struct BufferView {
   int64_t bytes = 0;
 };
 
-// A constant tensor in host memory (usually the mapped model file). Valid only during the call that
-// receives it: a kernel copies (packs) what it needs.
+// A constant tensor in host memory (usually the mapped model file), row major. Valid only during
+// the call that receives it.
 struct HostTensor {
   TensorType type;
   const void* data = nullptr;
@@ -59,26 +66,37 @@ struct KernelRequest {
   std::vector<bool> is_weight;  // input i is a weight of the model file, its data known at load
 };
 
+// A weight that a kernel reads in a layout of its own.
+struct PackedInput {
+  size_t input = 0;
+  int64_t bytes = 0;
+  // Fingerprint. On one device, the same tensor packed for the same layout is the same bytes,
+  // whatever node asks: it is packed once and shared.
+  std::string layout;
+};
+
 struct KernelInfo {
-  std::string name;             // "matmul_f32_onednn_brgemm": shown in plans and profiles
-  int64_t workspace_bytes = 0;  // scratch during the call, in the arena
-  int64_t packed_bytes = 0;     // what create_kernel allocates for itself (packed weights)
-  uint32_t raw_inputs = 0;      // bit i: weight input i is read as a plain buffer at run time (else
-                                // the kernel packed what it needs and the view is empty)
+  std::string name;                      // "matmul_f32_onednn_brgemm": shown in plans and profiles
+  int64_t workspace_bytes = 0;           // scratch during the call, in the arena
+  std::vector<PackedInput> packed = {};  // other weights are read as the model file has them
+
+  const PackedInput* packed_input(size_t input) const {
+    for (const PackedInput& p : packed)
+      if (p.input == input) return &p;
+    return nullptr;
+  }
 };
 
 struct KernelArgs {
-  std::span<const BufferView> inputs;  // an absent or packed input has a null buffer
+  std::span<const BufferView> inputs;  // an absent one has a null buffer; packed ones lie packed
   std::span<const BufferView> outputs;
   BufferView workspace;
 };
 
-// One prepared operation. Immutable after creation.
+// One prepared operation: code, no data. Immutable after creation.
 class Kernel {
  public:
   virtual ~Kernel() = default;
-  // Bytes it holds (packed weights); equals KernelInfo::packed_bytes.
-  virtual int64_t resident_bytes() const = 0;
 };
 
 struct KernelCall {
@@ -102,7 +120,28 @@ class CallList : public Sequence {
   const std::vector<KernelCall> calls;
 };
 
-// Not thread safe: one thread drives a device.
+// A moment in the work of a device, set again and again. Who waits for it waits for the last
+// setting asked for before; one never set is no wait.
+class Fence {
+ public:
+  virtual ~Fence() = default;
+  // Blocks the calling thread: how the work of another device, or the host, comes after.
+  virtual Status wait() = 0;
+};
+
+// When a submission or an upload begins, and what is set once it is done. Fences of this device.
+struct Order {
+  std::span<Fence* const> after;
+  Fence* sets = nullptr;
+};
+
+// For devices whose work is done when submit() returns.
+class DoneFence : public Fence {
+ public:
+  Status wait() override { return Status(); }
+};
+
+// Not thread safe: one thread at a time drives a device.
 class Device {
  public:
   virtual ~Device() = default;
@@ -111,23 +150,38 @@ class Device {
   // Alignment of every allocation and arena offset.
   virtual int64_t alignment() const = 0;
   virtual Result<std::unique_ptr<Buffer>> allocate(int64_t bytes) = 0;
+  // What the living buffers of allocate() take in truth, as the allocator counted them.
+  virtual int64_t allocated_bytes() const = 0;
+  // Host memory that upload_beside() reads at full speed (pinned).
+  virtual Result<std::unique_ptr<Buffer>> allocate_host(int64_t bytes) = 0;
   // A buffer over host memory that outlives it, without a copy; kUnsupported where the device
   // cannot.
   virtual Result<std::unique_ptr<Buffer>> wrap_host(const void* data, int64_t bytes) = 0;
   virtual Status upload(BufferView dst, const void* src) = 0;
   virtual Status download(void* dst, BufferView src) = 0;
   virtual Status copy(BufferView dst, BufferView src) = 0;
+  // From a buffer of allocate_host(), beside all other work: `order` alone says when. `src` must
+  // stay as it is until then.
+  virtual Status upload_beside(BufferView dst, BufferView src, const Order& order) = 0;
+  virtual Result<std::unique_ptr<Fence>> create_fence() = 0;
 
   // kUnsupported: no kernel for it (the planner then decomposes a fused op, or reports the node).
+  // Pure: the same answer every time, and nothing is prepared.
   virtual Result<KernelInfo> query_kernel(const KernelRequest& request) = 0;
-  // `weights[i]` holds data where request.is_weight[i] and the kernel packs it (not a raw input).
-  virtual Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request,
-                                                        std::span<const HostTensor> weights) = 0;
+  // A node that create_kernel() will be asked for: a device may begin to compile it.
+  virtual void foresee(const KernelRequest&) {}
+  // Fills `to`, within one piece of memory, with the tensor of input `packed.input` as
+  // query_kernel() said. Returns when the tensor has been read; what is submitted later sees the
+  // result.
+  virtual Status pack(const KernelRequest& request, const PackedInput& packed,
+                      const HostTensor& tensor, BufferView to) = 0;
+  virtual Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request) = 0;
   // The calls run in order, each after those whose results it reads or overwrites. Kernels,
   // buffers, the arrays behind the spans, and labels must outlive the sequence.
   virtual Result<std::unique_ptr<Sequence>> record(std::span<const KernelCall> calls) = 0;
-  // Enqueues a sequence that this device recorded; it must live until wait() returns.
-  virtual Status submit(Sequence& sequence) = 0;
+  // Enqueues a sequence that this device recorded, after those submitted before; it must live until
+  // wait() returns.
+  virtual Status submit(Sequence& sequence, const Order& order = {}) = 0;
   // Until everything submitted and every upload and copy is done. Adds the times of profiled calls.
   virtual Status wait() = 0;
 };
@@ -147,7 +201,7 @@ struct DeviceOptions {
 };
 
 // Changes with every incompatible edit of this header.
-inline constexpr uint32_t kBackendAbi = 3;
+inline constexpr uint32_t kBackendAbi = 4;
 
 struct BackendModule {
   uint32_t abi = kBackendAbi;

@@ -81,13 +81,13 @@ class Pipeline {
   Result<std::unique_ptr<Session>> open(std::string_view component) {
     const auto start = Clock::now();
     const PipelinePlan::Phase& p = phase(component);
-    ZT_ASSIGN_OR_RETURN(
-        auto session,
-        Session::create(p.plan, device_, *model_.weights, [&](int64_t done, int64_t total) {
-          return progress(str("load ", component), double(done), double(total));
-        }));
+    weights_.shrink(0);  // one component at a time
+    ZT_ASSIGN_OR_RETURN(auto session,
+                        Session::create(p.plan, weights_, [&](int64_t done, int64_t total) {
+                          return progress(str("load ", component), double(done), double(total));
+                        }));
     stats_.load_seconds += seconds_since(start);
-    stats_.peak_bytes = std::max(stats_.peak_bytes, session->resident_bytes());
+    stats_.peak_bytes = std::max(stats_.peak_bytes, device_.allocated_bytes());
     return session;
   }
 
@@ -247,6 +247,7 @@ class Pipeline {
   ClipSink& sink_;
   const GenerateHooks& hooks_;
   const Clock::time_point start_ = Clock::now();
+  WeightStore weights_{device_, *model_.weights};
   PipelinePlan plan_;
   GenerateStats stats_;
   std::vector<float> text_;            // [2, M, C]

@@ -46,7 +46,8 @@ class Encoder {
   Result<std::vector<float>> run(const PipelinePlan::Phase* phase, const char* input,
                                  const std::vector<float>& data, const FlatLatents& spec) {
     ZT_CHECK(phase != nullptr);
-    ZT_ASSIGN_OR_RETURN(auto session, Session::create(phase->plan, device_, *model_.weights));
+    WeightStore weights(device_, *model_.weights);
+    ZT_ASSIGN_OR_RETURN(auto session, Session::create(phase->plan, weights));
     ZT_RETURN_IF_ERROR(session->set_input(input, std::span<const float>(data)));
     ZT_RETURN_IF_ERROR(session->run());
     const TensorType* type = session->output_type("latents");

@@ -13,22 +13,58 @@
 namespace zoetrope {
 
 enum class Space : uint8_t {
-  kNone,    // absent input, or a weight that its kernel has packed
+  kNone,    // absent input
   kArena,   // offset into the device's arena
-  kWeight,  // a raw weight: index into Plan::raw_weights
+  kWeight,  // index into Plan::weights
+  kSlot,    // offset into a slot that weights are streamed through
 };
 
 struct TensorRef {
   Space space = Space::kNone;
-  int64_t offset = 0;  // bytes into the arena
+  int64_t offset = 0;  // bytes into the arena, the weight or the slot
   int64_t bytes = 0;
-  int32_t weight = -1;
+  int32_t weight = -1;  // which weight or slot
+};
+
+// A weight in one of the forms in which kernels read it.
+struct PlanWeight {
+  ValueId value = kNone;  // its name is the tensor's
+  int64_t bytes = 0;
+  std::string layout = {};  // as in PackedInput; empty: as the model file has it
+  // A call and an input of it that ask for the form: Device::pack() takes their names.
+  int32_t call = -1, input = -1;
+  bool streamed = false;  // is on the device only while a group of Plan::stream needs it
+};
+
+struct StreamedWeight {
+  int32_t weight = -1;  // of Plan::weights
+  int64_t offset = 0;   // in its slot
+};
+
+// Calls [first_call, end_call) of one phase and the weights that must lie in a slot meanwhile.
+struct StreamGroup {
+  int32_t first_call = 0, end_call = 0;
+  int32_t slot = 0;
+  int64_t bytes = 0;  // of the slot, from its beginning
+  std::vector<StreamedWeight> weights = {};
+};
+
+// How weights pass through a device that cannot hold them all: while one group runs, the next one's
+// weights are copied into another slot (or, on the host, packed into the only one before it runs).
+struct StreamPlan {
+  int32_t slots = 0;  // 0: every weight stays
+  int64_t slot_bytes = 0;
+  std::vector<StreamGroup> groups;  // every call of a phase that has any belongs to one
+  int64_t host_bytes = 0;           // pinned host memory that streamed weights are copied from
+  int64_t step_bytes = 0;           // copied at every step
+  double step_seconds = 0;          // what that takes at the device's rate; 0 when unknown
 };
 
 struct PlanCall {
   NodeId node = kNone;
   Rate rate = Rate::kStep;  // the phase that runs it
   KernelInfo kernel;
+  int32_t distinct = -1;  // calls with equal numbers are the same kernel
   std::vector<TensorRef> inputs;
   std::vector<TensorRef> outputs;
   TensorRef workspace;
@@ -51,11 +87,13 @@ struct PlanMemory {
   int64_t arena_bytes = 0;  // what the session allocates: activations, workspace, carried values
   int64_t lower_bound_bytes = 0;  // largest sum of live bytes at any call: no plan can be smaller
   int64_t carried_bytes = 0;     // part of the arena that lives across phases (inputs, K/V, tables)
-  int64_t packed_bytes = 0;      // weights that kernels repacked
-  int64_t raw_weight_bytes = 0;  // weights read in place
+  int64_t packed_bytes = 0;      // weights that stay, in layouts of kernels
+  int64_t raw_weight_bytes = 0;  // weights that stay, as the model file has them
+  int64_t slot_bytes = 0;        // what others are streamed through
+  int64_t mapped_bytes = 0;      // weights read where the model file is mapped: not allocated
   std::array<int64_t, kRateCount> phase_peak_bytes{};  // largest live bytes within each phase
 
-  int64_t total_bytes() const { return arena_bytes + packed_bytes + raw_weight_bytes; }
+  int64_t total_bytes() const { return arena_bytes + packed_bytes + raw_weight_bytes + slot_bytes; }
 };
 
 struct Plan {
@@ -67,12 +105,16 @@ struct Plan {
   std::vector<PlanBinding> inputs;
   std::vector<PlanBinding> outputs;
   std::vector<PlanState> states;
-  std::vector<ValueId> raw_weights;     // read in place by at least one kernel
-  std::vector<ValueId> packed_weights;  // only ever read while packing
+  std::vector<PlanWeight> weights;  // each tensor once a form, in the order of first use
+  StreamPlan stream;
+  int32_t distinct_kernels = 0;
   PlanMemory memory;
   std::array<Cost, kRateCount> phase_cost{};
   double estimated_step_seconds = 0;  // kTimestep + kStep at the device's rates; 0 when unknown
 };
+
+// What a device is asked about a node of a graph: points into the graph, which must not change.
+KernelRequest kernel_request(const Graph& graph, const Node& node);
 
 // For errors: "node 'blocks.0.q', matmul(bf16[2, 1536], bf16[1536, 1536])".
 std::string describe(const Graph& graph, const Node& node);

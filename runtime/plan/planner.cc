@@ -37,17 +37,6 @@ class Planner {
     bool forever = false;
   };
 
-  KernelRequest request_for(const Node& node) const {
-    KernelRequest request;
-    request.node = &node;
-    for (ValueId id : node.inputs) {
-      request.inputs.push_back(id == kNone ? nullptr : &plan_.graph.value(id).type);
-      request.is_weight.push_back(id != kNone && plan_.graph.value(id).kind == ValueKind::kWeight);
-    }
-    for (ValueId id : node.outputs) request.outputs.push_back(&plan_.graph.value(id).type);
-    return request;
-  }
-
   // Everything that a kernel choice may depend on.
   static std::string signature(const KernelRequest& request) {
     std::string key(op_def(request.node->op).name);
@@ -61,14 +50,21 @@ class Planner {
     return key;
   }
 
-  Result<KernelInfo> query(const Node& node) {
-    const KernelRequest request = request_for(node);
+  struct Answer {
+    Result<KernelInfo> info;
+    int32_t distinct = -1;
+  };
+
+  // Asks the device once about equal nodes.
+  Result<const Answer*> query(const Node& node) {
+    const KernelRequest request = kernel_request(plan_.graph, node);
     std::string key = signature(request);
-    if (const auto it = known_.find(key); it != known_.end()) return it->second;
+    if (const auto it = known_.find(key); it != known_.end()) return &it->second;
     auto info = device_.query_kernel(request);
     if (!info.ok() && info.status().code() != Code::kUnsupported)
       return info.status().with_context(describe(plan_.graph, node));
-    return known_.emplace(std::move(key), std::move(info)).first->second;
+    const auto distinct = static_cast<int32_t>(known_.size());
+    return &known_.emplace(std::move(key), Answer{std::move(info), distinct}).first->second;
   }
 
   Status resolve_kernels() {
@@ -79,10 +75,8 @@ class Planner {
       for (size_t n = 0; n < plan_.graph.nodes.size(); ++n) {
         const Node& node = plan_.graph.nodes[n];
         if (!op_def(node.op).is_fused()) continue;
-        auto info = query(node);
-        if (info.ok()) continue;
-        if (info.status().code() != Code::kUnsupported) return info.status();
-        missing[n] = any = true;
+        ZT_ASSIGN_OR_RETURN(const Answer* const answer, query(node));
+        if (!answer->info.ok()) missing[n] = any = true;
       }
       if (!any) break;
       ZT_ASSIGN_OR_RETURN(plan_.graph, decompose_fused(plan_.graph, [&](const Node& node) {
@@ -90,16 +84,16 @@ class Planner {
                           }));
     }
     propagate_rates(&plan_.graph);
-    infos_.resize(plan_.graph.nodes.size());
+    answers_.resize(plan_.graph.nodes.size());
     for (size_t n = 0; n < plan_.graph.nodes.size(); ++n) {
       const Node& node = plan_.graph.nodes[n];
       if (op_def(node.op).is_view) continue;
-      auto info = query(node);
-      if (!info.ok())
+      ZT_ASSIGN_OR_RETURN(answers_[n], query(node));
+      if (const auto& info = answers_[n]->info; !info.ok())
         return error(info.status().code(), plan_.device, " has no kernel for ",
                      describe(plan_.graph, node), ": ", info.status().message());
-      infos_[n] = std::move(*info);
     }
+    plan_.distinct_kernels = static_cast<int32_t>(known_.size());
     return Status();
   }
 
@@ -118,7 +112,8 @@ class Planner {
       PlanCall call;
       call.node = n;
       call.rate = node_rate(n);
-      call.kernel = infos_[static_cast<size_t>(n)];
+      call.kernel = *answers_[static_cast<size_t>(n)]->info;
+      call.distinct = answers_[static_cast<size_t>(n)]->distinct;
       plan_.calls.push_back(std::move(call));
     }
     // Views share their source's storage.
@@ -251,20 +246,20 @@ class Planner {
     return ref;
   }
 
-  TensorRef weight_ref(ValueId id) {
-    const ValueId r = root(id);
-    int32_t& index = raw_index_.try_emplace(r, -1).first->second;
-    if (index < 0) {
-      index = static_cast<int32_t>(plan_.raw_weights.size());
-      plan_.raw_weights.push_back(r);
-      plan_.memory.raw_weight_bytes += plan_.graph.value(r).type.bytes();
-    }
-    return {Space::kWeight, 0, plan_.graph.value(id).type.bytes(), index};
+  // The form of a weight that `wanted` describes, new where no call asked for it before.
+  int32_t weight_form(PlanWeight wanted) {
+    const auto [it, fresh] = forms_.try_emplace(str(wanted.value, " ", wanted.layout),
+                                                static_cast<int32_t>(plan_.weights.size()));
+    if (fresh) plan_.weights.push_back(std::move(wanted));
+    return it->second;
   }
 
-  // A view of a weight is read in place: its kernel was told that it is no weight.
-  bool is_direct_weight(ValueId id) const {
-    return plan_.graph.value(id).kind == ValueKind::kWeight;
+  // As the model file has it. A view of a weight is read so too: its kernel was told that it is no
+  // weight.
+  TensorRef weight_ref(ValueId id) {
+    const ValueId r = root(id);
+    const int32_t form = weight_form({.value = r, .bytes = plan_.graph.value(r).type.bytes()});
+    return {Space::kWeight, 0, plan_.graph.value(id).type.bytes(), form};
   }
 
   void fill_refs() {
@@ -277,10 +272,15 @@ class Planner {
         if (id == kNone) {
         } else if (plan_.graph.value(root(id)).kind != ValueKind::kWeight) {
           ref = arena_ref(id);
-        } else if (!is_direct_weight(id) || (i < 32 && (call.kernel.raw_inputs >> i & 1))) {
-          ref = weight_ref(id);
+        } else if (const PackedInput* const packed = call.kernel.packed_input(i)) {
+          ref = {Space::kWeight, 0, packed->bytes,
+                 weight_form({.value = id,
+                              .bytes = packed->bytes,
+                              .layout = packed->layout,
+                              .call = static_cast<int32_t>(p),
+                              .input = static_cast<int32_t>(i)})};
         } else {
-          packed_.push_back(id);
+          ref = weight_ref(id);
         }
         call.inputs.push_back(ref);
       }
@@ -296,10 +296,6 @@ class Planner {
       plan_.outputs.push_back(
           {out.name, out.value, weight ? weight_ref(out.value) : arena_ref(out.value)});
     }
-    std::sort(packed_.begin(), packed_.end());
-    packed_.erase(std::unique(packed_.begin(), packed_.end()), packed_.end());
-    for (ValueId id : packed_)
-      if (!raw_index_.contains(id)) plan_.packed_weights.push_back(id);
   }
 
   // A state that is another's `next` (a shift register) is read before it is written.
@@ -325,6 +321,12 @@ class Planner {
   }
 
   void account() {
+    for (const PlanWeight& weight : plan_.weights) {
+      PlanMemory& m = plan_.memory;
+      (!weight.layout.empty()       ? m.packed_bytes
+       : device_.info().host_memory ? m.mapped_bytes
+                                    : m.raw_weight_bytes) += weight.bytes;
+    }
     std::vector<int64_t> live(plan_.calls.size() + 1, 0);
     for (const ArenaBuffer& b : buffers_) {
       live[static_cast<size_t>(b.first)] += b.bytes;
@@ -338,8 +340,6 @@ class Planner {
       now += live[p];
       const auto phase = static_cast<size_t>(call.rate);
       plan_.memory.phase_peak_bytes[phase] = std::max(plan_.memory.phase_peak_bytes[phase], now);
-      plan_.memory.packed_bytes += call.kernel.packed_bytes;
-
       const Node& node = plan_.graph.nodes[static_cast<size_t>(call.node)];
       std::vector<const TensorType*> inputs;
       for (ValueId id : node.inputs)
@@ -362,19 +362,29 @@ class Planner {
 
   Device& device_;
   Plan plan_;
-  std::vector<KernelInfo> infos_;  // by node
-  std::unordered_map<std::string, Result<KernelInfo>> known_;
-  std::vector<ValueId> root_;       // by value: the value whose storage it views
-  std::vector<Use> uses_;           // by root
-  std::vector<ValueId> slot_;       // by root: the root whose buffer it took over in place
-  std::vector<int32_t> buffer_of_;  // by slot
+  std::unordered_map<std::string, Answer> known_;
+  std::vector<const Answer*> answers_;  // by node
+  std::vector<ValueId> root_;           // by value: the value whose storage it views
+  std::vector<Use> uses_;               // by root
+  std::vector<ValueId> slot_;           // by root: the root whose buffer it took over in place
+  std::vector<int32_t> buffer_of_;      // by slot
   std::vector<ArenaBuffer> buffers_;
   size_t workspace_first_ = 0;  // buffers_[workspace_first_ + p] is call p's workspace
-  std::unordered_map<ValueId, int32_t> raw_index_;
-  std::vector<ValueId> packed_;
+  std::unordered_map<std::string, int32_t> forms_;
 };
 
 }  // namespace
+
+KernelRequest kernel_request(const Graph& graph, const Node& node) {
+  KernelRequest request;
+  request.node = &node;
+  for (ValueId id : node.inputs) {
+    request.inputs.push_back(id == kNone ? nullptr : &graph.value(id).type);
+    request.is_weight.push_back(id != kNone && graph.value(id).kind == ValueKind::kWeight);
+  }
+  for (ValueId id : node.outputs) request.outputs.push_back(&graph.value(id).type);
+  return request;
+}
 
 Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings) {
   return Planner(std::move(graph), device, bindings).run();

@@ -24,6 +24,7 @@ std::string ref_to_string(const TensorRef& ref) {
     case Space::kNone: return "-";
     case Space::kArena: return str("+", ref.offset);
     case Space::kWeight: return str("w", ref.weight);
+    case Space::kSlot: return str("slot ", ref.weight, "+", ref.offset);
   }
   return "?";
 }
@@ -31,7 +32,46 @@ std::string ref_to_string(const TensorRef& ref) {
 nlohmann::json ref_to_json(const TensorRef& ref) {
   if (ref.space == Space::kNone) return nullptr;
   if (ref.space == Space::kWeight) return {{"weight", ref.weight}, {"bytes", ref.bytes}};
+  if (ref.space == Space::kSlot)
+    return {{"slot", ref.weight}, {"offset", ref.offset}, {"bytes", ref.bytes}};
   return {{"offset", ref.offset}, {"bytes", ref.bytes}};
+}
+
+std::string stream_to_text(const Plan& plan) {
+  const StreamPlan& s = plan.stream;
+  if (s.slots == 0) return "";
+  int64_t streamed = 0, staying = 0;
+  for (const PlanWeight& weight : plan.weights) ++(weight.streamed ? streamed : staying);
+  std::string text = str("  streamed: ", streamed, " of ", streamed + staying, " weights, in ",
+                         s.groups.size(), " groups through ", s.slots, " slots of ",
+                         format_bytes(static_cast<double>(s.slot_bytes)), "; ",
+                         format_bytes(static_cast<double>(s.step_bytes)), " a step");
+  if (s.step_seconds > 0)
+    text += str(", ", format_seconds(s.step_seconds), " beside the arithmetic");
+  if (s.host_bytes > 0)
+    text += str("; pinned host memory ", format_bytes(static_cast<double>(s.host_bytes)));
+  return text + "\n";
+}
+
+nlohmann::json stream_to_json(const Plan& plan) {
+  nlohmann::json groups = nlohmann::json::array();
+  for (const StreamGroup& group : plan.stream.groups) {
+    nlohmann::json names = nlohmann::json::array();
+    for (const StreamedWeight& streamed : group.weights)
+      names.push_back(
+          plan.graph.value(plan.weights[static_cast<size_t>(streamed.weight)].value).name);
+    groups.push_back({{"first_call", group.first_call},
+                      {"end_call", group.end_call},
+                      {"slot", group.slot},
+                      {"bytes", group.bytes},
+                      {"weights", std::move(names)}});
+  }
+  return {{"slots", plan.stream.slots},
+          {"slot_bytes", plan.stream.slot_bytes},
+          {"host_bytes", plan.stream.host_bytes},
+          {"step_bytes", plan.stream.step_bytes},
+          {"step_seconds", plan.stream.step_seconds},
+          {"groups", std::move(groups)}};
 }
 
 }  // namespace
@@ -92,8 +132,11 @@ std::string plan_to_text(const Plan& plan, bool calls) {
               " (lower bound ", format_bytes(static_cast<double>(m.lower_bound_bytes)),
               "; carried ", format_bytes(static_cast<double>(m.carried_bytes)),
               "), packed weights ", format_bytes(static_cast<double>(m.packed_bytes)),
-              ", weights in place ", format_bytes(static_cast<double>(m.raw_weight_bytes)),
-              ", total ", format_bytes(static_cast<double>(m.total_bytes())), "\n");
+              ", weights as stored ", format_bytes(static_cast<double>(m.raw_weight_bytes)),
+              ", total ", format_bytes(static_cast<double>(m.total_bytes())));
+  if (m.mapped_bytes > 0)
+    text += str("; read from the mapped file ", format_bytes(static_cast<double>(m.mapped_bytes)));
+  text += "\n" + stream_to_text(plan);
   if (plan.estimated_step_seconds > 0)
     text += str("  estimated time a step: ", format_seconds(plan.estimated_step_seconds), "\n");
   if (!calls) return text;
@@ -129,8 +172,11 @@ std::string plan_to_json(const Plan& plan, bool calls) {
                            {"carried_bytes", plan.memory.carried_bytes},
                            {"packed_bytes", plan.memory.packed_bytes},
                            {"raw_weight_bytes", plan.memory.raw_weight_bytes},
+                           {"mapped_bytes", plan.memory.mapped_bytes},
+                           {"slot_bytes", plan.memory.slot_bytes},
                            {"total_bytes", plan.memory.total_bytes()}}},
                          {"estimated_step_seconds", plan.estimated_step_seconds}};
+  if (plan.stream.slots > 0) json["stream"] = stream_to_json(plan);
   if (calls) {
     nlohmann::json list = nlohmann::json::array();
     for (const PlanCall& call : plan.calls) {

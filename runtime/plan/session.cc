@@ -4,88 +4,63 @@
 
 namespace zoetrope {
 
-Result<std::unique_ptr<Session>> Session::create(Plan plan, Device& device,
-                                                 const WeightSource& weights,
+Result<std::unique_ptr<Session>> Session::create(Plan plan, WeightStore& weights,
                                                  const LoadProgress& progress) {
-  std::unique_ptr<Session> session(new Session(std::move(plan), device));
-  if (Status status = session->load(weights, progress); !status.ok())
+  std::unique_ptr<Session> session(new Session(std::move(plan), weights));
+  if (Status status = session->load(progress); !status.ok())
     return status.with_context(str("loading ", session->plan_.component));
   return session;
 }
 
-Status Session::load(const WeightSource& weights, const LoadProgress& progress) {
+Status Session::load(const LoadProgress& progress) {
   auto arena = device_.allocate(std::max<int64_t>(plan_.memory.arena_bytes, device_.alignment()));
   if (!arena.ok()) return arena.status().with_context("allocating the arena");
   arena_ = std::move(*arena);
   input_set_.assign(plan_.inputs.size(), false);
-  ZT_RETURN_IF_ERROR(load_raw_weights(weights, progress));
-  ZT_RETURN_IF_ERROR(create_kernels(weights, progress));
+  // First: what they compile may go on while weights are read.
+  ZT_RETURN_IF_ERROR(create_kernels());
+  ZT_RETURN_IF_ERROR(load_weights(progress));
   resolve_views();
   return reset_states();
 }
 
-Status Session::report(int64_t done, const LoadProgress& progress) const {
-  const int64_t total = plan_.memory.raw_weight_bytes + plan_.memory.packed_bytes;
-  return !progress || progress(done, total) ? Status() : error(Code::kCancelled, "cancelled");
-}
-
-Status Session::load_raw_weights(const WeightSource& weights, const LoadProgress& progress) {
-  int64_t done = 0;
-  for (ValueId id : plan_.raw_weights) {
-    ZT_RETURN_IF_ERROR(report(done, progress));
-    const Value& value = plan_.graph.value(id);
-    ZT_ASSIGN_OR_RETURN(WeightData data, weights.load(value.name));
-    if (!(data.type == value.type))
-      return error(Code::kInvalidArgument, "weight '", value.name, "' is ", data.type.to_string(),
-                   "; the plan expects ", value.type.to_string());
-    done += value.type.bytes();
-    auto wrapped = device_.wrap_host(data.data, value.type.bytes());
-    if (wrapped.ok()) {
-      raw_weights_.push_back(std::move(*wrapped));
-      weight_owners_.push_back(std::move(data.owner));
-      continue;
-    }
-    auto buffer = device_.allocate(value.type.bytes());
-    if (!buffer.ok()) return buffer.status().with_context(str("weight '", value.name, "'"));
-    ZT_RETURN_IF_ERROR(device_.upload({buffer->get(), 0, value.type.bytes()}, data.data));
-    raw_weights_.push_back(std::move(*buffer));
+Status Session::load_weights(const LoadProgress& progress) {
+  int64_t done = 0, total = 0;
+  for (const PlanWeight& weight : plan_.weights)
+    if (!weight.streamed || !device_.info().host_memory) total += weight.bytes;
+  const auto report = [&] {
+    return !progress || progress(done, total) ? Status() : error(Code::kCancelled, "cancelled");
+  };
+  for (const PlanWeight& weight : plan_.weights) {
+    auto& buffer = weights_.emplace_back();
+    if (weight.streamed) continue;
+    ZT_RETURN_IF_ERROR(report());
+    ZT_ASSIGN_OR_RETURN(buffer, store_.acquire(plan_, weight));
+    done += weight.bytes;
   }
+  ZT_RETURN_IF_ERROR(report());
+  if (plan_.stream.slots == 0) return Status();
+  groups_.resize(plan_.stream.groups.size());
+  ZT_ASSIGN_OR_RETURN(stream_, WeightStream::create(plan_, store_, [&](int64_t bytes) {
+                        done += bytes;
+                        return report();
+                      }));
   return Status();
 }
 
-Status Session::create_kernels(const WeightSource& weights, const LoadProgress& progress) {
-  int64_t done = plan_.memory.raw_weight_bytes;
+Status Session::create_kernels() {
+  kernels_.resize(static_cast<size_t>(plan_.distinct_kernels));
   labels_.reserve(plan_.calls.size());  // calls point into it
   for (const PlanCall& call : plan_.calls) {
-    // Even where nothing is packed: a kernel may have to be compiled first.
-    ZT_RETURN_IF_ERROR(report(done, progress));
     const Node& node = plan_.graph.nodes[static_cast<size_t>(call.node)];
-    KernelRequest request;
-    request.node = &node;
-    std::vector<HostTensor> constants(node.inputs.size());
-    std::vector<WeightData> held;
-    for (size_t i = 0; i < node.inputs.size(); ++i) {
-      const ValueId id = node.inputs[i];
-      const bool is_weight = id != kNone && plan_.graph.value(id).kind == ValueKind::kWeight;
-      request.inputs.push_back(id == kNone ? nullptr : &plan_.graph.value(id).type);
-      request.is_weight.push_back(is_weight);
-      if (!is_weight || (i < 32 && (call.kernel.raw_inputs >> i & 1))) continue;
-      const Value& value = plan_.graph.value(id);
-      ZT_ASSIGN_OR_RETURN(WeightData data, weights.load(value.name));
-      if (!(data.type == value.type))
-        return error(Code::kInvalidArgument, "weight '", value.name, "' is ", data.type.to_string(),
-                     "; the plan expects ", value.type.to_string());
-      constants[i] = {data.type, data.data};
-      held.push_back(std::move(data));
-    }
-    for (ValueId id : node.outputs) request.outputs.push_back(&plan_.graph.value(id).type);
-    auto kernel = device_.create_kernel(request, constants);
     labels_.push_back(describe(plan_.graph, node));
-    if (!kernel.ok()) return kernel.status().with_context(labels_.back());
-    kernels_.push_back(std::move(*kernel));
-    done += call.kernel.packed_bytes;
+    auto& kernel = kernels_[static_cast<size_t>(call.distinct)];
+    if (kernel != nullptr) continue;
+    auto created = device_.create_kernel(kernel_request(plan_.graph, node));
+    if (!created.ok()) return created.status().with_context(labels_.back());
+    kernel = std::move(*created);
   }
-  return report(done, progress);
+  return Status();
 }
 
 BufferView Session::view(const TensorRef& ref) const {
@@ -93,7 +68,8 @@ BufferView Session::view(const TensorRef& ref) const {
     case Space::kNone: return {};
     case Space::kArena: return {arena_.get(), ref.offset, ref.bytes};
     case Space::kWeight:
-      return {raw_weights_[static_cast<size_t>(ref.weight)].get(), ref.offset, ref.bytes};
+      return {weights_[static_cast<size_t>(ref.weight)].get(), ref.offset, ref.bytes};
+    case Space::kSlot: return {stream_->slot(ref.weight), ref.offset, ref.bytes};
   }
   return {};
 }
@@ -105,7 +81,7 @@ void Session::resolve_views() {
   for (size_t p = 0; p < plan_.calls.size(); ++p) {
     const PlanCall& call = plan_.calls[p];
     KernelCall resolved;
-    resolved.kernel = kernels_[p].get();
+    resolved.kernel = kernels_[static_cast<size_t>(call.distinct)].get();
     resolved.label = labels_[p].c_str();
     const size_t inputs = views_.size();
     for (const TensorRef& ref : call.inputs) views_.push_back(view(ref));
@@ -179,15 +155,53 @@ Status Session::run() {
   return Status();
 }
 
-// Each phase is recorded once, when it first runs.
+// Calls are recorded once, when they first run.
+Result<Sequence*> Session::recorded(std::unique_ptr<Sequence>* sequence, size_t begin, size_t end) {
+  if (*sequence == nullptr) {
+    ZT_ASSIGN_OR_RETURN(*sequence, device_.record(std::span(calls_).subspan(begin, end - begin)));
+  }
+  return sequence->get();
+}
+
 Status Session::submit_phase(size_t rate) {
   const size_t begin = phase_begin_[rate], end = phase_begin_[rate + 1];
   if (begin == end) return Status();
-  if (phases_[rate] == nullptr) {
-    ZT_ASSIGN_OR_RETURN(phases_[rate],
-                        device_.record(std::span(calls_).subspan(begin, end - begin)));
+  for (const StreamGroup& group : plan_.stream.groups)
+    if (static_cast<size_t>(group.first_call) == begin && group.first_call < group.end_call)
+      return submit_groups(rate);
+  ZT_ASSIGN_OR_RETURN(Sequence* const calls, recorded(&phases_[rate], begin, end));
+  return device_.submit(*calls);
+}
+
+Status Session::submit_groups(size_t rate) {
+  const std::vector<StreamGroup>& groups = plan_.stream.groups;
+  const auto begin = static_cast<int32_t>(phase_begin_[rate]);
+  const auto end = static_cast<int32_t>(phase_begin_[rate + 1]);
+  // Those of a phase are neighbours; the ones without calls stand at its end.
+  const auto first = std::find_if(groups.begin(), groups.end(), [&](const StreamGroup& group) {
+    return group.first_call == begin && group.first_call < group.end_call;
+  });
+  const auto after = std::find_if(first, groups.end(), [&](const StreamGroup& group) {
+    return group.end_call > end || (group.first_call == end && group.first_call < group.end_call);
+  });
+  // After the last phase comes, most likely, the next step.
+  const auto step = std::find_if(groups.begin(), groups.end(), [&](const StreamGroup& group) {
+    return group.first_call < group.end_call &&
+           plan_.calls[static_cast<size_t>(group.first_call)].rate >= Rate::kTimestep;
+  });
+  for (auto group = first; group != after; ++group) {
+    const auto index = static_cast<size_t>(group - groups.begin());
+    Sequence* calls = nullptr;
+    if (group->first_call < group->end_call) {
+      ZT_ASSIGN_OR_RETURN(calls, recorded(&groups_[index], static_cast<size_t>(group->first_call),
+                                          static_cast<size_t>(group->end_call)));
+    }
+    const auto next = group + 1 != groups.end() ? group + 1 : step;
+    ZT_RETURN_IF_ERROR(
+        stream_->submit(static_cast<int32_t>(index), calls,
+                        next == groups.end() ? -1 : static_cast<int32_t>(next - groups.begin())));
   }
-  return device_.submit(*phases_[rate]);
+  return Status();
 }
 
 Status Session::advance_states() {
@@ -217,17 +231,15 @@ Status Session::reset_states() {
   return Status();
 }
 
-int64_t Session::resident_bytes() const {
-  int64_t total = arena_->bytes();
-  for (const auto& buffer : raw_weights_) total += buffer->bytes();
-  for (const auto& kernel : kernels_) total += kernel->resident_bytes();
-  return total;
+int64_t Session::own_bytes() const {
+  return arena_->bytes() + (stream_ ? stream_->device_bytes() : 0);
 }
 
 void Session::enable_profile() {
   seconds_.assign(calls_.size(), 0.0);
   for (size_t i = 0; i < calls_.size(); ++i) calls_[i].seconds = &seconds_[i];
   for (auto& phase : phases_) phase.reset();  // recorded without it
+  for (auto& group : groups_) group.reset();
 }
 
 }  // namespace zoetrope

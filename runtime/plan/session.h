@@ -1,4 +1,4 @@
-// A plan made ready on its device: arena allocated, weights packed, and then one loop over kernels.
+// A plan made ready on its device: arena allocated, weights there, and then one loop over kernels.
 #pragma once
 
 #include <functional>
@@ -6,19 +6,19 @@
 #include <memory>
 #include <string_view>
 
-#include "graph/weights.h"
 #include "runtime/plan/plan.h"
+#include "runtime/plan/weight_store.h"
+#include "runtime/plan/weight_stream.h"
 
 namespace zoetrope {
 
-// Called before each weight and kernel: bytes of weights loaded, of all. Return false to cancel.
+// Called before each weight: bytes of weights there, of all. Return false to cancel.
 using LoadProgress = std::function<bool(int64_t done, int64_t total)>;
 
 class Session {
  public:
-  // `device` and `weights` must outlive the session (weights may be read in place for ever).
-  static Result<std::unique_ptr<Session>> create(Plan plan, Device& device,
-                                                 const WeightSource& weights,
+  // On the store's device; the store must outlive the session.
+  static Result<std::unique_ptr<Session>> create(Plan plan, WeightStore& weights,
                                                  const LoadProgress& progress = {});
 
   const Plan& plan() const { return plan_; }
@@ -43,21 +43,24 @@ class Session {
   // Zeroes every state.
   Status reset_states();
 
-  // Bytes that this session really holds: arena, packed and raw weights.
-  int64_t resident_bytes() const;
+  // What it takes on the device for itself: arena and slots. Weights that stay are the store's,
+  // which others may share.
+  int64_t own_bytes() const;
 
   // Seconds spent a call since enable_profile(); index as Plan::calls.
   void enable_profile();
   std::span<const double> call_seconds() const { return seconds_; }
 
  private:
-  Session(Plan plan, Device& device) : plan_(std::move(plan)), device_(device) {}
-  Status load(const WeightSource& weights, const LoadProgress& progress);
-  Status report(int64_t done, const LoadProgress& progress) const;
-  Status load_raw_weights(const WeightSource& weights, const LoadProgress& progress);
-  Status create_kernels(const WeightSource& weights, const LoadProgress& progress);
+  Session(Plan plan, WeightStore& store)
+      : plan_(std::move(plan)), device_(store.device()), store_(store) {}
+  Status load(const LoadProgress& progress);
+  Status load_weights(const LoadProgress& progress);
+  Status create_kernels();
   void resolve_views();
   Status submit_phase(size_t rate);
+  Status submit_groups(size_t rate);
+  Result<Sequence*> recorded(std::unique_ptr<Sequence>* sequence, size_t begin, size_t end);
   // Copies every `next` of the last run over its state. Not before the outputs may go: one of them
   // may be a view of a state. Not after inputs change: a `next` may be a view of an input.
   Status advance_states();
@@ -66,15 +69,17 @@ class Session {
 
   Plan plan_;
   Device& device_;
+  WeightStore& store_;
   std::unique_ptr<Buffer> arena_;
-  std::vector<std::unique_ptr<Buffer>> raw_weights_;
-  std::vector<std::shared_ptr<const void>> weight_owners_;  // behind wrapped raw weights
-  std::vector<std::unique_ptr<Kernel>> kernels_;            // by call
-  std::vector<std::string> labels_;                         // by call: describe()
-  std::vector<BufferView> views_;                           // storage of every KernelArgs
+  std::vector<std::shared_ptr<Buffer>> weights_;  // by Plan::weights; null: streamed
+  std::vector<std::unique_ptr<Kernel>> kernels_;  // by PlanCall::distinct
+  std::vector<std::string> labels_;               // by call: describe()
+  std::vector<BufferView> views_;                 // storage of every KernelArgs
   std::vector<KernelCall> calls_;
   std::array<size_t, kRateCount + 1> phase_begin_{};  // calls_ of phase r: [r, r + 1)
   std::array<std::unique_ptr<Sequence>, kRateCount> phases_;
+  std::vector<std::unique_ptr<Sequence>> groups_;  // by StreamPlan::groups
+  std::unique_ptr<WeightStream> stream_;           // null: nothing is streamed
   std::vector<bool> input_set_;
   bool states_pending_ = false;
   Rate dirty_ = Rate::kWeights;  // slowest phase that must run again

@@ -28,7 +28,7 @@ void negate(const std::string& backend, const std::string& target, int64_t count
   node.op = OpKind::kNeg;
   node.inputs = {0};
   KernelRequest request{&node, {&type}, {&type}, {false}};
-  auto kernel = (*device)->create_kernel(request, {});
+  auto kernel = (*device)->create_kernel(request);
   REQUIRE_MESSAGE(kernel.ok(), kernel.status().message());
   // One buffer for both, the output after the input: like an arena.
   auto buffer = (*device)->allocate(2 * type.bytes());

@@ -38,11 +38,12 @@ struct Guarded {
   BufferView whole() const { return {buffer.get(), 0, total}; }
 };
 
-Result<Guarded> make_guarded(Device& device, int64_t bytes) {
+Result<Guarded> make_guarded(Device& device, int64_t bytes, bool in_one_piece = false) {
   Guarded g;
   const int64_t a = device.alignment();
   g.guard = std::max<int64_t>(a, 256);
   g.bytes = bytes;
+  if (in_one_piece && bytes + a + 2 * g.guard > device.info().piece_bytes) g.guard = 0;
   g.total = g.guard + (bytes + a - 1) / a * a + g.guard;
   ZT_ASSIGN_OR_RETURN(g.buffer, device.allocate(g.total));
   return g;
@@ -141,37 +142,42 @@ class CaseRun {
   Status make_kernel() {
     request_.node = &node_;
     request_.inputs = input_pointers_;
-    std::vector<HostTensor> weights(test_.inputs.size());
     for (size_t i = 0; i < test_.inputs.size(); ++i) {
-      const bool is_weight = variant_.packed && is_weight_kind(test_.inputs[i].kind);
-      request_.is_weight.push_back(is_weight);
+      request_.is_weight.push_back(variant_.packed && is_weight_kind(test_.inputs[i].kind));
       node_.inputs.push_back(input_pointers_[i] ? static_cast<ValueId>(i) : kNone);
-      if (is_weight) weights[i] = {input_types_[i], bytes_[i].data()};
     }
     for (const TensorType& type : types_) request_.outputs.push_back(&type);
     ZT_ASSIGN_OR_RETURN(info_, device_.query_kernel(request_));
-    for (size_t i = 0; i < weights.size(); ++i)
-      if (is_raw(i)) weights[i] = {};
-    ZT_ASSIGN_OR_RETURN(kernel_, device_.create_kernel(request_, weights));
-    if (kernel_->resident_bytes() != info_.packed_bytes)
-      return error(Code::kInternal, "kernel ", info_.name, " holds ", kernel_->resident_bytes(),
-                   " bytes; query_kernel promised ", info_.packed_bytes);
-    // Whatever create_kernel was given must be copied by now.
-    for (size_t i = 0; i < weights.size(); ++i)
-      if (request_.is_weight[i] && !is_raw(i))
-        std::fill(bytes_[i].begin(), bytes_[i].end(), static_cast<char>(0xFF));
+    ZT_ASSIGN_OR_RETURN(const KernelInfo again, device_.query_kernel(request_));
+    if (again.name != info_.name || again.packed.size() != info_.packed.size())
+      return error(Code::kInternal, "asked again, ", info_.name, " gave another answer");
+    for (const PackedInput& packed : info_.packed)
+      if (packed.input >= request_.is_weight.size() || !request_.is_weight[packed.input])
+        return error(Code::kInternal, "kernel ", info_.name, " packs input ", packed.input,
+                     ", which is no weight");
+    ZT_ASSIGN_OR_RETURN(kernel_, device_.create_kernel(request_));
     return Status();
   }
 
-  bool is_raw(size_t i) const { return i < 32 && (info_.raw_inputs >> i & 1) != 0; }
-  bool has_buffer(size_t i) const {
-    return input_pointers_[i] != nullptr && (!request_.is_weight[i] || is_raw(i));
+  bool has_buffer(size_t i) const { return input_pointers_[i] != nullptr; }
+
+  // Over NaN, and from memory that is poisoned as soon as pack() returns.
+  Status pack_input(const PackedInput& packed) {
+    const size_t i = packed.input;
+    ZT_ASSIGN_OR_RETURN(inputs_[i], make_guarded(device_, packed.bytes, true));
+    ZT_RETURN_IF_ERROR(fill(device_, inputs_[i], poisoned(packed.bytes, 0xFF)));
+    ZT_RETURN_IF_ERROR(
+        device_.pack(request_, packed, {input_types_[i], bytes_[i].data()}, inputs_[i].view()));
+    std::fill(bytes_[i].begin(), bytes_[i].end(), static_cast<char>(0xFF));
+    ZT_ASSIGN_OR_RETURN(bytes_[i], read(device_, inputs_[i]));
+    return Status();
   }
 
   Status upload_inputs() {
     inputs_.resize(test_.inputs.size());
+    for (const PackedInput& packed : info_.packed) ZT_RETURN_IF_ERROR(pack_input(packed));
     for (size_t i = 0; i < inputs_.size(); ++i) {
-      if (!has_buffer(i)) continue;
+      if (!has_buffer(i) || info_.packed_input(i) != nullptr) continue;
       ZT_ASSIGN_OR_RETURN(inputs_[i], make_guarded(device_, input_types_[i].bytes()));
       ZT_RETURN_IF_ERROR(fill(device_, inputs_[i], bytes_[i]));
     }
@@ -227,7 +233,8 @@ class CaseRun {
 
   Status check_in_place(const std::vector<std::vector<char>>& expected) {
     for (size_t i = 0; i < inputs_.size() && i < 32; ++i) {
-      if (!(def_.inplace_inputs >> i & 1) || !has_buffer(i) || !(input_types_[i] == types_[0]))
+      if (!(def_.inplace_inputs >> i & 1) || !has_buffer(i) || info_.packed_input(i) != nullptr ||
+          !(input_types_[i] == types_[0]))
         continue;
       const BufferView view = inputs_[i].view();
       ZT_RETURN_IF_ERROR(submit(std::span(&view, 1)));
@@ -275,8 +282,8 @@ class CaseRun {
     for (double& v : values.data) v = std::fabs(v);
     auto pointers = value_pointers_;
     pointers[kValues] = &values;
-    ZT_ASSIGN_OR_RETURN(
-        auto found, reference_evaluate_node(def_, node_.attrs, input_pointers_, pointers));
+    ZT_ASSIGN_OR_RETURN(auto found,
+                        reference_evaluate_node(def_, node_.attrs, input_pointers_, pointers));
     magnitudes_ = std::move(found[0].data);
     return Status();
   }
@@ -299,8 +306,8 @@ class CaseRun {
   }
 
   // Of many sums of random products, errors must not lean to one side, as they do where outputs or
-  // operands are cut off instead of rounded (by 0.7 units): `along` is Σ error·expected, `squares` is
-  // Σ expected².
+  // operands are cut off instead of rounded (by 0.7 units): `along` is Σ error·expected, `squares`
+  // is Σ expected².
   Status check_lean(double along, double squares, size_t count, DType dtype) const {
     constexpr size_t kMany = 4096;
     const double limit = unit_of(dtype) / 8;

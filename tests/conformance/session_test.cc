@@ -42,8 +42,8 @@ double difference(const std::vector<double>& found, const std::vector<double>& e
 class Pair {
  public:
   Pair(Graph truth, Plan plan, Device& device, const MemoryWeights& weights, uint64_t seed)
-      : truth_(std::move(truth)), weights_(weights), random_(seed) {
-    auto session = Session::create(std::move(plan), device, weights);
+      : truth_(std::move(truth)), weights_(weights), store_(device, weights), random_(seed) {
+    auto session = Session::create(std::move(plan), store_);
     REQUIRE_MESSAGE(session.ok(), session.status().message());
     session_ = std::move(*session);
     for (ValueId id : truth_.inputs) {
@@ -91,6 +91,7 @@ class Pair {
   }
 
   const Session& session() const { return *session_; }
+  int64_t held_bytes() const { return session_->own_bytes() + store_.held_bytes(); }
   const std::string& worst_output() const { return worst_output_; }
 
  private:
@@ -102,6 +103,7 @@ class Pair {
 
   Graph truth_;
   const MemoryWeights& weights_;
+  WeightStore store_;
   std::mt19937_64 random_;
   EvalTensors inputs_;
   std::string worst_output_;
@@ -112,11 +114,12 @@ class Pair {
 constexpr Rate kSteps[] = {Rate::kWeights,  Rate::kStep, Rate::kTimestep, Rate::kStep,
                            Rate::kTimestep, Rate::kClip, Rate::kStep};
 
-void check_memory(const Pair& pair) {
+// `found`: what the device's allocator counted for this pair alone.
+void check_memory(const Pair& pair, int64_t found) {
   const PlanMemory& memory = pair.session().plan().memory;
   CHECK(memory.arena_bytes >= memory.lower_bound_bytes);
+  CHECK(found == pair.held_bytes());
   // A device may round each allocation up to a page.
-  const int64_t found = pair.session().resident_bytes();
   CHECK(found >= memory.total_bytes());
   CHECK(found <= memory.total_bytes() + memory.total_bytes() / 100 + 4096);
 }
@@ -134,11 +137,12 @@ TEST_CASE("a planned graph on the reference backend gives the evaluation's bits"
     REQUIRE_MESSAGE(plan.ok(), plan.status().message());
     // The plan's graph has the fused ops decomposed: node for node what the device runs.
     const Graph planned = plan->graph;
+    const int64_t before = (*device)->allocated_bytes();
     Pair pair(planned, std::move(*plan), **device, weights, seed);
     for (Rate rate : kSteps)
       CHECK_MESSAGE(pair.step(rate) == 0, "seed ", seed, ", inputs since rate ", rate_name(rate),
                     ", output ", pair.worst_output());
-    check_memory(pair);
+    check_memory(pair, (*device)->allocated_bytes() - before);
   }
 }
 
@@ -178,6 +182,7 @@ double run_on(Device& device, DType compute, DType storage, double limit) {
     REQUIRE_MESSAGE(plan.ok(), plan.status().message());
     for (const Node& node : plan->graph.nodes)
       if (op_def(node.op).is_fused()) ran.insert(node.op);
+    const int64_t before = device.allocated_bytes();
     Pair pair(graph, std::move(*plan), device, weights, seed);
     for (Rate rate : kSteps) {
       const double off = pair.step(rate);
@@ -185,7 +190,7 @@ double run_on(Device& device, DType compute, DType storage, double limit) {
                     ", output ", pair.worst_output(), ": off by ", off);
       worst = std::max(worst, off);
     }
-    check_memory(pair);
+    check_memory(pair, device.allocated_bytes() - before);
   }
   for (OpKind op : all_ops()) {
     const OpDef& def = op_def(op);
