@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,12 @@ class Checkpoint : public WeightSource {
   virtual const std::string& path() const = 0;
   // Sorted.
   virtual const std::vector<std::string>& names() const = 0;
+  // What the weights' own file says beside them.
   virtual const std::map<std::string, std::string>& metadata() const = 0;
+  // The config.json beside the weights; empty: none.
+  virtual const std::string& config() const;
+  // Something that the file holds and that is no tensor, for messages; empty: nothing.
+  virtual std::string remark() const { return ""; }
 };
 
 // safetensors: 8-byte length, JSON header, raw tensors. Mapped, not read. Every length, offset,
@@ -23,27 +29,36 @@ class Checkpoint : public WeightSource {
 Result<std::unique_ptr<Checkpoint>> open_safetensors(const std::string& path);
 
 // PyTorch .pt/.pth/.bin: a ZIP with a pickle. The pickle is read by an interpreter of our own that
-// only rebuilds tensors; tensors in nested dicts are named by their path, joined with dots.
+// only rebuilds tensors; tensors in nested dicts are named by their path, joined with dots. Other
+// objects are passed over; asking for one as a tensor is an error that names it.
 Result<std::unique_ptr<Checkpoint>> open_torch(const std::string& path);
 
 // A "*.index.json" that maps tensor names to shards beside it.
 Result<std::unique_ptr<Checkpoint>> open_sharded(const std::string& index_path);
 
-// Any of the above by what it is, or a folder that holds one of them. Where a diffusers config.json
-// stands beside the weights, metadata()["config"] is its text.
+// Any of the above by what it is, or a folder that holds one of them.
 Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path);
 
 // Several files as one checkpoint. A name in two of them is an error.
 Result<std::unique_ptr<Checkpoint>> join_checkpoints(
     const std::string& path, std::vector<std::unique_ptr<Checkpoint>> parts);
 
-// A diffusers pipeline folder: the text of model_index.json's _class_name, and the component
-// folders.
+// A diffusers pipeline folder: its model_index.json, and the components that it names.
 struct DiffusersFolder {
-  std::string pipeline_class;
-  std::map<std::string, std::string> components;  // name → path
+  struct Component {
+    std::string type;  // "DiTTransformer2DModel"
+    std::string path;
+  };
+  std::string path;            // of the folder
+  std::string pipeline_class;  // "DiTPipeline"
+  std::string index;           // the text of model_index.json
+  std::map<std::string, Component> components;
 };
 Result<DiffusersFolder> read_diffusers_folder(const std::string& path);
+
+// Errors where the bytes are plainly not weights but something people have in their place: a Git
+// LFS pointer, a web page, an archive, GGUF, ... Says what it is and what to do.
+Status refuse_foreign(std::span<const uint8_t> bytes);
 
 // A whole small file as text, refused beyond `limit` bytes.
 Result<std::string> read_small_file(const std::string& path, int64_t limit = 64 << 20);

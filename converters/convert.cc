@@ -3,49 +3,80 @@
 #include <filesystem>
 
 #include "converters/families.h"
+#include "converters/scaled.h"
 
 namespace zoetrope {
 namespace {
 
-// A diffusers pipeline: the denoiser is what has a graph.
-Result<std::string> find_denoiser(const std::string& input) {
+namespace fs = std::filesystem;
+
+// The output replaces nothing that is read.
+Status check_output(const ConvertOptions& options) {
+  if (!options.output.ends_with(".zoe"))
+    return error(Code::kInvalidArgument, "-o ", options.output, ": name the model *.zoe");
   std::error_code failed;
-  if (!std::filesystem::exists(std::filesystem::path(input) / "model_index.json", failed))
-    return input;
-  ZT_ASSIGN_OR_RETURN(const DiffusersFolder folder, read_diffusers_folder(input));
-  const auto it = folder.components.find("transformer");
-  if (it == folder.components.end())
-    return error(Code::kUnsupported, input, ": ", folder.pipeline_class, " has no transformer");
-  return it->second;
+  for (const std::string& input : {options.input, options.vae}) {
+    if (input.empty() || !fs::exists(input, failed)) continue;
+    if (fs::equivalent(input, options.output, failed))
+      return error(Code::kInvalidArgument, input, ": input and output are the same file");
+    if (!fs::is_directory(input, failed)) continue;
+    for (fs::recursive_directory_iterator it(input, failed), end; !failed && it != end;
+         it.increment(failed))
+      if (std::error_code other; fs::equivalent(it->path(), options.output, other))
+        return error(Code::kInvalidArgument, "-o ", options.output, " is a file of the input, ",
+                     it->path().string());
+  }
+  return Status();
 }
 
-std::string find_family(const Checkpoint& checkpoint) {
-  const auto has = [&](const std::string& key) {
-    return checkpoint.type(find_prefix(checkpoint, key) + key).ok();
-  };
-  if (has("x_embedder.proj.weight") || has("pos_embed.proj.weight")) return "dit";
-  if (has("patch_embedding.weight")) return "wan";
-  if (checkpoint.metadata().contains("config")) return "toybox";
-  return "";
+// A diffusers pipeline folder; none: the input is the weights themselves.
+Result<std::optional<DiffusersFolder>> find_pipeline(const std::string& input) {
+  std::error_code failed;
+  if (!fs::exists(fs::path(input) / "model_index.json", failed))
+    return std::optional<DiffusersFolder>();
+  ZT_ASSIGN_OR_RETURN(DiffusersFolder folder, read_diffusers_folder(input));
+  if (!folder.components.contains("transformer"))
+    return error(Code::kUnsupported, input, ": ", folder.pipeline_class, " has no transformer");
+  return std::optional<DiffusersFolder>(std::move(folder));
+}
+
+Result<const Family*> choose_family(const std::string& asked, const Checkpoint& checkpoint) {
+  std::string known;
+  for (const Family* family : families()) {
+    if (family->name == asked) return family;
+    known += str(known.empty() ? "" : ", ", family->name);
+  }
+  if (asked != "auto")
+    return error(Code::kInvalidArgument, "unknown family '", asked, "'; known: ", known);
+  if (const Family* family = find_family(checkpoint)) return family;
+  if (const std::string_view name = name_foreign_model(checkpoint); !name.empty())
+    return error(Code::kUnsupported, checkpoint.path(), ": this looks like ", name,
+                 "; known families: ", known);
+  const std::string remark = checkpoint.remark();
+  return error(Code::kInvalidArgument, checkpoint.path(),
+               ": cannot tell the model's family from its tensors ('",
+               checkpoint.names().empty() ? "" : checkpoint.names().front(),
+               "', ...); known: ", known, "; --family names one",
+               remark.empty() ? "" : str(" (beside the tensors, ", remark, ")"));
 }
 
 }  // namespace
 
 Status convert(const ConvertOptions& options, const WriteProgress& progress) {
   constexpr std::string_view kSynthetic = "synthetic:";
+  ZT_RETURN_IF_ERROR(check_output(options));
   if (options.input.starts_with(kSynthetic))
     return convert_synthetic(options.input.substr(kSynthetic.size()), options, progress);
-  const std::string& asked = options.family;
-  if (asked != "auto" && asked != "toybox" && asked != "dit" && asked != "wan")
-    return error(Code::kInvalidArgument, "unknown family '", asked, "'; known: toybox, dit, wan");
-  ZT_ASSIGN_OR_RETURN(const std::string input, find_denoiser(options.input));
-  ZT_ASSIGN_OR_RETURN(const auto checkpoint, open_checkpoint(input));
-  const std::string family = asked == "auto" ? find_family(*checkpoint) : asked;
-  if (family == "dit") return convert_dit(*checkpoint, options, progress);
-  if (family == "wan") return convert_wan(*checkpoint, options, progress);
-  if (family == "toybox") return convert_toybox(input, options, progress);
-  return error(Code::kInvalidArgument, options.input,
-               ": cannot tell the model's family; name it with --family");
+  ZT_ASSIGN_OR_RETURN(const std::optional<DiffusersFolder> pipeline, find_pipeline(options.input));
+  ZT_ASSIGN_OR_RETURN(
+      const auto stored,
+      open_checkpoint(pipeline ? pipeline->components.at("transformer").path : options.input));
+  ZT_ASSIGN_OR_RETURN(const auto scaled, apply_scales(*stored));
+  const Checkpoint& checkpoint = scaled ? *scaled : *stored;
+  ZT_ASSIGN_OR_RETURN(const Family* family, choose_family(options.family, checkpoint));
+  if (!options.vae.empty() && family != &dit_family())
+    return error(Code::kInvalidArgument, "--vae: the family '", family->name, "' takes none");
+  return family->convert({checkpoint, pipeline ? &*pipeline : nullptr}, options, progress);
 }
 
 }  // namespace zoetrope

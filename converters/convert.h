@@ -13,15 +13,13 @@ struct ConvertOptions {
   std::string output;           // path of the .zoe
   std::string family = "auto";  // toybox, dit, wan; auto looks at the checkpoint
   std::string name = "";        // of the model; empty: the family's
+  std::string vae = "";         // the autoencoder's folder or file, for a checkpoint without one
   std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are
 };
 
-// Errors name the tensor that is missing, left over, of the wrong shape, or not finite.
+// Errors name the tensor that is missing, left over, of the wrong shape, or not finite, and the
+// part of a configuration that is not known or contradicts the weights.
 Status convert(const ConvertOptions& options, const WriteProgress& progress = {});
-
-// Where each family turns a checkpoint into a model: graphs, recipe, weights.
-Status convert_toybox(const std::string& input, const ConvertOptions& options,
-                      const WriteProgress& progress);
 
 // A built-in configuration (models/registry.h) with generated weights; bf16 where no dtype is asked
 // for.

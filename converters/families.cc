@@ -1,10 +1,66 @@
 #include "converters/families.h"
 
+#include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
+#include <filesystem>
 #include <set>
 
 namespace zoetrope {
+namespace {
+
+// Keys by which other models are known, so that a message can name them.
+constexpr std::pair<std::string_view, std::string_view> kForeignModels[] = {
+    {"adaln_single.linear.weight", "PixArt"},
+    {"t_block.1.weight", "PixArt"},
+    {"joint_blocks.0.x_block.attn.qkv.weight", "Stable Diffusion 3"},
+    {"transformer_blocks.0.norm1_context.linear.weight", "Stable Diffusion 3 or FLUX"},
+    {"double_blocks.0.img_attn.qkv.weight", "FLUX"},
+    {"double_blocks.0.img_attn_qkv.weight", "HunyuanVideo"},
+    {"double_blocks.0.img_mod.linear.weight", "HunyuanVideo"},
+    {"txt_in.individual_token_refiner.blocks.0.norm1.weight", "HunyuanVideo"},
+    {"context_embedder.token_refiner.refiner_blocks.0.norm1.weight", "HunyuanVideo"},
+    {"transformer_blocks.0.audio_attn1.to_q.weight", "LTX-2"},
+    {"patchify_proj.weight", "LTX-Video"},
+    {"transformer_blocks.0.attn1.norm_added_q.weight", "a dual-stream transformer"},
+    {"down_blocks.0.resnets.0.time_emb_proj.weight", "a U-Net"},
+    {"input_blocks.0.0.weight", "a U-Net (Stable Diffusion)"},
+    {"encoder.conv_in.weight", "an autoencoder: name it with --vae"},
+    {"encoder.block.0.layer.0.SelfAttention.q.weight", "a T5 text encoder"},
+    {"text_model.embeddings.token_embedding.weight", "a CLIP text encoder"},
+    {"caption_projection.linear_1.weight", "a text-conditional transformer"},
+};
+
+// What training runs keep beside the weights.
+constexpr std::string_view kTrainingParts[] = {
+    "model",     "ema",          "model_ema",     "ema_model",  "state_dict",
+    "module",    "opt",          "optimizer",     "optimizers", "optimizer_states",
+    "scheduler", "lr_scheduler", "lr_schedulers", "scaler",     "args",
+    "epoch",     "step",         "train_steps"};
+
+bool is_training_part(std::string_view name) {
+  return std::find(std::begin(kTrainingParts), std::end(kTrainingParts), name) !=
+         std::end(kTrainingParts);
+}
+
+}  // namespace
+
+std::span<const Family* const> families() {
+  static const Family* const list[] = {&dit_family(), &wan_family(), &toybox_family()};
+  return list;
+}
+
+const Family* find_family(const Checkpoint& checkpoint) {
+  for (const Family* family : families())
+    for (const std::string_view mark : family->marks)
+      if (find_prefix(checkpoint, mark)) return family;
+  return nullptr;
+}
+
+std::string_view name_foreign_model(const Checkpoint& checkpoint) {
+  for (const auto& [key, name] : kForeignModels)
+    if (find_prefix(checkpoint, key)) return name;
+  return "";
+}
 
 std::string rewrite_key(std::string key, std::span<const KeyRewrite> rules) {
   for (const KeyRewrite& rule : rules) {
@@ -15,11 +71,28 @@ std::string rewrite_key(std::string key, std::span<const KeyRewrite> rules) {
   return key;
 }
 
-std::string find_prefix(const Checkpoint& checkpoint, const std::string& key) {
-  for (const char* prefix :
-       {"", "ema.", "model.", "state_dict.", "module.", "model.diffusion_model."})
-    if (checkpoint.type(prefix + key).ok()) return prefix;
-  return "";
+std::optional<std::string> find_prefix(const Checkpoint& checkpoint, std::string_view key) {
+  std::vector<std::string> found;
+  for (const std::string& name : checkpoint.names()) {
+    if (!name.ends_with(key)) continue;
+    const std::string prefix = name.substr(0, name.size() - key.size());
+    if (prefix.empty() || prefix.ends_with('.')) found.push_back(prefix);
+  }
+  if (found.empty()) return std::nullopt;
+  const auto rank = [](const std::string& prefix) {
+    const bool averaged = prefix.find("ema") != std::string::npos;
+    return std::tuple(!prefix.empty(), !averaged, prefix.size(), prefix);
+  };
+  return *std::min_element(found.begin(), found.end(),
+                           [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+}
+
+Status check_unused(const Checkpoint& checkpoint, const std::string& prefix,
+                    const std::string& key) {
+  if (!prefix.empty() && !key.starts_with(prefix) && is_training_part(key.substr(0, key.find('.'))))
+    return Status();
+  return error(Code::kDataLoss, checkpoint.path(), ": tensor '", key,
+               "' belongs to no component; the model would not be whole without it");
 }
 
 int64_t count_blocks(const Checkpoint& checkpoint, const std::string& prefix) {
@@ -35,26 +108,22 @@ int64_t count_blocks(const Checkpoint& checkpoint, const std::string& prefix) {
   return static_cast<int64_t>(seen.size());
 }
 
-Result<Shape> weight_shape(const Checkpoint& checkpoint, const std::string& key) {
+Result<Shape> weight_shape(const Checkpoint& checkpoint, const std::string& key, int rank) {
   ZT_ASSIGN_OR_RETURN(const TensorType type, checkpoint.type(key));
+  if (type.shape.rank() != rank || type.shape.elements() == 0)
+    return error(Code::kDataLoss, checkpoint.path(), ": tensor '", key, "' is ", type.to_string(),
+                 "; expected ", rank, " dimensions, none of them zero");
   return type.shape;
 }
 
-Result<int64_t> config_integer(const std::string& text, const char* key, int64_t low,
-                               int64_t high) {
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const auto it = json.is_object() ? json.find(key) : json.end();
-  if (!json.is_object() || it == json.end() || !it->is_number_integer())
-    return error(Code::kDataLoss, "config.json: '", key, "' must be an integer");
-  const auto value = it->get<int64_t>();
-  if (value < low || value > high)
-    return error(Code::kDataLoss, "config.json: '", key, "' is ", value, "; expected ", low, " to ",
-                 high);
-  return value;
-}
-
-Status unused_error(const Checkpoint& checkpoint, const std::string& key) {
-  return error(Code::kDataLoss, checkpoint.path(), ": tensor '", key, "' belongs to no component");
+Result<Config> read_config(const Checkpoint& checkpoint) {
+  if (!checkpoint.config().empty())
+    return Config::parse(
+        (std::filesystem::path(checkpoint.path()).parent_path() / "config.json").string(),
+        checkpoint.config());
+  const auto it = checkpoint.metadata().find("config");
+  return Config::parse(checkpoint.path() + " (its own config)",
+                       it == checkpoint.metadata().end() ? "" : it->second);
 }
 
 }  // namespace zoetrope

@@ -1,19 +1,42 @@
-// What the families' converters share: keys, shapes and configurations of checkpoints.
+// What a family of models is to the converter, and what families share: keys, shapes, stores.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "converters/checkpoint.h"
+#include "converters/config.h"
 #include "converters/convert.h"
 
 namespace zoetrope {
 
-Status convert_dit(const Checkpoint& checkpoint, const ConvertOptions& options,
-                   const WriteProgress& progress);
-Status convert_wan(const Checkpoint& checkpoint, const ConvertOptions& options,
-                   const WriteProgress& progress);
+// What is converted. Everything that `pipeline` or the configurations say is honoured or refused.
+struct ConvertSource {
+  const Checkpoint& checkpoint;     // of the denoiser, or of the whole model
+  const DiffusersFolder* pipeline;  // the folder that it came from; null: the weights alone
+};
+
+// A family is one file: how its checkpoints are told from others, and how they become a model.
+struct Family {
+  std::string_view name;
+  // A key that every checkpoint of the family has and no other; prefixes of training and of
+  // bundles may stand before it. One a layout.
+  std::vector<std::string_view> marks;
+  Status (*convert)(const ConvertSource& source, const ConvertOptions& options,
+                    const WriteProgress& progress);
+};
+const Family& dit_family();
+const Family& toybox_family();
+const Family& wan_family();
+
+std::span<const Family* const> families();
+// Null: no family's mark is there.
+const Family* find_family(const Checkpoint& checkpoint);
+// Names a model that is known to have such keys, and is not supported; empty: unknown.
+std::string_view name_foreign_model(const Checkpoint& checkpoint);
 
 // One family's name for a part of a key, and another's. Patterns that begin with '.' match
 // anywhere, others at the key's begin.
@@ -23,18 +46,23 @@ struct KeyRewrite {
 // Applies each rule at most once, in order.
 std::string rewrite_key(std::string key, std::span<const KeyRewrite> rules);
 
-// What stands before `key` in a training checkpoint ("ema.", "model.", ...); empty when nothing
-// does.
-std::string find_prefix(const Checkpoint& checkpoint, const std::string& key);
+// What stands before `key` in a checkpoint of a training run or of a bundle ("ema.", "model.",
+// "model.diffusion_model.", ...): averaged weights before others, short before long. None: no such
+// key.
+std::optional<std::string> find_prefix(const Checkpoint& checkpoint, std::string_view key);
+
+// A tensor that no rule of the conversion reads. Training runs keep optimizers and a second copy of
+// the weights beside those that are wanted: those are passed over, anything else is an error.
+Status check_unused(const Checkpoint& checkpoint, const std::string& prefix,
+                    const std::string& key);
 
 // How many different N there are in "<prefix>N."
 int64_t count_blocks(const Checkpoint& checkpoint, const std::string& prefix);
 
-Result<Shape> weight_shape(const Checkpoint& checkpoint, const std::string& key);
+// Of a tensor with `rank` dimensions, none of them zero; errors name it.
+Result<Shape> weight_shape(const Checkpoint& checkpoint, const std::string& key, int rank);
 
-// An integer of a config.json; errors name the key.
-Result<int64_t> config_integer(const std::string& json, const char* key, int64_t low, int64_t high);
-
-Status unused_error(const Checkpoint& checkpoint, const std::string& key);
+// The configuration beside the weights, else the one in their own file; empty: neither.
+Result<Config> read_config(const Checkpoint& checkpoint);
 
 }  // namespace zoetrope

@@ -36,10 +36,13 @@ class Joined : public Checkpoint {
   const std::string& path() const override { return path_; }
   const std::vector<std::string>& names() const override { return names_; }
   const std::map<std::string, std::string>& metadata() const override { return metadata_; }
-  // What a file says about itself counts more.
-  void add_metadata(const std::string& key, std::string value) {
-    metadata_.emplace(key, std::move(value));
+  const std::string& config() const override { return config_; }
+  std::string remark() const override {
+    for (const auto& part : parts_)
+      if (std::string remark = part->remark(); !remark.empty()) return remark;
+    return "";
   }
+  void set_config(std::string text) { config_ = std::move(text); }
 
   Result<TensorType> type(std::string_view name) const override {
     ZT_ASSIGN_OR_RETURN(const Checkpoint* part, find(name));
@@ -62,6 +65,7 @@ class Joined : public Checkpoint {
   std::map<std::string, const Checkpoint*, std::less<>> part_of_;
   std::vector<std::string> names_;
   std::map<std::string, std::string> metadata_;
+  std::string config_;
 };
 
 // A file name without any folder in it: an index must not point elsewhere.
@@ -100,6 +104,11 @@ Result<std::string> find_weights(const std::string& folder) {
 }
 
 }  // namespace
+
+const std::string& Checkpoint::config() const {
+  static const std::string none;
+  return none;
+}
 
 Result<std::string> read_small_file(const std::string& path, int64_t limit) {
   ZT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
@@ -157,7 +166,7 @@ Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path) {
   std::vector<std::unique_ptr<Checkpoint>> parts;
   parts.push_back(std::move(checkpoint));
   ZT_ASSIGN_OR_RETURN(auto joined, Joined::create(file, std::move(parts)));
-  static_cast<Joined&>(*joined).add_metadata("config", std::move(text));
+  static_cast<Joined&>(*joined).set_config(std::move(text));
   return joined;
 }
 
@@ -167,6 +176,8 @@ Result<DiffusersFolder> read_diffusers_folder(const std::string& path) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return error(Code::kDataLoss, index, " is not a JSON object");
   DiffusersFolder folder;
+  folder.path = path;
+  folder.index = text;
   for (const auto& [name, value] : json.items()) {
     if (name == "_class_name" && value.is_string())
       folder.pipeline_class = value.get<std::string>();
@@ -175,7 +186,10 @@ Result<DiffusersFolder> read_diffusers_folder(const std::string& path) {
     if (!is_plain_name(name)) return error(Code::kDataLoss, index, ": bad component name");
     const fs::path component = fs::path(path) / name;
     std::error_code failed;
-    if (fs::is_directory(component, failed)) folder.components[name] = component.string();
+    if (!fs::is_directory(component, failed))
+      return error(Code::kNotFound, index, " names the component '", name,
+                   "', but there is no folder ", component.string(), "; download it too");
+    folder.components[name] = {value[1].get<std::string>(), component.string()};
   }
   return folder;
 }

@@ -14,6 +14,7 @@ class MappedCheckpoint : public Checkpoint {
  public:
   Status open(const std::string& path) {
     ZT_ASSIGN_OR_RETURN(file_, MappedFile::open(path));
+    ZT_RETURN_IF_ERROR(refuse_foreign(file_.bytes()).with_context(path));
     return parse().with_context(path);
   }
 

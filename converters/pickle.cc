@@ -15,21 +15,6 @@ constexpr size_t kMaxValues = 2u << 20;
 // What a call copies from values that the memo may share stays small.
 constexpr size_t kMaxSizes = 16, kMaxKey = 64;
 
-constexpr std::string_view kStorages[] = {
-    "torch.DoubleStorage", "torch.FloatStorage", "torch.HalfStorage",   "torch.BFloat16Storage",
-    "torch.LongStorage",   "torch.IntStorage",   "torch.ShortStorage",  "torch.CharStorage",
-    "torch.ByteStorage",   "torch.BoolStorage",  "torch.UntypedStorage"};
-
-bool is_storage(std::string_view global) {
-  return std::find(std::begin(kStorages), std::end(kStorages), global) != std::end(kStorages);
-}
-
-bool is_allowed(std::string_view global) {
-  return is_storage(global) || global == "torch._utils._rebuild_tensor_v2" ||
-         global == "torch._utils._rebuild_parameter" || global == "collections.OrderedDict" ||
-         global == "torch.Size";
-}
-
 std::string printable(std::string_view text) {
   std::string out(text.substr(0, 100));
   for (char& c : out)
@@ -141,12 +126,24 @@ class PickleMachine {
     return push(it->second);
   }
 
+  // An object that no call has made takes no items: they are dropped.
+  bool top_is_opaque() const {
+    return stack_.size() > floor() && stack_.back()->kind == Kind::kOpaque;
+  }
+  Status push_opaque(std::string name) {
+    Value* value = make(Kind::kOpaque);
+    value->text = std::move(name);
+    return push(value);
+  }
+
   Status append(std::vector<const Value*> items) {
+    if (top_is_opaque()) return Status();
     ZT_ASSIGN_OR_RETURN(Value * list, top(Kind::kList, "a list"));
     list->items.insert(list->items.end(), items.begin(), items.end());
     return Status();
   }
   Status set_items(const std::vector<const Value*>& items) {
+    if (top_is_opaque()) return Status();
     ZT_ASSIGN_OR_RETURN(Value * dict, top(Kind::kDict, "a dict"));
     if (items.size() % 2 != 0) return error(Code::kDataLoss, "a key without a value");
     dict->items.insert(dict->items.end(), items.begin(), items.end());
@@ -154,12 +151,8 @@ class PickleMachine {
   }
 
   Status global(std::string name) {
-    if (!is_allowed(name))
-      return error(
-          Code::kUnsupported, "refuses to load '", printable(name),
-          "': only tensors, numbers, text and containers are read; save a plain state dict");
     Value* value = make(Kind::kGlobal);
-    value->text = std::move(name);
+    value->text = printable(name);
     return push(value);
   }
   Result<std::string> line() {
@@ -176,12 +169,12 @@ class PickleMachine {
   Status persistent() {
     ZT_ASSIGN_OR_RETURN(const Value* id, pop());
     if (id->kind != Kind::kTuple || id->items.size() != 5 || id->items[0]->text != "storage" ||
-        id->items[1]->kind != Kind::kGlobal || !is_storage(id->items[1]->text) ||
+        id->items[1]->kind != Kind::kGlobal ||
         id->items[2]->kind != Kind::kText || id->items[2]->text.size() > kMaxKey ||
         id->items[4]->kind != Kind::kInt || id->items[4]->integer < 0)
       return error(Code::kDataLoss, "BINPERSID: not a storage");
     Value* value = make(Kind::kStorage);
-    value->type = id->items[1]->text.substr(6);
+    value->type = id->items[1]->text.substr(id->items[1]->text.rfind('.') + 1);
     value->text = id->items[2]->text;
     value->integer = id->items[4]->integer;
     return push(value);
@@ -190,39 +183,66 @@ class PickleMachine {
   Status reduce() {
     ZT_ASSIGN_OR_RETURN(const Value* arguments, pop());
     ZT_ASSIGN_OR_RETURN(const Value* callee, pop());
-    if (callee->kind != Kind::kGlobal || arguments->kind != Kind::kTuple)
+    if (arguments->kind != Kind::kTuple ||
+        (callee->kind != Kind::kGlobal && callee->kind != Kind::kOpaque))
       return error(Code::kDataLoss, "REDUCE: not a call");
-    const auto& given = arguments->items;
-    if (callee->text == "collections.OrderedDict" && given.empty()) return push(make(Kind::kDict));
-    if (callee->text == "torch.Size" && given.size() == 1 && given[0]->kind == Kind::kTuple &&
+    if (callee->kind == Kind::kOpaque) return push_opaque(callee->text);
+    return call(callee->text, arguments->items);
+  }
+
+  // What a call makes: a tensor or container where the callable is one of PyTorch's that rebuild
+  // them and its arguments fit, else an opaque value.
+  Status call(const std::string& name, const std::vector<const Value*>& given) {
+    const auto is = [&](size_t i, Kind kind) { return i < given.size() && given[i]->kind == kind; };
+    if (name == "collections.OrderedDict" && given.empty()) return push(make(Kind::kDict));
+    if (name == "torch.Size" && given.size() == 1 && is(0, Kind::kTuple) &&
         given[0]->items.size() <= kMaxSizes) {
       Value* value = make(Kind::kTuple);
       value->items = given[0]->items;
       return push(value);
     }
-    if (callee->text == "torch._utils._rebuild_parameter" && !given.empty() &&
-        given[0]->kind == Kind::kTensor) {
+    if ((name == "torch._utils._rebuild_parameter" ||
+         name == "torch._utils._rebuild_parameter_with_state") &&
+        is(0, Kind::kTensor)) {
       Value* value = make(Kind::kTensor);
       *value = *given[0];
       return push(value);
     }
-    if (callee->text == "torch._utils._rebuild_tensor_v2" && given.size() >= 4 &&
-        given[0]->kind == Kind::kStorage && given[1]->kind == Kind::kInt &&
-        given[2]->kind == Kind::kTuple && given[3]->kind == Kind::kTuple) {
+    // (storage, offset, sizes, strides, requires_grad, hooks[, dtype])
+    const bool typed = name == "torch._utils._rebuild_tensor_v3";
+    if ((typed || name == "torch._utils._rebuild_tensor_v2") && is(0, Kind::kStorage) &&
+        is(1, Kind::kInt) && is(2, Kind::kTuple) && is(3, Kind::kTuple) &&
+        (!typed || is(6, Kind::kGlobal))) {
       Value* value = make(Kind::kTensor);
       value->integer = given[1]->integer;
       value->items = {given[0], given[2], given[3]};
+      if (typed) value->type = given[6]->text;
       return push(value);
     }
-    return error(Code::kUnsupported, "REDUCE: '", callee->text, "' with unknown arguments");
+    return push_opaque(name);
   }
 
-  // The attributes of an OrderedDict (state dicts carry _metadata) are dropped; nothing else has
-  // any.
+  // Class and arguments on the stack; NEWOBJ_EX has a dict of more.
+  Status new_object(bool named_arguments) {
+    if (named_arguments) ZT_RETURN_IF_ERROR(pop().status());
+    ZT_RETURN_IF_ERROR(pop().status());
+    ZT_ASSIGN_OR_RETURN(const Value* type, pop());
+    if (type->kind != Kind::kGlobal && type->kind != Kind::kOpaque)
+      return error(Code::kDataLoss, "NEWOBJ: not a class");
+    return push_opaque(type->text);
+  }
+
+  // Attributes are dropped: state dicts carry _metadata, and what objects hold is not wanted.
   Status build() {
-    ZT_ASSIGN_OR_RETURN(const Value* state, pop());
-    if (state->kind != Kind::kDict) return error(Code::kUnsupported, "BUILD: not from a dict");
-    return top(Kind::kDict, "a dict to BUILD").status();
+    ZT_RETURN_IF_ERROR(pop().status());
+    if (stack_.size() <= floor()) return error(Code::kDataLoss, "BUILD: nothing to build");
+    return Status();
+  }
+
+  Status skip_bytes(int length_bytes) {
+    ZT_ASSIGN_OR_RETURN(const uint64_t length, number(length_bytes));
+    ZT_RETURN_IF_ERROR(take(length).status());
+    return push_opaque("bytes");
   }
 
   Status integer(int count) {
@@ -230,9 +250,12 @@ class PickleMachine {
     return push_integer(Kind::kInt, count == 4 ? static_cast<int32_t>(static_cast<uint32_t>(raw))
                                                : static_cast<int64_t>(raw));
   }
-  Status long_integer() {
-    ZT_ASSIGN_OR_RETURN(const uint64_t length, number(1));
-    if (length > 8) return error(Code::kUnsupported, "LONG1 of ", length, " bytes");
+  Status long_integer(int length_bytes) {
+    ZT_ASSIGN_OR_RETURN(const uint64_t length, number(length_bytes));
+    if (length > 8) {
+      ZT_RETURN_IF_ERROR(take(length).status());
+      return push_opaque("int");
+    }
     ZT_ASSIGN_OR_RETURN(uint64_t raw, number(static_cast<int>(length)));
     if (length > 0 && length < 8 && (raw >> (8 * length - 1) & 1) != 0)
       raw |= ~uint64_t{0} << (8 * length);
@@ -271,7 +294,8 @@ class PickleMachine {
       case 0x95: return take(8).status();  // FRAME: a length that we need not know
       case '(': marks_.push_back(stack_.size()); return Status();
       case '}': return push(make(Kind::kDict));
-      case ']': return push(make(Kind::kList));
+      case ']':
+      case 0x8f: return push(make(Kind::kList));  // a set is as good as a list
       case ')': return push(make(Kind::kTuple));
       case 'N': return push(make(Kind::kNone));
       case 0x88: return push_integer(Kind::kBool, 1);
@@ -279,17 +303,23 @@ class PickleMachine {
       case 'K': return integer(1);
       case 'M': return integer(2);
       case 'J': return integer(4);
-      case 0x8a: return long_integer();
+      case 0x8a: return long_integer(1);
+      case 0x8b: return long_integer(4);
       case 'G': return real();
       case 'X': return text(4);
       case 0x8c: return text(1);
       case 0x8d: return text(8);
       case 'U': return text(1);
       case 'T': return text(4);
+      case 'C': return skip_bytes(1);
+      case 'B': return skip_bytes(4);
+      case 0x8e:
+      case 0x96: return skip_bytes(8);
       case 0x85: return tuple(1);
       case 0x86: return tuple(2);
       case 0x87: return tuple(3);
-      case 't': {
+      case 't':
+      case 0x91: {  // FROZENSET
         ZT_ASSIGN_OR_RETURN(auto items, pop_mark());
         Value* value = make(Kind::kTuple);
         value->items = std::move(items);
@@ -299,7 +329,8 @@ class PickleMachine {
         ZT_ASSIGN_OR_RETURN(const Value* item, pop());
         return append({item});
       }
-      case 'e': {
+      case 'e':
+      case 0x90: {  // ADDITEMS
         ZT_ASSIGN_OR_RETURN(auto items, pop_mark());
         return append(std::move(items));
       }
@@ -331,6 +362,14 @@ class PickleMachine {
       case 0x93: return stack_global();
       case 'Q': return persistent();
       case 'R': return reduce();
+      case 0x81: return new_object(false);
+      case 0x92: return new_object(true);
+      case '0': return pop().status();
+      case '1': return pop_mark().status();
+      case '2': {
+        if (stack_.size() <= floor()) return error(Code::kDataLoss, "nothing to repeat");
+        return push(stack_.back());
+      }
       case 'b': return build();
       case '.': return stop();
     }

@@ -1,6 +1,6 @@
-// The part of Python's pickle that a PyTorch state dict needs: containers, numbers, text, and the
-// calls that rebuild tensors. Nothing is executed; any other opcode or callable is an error that
-// names it.
+// The part of Python's pickle that PyTorch's files need: containers, numbers, text, and the calls
+// that rebuild tensors. Nothing is executed: what any other call would make is an opaque value that
+// knows the callable's name and nothing else. Opcodes of old protocols are errors.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +27,15 @@ struct PickleValue {
     kDict,
     kGlobal,
     kStorage,
-    kTensor
+    kTensor,
+    kOpaque
   };
   Kind kind = Kind::kNone;
   int64_t integer =
       0;  // kBool, kInt; kStorage: elements; kTensor: offset into the storage, in elements
   double number = 0;  // kFloat
-  std::string text;   // kText; kGlobal: "module.name"; kStorage: its key
-  std::string type;   // kStorage: "FloatStorage", ...
+  std::string text;   // kText; kGlobal, kOpaque: "module.name"; kStorage: its key
+  std::string type;   // kStorage: "FloatStorage", ...; kTensor: "torch.float8_e4m3fn", ... or empty
   std::vector<const PickleValue*>
       items;  // kTuple, kList; kDict: key, value, ...; kTensor: storage, sizes, strides
 };

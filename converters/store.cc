@@ -49,11 +49,18 @@ T read_as(const uint8_t* data, int64_t i) {
   return value;
 }
 
+// Of 2-byte floats whose exponent's bits, all set in what is not finite, are `exponent`.
+bool all_finite(const uint8_t* data, int64_t n, uint16_t exponent) {
+  bool finite = true;
+  for (int64_t i = 0; i < n; ++i) finite &= (read_as<uint16_t>(data, i) & exponent) != exponent;
+  return finite;
+}
+
 // False where a value is not finite, before or after.
 bool convert_floats(const WeightData& from, DType dtype, uint8_t* to) {
   const auto* data = static_cast<const uint8_t*>(from.data);
   const int64_t n = from.type.shape.elements();
-  bool finite;
+  bool finite = true;
   switch (from.type.dtype) {
     case DType::kF32:
       finite = convert_to(dtype, to, n, [&](int64_t i) { return read_as<float>(data, i); });
@@ -67,16 +74,21 @@ bool convert_floats(const WeightData& from, DType dtype, uint8_t* to) {
                           [&](int64_t i) { return f16_to_f32(read_as<uint16_t>(data, i)); });
       break;
     default:
-      finite = true;
       for (int64_t i = 0; i < n; ++i) {  // through double: f64 must not be rounded twice
-        const double value = load_element(from.type.dtype, data, i);
-        finite &= std::isfinite(value);
-        store_element(dtype, to, i, value);
+        store_element(dtype, to, i, load_element(from.type.dtype, data, i));
       }
   }
-  if (dtype != DType::kF16) return finite;
-  for (int64_t i = 0; i < n; ++i) finite &= (read_as<uint16_t>(to, i) & 0x7c00) != 0x7c00;
-  return finite;
+  // A value too large for its new dtype has become infinity (or NaN, where there is none).
+  switch (dtype) {
+    case DType::kF16: return finite && all_finite(to, n, 0x7c00);
+    case DType::kBF16: return finite && all_finite(to, n, 0x7f80);
+    case DType::kF32:
+      for (int64_t i = 0; i < n; ++i) finite &= std::isfinite(read_as<float>(to, i));
+      return finite;
+    default:
+      for (int64_t i = 0; finite && i < n; ++i) finite = std::isfinite(load_element(dtype, to, i));
+      return finite;
+  }
 }
 
 Result<WeightData> as_dtype(WeightData data, DType dtype) {
@@ -86,7 +98,9 @@ Result<WeightData> as_dtype(WeightData data, DType dtype) {
       static_cast<size_t>(data.type.shape.elements() * dtype_size(dtype)));
   if (!convert_floats(data, dtype, buffer->data()))
     return error(Code::kDataLoss, "holds NaN or infinity",
-                 dtype == from ? "" : str(", or values too large for ", dtype_name(dtype)));
+                 dtype == from ? ""
+                               : str(", or values too large for ", dtype_name(dtype),
+                                     "; another --dtype may hold them"));
   if (dtype == from) return data;
   data.type.dtype = dtype;
   data.data = buffer->data();
@@ -94,10 +108,26 @@ Result<WeightData> as_dtype(WeightData data, DType dtype) {
   return data;
 }
 
+// The first of several sources that has a weight.
+class AnyOf : public WeightSource {
+ public:
+  explicit AnyOf(const std::vector<const WeightSource*>& sources) : sources_(sources) {}
+  Result<TensorType> type(std::string_view name) const override { return find(name)->type(name); }
+  Result<WeightData> load(std::string_view name) const override { return find(name)->load(name); }
+
+ private:
+  const WeightSource* find(std::string_view name) const {
+    for (const WeightSource* source : sources_)
+      if (source->type(name).ok()) return source;
+    return sources_.front();
+  }
+  const std::vector<const WeightSource*>& sources_;
+};
+
 }  // namespace
 
-Status store_model(ModelInfo info, const WeightMap& map, const ConvertOptions& options,
-                   const WriteProgress& progress) {
+Status store_model(ModelInfo info, const std::vector<const WeightSource*>& sources_of,
+                   const ConvertOptions& options, const WriteProgress& progress) {
   std::vector<FoldedWeight> folded;
   std::set<std::string> names;
   for (Graph& component : info.components) {
@@ -106,7 +136,8 @@ Status store_model(ModelInfo info, const WeightMap& map, const ConvertOptions& o
     std::move(result.weights.begin(), result.weights.end(), std::back_inserter(folded));
     for (ValueId id : component.weights()) names.insert(component.value(id).name);
   }
-  const FoldedWeights weights(map, folded);
+  const AnyOf base(sources_of);
+  const FoldedWeights weights(base, folded);
   std::vector<TensorSource> sources;
   for (const std::string& name : names) {
     TensorSource source;

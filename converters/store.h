@@ -1,14 +1,17 @@
 // Shared by the families: a model's graphs and their weights into a file.
 #pragma once
 
+#include <vector>
+
 #include "converters/convert.h"
-#include "converters/weight_map.h"
+#include "graph/weights.h"
 
 namespace zoetrope {
 
-// Folds what depends on weights alone into new weights, then writes the file. `map` holds the
-// weights that `info`'s components name; float tensors are stored as options.dtype where given.
-Status store_model(ModelInfo info, const WeightMap& map, const ConvertOptions& options,
-                   const WriteProgress& progress);
+// Folds what depends on weights alone into new weights, then writes the file. Every weight that
+// `info`'s components name is in one of `sources`; float tensors are stored as options.dtype where
+// given. A value that is not finite, or becomes so in that dtype, is an error.
+Status store_model(ModelInfo info, const std::vector<const WeightSource*>& sources,
+                   const ConvertOptions& options, const WriteProgress& progress);
 
 }  // namespace zoetrope

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "converters/mapped_checkpoint.h"
@@ -16,16 +17,31 @@ constexpr int kMaxNesting = 16;
 constexpr int64_t kMaxVisits = 1 << 20;
 constexpr size_t kMaxName = 512;
 
-Result<DType> storage_dtype(const std::string& type) {
-  constexpr std::pair<const char*, DType> kTypes[] = {
-      {"DoubleStorage", DType::kF64}, {"FloatStorage", DType::kF32},
-      {"HalfStorage", DType::kF16},   {"BFloat16Storage", DType::kBF16},
-      {"LongStorage", DType::kI64},   {"IntStorage", DType::kI32},
-      {"CharStorage", DType::kI8},    {"ByteStorage", DType::kU8},
-      {"BoolStorage", DType::kBool}};
+// Of a storage's class, or of a dtype's name.
+std::optional<DType> torch_dtype(std::string_view type) {
+  constexpr std::pair<const char*, DType> kTypes[] = {{"DoubleStorage", DType::kF64},
+                                                      {"torch.float64", DType::kF64},
+                                                      {"FloatStorage", DType::kF32},
+                                                      {"torch.float32", DType::kF32},
+                                                      {"HalfStorage", DType::kF16},
+                                                      {"torch.float16", DType::kF16},
+                                                      {"BFloat16Storage", DType::kBF16},
+                                                      {"torch.bfloat16", DType::kBF16},
+                                                      {"LongStorage", DType::kI64},
+                                                      {"torch.int64", DType::kI64},
+                                                      {"IntStorage", DType::kI32},
+                                                      {"torch.int32", DType::kI32},
+                                                      {"CharStorage", DType::kI8},
+                                                      {"torch.int8", DType::kI8},
+                                                      {"ByteStorage", DType::kU8},
+                                                      {"torch.uint8", DType::kU8},
+                                                      {"BoolStorage", DType::kBool},
+                                                      {"torch.bool", DType::kBool},
+                                                      {"torch.float8_e4m3fn", DType::kF8E4M3},
+                                                      {"torch.float8_e5m2", DType::kF8E5M2}};
   for (const auto& [text, dtype] : kTypes)
     if (type == text) return dtype;
-  return error(Code::kUnsupported, "storage type ", type, " is not supported");
+  return std::nullopt;
 }
 
 struct Entry {
@@ -37,7 +53,19 @@ struct Entry {
 
 class TorchFile : public MappedCheckpoint<Entry> {
  public:
+  Result<TensorType> type(std::string_view name) const override {
+    ZT_RETURN_IF_ERROR(refuse_opaque(name));
+    return MappedCheckpoint::type(name);
+  }
+
+  std::string remark() const override {
+    if (opaque_.empty()) return "";
+    const auto& [name, what] = *opaque_.begin();
+    return str("'", name, "' is ", what);
+  }
+
   Result<WeightData> load(std::string_view name) const override {
+    ZT_RETURN_IF_ERROR(refuse_opaque(name));
     ZT_ASSIGN_OR_RETURN(const Entry* entry, find(name));
     if (Status status = check_storage(entry->storage); !status.ok())
       return status.with_context(str(file_.path(), ": tensor '", name, "'"));
@@ -46,6 +74,13 @@ class TorchFile : public MappedCheckpoint<Entry> {
   }
 
  private:
+  Status refuse_opaque(std::string_view name) const {
+    const auto it = opaque_.find(name);
+    if (it == opaque_.end()) return Status();
+    return error(Code::kUnsupported, file_.path(), ": '", name, "' is ", it->second,
+                 ", not a tensor; save a plain state dict");
+  }
+
   // Once each, however many tensors look into it.
   Status check_storage(const ZipEntry* storage) const {
     const std::lock_guard lock(mutex_);
@@ -79,7 +114,9 @@ class TorchFile : public MappedCheckpoint<Entry> {
     ZT_ASSIGN_OR_RETURN(const Pickle pickle, Pickle::parse(data.bytes));
     int64_t visits = 0;
     ZT_RETURN_IF_ERROR(collect(pickle.root(), "", 0, &visits));
-    if (tensors_.empty()) return error(Code::kDataLoss, "holds no tensors");
+    if (tensors_.empty())
+      return error(opaque_.empty() ? Code::kDataLoss : Code::kUnsupported, "holds no tensors",
+                   opaque_.empty() ? "" : str(": ", remark(), "; save model.state_dict()"));
     for (const auto& [name, entry] : tensors_) names_.push_back(name);
     return Status();
   }
@@ -88,8 +125,18 @@ class TorchFile : public MappedCheckpoint<Entry> {
   Status collect(const PickleValue& value, const std::string& name, int depth, int64_t* visits) {
     if (++*visits > kMaxVisits || name.size() > kMaxName)
       return error(Code::kDataLoss, "the containers refer to one another too often");
+    if (value.kind == Kind::kOpaque || value.kind == Kind::kGlobal) {
+      const char* what = value.kind == Kind::kOpaque ? "an object of " : "the name ";
+      opaque_.emplace(name.empty() ? "the whole" : name, what + value.text);
+      return Status();
+    }
     if (value.kind == Kind::kTensor) {
       Entry entry;
+      const std::string& type = value.type.empty() ? value.items[0]->type : value.type;
+      if (!torch_dtype(type)) {
+        opaque_.emplace(name, "a tensor of " + type);
+        return Status();
+      }
       if (Status status = read_tensor(value, &entry); !status.ok())
         return status.with_context(str("tensor '", name, "'"));
       if (!tensors_.emplace(name, std::move(entry)).second)
@@ -126,7 +173,7 @@ class TorchFile : public MappedCheckpoint<Entry> {
 
   Status read_tensor(const PickleValue& value, Entry* entry) const {
     const PickleValue& storage = *value.items[0];
-    ZT_ASSIGN_OR_RETURN(entry->type.dtype, storage_dtype(storage.type));
+    entry->type.dtype = *torch_dtype(value.type.empty() ? storage.type : value.type);
     ZT_ASSIGN_OR_RETURN(const auto sizes, read_integers(*value.items[1]));
     ZT_ASSIGN_OR_RETURN(const auto strides, read_integers(*value.items[2]));
     ZT_ASSIGN_OR_RETURN(const int64_t elements, checked_elements(sizes));
@@ -138,8 +185,10 @@ class TorchFile : public MappedCheckpoint<Entry> {
       return error(Code::kDataLoss, "the archive lacks storage '", storage.text, "'");
     const int64_t item = dtype_size(entry->type.dtype);
     const auto stored = static_cast<int64_t>(found->second.bytes.size()) / item;
-    if (storage.integer > stored)
-      return error(Code::kDataLoss, "storage '", storage.text, "' should hold ", storage.integer,
+    const int64_t promised =
+        storage.type == "UntypedStorage" ? storage.integer / item : storage.integer;
+    if (promised > stored)
+      return error(Code::kDataLoss, "storage '", storage.text, "' should hold ", promised,
                    " elements but has ", stored);
     if (value.integer < 0 || value.integer > stored || elements > stored)
       return error(Code::kDataLoss, entry->type.to_string(), " does not fit its storage of ",
@@ -184,6 +233,7 @@ class TorchFile : public MappedCheckpoint<Entry> {
 
   ZipEntries entries_;
   std::string folder_;
+  std::map<std::string, std::string, std::less<>> opaque_;  // what is no tensor, by its path
   mutable std::mutex mutex_;
   mutable std::set<const ZipEntry*> checked_;  // guarded by mutex_
 };

@@ -1,7 +1,8 @@
 #include <nlohmann/json.hpp>
 
-#include "converters/convert.h"
+#include "converters/families.h"
 #include "converters/store.h"
+#include "converters/weight_map.h"
 #include "models/toybox/toybox.h"
 
 namespace zoetrope {
@@ -22,32 +23,38 @@ std::string metadata_or(const Checkpoint& checkpoint, const char* key, const cha
   return it == checkpoint.metadata().end() ? otherwise : it->second;
 }
 
-}  // namespace
-
-Status convert_toybox(const std::string& input, const ConvertOptions& options,
+Status convert_toybox(const ConvertSource& source, const ConvertOptions& options,
                       const WriteProgress& progress) {
-  ZT_ASSIGN_OR_RETURN(const auto checkpoint, open_checkpoint(input));
-  if (!checkpoint->metadata().contains("config"))
-    return error(Code::kDataLoss, input, ": the header has no 'config'; not a Toybox checkpoint");
-  auto config = parse_toybox_config(checkpoint->metadata().at("config"));
-  if (!config.ok()) return config.status().with_context(input);
+  const Checkpoint& checkpoint = source.checkpoint;
+  if (!checkpoint.metadata().contains("config"))
+    return error(Code::kDataLoss, checkpoint.path(),
+                 ": the header has no 'config'; not a Toybox checkpoint");
+  auto config = parse_toybox_config(checkpoint.metadata().at("config"));
+  if (!config.ok()) return config.status().with_context(checkpoint.path());
   ModelInfo info;
-  info.name = "toybox";
+  info.name = options.name.empty() ? "toybox" : options.name;
   info.family = "toybox";
   ZT_ASSIGN_OR_RETURN(info.components, build_toybox(*config));
-  ZT_ASSIGN_OR_RETURN(const WeightMap map,
-                      WeightMap::create(*checkpoint, info.components,
-                                        [](const std::string& name) { return name; }));
+  ZT_ASSIGN_OR_RETURN(
+      const WeightMap map,
+      WeightMap::create(checkpoint, info.components, [](const std::string& name) { return name; }));
   if (const auto rest = map.unused(); !rest.empty())
-    return error(Code::kDataLoss, input, ": ", rest.size(),
+    return error(Code::kDataLoss, checkpoint.path(), ": ", rest.size(),
                  " tensors belong to no component, first '", rest.front(), "'");
   info.tokenizer_kind = "bytes";
-  info.vocabulary = read_vocabulary(metadata_or(*checkpoint, "vocabulary", "[]"));
+  info.vocabulary = read_vocabulary(metadata_or(checkpoint, "vocabulary", "[]"));
   info.recipe = recipe_to_json(config->recipe);
   info.provenance =
-      metadata_or(*checkpoint, "provenance", "trained by the Zoetrope project on generated data");
-  info.licence = metadata_or(*checkpoint, "licence", "Apache-2.0");
-  return store_model(std::move(info), map, options, progress);
+      metadata_or(checkpoint, "provenance", "trained by the Zoetrope project on generated data");
+  info.licence = metadata_or(checkpoint, "licence", "Apache-2.0");
+  return store_model(std::move(info), {&map}, options, progress);
+}
+
+}  // namespace
+
+const Family& toybox_family() {
+  static const Family family{"toybox", {"codec.decoder.input.weight"}, convert_toybox};
+  return family;
 }
 
 }  // namespace zoetrope

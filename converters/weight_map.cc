@@ -109,6 +109,9 @@ Result<WeightMap> WeightMap::create_joined(
       auto type = joined_type(checkpoint, rule.keys);
       if (!type.ok())
         return type.status().with_context(str("weight '", weight.name, "' of ", graph.name));
+      if (is_float(weight.type.dtype) && !is_float(type->dtype))
+        return error(Code::kUnsupported, checkpoint.path(), ": tensor '", rule.keys.front(),
+                     "' is ", type->to_string(), "; ", graph.name, " needs floats here");
       if (is_filter[static_cast<size_t>(id)])
         rule.permutation = channels_last_permutation(type->shape.rank());
       if (!same_but_ones(type->shape, rule.permutation, rule.shape))

@@ -12,6 +12,7 @@ class WanBuilder {
   explicit WanBuilder(const WanConfig& config) : c_(config), b_("dit") {}
 
   Result<Graph> build() {
+    ZT_RETURN_IF_ERROR(check());
     const ValueId video =
         b_.input("video", DType::kF32, {batch_, frames_, height_, width_, c_.channels});
     const ValueId time = b_.input("time", DType::kF32, {batch_}, Rate::kTimestep);
@@ -30,6 +31,20 @@ class WanBuilder {
   }
 
  private:
+  Status check() const {
+    if (c_.layers < 1 || c_.width < 1 || c_.ffn < 1 || c_.channels < 1 || c_.text_width < 1)
+      return error(Code::kInvalidArgument, "a Wan transformer with a size of zero");
+    if (c_.heads < 1 || c_.width % c_.heads != 0 || c_.width / c_.heads % 2 != 0 ||
+        c_.width / c_.heads < 6)
+      return error(Code::kInvalidArgument, "width ", c_.width, " in ", c_.heads,
+                   " heads: each must have an even number of channels, 6 at least, for positions "
+                   "of three axes");
+    if (c_.time_features < 2 || c_.time_features % 2 != 0)
+      return error(Code::kInvalidArgument, "time features must be an even number from 2; found ",
+                   c_.time_features);
+    return Status();
+  }
+
   void embed_time(ValueId time) {
     const ValueId features =
         layers::timestep_features(b_, time, batch_, c_.time_features, 10000, 1000);
@@ -49,21 +64,24 @@ class WanBuilder {
     const ValueId m = b_.add(modulation_, b_.weight("modulation", {1, 6, c_.width}));
     const std::vector<ValueId> parts = b_.split(m, 1, 1, 6);
 
-    AttentionSpec self{c_.width,  c_.width / c_.heads,
-                       c_.width,  c_.epsilon,
-                       rope_.cos, rope_.sin,
-                       kNone,     tokens_,
-                       tokens_,   AttentionSpec::QkNorm::kFullWidth,
-                       true,      "norm_q",
-                       "norm_k"};
+    AttentionSpec self{
+        c_.width,  c_.width / c_.heads,
+        c_.width,  c_.epsilon,
+        rope_.cos, rope_.sin,
+        kNone,     tokens_,
+        tokens_,   c_.qk_norm ? AttentionSpec::QkNorm::kFullWidth : AttentionSpec::QkNorm::kNone,
+        true,      "norm_q",
+        "norm_k"};
     ValueId h = layers::modulate(b_, plain_norm(), parts[0], parts[1]);
     x_ = b_.add(x_, b_.mul(layers::attention(b_, "self_attn", h, h, self), parts[2]));
 
     AttentionSpec cross = self;
     cross.cos = cross.sin = kNone;
     cross.key_length = text_length_;
-    h = b_.layer_norm(x_, b_.weight("norm3.weight", {c_.width}),
-                      b_.weight("norm3.bias", {c_.width}), c_.epsilon);
+    h = x_;
+    if (c_.cross_attention_norm)
+      h = b_.layer_norm(x_, b_.weight("norm3.weight", {c_.width}),
+                        b_.weight("norm3.bias", {c_.width}), c_.epsilon);
     x_ = b_.add(x_, layers::attention(b_, "cross_attn", h, context_, cross));
 
     h = layers::modulate(b_, plain_norm(), parts[3], parts[4]);

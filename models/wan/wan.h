@@ -15,11 +15,14 @@ struct WanConfig {
   int64_t text_width = 4096;
   int64_t time_features = 256;
   double epsilon = 1e-6;
+  bool cross_attention_norm = true;  // an affine norm (norm3) before cross-attention
+  bool qk_norm = true;               // RMSNorm of q and k over the full width
 };
 
 inline WanConfig wan_1_3b() { return {}; }
 inline WanConfig wan_14b() { return {.layers = 40, .width = 5120, .heads = 40, .ffn = 13824}; }
 
+// Errors name what cannot be.
 Result<Graph> build_wan_dit(const WanConfig& config);
 
 }  // namespace zoetrope

@@ -39,15 +39,20 @@ void add_convert(CLI::App* root, Run* run) {
   app->footer(
       "Examples:\n"
       "  zoetrope convert toybox.safetensors -o toybox.zoe\n"
+      "  zoetrope convert DiT-XL-2-256 -o dit.zoe            a diffusers folder\n"
+      "  zoetrope convert DiT-XL-2-256x256.pt --vae sd-vae-ft-ema -o dit.zoe\n"
       "  zoetrope convert synthetic:wan2.1-1.3b -o wan.zoe   shapes of a real model, generated "
       "weights");
   app->add_option("input", options->convert.input,
-                  "A checkpoint (.safetensors), or synthetic:NAME for a built-in configuration")
+                  "A checkpoint (.safetensors, .pt), a diffusers folder, or synthetic:NAME for a "
+                  "built-in configuration")
       ->required();
   app->add_option("-o,--output", options->convert.output, "Where to write the .zoe file")
       ->required();
   app->add_option("--family", options->convert.family, "Model family; auto looks at the checkpoint")
       ->capture_default_str();
+  app->add_option("--vae", options->convert.vae,
+                  "The autoencoder for a DiT whose checkpoint has none: a folder or file");
   app->add_option("--dtype", options->dtype,
                   "Store float tensors as f32, f16 or bf16; left out, as the checkpoint has them");
   app->add_flag("-q,--quiet", options->quiet, "No progress");

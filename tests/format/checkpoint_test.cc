@@ -100,24 +100,61 @@ TEST_CASE("a damaged member of a PyTorch file is refused when it is read") {
   CHECK(values(*opened(damaged("tiny/data/0")), "state_dict.weight").size() == 6);
 }
 
-TEST_CASE("a pickle that calls anything else is refused by name and not run") {
-  CHECK(mentions(open_torch(data_file("hostile.pt")).status(), "posix.system"));
-  CHECK(open_torch(data_file("hostile.pt")).status().code() == Code::kUnsupported);
+TEST_CASE("what a pickle would call is not run, and an error only where a tensor is wanted") {
+  const auto file = opened(open_torch(data_file("hostile.pt")));
+  CHECK(file->names() == std::vector<std::string>{"weight"});
+  CHECK(mentions(file->type("trick").status(), "posix.system"));
+  CHECK(file->type("trick").status().code() == Code::kUnsupported);
+  CHECK(mentions(file->load("trick").status(), "posix.system"));
+  CHECK(file->remark().find("'trick' is an object of posix.system") != std::string::npos);
+  CHECK(!std::filesystem::exists("/tmp/zoetrope-was-tricked"));
   CHECK(mentions(open_torch(data_file("compressed.pt")).status(), "compressed"));
+}
+
+TEST_CASE("objects of other kinds stand beside tensors without being made") {
   const auto parse = [](const std::string& text) {
-    return Pickle::parse({reinterpret_cast<const uint8_t*>(text.data()), text.size()}).status();
+    return Pickle::parse({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   };
-  CHECK(mentions(parse("\x80\x02\x81."), "0x81"));  // NEWOBJ
-  CHECK(mentions(parse("\x80\x02i"), "0x69"));      // INST
-  CHECK(mentions(parse("\x80\x02"
-                       "cbuiltins\neval\n."),
-                 "builtins.eval"));
-  CHECK(mentions(parse("\x80\x02\x8c\x02os\x8c\x06system\x93."), "os.system"));
-  CHECK(mentions(parse("\x80\x09."), "protocol 9"));
-  CHECK(!parse("").ok());
-  CHECK(!parse("(((((").ok());
-  CHECK(mentions(parse("N(u."), "a dict"));
-  CHECK(mentions(parse("(."), "empty"));
+  const auto opaque = [&](const std::string& text) -> std::string {
+    const auto pickle = parse(text);
+    REQUIRE_MESSAGE(pickle.ok(), pickle.status().message());
+    return pickle->root().kind == PickleValue::Kind::kOpaque ? pickle->root().text : "";
+  };
+  const std::string begin = "\x80\x02";
+  CHECK(opaque(begin + "cargparse\nNamespace\n)\x81}U\1aK\1sb.") == "argparse.Namespace");
+  CHECK(opaque(begin + "cbuiltins\neval\nU\1x\x85R.") == "builtins.eval");
+  // What a call gives may be called, filled and built upon: nothing of it is kept.
+  CHECK(opaque(begin + "ca\nb\n)R)R.") == "a.b");
+  CHECK(opaque(begin + "ca\nb\n)R(K\1K\2e.") == "a.b");
+  CHECK(opaque(begin + "ca\nb\n)R(K\1K\2u.") == "a.b");
+  CHECK(opaque(begin + "ca\nb\n)}\x92.") == "a.b");
+  CHECK(opaque(begin + "C\3abc.") == "bytes");
+  CHECK(parse(begin + "cos\nsystem\n.")->root().kind == PickleValue::Kind::kGlobal);
+  const auto refused = [&](const std::string& text, const char* what) {
+    const auto pickle = parse(text);
+    return !pickle.ok() && mentions(pickle.status(), what);
+  };
+  CHECK(refused(begin + "\x81.", "empty"));
+  CHECK(refused(begin + "i", "0x69"));  // INST, of protocol 0
+  CHECK(refused(begin + "K\1)R.", "not a call"));
+  CHECK(refused(begin + "K\1)\x81.", "not a class"));
+  CHECK(refused(begin + "C\377abc.", "bytes"));
+  CHECK(refused("\x80\x09.", "protocol 9"));
+  CHECK(refused("N(u.", "a dict"));
+  CHECK(refused("(.", "empty"));
+  CHECK_FALSE(parse("").ok());
+  CHECK_FALSE(parse("(((((").ok());
+}
+
+TEST_CASE("an 8-bit float keeps its dtype, and a training run's leftovers are passed over") {
+  const auto file = opened(open_torch(data_file("training.pt")));
+  CHECK(file->names() == std::vector<std::string>{"ema.w", "f8", "model.w", "opt.state.0.exp_avg"});
+  CHECK(file->type("f8")->to_string() == "f8e4m3[4]");
+  CHECK(values(*file, "f8") == std::vector<double>{0, 0.5, -448, 1.125});
+  CHECK(values(*file, "ema.w") == std::vector<double>{0, 1, 2});
+  for (const char* name : {"args", "loss", "dtype", "device", "complex"})
+    CHECK(file->type(name).status().code() == Code::kUnsupported);
+  CHECK(mentions(file->type("args").status(), "argparse.Namespace"));
 }
 
 TEST_CASE("a file that is no checkpoint says so") {
@@ -130,6 +167,35 @@ TEST_CASE("a file that is no checkpoint says so") {
   CHECK(open_checkpoint(folder.file("absent")).status().code() == Code::kNotFound);
   std::filesystem::create_directory(folder.file("empty"));
   CHECK(mentions(open_checkpoint(folder.file("empty")).status(), "holds no"));
+}
+
+TEST_CASE("what people have in place of weights is called what it is") {
+  const TempFolder folder;
+  const std::pair<std::string, const char*> cases[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "git lfs pull"},
+      {"<!DOCTYPE html>\n<html>", "web page"},
+      {"\n  <HTML><head>", "web page"},
+      {"\xef\xbb\xbf<?xml version='1.0'?>", "web page"},
+      {std::string("GGUF\3\0\0\0", 8), "GGUF"},
+      {"\x1f\x8b\x08 and so on", "gzip"},
+      {std::string("ZOETROPE\1\0", 10), ".zoe model already"},
+      {"{\"error\": \"Repository not found\"}", "text, not weights"},
+      {"Access denied", "text, not weights"},
+      {"", "empty"},
+  };
+  for (const auto& [bytes, what] : cases)
+    for (const char* name : {"m.safetensors", "m.pt", "m.bin", "m"}) {
+      CAPTURE(what);
+      write_text(folder.file(name), bytes);
+      CHECK(mentions(open_checkpoint(folder.file(name)).status(), what));
+    }
+  // Shards too: a clone without git-lfs has pointers behind a whole index.
+  write_text(folder.file("s-1.safetensors"), cases[0].first);
+  write_text(folder.file("s.safetensors.index.json"), R"({"weight_map":{"a":"s-1.safetensors"}})");
+  CHECK(mentions(open_sharded(folder.file("s.safetensors.index.json")).status(), "git lfs pull"));
+  // A terminal's control sequences do not come through.
+  write_text(folder.file("m"), "plain text \x1b[31m red");
+  CHECK_FALSE(mentions(open_checkpoint(folder.file("m")).status(), "\x1b"));
 }
 
 TEST_CASE("a safetensors header that lies is refused") {
@@ -178,7 +244,7 @@ TEST_CASE("a sharded checkpoint is read through its index, and from its folder")
     const auto file = opened(open_checkpoint(path));
     CHECK(file->names() == std::vector<std::string>{"a", "b"});
     CHECK(values(*file, "b") == std::vector<double>{0, 1, 2});
-    CHECK(file->metadata().at("config") == R"({"_class_name":"Thing"})");
+    CHECK(file->config() == R"({"_class_name":"Thing"})");
   }
   write_text(index, R"({"weight_map":{"a":"m-1.safetensors","c":"m-2.safetensors"}})");
   CHECK(mentions(open_checkpoint(index).status(), "'c'"));
@@ -192,11 +258,14 @@ TEST_CASE("a diffusers folder lists its components") {
   const TempFolder folder;
   write_text(
       folder.file("model_index.json"),
-      R"({"_class_name":"WanPipeline","_diffusers_version":"0.35","transformer":["diffusers","WanTransformer3DModel"],"vae":["diffusers","AutoencoderKLWan"],"image_encoder":[null,null]})");
+      R"({"_class_name":"WanPipeline","_diffusers_version":"0.35","transformer":["diffusers","WanTransformer3DModel"],"image_encoder":[null,null]})");
   std::filesystem::create_directory(folder.file("transformer"));
   const auto read = read_diffusers_folder(folder.file(""));
   REQUIRE(read.ok());
   CHECK(read->pipeline_class == "WanPipeline");
   REQUIRE(read->components.size() == 1);
-  CHECK(read->components.at("transformer").ends_with("transformer"));
+  CHECK(read->components.at("transformer").type == "WanTransformer3DModel");
+  CHECK(read->components.at("transformer").path.ends_with("transformer"));
+  std::filesystem::remove(folder.file("transformer"));
+  CHECK(mentions(read_diffusers_folder(folder.file("")).status(), "'transformer'"));
 }

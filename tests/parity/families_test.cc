@@ -50,14 +50,17 @@ TEST_CASE("DiT equals diffusers'") {
   c.layers = fixture.number("layers");
   c.width = fixture.number("width");
   c.heads = fixture.number("heads");
+  c.hidden = 4 * c.width;
   c.classes = fixture.number("classes");
+  c.base_grid = 4;
+  c.mlp_norm_epsilon = 1e-5;
   const Bindings bindings{{"batch", 2}, {"height", 8}, {"width", 8}};
   const EvalTensor expected = fixture.tensor("out.output");
-  c.diffusers = true;
+  c.diffusers_time = true;
   check_close("output", fixture.evaluate(require_ok(build_dit(c)), bindings, fixture.inputs),
               expected);
   // The original's constants give something else: the mode is not a flag that does nothing.
-  c.diffusers = false;
+  c.diffusers_time = false;
   const EvalTensors other = fixture.evaluate(require_ok(build_dit(c)), bindings, fixture.inputs);
   CHECK(relative_error(other.at("output"), expected) > kParityTolerance);
 }

@@ -71,7 +71,8 @@ def dit():
                 [d[f"transformer_blocks.{i}.attn1.to_{x}.{p}"] for x in "qkv"])
     weights["y_embedder.embedding_table.weight"] = d[
         "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"]
-    publish("dit", model, {k: v.clone() for k, v in weights.items()}, "num_attention_heads", heads)
+    publish("dit", model, {**{k: v.clone() for k, v in weights.items()}, "pos_embed": model.pos_embed.pos_embed},
+            "num_attention_heads", heads)
     g = torch.Generator().manual_seed(2)
     latents, time = torch.randn(2, 8, 8, 4, generator=g), torch.tensor([17.0, 903.0])
     labels = torch.tensor([3, 10])

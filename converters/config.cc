@@ -1,0 +1,183 @@
+#include "converters/config.h"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+namespace zoetrope {
+
+struct Config::Json {
+  nlohmann::json value;
+
+  // Null where the key is missing or null.
+  const nlohmann::json* find(const std::string& key) const {
+    const auto it = value.find(key);
+    return it == value.end() || it->is_null() ? nullptr : &*it;
+  }
+};
+
+Config::Config(std::string origin, std::unique_ptr<Json> json)
+    : origin_(std::move(origin)), json_(std::move(json)) {}
+Config::~Config() = default;
+Config::Config(Config&&) noexcept = default;
+Config& Config::operator=(Config&&) noexcept = default;
+
+Result<Config> Config::parse(std::string origin, const std::string& text) {
+  auto json = std::make_unique<Json>();
+  json->value = text.empty() ? nlohmann::json::object()
+                             : nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json->value.is_object())
+    return error(Code::kDataLoss, origin, ": not a JSON object; is the file damaged?");
+  return Config(std::move(origin), std::move(json));
+}
+
+bool Config::empty() const { return json_->value.empty(); }
+bool Config::has(const char* key) const { return json_->find(key) != nullptr; }
+
+void Config::fail(Code code, const std::string& message) {
+  if (status_.ok()) status_ = error(code, origin_, ": ", message);
+}
+
+void Config::expected(const char* key, const std::string& what) {
+  fail(Code::kUnsupported,
+       str("'", key, "' is ", json_->value[key].dump().substr(0, 80), "; expected ", what));
+}
+
+int64_t Config::integer(const char* key, int64_t otherwise, int64_t low, int64_t high) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return otherwise;
+  const bool fits =
+      value->is_number_integer() && value->get<int64_t>() >= low && value->get<int64_t>() <= high;
+  if (!fits) expected(key, str("a whole number from ", low, " to ", high));
+  return fits ? value->get<int64_t>() : otherwise;
+}
+
+double Config::number(const char* key, double otherwise, double low, double high) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return otherwise;
+  const bool fits =
+      value->is_number() && value->get<double>() >= low && value->get<double>() <= high;
+  if (!fits) expected(key, str("a number from ", low, " to ", high));
+  return fits ? value->get<double>() : otherwise;
+}
+
+bool Config::flag(const char* key, bool otherwise) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return otherwise;
+  if (!value->is_boolean()) expected(key, "true or false");
+  return value->is_boolean() ? value->get<bool>() : otherwise;
+}
+
+std::string Config::text(const char* key, const std::string& otherwise,
+                         std::initializer_list<std::string_view> known) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return otherwise;
+  std::string list;
+  for (const std::string_view k : known) {
+    if (value->is_string() && value->get_ref<const std::string&>() == k) return std::string(k);
+    list += str(list.empty() ? "" : ", ", k);
+  }
+  expected(key, list);
+  return otherwise;
+}
+
+std::vector<int64_t> Config::integers(const char* key, std::vector<int64_t> otherwise, int64_t low,
+                                      int64_t high) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return otherwise;
+  std::vector<int64_t> read;
+  bool fits = value->is_array() && !value->empty() && value->size() <= 16;
+  for (size_t i = 0; fits && i < value->size(); ++i) {
+    const auto& item = (*value)[i];
+    fits = item.is_number_integer() && item.get<int64_t>() >= low && item.get<int64_t>() <= high;
+    if (fits) read.push_back(item.get<int64_t>());
+  }
+  if (!fits) expected(key, str("a list of whole numbers from ", low, " to ", high));
+  return fits ? read : otherwise;
+}
+
+std::vector<double> Config::numbers(const char* key, size_t limit) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  std::vector<double> read;
+  if (value == nullptr) return read;
+  bool fits = value->is_array() && value->size() <= limit;
+  for (size_t i = 0; fits && i < value->size(); ++i) {
+    fits = (*value)[i].is_number();
+    if (fits) read.push_back((*value)[i].get<double>());
+  }
+  if (!fits) expected(key, str("a list of at most ", limit, " numbers"));
+  return read;
+}
+
+std::vector<std::string> Config::texts(const char* key, size_t limit) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  std::vector<std::string> read;
+  if (value == nullptr) return read;
+  bool fits = value->is_array() && value->size() <= limit;
+  for (size_t i = 0; fits && i < value->size(); ++i) {
+    fits = (*value)[i].is_string();
+    if (fits) read.push_back((*value)[i].get<std::string>());
+  }
+  if (!fits) expected(key, str("a list of at most ", limit, " names"));
+  return read;
+}
+
+std::vector<std::string> Config::numbered_texts(const char* key, int64_t count) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return {};
+  std::vector<std::string> read(static_cast<size_t>(count));
+  bool fits = value->is_object();
+  for (auto it = value->begin(); fits && it != value->end(); ++it) {
+    int64_t number = -1;
+    const char* end = it.key().data() + it.key().size();
+    const auto parsed = std::from_chars(it.key().data(), end, number);
+    fits = parsed.ec == std::errc() && parsed.ptr == end && number >= 0 && number < count &&
+           it.value().is_string();
+    if (fits) read[static_cast<size_t>(number)] = it.value().get<std::string>();
+  }
+  if (!fits)
+    fail(Code::kUnsupported,
+         str("'", key, "' must map numbers from 0 to ", count - 1, " to texts"));
+  return read;
+}
+
+void Config::agree(const char* key, int64_t found, const char* what) {
+  const int64_t stated = integer(key, found, 0, INT64_MAX);
+  if (stated != found)
+    fail(Code::kDataLoss, str("'", key, "' is ", stated, ", but the weights have ", found, " ",
+                              what, "; the configuration belongs to another checkpoint"));
+}
+
+void Config::only(const char* key, bool value, const char* reason) {
+  if (flag(key, value) != value)
+    fail(Code::kUnsupported, str("'", key, "' is ", value ? "false" : "true", ": ", reason));
+}
+
+void Config::absent(const char* key, const char* reason) {
+  read_.insert(key);
+  if (const auto* value = json_->find(key))
+    fail(Code::kUnsupported, str("'", key, "' is ", value->dump().substr(0, 80), ": ", reason));
+}
+
+void Config::ignore(std::initializer_list<const char*> keys) {
+  read_.insert(keys.begin(), keys.end());
+}
+
+Status Config::finish() {
+  if (!status_.ok()) return status_;
+  for (const auto& [key, value] : json_->value.items())
+    if (!key.starts_with('_') && !read_.contains(key))
+      return error(Code::kUnsupported, origin_, ": ", nlohmann::json(key).dump().substr(0, 80),
+                   " (", value.dump().substr(0, 80),
+                   ") is not known; what it changes would be lost, so nothing is converted");
+  return Status();
+}
+
+}  // namespace zoetrope

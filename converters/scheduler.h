@@ -1,0 +1,15 @@
+// diffusers' scheduler configurations.
+#pragma once
+
+#include <string>
+
+#include "graph/format/diffusion_spec.h"
+#include "graph/status.h"
+
+namespace zoetrope {
+
+// scheduler_config.json of a folder. DDPMScheduler and DDIMScheduler are known; anything that such
+// a file says and that would change samples is honoured or refused.
+Result<DiffusionSpec> read_scheduler(const std::string& folder);
+
+}  // namespace zoetrope
