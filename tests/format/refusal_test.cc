@@ -12,38 +12,6 @@ const std::string kTransformer = "transformer/config.json", kVae = "vae/config.j
 const std::string kScheduler = "scheduler/scheduler_config.json", kIndex = "model_index.json";
 const std::string kOriginal = "parity/data/dit/original/dit.pt";
 
-bool mentions(const std::string& text, const std::string& what) {
-  CAPTURE(text);
-  CAPTURE(what);
-  const bool found = text.find(what) != std::string::npos;
-  CHECK(found);
-  return found;
-}
-
-struct Change {
-  const char* key;
-  json value;
-  const char* expected;  // in the message
-};
-
-// Each change of one file, alone, is refused with a message that says what and where.
-void check_refused(const std::string& source, const std::string& file,
-                   const std::vector<Change>& changes) {
-  for (const Change& change : changes) {
-    CAPTURE(change.key);
-    CAPTURE(change.value.dump());
-    const Published folder(source);
-    folder.edit(file, [&](json& config) { config[change.key] = change.value; });
-    mentions(folder.refusal(), change.expected);
-  }
-}
-
-Recipe recipe_of(const ModelFile& file) {
-  auto recipe = parse_recipe(file.info().recipe);
-  REQUIRE_MESSAGE(recipe.ok(), recipe.status().message());
-  return std::move(*recipe);
-}
-
 DiffusionSpec spec_of(const ModelFile& file) {
   const Recipe recipe = recipe_of(file);
   REQUIRE(recipe.denoise() != nullptr);

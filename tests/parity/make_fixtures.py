@@ -115,6 +115,21 @@ def wan():
          {"width": width, "heads": heads, "layers": layers, "ffn": ffn, "text_width": text_width})
 
 
+def wan_plain():
+    """What published ones do not have: no norm before cross-attention, another epsilon, other channels."""
+    model = randomise(WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8,
+        freq_dim=32, ffn_dim=40, num_layers=1, cross_attn_norm=False, eps=0.05, rope_max_seq_len=8), 8)
+    model.save_pretrained(PUBLISHED / "wan_plain")
+    g = torch.Generator().manual_seed(9)
+    video, time = torch.randn(2, 2, 6, 4, 4, generator=g), torch.tensor([0.1, 0.7])
+    text = torch.randn(2, 3, 8, generator=g)
+    with torch.no_grad():
+        out = model(video.permute(0, 4, 1, 2, 3), timestep=1000 * time, encoder_hidden_states=text).sample
+    save("wan_plain", {}, {"in.video": video, "in.time": time, "in.text": text,
+                           "out.video_velocity": out.permute(0, 2, 3, 4, 1)}, {})
+
+
 def moviegen(rope):
     c = {"width": 48, "heads": 2, "layers": 2, "ffn": 64, "eps": 1e-5, "rope": rope, "max": [6, 5, 7],
          "text": [["ul2", 20], ["byt5", 12]]}
@@ -133,5 +148,6 @@ def moviegen(rope):
 if __name__ == "__main__":
     dit()
     wan()
+    wan_plain()
     moviegen(False)
     moviegen(True)
