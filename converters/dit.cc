@@ -6,8 +6,7 @@
 #include "converters/families.h"
 #include "converters/scheduler.h"
 #include "converters/store.h"
-#include "graph/format/recipe.h"
-#include "models/dit/dit.h"
+#include "models/dit/recipe.h"
 
 namespace zoetrope {
 namespace {
@@ -284,75 +283,34 @@ bool is_redundant(const Dit& dit, const std::string& key) {
          key.find(".norm1.emb.") != std::string::npos;
 }
 
-// What makes pictures with the network: its folder's scheduler and labels, or those of the
-// original project.
-Status add_stages(const ConvertSource& source, const Dit& dit, const Autoencoder* autoencoder,
-                  Recipe* r) {
+// What makes pictures with the network: its folder's scheduler and labels, or what the original
+// project does.
+Result<DitPictures> read_pictures(const ConvertSource& source, const Dit& dit,
+                                  const Autoencoder* autoencoder) {
   const DitConfig& c = dit.config;
-  const auto pixels = autoencoder != nullptr ? autoencoder->config.factor() : 8;
-  const int64_t step = pixels * c.patch, trained = step * c.base_grid;
-  r->clip.width = r->clip.height = {step, std::max<int64_t>(2048, trained), step, trained};
-  if (c.stored_positions) r->clip.width = r->clip.height = {trained, trained, step, trained};
-  LatentSpec latents;
-  latents.name = "image";
-  latents.media = Modality::kImage;
-  latents.channels = static_cast<int>(c.channels);
-  const double scale = autoencoder != nullptr ? autoencoder->scale : Autoencoder{}.scale;
-  const double shift = autoencoder != nullptr ? autoencoder->shift : 0;
-  latents.mean.assign(static_cast<size_t>(c.channels), static_cast<float>(shift));
-  latents.std.assign(static_cast<size_t>(c.channels), static_cast<float>(1 / scale));
-  latents.pixels = static_cast<int>(pixels);
-  r->latents = {std::move(latents)};
-
-  ClassLabel label{.gives = "labels",
-                   .classes = static_cast<int>(c.classes),
-                   .null_class = static_cast<int>(c.classes),
-                   .names = {}};
-  Denoise denoise;
-  denoise.component = "dit";
-  denoise.time = "time";
-  denoise.streams = {{"image", "latents", "output"}};
-  denoise.conditions = {{"labels", "labels"}};
-  denoise.guidance = 4;  // both projects' default
-  const bool learned = c.out_channels == 2 * c.channels;
-  DiffusionSpec spec;  // the original's sampling: 250 respaced steps of DDPM
-  if (dit.layout.diffusers) {
-    spec = {.reference = "diffusers",
-            .solver = "ddim",
-            .spacing = "leading",
-            .variance = "fixed_small"};
-    denoise.steps = 50;
-  } else {
-    if (!learned) spec.variance = "fixed_large";
-    denoise.steps = 250;
-    denoise.guidance_channels = 3;
+  DitPictures pictures = dit.layout.diffusers ? diffusers_dit_pictures() : original_dit_pictures(c);
+  pictures.autoencoder = autoencoder != nullptr;
+  if (autoencoder != nullptr) {
+    pictures.pixels = autoencoder->config.factor();
+    pictures.scale = autoencoder->scale;
+    pictures.shift = autoencoder->shift;
   }
-  if (source.pipeline != nullptr) {
-    ZT_ASSIGN_OR_RETURN(Config index, Config::parse(source.pipeline->path + "/model_index.json",
-                                                    source.pipeline->index));
-    index.text("_class_name", "", {"DiTPipeline"});
-    index.ignore({"transformer", "vae", "scheduler"});
-    label.names = index.numbered_texts("id2label", c.classes);
-    ZT_RETURN_IF_ERROR(index.finish());
-    if (const auto it = source.pipeline->components.find("scheduler");
-        it != source.pipeline->components.end()) {
-      ZT_ASSIGN_OR_RETURN(spec, read_scheduler(it->second.path));
-    }
+  if (source.pipeline == nullptr) return pictures;
+  ZT_ASSIGN_OR_RETURN(Config index, Config::parse(source.pipeline->path + "/model_index.json",
+                                                  source.pipeline->index));
+  index.text("_class_name", "", {"DiTPipeline"});
+  index.ignore({"transformer", "vae", "scheduler"});
+  pictures.labels = index.numbered_texts("id2label", c.classes);
+  ZT_RETURN_IF_ERROR(index.finish());
+  if (const auto it = source.pipeline->components.find("scheduler");
+      it != source.pipeline->components.end()) {
+    ZT_ASSIGN_OR_RETURN(pictures.sampler, read_scheduler(it->second.path));
+    const bool learned = c.out_channels == 2 * c.channels;
+    if (pictures.sampler.solver == "ddpm" && pictures.sampler.learned_variance() && !learned)
+      return error(Code::kUnsupported, it->second.path, ": 'variance_type' is ",
+                   pictures.sampler.variance, ", but the network has no outputs for variances");
   }
-  if (spec.solver == "ddpm" && spec.learned_variance() && !learned)
-    return error(Code::kUnsupported, "the scheduler's 'variance_type' is ", spec.variance,
-                 ", but the network has no outputs for variances");
-  denoise.sampler = std::move(spec);
-  r->stages = {std::move(label)};
-  if (autoencoder == nullptr) {
-    r->incomplete = "it has no autoencoder; convert it again with --vae";
-    r->stages.clear();
-    return Status();
-  }
-  r->stages.push_back(StartPicture{"image", "encoder", "image", "mean"});
-  r->stages.push_back(std::move(denoise));
-  r->stages.push_back(DecodeImage{{"image", "decoder", "latents", "image", {}}});
-  return Status();
+  return pictures;
 }
 
 // The autoencoder that is asked for, else the folder's own; null: there is none.
@@ -394,9 +352,8 @@ Status convert_dit(const ConvertSource& source, const ConvertOptions& options,
     for (const Graph& part : autoencoder->graphs) info.components.push_back(part);
     sources.push_back(&autoencoder->weights);
   }
-  Recipe recipe;
-  ZT_RETURN_IF_ERROR(add_stages(source, dit, autoencoder.get(), &recipe));
-  info.recipe = recipe_to_json(recipe);
+  ZT_ASSIGN_OR_RETURN(const DitPictures pictures, read_pictures(source, dit, autoencoder.get()));
+  info.recipe = recipe_to_json(dit_recipe(dit.config, pictures));
   info.provenance = "converted from a DiT checkpoint";
   info.licence = "CC-BY-NC-4.0, or as the checkpoint's source says";
   return store_model(std::move(info), sources, options, progress);

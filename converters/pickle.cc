@@ -169,9 +169,9 @@ class PickleMachine {
   Status persistent() {
     ZT_ASSIGN_OR_RETURN(const Value* id, pop());
     if (id->kind != Kind::kTuple || id->items.size() != 5 || id->items[0]->text != "storage" ||
-        id->items[1]->kind != Kind::kGlobal ||
-        id->items[2]->kind != Kind::kText || id->items[2]->text.size() > kMaxKey ||
-        id->items[4]->kind != Kind::kInt || id->items[4]->integer < 0)
+        id->items[1]->kind != Kind::kGlobal || id->items[2]->kind != Kind::kText ||
+        id->items[2]->text.size() > kMaxKey || id->items[4]->kind != Kind::kInt ||
+        id->items[4]->integer < 0)
       return error(Code::kDataLoss, "BINPERSID: not a storage");
     Value* value = make(Kind::kStorage);
     value->type = id->items[1]->text.substr(id->items[1]->text.rfind('.') + 1);

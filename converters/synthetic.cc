@@ -11,6 +11,7 @@ Status convert_synthetic(const std::string& name, const ConvertOptions& options,
   info.name = builtin->name;
   info.family = builtin->family;
   ZT_ASSIGN_OR_RETURN(info.components, builtin->build());
+  if (builtin->recipe != nullptr) info.recipe = recipe_to_json(builtin->recipe());
   info.provenance =
       "the shapes of " + name + " with generated weights: it computes, and means nothing";
   info.licence = "Apache-2.0";

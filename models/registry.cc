@@ -2,8 +2,9 @@
 
 #include <cmath>
 
-#include "models/dit/dit.h"
+#include "models/dit/recipe.h"
 #include "models/moviegen/moviegen.h"
+#include "models/vae/vae.h"
 #include "models/wan/wan.h"
 
 namespace zoetrope {
@@ -21,6 +22,26 @@ BuiltinModel dit(std::string_view name) {
           "DiT, class-conditional images at 256x256",
           [] { return one(build_dit(dit_config(kSize, kPatch))); },
           {{"batch", 2}, {"height", 32}, {"width", 32}}};
+}
+
+// With SD's autoencoder: pictures from class labels.
+template <char kSize>
+BuiltinModel dit_pictures(std::string_view name) {
+  return {name,
+          "dit",
+          "DiT with its autoencoder, class-conditional images at 256x256",
+          []() -> Result<std::vector<Graph>> {
+            std::vector<Graph> graphs;
+            const VaeConfig vae;
+            for (auto graph : {build_dit(dit_config(kSize, 2)), build_vae_encoder(vae),
+                               build_vae_decoder(vae)}) {
+              if (!graph.ok()) return graph.status();
+              graphs.push_back(std::move(*graph));
+            }
+            return graphs;
+          },
+          {{"batch", 2}, {"height", 32}, {"width", 32}},
+          [] { return dit_recipe(dit_config(kSize, 2), diffusers_dit_pictures()); }};
 }
 
 const std::vector<BuiltinModel>& list() {
@@ -43,6 +64,8 @@ const std::vector<BuiltinModel>& list() {
       dit<'x', 2>("dit-xl-2"),
       dit<'x', 4>("dit-xl-4"),
       dit<'x', 8>("dit-xl-8"),
+      dit_pictures<'s'>("dit-s-2-pictures"),
+      dit_pictures<'x'>("dit-xl-2-pictures"),
       {"wan2.1-1.3b", "wan", "Wan 2.1 text-to-video DiT, 832x480, 81 frames",
        [] { return one(build_wan_dit(wan_1_3b())); }, wan},
       {"wan2.1-14b", "wan", "Wan 2.1 text-to-video DiT, 832x480, 81 frames",

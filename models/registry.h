@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graph/dim.h"
+#include "graph/format/recipe.h"
 #include "graph/graph.h"
 
 namespace zoetrope {
@@ -16,7 +17,8 @@ struct BuiltinModel {
   std::string_view family;  // "wan"
   std::string_view description;
   Result<std::vector<Graph>> (*build)();
-  Bindings example;  // symbols for a typical clip
+  Bindings example;              // symbols for a typical clip
+  Recipe (*recipe)() = nullptr;  // null: components only
 };
 
 std::span<const BuiltinModel> builtin_models();

@@ -139,7 +139,9 @@ TEST_CASE("every built-in configuration is a small file") {
     const auto file = ModelFile::open(path);
     REQUIRE_MESSAGE(file.ok(), file.status().message());
     CHECK((*file)->file_bytes() < 4 << 20);
-    REQUIRE((*file)->info().components.size() == 1);
+    REQUIRE(!(*file)->info().components.empty());
+    CHECK((*file)->info().recipe.empty() == (model.recipe == nullptr));
+    if (model.recipe != nullptr) CHECK(parse_recipe((*file)->info().recipe).ok());
     CHECK(zoetrope::bind((*file)->info().components[0], model.example).ok());
   }
 }

@@ -7,6 +7,7 @@
 
 #include "models/dit/dit.h"
 #include "models/moviegen/moviegen.h"
+#include "models/vae/vae.h"
 #include "models/wan/wan.h"
 
 using namespace zoetrope;
@@ -54,6 +55,14 @@ TEST_CASE("DiT's compute is the paper's at 256 pixels") {
       CHECK(macs == doctest::Approx(expected[i]).epsilon(0.03));
     }
   }
+}
+
+TEST_CASE("SD's autoencoder has the published number of parameters") {
+  // sd-vae-ft-mse: 83,653,863 in all.
+  const VaeConfig config;
+  CHECK(parameters(built(build_vae_encoder(config))) +
+            parameters(built(build_vae_decoder(config))) ==
+        83653863);
 }
 
 TEST_CASE("parameter counts are those of the models") {

@@ -1,0 +1,61 @@
+#include "models/dit/recipe.h"
+
+#include <algorithm>
+
+namespace zoetrope {
+
+DitPictures original_dit_pictures(const DitConfig& config) {
+  DitPictures pictures;
+  if (config.out_channels == config.channels) pictures.sampler.variance = "fixed_large";
+  return pictures;
+}
+
+DitPictures diffusers_dit_pictures() {
+  DitPictures pictures;
+  pictures.sampler.reference = "diffusers";
+  pictures.sampler.solver = "ddim";
+  pictures.sampler.spacing = "leading";
+  pictures.sampler.variance = "fixed_small";
+  pictures.steps = 50;
+  pictures.guidance_channels = 0;
+  return pictures;
+}
+
+Recipe dit_recipe(const DitConfig& c, const DitPictures& pictures) {
+  Recipe r;
+  const int64_t step = pictures.pixels * c.patch, trained = step * c.base_grid;
+  r.clip.width =
+      r.clip.height = {step, std::max<int64_t>(2048 / step * step, trained), step, trained};
+  if (c.stored_positions) r.clip.width = r.clip.height = {trained, trained, step, trained};
+  LatentSpec latents;
+  latents.name = "image";
+  latents.media = Modality::kImage;
+  latents.channels = static_cast<int>(c.channels);
+  latents.mean.assign(static_cast<size_t>(c.channels), static_cast<float>(pictures.shift));
+  latents.std.assign(static_cast<size_t>(c.channels), static_cast<float>(1 / pictures.scale));
+  latents.pixels = static_cast<int>(pictures.pixels);
+  r.latents = {std::move(latents)};
+  if (!pictures.autoencoder) {
+    r.incomplete = "it has no autoencoder; convert it again with --vae";
+    return r;
+  }
+  ClassLabel label;
+  label.gives = "labels";
+  label.classes = label.null_class = static_cast<int>(c.classes);
+  label.names = pictures.labels;
+  Denoise denoise;
+  denoise.component = "dit";
+  denoise.time = "time";
+  denoise.streams = {{"image", "latents", "output"}};
+  denoise.conditions = {{"labels", "labels"}};
+  denoise.sampler = pictures.sampler;
+  denoise.steps = pictures.steps;
+  denoise.guidance = pictures.guidance;
+  denoise.guidance_channels =
+      static_cast<int>(std::min<int64_t>(pictures.guidance_channels, c.channels));
+  r.stages = {std::move(label), StartPicture{"image", "encoder", "image", "mean"},
+              std::move(denoise), DecodeImage{{"image", "decoder", "latents", "image", {}}}};
+  return r;
+}
+
+}  // namespace zoetrope
