@@ -1,10 +1,15 @@
 #include "runtime/cli/command.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+
+#include "graph/format/output_file.h"
 
 namespace zoetrope {
 namespace {
@@ -12,7 +17,9 @@ namespace {
 std::atomic<bool> g_interrupted{false};
 
 extern "C" void on_signal(int) {
-  if (g_interrupted.exchange(true)) _exit(kExitInterrupted);
+  if (!g_interrupted.exchange(true)) return;
+  remove_unfinished_files();
+  _exit(kExitInterrupted);
 }
 
 }  // namespace
@@ -41,8 +48,42 @@ void install_interrupt_handler() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup wins
   signal(SIGPIPE, SIG_IGN);  // a closed pipe is an i/o error of the writer
   signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond the limit
+}
+
+void hold_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    // The lowest free number is fd itself. Answers must fail, what only people read may get lost.
+    const int opened = ::open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY);
+    if (opened != fd) _exit(kExitFailure);
+  }
+}
+
+Status finish_stdout() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return Status();
+  if (errno == 0) {  // an earlier write failed: a new one says why
+    std::fputc('\n', stdout);
+    std::fflush(stdout);
+  }
+  return io_error(errno == 0 ? EIO : errno, "cannot write the answer to", "standard output");
+}
+
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f ? '?' : c;
+  }
+  // C1 controls in UTF-8 are 0xc2 and one of 0x80 to 0x9f.
+  for (size_t i = 0; i + 1 < out.size(); ++i)
+    if (out[i] == '\xc2' && static_cast<unsigned char>(out[i + 1]) < 0xa0) out.replace(i, 2, "?");
+  return out;
 }
 
 void DeviceFlags::add_to(CLI::App* app) {

@@ -22,7 +22,17 @@ inline constexpr int kExitInterrupted = 130;  // Ctrl-C
 
 int exit_code(const Status& status);
 
-// Set by the first Ctrl-C or SIGTERM; a second one ends the process at once.
+// Opens what of 0, 1 and 2 is closed, so that no file of ours gets such a number.
+void hold_standard_descriptors();
+
+// Everything printed so far is out, or why not.
+Status finish_stdout();
+
+// Text from a file, without what would control a terminal.
+std::string printable(std::string_view text);
+
+// Set by the first Ctrl-C, SIGTERM or SIGHUP; a second one ends the process at once and removes
+// what is half written.
 const std::atomic<bool>& interrupted();
 void install_interrupt_handler();
 

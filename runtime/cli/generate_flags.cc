@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "runtime/cli/prompt_flags.h"
+
 namespace zoetrope {
 
 void GenerateFlags::add_to(CLI::App* app) {
@@ -14,20 +16,19 @@ void GenerateFlags::add_to(CLI::App* app) {
   auto* frames = app->add_option("--frames", o.clip.frames, "Frames; 1 makes a still image")
                      ->check(CLI::NonNegativeNumber);
   app->add_option("--seconds", o.clip.seconds, "Length of the clip")
-      ->check(CLI::NonNegativeNumber)
+      ->check(number_in(0, 86400))
       ->excludes(frames);
   app->add_option("--steps", o.steps, "Denoising steps")->check(CLI::Range(1, 10000));
   app->add_option("--guidance", o.guidance,
                   "How strongly the caption guides; 1 switches guidance off and halves the time")
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(number_in(0, 100));
   app->add_flag("--sequential-guidance", sequential,
                 "Run the caption and the negative prompt one after the other: less memory");
   app->add_option("--solver", o.solver, "euler, midpoint or heun")
       ->check(CLI::IsMember({"euler", "midpoint", "heun"}));
   app->add_option("--schedule", o.schedule, "linear, shifted or linear_quadratic")
       ->check(CLI::IsMember({"linear", "shifted", "linear_quadratic"}));
-  app->add_option("--shift", o.shift, "Shift of the shifted schedule")
-      ->check(CLI::Range(0.01, 100.0));
+  app->add_option("--shift", o.shift, "Shift of the shifted schedule")->check(number_in(0.01, 100));
   app->add_option("--compute", compute, "Arithmetic: f32, bf16 or f16")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();

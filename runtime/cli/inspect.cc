@@ -1,7 +1,7 @@
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "graph/format/output_file.h"
 #include "graph/svg.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/load_model.h"
@@ -72,7 +72,8 @@ void print_text(const ModelFile& file, bool tensors) {
   std::printf("%s: %s, %s, %.2f M parameters in %zu tensors\n", file.path().c_str(),
               info.name.c_str(), format_bytes(static_cast<double>(file.file_bytes())).c_str(),
               static_cast<double>(parameters(file)) / 1e6, file.tensors().size());
-  std::printf("licence %s; %s\n\n", info.licence.c_str(), info.provenance.c_str());
+  std::printf("licence %s; %s\n\n", printable(info.licence).c_str(),
+              printable(info.provenance).c_str());
   for (const Graph& graph : info.components) {
     std::printf("%s: %zu nodes\n", graph.name.c_str(), graph.nodes.size());
     for (ValueId id : graph.inputs) {
@@ -83,8 +84,9 @@ void print_text(const ModelFile& file, bool tensors) {
     }
     for (const GraphOutput& out : graph.outputs) std::printf("  out  %s\n", out.name.c_str());
   }
-  std::printf("\ntokenizer %s, %zu words known\nrecipe %s\n", info.tokenizer_kind.c_str(),
-              info.vocabulary.size(), info.recipe.c_str());
+  std::printf("\ntokenizer %s, %zu words known\nrecipe %s\n",
+              printable(info.tokenizer_kind).c_str(), info.vocabulary.size(),
+              printable(info.recipe).c_str());
   if (!tensors) return;
   std::printf("\n");
   for (const TensorEntry& t : file.tensors())
@@ -110,10 +112,10 @@ Status run_inspect(const Options& options) {
       std::fputs(to_text(*found).c_str(), stdout);
       return Status();
     }
-    std::ofstream out(options.svg, std::ios::binary);
-    out << to_svg(*found);
-    if (!out.flush()) return error(Code::kIoError, "cannot write ", options.svg);
-    return Status();
+    const std::string svg = to_svg(*found);
+    ZT_ASSIGN_OR_RETURN(OutputFile out, OutputFile::create(options.svg));
+    ZT_RETURN_IF_ERROR(out.write(svg.data(), svg.size()));
+    return out.commit();
   }
   if (options.json)
     print_json(*file);

@@ -1,6 +1,13 @@
 // The `zoetrope` command: the composition root.
-#include <cstdio>
+#include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <system_error>
+
+#include "graph/format/output_file.h"
 #include "runtime/cli/command.h"
 
 namespace {
@@ -17,9 +24,31 @@ constexpr const char* kFooter =
     "Exit codes: 0 done, 1 internal failure, 2 bad flags or values, 3 missing or damaged file,\n"
     "4 device or library not available, 5 out of memory, budget or disk, 130 interrupted.";
 
-}  // namespace
+// The last resort allocates nothing.
+int out_of_memory() {
+  std::fputs("zoetrope: resource exhausted: out of memory\n", stderr);
+  return zoetrope::kExitNoMemory;
+}
 
-int main(int argc, char** argv) {
+// Where an exception cannot get through: most likely one more allocation that failed.
+[[noreturn]] void on_terminate() {
+  zoetrope::remove_unfinished_files();
+  bool memory = false;
+  if (const std::exception_ptr current = std::current_exception()) {
+    try {
+      std::rethrow_exception(current);
+    } catch (const std::bad_alloc&) {
+      memory = true;
+    } catch (const std::system_error& e) {
+      memory = e.code() == std::errc::resource_unavailable_try_again;
+    } catch (...) {
+    }
+  }
+  if (memory) _exit(out_of_memory());
+  std::abort();
+}
+
+int run_command(int argc, char** argv) {
   using namespace zoetrope;
   CLI::App app(kDescription);
   app.name("zoetrope");
@@ -32,23 +61,39 @@ int main(int argc, char** argv) {
   add_inspect(&app, &run);
   add_convert(&app, &run);
   add_devices(&app, &run);
+  Status status;
+  int code = kExitOk;
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    const int code = app.exit(e);
-    return code == 0 ? kExitOk : kExitUsage;
-  }
-  install_interrupt_handler();
-  Status status;
-  try {
+    install_interrupt_handler();
     status = run();
-  } catch (const std::bad_alloc&) {
-    status = error(Code::kResourceExhausted, "out of memory");
-  } catch (const std::exception& e) {
-    status = error(Code::kInternal, "unexpected: ", e.what());
+  } catch (const CLI::ParseError& e) {
+    code = app.exit(e) == 0 ? kExitOk : kExitUsage;
   }
-  if (!status.ok())
-    std::fprintf(stderr, "zoetrope: %s: %s\n", std::string(code_name(status.code())).c_str(),
-                 status.message().c_str());
+  if (status.ok() && code == kExitOk) status = finish_stdout();
+  if (status.ok()) return code;
+  std::fprintf(stderr, "zoetrope: %s: %s\n", std::string(code_name(status.code())).c_str(),
+               printable(status.message()).c_str());
   return exit_code(status);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::set_terminate(on_terminate);
+  zoetrope::hold_standard_descriptors();
+  try {
+    return run_command(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
+  } catch (const std::system_error& e) {
+    if (e.code() == std::errc::resource_unavailable_try_again) {
+      std::fputs("zoetrope: resource exhausted: no more threads can be started\n", stderr);
+      return zoetrope::kExitNoMemory;
+    }
+    std::fprintf(stderr, "zoetrope: internal error: %s\n", e.what());
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "zoetrope: internal error: %s\n", e.what());
+  }
+  return zoetrope::kExitFailure;
 }

@@ -30,7 +30,8 @@ struct ReadRequest {
   bool sound = false;
   int sample_rate = 0, channels = 0;  // 0: the file's own
   int64_t first_sample = 0;           // a channel
-  int64_t max_samples = 0;            // a channel
+  int64_t max_samples = 0;            // a channel; 0: as many as max_seconds hold
+  double max_seconds = 0;
 };
 
 struct Media {
@@ -48,7 +49,8 @@ struct Media {
 using FrameSink = std::function<Result<bool>(std::span<const uint8_t> rgb)>;
 
 // Through FFmpeg's libraries. Errors name the file and what is missing in it: kDataLoss where it is
-// damaged, kUnsupported where it is sound and cannot be read.
+// damaged, kUnsupported where it is sound and cannot be read, kNotFound where the file or what is
+// wanted of it is not there.
 Result<Media> read_media(const std::string& path, const ReadRequest& request);
 
 // The same without keeping pixels: each frame goes to `sink`.

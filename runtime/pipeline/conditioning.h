@@ -24,10 +24,15 @@ struct KnownMedia {
   KnownFrames after;         // a clip that this one leads to: its first frames are the suffix
   KnownFrames video;         // all frames: make the sound
   std::vector<float> audio;  // all samples, interleaved: make the picture
+  // The sound of `before` and of `after`, as long as they are or empty: not known.
+  std::vector<float> before_sound, after_sound;
 
   bool empty() const {
     return first.frames == 0 && last.frames == 0 && before.frames == 0 && after.frames == 0 &&
-           video.frames == 0 && audio.empty();
+           video.frames == 0 && !has_sound();
+  }
+  bool has_sound() const {
+    return !audio.empty() || !before_sound.empty() || !after_sound.empty();
   }
 };
 

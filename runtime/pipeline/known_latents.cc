@@ -72,6 +72,30 @@ void place(const ClipShape& s, int64_t channels, std::span<const float> source, 
   std::fill_n(out->video_mask.begin() + begin * pixels, count * pixels, mask);
 }
 
+// Sound that is known at the ends alone. A latent is known where its centre is (train/masks.py).
+Status place_sound(const KnownMedia& known, const PipelinePlan& plan, Encoder& encoder,
+                   KnownTensors* out) {
+  const int64_t channels = plan.recipe.audio_channels, total = plan.shape.samples;
+  const auto before = static_cast<int64_t>(known.before_sound.size()) / channels;
+  const auto after = static_cast<int64_t>(known.after_sound.size()) / channels;
+  if (before + after > total)
+    return error(Code::kInvalidArgument, "the known sound has ", before + after,
+                 " samples; the clip has ", total);
+  std::vector<float> samples(static_cast<size_t>(total * channels));
+  std::copy(known.before_sound.begin(), known.before_sound.end(), samples.begin());
+  std::copy(known.after_sound.begin(), known.after_sound.end(), samples.end() - after * channels);
+  ZT_ASSIGN_OR_RETURN(out->audio, encoder.audio(samples));
+  const auto width = static_cast<size_t>(plan.recipe.audio.channels);
+  for (size_t i = 0; i < out->audio_mask.size(); ++i) {
+    const double centre = (static_cast<double>(i) + 0.5) * plan.recipe.samples_per_latent;
+    const bool is_known = centre < static_cast<double>(before) ||
+                          (after > 0 && centre >= static_cast<double>(total - after));
+    out->audio_mask[i] = is_known ? kMaskKnown : 0.0f;
+    if (!is_known) std::fill_n(out->audio.begin() + static_cast<int64_t>(i * width), width, 0.0f);
+  }
+  return Status();
+}
+
 }  // namespace
 
 void normalize_latents(const FlatLatents& spec, std::span<float> latents) {
@@ -122,6 +146,8 @@ Result<KnownTensors> encode_known(const Model& model, const PipelinePlan& plan,
   if (!known.audio.empty()) {
     ZT_ASSIGN_OR_RETURN(out.audio, encoder.audio(known.audio));
     std::fill(out.audio_mask.begin(), out.audio_mask.end(), kMaskKnown);
+  } else if (known.has_sound()) {
+    ZT_RETURN_IF_ERROR(place_sound(known, plan, encoder, &out));
   }
   return out;
 }

@@ -86,7 +86,7 @@ std::vector<Request> requests_for(const PipelinePlan& plan, const GenerateOption
     if (k->frames > 0 && std::find(sizes.begin(), sizes.end(), k->frames) == sizes.end())
       sizes.push_back(k->frames);
   for (int64_t frames : sizes) encode_frames(frames);
-  if (!known.audio.empty())
+  if (known.has_sound())
     requests.push_back(
         {"encode audio", "codec_encoder", {{"batch", 1}, {"audio_length", s.audio_latents}}, 1});
   const int evaluations = evaluations_per_step(plan.recipe.sampler.solver);

@@ -138,7 +138,7 @@ class Decoding {
         return error(Code::kUnsupported, path_, " has ",
                      avcodec_get_name(input_->streams[i]->codecpar->codec_id), " ", what,
                      ", which this FFmpeg build (", av_version_info(), ") cannot decode");
-    return error(Code::kDataLoss, path_, " has no ", what);
+    return error(Code::kNotFound, path_, " has no ", what);
   }
 
   Status decode_all() {

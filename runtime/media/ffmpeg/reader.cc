@@ -169,7 +169,7 @@ class SampleTaker {
   bool take(const float* samples, int64_t count) {
     if (media_.channels == 0) return true;
     const int64_t skip = std::clamp<int64_t>(r_.first_sample - at_, 0, count);
-    const int64_t room = r_.max_samples - kept();
+    const int64_t room = most() - kept();
     const int64_t n = std::min(count - skip, room);
     if (n < count - skip) media_.more_samples = true;
     at_ += count;
@@ -194,6 +194,10 @@ class SampleTaker {
   }
 
  private:
+  int64_t most() const {
+    return r_.max_samples > 0 ? r_.max_samples
+                              : std::llround(std::min(r_.max_seconds, 1e6) * media_.sample_rate);
+  }
   int64_t kept() const { return static_cast<int64_t>(media_.samples.size()) / media_.channels; }
 
   const ReadRequest& r_;
@@ -224,7 +228,7 @@ Status read_audio(const std::string& path, const ReadRequest& r, Media* media) {
         return resampler.add(frame, take);
       }));
   if (!media->more_samples) ZT_RETURN_IF_ERROR(resampler.finish(take));
-  return media->channels == 0 ? error(Code::kDataLoss, path, " has no sound") : Status();
+  return media->channels == 0 ? error(Code::kNotFound, path, " has no sound") : Status();
 }
 
 }  // namespace

@@ -1,0 +1,64 @@
+// The pictures, clips and sound that a person gives: for the model, and for the clip that comes
+// out.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "graph/format/recipe.h"
+#include "runtime/media/media_reader.h"
+#include "runtime/pipeline/conditioning.h"
+
+namespace zoetrope {
+
+struct KnownFlags {
+  std::string image, last_image, extend, lead_to, video, audio;
+  std::string fit = "cover", background = "white";
+
+  void add_to(CLI::App* app);
+  bool any() const;
+  // Every file that is read.
+  std::vector<std::string> paths() const;
+};
+
+// What a model takes, as far as files must be brought to it.
+struct MediaTarget {
+  int64_t width = 0, height = 0;
+  int64_t frames = 0;  // asked for; 0: left to the files
+  Range range;         // of frames
+  int fps = 1;
+  int first_frames = 1, later_frames = 1;  // that the first latent and each later one stand for
+  int sample_rate = 0, channels = 0;       // 0: no sound
+
+  int64_t samples(int64_t count) const { return count * sample_rate / fps; }
+};
+
+struct KnownFiles {
+  KnownMedia media;    // at the model's size and rates
+  int64_t frames = 0;  // that the model makes, known ones among them; 0: its preference
+
+  // The clip that comes out: `extend` whole, what is new, `lead_to` whole. Counts are frames at the
+  // model's rate. Of a clip that leads to itself, a loop, the second showing is left out.
+  std::string extend, lead_to;
+  int64_t extend_frames = 0, lead_frames = 0;
+  std::vector<float> extend_sound, lead_sound;  // at the model's rate; silence where there was none
+
+  // --audio as it is in its file; rate 0: not given.
+  std::vector<float> own_sound;
+  int own_rate = 0, own_channels = 0, own_bits = 16;
+  // Files that are used whole, so that their packets can be copied; empty: none.
+  std::string copy_picture, copy_sound;
+
+  Fit fit = Fit::kCover;
+  Rgb background;
+  std::vector<std::string> notices;
+};
+
+// Rules where lengths differ (README.md has them for people): a clip or sound decides the length
+// when `frames` is open; a longer one is cut with a notice; a shorter clip is an error that says
+// what to ask for, shorter sound ends in silence. Of --extend and --lead-to, `frames` is what is
+// added.
+Result<KnownFiles> read_known_files(const KnownFlags& flags, const MediaTarget& target);
+
+}  // namespace zoetrope

@@ -1,0 +1,74 @@
+#include "runtime/cli/outputs.h"
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "graph/format/output_file.h"
+
+namespace zoetrope {
+
+Status check_outputs(const std::vector<std::string>& paths, const ClipFormat& format,
+                     const std::vector<std::string>& inputs) {
+  std::map<std::string, std::string> taken;  // identity to the path that was given
+  for (const std::string& input : inputs)
+    if (const auto target = resolve_output(input); target.ok())
+      taken.emplace(target->identity(), "the input " + input);
+  for (const std::string& path : paths) {
+    ZT_ASSIGN_OR_RETURN(const std::vector<std::string> files, clip_files(path, format));
+    for (const std::string& file : files) {
+      ZT_ASSIGN_OR_RETURN(const OutputTarget target, resolve_output(file));
+      if (path != "/dev/null" && !taken.emplace(target.identity(), "-o " + path).second)
+        return error(Code::kInvalidArgument, "-o ", path, ": ", file, " is also ",
+                     taken[target.identity()], "; each output needs a name of its own");
+    }
+  }
+  return Status();
+}
+
+Status Outputs::open(const std::vector<std::string>& paths, const ClipFormat& format) {
+  for (const std::string& path : paths) {
+    ZT_ASSIGN_OR_RETURN(writers_.emplace_back(), create_clip_writer(path, format));
+  }
+  return Status();
+}
+
+Status Outputs::frames(const uint8_t* pixels, int64_t count) {
+  for (auto& writer : writers_) ZT_RETURN_IF_ERROR(writer->frames(pixels, count));
+  return Status();
+}
+
+Status Outputs::audio(const float* samples, int64_t count) {
+  for (auto& writer : writers_) ZT_RETURN_IF_ERROR(writer->audio(samples, count));
+  return Status();
+}
+
+Status Outputs::finish() {
+  for (auto& writer : writers_) ZT_RETURN_IF_ERROR(writer->finish());
+  return Status();
+}
+
+ClipTags make_tags(const std::string& model, const std::string& version, const std::string& prompt,
+                   const std::string& negative, uint64_t seed,
+                   const std::vector<std::pair<std::string, std::string>>& options) {
+  std::string line;
+  nlohmann::json all = {{"prompt", prompt},
+                        {"negative_prompt", negative},
+                        {"seed", seed},
+                        {"model", model},
+                        {"software", version}};
+  for (const auto& [name, value] : options) {
+    line += str(line.empty() ? "" : " ", "--", name, " ", value);
+    all["options"][name] = value;
+  }
+  ClipTags tags = {{"prompt", prompt},
+                   {"negative_prompt", negative},
+                   {"seed", std::to_string(seed)},
+                   {"model", model},
+                   {"options", line},
+                   {"software", version},
+                   {"comment", all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)}};
+  std::erase_if(tags, [](const auto& tag) { return tag.second.empty(); });
+  return tags;
+}
+
+}  // namespace zoetrope

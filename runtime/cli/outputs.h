@@ -1,0 +1,38 @@
+// The files that a run writes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/media/clip_writer.h"
+#include "runtime/pipeline/generate.h"
+
+namespace zoetrope {
+
+// Before anything is computed: every file that the outputs would become can be written, none is
+// named twice, and none is an input.
+Status check_outputs(const std::vector<std::string>& paths, const ClipFormat& format,
+                     const std::vector<std::string>& inputs);
+
+// Writes one clip to several files at once.
+class Outputs : public ClipSink {
+ public:
+  Status open(const std::vector<std::string>& paths, const ClipFormat& format);
+  Status frames(const uint8_t* pixels, int64_t count) override;
+  Status audio(const float* samples, int64_t count) override;
+  Status finish();
+  // Of the i-th file: "H.264 + AAC".
+  std::string description(size_t i) const { return writers_[i]->description(); }
+
+ private:
+  std::vector<std::unique_ptr<ClipWriter>> writers_;
+};
+
+// What a clip says of itself: each option by itself, and all together as JSON in "comment", for
+// formats that have one text.
+ClipTags make_tags(const std::string& model, const std::string& version, const std::string& prompt,
+                   const std::string& negative, uint64_t seed,
+                   const std::vector<std::pair<std::string, std::string>>& options);
+
+}  // namespace zoetrope
