@@ -3,57 +3,14 @@
 // fixtures.
 #include <doctest/doctest.h>
 
-#include "converters/convert.h"
-#include "graph/format/recipe.h"
 #include "runtime/samplers/diffusion.h"
-#include "tests/format/small_model.h"
-#include "tests/parity/fixture.h"
+#include "tests/parity/converted.h"
 
 using namespace zoetrope;
 
 namespace {
 
 constexpr double kBlockTolerance = 1e-5, kForwardTolerance = 1e-4;
-
-std::string published(const std::string& name) {
-  return std::string(ZOETROPE_SOURCE_DIR) + "/tests/parity/data/dit/" + name;
-}
-
-// A published model as a model file.
-struct Converted {
-  explicit Converted(ConvertOptions options) {
-    options.output = folder.file("model.zoe");
-    const Status status = convert(options);
-    REQUIRE_MESSAGE(status.ok(), status.message());
-    file = require_ok(ModelFile::open(options.output));
-    recipe = require_ok(parse_recipe(file->info().recipe));
-  }
-
-  const Graph& component(const std::string& name) const {
-    for (const Graph& graph : file->info().components)
-      if (graph.name == name) return graph;
-    REQUIRE_MESSAGE(false, "no component ", name);
-    return file->info().components.front();
-  }
-
-  EvalTensors evaluate(const std::string& name, const EvalTensors& inputs,
-                       const std::vector<std::string>& watch = {}) const {
-    const Graph& symbolic = component(name);
-    const Shape& shape = inputs.begin()->second.shape;
-    Bindings bindings{{"batch", shape[0]}};
-    for (const auto& [input, tensor] : inputs)
-      if (tensor.shape.rank() == 4)
-        bindings["height"] = tensor.shape[1], bindings["width"] = tensor.shape[2];
-    std::erase_if(bindings, [&](const auto& b) { return !symbolic.symbols().contains(b.first); });
-    const Graph graph = require_ok(zoetrope::bind(symbolic, bindings));
-    return require_ok(
-        reference_evaluate(graph, inputs, *file, {.round_to_dtype = false, .watch = watch}));
-  }
-
-  TempFolder folder;
-  std::unique_ptr<ModelFile> file;
-  Recipe recipe;
-};
 
 void check_within(double tolerance, const std::string& name, const EvalTensors& got,
                   const EvalTensor& expected) {
@@ -128,14 +85,14 @@ TEST_CASE("DiT equals diffusers' block by block, whatever its configuration says
        {"plain", "norm_eps", "gelu", "geglu", "geglu_approximate", "swiglu", "linear_silu",
         "no_bias", "affine", "patch_1", "three_heads", "own_embedders", "no_variance"}) {
     CAPTURE(name);
-    const Converted model({.input = published(name), .output = ""});
+    const Converted model({.input = published_dit(name), .output = ""});
     const ParityFixture fixture("dit/" + std::string(name) + "_io");
     for (const char* number : {"0", "1"}) check_case(model, "dit", fixture, number, kDitInputs);
   }
 }
 
 TEST_CASE("a diffusers pipeline becomes one file: network, autoencoder, sampler, labels") {
-  const Converted model({.input = published("pipeline"), .output = ""});
+  const Converted model({.input = published_dit("pipeline"), .output = ""});
   const ParityFixture dit("dit/pipeline_io"), vae("dit/vae_io");
   // Latents of 6 are what it was trained on; of 4 and 10 positions are rescaled.
   for (const char* number : {"0", "1", "2"}) check_case(model, "dit", dit, number, kDitInputs);
@@ -169,7 +126,7 @@ TEST_CASE("a diffusers pipeline becomes one file: network, autoencoder, sampler,
 }
 
 TEST_CASE("pictures are the pipeline's from the same noise, to 60 dB") {
-  const Converted model({.input = published("pipeline"), .output = ""});
+  const Converted model({.input = published_dit("pipeline"), .output = ""});
   const ParityFixture fixture("dit/pictures");
   const EvalTensor noise = fixture.tensor("noise");
   const Denoise& stage = *model.recipe.denoise();
@@ -195,8 +152,9 @@ TEST_CASE("pictures are the pipeline's from the same noise, to 60 dB") {
 }
 
 TEST_CASE("an original DiT file computes and samples as the original project") {
-  const Converted model(
-      {.input = published("original/dit.pt"), .output = "", .vae = published("pipeline/vae")});
+  const Converted model({.input = published_dit("original/dit.pt"),
+                         .output = "",
+                         .vae = published_dit("pipeline/vae")});
   const ParityFixture fixture("dit/original_io");
   check_case(model, "dit", fixture, "0", kDitInputs);
 

@@ -5,6 +5,7 @@ outputs, what every block gives, and whole pictures.
 pip install torch diffusers safetensors. With the path of a checkout of facebookresearch/DiT (pip install timm) also
 the original project's file.
 """
+import copy
 import json
 import shutil
 import sys
@@ -18,6 +19,12 @@ from make_fixtures import randomise
 
 DATA = Path(__file__).parent / "data" / "dit"
 LABELS = {0: "tench, Tinca tinca", 1: "goldfish", 2: "great white shark, white shark", 4: "tabby, tabby cat"}
+
+
+def with_bf16(out, model, run):
+    """Also what PyTorch makes of it in bf16: "0.bf16.output" beside "0.out.output"."""
+    narrow = run(copy.deepcopy(model).bfloat16())
+    return out | {k.replace(".out.", ".bf16."): v.float() for k, v in narrow.items() if ".out." in k}
 
 
 def channels_last(x):
@@ -60,7 +67,7 @@ def forwards(model, blocks, sizes, classes, channels, call):
 
 
 def diffusers_call(model, x, time, labels):
-    return model(x, timestep=time, class_labels=labels).sample
+    return model(x.to(model.dtype), timestep=time, class_labels=labels).sample
 
 
 def make_transformer(seed, **options):
@@ -113,7 +120,7 @@ def vae_io(vae):
         image, latents = torch.rand(2, 3, h, w, generator=g) * 2 - 1, torch.randn(2, 4, h // 4, w // 4, generator=g)
         recorder = Recorder([(name, m) for name, m in vae.named_modules() if chosen(name, m)])
         with torch.no_grad():
-            moments, decoded = vae._encode(image), vae.decode(latents).sample
+            moments, decoded = vae._encode(image.to(vae.dtype)), vae.decode(latents.to(vae.dtype)).sample
         blocks = recorder.take(f"{i}.block.")
         out |= {f"{i}.in.image": image, f"{i}.in.latents": latents, f"{i}.out.image": decoded,
                 f"{i}.out.mean": moments[:, :4], f"{i}.out.log_variance": moments[:, 4:], **blocks}
@@ -143,8 +150,9 @@ def pipeline():
     pipe.register_to_config(id2label=LABELS)
     pipe.save_pretrained(DATA / "pipeline")
     pipe.set_progress_bar_config(disable=True)
-    save("pipeline_io", forwards(transformer, transformer.transformer_blocks, (6, 4, 10), 5, 4, diffusers_call))
-    save("vae_io", vae_io(vae))
+    run = lambda m: forwards(m, m.transformer_blocks, (6, 4, 10), 5, 4, diffusers_call)
+    save("pipeline_io", with_bf16(run(transformer), transformer, run))
+    save("vae_io", with_bf16(vae_io(vae), vae, vae_io))
     save("pictures", pictures(pipe, 7, 12, [1, 4, 0], 4.0))
 
 
