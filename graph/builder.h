@@ -36,6 +36,10 @@ class Builder {
   ValueId weight(std::string_view name, std::vector<int64_t> dims, DType dtype = DType::kF32);
   void output(std::string_view name, ValueId value);
   void state(ValueId state, ValueId next);
+  // An input that is to be a state; its full name is the scope prefix + name.
+  ValueId state_input(std::string_view name, DType dtype, std::vector<Dim> dims) {
+    return input(prefix_ + std::string(name), dtype, std::move(dims));
+  }
 
   // Any op by kind; the methods below call it.
   std::vector<ValueId> add_node(OpKind op, std::vector<ValueId> inputs, Attrs attrs,

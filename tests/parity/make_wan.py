@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Writes tests/parity/data/wan: Wan's networks at tiny uneven sizes as diffusers and transformers save them, and
+what these libraries compute with them (pip install torch diffusers transformers safetensors).
+
+make_wan.py [PART...]: only these parts.
+"""
+import sys
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLWan
+from safetensors.torch import save_file
+
+DATA = Path(__file__).parent / "data" / "wan"
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def randomise(model, seed, gain=1.0):
+    """Fresh values everywhere, so that no term can hide behind a zero or a one."""
+    g = generator(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            norm = name.endswith("gamma") or (name.endswith("weight") and p.ndim == 1)
+            small = norm or p.ndim < 2 or name.endswith(("scale_shift_table", "class_embedding"))
+            deviation = 0.2 if small else gain * p[0].numel() ** -0.5
+            p.copy_(torch.randn(p.shape, generator=g) * deviation + (1 if norm else 0))
+    return model.eval().requires_grad_(False)
+
+
+def save(name, tensors):
+    path = DATA / f"{name}.safetensors"
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path)
+    print(name, path.stat().st_size)
+
+
+def last(x):
+    """[B, C, ...] to [B, ..., C]"""
+    return x.movedim(1, -1)
+
+
+def watch_blocks(model, types, tensors, convert=last, limit=1 << 30):
+    """Outputs of modules of these types, call by call: "<prefix>block.<call>.<module>"."""
+    calls, hooks, prefix = {}, [], [""]
+
+    def hook(name):
+        def keep(_, __, out):
+            i = calls[name] = calls.get(name, -1) + 1
+            if prefix[0] and out.numel() <= limit:
+                tensors[f"{prefix[0]}block.{i}.{name}"] = convert(out)
+        return keep
+
+    for name, module in model.named_modules():
+        if type(module).__name__ in types:
+            hooks.append(module.register_forward_hook(hook(name)))
+
+    def begin(p):
+        calls.clear()
+        prefix[0] = p
+    return begin
+
+
+VAES = {
+    "vae_2_1": dict(base_dim=4, decoder_base_dim=6, z_dim=5, dim_mult=[1, 2, 3, 3], num_res_blocks=1,
+                    temperal_downsample=[False, True, True]),
+    "vae_2_2": dict(base_dim=3, decoder_base_dim=4, z_dim=6, dim_mult=[1, 2, 4, 4], num_res_blocks=1,
+                    temperal_downsample=[False, True, True], is_residual=True, in_channels=12, out_channels=12,
+                    patch_size=2, scale_factor_spatial=16),
+    # Half as long once only, three levels, two blocks a level.
+    "vae_short": dict(base_dim=4, z_dim=3, dim_mult=[1, 3, 2], num_res_blocks=2, temperal_downsample=[True, False],
+                      scale_factor_spatial=4, scale_factor_temporal=2),
+    # The finest level joins frames too, and copies are not whole.
+    "vae_deep": dict(base_dim=2, decoder_base_dim=2, z_dim=4, dim_mult=[2, 2, 1], num_res_blocks=1,
+                     temperal_downsample=[True, True], is_residual=True, in_channels=3, out_channels=3,
+                     scale_factor_spatial=4),
+}
+
+
+def vae():
+    for seed, (name, config) in enumerate(VAES.items()):
+        z = config["z_dim"]
+        model = randomise(AutoencoderKLWan(latents_mean=[0.1 * i for i in range(z)],
+                                           latents_std=[1 + 0.1 * i for i in range(z)], **config), 20 + seed)
+        model.decoder.conv_out.weight.mul_(0.3)
+        model.save_pretrained(DATA / name)
+        g, tensors = generator(40 + seed), {}
+        begin = watch_blocks(model, ("WanResidualBlock", "WanAttentionBlock", "WanResidualDownBlock", "WanUpBlock",
+                                     "WanResidualUpBlock"), tensors, limit=2048)
+        space, time = config.get("scale_factor_spatial", 8), config.get("scale_factor_temporal", 4)
+        # Blocks of a small clip; a longer one, two at once; sizes that the factor does not divide where that may be.
+        # What diffusers makes of a clip begins with what it makes of its beginning, so the whole is enough.
+        for case, (latents, h, w, extra) in enumerate([(3, 1, 2, 0), (5, 2, 1, 0), (1, 2, 3, 5)]):
+            extra = 0 if config.get("is_residual") else extra
+            video = torch.rand(1 + case % 2, 3, 1 + 4 * (latents - 1), h * space + extra, w * space + extra,
+                               generator=g) * 2 - 1
+            begin(f"{case}." if case == 0 else "")
+            moments = model.encode(video).latent_dist.parameters
+            begin("")
+            for n in range(1, video.shape[2], 4):
+                part = model.encode(video[:, :, :n]).latent_dist.parameters
+                assert torch.allclose(part, moments[:, :, :part.shape[2]], atol=1e-5)
+            x = torch.randn(1 + case % 2, z, latents, h, w, generator=g)
+            begin(f"{case}." if case == 0 else "")
+            out = model.decode(x).sample
+            begin("")
+            for n in range(1, latents):
+                part = model.decode(x[:, :, :n]).sample
+                assert torch.allclose(part, out[:, :, :part.shape[2]], atol=1e-5)
+            mean, log_variance = last(moments).chunk(2, -1)
+            tensors |= {f"{case}.in.video": last(video), f"{case}.out.mean": mean,
+                        f"{case}.out.log_variance": log_variance, f"{case}.in.latents": last(x),
+                        f"{case}.out.video": last(out)}
+        save(f"{name}_io", tensors)
+
+
+PARTS = {"vae": vae}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    DATA.mkdir(exist_ok=True)
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()
