@@ -1,5 +1,6 @@
 // Times one call of a network with noise for weights, and says where the time goes:
-//   zoetrope_bench_model --model=wan --tokens=512 --dtype=bf16 --steps=5 --json=out.json
+//   zoetrope_bench_model --model=wan2.1-1.3b --set=frames=9 --dtype=bf16 --steps=5 --json=out.json
+//   zoetrope_bench_model --model=wan2.1-14b --memory=12    (GiB: weights are streamed to keep it)
 //   zoetrope_bench_model --model=dit|tae_decoder|codec_decoder|text_encoder --dtype=f32   (Toybox)
 //   zoetrope_bench_model --model=moviegen-30b --set=frames=32,height=96   (any built-in model)
 //   zoetrope_bench_model --model=moviegen-30b --plan-only
@@ -13,8 +14,8 @@
 #include <vector>
 
 #include "bench/op_runner.h"
-#include "bench/wan_shape.h"
 #include "graph/elements.h"
+#include "graph/format/hash.h"
 #include "models/registry.h"
 #include "models/toybox/toybox.h"
 #include "runtime/component.h"
@@ -23,11 +24,11 @@ namespace zoetrope::bench {
 namespace {
 
 struct Options {
-  std::string model = "wan";
-  WanShape shape;
+  std::string model = "wan2.1-1.3b";
   DType dtype = DType::kBF16;
   Bindings symbols;  // of a built-in model, over those of its example
   int steps = 5;
+  double memory_gib = 0;  // budget on the device; 0: none
   bool plan_only = false;
   std::string json;
 };
@@ -106,7 +107,6 @@ const Bindings kToyboxClip = {{"batch", 2},  {"frames", 4},        {"height", 16
                               {"width", 16}, {"audio_length", 50}, {"text_length", 64}};
 
 Result<Graph> build_graph(const Options& options) {
-  if (options.model == "wan") return build_wan_shape(options.shape);
   const ToyboxConfig::Tae tae{16, {48, 96, 128}, {1, 1, 1}, 1, {64, 96, 128}, {2, 2, 1}, 1, 1e-6};
   const ToyboxConfig::Codec codec{2,
                                   32,
@@ -131,7 +131,7 @@ Result<Bindings> bindings_of(const Options& options) {
   Bindings bindings;
   if (const auto model = find_builtin_model(options.model); model.ok()) {
     bindings = (*model)->example;
-  } else if (options.model != "wan") {
+  } else {
     bindings = kToyboxClip;
     if (options.model == "tae_decoder" || options.model == "codec_decoder") bindings["batch"] = 1;
   }
@@ -165,6 +165,17 @@ std::string profile_json(const Session& session) {
   return json;
 }
 
+// Of every output: equal work gives equal numbers, streamed or not.
+Result<uint64_t> hash_outputs(Session& session) {
+  uint64_t hash = 0;
+  for (const PlanBinding& output : session.plan().outputs) {
+    std::vector<uint8_t> bytes(static_cast<size_t>(output.ref.bytes));
+    ZT_RETURN_IF_ERROR(session.get_output(output.name, bytes.data(), output.ref.bytes));
+    hash = hash * 31 + hash_bytes(bytes);
+  }
+  return hash;
+}
+
 Status run(const Options& options) {
   const double begin = now();
   ZT_ASSIGN_OR_RETURN(const Graph graph, build_graph(options));
@@ -172,6 +183,7 @@ Status run(const Options& options) {
   CompileOptions compile;
   compile.compute = options.dtype;
   ZT_ASSIGN_OR_RETURN(compile.bindings, bindings_of(options));
+  compile.memory_budget = static_cast<int64_t>(options.memory_gib * 0x1p30);
   ZT_ASSIGN_OR_RETURN(Plan plan, compile_component(graph, weights, device(), compile));
   const double planned = now();
   const double flops = plan.phase_cost[static_cast<size_t>(Rate::kStep)].flops +
@@ -187,7 +199,11 @@ Status run(const Options& options) {
         static_cast<double>(memory.packed_bytes + memory.raw_weight_bytes) / 0x1p30);
     return Status();
   }
-  std::string symbols_text = options.model == "wan" ? str("tokens=", options.shape.tokens) : "";
+  if (compile.memory_budget > 0 && memory.total_bytes() > compile.memory_budget)
+    return error(Code::kResourceExhausted, options.model, " needs at least ",
+                 format_bytes(static_cast<double>(memory.total_bytes())), ", all weights streamed");
+  const StreamPlan stream = plan.stream;
+  std::string symbols_text;
   for (const auto& [symbol, value] : compile.bindings)
     symbols_text += str(symbols_text.empty() ? "" : ",", symbol, "=", value);
   WeightStore store(device(), weights);
@@ -204,23 +220,25 @@ Status run(const Options& options) {
     steps.push_back(now() - start);
   }
   std::sort(steps.begin(), steps.end());
+  ZT_ASSIGN_OR_RETURN(const uint64_t hash, hash_outputs(*session));
   session->enable_profile();
   ZT_RETURN_IF_ERROR(set_noise(*session, 99, Rate::kTimestep));
   ZT_RETURN_IF_ERROR(session->run());
 
   const double median = steps[steps.size() / 2];
-  std::string json =
-      str("{\n  \"model\": \"", options.model, "\", \"parameters\": ", weights.parameters(),
-          ", \"symbols\": \"", symbols_text, "\", \"dtype\": \"", dtype_name(options.dtype),
-          "\",\n  \"device\": \"", device().info().name, "\",\n  \"step_seconds_median\": ", median,
-          ", \"step_seconds_min\": ", steps.front(), ",\n  \"step_gflop\": ", flops / 1e9,
-          ", \"gflops\": ", flops / median / 1e9, ",\n  \"plan_seconds\": ", planned - begin,
-          ", \"load_seconds\": ", loaded - planned, ", \"first_run_seconds\": ", first - loaded,
-          ",\n  \"arena_bytes\": ", memory.arena_bytes, ", \"packed_bytes\": ", memory.packed_bytes,
-          ", \"raw_weight_bytes\": ", memory.raw_weight_bytes,
-          ",\n  \"planned_bytes\": ", memory.total_bytes(),
-          ", \"held_bytes\": ", device().allocated_bytes(), ",\n  \"step_kernels\": {",
-          profile_json(*session), "}\n}\n");
+  std::string json = str(
+      "{\n  \"model\": \"", options.model, "\", \"parameters\": ", weights.parameters(),
+      ", \"symbols\": \"", symbols_text, "\", \"dtype\": \"", dtype_name(options.dtype),
+      "\",\n  \"device\": \"", device().info().name, "\",\n  \"step_seconds_median\": ", median,
+      ", \"step_seconds_min\": ", steps.front(), ",\n  \"step_gflop\": ", flops / 1e9,
+      ", \"gflops\": ", flops / median / 1e9, ",\n  \"plan_seconds\": ", planned - begin,
+      ", \"load_seconds\": ", loaded - planned, ", \"first_run_seconds\": ", first - loaded,
+      ",\n  \"arena_bytes\": ", memory.arena_bytes, ", \"packed_bytes\": ", memory.packed_bytes,
+      ", \"raw_weight_bytes\": ", memory.raw_weight_bytes, ", \"slot_bytes\": ", memory.slot_bytes,
+      ", \"streamed_bytes\": ", stream.step_bytes, ", \"pinned_bytes\": ", stream.host_bytes,
+      ", \"output_hash\": ", hash, ",\n  \"planned_bytes\": ", memory.total_bytes(),
+      ", \"held_bytes\": ", device().allocated_bytes(), ",\n  \"step_kernels\": {",
+      profile_json(*session), "}\n}\n");
   std::fputs(json.c_str(), stdout);
   if (!options.json.empty()) std::ofstream(options.json) << json;
   return Status();
@@ -238,10 +256,8 @@ Status parse(int argc, char** argv, Options* options) {
     ++value;
     if (name == "--model") {
       options->model = value;
-    } else if (name == "--tokens") {
-      options->shape.tokens = std::atoll(value);
-    } else if (name == "--layers") {
-      options->shape.layers = std::atoll(value);
+    } else if (name == "--memory") {
+      options->memory_gib = std::atof(value);
     } else if (name == "--set") {
       for (std::string_view list = value; !list.empty();) {
         const std::string item(list.substr(0, list.find(',')));
