@@ -1,0 +1,90 @@
+#include "graph/low_rank.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "graph/elements.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr int64_t kRowsATask = 64;
+
+// Runs body(begin, end) over parts of [0, count) on the machine's threads.
+template <typename Body>
+void for_rows(int64_t count, const Body& body) {
+  const int64_t most = std::max<int64_t>(std::thread::hardware_concurrency(), 1);
+  const int64_t parts = std::clamp<int64_t>(count / kRowsATask, 1, most);
+  std::vector<std::jthread> threads;
+  for (int64_t part = 1; part < parts; ++part)
+    threads.emplace_back(body, count * part / parts, count * (part + 1) / parts);
+  body(0, count / parts);
+}
+
+// row[j] += scale · Σ_r up[r] · down[r, j]
+void add_row(const LowRankUpdate& update, const float* up, float* sums, double* row) {
+  std::fill_n(sums, update.columns, 0.0f);
+  for (int64_t r = 0; r < update.rank; ++r) {
+    const float factor = up[r];
+    const float* const down = update.down.data() + r * update.columns;
+    for (int64_t j = 0; j < update.columns; ++j) sums[j] += factor * down[j];
+  }
+  for (int64_t j = 0; j < update.columns; ++j) row[j] += update.scale * sums[j];
+}
+
+}  // namespace
+
+Result<std::unique_ptr<AdaptedWeights>> AdaptedWeights::create(const WeightSource& base,
+                                                               std::vector<LowRankUpdate> updates,
+                                                               std::string revision) {
+  std::unique_ptr<AdaptedWeights> made(new AdaptedWeights(base, std::move(revision)));
+  for (LowRankUpdate& update : updates) {
+    ZT_ASSIGN_OR_RETURN(const TensorType type, base.type(update.tensor));
+    const int64_t rows = type.shape.rank() > 0 ? type.shape[0] : 0;
+    if (type.dtype != DType::kF32 && type.dtype != DType::kF16 && type.dtype != DType::kBF16)
+      return error(Code::kUnsupported, "tensor '", update.tensor, "' is ", type.to_string(),
+                   "; adapters change f32, f16 and bf16");
+    if (rows == 0 || update.rank < 1 || update.rows < 1 || update.first_row < 0 ||
+        update.first_row + update.rows > rows || update.columns != type.shape.elements() / rows ||
+        update.up.size() != static_cast<size_t>(update.rows * update.rank) ||
+        update.down.size() != static_cast<size_t>(update.rank * update.columns))
+      return error(Code::kInvalidArgument, "an update of rank ", update.rank, " for rows ",
+                   update.first_row, " to ", update.first_row + update.rows, " of ", update.columns,
+                   " does not fit tensor '", update.tensor, "', ", type.to_string());
+    std::string tensor = update.tensor;
+    made->updates_[std::move(tensor)].push_back(std::move(update));
+  }
+  return made;
+}
+
+std::string AdaptedWeights::revision(std::string_view name) const {
+  return base_.revision(name) + (updates_.contains(name) ? revision_ : "");
+}
+
+Result<WeightData> AdaptedWeights::load(std::string_view name) const {
+  ZT_ASSIGN_OR_RETURN(WeightData data, base_.load(name));
+  const auto found = updates_.find(name);
+  if (found == updates_.end()) return data;
+  const int64_t rows = data.type.shape[0], columns = data.type.shape.elements() / rows;
+  const int64_t row_bytes = columns * dtype_size(data.type.dtype);
+  auto bytes = std::make_shared<std::vector<char>>(static_cast<size_t>(rows * row_bytes));
+  const auto* const from = static_cast<const char*>(data.data);
+  for_rows(rows, [&](int64_t begin, int64_t end) {
+    std::vector<double> row(static_cast<size_t>(columns));
+    std::vector<float> sums(static_cast<size_t>(columns));
+    for (int64_t i = begin; i < end; ++i) {
+      load_elements(data.type.dtype, from + i * row_bytes, columns, row.data());
+      for (const LowRankUpdate& update : found->second) {
+        const int64_t k = i - update.first_row;
+        if (k >= 0 && k < update.rows)
+          add_row(update, update.up.data() + k * update.rank, sums.data(), row.data());
+      }
+      store_elements(data.type.dtype, bytes->data() + i * row_bytes, columns, row.data());
+    }
+  });
+  data.data = bytes->data();
+  data.owner = std::move(bytes);
+  return data;
+}
+
+}  // namespace zoetrope
