@@ -15,6 +15,9 @@ namespace zoetrope {
 // Called before each weight: bytes of weights there, of all. Return false to cancel.
 using LoadProgress = std::function<bool(int64_t done, int64_t total)>;
 
+// Tells the device of every kernel of a plan that will be run soon: it may compile them meanwhile.
+void foresee_kernels(const Plan& plan, Device& device);
+
 class Session {
  public:
   // On the store's device; the store must outlive the session.
