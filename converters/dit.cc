@@ -362,7 +362,10 @@ Status convert_dit(const ConvertSource& source, const ConvertOptions& options,
 }  // namespace
 
 const Family& dit_family() {
-  static const Family family{"dit", {kOriginalMark, kDiffusersMark}, convert_dit};
+  static const Family family{
+      "dit", {kOriginalMark, kDiffusersMark}, convert_dit, [](const std::string& weight) {
+        return std::vector{Layout{false, ""}.keys(weight), Layout{true, ""}.keys(weight)};
+      }};
   return family;
 }
 

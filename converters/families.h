@@ -27,6 +27,9 @@ struct Family {
   std::vector<std::string_view> marks;
   Status (*convert)(const ConvertSource& source, const ConvertOptions& options,
                     const WriteProgress& progress);
+  // The keys of a graph weight in every layout, several where they are joined; null: adapters of
+  // the family are not known.
+  std::vector<std::vector<std::string>> (*key_layouts)(const std::string& weight) = nullptr;
 };
 const Family& dit_family();
 const Family& toybox_family();

@@ -53,7 +53,10 @@ Status convert_toybox(const ConvertSource& source, const ConvertOptions& options
 }  // namespace
 
 const Family& toybox_family() {
-  static const Family family{"toybox", {"codec.decoder.input.weight"}, convert_toybox};
+  static const Family family{
+      "toybox", {"codec.decoder.input.weight"}, convert_toybox, [](const std::string& weight) {
+        return std::vector<std::vector<std::string>>{{weight}};
+      }};
   return family;
 }
 

@@ -286,7 +286,10 @@ Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
 }  // namespace
 
 const Family& wan_family() {
-  static const Family family{"wan", {kOriginalMark, kDiffusersMark}, convert_wan};
+  static const Family family{
+      "wan", {kOriginalMark, kDiffusersMark}, convert_wan, [](const std::string& weight) {
+        return std::vector<std::vector<std::string>>{{weight}, {Layout{true, ""}.key(weight)}};
+      }};
   return family;
 }
 
