@@ -31,11 +31,38 @@ constexpr std::pair<std::string_view, std::string_view> kForeignModels[] = {
 };
 
 // What training runs keep beside the weights.
-constexpr std::string_view kTrainingParts[] = {
-    "model",     "ema",          "model_ema",     "ema_model",  "state_dict",
-    "module",    "opt",          "optimizer",     "optimizers", "optimizer_states",
-    "scheduler", "lr_scheduler", "lr_schedulers", "scaler",     "args",
-    "epoch",     "step",         "train_steps"};
+constexpr std::string_view kTrainingParts[] = {"model",
+                                               "model_state_dict",
+                                               "ema",
+                                               "model_ema",
+                                               "ema_model",
+                                               "ema_state_dict",
+                                               "params",
+                                               "params_ema",
+                                               "state_dict",
+                                               "module",
+                                               "opt",
+                                               "optim",
+                                               "optimizer",
+                                               "optimizers",
+                                               "optimizer_states",
+                                               "optimizer_state_dict",
+                                               "state",
+                                               "scheduler",
+                                               "lr_scheduler",
+                                               "lr_schedulers",
+                                               "scaler",
+                                               "callbacks",
+                                               "loops",
+                                               "hyper_parameters",
+                                               "rng_state",
+                                               "cuda_rng_state",
+                                               "random_states",
+                                               "args",
+                                               "epoch",
+                                               "step",
+                                               "global_step",
+                                               "train_steps"};
 
 bool is_training_part(std::string_view name) {
   return std::find(std::begin(kTrainingParts), std::end(kTrainingParts), name) !=
@@ -91,8 +118,8 @@ Status check_unused(const Checkpoint& checkpoint, const std::string& prefix,
                     const std::string& key) {
   if (!prefix.empty() && !key.starts_with(prefix) && is_training_part(key.substr(0, key.find('.'))))
     return Status();
-  return error(Code::kDataLoss, checkpoint.path(), ": tensor '", key,
-               "' belongs to no component; the model would not be whole without it");
+  return error(Code::kUnsupported, checkpoint.path(), ": tensor '", key,
+               "' belongs to no component that is known; without it the model would not be whole");
 }
 
 int64_t count_blocks(const Checkpoint& checkpoint, const std::string& prefix) {

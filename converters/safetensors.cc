@@ -41,7 +41,8 @@ class Safetensors : public MappedCheckpoint<Entry> {
     uint64_t header = 0;
     for (int i = 7; i >= 0; --i) header = header << 8 | bytes[static_cast<size_t>(i)];
     if (header > kMaxHeader || header > bytes.size() - 8)
-      return error(Code::kDataLoss, "header of ", header, " bytes in a file of ", bytes.size());
+      return error(Code::kDataLoss, "not a safetensors file, or cut short: it states a header of ",
+                   header, " bytes and has ", bytes.size());
     data_ = bytes.subspan(8 + header);
     const char* text = reinterpret_cast<const char*>(bytes.data()) + 8;
     const Json json = Json::parse(text, text + header, nullptr, /*allow_exceptions=*/false);
@@ -84,7 +85,11 @@ class Safetensors : public MappedCheckpoint<Entry> {
     entry.begin = (*offsets)[0].get<uint64_t>();
     entry.end = (*offsets)[1].get<uint64_t>();
     const auto length = static_cast<uint64_t>(elements * dtype_size(entry.type.dtype));
-    if (entry.begin > entry.end || entry.end > data_.size() || entry.end - entry.begin != length)
+    if (entry.begin <= entry.end && entry.end > data_.size())
+      return error(Code::kDataLoss, "ends at byte ", entry.end,
+                   " of the data, but the file has only ", data_.size(),
+                   " bytes of them; an interrupted download?");
+    if (entry.begin > entry.end || entry.end - entry.begin != length)
       return error(Code::kDataLoss, entry.type.to_string(), " needs ", length,
                    " bytes; offsets are ", entry.begin, " to ", entry.end, " of ", data_.size());
     names_.push_back(name);

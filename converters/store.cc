@@ -5,6 +5,7 @@
 #include <iterator>
 #include <set>
 
+#include "graph/format/recipe.h"
 #include "graph/passes/fold_weights.h"
 
 namespace zoetrope {
@@ -128,6 +129,9 @@ class AnyOf : public WeightSource {
 
 Status store_model(ModelInfo info, const std::vector<const WeightSource*>& sources_of,
                    const ConvertOptions& options, const WriteProgress& progress) {
+  // What the configuration asks for may be beyond what a recipe can say.
+  if (const auto recipe = parse_recipe(info.recipe); !recipe.ok())
+    return recipe.status().with_context(options.input);
   std::vector<FoldedWeight> folded;
   std::set<std::string> names;
   for (Graph& component : info.components) {

@@ -2,6 +2,7 @@
 // than PyTorch's own bf16 is.
 #include "runtime/component.h"
 #include "tests/devices.h"
+#include "tests/format/published.h"
 #include "tests/parity/converted.h"
 
 using namespace zoetrope;
@@ -81,6 +82,28 @@ void check_on(const std::string& backend) {
 }
 
 }  // namespace
+
+TEST_CASE("a network with 8-bit weights runs") {
+  const Published folder("parity/data/dit/plain");
+  folder.edit_weights("", [](StoredTensors& t) {
+    for (auto& [key, tensor] : t) {
+      StoredTensor narrow = tensor;
+      narrow.become(DType::kF8E4M3);
+      for (size_t i = 0; i < narrow.bytes.size(); ++i)
+        narrow.set(static_cast<int64_t>(i),
+                   load_element(tensor.dtype, tensor.bytes.data(), static_cast<int64_t>(i)));
+      tensor = narrow;
+    }
+  });
+  const Converted model({.input = folder.path(), .output = ""});
+  const ParityFixture fixture("dit/plain_io");
+  EvalTensors inputs;
+  for (const char* name : {"latents", "time", "labels"})
+    inputs[name] = fixture.tensor(std::string("1.in.") + name);
+  const auto device = require_ok(open_device("cpu", {}));
+  CHECK(relative_error(run_on(*device, model, "dit", inputs, DType::kF32).at("output"),
+                       model.evaluate("dit", inputs).at("output")) <= 1e-4);
+}
 
 TEST_CASE("DiT on the CPU equals diffusers'") { check_on("cpu"); }
 TEST_CASE("DiT on Vulkan equals diffusers'") { check_on("vulkan"); }
