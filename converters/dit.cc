@@ -338,25 +338,24 @@ Status convert_dit(const ConvertSource& source, const ConvertOptions& options,
   info.family = "dit";
   auto graph = build_dit(dit.config);
   if (!graph.ok()) return graph.status().with_context(source.checkpoint.path());
-  info.components.push_back(std::move(*graph));
+  std::vector<ModelPart> parts{{.scope = "dit", .components = {std::move(*graph)}}};
   ZT_ASSIGN_OR_RETURN(
       const WeightMap weights,
-      WeightMap::create_joined(source.checkpoint, info.components,
+      WeightMap::create_joined(source.checkpoint, parts[0].components,
                                [&](const std::string& name) { return dit.layout.keys(name); }));
   for (const std::string& key : weights.unused())
     if (!is_redundant(dit, key))
       ZT_RETURN_IF_ERROR(check_unused(source.checkpoint, dit.layout.prefix, key));
   ZT_ASSIGN_OR_RETURN(const auto autoencoder, find_autoencoder(source, options, dit.config));
-  std::vector<const WeightSource*> sources{&weights};
-  if (autoencoder != nullptr) {
-    for (const Graph& part : autoencoder->graphs) info.components.push_back(part);
-    sources.push_back(&autoencoder->weights);
-  }
+  parts[0].weights = &weights;
+  if (autoencoder != nullptr)
+    parts.push_back(
+        {.scope = "vae", .components = autoencoder->graphs, .weights = &autoencoder->weights});
   ZT_ASSIGN_OR_RETURN(const DitPictures pictures, read_pictures(source, dit, autoencoder.get()));
   info.recipe = recipe_to_json(dit_recipe(dit.config, pictures));
   info.provenance = "converted from a DiT checkpoint";
   info.licence = "CC-BY-NC-4.0, or as the checkpoint's source says";
-  return store_model(std::move(info), sources, options, progress);
+  return store_model(std::move(info), std::move(parts), options, progress);
 }
 
 }  // namespace

@@ -86,7 +86,8 @@ std::map<std::string, Target, std::less<>> module_names(const Family& family,
   std::map<std::string, Target, std::less<>> names;
   for (const std::string& tensor : tensors) {
     if (!tensor.ends_with(kWeight)) continue;
-    for (const std::vector<std::string>& keys : family.key_layouts(tensor)) {
+    const std::string unscoped = tensor.substr(tensor.find('/') + 1);
+    for (const std::vector<std::string>& keys : family.key_layouts(unscoped)) {
       for (size_t i = 0; i < keys.size(); ++i) {
         const std::string module = keys[i].substr(0, keys[i].size() - kWeight.size());
         const Target target{tensor, static_cast<int64_t>(i), static_cast<int64_t>(keys.size())};

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 #include <iterator>
+#include <memory>
+#include <optional>
 #include <set>
 
 #include "graph/format/recipe.h"
@@ -109,52 +111,69 @@ Result<WeightData> as_dtype(WeightData data, DType dtype) {
   return data;
 }
 
-// The first of several sources that has a weight.
-class AnyOf : public WeightSource {
+// A part while it is written: its graphs folded, its weights under the part's scope.
+class StoredPart {
  public:
-  explicit AnyOf(const std::vector<const WeightSource*>& sources) : sources_(sources) {}
-  Result<TensorType> type(std::string_view name) const override { return find(name)->type(name); }
-  Result<WeightData> load(std::string_view name) const override { return find(name)->load(name); }
+  static Result<std::unique_ptr<StoredPart>> create(ModelPart part) {
+    std::unique_ptr<StoredPart> stored(new StoredPart(std::move(part)));
+    for (Graph& component : stored->part_.components) {
+      ZT_ASSIGN_OR_RETURN(FoldedGraph result, fold_weights(component));
+      component = std::move(result.graph);
+      std::move(result.weights.begin(), result.weights.end(), std::back_inserter(stored->folded_));
+    }
+    stored->weights_.emplace(*stored->part_.weights, stored->folded_);
+    return stored;
+  }
+
+  Status add_tensors(std::optional<DType> dtype, std::vector<TensorSource>* tensors) {
+    std::set<std::string> names;
+    const std::string scope = part_.scope.empty() ? "" : part_.scope + "/";
+    for (Graph& component : part_.components)
+      for (ValueId id : component.weights()) {
+        std::string& name = component.values[static_cast<size_t>(id)].name;
+        names.insert(name);
+        name = scope + name;
+      }
+    for (const std::string& name : names) {
+      TensorSource source;
+      source.name = scope + name;
+      ZT_ASSIGN_OR_RETURN(source.type, weights_->type(name));
+      if (dtype && is_float(source.type.dtype)) source.type.dtype = *dtype;
+      source.load = [this, name, stored = source.type.dtype]() -> Result<WeightData> {
+        ZT_ASSIGN_OR_RETURN(WeightData data, weights_->load(name));
+        return as_dtype(std::move(data), stored);
+      };
+      tensors->push_back(std::move(source));
+    }
+    return Status();
+  }
+
+  std::vector<Graph>& components() { return part_.components; }
 
  private:
-  const WeightSource* find(std::string_view name) const {
-    for (const WeightSource* source : sources_)
-      if (source->type(name).ok()) return source;
-    return sources_.front();
-  }
-  const std::vector<const WeightSource*>& sources_;
+  explicit StoredPart(ModelPart part) : part_(std::move(part)) {}
+
+  ModelPart part_;
+  std::vector<FoldedWeight> folded_;
+  std::optional<FoldedWeights> weights_;  // points into folded_
 };
 
 }  // namespace
 
-Status store_model(ModelInfo info, const std::vector<const WeightSource*>& sources_of,
-                   const ConvertOptions& options, const WriteProgress& progress) {
+Status store_model(ModelInfo info, std::vector<ModelPart> parts, const ConvertOptions& options,
+                   const WriteProgress& progress) {
   // What the configuration asks for may be beyond what a recipe can say.
   if (const auto recipe = parse_recipe(info.recipe); !recipe.ok())
     return recipe.status().with_context(options.input);
-  std::vector<FoldedWeight> folded;
-  std::set<std::string> names;
-  for (Graph& component : info.components) {
-    ZT_ASSIGN_OR_RETURN(FoldedGraph result, fold_weights(component));
-    component = std::move(result.graph);
-    std::move(result.weights.begin(), result.weights.end(), std::back_inserter(folded));
-    for (ValueId id : component.weights()) names.insert(component.value(id).name);
+  std::vector<std::unique_ptr<StoredPart>> stored;  // tensors' loads point into it
+  std::vector<TensorSource> tensors;
+  for (ModelPart& part : parts) {
+    ZT_ASSIGN_OR_RETURN(stored.emplace_back(), StoredPart::create(std::move(part)));
+    ZT_RETURN_IF_ERROR(stored.back()->add_tensors(options.dtype, &tensors));
+    std::move(stored.back()->components().begin(), stored.back()->components().end(),
+              std::back_inserter(info.components));
   }
-  const AnyOf base(sources_of);
-  const FoldedWeights weights(base, folded);
-  std::vector<TensorSource> sources;
-  for (const std::string& name : names) {
-    TensorSource source;
-    source.name = name;
-    ZT_ASSIGN_OR_RETURN(source.type, weights.type(name));
-    if (options.dtype && is_float(source.type.dtype)) source.type.dtype = *options.dtype;
-    source.load = [&weights, name, stored = source.type.dtype]() -> Result<WeightData> {
-      ZT_ASSIGN_OR_RETURN(WeightData data, weights.load(name));
-      return as_dtype(std::move(data), stored);
-    };
-    sources.push_back(std::move(source));
-  }
-  return write_model(options.output, info, std::move(sources), progress);
+  return write_model(options.output, info, std::move(tensors), progress);
 }
 
 }  // namespace zoetrope

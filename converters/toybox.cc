@@ -34,10 +34,10 @@ Status convert_toybox(const ConvertSource& source, const ConvertOptions& options
   ModelInfo info;
   info.name = options.name.empty() ? "toybox" : options.name;
   info.family = "toybox";
-  ZT_ASSIGN_OR_RETURN(info.components, build_toybox(*config));
+  ZT_ASSIGN_OR_RETURN(std::vector<Graph> components, build_toybox(*config));
   ZT_ASSIGN_OR_RETURN(
       const WeightMap map,
-      WeightMap::create(checkpoint, info.components, [](const std::string& name) { return name; }));
+      WeightMap::create(checkpoint, components, [](const std::string& name) { return name; }));
   if (const auto rest = map.unused(); !rest.empty())
     return error(Code::kDataLoss, checkpoint.path(), ": ", rest.size(),
                  " tensors belong to no component, first '", rest.front(), "'");
@@ -47,7 +47,9 @@ Status convert_toybox(const ConvertSource& source, const ConvertOptions& options
   info.provenance =
       metadata_or(checkpoint, "provenance", "trained by the Zoetrope project on generated data");
   info.licence = metadata_or(checkpoint, "licence", "Apache-2.0");
-  return store_model(std::move(info), {&map}, options, progress);
+  return store_model(std::move(info),
+                     {{.scope = "", .components = std::move(components), .weights = &map}}, options,
+                     progress);
 }
 
 }  // namespace

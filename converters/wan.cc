@@ -255,12 +255,13 @@ Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
   info.family = "wan";
   auto graph = build_wan_dit(wan);
   if (!graph.ok()) return graph.status().with_context(checkpoint.path());
-  info.components.push_back(std::move(*graph));
+  std::vector<ModelPart> parts{{.scope = "dit", .components = {std::move(*graph)}}};
   ZT_ASSIGN_OR_RETURN(const WeightMap map,
-                      WeightMap::create(checkpoint, info.components,
+                      WeightMap::create(checkpoint, parts[0].components,
                                         [&](const std::string& name) { return layout.key(name); }));
   for (const std::string& key : map.unused())
     ZT_RETURN_IF_ERROR(check_unused(checkpoint, layout.prefix, key));
+  parts[0].weights = &map;
 
   Recipe recipe;
   LatentSpec latents;
@@ -280,7 +281,7 @@ Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
   info.recipe = recipe_to_json(recipe);
   info.provenance = "the DiT of a Wan checkpoint";
   info.licence = "Apache-2.0, or as the checkpoint's source says";
-  return store_model(std::move(info), {&map}, options, progress);
+  return store_model(std::move(info), std::move(parts), options, progress);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include "converters/convert.h"
+#include "converters/store.h"
+#include "graph/builder.h"
 #include "graph/format/recipe.h"
 #include "models/registry.h"
 #include "tests/format/small_model.h"
@@ -143,5 +145,36 @@ TEST_CASE("every built-in configuration is a small file") {
     CHECK((*file)->info().recipe.empty() == (model.recipe == nullptr));
     if (model.recipe != nullptr) CHECK(parse_recipe((*file)->info().recipe).ok());
     CHECK(zoetrope::bind((*file)->info().components[0], model.example).ok());
+  }
+}
+
+TEST_CASE("two parts of a model may name their weights alike") {
+  const auto part = [](const char* scope, const char* component, const MemoryWeights& weights) {
+    Builder b(component);
+    b.output("y", b.linear("blocks.0", b.input("x", DType::kF32, {1, 2}), 2, 2, false));
+    auto graph = b.finish();
+    REQUIRE(graph.ok());
+    return ModelPart{.scope = scope, .components = {std::move(*graph)}, .weights = &weights};
+  };
+  MemoryWeights first, second;
+  first.add("blocks.0.weight", DType::kF32, {{2, 2}, {1, 2, 3, 4}});
+  second.add("blocks.0.weight", DType::kF32, {{2, 2}, {5, 6, 7, 8}});
+  const TempFolder folder;
+  ModelInfo info;
+  info.name = info.family = "pair";
+  info.recipe = recipe_to_json(Recipe());
+  const Status stored =
+      store_model(info, {part("text", "encoder", first), part("dit", "denoiser", second)},
+                  {.input = "", .output = folder.file("pair.zoe")}, {});
+  REQUIRE_MESSAGE(stored.ok(), stored.message());
+  const auto file = ModelFile::open(folder.file("pair.zoe"));
+  REQUIRE_MESSAGE(file.ok(), file.status().message());
+  const EvalTensors inputs{{"x", {{1, 2}, {1, 1}}}};
+  for (const auto& [index, expected] : {std::pair{0, 3.0}, {1, 11.0}}) {
+    auto graph = zoetrope::bind((*file)->info().components.at(static_cast<size_t>(index)), {});
+    REQUIRE(graph.ok());
+    const auto result = reference_evaluate(*graph, inputs, **file);
+    REQUIRE_MESSAGE(result.ok(), result.status().message());
+    CHECK(result->at("y").data[0] == expected);  // the first row's sum
   }
 }

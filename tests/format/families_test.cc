@@ -186,7 +186,7 @@ TEST_CASE("8-bit weights are multiplied by the scales beside them") {
       CAPTURE(suffix);
       CAPTURE(by_row);
       const auto file = scaled(suffix, by_row);
-      const auto data = file->load("blocks.0.mlp.fc1.weight");
+      const auto data = file->load("dit/blocks.0.mlp.fc1.weight");
       REQUIRE(data.ok());
       CHECK(data->type.to_string() == "f32[96, 24]");
       for (int64_t i = 0; i < 96 * 24; ++i) {

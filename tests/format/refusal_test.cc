@@ -231,7 +231,7 @@ TEST_CASE("stored positions are weights where they are not the formula's") {
   const auto trained =
       original([](StoredTensors& t) { t["pos_embed"].set(7, 0.125); })->converted();
   CHECK_FALSE(symbols(*trained).contains("height"));
-  const auto data = trained->load("pos_embed");
+  const auto data = trained->load("dit/pos_embed");
   REQUIRE(data.ok());
   CHECK(load_element(data->type.dtype, data->data, 7) == 0.125);
   const Recipe r = recipe_of(*trained);
