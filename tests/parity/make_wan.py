@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKLWan
 from safetensors.torch import save_file
+from transformers import (CLIPVisionConfig, CLIPVisionModel, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel)
 
 DATA = Path(__file__).parent / "data" / "wan"
 
@@ -47,6 +48,7 @@ def watch_blocks(model, types, tensors, convert=last, limit=1 << 30):
 
     def hook(name):
         def keep(_, __, out):
+            out = out[0] if isinstance(out, tuple) else out
             i = calls[name] = calls.get(name, -1) + 1
             if prefix[0] and out.numel() <= limit:
                 tensors[f"{prefix[0]}block.{i}.{name}"] = convert(out)
@@ -115,7 +117,61 @@ def vae():
         save(f"{name}_io", tensors)
 
 
-PARTS = {"vae": vae}
+TEXTS = {
+    "umt5": (UMT5EncoderModel, UMT5Config(
+        vocab_size=37, d_model=24, d_kv=10, d_ff=44, num_layers=3, num_heads=3, relative_attention_num_buckets=12,
+        relative_attention_max_distance=20, feed_forward_proj="gated-gelu", dropout_rate=0.1)),
+    "t5_v1_1": (T5EncoderModel, T5Config(
+        vocab_size=19, d_model=16, d_kv=6, d_ff=20, num_layers=2, num_heads=2, relative_attention_num_buckets=8,
+        relative_attention_max_distance=13, feed_forward_proj="gated-gelu", layer_norm_epsilon=1e-5)),
+    "t5": (T5EncoderModel, T5Config(
+        vocab_size=19, d_model=16, d_kv=5, d_ff=20, num_layers=2, num_heads=2, feed_forward_proj="relu")),
+}
+
+
+def text():
+    for seed, (name, (kind, config)) in enumerate(TEXTS.items()):
+        model = randomise(kind(config), 60 + seed)
+        for key, p in model.named_parameters():
+            if "relative_attention_bias" in key or "shared" in key:
+                p.copy_(torch.randn(p.shape, generator=generator(61)))
+        model.save_pretrained(DATA / name)
+        g, tensors = generator(80 + seed), {}
+        begin = watch_blocks(model, ("T5Block", "UMT5Block"), tensors, lambda x: x)
+        for case, (n, lengths) in enumerate([(47, [47, 12]), (1, [1]), (9, [2, 9, 5])]):
+            ids = torch.randint(1, config.vocab_size, (len(lengths), n), generator=g)
+            mask = (torch.arange(n)[None] < torch.tensor(lengths)[:, None]).long()
+            begin(f"{case}.")
+            out = model(ids * mask, attention_mask=mask).last_hidden_state
+            tensors |= {f"{case}.in.ids": (ids * mask).int(), f"{case}.in.lengths": torch.tensor(lengths).int(),
+                        f"{case}.out.text": out}
+        save(f"{name}_io", tensors)
+    tables = {}
+    for buckets, most in ((32, 128), (12, 20), (64, 128), (8, 4096)):
+        attention = UMT5EncoderModel(UMT5Config(
+            vocab_size=2, d_model=4, d_kv=2, d_ff=4, num_layers=1, num_heads=1, relative_attention_num_buckets=buckets,
+            relative_attention_max_distance=most)).encoder.block[0].layer[0].SelfAttention
+        tables[f"{buckets}.{most}"] = attention._relative_position_bucket(torch.arange(-600, 601)).int()
+    save("buckets", tables)
+
+
+def vision():
+    for name, act in (("clip", "gelu"), ("clip_quick", "quick_gelu")):
+        config = CLIPVisionConfig(hidden_size=24, intermediate_size=40, num_hidden_layers=3, num_attention_heads=3,
+                                  image_size=20, patch_size=4, hidden_act=act, projection_dim=8)
+        model = randomise(CLIPVisionModel(config), 90)
+        model.save_pretrained(DATA / name)
+        tensors = {}
+        begin = watch_blocks(model, ("CLIPEncoderLayer",), tensors, lambda x: x)
+        image = torch.rand(2, 20, 20, 3, generator=generator(91)) * 2 - 1
+        mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])
+        std = torch.tensor([0.26862954, 0.26130258, 0.27577711])
+        begin("0.")
+        states = model((((image + 1) / 2 - mean) / std).permute(0, 3, 1, 2), output_hidden_states=True).hidden_states
+        save(f"{name}_io", tensors | {"0.in.image": image, "0.out.features": states[-2]})
+
+
+PARTS = {"vae": vae, "text": text, "vision": vision}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -2,41 +2,25 @@
 // several lengths, frames joined into calls of several latents. make_wan.py wrote the fixtures.
 #include <doctest/doctest.h>
 
-#include <fstream>
-
 #include "models/wan/vae.h"
-#include "tests/parity/fixture.h"
+#include "tests/parity/wan_fixture.h"
 
 using namespace zoetrope;
 
 namespace {
 
-constexpr double kBlockTolerance = 1e-5, kForwardTolerance = 1e-4;
-
-struct Autoencoder {
-  explicit Autoencoder(const std::string& name)
-      : folder(std::string(ZOETROPE_SOURCE_DIR) + "/tests/parity/data/wan/" + name),
-        io("wan/" + name + "_io"),
-        checkpoint(require_ok(open_checkpoint(folder))) {
-    const auto c = nlohmann::json::parse(std::ifstream(folder + "/config.json"));
-    config.latent_channels = c["z_dim"];
-    config.encoder_width = config.decoder_width = c["base_dim"];
-    if (!c["decoder_base_dim"].is_null()) config.decoder_width = c["decoder_base_dim"];
-    config.levels = c["dim_mult"].get<std::vector<int64_t>>();
-    config.blocks = c["num_res_blocks"];
-    config.halves_time = c["temperal_downsample"].get<std::vector<bool>>();
-    config.shortcuts = c["is_residual"];
-    if (!c["patch_size"].is_null()) config.patch = c["patch_size"];
+struct Autoencoder : SavedNetwork {
+  explicit Autoencoder(const std::string& name) : SavedNetwork(name) {
+    config.latent_channels = json["z_dim"];
+    config.encoder_width = config.decoder_width = json["base_dim"];
+    if (!json["decoder_base_dim"].is_null()) config.decoder_width = json["decoder_base_dim"];
+    config.levels = json["dim_mult"].get<std::vector<int64_t>>();
+    config.blocks = json["num_res_blocks"];
+    config.halves_time = json["temperal_downsample"].get<std::vector<bool>>();
+    config.shortcuts = json["is_residual"];
+    if (!json["patch_size"].is_null()) config.patch = json["patch_size"];
   }
 
-  WeightMap weights(const Graph& graph) const {
-    return require_ok(
-        WeightMap::create(*checkpoint, {graph}, [](const std::string& n) { return n; }));
-  }
-
-  std::string folder;
-  ParityFixture io;
-  std::unique_ptr<Checkpoint> checkpoint;
   WanVaeConfig config;
 };
 
@@ -116,13 +100,6 @@ class Coder {
   int calls_ = 0;
   EvalTensors states_;
 };
-
-void check_within(double tolerance, const std::string& name, const EvalTensor& got,
-                  const EvalTensor& expected) {
-  CAPTURE(name);
-  REQUIRE(got.shape == expected.shape);
-  CHECK(relative_error(got, expected) <= tolerance);
-}
 
 const char* const kNames[] = {"vae_2_1", "vae_2_2", "vae_short", "vae_deep"};
 
