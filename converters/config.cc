@@ -166,6 +166,16 @@ void Config::absent(const char* key, const char* reason) {
     fail(Code::kUnsupported, str("'", key, "' is ", value->dump().substr(0, 80), ": ", reason));
 }
 
+void Config::component(const char* key) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return;
+  const bool fits = value->is_array() && value->size() == 2 &&
+                    (((*value)[0].is_string() && (*value)[1].is_string()) ||
+                     ((*value)[0].is_null() && (*value)[1].is_null()));
+  if (!fits) expected(key, "[library, class], or null");
+}
+
 void Config::ignore(std::initializer_list<const char*> keys) {
   read_.insert(keys.begin(), keys.end());
 }

@@ -45,6 +45,8 @@ class Config {
   void agree(const char* key, int64_t found, const char* what);
   // Absent, null, or this value; anything else is refused, with the reason.
   void only(const char* key, bool value, const char* reason);
+  // A part of a pipeline: [library, class], or [null, null] and null where it was left out.
+  void component(const char* key);
   // Absent or null.
   void absent(const char* key, const char* reason);
   // What has no bearing on inference.

@@ -1,4 +1,5 @@
 // DiT: the original checkpoints (.pt) and diffusers' folders, with their autoencoder.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -299,17 +300,19 @@ Result<DitPictures> read_pictures(const ConvertSource& source, const Dit& dit,
   ZT_ASSIGN_OR_RETURN(Config index, Config::parse(source.pipeline->path + "/model_index.json",
                                                   source.pipeline->index));
   index.text("_class_name", "", {"DiTPipeline"});
-  index.ignore({"transformer", "vae", "scheduler"});
+  for (const char* part : {"transformer", "vae", "scheduler"}) index.component(part);
   pictures.labels = index.numbered_texts("id2label", c.classes);
   ZT_RETURN_IF_ERROR(index.finish());
-  if (const auto it = source.pipeline->components.find("scheduler");
-      it != source.pipeline->components.end()) {
-    ZT_ASSIGN_OR_RETURN(pictures.sampler, read_scheduler(it->second.path));
-    const bool learned = c.out_channels == 2 * c.channels;
-    if (pictures.sampler.solver == "ddpm" && pictures.sampler.learned_variance() && !learned)
-      return error(Code::kUnsupported, it->second.path, ": 'variance_type' is ",
-                   pictures.sampler.variance, ", but the network has no outputs for variances");
-  }
+  const auto scheduler = source.pipeline->components.find("scheduler");
+  if (scheduler == source.pipeline->components.end())
+    return error(Code::kUnsupported, index.origin(),
+                 ": no scheduler, so nothing says how the network is sampled");
+  ZT_ASSIGN_OR_RETURN(pictures.sampler, read_scheduler(scheduler->second.path));
+  pictures.steps = std::min(pictures.steps, pictures.sampler.train_steps);
+  const bool learned = c.out_channels == 2 * c.channels;
+  if (pictures.sampler.solver == "ddpm" && pictures.sampler.learned_variance() && !learned)
+    return error(Code::kUnsupported, scheduler->second.path, ": 'variance_type' is ",
+                 pictures.sampler.variance, ", but the network has no outputs for variances");
   return pictures;
 }
 

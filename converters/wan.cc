@@ -233,8 +233,10 @@ Status check_pipeline(const DiffusersFolder& pipeline) {
                "transformer_2 can be converted one by one");
   index.absent("boundary_ratio", "transformers that take turns are not supported");
   // With text alone every token has the same time, expanded or not.
-  index.ignore({"transformer", "transformer_2", "vae", "text_encoder", "tokenizer", "scheduler",
-                "expand_timesteps"});
+  index.ignore({"expand_timesteps"});
+  for (const char* part :
+       {"transformer", "transformer_2", "vae", "text_encoder", "tokenizer", "scheduler"})
+    index.component(part);
   return index.finish();
 }
 

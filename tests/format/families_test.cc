@@ -239,26 +239,45 @@ TEST_CASE("the original autoencoder's names, alone or in a Stable Diffusion chec
   };
   const Published plain(kPipeline);
   const auto expected = plain.converted();
-  for (const char* prefix : {"", "first_stage_model."}) {
-    const Published folder(kPipeline);
-    folder.edit_weights("vae", [&](StoredTensors& t) {
-      StoredTensors renamed;
-      for (auto& [key, tensor] : t) {
-        std::string name = key;
-        for (const auto& [ours, theirs] : names)
-          if (const size_t at = name.find(ours); at != std::string::npos)
-            name.replace(at, std::strlen(ours), theirs);
-        // Their attention's factors are convolutions of one pixel.
-        if (name.find("attn_1") != std::string::npos && tensor.dims.size() == 2)
-          tensor.dims.insert(tensor.dims.end(), {1, 1});
-        renamed[prefix + name] = std::move(tensor);
-      }
-      if (*prefix != '\0') renamed["model.diffusion_model.out.2.bias"] = renamed.begin()->second;
-      t = std::move(renamed);
-    });
+  const auto check_same = [&](const Published& folder) {
     const auto file = folder.converted();
     REQUIRE(file->tensors().size() == expected->tensors().size());
     for (size_t i = 0; i < file->tensors().size(); ++i)
       CHECK(file->tensors()[i].hash == expected->tensors()[i].hash);
+  };
+  const auto renamed = [](const std::string& key, const auto& rules) {
+    std::string name = key;
+    for (const auto& [ours, theirs] : rules)
+      if (const size_t at = name.find(ours); at != std::string::npos)
+        name.replace(at, std::strlen(ours), theirs);
+    return name;
+  };
+  for (const char* prefix : {"", "first_stage_model."}) {
+    const Published folder(kPipeline);
+    folder.edit_weights("vae", [&](StoredTensors& t) {
+      StoredTensors out;
+      for (auto& [key, tensor] : t) {
+        const std::string name = renamed(key, names);
+        // Their attention's factors are convolutions of one pixel.
+        if (name.find("attn_1") != std::string::npos && tensor.dims.size() == 2)
+          tensor.dims.insert(tensor.dims.end(), {1, 1});
+        out[prefix + name] = std::move(tensor);
+      }
+      if (*prefix != '\0') out["model.diffusion_model.out.2.bias"] = out.begin()->second;
+      t = std::move(out);
+    });
+    check_same(folder);
   }
+  // Those of diffusers' own older files.
+  const std::pair<const char*, const char*> old_names[] = {{".to_q.", ".query."},
+                                                           {".to_k.", ".key."},
+                                                           {".to_v.", ".value."},
+                                                           {".to_out.0.", ".proj_attn."}};
+  const Published old(kPipeline);
+  old.edit_weights("vae", [&](StoredTensors& t) {
+    StoredTensors out;
+    for (auto& [key, tensor] : t) out[renamed(key, old_names)] = std::move(tensor);
+    t = std::move(out);
+  });
+  check_same(old);
 }

@@ -134,6 +134,8 @@ TEST_CASE("an autoencoder's configuration is honoured or refused") {
 TEST_CASE("a pipeline's index is honoured or refused") {
   check_refused(kPipeline, kIndex,
                 {{"_class_name", "PixArtAlphaPipeline", "DiTPipeline"},
+                 {"vae", "AutoencoderKL", "[library, class]"},
+                 {"scheduler", nullptr, "no scheduler"},
                  {"id2label", {{"9", "dog"}}, "id2label"},
                  {"id2label", {{"zero", "dog"}}, "id2label"},
                  {"safety_checker", {"stable_diffusion", "Checker"}, "safety_checker"},
