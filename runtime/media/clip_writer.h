@@ -26,7 +26,8 @@ struct ClipFormat {
   int64_t samples = 0;       // how many will come, a channel; 0: not known
   int sample_bits = 16;      // of WAV: 16, 24, or 32 for float
   bool exact_sound = false;  // the sound is a person's own: lossless where the container allows it
-  std::string container = {};  // "y4m", "wav", ...: for names without an extension; empty: by the name
+  std::string container =
+      {};  // "y4m", "wav", ...: for names without an extension; empty: by the name
   ClipTags tags = {};
   // Files whose picture (sound) goes into the clip as it is, without decoding, where the container
   // can hold it. frames() (audio()) then only says how long the clip is.

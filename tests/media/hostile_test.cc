@@ -84,6 +84,50 @@ TEST_CASE("cut short or with flipped bytes") {
   }
 }
 
+TEST_CASE("pictures and animations, mutated, cut and joined") {
+  const TemporaryFolder folder;
+  const std::string source = "-f lavfi -i testsrc=s=32x32:r=8:d=0.5 ";
+  std::vector<std::vector<uint8_t>> seeds;
+  for (const std::string output :
+       {"-frames:v 1 a.jpg", "-frames:v 1 a.png", "-frames:v 1 a.webp", "-frames:v 1 a.tiff",
+        "-frames:v 1 a.bmp", "-c:v libwebp_anim -lossless 1 b.webp", "-f apng b.apng", "b.gif",
+        "-c:v ffv1 b.mkv", "-c:v mpeg2video -r 25 b.ts", "-c:v mpeg4 b.avi"}) {
+    const std::string path = folder / output.substr(output.rfind(' ') + 1);
+    ffmpeg(source +
+           output.substr(0, output.rfind(' ') == std::string::npos ? 0 : output.rfind(' ')) + " " +
+           path);
+    seeds.push_back(file_bytes(path));
+  }
+  uint32_t state = 11;
+  const auto draw = [&](size_t below) {
+    state = state * 1664525u + 1013904223u;
+    return static_cast<size_t>(state >> 8) % std::max<size_t>(below, 1);
+  };
+  for (int round = 0; round < 1500; ++round) {
+    auto bytes = seeds[draw(seeds.size())];
+    switch (draw(4)) {
+      case 0: bytes.resize(draw(bytes.size())); break;
+      case 1: {
+        const auto& other = seeds[draw(seeds.size())];
+        bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(draw(bytes.size())), other.begin(),
+                     other.end());
+        break;
+      }
+      case 2: bytes.insert(bytes.end(), bytes.begin(), bytes.end()); break;
+    }
+    for (size_t flips = draw(12); flips > 0 && !bytes.empty(); --flips)
+      bytes[draw(flips % 2 ? std::min<size_t>(bytes.size(), 64) : bytes.size())] =
+          static_cast<uint8_t>(draw(256));
+    write_bytes(folder / "mutated", bytes);
+    ReadRequest request;
+    request.width = request.height = 16;
+    request.max_frames = 8;
+    request.fps = 8;
+    const auto media = read_media(folder / "mutated", request);
+    if (media.ok()) CHECK((*media).pixels.size() == static_cast<size_t>((*media).frames) * 768);
+  }
+}
+
 TEST_CASE("asking for what a file does not hold") {
   const TemporaryFolder folder;
   ClipFormat silent = kFormat;

@@ -359,6 +359,64 @@ TEST_CASE("a file that breaks off gives what is there") {
   CHECK(media.frames < 30);
 }
 
+TEST_CASE("frames are picked by their times, as ffmpeg picks them") {
+  const TemporaryFolder folder;
+  const std::string source = "-f lavfi -i testsrc=s=64x48:r=30:d=3 ";
+  const std::string codec = "-c:v libx264 -qp 1 -pix_fmt yuv444p ";
+  ffmpeg(source + "-g 30 " + codec + (folder / "long.mp4"));
+  // Cut between key frames: an edit list says where the clip begins.
+  ffmpeg("-ss 1.2 -i " + (folder / "long.mp4") + " -t 1 -c copy " + (folder / "cut.mp4"));
+  ffmpeg(source + "-vf \"select='not(mod(n\\,7))+lt(n\\,10)'\" -fps_mode vfr " + codec +
+         (folder / "uneven.mkv"));
+  ffmpeg(source + "-c:v libx264 -bf 3 -pix_fmt yuv420p " + (folder / "b.ts"));
+  ffmpeg("-f lavfi -i testsrc=s=64x48:r=5:d=2 " + (folder / "slow.gif"));
+  for (const std::string name : {"long.mp4", "cut.mp4", "uneven.mkv", "b.ts", "slow.gif"}) {
+    CAPTURE(name);
+    const auto expected = ffmpeg("-i " + (folder / name) +
+                                 " -vf fps=16:round=up -sws_flags "
+                                 "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp" +
+                                 kRgb);
+    const Media media = read_frames(folder / name, 64, 48, 100, 16);
+    REQUIRE(media.pixels.size() == expected.size());
+    CHECK(largest_difference(media.pixels, expected) <= 2);
+  }
+}
+
+TEST_CASE("clips with transparency") {
+  const TemporaryFolder folder;
+  const std::string source =
+      "-f lavfi -i "
+      "\"color=magenta:s=64x48:r=8:d=0.5,format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)'"
+      ":a='if(lt(X,32),0,255)'\" ";
+  ffmpeg(source + "-c:v libvpx-vp9 -pix_fmt yuva420p " + (folder / "a.webm"));
+  ffmpeg(source + "-c:v prores_ks -pix_fmt yuva444p10le " + (folder / "a.mov"));
+  for (const std::string name : {"a.webm", "a.mov"}) {
+    CAPTURE(name);
+    const Media media = read_frames(folder / name, 64, 48);
+    CHECK(says(media, "transparent"));
+    CHECK(media.pixels[3 * (10 * 64 + 10) + 1] >= 254);  // white
+    CHECK(media.pixels[3 * (10 * 64 + 50) + 1] <= 2);    // magenta
+  }
+}
+
+TEST_CASE("a sound file that cannot be read is not called damaged") {
+  using namespace std::string_literals;
+  const TemporaryFolder folder;
+  ReadRequest request;
+  request.width = request.height = 16;
+  request.max_frames = 1;
+  // A TIFF whose compression is JPEG's: ffmpeg 5 shows it black.
+  const std::string tiff = "MM\0*\0\0\0\10\0\1\1\3\0\3\0\0\0\1\0\7\0\0\0\0\0\0"s;
+  const std::string pdf = "%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< >>\nendobj\n";
+  for (const auto& [name, text] : {std::pair{"a.tiff"s, tiff}, {"a.pdf"s, pdf}}) {
+    write_bytes(folder / name, {text.begin(), text.end()});
+    const auto media = read_media(folder / name, request);
+    CHECK(media.status().code() == Code::kUnsupported);
+    CHECK(media.status().message().find(name) != std::string::npos);
+    CHECK(media.status().message().find("PNG") != std::string::npos);
+  }
+}
+
 TEST_CASE("HEIF boxes: tiles, turns and transparency are seen") {
   using namespace std::string_literals;
   const auto box = [](const std::string& type, const std::string& data) {

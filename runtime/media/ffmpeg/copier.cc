@@ -1,5 +1,6 @@
 #include "runtime/media/ffmpeg/copier.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "runtime/media/ffmpeg/encoders.h"
@@ -53,12 +54,14 @@ Result<std::unique_ptr<StreamCopier>> StreamCopier::open(const std::string& path
       new StreamCopier(path, std::move(*input), index, output, to->index));
 }
 
-Status StreamCopier::copy() {
+Status StreamCopier::copy(double seconds) {
   const AVStream& from = *input_->streams[index_];
   const AVStream& to = *output_->streams[to_];
   const int64_t origin = input_->start_time == AV_NOPTS_VALUE
                              ? 0
                              : av_rescale_q(input_->start_time, AV_TIME_BASE_Q, from.time_base);
+  const bool sound = from.codecpar->codec_type == AVMEDIA_TYPE_AUDIO;
+  const auto end = static_cast<int64_t>(seconds / av_q2d(from.time_base));
   PacketPtr packet(av_packet_alloc());
   if (!packet) return error(Code::kResourceExhausted, "no memory");
   while (true) {
@@ -71,6 +74,13 @@ Status StreamCopier::copy() {
     }
     if (packet->pts != AV_NOPTS_VALUE) packet->pts -= origin;
     if (packet->dts != AV_NOPTS_VALUE) packet->dts -= origin;
+    if (sound && packet->pts != AV_NOPTS_VALUE) {
+      if (packet->pts >= end) {
+        av_packet_unref(packet.get());
+        continue;
+      }
+      packet->duration = std::min(packet->duration, end - packet->pts);
+    }
     av_packet_rescale_ts(packet.get(), from.time_base, to.time_base);
     packet->stream_index = to_;
     packet->pos = -1;

@@ -15,8 +15,8 @@ class StreamCopier {
                                                     AVFormatContext* output);
 
   // All packets into the muxer's queue, which sorts them among the others. Times begin where the
-  // file's own clock does.
-  Status copy();
+  // file's own clock does; sound that lasts longer than `seconds` is cut there.
+  Status copy(double seconds);
   std::string description() const;
 
  private:

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
+#include <cstring>
 #include <fstream>
 
 #include "graph/format/output_file.h"
@@ -21,8 +23,20 @@ constexpr int64_t kHeadBytes = 1 << 16;  // a HEIF file's boxes lie in it
 
 // Demuxers of single files; playlists and scripts (hls, concat, dash, ...) are left out on purpose.
 constexpr const char* kFormats =
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,yuv4mpegpipe,mpegts,mpeg,mpegvideo,ogg,flv,"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,ico,yuv4mpegpipe,mpegts,mpeg,mpegvideo,ogg,"
+    "flv,"
     "asf,ivf,h264,hevc,wav,w64,rf64,aiff,flac,mp3,aac,ac3,eac3,caf,au,amr,wv,tta,ape,mxf,dv,nut";
+
+// A name that promises a kind that is read here.
+bool has_known_name(const std::string& path) {
+  std::string name = path.substr(path.find_last_of('.') + 1);
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char* known :
+       {"mp4", "m4v",  "mov",  "mkv", "webm", "avi", "ts",  "mpg", "flv",  "gif", "png", "apng",
+        "jpg", "jpeg", "webp", "y4m", "wav",  "mp3", "m4a", "aac", "flac", "ogg", "opus"})
+    if (name == known) return true;
+  return false;
+}
 
 Result<std::vector<uint8_t>> read_bytes(const std::string& path, int64_t most) {
   std::ifstream in(path, std::ios::binary);
@@ -90,7 +104,14 @@ int container_orientation(const AVFrame& frame, const AVStream& stream, int othe
   return matrix_orientation(matrix[0], matrix[1], matrix[3], matrix[4]);
 }
 
-using UseFrame = std::function<Result<bool>(const AVFrame&, const AVStream&)>;
+bool has_alpha_layer(const AVStream& stream) {
+  const AVDictionaryEntry* mode = av_dict_get(stream.metadata, "alpha_mode", nullptr, 0);
+  return mode != nullptr && std::strcmp(mode->value, "1") == 0 &&
+         (stream.codecpar->codec_id == AV_CODEC_ID_VP8 ||
+          stream.codecpar->codec_id == AV_CODEC_ID_VP9);
+}
+
+using UseFrame = std::function<Result<bool>(AVFrame&, const AVStream&)>;
 
 double aspect_of(AVRational ratio) { return ratio.num > 0 && ratio.den > 0 ? av_q2d(ratio) : 1; }
 
@@ -106,6 +127,13 @@ class Decoding {
     const int index = av_find_best_stream(input_.get(), type, -1, -1, &codec, 0);
     if (index < 0 || codec == nullptr) return no_stream(type, index, heif);
     stream_ = input_->streams[index];
+    if (has_alpha_layer(*stream_)) {
+      // FFmpeg's own VP8 and VP9 leave the transparency out, so that hidden colours would show.
+      codec = avcodec_find_decoder_by_name(codec->id == AV_CODEC_ID_VP9 ? "libvpx-vp9" : "libvpx");
+      if (codec == nullptr)
+        return error(Code::kUnsupported, "transparency in WebM is not supported by this FFmpeg (",
+                     av_version_info(), "); save ", path_, " as pictures or ProRes 4444");
+    }
     for (unsigned i = 0; i < input_->nb_streams; ++i)
       if (static_cast<int>(i) != index) input_->streams[i]->discard = AVDISCARD_ALL;
     decoder_.reset(avcodec_alloc_context3(codec));
@@ -128,6 +156,8 @@ class Decoding {
                ? 0
                : static_cast<double>(input_->start_time) / AV_TIME_BASE;
   }
+
+  bool is_mp4() const { return std::strstr(input_->iformat->name, "mp4") != nullptr; }
 
  private:
   Status no_stream(AVMediaType type, int index, const HeifInfo& heif) const {
@@ -205,7 +235,7 @@ Status decode_container(const std::string& path, const HeifInfo& heif,
                         std::vector<std::string>* notices, const UsePicture& use) {
   Decoding* running = nullptr;
   double next = 0;
-  const UseFrame picture = [&](const AVFrame& frame, const AVStream& stream) -> Result<bool> {
+  const UseFrame picture = [&](AVFrame& frame, const AVStream& stream) -> Result<bool> {
     PictureFrame p;
     p.frame = &frame;
     p.pixel_aspect = aspect_of(frame.sample_aspect_ratio.num > 0 ? frame.sample_aspect_ratio
@@ -262,10 +292,14 @@ Result<InputPtr> open_input(const std::string& path) {
   av_dict_set(&options, "format_whitelist", kFormats, 0);
   int code = avformat_open_input(&raw, ("file:" + path).c_str(), nullptr, &options);
   av_dict_free(&options);
-  if (code == AVERROR(EINVAL) || code == AVERROR_INVALIDDATA)
-    return error(
-        Code::kDataLoss, "cannot read ", path,
-        ": neither a picture nor a clip nor sound of a kind that is read here, or damaged");
+  if (code == AVERROR(EINVAL) || code == AVERROR_INVALIDDATA) {
+    if (has_known_name(path))
+      return error(Code::kDataLoss, "cannot read ", path,
+                   ": damaged, or not what its name says that it is");
+    return error(Code::kUnsupported, path,
+                 " is no picture, clip or sound of a kind that is supported; save it as PNG, JPEG, "
+                 "MP4 or WAV");
+  }
   if (code < 0) return ffmpeg_error(code, "cannot read " + path);
   InputPtr input(raw);
   code = avformat_find_stream_info(input.get(), nullptr);
@@ -300,14 +334,30 @@ Status decode_pictures(const std::string& path, int fps, std::vector<std::string
 Status decode_sound(const std::string& path, std::vector<std::string>* notices,
                     const UseSound& use) {
   Decoding* running = nullptr;
-  const UseFrame sound = [&](const AVFrame& frame, const AVStream& stream) -> Result<bool> {
+  bool first = true;
+  double lag = 0;  // of the first samples behind the stream's begin
+  double end = 0;  // of what an MP4's edit list shows; what encoders pad lies behind it
+  const UseFrame sound = [&](AVFrame& frame, const AVStream& stream) -> Result<bool> {
+    const double tick = av_q2d(stream.time_base);
+    double seconds = -1;
     // Where the rate changes in mid-stream, times that follow from the first rate are wrong.
-    const bool timed = frame.best_effort_timestamp != AV_NOPTS_VALUE &&
-                       frame.sample_rate == stream.codecpar->sample_rate;
-    const double seconds =
-        timed ? static_cast<double>(frame.best_effort_timestamp) * av_q2d(stream.time_base) -
-                    running->origin()
-              : -1;
+    if (frame.best_effort_timestamp != AV_NOPTS_VALUE &&
+        frame.sample_rate == stream.codecpar->sample_rate)
+      seconds = static_cast<double>(frame.best_effort_timestamp) * tick - running->origin();
+    if (first && seconds >= 0 && stream.start_time != AV_NOPTS_VALUE) {
+      // A decoder that needs a packet to settle gives nothing for it: no silence stands for that.
+      const double begin = static_cast<double>(stream.start_time) * tick - running->origin();
+      lag = seconds - begin;
+      if (running->is_mp4() && stream.duration > 0)
+        end = begin + static_cast<double>(stream.duration) * tick;
+    }
+    first = false;
+    if (seconds >= 0) seconds = std::max(0.0, seconds - lag);
+    if (end > 0 && seconds >= 0) {
+      const double left = std::round((end - seconds) * frame.sample_rate);
+      if (left <= 0) return true;
+      frame.nb_samples = static_cast<int>(std::min<double>(frame.nb_samples, left));
+    }
     return use(frame, seconds);
   };
   Decoding decoding(path, notices, sound);

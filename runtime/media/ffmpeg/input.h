@@ -23,7 +23,7 @@ struct PictureFrame {
   double tick = 0;      // to which times are rounded
   int orientation = 1;
   double pixel_aspect = 1;  // as stored, before turning
-  bool still = false;  // from a picture file
+  bool still = false;       // from a picture file
 };
 
 // False: no more are wanted.

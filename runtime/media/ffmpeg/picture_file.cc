@@ -41,6 +41,8 @@ constexpr Signature kSignatures[] = {
 #endif
     {0, "8BPS"sv, AV_CODEC_ID_PSD},
     {0, "DDS "sv, AV_CODEC_ID_DDS},
+    {0, "\x01\xda"sv, AV_CODEC_ID_SGI},
+    {0, "\x0a\5\1"sv, AV_CODEC_ID_PCX},
     {0, "P4"sv, AV_CODEC_ID_PBM},
     {0, "P5"sv, AV_CODEC_ID_PGM},
     {0, "P6"sv, AV_CODEC_ID_PPM},
@@ -171,6 +173,12 @@ Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& pa
 
 Status use_picture_file(Bytes bytes, AVCodecID id, const std::string& path, const UsePicture& use) {
   const int orientation = exif_orientation(bytes);
+  // FFmpeg decodes JPEG inside TIFF to black.
+  constexpr int kCompression = 259, kOldJpeg = 6, kJpeg = 7;
+  const uint64_t compression = id == AV_CODEC_ID_TIFF ? tiff_value(bytes, kCompression) : 0;
+  if (compression == kOldJpeg || compression == kJpeg)
+    return error(Code::kUnsupported, "TIFF with JPEG inside is not supported; save ", path,
+                 " as PNG or JPEG");
   if (id == AV_CODEC_ID_WEBP && is_animated_webp(bytes))
     return use_animated_webp(bytes, path, orientation, use);
   ZT_ASSIGN_OR_RETURN(const FramePtr frame, decode_picture(bytes, id, path));

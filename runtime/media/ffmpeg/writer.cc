@@ -27,6 +27,7 @@ class FfmpegWriter : public ClipWriter {
     if (code < 0) return ffmpeg_error(code, "cannot write the format of " + path_);
     output_->flags |= AVFMT_FLAG_BITEXACT;  // no random ids: the same clip is the same file
     output_->flags |= AVFMT_FLAG_CUSTOM_IO;
+    output_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;  // FLAC in MP4
     output_->max_interleave_delta = 0;  // sound comes whole before the picture: wait for both
     ZT_RETURN_IF_ERROR(add_video(choice));
     if (format_.sample_rate > 0 && !choice.audio.empty()) ZT_RETURN_IF_ERROR(add_audio(choice));
@@ -48,8 +49,9 @@ class FfmpegWriter : public ClipWriter {
     av_dict_free(&options);
     if (code < 0) return failed(code, "cannot write");
     trailer_due_ = true;
-    if (video_copy_) ZT_RETURN_IF_ERROR(video_copy_->copy());
-    if (audio_copy_) ZT_RETURN_IF_ERROR(audio_copy_->copy());
+    const double seconds = static_cast<double>(format_.frames) / format_.fps;
+    if (video_copy_) ZT_RETURN_IF_ERROR(video_copy_->copy(seconds));
+    if (audio_copy_) ZT_RETURN_IF_ERROR(audio_copy_->copy(seconds));
     return Status();
   }
 
