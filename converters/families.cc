@@ -116,7 +116,10 @@ std::optional<std::string> find_prefix(const Checkpoint& checkpoint, std::string
 
 Status check_unused(const Checkpoint& checkpoint, const std::string& prefix,
                     const std::string& key) {
-  if (!prefix.empty() && !key.starts_with(prefix) && is_training_part(key.substr(0, key.find('.'))))
+  // Beside a state dict also lone tensors: states of random generators, steps.
+  const size_t dot = key.find('.');
+  if (!prefix.empty() && !key.starts_with(prefix) &&
+      (dot == std::string::npos || is_training_part(key.substr(0, dot))))
     return Status();
   return error(Code::kUnsupported, checkpoint.path(), ": tensor '", key,
                "' belongs to no component that is known; without it the model would not be whole");

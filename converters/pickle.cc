@@ -208,6 +208,10 @@ class PickleMachine {
       *value = *given[0];
       return push(value);
     }
+    // A tensor of a class of its own: (function, class, arguments, attributes).
+    if (name == "torch._tensor._rebuild_from_type_v2" && is(0, Kind::kGlobal) &&
+        is(2, Kind::kTuple) && given[0]->text != name)
+      return call(given[0]->text, given[2]->items);
     // (storage, offset, sizes, strides, requires_grad, hooks[, dtype])
     const bool typed = name == "torch._utils._rebuild_tensor_v3";
     if ((typed || name == "torch._utils._rebuild_tensor_v2") && is(0, Kind::kStorage) &&

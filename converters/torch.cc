@@ -146,6 +146,8 @@ class TorchFile : public MappedCheckpoint<Entry> {
     const bool is_dict = value.kind == Kind::kDict;
     if (!is_dict && value.kind != Kind::kList && value.kind != Kind::kTuple) return Status();
     if (depth >= kMaxNesting) return error(Code::kDataLoss, "containers nest too deeply");
+    if (std::find(path_.begin(), path_.end(), &value) != path_.end()) return Status();  // itself
+    path_.push_back(&value);
     const std::string prefix = name.empty() ? "" : name + ".";
     for (size_t i = 0; i < value.items.size(); i += is_dict ? 2 : 1) {
       std::string key = std::to_string(i);
@@ -156,6 +158,7 @@ class TorchFile : public MappedCheckpoint<Entry> {
       ZT_RETURN_IF_ERROR(
           collect(*value.items[i + (is_dict ? 1 : 0)], prefix + key, depth + 1, visits));
     }
+    path_.pop_back();
     return Status();
   }
 
@@ -233,6 +236,7 @@ class TorchFile : public MappedCheckpoint<Entry> {
 
   ZipEntries entries_;
   std::string folder_;
+  std::vector<const PickleValue*> path_;                    // containers around collect()'s value
   std::map<std::string, std::string, std::less<>> opaque_;  // what is no tensor, by its path
   mutable std::mutex mutex_;
   mutable std::set<const ZipEntry*> checked_;  // guarded by mutex_

@@ -135,7 +135,8 @@ Result<ZipEntries> read_zip(std::span<const uint8_t> archive) {
     ZT_RETURN_IF_ERROR(read_extra64(tail.bytes().subspan(name_length), &entry).with_context(where));
     if (head.u16(10) != 0 || (head.u16(8) & 1) != 0 || entry.size != entry.stored)
       return error(Code::kUnsupported, where,
-                   " is compressed or encrypted; PyTorch stores plainly");
+                   " is compressed, which torch.save never does: a TorchScript program, or an "
+                   "archive of something else");
     auto bytes = find_bytes(archive, entry);
     if (!bytes.ok()) return bytes.status().with_context(where);
     // Entries that shared bytes would make a small file slow to check.

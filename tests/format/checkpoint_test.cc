@@ -148,10 +148,12 @@ TEST_CASE("objects of other kinds stand beside tensors without being made") {
 
 TEST_CASE("an 8-bit float keeps its dtype, and a training run's leftovers are passed over") {
   const auto file = opened(open_torch(data_file("training.pt")));
-  CHECK(file->names() == std::vector<std::string>{"ema.w", "f8", "model.w", "opt.state.0.exp_avg"});
+  CHECK(file->names() ==
+        std::vector<std::string>{"buffer", "ema.w", "f8", "model.w", "opt.state.0.exp_avg"});
   CHECK(file->type("f8")->to_string() == "f8e4m3[4]");
   CHECK(values(*file, "f8") == std::vector<double>{0, 0.5, -448, 1.125});
   CHECK(values(*file, "ema.w") == std::vector<double>{0, 1, 2});
+  CHECK(values(*file, "buffer") == std::vector<double>{0, 1});
   for (const char* name : {"args", "loss", "dtype", "device", "complex"})
     CHECK(file->type(name).status().code() == Code::kUnsupported);
   CHECK(mentions(file->type("args").status(), "argparse.Namespace"));

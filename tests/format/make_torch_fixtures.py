@@ -44,14 +44,17 @@ def main():
         "steps": 70000, "rate": 1e-4, "name": "tiny", "list": [ramp(1), None, (True, -3)],
     }, DATA / "tiny.pt")
     torch.save({"weight": ramp(2), "trick": Hostile()}, DATA / "hostile.pt")
-    torch.save({  # as training scripts save them
+    run = {  # as training scripts save them
         "model": {"w": ramp(3) + 5}, "ema": {"w": ramp(3)},
         "opt": {"state": {0: {"step": 3, "exp_avg": ramp(3)}}, "param_groups": [{"lr": 1e-4, "betas": (0.9, 0.999)}]},
         "args": argparse.Namespace(model="DiT-S/2", image_size=256, nested=argparse.Namespace(x=[1])),
         "loss": np.float64(0.25), "dtype": torch.float16, "device": torch.device("cpu"),
         "f8": torch.tensor([0, 0.5, -448, 1.125]).to(torch.float8_e4m3fn),
         "complex": torch.zeros(2, dtype=torch.complex64), "tags": {"a", "b"}, "raw": b"bytes",
-    }, DATA / "training.pt")
+        "buffer": torch.nn.Buffer(ramp(2)), "big": 10**40,
+    }
+    run["self"] = run
+    torch.save(run, DATA / "training.pt")
     with zipfile.ZipFile(DATA / "tiny.pt") as source, \
             zipfile.ZipFile(DATA / "compressed.pt", "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
