@@ -17,6 +17,7 @@ enum class Space : uint8_t {
   kArena,   // offset into the device's arena
   kWeight,  // index into Plan::weights
   kSlot,    // offset into a slot that weights are streamed through
+  kHost,    // offset into the host's memory, of calls that run there
 };
 
 struct TensorRef {
@@ -33,6 +34,7 @@ struct PlanWeight {
   std::string layout = {};  // as in PackedInput; empty: as the model file has it
   // A call and an input of it that ask for the form: Device::pack() takes their names.
   int32_t call = -1, input = -1;
+  bool on_host = false;   // read by a call that runs on the host
   bool streamed = false;  // is on the device only while a group of Plan::stream needs it
 };
 
@@ -60,6 +62,11 @@ struct StreamPlan {
   double step_seconds = 0;          // what that takes at the device's rate; 0 when unknown
 };
 
+// The same bytes on the device and on the host.
+struct HostCopy {
+  TensorRef device, host;
+};
+
 struct PlanCall {
   NodeId node = kNone;
   Rate rate = Rate::kStep;  // the phase that runs it
@@ -69,6 +76,10 @@ struct PlanCall {
   std::vector<TensorRef> outputs;
   TensorRef workspace;
   Cost cost;
+  // Runs on the host: the device has no kernel for it. What it reads is copied there before, what
+  // it gives is copied back.
+  bool on_host = false;
+  std::vector<HostCopy> fetched = {}, given = {};
 };
 
 // Where a graph input, output or state lives for the whole life of the plan.
@@ -90,6 +101,7 @@ struct PlanMemory {
   int64_t packed_bytes = 0;      // weights that stay, in layouts of kernels
   int64_t raw_weight_bytes = 0;  // weights that stay, as the model file has them
   int64_t slot_bytes = 0;        // what others are streamed through
+  int64_t host_bytes = 0;        // of the host, for calls that run there; not in the total
   int64_t mapped_bytes = 0;      // weights read where the model file is mapped: not allocated
   std::array<int64_t, kRateCount> phase_peak_bytes{};  // largest live bytes within each phase
 
@@ -106,6 +118,7 @@ struct Plan {
   std::vector<PlanBinding> outputs;
   std::vector<PlanState> states;
   std::vector<PlanWeight> weights;  // each tensor once a form, in the order of first use
+  std::string host;  // where calls that the device has no kernel for run; empty: there are none
   StreamPlan stream;
   int32_t distinct_kernels = 0;
   PlanMemory memory;

@@ -12,7 +12,8 @@ namespace {
 
 class Planner {
  public:
-  Planner(Graph graph, Device& device, const Bindings& bindings) : device_(device) {
+  Planner(Graph graph, Device& device, const Bindings& bindings, Device* host)
+      : device_(device), host_(host) {
     plan_.graph = std::move(graph);
     plan_.component = plan_.graph.name;
     plan_.device = str(device.info().backend, ": ", device.info().name);
@@ -26,6 +27,7 @@ class Planner {
     compute_lifetimes();
     place();
     fill_refs();
+    place_host_calls();
     ZT_RETURN_IF_ERROR(order_states());
     account();
     return std::move(plan_);
@@ -53,6 +55,7 @@ class Planner {
   struct Answer {
     Result<KernelInfo> info;
     int32_t distinct = -1;
+    bool on_host = false;
   };
 
   // Asks the device once about equal nodes.
@@ -89,11 +92,24 @@ class Planner {
       const Node& node = plan_.graph.nodes[n];
       if (op_def(node.op).is_view) continue;
       ZT_ASSIGN_OR_RETURN(answers_[n], query(node));
+      if (!answers_[n]->info.ok()) ZT_RETURN_IF_ERROR(ask_host(node));
       if (const auto& info = answers_[n]->info; !info.ok())
         return error(info.status().code(), plan_.device, " has no kernel for ",
                      describe(plan_.graph, node), ": ", info.status().message());
     }
     plan_.distinct_kernels = static_cast<int32_t>(known_.size());
+    return Status();
+  }
+
+  // The host's answer in place of a device's no, if it has a better one.
+  Status ask_host(const Node& node) {
+    if (host_ == nullptr) return Status();
+    const KernelRequest request = kernel_request(plan_.graph, node);
+    auto info = host_->query_kernel(request);
+    if (!info.ok()) return info.status().code() == Code::kUnsupported ? Status() : info.status();
+    Answer& answer = known_.at(signature(request));
+    answer.info = std::move(info);
+    answer.on_host = true;
     return Status();
   }
 
@@ -114,6 +130,7 @@ class Planner {
       call.rate = node_rate(n);
       call.kernel = *answers_[static_cast<size_t>(n)]->info;
       call.distinct = answers_[static_cast<size_t>(n)]->distinct;
+      call.on_host = answers_[static_cast<size_t>(n)]->on_host;
       plan_.calls.push_back(std::move(call));
     }
     // Views share their source's storage.
@@ -225,7 +242,8 @@ class Planner {
     workspace_first_ = buffers.size();
     for (size_t p = 0; p < plan_.calls.size(); ++p) {
       const auto at = static_cast<int32_t>(p);
-      buffers.push_back({plan_.calls[p].kernel.workspace_bytes, at, at, 0});
+      const PlanCall& call = plan_.calls[p];
+      buffers.push_back({call.on_host ? 0 : call.kernel.workspace_bytes, at, at, 0});
     }
     const ArenaLayout layout = assign_offsets(buffers, device_.alignment());
     plan_.memory.arena_bytes = layout.bytes;
@@ -248,17 +266,19 @@ class Planner {
 
   // The form of a weight that `wanted` describes, new where no call asked for it before.
   int32_t weight_form(PlanWeight wanted) {
-    const auto [it, fresh] = forms_.try_emplace(str(wanted.value, " ", wanted.layout),
-                                                static_cast<int32_t>(plan_.weights.size()));
+    const auto [it, fresh] =
+        forms_.try_emplace(str(wanted.value, " ", wanted.on_host, " ", wanted.layout),
+                           static_cast<int32_t>(plan_.weights.size()));
     if (fresh) plan_.weights.push_back(std::move(wanted));
     return it->second;
   }
 
   // As the model file has it. A view of a weight is read so too: its kernel was told that it is no
   // weight.
-  TensorRef weight_ref(ValueId id) {
+  TensorRef weight_ref(ValueId id, bool on_host = false) {
     const ValueId r = root(id);
-    const int32_t form = weight_form({.value = r, .bytes = plan_.graph.value(r).type.bytes()});
+    const int32_t form =
+        weight_form({.value = r, .bytes = plan_.graph.value(r).type.bytes(), .on_host = on_host});
     return {Space::kWeight, 0, plan_.graph.value(id).type.bytes(), form};
   }
 
@@ -278,14 +298,15 @@ class Planner {
                               .bytes = packed->bytes,
                               .layout = packed->layout,
                               .call = static_cast<int32_t>(p),
-                              .input = static_cast<int32_t>(i)})};
+                              .input = static_cast<int32_t>(i),
+                              .on_host = call.on_host})};
         } else {
-          ref = weight_ref(id);
+          ref = weight_ref(id, call.on_host);
         }
         call.inputs.push_back(ref);
       }
       for (ValueId id : node.outputs) call.outputs.push_back(arena_ref(id));
-      if (call.kernel.workspace_bytes > 0)
+      if (call.kernel.workspace_bytes > 0 && !call.on_host)
         call.workspace = {Space::kArena, buffers_[workspace_first_ + p].offset,
                           call.kernel.workspace_bytes, -1};
     }
@@ -295,6 +316,35 @@ class Planner {
       const bool weight = plan_.graph.value(root(out.value)).kind == ValueKind::kWeight;
       plan_.outputs.push_back(
           {out.name, out.value, weight ? weight_ref(out.value) : arena_ref(out.value)});
+    }
+  }
+
+  // Each call's operands lie side by side in the host's memory: calls there are few.
+  void place_host_calls() {
+    if (host_ == nullptr) return;
+    const int64_t step = host_->alignment();
+    for (PlanCall& call : plan_.calls) {
+      if (!call.on_host) continue;
+      plan_.host = str(host_->info().backend, ": ", host_->info().name);
+      int64_t used = 0;
+      const auto place = [&](int64_t bytes) {
+        const TensorRef ref{Space::kHost, used, bytes, -1};
+        used += (bytes + step - 1) / step * step;
+        return ref;
+      };
+      for (TensorRef& ref : call.inputs) {
+        if (ref.space != Space::kArena) continue;
+        const TensorRef host = place(ref.bytes);
+        call.fetched.push_back({ref, host});
+        ref = host;
+      }
+      for (TensorRef& ref : call.outputs) {
+        const TensorRef host = place(ref.bytes);
+        call.given.push_back({ref, host});
+        ref = host;
+      }
+      if (call.kernel.workspace_bytes > 0) call.workspace = place(call.kernel.workspace_bytes);
+      plan_.memory.host_bytes = std::max(plan_.memory.host_bytes, used);
     }
   }
 
@@ -320,9 +370,25 @@ class Planner {
     return Status();
   }
 
+  // At the rates that a device tells of itself; 0 where it does not.
+  double seconds_of(const PlanCall& call, bool narrow) const {
+    const DeviceInfo& info = call.on_host ? host_->info() : device_.info();
+    const double rate = narrow ? info.flops_bf16 : info.flops_f32;
+    if (rate <= 0 || info.bytes_per_second <= 0) return 0;
+    double seconds = std::max(call.cost.flops / rate, call.cost.bytes / info.bytes_per_second);
+    if (const double bus = device_.info().upload_bytes_per_second; bus > 0)
+      for (const auto& copies : {call.fetched, call.given})
+        for (const HostCopy& copy : copies) seconds += static_cast<double>(copy.host.bytes) / bus;
+    return seconds;
+  }
+
   void account() {
     for (const PlanWeight& weight : plan_.weights) {
       PlanMemory& m = plan_.memory;
+      if (weight.on_host) {
+        (weight.layout.empty() ? m.mapped_bytes : m.host_bytes) += weight.bytes;
+        continue;
+      }
       (!weight.layout.empty()       ? m.packed_bytes
        : device_.info().host_memory ? m.mapped_bytes
                                     : m.raw_weight_bytes) += weight.bytes;
@@ -334,7 +400,6 @@ class Planner {
         live[static_cast<size_t>(b.last) + 1] -= b.bytes;
     }
     int64_t now = 0;
-    const DeviceInfo& info = device_.info();
     for (size_t p = 0; p < plan_.calls.size(); ++p) {
       PlanCall& call = plan_.calls[p];
       now += live[p];
@@ -353,14 +418,12 @@ class Planner {
       call.cost = node_cost(op_def(node.op), OpContext{inputs, node.attrs}, outputs);
       plan_.phase_cost[phase].flops += call.cost.flops;
       plan_.phase_cost[phase].bytes += call.cost.bytes;
-      const double rate = narrow ? info.flops_bf16 : info.flops_f32;
-      if (call.rate >= Rate::kTimestep && rate > 0 && info.bytes_per_second > 0)
-        plan_.estimated_step_seconds +=
-            std::max(call.cost.flops / rate, call.cost.bytes / info.bytes_per_second);
+      if (call.rate >= Rate::kTimestep) plan_.estimated_step_seconds += seconds_of(call, narrow);
     }
   }
 
   Device& device_;
+  Device* const host_;  // null: everything must run on the device
   Plan plan_;
   std::unordered_map<std::string, Answer> known_;
   std::vector<const Answer*> answers_;  // by node
@@ -386,8 +449,8 @@ KernelRequest kernel_request(const Graph& graph, const Node& node) {
   return request;
 }
 
-Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings) {
-  return Planner(std::move(graph), device, bindings).run();
+Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings, Device* host) {
+  return Planner(std::move(graph), device, bindings, host).run();
 }
 
 }  // namespace zoetrope

@@ -8,9 +8,11 @@
 namespace zoetrope {
 
 // `graph` is bound and optimised. Asks the device about every node (equal nodes once) without
-// touching weights; a fused node that it lacks is decomposed. A core node that it lacks is an error
-// that names the node, its types and the device.
-Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings);
+// touching weights; a fused node that it lacks is decomposed. A core node that it lacks runs on
+// `host`, with copies, where that is given and has a kernel; else it is an error that names the
+// node, its types and the device.
+Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings,
+                       Device* host = nullptr);
 
 // The plan for people: memory by phase, FLOPs, estimated time; with `calls`, one line a kernel
 // call.

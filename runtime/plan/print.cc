@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "graph/op.h"
@@ -24,6 +25,7 @@ std::string ref_to_string(const TensorRef& ref) {
     case Space::kNone: return "-";
     case Space::kArena: return str("+", ref.offset);
     case Space::kWeight: return str("w", ref.weight);
+    case Space::kHost: return str("host+", ref.offset);
     case Space::kSlot: return str("slot ", ref.weight, "+", ref.offset);
   }
   return "?";
@@ -32,9 +34,31 @@ std::string ref_to_string(const TensorRef& ref) {
 nlohmann::json ref_to_json(const TensorRef& ref) {
   if (ref.space == Space::kNone) return nullptr;
   if (ref.space == Space::kWeight) return {{"weight", ref.weight}, {"bytes", ref.bytes}};
+  if (ref.space == Space::kHost) return {{"host_offset", ref.offset}, {"bytes", ref.bytes}};
   if (ref.space == Space::kSlot)
     return {{"slot", ref.weight}, {"offset", ref.offset}, {"bytes", ref.bytes}};
   return {{"offset", ref.offset}, {"bytes", ref.bytes}};
+}
+
+// "on the host, cpu: ...: 2 calls (softmax), 1.50 MiB copied a step"
+std::string host_to_text(const Plan& plan) {
+  if (plan.host.empty()) return "";
+  std::map<std::string_view, int> ops;
+  double copied = 0;
+  int count = 0;
+  for (const PlanCall& call : plan.calls) {
+    if (!call.on_host) continue;
+    ++count;
+    ++ops[op_def(plan.graph.nodes[static_cast<size_t>(call.node)].op).name];
+    for (const auto& copies : {call.fetched, call.given})
+      for (const HostCopy& copy : copies)
+        if (call.rate >= Rate::kTimestep) copied += static_cast<double>(copy.host.bytes);
+  }
+  std::string names;
+  for (const auto& [name, n] : ops) names += str(names.empty() ? "" : ", ", name);
+  return str("  WITHOUT A KERNEL on ", plan.device, ": ", count, " of ", plan.calls.size(),
+             " calls (", names, ") run on ", plan.host, ", with ", format_bytes(copied),
+             " copied a step\n");
 }
 
 std::string stream_to_text(const Plan& plan) {
@@ -136,7 +160,7 @@ std::string plan_to_text(const Plan& plan, bool calls) {
               ", total ", format_bytes(static_cast<double>(m.total_bytes())));
   if (m.mapped_bytes > 0)
     text += str("; read from the mapped file ", format_bytes(static_cast<double>(m.mapped_bytes)));
-  text += "\n" + stream_to_text(plan);
+  text += "\n" + host_to_text(plan) + stream_to_text(plan);
   if (plan.estimated_step_seconds > 0)
     text += str("  estimated time a step: ", format_seconds(plan.estimated_step_seconds), "\n");
   if (!calls) return text;
@@ -176,6 +200,7 @@ std::string plan_to_json(const Plan& plan, bool calls) {
                            {"slot_bytes", plan.memory.slot_bytes},
                            {"total_bytes", plan.memory.total_bytes()}}},
                          {"estimated_step_seconds", plan.estimated_step_seconds}};
+  if (!plan.host.empty()) json["host"] = plan.host;
   if (plan.stream.slots > 0) json["stream"] = stream_to_json(plan);
   if (calls) {
     nlohmann::json list = nlohmann::json::array();
@@ -188,6 +213,7 @@ std::string plan_to_json(const Plan& plan, bool calls) {
                       {"op", op_def(node.op).name},
                       {"phase", rate_name(call.rate)},
                       {"kernel", call.kernel.name},
+                      {"on_host", call.on_host},
                       {"inputs", inputs},
                       {"outputs", outputs},
                       {"workspace_bytes", call.kernel.workspace_bytes},

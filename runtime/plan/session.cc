@@ -14,8 +14,9 @@ void foresee_kernels(const Plan& plan, Device& device) {
 }
 
 Result<std::unique_ptr<Session>> Session::create(Plan plan, WeightStore& weights,
-                                                 const LoadProgress& progress) {
-  std::unique_ptr<Session> session(new Session(std::move(plan), weights));
+                                                 const LoadProgress& progress, WeightStore* host) {
+  ZT_CHECK(plan.host.empty() || host != nullptr);
+  std::unique_ptr<Session> session(new Session(std::move(plan), weights, host));
   if (Status status = session->load(progress); !status.ok())
     return status.with_context(str("loading ", session->plan_.component));
   return session;
@@ -25,6 +26,16 @@ Status Session::load(const LoadProgress& progress) {
   auto arena = device_.allocate(std::max<int64_t>(plan_.memory.arena_bytes, device_.alignment()));
   if (!arena.ok()) return arena.status().with_context("allocating the arena");
   arena_ = std::move(*arena);
+  if (!plan_.host.empty()) {
+    int64_t bytes = 0;
+    for (const PlanCall& call : plan_.calls) {
+      for (const auto& refs : {call.inputs, call.outputs, {call.workspace}})
+        for (const TensorRef& ref : refs)
+          if (ref.space == Space::kHost) bytes = std::max(bytes, ref.offset + ref.bytes);
+    }
+    ZT_ASSIGN_OR_RETURN(host_arena_, host_->device().allocate(bytes));
+    parts_.resize(plan_.calls.size());
+  }
   input_set_.assign(plan_.inputs.size(), false);
   // First: what they compile may go on while weights are read.
   ZT_RETURN_IF_ERROR(create_kernels());
@@ -44,7 +55,7 @@ Status Session::load_weights(const LoadProgress& progress) {
     auto& buffer = weights_.emplace_back();
     if (weight.streamed) continue;
     ZT_RETURN_IF_ERROR(report());
-    ZT_ASSIGN_OR_RETURN(buffer, store_.acquire(plan_, weight));
+    ZT_ASSIGN_OR_RETURN(buffer, (weight.on_host ? *host_ : store_).acquire(plan_, weight));
     done += weight.bytes;
   }
   ZT_RETURN_IF_ERROR(report());
@@ -65,7 +76,8 @@ Status Session::create_kernels() {
     labels_.push_back(describe(plan_.graph, node));
     auto& kernel = kernels_[static_cast<size_t>(call.distinct)];
     if (kernel != nullptr) continue;
-    auto created = device_.create_kernel(kernel_request(plan_.graph, node));
+    Device& device = call.on_host ? host_->device() : device_;
+    auto created = device.create_kernel(kernel_request(plan_.graph, node));
     if (!created.ok()) return created.status().with_context(labels_.back());
     kernel = std::move(*created);
   }
@@ -78,6 +90,7 @@ BufferView Session::view(const TensorRef& ref) const {
     case Space::kArena: return {arena_.get(), ref.offset, ref.bytes};
     case Space::kWeight:
       return {weights_[static_cast<size_t>(ref.weight)].get(), ref.offset, ref.bytes};
+    case Space::kHost: return {host_arena_.get(), ref.offset, ref.bytes};
     case Space::kSlot: return {stream_->slot(ref.weight), ref.offset, ref.bytes};
   }
   return {};
@@ -175,11 +188,46 @@ Result<Sequence*> Session::recorded(std::unique_ptr<Sequence>* sequence, size_t 
 Status Session::submit_phase(size_t rate) {
   const size_t begin = phase_begin_[rate], end = phase_begin_[rate + 1];
   if (begin == end) return Status();
+  if (!plan_.host.empty()) return run_with_host(rate);
   for (const StreamGroup& group : plan_.stream.groups)
     if (static_cast<size_t>(group.first_call) == begin && group.first_call < group.end_call)
       return submit_groups(rate);
   ZT_ASSIGN_OR_RETURN(Sequence* const calls, recorded(&phases_[rate], begin, end));
   return device_.submit(*calls);
+}
+
+Status Session::run_with_host(size_t rate) {
+  const size_t end = phase_begin_[rate + 1];
+  for (size_t begin = phase_begin_[rate], next = begin; begin < end; begin = next) {
+    next = begin + 1;
+    if (plan_.calls[begin].on_host) {
+      ZT_RETURN_IF_ERROR(run_on_host(begin));
+      continue;
+    }
+    while (next < end && !plan_.calls[next].on_host) ++next;
+    ZT_ASSIGN_OR_RETURN(Sequence* const calls, recorded(&parts_[begin], begin, next));
+    ZT_RETURN_IF_ERROR(device_.submit(*calls));
+  }
+  return Status();
+}
+
+// Waits for what the call reads, and ends when what it gives is on its way back.
+Status Session::run_on_host(size_t call) {
+  Device& host = host_->device();
+  auto* const memory = static_cast<char*>(host_arena_->host_data());
+  ZT_RETURN_IF_ERROR(device_.wait());
+  for (const HostCopy& copy : plan_.calls[call].fetched)
+    if (copy.host.bytes > 0)
+      ZT_RETURN_IF_ERROR(device_.download(memory + copy.host.offset, view(copy.device)));
+  if (parts_[call] == nullptr) {
+    ZT_ASSIGN_OR_RETURN(parts_[call], host.record(std::span(calls_).subspan(call, 1)));
+  }
+  ZT_RETURN_IF_ERROR(host.submit(*parts_[call]));
+  ZT_RETURN_IF_ERROR(host.wait());
+  for (const HostCopy& copy : plan_.calls[call].given)
+    if (copy.host.bytes > 0)
+      ZT_RETURN_IF_ERROR(device_.upload(view(copy.device), memory + copy.host.offset));
+  return Status();
 }
 
 Status Session::submit_groups(size_t rate) {
@@ -249,6 +297,7 @@ void Session::enable_profile() {
   for (size_t i = 0; i < calls_.size(); ++i) calls_[i].seconds = &seconds_[i];
   for (auto& phase : phases_) phase.reset();  // recorded without it
   for (auto& group : groups_) group.reset();
+  for (auto& part : parts_) part.reset();
 }
 
 }  // namespace zoetrope

@@ -20,9 +20,11 @@ void foresee_kernels(const Plan& plan, Device& device);
 
 class Session {
  public:
-  // On the store's device; the store must outlive the session.
+  // On the store's device; the store must outlive the session. `host`, a store on the device that
+  // the plan was given as its host, where Plan::host names one.
   static Result<std::unique_ptr<Session>> create(Plan plan, WeightStore& weights,
-                                                 const LoadProgress& progress = {});
+                                                 const LoadProgress& progress = {},
+                                                 WeightStore* host = nullptr);
 
   const Plan& plan() const { return plan_; }
 
@@ -55,14 +57,16 @@ class Session {
   std::span<const double> call_seconds() const { return seconds_; }
 
  private:
-  Session(Plan plan, WeightStore& store)
-      : plan_(std::move(plan)), device_(store.device()), store_(store) {}
+  Session(Plan plan, WeightStore& store, WeightStore* host)
+      : plan_(std::move(plan)), device_(store.device()), store_(store), host_(host) {}
   Status load(const LoadProgress& progress);
   Status load_weights(const LoadProgress& progress);
   Status create_kernels();
   void resolve_views();
   Status submit_phase(size_t rate);
   Status submit_groups(size_t rate);
+  Status run_with_host(size_t rate);
+  Status run_on_host(size_t call);
   Result<Sequence*> recorded(std::unique_ptr<Sequence>* sequence, size_t begin, size_t end);
   // Copies every `next` of the last run over its state. Not before the outputs may go: one of them
   // may be a view of a state. Not after inputs change: a `next` may be a view of an input.
@@ -73,7 +77,8 @@ class Session {
   Plan plan_;
   Device& device_;
   WeightStore& store_;
-  std::unique_ptr<Buffer> arena_;
+  WeightStore* const host_;  // null: every call runs on the device
+  std::unique_ptr<Buffer> arena_, host_arena_;
   std::vector<std::shared_ptr<Buffer>> weights_;  // by Plan::weights; null: streamed
   std::vector<std::unique_ptr<Kernel>> kernels_;  // by PlanCall::distinct
   std::vector<std::string> labels_;               // by call: describe()
@@ -82,7 +87,9 @@ class Session {
   std::array<size_t, kRateCount + 1> phase_begin_{};  // calls_ of phase r: [r, r + 1)
   std::array<std::unique_ptr<Sequence>, kRateCount> phases_;
   std::vector<std::unique_ptr<Sequence>> groups_;  // by StreamPlan::groups
-  std::unique_ptr<WeightStream> stream_;           // null: nothing is streamed
+  // Where there are calls on the host: each of those, and what runs between them, by first call.
+  std::vector<std::unique_ptr<Sequence>> parts_;
+  std::unique_ptr<WeightStream> stream_;  // null: nothing is streamed
   std::vector<bool> input_set_;
   bool states_pending_ = false;
   Rate dirty_ = Rate::kWeights;  // slowest phase that must run again

@@ -34,7 +34,7 @@ class Streamer {
 
  private:
   bool counts(const PlanWeight& weight) const {
-    return !weight.layout.empty() || !info_.host_memory;
+    return !weight.on_host && (!weight.layout.empty() || !info_.host_memory);
   }
 
   // Fills users_, movable_ and most_a_call_.
@@ -211,7 +211,9 @@ class Streamer {
 }  // namespace
 
 void stream_weights(Plan* plan, const Device& device, int64_t budget) {
-  if (plan->memory.total_bytes() > budget) Streamer(plan, device, budget).run();
+  // Calls on the host would break up the groups: such plans keep their weights.
+  if (plan->host.empty() && plan->memory.total_bytes() > budget)
+    Streamer(plan, device, budget).run();
 }
 
 }  // namespace zoetrope

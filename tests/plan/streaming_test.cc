@@ -139,7 +139,7 @@ void check_budgets(Device& device, DType compute) {
 
 TEST_CASE("streamed weights give the bits of resident ones within every budget") {
   int devices = 0;
-  for (const char* backend : {"cpu", "vulkan", "cuda"}) {
+  for (const std::string backend : {"cpu", "vulkan", "cuda"}) {
     auto device = open_device(backend);
     if (!device.ok()) {
       MESSAGE("without ", backend, ": ", device.status().message());
