@@ -53,6 +53,7 @@ class ThreadPool {
   void work(int worker);
   void drain(int worker);
   void worker_loop(int worker);
+  void stop();
 
   Job job_;
   // Each on a cache line of its own: every thread writes them.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -88,9 +89,15 @@ void generate_synthetic(const SyntheticTensor& spec, const TensorType& type, voi
   const int64_t parts = std::clamp<int64_t>(n / kFewest, 1, std::max(threads, 1));
   const int64_t share = (n / parts + 3) / 4 * 4 + 4;
   std::vector<std::thread> workers;
-  for (int64_t begin = share; begin < n; begin += share)
-    workers.emplace_back(generate_range, std::cref(spec), std::cref(type), data, begin,
-                         std::min(n, begin + share));
+  workers.reserve(static_cast<size_t>(parts));
+  for (int64_t begin = share; begin < n; begin += share) {
+    const int64_t end = std::min(n, begin + share);
+    try {
+      workers.emplace_back(generate_range, std::cref(spec), std::cref(type), data, begin, end);
+    } catch (const std::system_error&) {  // no thread to be had: this one does it
+      generate_range(spec, type, data, begin, end);
+    }
+  }
   generate_range(spec, type, data, 0, std::min(n, share));
   for (std::thread& worker : workers) worker.join();
 }

@@ -9,6 +9,8 @@
 #include <map>
 #include <mutex>
 
+#include "runtime/library.h"
+
 namespace zoetrope {
 namespace {
 
@@ -32,9 +34,7 @@ Result<const BackendModule*> load_module(const std::string& name) {
   if (!std::filesystem::exists(path, ec))
     return error(Code::kUnavailable, "backend '", name, "' is not part of this installation (no ",
                  path.filename().string(), ")");
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr)
-    return error(Code::kUnavailable, "backend '", name, "' cannot be loaded: ", dlerror());
+  ZT_ASSIGN_OR_RETURN(void* handle, open_library(path, "backend '" + name + "'"));
   using Entry = const BackendModule* (*)();
   const auto entry = reinterpret_cast<Entry>(dlsym(handle, "zoetrope_backend"));
   if (entry == nullptr)
@@ -116,9 +116,11 @@ Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceO
   const std::string name(spec.substr(0, colon));
   const std::string_view which = colon == std::string_view::npos ? "0" : spec.substr(colon + 1);
   if (name == "auto") {
+    Status no_memory;  // what kept a backend away, where that was memory
     for (const char* candidate : kBackends) {
       if (std::string_view(candidate) == "reference") continue;
       auto module = find_module(candidate);
+      if (module.status().code() == Code::kResourceExhausted) no_memory = module.status();
       if (!module.ok()) continue;
       auto devices = (*module)->enumerate(options);
       if (!devices.ok()) continue;
@@ -126,6 +128,7 @@ Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceO
         if (!(*devices)[i].software && (*devices)[i].unusable.empty())
           return (*module)->open(static_cast<int>(i), options);
     }
+    ZT_RETURN_IF_ERROR(no_memory);
     return error(Code::kUnavailable,
                  "no backend of this installation has a device; `zoetrope "
                  "devices` says why");

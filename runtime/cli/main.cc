@@ -1,6 +1,7 @@
 // The `zoetrope` command: the composition root.
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -48,6 +49,26 @@ int out_of_memory() {
   std::abort();
 }
 
+// Before the objects of headers are made: CLI11's allocate, too.
+[[gnu::constructor(101)]] void watch_early() { std::set_terminate(on_terminate); }
+
+// A crash is ours to mend, but leaves no half-written file.
+extern "C" void on_crash(int number) {
+  zoetrope::remove_unfinished_files();
+  raise(number);  // SA_RESETHAND: now as if nobody had listened
+}
+
+void watch_crashes() {
+  struct sigaction action {};
+  action.sa_handler = on_crash;
+  action.sa_flags = SA_RESETHAND | SA_NODEFER;
+  for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
+    struct sigaction before {};
+    sigaction(number, nullptr, &before);
+    if (before.sa_handler == SIG_DFL) sigaction(number, &action, nullptr);  // sanitizers go first
+  }
+}
+
 int run_command(int argc, char** argv) {
   using namespace zoetrope;
   CLI::App app(kDescription);
@@ -80,7 +101,7 @@ int run_command(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::set_terminate(on_terminate);
+  watch_crashes();
   zoetrope::hold_standard_descriptors();
   try {
     return run_command(argc, argv);

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "graph/format/output_file.h"
+#include "runtime/library.h"
 #include "runtime/media/ffmpeg/module.h"
 #include "runtime/media/plain_writers.h"
 
@@ -21,10 +22,10 @@ Result<const MediaModule*> load_ffmpeg() {
     std::error_code ec;
     const auto path =
         std::filesystem::canonical(info.dli_fname, ec).parent_path() / "libzoetrope_ffmpeg.so";
-    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr)
-      return error(Code::kUnavailable, "FFmpeg's libraries cannot be loaded (", dlerror(),
-                   "); .png, .wav and .y4m need none of them");
+    auto opened = open_library(
+        path, "FFmpeg's libraries, without which only .png, .wav and .y4m are written,");
+    if (!opened.ok()) return opened.status();
+    void* handle = *opened;
     const auto entry = reinterpret_cast<const MediaModule* (*)()>(dlsym(handle, "zoetrope_media"));
     if (entry == nullptr || entry()->abi != kMediaAbi)
       return error(Code::kUnavailable, path.string(), " belongs to another version of Zoetrope");

@@ -1,3 +1,5 @@
+#include <sys/mman.h>
+
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -63,6 +65,16 @@ class BrgemmBlock : public BlockKernel {
   uint64_t id_;
 };
 
+// oneDNN's generator maps its code without looking whether that worked. Asking first makes running
+// out of address space an error of ours.
+bool room_for_code() {
+  constexpr size_t kRoom = 4 << 20;
+  void* place = ::mmap(nullptr, kRoom, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (place == MAP_FAILED) return false;
+  ::munmap(place, kRoom);
+  return true;
+}
+
 std::shared_ptr<const BlockKernel> make_brgemm(const Context& context, const BlockShape& s) {
   const dnnl_data_type_t type = s.bf16 ? dnnl_bf16 : dnnl_f32;
   dnnl_brgemm_t kernel = nullptr;
@@ -72,9 +84,9 @@ std::shared_ptr<const BlockKernel> make_brgemm(const Context& context, const Blo
   size_t scratch = 0;
   if (dnnl_brgemm_set_add_C(kernel, s.accumulate ? 1 : 0) != dnnl_success ||
       dnnl_brgemm_finalize(kernel) != dnnl_success ||
-      dnnl_brgemm_get_scratchpad_size(kernel, &scratch) != dnnl_success ||
+      dnnl_brgemm_get_scratchpad_size(kernel, &scratch) != dnnl_success || !room_for_code() ||
       dnnl_brgemm_generate(kernel) != dnnl_success) {
-    dnnl_brgemm_destroy(kernel);
+    // Left behind on purpose: oneDNN 3.6 and 3.7 crash on destroying a kernel without its code.
     return nullptr;
   }
   return std::make_shared<BrgemmBlock>(kernel, scratch, s.bf16 && context.isa >= Isa::kAmx);

@@ -13,6 +13,12 @@
 namespace zoetrope {
 namespace {
 
+// Our settings are fixed, so that an encoder that does not start lacks memory or threads.
+Status cannot_start(int code, const AVCodec& codec) {
+  const Status status = ffmpeg_error(code, str("cannot start encoder ", codec.name));
+  return code == AVERROR_EXTERNAL ? Status(Code::kResourceExhausted, status.message()) : status;
+}
+
 class FfmpegWriter : public ClipWriter {
  public:
   FfmpegWriter(std::string path, ClipFormat format)
@@ -39,6 +45,7 @@ class FfmpegWriter : public ClipWriter {
     // MP4 reads its file again to put the index in front. "file:" keeps a colon from naming a
     // protocol.
     output_->url = av_strdup(("file:" + io_.file().temporary_path()).c_str());
+    if (output_->url == nullptr) return error(Code::kResourceExhausted, "no memory");
     AVDictionary* options = nullptr;
     av_dict_set(&options, "movflags",
                 io_.file().seekable()
@@ -145,7 +152,7 @@ class FfmpegWriter : public ClipWriter {
     set_picture_quality(video_.get());
     int code = avcodec_open2(video_.get(), codec, nullptr);
     if (code >= 0) code = avcodec_parameters_from_context(video_stream_->codecpar, video_.get());
-    if (code < 0) return ffmpeg_error(code, str("cannot start encoder ", codec->name));
+    if (code < 0) return cannot_start(code, *codec);
     video_stream_->time_base = video_->time_base;
     video_stream_->avg_frame_rate = video_->framerate;
     description_ = describe_encoder(*codec, choice.video);
@@ -195,7 +202,7 @@ class FfmpegWriter : public ClipWriter {
     if (output_->oformat->flags & AVFMT_GLOBALHEADER) audio_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     int code = avcodec_open2(audio_.get(), codec, nullptr);
     if (code >= 0) code = avcodec_parameters_from_context(audio_stream_->codecpar, audio_.get());
-    if (code < 0) return ffmpeg_error(code, str("cannot start encoder ", codec->name));
+    if (code < 0) return cannot_start(code, *codec);
     audio_stream_->time_base = audio_->time_base;
     description_ += " + " + describe_encoder(*codec, names);
 
@@ -258,6 +265,7 @@ class FfmpegWriter : public ClipWriter {
     const int size = audio_->frame_size > 0 ? audio_->frame_size : 1024;
     while (av_audio_fifo_size(fifo_.get()) >= (all ? 1 : size)) {
       FramePtr frame(av_frame_alloc());
+      if (!frame) return error(Code::kResourceExhausted, "no memory for sound");
       frame->nb_samples = std::min(size, av_audio_fifo_size(fifo_.get()));
       frame->format = audio_->sample_fmt;
       frame->sample_rate = audio_->sample_rate;
@@ -277,6 +285,7 @@ class FfmpegWriter : public ClipWriter {
     int code = avcodec_send_frame(codec, frame);
     if (code < 0) return ffmpeg_error(code, "cannot encode " + path_);
     PacketPtr packet(av_packet_alloc());
+    if (!packet) return error(Code::kResourceExhausted, "no memory to encode ", path_);
     while (true) {
       code = avcodec_receive_packet(codec, packet.get());
       if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return Status();
