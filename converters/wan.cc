@@ -1,5 +1,4 @@
-// Wan's text-to-video DiT: the original checkpoints and diffusers' folders. The text encoder and
-// the autoencoder are files of their own.
+// Wan's transformers: the original checkpoints and diffusers' folders.
 #include "models/wan/wan.h"
 
 #include <algorithm>
@@ -34,6 +33,14 @@ const KeyRewrite kDiffusersKeys[] = {
     {".norm3.", ".norm2."},
     {".ffn.0.", ".ffn.net.0.proj."},
     {".ffn.2.", ".ffn.net.2."},
+    {"img_emb.proj.0.", "condition_embedder.image_embedder.norm1."},
+    {"img_emb.proj.1.", "condition_embedder.image_embedder.ff.net.0.proj."},
+    {"img_emb.proj.3.", "condition_embedder.image_embedder.ff.net.2."},
+    {"img_emb.proj.4.", "condition_embedder.image_embedder.norm2."},
+    {"img_emb.emb_pos", "condition_embedder.image_embedder.pos_embed"},
+    {".k_img.", ".add_k_proj."},
+    {".v_img.", ".add_v_proj."},
+    {".norm_k_img.", ".norm_added_k."},
 };
 
 struct Layout {
@@ -69,17 +76,27 @@ Result<WanConfig> read_shapes(const Checkpoint& checkpoint, const Layout& layout
                  "; known: 1x2x2");
   if (has("vace_patch_embedding.weight"))
     return error(Code::kUnsupported, checkpoint.path(),
-                 ": a VACE checkpoint; only text-to-video is supported");
-  const int64_t outputs = last[0] / 4;
-  if (patch[1] != outputs || has("img_emb.proj.0.weight") ||
-      has("condition_embedder.image_embedder.norm1.weight"))
-    return error(Code::kUnsupported, checkpoint.path(), ": an image-to-video checkpoint (",
-                 patch[1], " input channels, ", outputs,
-                 " output channels); only text-to-video is supported");
+                 ": a VACE checkpoint; text-, image- and frames-to-video are supported");
   WanConfig c;
   c.layers = count_blocks(checkpoint, layout.prefix + "blocks.");
   c.width = patch[0];
-  c.channels = patch[1];
+  c.channels = last[0] / 4;
+  if (patch[1] == 2 * c.channels + c.mask_channels)
+    c.conditioning = WanConfig::Conditioning::kChannels;
+  else if (patch[1] != c.channels)
+    return error(Code::kUnsupported, checkpoint.path(), ": ", patch[1], " input and ", c.channels,
+                 " output channels; known are as many, or with known latents and a mask of ",
+                 c.mask_channels, " beside them, ", 2 * c.channels + c.mask_channels);
+  // The only one with that many channels has a time a frame.
+  if (c.channels == 48 && patch[1] == c.channels) c.conditioning = WanConfig::Conditioning::kFrames;
+  if (has("img_emb.proj.1.weight")) {
+    ZT_ASSIGN_OR_RETURN(const Shape image, shape("img_emb.proj.1.weight", 2));
+    c.image_width = image[1];
+  }
+  if (has("img_emb.emb_pos")) {
+    ZT_ASSIGN_OR_RETURN(const Shape positions, shape("img_emb.emb_pos", 3));
+    c.image_positions = positions[1];
+  }
   c.ffn = ffn[0];
   c.text_width = text[1];
   c.time_features = time[1];
@@ -115,7 +132,14 @@ void check_patch(Config* config) {
 
 Status read_original_config(const Checkpoint& checkpoint, Config* config, WanConfig* c) {
   config->text("_class_name", "WanModel", {"WanModel"});
-  config->text("model_type", "t2v", {"t2v", "ti2v"});
+  const std::string type = config->text("model_type", "", {"t2v", "i2v", "flf2v", "ti2v"});
+  const char* const found = c->conditioning == WanConfig::Conditioning::kFrames     ? "ti2v"
+                            : c->image_positions > 0                                ? "flf2v"
+                            : c->conditioning == WanConfig::Conditioning::kChannels ? "i2v"
+                                                                                    : "t2v";
+  if (!type.empty() && type != found)
+    config->fail(Code::kDataLoss,
+                 str("'model_type' is '", type, "', but the weights are those of '", found, "'"));
   if (config->has("num_heads")) {
     c->heads = config->integer("num_heads", 0, 1, 1 << 16);
   } else {
@@ -131,7 +155,7 @@ Status read_original_config(const Checkpoint& checkpoint, Config* config, WanCon
   config->agree("ffn_dim", c->ffn, "channels in the MLP");
   config->agree("freq_dim", c->time_features, "time features");
   config->agree("text_dim", c->text_width, "text channels");
-  config->agree("in_dim", c->channels, "input channels");
+  config->agree("in_dim", c->input_channels(), "input channels");
   config->agree("out_dim", c->channels, "output channels");
   config->agree("num_layers", c->layers, "blocks");
   config->ignore({"text_len"});  // of the text encoder
@@ -163,16 +187,24 @@ Status read_diffusers_config(Config* config, WanConfig* c, int64_t* positions) {
       config->fail(Code::kDataLoss,
                    str("'", key, "' is ", stated, ", but the weights have ", found));
   };
-  equal("in_channels", 16, c->channels);
-  equal("out_channels", c->channels, c->channels);
+  equal("in_channels", 16, c->input_channels());
+  equal("out_channels", c->input_channels(), c->channels);
   equal("text_dim", 4096, c->text_width);
   equal("freq_dim", 256, c->time_features);
   equal("ffn_dim", 13824, c->ffn);
   equal("num_layers", 40, c->layers);
   *positions = config->integer("rope_max_seq_len", 1024, 1, 1 << 20);
-  config->absent("image_dim", "image-to-video is not supported");
-  config->absent("added_kv_proj_dim", "image-to-video is not supported");
-  config->absent("pos_embed_seq_len", "image-to-video is not supported");
+  const auto only_where = [&](const char* key, int64_t found) {
+    if (found > 0 && config->has(key)) return config->agree(key, found, "in the weights");
+    if (found > 0 || config->has(key))
+      config->fail(Code::kDataLoss,
+                   str("'", key, found > 0 ? "' is missing, but" : "' is there, but",
+                       " the weights have ", found > 0 ? "such" : "none such"));
+    config->ignore({key});
+  };
+  only_where("image_dim", c->image_width);
+  only_where("added_kv_proj_dim", c->image_width > 0 ? c->width : 0);
+  only_where("pos_embed_seq_len", c->image_positions);
   return Status();
 }
 
@@ -226,7 +258,7 @@ Status read_latents(const ConvertSource& source, const WanConfig& c, LatentSpec*
 Status check_pipeline(const DiffusersFolder& pipeline) {
   ZT_ASSIGN_OR_RETURN(Config index,
                       Config::parse(pipeline.path + "/model_index.json", pipeline.index));
-  index.text("_class_name", "", {"WanPipeline"});
+  index.text("_class_name", "", {"WanPipeline", "WanImageToVideoPipeline"});
   if (pipeline.components.contains("transformer_2"))
     index.fail(Code::kUnsupported,
                "two transformers that take turns (Wan 2.2 A14B) are not supported; transformer and "

@@ -48,6 +48,11 @@ const std::vector<BuiltinModel>& list() {
   // Wan at 832x480, 81 frames; Movie Gen at 768x768, 256 frames: 73,728 tokens.
   static const Bindings wan{
       {"batch", 1}, {"frames", 21}, {"height", 60}, {"width", 104}, {"text_length", 512}};
+  static const Bindings wan_image{{"batch", 1},   {"frames", 21},       {"height", 60},
+                                  {"width", 104}, {"text_length", 512}, {"image_length", 257}};
+  // 1280x704, 121 frames.
+  static const Bindings wan_5b{
+      {"batch", 1}, {"frames", 31}, {"height", 44}, {"width", 80}, {"text_length", 512}};
   static const Bindings moviegen{
       {"batch", 1},        {"frames", 32},       {"height", 96},          {"width", 96},
       {"ul2_length", 256}, {"byt5_length", 256}, {"metaclip_length", 256}};
@@ -70,6 +75,12 @@ const std::vector<BuiltinModel>& list() {
        [] { return one(build_wan_dit(wan_1_3b())); }, wan},
       {"wan2.1-14b", "wan", "Wan 2.1 text-to-video DiT, 832x480, 81 frames",
        [] { return one(build_wan_dit(wan_14b())); }, wan},
+      {"wan2.1-i2v-14b", "wan", "Wan 2.1 image-to-video DiT, 832x480, 81 frames",
+       [] { return one(build_wan_dit(wan_i2v_14b())); }, wan_image},
+      {"wan2.2-i2v-a14b", "wan", "Wan 2.2 image-to-video DiT, one expert, 832x480, 81 frames",
+       [] { return one(build_wan_dit(wan_i2v_a14b())); }, wan},
+      {"wan2.2-ti2v-5b", "wan", "Wan 2.2 text- and image-to-video DiT, 1280x704, 121 frames",
+       [] { return one(build_wan_dit(wan_ti2v_5b())); }, wan_5b},
       {"moviegen-1b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",
        [] { return one(build_moviegen_dit(moviegen_config(1))); }, moviegen},
       {"moviegen-5b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",

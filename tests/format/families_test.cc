@@ -23,13 +23,13 @@ TEST_CASE("a Wan's configuration is honoured or refused") {
                  {"freq_dim", 128, "freq_dim"},
                  {"text_dim", 4096, "text_dim"},
                  {"in_channels", 36, "in_channels"},
-                 {"image_dim", 1280, "image-to-video"},
-                 {"added_kv_proj_dim", 48, "image-to-video"},
+                 {"image_dim", 1280, "image_dim"},
+                 {"added_kv_proj_dim", 48, "added_kv_proj_dim"},
                  {"_class_name", "WanVACETransformer3DModel", "WanTransformer3DModel"},
                  {"vace_layers", {0}, "vace_layers"}});
   check_refused("format/data/wan_original", "config.json",
                 {{"num_heads", 5, "heads"},
-                 {"model_type", "i2v", "t2v"},
+                 {"model_type", "i2v", "those of 't2v'"},
                  {"dim", 1536, "dim"},
                  {"window_size", {8, 8}, "window_size"},
                  {"qk_norm", false, "qk_norm"},
@@ -52,7 +52,7 @@ TEST_CASE("a Wan's configuration is honoured or refused") {
         to_text(other.converted()->info().components[0]));
 }
 
-TEST_CASE("what is not Wan's text-to-video network is refused by name") {
+TEST_CASE("what is no network of Wan's is refused by name") {
   const auto changed = [](const std::function<void(StoredTensors&)>& change) {
     const Published folder("format/data/wan_original");
     folder.edit_weights("", change);
@@ -60,10 +60,10 @@ TEST_CASE("what is not Wan's text-to-video network is refused by name") {
   };
   mentions(changed([](StoredTensors& t) {
              StoredTensor& patch = t["patch_embedding.weight"];
-             patch.dims[1] = 36;
-             patch.bytes.resize(patch.bytes.size() / 16 * 36);
+             patch.dims[1] = 35;
+             patch.bytes.resize(patch.bytes.size() / 16 * 35);
            }),
-           "image-to-video checkpoint (36 input channels, 16 output channels)");
+           "35 input and 16 output channels");
   mentions(changed([](StoredTensors& t) {
              t["patch_embedding.weight"].dims[0] = 0;
              t["patch_embedding.weight"].bytes.clear();
@@ -75,7 +75,7 @@ TEST_CASE("what is not Wan's text-to-video network is refused by name") {
            }),
            "time features");
   mentions(changed([](StoredTensors& t) { t["img_emb.proj.0.weight"] = t["head.head.bias"]; }),
-           "image-to-video");
+           "img_emb.proj.0.weight");
   mentions(changed([](StoredTensors& t) {
              t["vace_patch_embedding.weight"] = t["patch_embedding.weight"];
            }),
@@ -100,7 +100,7 @@ TEST_CASE("a Wan pipeline of two transformers is refused, of one converted with 
   mentions(pipeline({{"transformer_2", {"diffusers", "WanTransformer3DModel"}}})->refusal(),
            "take turns");
   mentions(pipeline({{"boundary_ratio", 0.875}})->refusal(), "boundary_ratio");
-  mentions(pipeline({{"_class_name", "WanImageToVideoPipeline"}})->refusal(), "WanPipeline");
+  mentions(pipeline({{"_class_name", "WanVACEPipeline"}})->refusal(), "WanPipeline");
 
   const auto folder = pipeline({{"vae", {"diffusers", "AutoencoderKLWan"}}});
   std::filesystem::create_directory(folder->path("vae"));

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLWan
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from safetensors.torch import save_file
 from transformers import (CLIPVisionConfig, CLIPVisionModel, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel)
 
@@ -171,7 +171,65 @@ def vision():
         save(f"{name}_io", tensors | {"0.in.image": image, "0.out.features": states[-2]})
 
 
-PARTS = {"vae": vae, "text": text, "vision": vision}
+DITS = {
+    "t2v": dict(num_attention_heads=3, attention_head_dim=14, in_channels=5, out_channels=5, num_layers=3),
+    "t2v_bare": dict(num_attention_heads=1, attention_head_dim=26, in_channels=3, out_channels=3, num_layers=1,
+                     cross_attn_norm=False, eps=1e-4, freq_dim=30),
+    "i2v": dict(num_attention_heads=3, attention_head_dim=12, in_channels=14, out_channels=5, num_layers=2,
+                image_dim=10, added_kv_proj_dim=36),
+    "flf2v": dict(num_attention_heads=2, attention_head_dim=16, in_channels=12, out_channels=4, num_layers=1,
+                  image_dim=8, added_kv_proj_dim=32, pos_embed_seq_len=14),
+    "i2v_a14b": dict(num_attention_heads=2, attention_head_dim=18, in_channels=10, out_channels=3, num_layers=2),
+    "ti2v": dict(num_attention_heads=3, attention_head_dim=12, in_channels=48, out_channels=48, num_layers=2),
+}
+
+
+def dit():
+    for seed, (name, config) in enumerate(DITS.items()):
+        config = dict(text_dim=11, freq_dim=32, ffn_dim=46, rope_max_seq_len=64) | config
+        model = randomise(WanTransformer3DModel(**config), 100 + seed)
+        model.save_pretrained(DATA / name)
+        g, tensors = generator(120 + seed), {}
+        begin = watch_blocks(model, ("WanTransformerBlock",), tensors, lambda x: x)
+        channels = config["out_channels"]
+        for case, (batch, frames, h, w, length) in enumerate([(2, 3, 6, 4, 512 if "image_dim" in config else 7),
+                                                              (1, 1, 2, 10, 512)]):
+            if case and "image_dim" in config:
+                continue
+            video = torch.randn(batch, channels, frames, h, w, generator=g)
+            time = torch.rand(batch, generator=g)
+            text = torch.randn(batch, length, 11, generator=g)
+            inputs, image, told = {"video": last(video), "time": time, "text": text}, None, 1000 * time
+            seen = video
+            if config["in_channels"] > channels:
+                known = torch.randn(batch, channels, frames, h, w, generator=g)
+                mask = (torch.rand(batch, 4, frames, h, w, generator=g) < 0.5).float()
+                seen = torch.cat([video, mask, known], 1)
+                inputs |= {"known": last(known), "known_mask": last(mask)}
+            if name == "ti2v":
+                # The first frame of the first row is known; as the pipeline does with expand_timesteps.
+                known = torch.randn(batch, channels, frames, h, w, generator=g)
+                mask = torch.zeros(batch, 1, frames, h, w)
+                mask[0, :, :1] = 1 - case
+                seen = mask * known + (1 - mask) * video
+                told = ((1 - mask)[:, 0, :, ::2, ::2] * told[:, None, None, None]).flatten(1)
+                inputs |= {"known": last(known), "known_mask": last(mask)}
+            if "image_dim" in config:
+                n = 7
+                image = torch.randn(batch * (2 if name == "flf2v" else 1), n, config["image_dim"], generator=g)
+                inputs["image"] = image.reshape(batch, -1, config["image_dim"])
+            begin(f"{case}.")
+            out = last(model(seen, timestep=told, encoder_hidden_states=text,
+                             encoder_hidden_states_image=image).sample)
+            if name == "ti2v":
+                # What the sampler makes of known places: they are known.
+                m = last(mask)
+                out = m * (last(video) - last(known)) / time[:, None, None, None, None] + (1 - m) * out
+            tensors |= {f"{case}.in.{k}": v for k, v in inputs.items()} | {f"{case}.out.video_velocity": out}
+        save(f"{name}_io", tensors)
+
+
+PARTS = {"vae": vae, "dit": dit, "text": text, "vision": vision}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
