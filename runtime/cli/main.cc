@@ -53,15 +53,23 @@ int out_of_memory() {
 [[gnu::constructor(101)]] void watch_early() { std::set_terminate(on_terminate); }
 
 // A crash is ours to mend, but leaves no half-written file.
-extern "C" void on_crash(int number) {
+extern "C" void on_crash(int number, siginfo_t* info, void*) {
   zoetrope::remove_unfinished_files();
+  if (number == SIGBUS && info->si_code == BUS_ADRERR) {
+    constexpr char kText[] =
+        "zoetrope: data loss: a file that is mapped, most likely the model, became shorter while "
+        "it "
+        "was read\n";
+    [[maybe_unused]] const ssize_t written = ::write(2, kText, sizeof(kText) - 1);
+    _exit(zoetrope::kExitBadFile);
+  }
   raise(number);  // SA_RESETHAND: now as if nobody had listened
 }
 
 void watch_crashes() {
   struct sigaction action {};
-  action.sa_handler = on_crash;
-  action.sa_flags = SA_RESETHAND | SA_NODEFER;
+  action.sa_sigaction = on_crash;
+  action.sa_flags = SA_RESETHAND | SA_NODEFER | SA_SIGINFO;
   for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
     struct sigaction before {};
     sigaction(number, nullptr, &before);

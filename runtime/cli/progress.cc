@@ -1,5 +1,6 @@
 #include "runtime/cli/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,15 +18,20 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 // Eighths of a cell, so that a short job moves visibly too.
-std::string bar(double fraction) {
+std::string bar(double fraction, int cells) {
   constexpr const char* kParts[] = {" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const int eighths = static_cast<int>(fraction * kBarCells * 8);
+  const int eighths = static_cast<int>(fraction * cells * 8);
   std::string text;
-  for (int cell = 0; cell < kBarCells; ++cell) {
+  for (int cell = 0; cell < cells; ++cell) {
     const int fill = std::clamp(eighths - cell * 8, 0, 8);
     text += fill == 8 ? "█" : kParts[fill];
   }
   return text;
+}
+
+int columns_of(std::FILE* stream) {
+  winsize size{};
+  return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace
@@ -56,12 +62,21 @@ void ProgressBar::update(std::string_view phase, double done, double total) {
 void ProgressBar::draw(bool final) {
   const double fraction = std::clamp(done_ / total_, 0.0, 1.0);
   const double spent = seconds_since(start_);
-  std::string line = str("\r\033[K", phase_);
-  line.resize(line.size() + (phase_.size() < 14 ? 14 - phase_.size() : 1), ' ');
-  line += str("│", bar(fraction), "│ ", static_cast<int>(fraction * 100 + 0.5), "%  ",
-              format_seconds(spent));
+  std::string name = phase_;
+  const int columns = columns_of(stream_);
+  name.resize(std::max<size_t>(name.size() + 1, 14), ' ');
+  name.resize(std::min<size_t>(name.size(), static_cast<size_t>(std::max(columns - 6, 1))));
+  std::string times = format_seconds(spent);
   if (!final && fraction > 0.01 && spent > 0.2)
-    line += str(", ", format_seconds(spent * (1 - fraction) / fraction), " left");
+    times += str(", ", format_seconds(spent * (1 - fraction) / fraction), " left");
+  const std::string percent = str(static_cast<int>(fraction * 100 + 0.5), "%");
+  // A line that wraps could not be drawn over: the bar gives way first, then the times.
+  const int room = columns - 1 - static_cast<int>(name.size() + percent.size());
+  const int cells = std::min(kBarCells, room - static_cast<int>(times.size()) - 5);
+  std::string line = "\r\033[K" + name;
+  if (cells >= 4) line += str("│", bar(fraction, cells), "│ ");
+  line += percent;
+  if (room >= static_cast<int>(times.size()) + 2) line += "  " + times;
   std::fputs(line.c_str(), stream_);
   std::fflush(stream_);
 }
