@@ -1,0 +1,67 @@
+#include "runtime/text/sentencepiece.h"
+
+#include <sentencepiece_processor.h>
+
+#include <exception>
+
+namespace zoetrope {
+
+struct SentencePiece::Processor {
+  sentencepiece::SentencePieceProcessor library;
+};
+
+SentencePiece::SentencePiece(std::unique_ptr<Processor> processor)
+    : processor_(std::move(processor)) {}
+SentencePiece::~SentencePiece() = default;
+
+namespace {
+
+// The library throws where a damaged model's pieces cannot be put into its trie.
+template <typename Call>
+std::string failure(const Call& call) {
+  try {
+    const auto status = call();
+    return status.ok() ? "" : status.ToString();
+  } catch (const std::exception& thrown) {
+    return thrown.what();
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SentencePiece>> SentencePiece::open(std::span<const uint8_t> model) {
+  auto processor = std::make_unique<Processor>();
+  const std::string_view bytes(reinterpret_cast<const char*>(model.data()), model.size());
+  const std::string failed =
+      failure([&] { return processor->library.LoadFromSerializedProto(bytes); });
+  if (!failed.empty() || processor->library.GetPieceSize() < 1)
+    return error(Code::kDataLoss, "the tokenizer's ", model.size(),
+                 " bytes are no SentencePiece model: ", failed);
+  return std::unique_ptr<SentencePiece>(new SentencePiece(std::move(processor)));
+}
+
+int64_t SentencePiece::size() const { return processor_->library.GetPieceSize(); }
+
+Result<TokenIds> SentencePiece::encode(std::string_view text, int bos, int eos,
+                                       int64_t max_ids) const {
+  const int64_t ends = (bos >= 0) + (eos >= 0);
+  if (max_ids < ends)
+    return error(Code::kInvalidArgument, "at most ", max_ids, " ids: bos and eos alone are ", ends);
+  for (const int id : {bos, eos})
+    if (id >= size())
+      return error(Code::kDataLoss, "the recipe's id ", id, " is beyond the tokenizer's ", size());
+  std::vector<int> pieces;
+  const std::string failed = failure([&] { return processor_->library.Encode(text, &pieces); });
+  if (!failed.empty())
+    return error(Code::kInvalidArgument, "the text cannot be tokenized: ", failed);
+  TokenIds tokens;
+  const auto room = static_cast<size_t>(max_ids - ends);
+  tokens.truncated = pieces.size() > room;
+  if (tokens.truncated) pieces.resize(room);
+  if (bos >= 0) tokens.ids.push_back(bos);
+  tokens.ids.insert(tokens.ids.end(), pieces.begin(), pieces.end());
+  if (eos >= 0) tokens.ids.push_back(eos);
+  return tokens;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,94 @@
+// Cleaning and SentencePiece against the libraries, from text.json that make_fixtures.py wrote.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "runtime/text/clean.h"
+#include "runtime/text/sentencepiece.h"
+
+using namespace zoetrope;
+using nlohmann::json;
+
+namespace {
+
+const std::string kData = ZOETROPE_SOURCE_DIR "/tests/text/data/";
+
+const json& fixtures() {
+  static const json data = json::parse(std::ifstream(kData + "text.json"));
+  return data;
+}
+
+std::vector<uint8_t> bytes_of(const std::string& name) {
+  std::ifstream file(kData + name + ".model", std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::unique_ptr<SentencePiece> open(const std::string& name) {
+  auto model = SentencePiece::open(bytes_of(name));
+  REQUIRE_MESSAGE(model.ok(), model.status().message());
+  return std::move(*model);
+}
+
+}  // namespace
+
+TEST_CASE("prompts are cleaned as ftfy, html and a pipeline's \\s+ clean them") {
+  for (const json& c : fixtures()["clean"]) {
+    const std::string text = c[0];
+    CAPTURE(text);
+    CHECK(clean_prompt(text) == c[1].get<std::string>());
+  }
+}
+
+TEST_CASE("ids are the library's, with and without bytes and normalisation") {
+  for (const char* name : {"bytes", "identity"}) {
+    CAPTURE(name);
+    const auto model = open(name);
+    for (const json& c : fixtures()["tokens"][name]) {
+      const std::string text = c[0];
+      CAPTURE(text);
+      auto expected = c[1].get<std::vector<int32_t>>();
+      const auto got = model->encode(text, -1, -1, 1000);
+      REQUIRE(got.ok());
+      CHECK(got->ids == expected);
+      CHECK(!got->truncated);
+      // With an end, cut to eight.
+      const auto cut = model->encode(text, -1, 1, 8);
+      REQUIRE(cut.ok());
+      CHECK(cut->truncated == (expected.size() > 7));
+      expected.resize(std::min<size_t>(expected.size(), 7));
+      expected.push_back(1);
+      CHECK(cut->ids == expected);
+    }
+  }
+}
+
+TEST_CASE("a damaged model is an error or a tokenizer, never an exception") {
+  const std::vector<uint8_t> whole = bytes_of("identity");
+  uint32_t state = 1;
+  const auto next = [&] { return state = state * 1664525 + 1013904223, state >> 8; };
+  int refused = 0;
+  for (int i = 0; i < 400; ++i) {
+    std::vector<uint8_t> model = whole;
+    for (int k = 0; k < 3; ++k) model[next() % model.size()] = static_cast<uint8_t>(next());
+    if (i % 4 == 0) model.resize(next() % model.size());
+    const auto opened = SentencePiece::open(model);
+    refused += !opened.ok();
+    if (opened.ok()) (void)(*opened)->encode("A red ball rolls \xc3\xa9 over", -1, 1, 64).ok();
+  }
+  CHECK(refused > 100);
+  CHECK(refused < 400);
+}
+
+TEST_CASE("a tokenizer that is none, and ids that it has not, are refused") {
+  const auto message = [](const auto& result) { return result.status().message(); };
+  CHECK(message(SentencePiece::open({})).find("SentencePiece") != std::string::npos);
+  std::vector<uint8_t> model = bytes_of("identity");
+  model.resize(model.size() / 2);
+  CHECK(message(SentencePiece::open(model)).find("SentencePiece") != std::string::npos);
+  const auto plain = open("identity");
+  CHECK(message(plain->encode("x", -1, 270, 9)).find("beyond the tokenizer's 270") !=
+        std::string::npos);
+  CHECK(message(plain->encode("x", 0, 1, 1)).find("bos and eos alone") != std::string::npos);
+}
