@@ -1,8 +1,11 @@
 #include "runtime/media/ffmpeg/to_rgb.h"
 
 #include <algorithm>
+#include <cstring>
+#include <optional>
 
 #include "runtime/media/ffmpeg/input.h"
+#include "runtime/media/icc.h"
 #include "runtime/media/tone.h"
 
 extern "C" {
@@ -68,6 +71,20 @@ Result<std::vector<uint8_t>> repack(const AVFrame& frame, AVPixelFormat format, 
   return out;
 }
 
+// [height, width, 3], 16 bits. Pictures of 8 bits are spread, so that no step of a scaler rounds.
+Result<std::vector<uint16_t>> to_rgb48(const AVFrame& frame, const AVPixFmtDescriptor& d,
+                                       bool still) {
+  const bool deep = d.comp[0].depth > 8;
+  ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes,
+                      repack(frame, deep ? AV_PIX_FMT_RGB48 : AV_PIX_FMT_RGB24, still));
+  std::vector<uint16_t> out(bytes.size() / (deep ? 2 : 1));
+  if (deep)
+    std::memcpy(out.data(), bytes.data(), bytes.size());
+  else
+    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<uint16_t>(bytes[i] * 257);
+  return out;
+}
+
 // PAL8 has an alpha in its palette.
 bool may_have_alpha(const AVPixFmtDescriptor& d) {
   return (d.flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL)) != 0;
@@ -84,6 +101,15 @@ Light light_of(const AVFrame& frame, const AVPixFmtDescriptor& d) {
   return light;
 }
 
+// What the frame's own profile makes of its colours; nothing where that is sRGB or not known.
+std::optional<IccProfile> profile_of(const AVFrame& frame) {
+  const AVFrameSideData* data = av_frame_get_side_data(&frame, AV_FRAME_DATA_ICC_PROFILE);
+  if (data == nullptr) return std::nullopt;
+  auto profile = parse_icc({data->data, static_cast<size_t>(data->size)});
+  if (profile && profile->is_srgb()) return std::nullopt;
+  return profile;
+}
+
 }  // namespace
 
 Result<std::vector<uint8_t>> to_rgba(const AVFrame& frame) {
@@ -96,10 +122,13 @@ Result<std::vector<uint8_t>> RgbConverter::convert(const AVFrame& frame, bool st
   const auto pixels = static_cast<size_t>(frame.width) * static_cast<size_t>(frame.height);
   std::vector<uint8_t> rgb;
   if (const Light light = light_of(frame, *d); !light.is_srgb()) {
-    ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> wide, repack(frame, AV_PIX_FMT_RGB48, still));
-    rgb = to_srgb({reinterpret_cast<const uint16_t*>(wide.data()), pixels * 3}, light);
+    ZT_ASSIGN_OR_RETURN(const std::vector<uint16_t> wide, to_rgb48(frame, *d, still));
+    rgb = to_srgb(wide, light);
     if (light.transfer == Light::kPq) hdr_ = "PQ";
     if (light.transfer == Light::kHlg) hdr_ = "HLG";
+  } else if (const auto profile = profile_of(frame)) {
+    ZT_ASSIGN_OR_RETURN(const std::vector<uint16_t> wide, to_rgb48(frame, *d, still));
+    rgb = to_srgb(wide, *profile);
   }
   if (!may_have_alpha(*d)) return rgb.empty() ? repack(frame, AV_PIX_FMT_RGB24, still) : rgb;
   ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> rgba, repack(frame, AV_PIX_FMT_RGBA, still));
