@@ -39,27 +39,34 @@ function(zoetrope_backend name)
   target_link_libraries(${target} PRIVATE zoetrope_core ${arg_LIBS})
 endfunction()
 
-# zoetrope_test(graph_test SOURCES a_test.cc ... LIBS ... TIMEOUT 60): one doctest program, and an entry
-# of ctest that runs it whole or with ARGS.
+# zoetrope_test(graph_test SOURCES a_test.cc ... LIBS ... TIMEOUT 60 COST 30): one doctest program, and
+# an entry of ctest that runs it whole or with ARGS.
 function(zoetrope_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;LIBS;ARGS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;COST" "SOURCES;LIBS;ARGS")
   add_executable(${name} ${arg_SOURCES})
   zoetrope_target(${name})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE zoetrope_core zoetrope_test_main ${arg_LIBS})
   target_compile_definitions(${name} PRIVATE ZOETROPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                              ZOETROPE_BINARY_DIR="${CMAKE_BINARY_DIR}")
-  zoetrope_test_entry(${name} COMMAND ${name} ${arg_ARGS} TIMEOUT ${arg_TIMEOUT})
+  zoetrope_test_entry(${name} COMMAND ${name} ${arg_ARGS} TIMEOUT ${arg_TIMEOUT} COST ${arg_COST})
 endfunction()
 
-# One entry of ctest. 77 is what a test returns that cannot run here (tests/skip.h).
+# How many times slower than usual this machine is: what `./dev test` measures (tests/patience.cc).
+# Every limit of time is multiplied by it, those inside tests too.
+set(ZOETROPE_PATIENCE 1 CACHE STRING "Factor on the tests' limits of time, a whole number")
+
+# One entry of ctest. TIMEOUT in seconds; entries of a high COST begin first; LABELS all: only where
+# `./dev test --all` asks for it. 77 is what a test returns that cannot run here (tests/skip.h).
 function(zoetrope_test_entry name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;COST" "COMMAND;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;COST" "COMMAND;LABELS;ENVIRONMENT")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
+  math(EXPR limit "${arg_TIMEOUT} * ${ZOETROPE_PATIENCE}")
   add_test(NAME ${name} COMMAND ${arg_COMMAND})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${limit} SKIP_RETURN_CODE 77
+                       ENVIRONMENT "ZOETROPE_PATIENCE=${ZOETROPE_PATIENCE};${arg_ENVIRONMENT}")
   if(arg_COST)
     set_tests_properties(${name} PROPERTIES COST ${arg_COST})
   endif()

@@ -33,6 +33,25 @@ struct Case {
   Attrs attrs;
 };
 
+// The dtypes of one run of a case.
+struct Variant {
+  DType compute = DType::kF32;
+  DType storage = DType::kF32;
+  bool packed = true;  // weights are given as weights, not as computed values
+};
+
+inline DType input_dtype(const CaseInput& input, const Variant& variant) {
+  switch (input.kind) {
+    case InputKind::kCompute: return variant.compute;
+    case InputKind::kStorage: return variant.storage;
+    default: return input.dtype;
+  }
+}
+
+inline bool is_weight_kind(InputKind kind) {
+  return kind == InputKind::kStorage || kind == InputKind::kFixedWeight;
+}
+
 inline CaseInput in(Shape shape, double lo = -1, double hi = 1) {
   return {InputKind::kCompute, shape, DType::kF32, lo, hi, {}};
 }

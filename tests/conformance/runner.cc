@@ -17,18 +17,6 @@ uint64_t hash(std::string_view text, uint64_t seed) {
   return seed;
 }
 
-DType input_dtype(const CaseInput& input, const Variant& variant) {
-  switch (input.kind) {
-    case InputKind::kCompute: return variant.compute;
-    case InputKind::kStorage: return variant.storage;
-    default: return input.dtype;
-  }
-}
-
-bool is_weight_kind(InputKind kind) {
-  return kind == InputKind::kStorage || kind == InputKind::kFixedWeight;
-}
-
 // A tensor with guard bands, all in one device buffer.
 struct Guarded {
   std::unique_ptr<Buffer> buffer;

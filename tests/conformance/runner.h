@@ -9,13 +9,6 @@
 
 namespace zoetrope::conformance {
 
-// The dtypes of one run of a case.
-struct Variant {
-  DType compute = DType::kF32;
-  DType storage = DType::kF32;
-  bool packed = true;  // weights are given as weights, not as computed values
-};
-
 enum class Outcome { kPassed, kUnsupported, kFailed };
 
 struct CaseResult {

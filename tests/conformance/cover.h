@@ -1,0 +1,44 @@
+// Which runs of the cases a test makes. All of them are every case in every dtype, storage and form
+// of its weights; a cover is as few of them as meet every kernel with every shape.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/backend/backend.h"
+#include "tests/conformance/runner.h"
+
+namespace zoetrope::conformance {
+
+// A case in one variant, and the kernel that a device takes for it.
+struct Run {
+  const Case* test = nullptr;
+  Variant variant;
+  std::string kernel;   // "matmul_tiled_64x64_f32"; empty: none, "view": needs none
+  std::string pattern;  // dtypes of the inputs, and which are weights: "f32 @f16"
+};
+
+bool has_kind(const Case& test, InputKind kind);
+int64_t input_elements(const Case& test);                         // of all
+int64_t largest_bytes(const Case& test, const Variant& variant);  // of an input or output
+
+// Every variant of a case; thin: one a dtype, for ways to memory that were tried with all of them.
+std::vector<Variant> variants(const Case& test, bool thin);
+
+// Asks the device. It is no longer fit for running afterwards: it may prepare what was asked for.
+std::vector<Run> list_runs(Device& device, std::span<const Case> cases, bool thin);
+
+// Of a list, in its order:
+// - every kernel with every pattern of dtypes, once;
+// - every case on every kernel that any of its variants takes, in 4 and in 2 bytes an element; or
+//   in one of them where `widths` is false.
+std::vector<Run> cover(std::span<const Run> all, bool widths);
+
+// Every kernel once, by the smallest case that takes it.
+std::vector<Run> cover_kernels(std::span<const Run> all);
+
+// "matmul_tiled_64x64" of "matmul_tiled_64x64_f32".
+std::string without_dtype(const std::string& kernel);
+
+}  // namespace zoetrope::conformance
