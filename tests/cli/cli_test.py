@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import command
-from command import MODEL, SMALL, ZOETROPE, run
+from command import MODEL, PATIENCE, SMALL, ZOETROPE, run
 
 
 class Cli(command.Case):
@@ -143,7 +143,7 @@ class Cli(command.Case):
              "-o", self.out / "a.y4m"], stderr=subprocess.PIPE)
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)
-        _, text = process.communicate(timeout=60)
+        _, text = process.communicate(timeout=60 * PATIENCE)
         self.assertEqual(process.returncode, 130, text)
         self.check_empty()
 

@@ -2,6 +2,7 @@
 
 usage: NAME_test.py PATH_OF_ZOETROPE MODEL.zoe [TEST...]
 """
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,10 +11,12 @@ from pathlib import Path
 
 ZOETROPE, MODEL = sys.argv[1:3]
 SMALL = ["--width", "64", "--height", "64", "--frames", "8", "--steps", "1"]
+# Every limit of time is multiplied by it: tests/patience.h.
+PATIENCE = int(os.environ.get("ZOETROPE_PATIENCE", 1))
 
 
-def run(*args, **options):
-    return subprocess.run([ZOETROPE, *map(str, args)], capture_output=True, **{"timeout": 120, **options})
+def run(*args, timeout=120, **options):
+    return subprocess.run([ZOETROPE, *map(str, args)], capture_output=True, timeout=timeout * PATIENCE, **options)
 
 
 class Case(unittest.TestCase):

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import command
-from command import MODEL, SMALL, ZOETROPE
+from command import MODEL, PATIENCE, SMALL, ZOETROPE
 
 NO_CUDA = {"CUDA_VISIBLE_DEVICES": "-1"}
 NO_VULKAN = {"VK_DRIVER_FILES": "/nonexistent", "VK_ICD_FILENAMES": "/nonexistent"}
@@ -157,7 +157,7 @@ class Vulkan(Base):
                     if seen in line:
                         break
                 process.send_signal(signal.SIGINT)
-                _, text = process.communicate(timeout=60)
+                _, text = process.communicate(timeout=60 * PATIENCE)
                 self.assertEqual(process.returncode, 130, (when, text))
             self.check_empty()
 
@@ -184,7 +184,7 @@ class Vulkan(Base):
         both = [subprocess.Popen([ZOETROPE, *map(str, arguments), str(self.out / name)], stderr=subprocess.PIPE,
                                  env=environment(XDG_CACHE_HOME=str(cache))) for name in ("a.wav", "b.wav")]
         for process in both:
-            _, text = process.communicate(timeout=300)
+            _, text = process.communicate(timeout=300 * PATIENCE)
             self.assertEqual(process.returncode, 0, text)
         self.assertEqual((self.out / "a.wav").read_bytes(), (self.out / "b.wav").read_bytes())
         self.assertEqual(len(list((cache / "zoetrope").iterdir())), 1)

@@ -119,29 +119,88 @@ std::string without_dtype(const std::string& kernel) {
              : kernel;
 }
 
-std::vector<Run> cover(std::span<const Run> all, bool widths) {
-  std::vector<bool> taken(all.size());
-  std::set<std::pair<std::string, std::string>> patterns;
-  for (size_t begin = 0, turn = 0; begin < all.size(); ++turn) {
-    size_t end = begin;
-    while (end < all.size() && all[end].test == all[begin].test) ++end;
+namespace {
+
+bool on_matrices(const std::string& kernel) {
+  return kernel.find("coopmat") != std::string::npos || kernel.find("packed") != std::string::npos;
+}
+
+// What a kernel may be compiled for besides dtypes: ("activation", "gelu"), ("causal", "true").
+using Switches = std::vector<std::pair<std::string, std::string>>;
+
+Switches switches_of(const Case& test) {
+  Switches found;
+  for (const auto& [name, value] : test.attrs.items())
+    if (std::holds_alternative<bool>(value) || std::holds_alternative<std::string>(value))
+      found.emplace_back(name, attr_to_string(value));
+  return found;
+}
+
+class Cover {
+ public:
+  Cover(std::span<const Run> all, bool full) : all_(all), full_(full), taken_(all.size()) {}
+
+  std::vector<Run> choose() {
+    for (size_t begin = 0; begin < all_.size(); ++turn_) {
+      size_t end = begin;
+      while (end < all_.size() && all_[end].test == all_[begin].test) ++end;
+      choose_of_case(begin, end);
+      begin = end;
+    }
+    std::vector<Run> chosen;
+    for (size_t i = 0; i < all_.size(); ++i)
+      if (taken_[i]) chosen.push_back(all_[i]);
+    return chosen;
+  }
+
+ private:
+  void choose_of_case(size_t begin, size_t end) {
     // By kernel and width, the runs of this case.
     std::map<std::pair<std::string, int>, std::vector<size_t>> groups;
     for (size_t i = begin; i < end; ++i) {
-      taken[i] = patterns.emplace(all[i].kernel, all[i].pattern).second;
-      groups[{without_dtype(all[i].kernel), widths ? width(all[i].variant) : 0}].push_back(i);
+      taken_[i] = patterns_.emplace(all_[i].kernel, all_[i].pattern).second;
+      groups[{without_dtype(all_[i].kernel), full_ ? width(all_[i].variant) : 0}].push_back(i);
     }
-    // Where none of a group brings a new pattern, they take turns.
-    for (const auto& [key, group] : groups)
-      if (std::none_of(group.begin(), group.end(), [&](size_t i) { return taken[i]; }))
-        taken[group[turn % group.size()]] = true;
-    begin = end;
+    for (const auto& [key, group] : groups) {
+      const bool matrices = on_matrices(key.first);
+      if (matrices && (!full_ || !is_new(key.first, *all_[begin].test))) continue;
+      // Where none of a group brings a new pattern, they take turns.
+      if (std::none_of(group.begin(), group.end(), [&](size_t i) { return taken_[i]; }))
+        taken_[group[turn_ % group.size()]] = true;
+    }
   }
-  std::vector<Run> chosen;
-  for (size_t i = 0; i < all.size(); ++i)
-    if (taken[i]) chosen.push_back(all[i]);
-  return chosen;
-}
+
+  // Whether the case has a value of a switch that is new to all kernels on matrices, or one of the
+  // first two of this kernel's; or only such as this kernel has had together.
+  bool is_new(const std::string& kernel, const Case& test) {
+    const Switches switches = switches_of(test);
+    bool any = switches.empty();
+    for (const auto& [name, value] : switches) {
+      std::set<std::string>& own = values_[{kernel, name}];
+      const bool first = everywhere_.emplace(name, value).second;
+      any |= first || (own.size() < 2 && !own.contains(value));
+      if (first || own.size() < 2) own.insert(value);
+    }
+    if (any) combinations_.emplace(kernel, switches);
+    return combinations_.contains({kernel, switches});
+  }
+
+  std::span<const Run> all_;
+  const bool full_;
+  std::vector<bool> taken_;
+  size_t turn_ = 0;
+  std::set<std::pair<std::string, std::string>> patterns_;  // by kernel
+  std::map<std::pair<std::string, std::string>, std::set<std::string>>
+      values_;                                                // by kernel, switch
+  std::set<std::pair<std::string, std::string>> everywhere_;  // switches and values
+  std::set<std::pair<std::string, Switches>> combinations_;   // by kernel
+};
+
+}  // namespace
+
+std::vector<Run> cover(std::span<const Run> all) { return Cover(all, true).choose(); }
+
+std::vector<Run> cover_once(std::span<const Run> all) { return Cover(all, false).choose(); }
 
 std::vector<Run> cover_kernels(std::span<const Run> all) {
   std::map<std::string, const Run*> smallest;

@@ -31,9 +31,15 @@ std::vector<Run> list_runs(Device& device, std::span<const Case> cases, bool thi
 
 // Of a list, in its order:
 // - every kernel with every pattern of dtypes, once;
-// - every case on every kernel that any of its variants takes, in 4 and in 2 bytes an element; or
-//   in one of them where `widths` is false.
-std::vector<Run> cover(std::span<const Run> all, bool widths);
+// - every case on every kernel that any of its variants takes, in 4 and in 2 bytes an element.
+// Kernels on matrices, of which a software driver compiles one in 2 to 13 seconds, have two values
+// of each attribute that they are compiled for (an activation, a transposition), every value is had
+// by one of them, and of other cases they have those with a combination that was had already.
+std::vector<Run> cover(std::span<const Run> all);
+
+// Less: every case on every kernel in one dtype, kernels on matrices by patterns alone. Where only
+// the way to memory is new.
+std::vector<Run> cover_once(std::span<const Run> all);
 
 // Every kernel once, by the smallest case that takes it.
 std::vector<Run> cover_kernels(std::span<const Run> all);

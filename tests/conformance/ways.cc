@@ -78,7 +78,7 @@ std::vector<Way> restricted_vulkan() {
   using enum OpKind;
   const std::set<DType> narrow{DType::kF16, DType::kBF16};
   const auto add = [&](const std::string& target, Part part) {
-    part.choice = Choice::kCoverOnce;
+    part.choice = Choice::kCover;
     list.push_back({"vulkan", target, part});
   };
   for (int tile : tiles(23, software ? std::vector{4, 21} : std::vector<int>{}))
@@ -175,8 +175,8 @@ std::vector<Run> chosen_runs(const Way& way, const std::set<OpKind>& family, boo
   }
   switch (all ? Choice::kAll : way.part.choice) {
     case Choice::kAll: return runs;
-    case Choice::kCover: return cover(runs, true);
-    case Choice::kCoverOnce: return cover(runs, false);
+    case Choice::kCover: return cover(runs);
+    case Choice::kCoverOnce: return cover_once(runs);
     case Choice::kKernels: return cover_kernels(runs);
   }
   return runs;

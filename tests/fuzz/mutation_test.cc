@@ -15,6 +15,7 @@
 #include "tests/format/small_model.h"
 #include "tests/fuzz/seeds.h"
 #include "tests/fuzz/targets.h"
+#include "tests/patience.h"
 
 using namespace zoetrope;
 
@@ -90,7 +91,7 @@ void run_one(bool (*target)(std::span<const uint8_t>), const Bytes& bytes, Tally
   std::copy(bytes.begin(), bytes.end(), exact.get());
   (target({exact.get(), bytes.size()}) ? tally->accepted : tally->refused)++;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  REQUIRE(seconds.count() < kLimitSeconds);
+  REQUIRE(seconds.count() < kLimitSeconds * patience());
 }
 
 // Every byte before `last` is changed alone; then come random changes of all of it.
