@@ -117,6 +117,9 @@ std::span<const Row> resample_rows();
 std::span<const Row> quantized_rows();
 std::span<const Row> reference_rows();
 
+// Every row: its op and name.
+std::vector<std::string> kernel_rows();
+
 // kUnsupported when no row matches.
 Prepared prepare_kernel(const KernelRequest& request, const Context& context);
 

@@ -1,5 +1,6 @@
 // The entry point of the shared library.
 #include "backends/cpu/device.h"
+#include "backends/cpu/kernel.h"
 #include "runtime/backend/backend.h"
 
 namespace zoetrope::cpu {
@@ -14,7 +15,12 @@ Result<std::unique_ptr<Device>> open(int, const DeviceOptions& options) {
   return open_cpu(options);
 }
 
-constexpr BackendModule kModule{kBackendAbi, "cpu", enumerate, open};
+constexpr BackendModule kModule{
+    .name = "cpu",
+    .enumerate = enumerate,
+    .open = open,
+    .kernel_rows = kernel_rows,
+};
 
 }  // namespace
 }  // namespace zoetrope::cpu

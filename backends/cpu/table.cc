@@ -22,19 +22,29 @@ bool simd_dtypes(const KernelRequest& request) {
 }
 
 Prepared prepare_kernel(const KernelRequest& request, const Context& context) {
+  int32_t index = -1;
   for (const auto& family : kFamilies) {
     for (const Row& row : family()) {
+      ++index;
       if (row.op != request.node->op || row.isa > context.isa) continue;
       if (row.accepts != nullptr && !row.accepts(request)) continue;
       auto kernel = row.prepare(request, context);
       if (!kernel.ok()) return kernel;
       KernelInfo& info = (*kernel)->info;
+      info.row = index;
       if (info.name.empty()) info.name = str(row.name, "_", dtype_name(request.outputs[0]->dtype));
       return kernel;
     }
   }
   return error(Code::kUnsupported, "the cpu backend has no kernel for op ",
                op_def(request.node->op).name, " with these types");
+}
+
+std::vector<std::string> kernel_rows() {
+  std::vector<std::string> rows;
+  for (const auto& family : kFamilies)
+    for (const Row& row : family()) rows.push_back(str(op_def(row.op).name, " ", row.name));
+  return rows;
 }
 
 }  // namespace zoetrope::cpu

@@ -1,4 +1,5 @@
 #include "backends/cuda/device.h"
+#include "backends/cuda/kernel.h"
 
 namespace zoetrope::cuda {
 namespace {
@@ -7,6 +8,7 @@ constexpr BackendModule kModule{
     .name = "cuda",
     .enumerate = enumerate_devices,
     .open = CudaDevice::open,
+    .kernel_rows = kernel_rows,
 };
 
 }  // namespace

@@ -95,6 +95,23 @@ DeviceInfo reference_info() {
   return info;
 }
 
+// The table: a row an op with a reference, in their order.
+std::vector<std::string> kernel_rows() {
+  std::vector<std::string> rows;
+  for (OpKind op : all_ops())
+    if (op_def(op).reference != nullptr) rows.emplace_back(op_def(op).name);
+  return rows;
+}
+
+int32_t row_of(OpKind op) {
+  int32_t row = 0;
+  for (OpKind other : all_ops()) {
+    if (other == op) break;
+    row += op_def(other).reference != nullptr;
+  }
+  return row;
+}
+
 class ReferenceDevice : public Device {
  public:
   const DeviceInfo& info() const override { return info_; }
@@ -139,7 +156,7 @@ class ReferenceDevice : public Device {
     const OpDef& def = op_def(request.node->op);
     if (def.reference == nullptr)
       return error(Code::kUnsupported, "the reference backend has core ops only");
-    return KernelInfo{.name = str(def.name, "_f64")};
+    return KernelInfo{.name = str(def.name, "_f64"), .row = row_of(def.kind)};
   }
   Status pack(const KernelRequest&, const PackedInput&, const HostTensor&, BufferView) override {
     return error(Code::kInternal, "the reference backend reads weights as they are");
@@ -182,6 +199,7 @@ constexpr BackendModule kModule{
     .name = "reference",
     .enumerate = enumerate,
     .open = open,
+    .kernel_rows = kernel_rows,
 };
 
 }  // namespace

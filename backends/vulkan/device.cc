@@ -98,6 +98,7 @@ Result<std::unique_ptr<Fence>> VulkanDevice::create_fence() {
 Result<KernelInfo> VulkanDevice::query_kernel(const KernelRequest& request) {
   ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
   KernelInfo info{.name = std::move(spec.name), .workspace_bytes = spec.workspace_bytes};
+  info.row = spec.row;
   if (spec.packing) info.packed.push_back(spec.packing->packed);
   return info;
 }

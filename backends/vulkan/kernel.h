@@ -47,6 +47,7 @@ struct Packing {
 };
 
 struct KernelSpec {
+  int32_t row = 0;   // of the table
   std::string name;  // "matmul_tiled"; the output's dtype is appended when it ends so
   int64_t workspace_bytes = 0;
   std::vector<Dispatch> dispatches;  // run in this order
@@ -72,6 +73,9 @@ std::span<const Row> elementwise_rows();
 std::span<const Row> layout_rows();
 std::span<const Row> resample_rows();
 std::span<const Row> quantized_rows();
+
+// Every row: its op.
+std::vector<std::string> kernel_rows();
 
 // kUnsupported when no row matches.
 Result<KernelSpec> prepare_kernel(const KernelRequest& request, const Capabilities& caps);

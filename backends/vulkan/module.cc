@@ -1,4 +1,5 @@
 #include "backends/vulkan/device.h"
+#include "backends/vulkan/kernel.h"
 
 namespace zoetrope::vulkan {
 namespace {
@@ -7,6 +8,7 @@ constexpr BackendModule kModule{
     .name = "vulkan",
     .enumerate = enumerate_devices,
     .open = VulkanDevice::open,
+    .kernel_rows = kernel_rows,
 };
 
 }  // namespace

@@ -32,18 +32,28 @@ bool compute_dtypes(const KernelRequest& request) {
 
 Result<KernelSpec> prepare_kernel(const KernelRequest& request, const Capabilities& caps) {
   ZT_RETURN_IF_ERROR(check_sizes(request));
+  int32_t index = -1;
   for (const auto& family : kFamilies) {
     for (const Row& row : family()) {
+      ++index;
       if (row.op != request.node->op) continue;
       if (row.accepts != nullptr && !row.accepts(request, caps)) continue;
       auto spec = row.prepare(request, caps);
       if (!spec.ok()) return spec;
+      spec->row = index;
       spec->name += str("_", dtype_name(request.outputs[0]->dtype));
       return spec;
     }
   }
   return error(Code::kUnsupported, "the vulkan backend has no kernel for op ",
                op_def(request.node->op).name, " with these types");
+}
+
+std::vector<std::string> kernel_rows() {
+  std::vector<std::string> rows;
+  for (const auto& family : kFamilies)
+    for (const Row& row : family()) rows.push_back(std::string(op_def(row.op).name));
+  return rows;
 }
 
 }  // namespace zoetrope::vulkan

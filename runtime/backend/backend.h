@@ -79,6 +79,7 @@ struct KernelInfo {
   std::string name;                      // "matmul_f32_onednn_brgemm": shown in plans and profiles
   int64_t workspace_bytes = 0;           // scratch during the call, in the arena
   std::vector<PackedInput> packed = {};  // other weights are read as the model file has them
+  int32_t row = 0;                       // of BackendModule::kernel_rows
 
   const PackedInput* packed_input(size_t input) const {
     for (const PackedInput& p : packed)
@@ -201,7 +202,7 @@ struct DeviceOptions {
 };
 
 // Changes with every incompatible edit of this header.
-inline constexpr uint32_t kBackendAbi = 4;
+inline constexpr uint32_t kBackendAbi = 5;
 
 struct BackendModule {
   uint32_t abi = kBackendAbi;
@@ -209,6 +210,8 @@ struct BackendModule {
   // Devices present, without opening them. An error says why there are none (no driver, ...).
   Result<std::vector<DeviceInfo>> (*enumerate)(const DeviceOptions& options) = nullptr;
   Result<std::unique_ptr<Device>> (*open)(int index, const DeviceOptions& options) = nullptr;
+  // The kernel table, a line a row: "matmul simd_matmul". Tests ask, to see that each is tested.
+  std::vector<std::string> (*kernel_rows)() = nullptr;
 };
 
 }  // namespace zoetrope

@@ -111,6 +111,11 @@ std::vector<BackendStatus> list_backends(const DeviceOptions& options) {
   return all;
 }
 
+Result<std::vector<std::string>> kernel_rows(std::string_view backend) {
+  ZT_ASSIGN_OR_RETURN(const BackendModule* const module, find_module(std::string(backend)));
+  return module->kernel_rows();
+}
+
 Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceOptions& options) {
   const size_t colon = spec.find(':');
   const std::string name(spec.substr(0, colon));

@@ -19,6 +19,9 @@ struct BackendStatus {
 // Every backend that this version knows, present or not, best first.
 std::vector<BackendStatus> list_backends(const DeviceOptions& options = {});
 
+// The backend's kernel table, present devices or not: BackendModule::kernel_rows.
+Result<std::vector<std::string>> kernel_rows(std::string_view backend);
+
 // "cpu", "cuda:1", "vulkan:radeon" (an index, or a part of one device's name), "reference", or
 // "auto": the first device that is not software emulating another.
 Result<std::unique_ptr<Device>> open_device(std::string_view spec,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <sstream>
 
 namespace zoetrope::conformance {
 namespace {
@@ -99,13 +100,17 @@ std::vector<Run> list_runs(Device& device, std::span<const Case> cases, bool thi
   for (const Case& test : cases)
     for (const Variant& variant : variants(test, thin)) {
       Question question(test, variant);
-      Run run{&test, variant, "", std::move(question.pattern)};
+      Run run{
+          .test = &test, .variant = variant, .kernel = "", .pattern = std::move(question.pattern)};
       if (op_def(test.op).is_view) {
         run.kernel = "view";
       } else if (question.infer().ok()) {
         // A case that is refused here is run all the same, and says what is wrong with it.
         const auto info = device.query_kernel(question.request);
-        if (info.ok()) run.kernel = info->name;
+        if (info.ok()) {
+          run.kernel = info->name;
+          run.row = info->row;
+        }
       }
       runs.push_back(std::move(run));
     }
@@ -125,14 +130,20 @@ bool on_matrices(const std::string& kernel) {
   return kernel.find("coopmat") != std::string::npos || kernel.find("packed") != std::string::npos;
 }
 
-// What a kernel may be compiled for besides dtypes: ("activation", "gelu"), ("causal", "true").
-using Switches = std::vector<std::pair<std::string, std::string>>;
+constexpr int64_t kSeveralTiles = 10'000;  // elements
 
-Switches switches_of(const Case& test) {
-  Switches found;
-  for (const auto& [name, value] : test.attrs.items())
+// What a kernel may be compiled for: ("activation", "gelu"), ("input 2", "@f16"), ("output",
+// "f32").
+using Features = std::vector<std::pair<std::string, std::string>>;
+
+Features features_of(const Run& run) {
+  Features found;
+  for (const auto& [name, value] : run.test->attrs.items())
     if (std::holds_alternative<bool>(value) || std::holds_alternative<std::string>(value))
       found.emplace_back(name, attr_to_string(value));
+  std::istringstream dtypes(run.pattern);
+  for (std::string dtype; dtypes >> dtype;) found.emplace_back(str("input ", found.size()), dtype);
+  found.emplace_back("output", run.kernel.substr(without_dtype(run.kernel).size()));
   return found;
 }
 
@@ -142,9 +153,14 @@ class Cover {
 
   std::vector<Run> choose() {
     for (size_t begin = 0; begin < all_.size(); ++turn_) {
+      // By kernel and width, the runs of a case.
+      std::map<std::pair<std::string, int>, std::vector<size_t>> groups;
       size_t end = begin;
-      while (end < all_.size() && all_[end].test == all_[begin].test) ++end;
-      choose_of_case(begin, end);
+      for (; end < all_.size() && all_[end].test == all_[begin].test; ++end)
+        groups[{without_dtype(all_[end].kernel), full_ ? width(all_[end].variant) : 0}].push_back(
+            end);
+      for (const auto& [key, group] : groups)
+        on_matrices(key.first) ? choose_on_matrices(key.first, group) : choose_of(group);
       begin = end;
     }
     std::vector<Run> chosen;
@@ -154,35 +170,40 @@ class Cover {
   }
 
  private:
-  void choose_of_case(size_t begin, size_t end) {
-    // By kernel and width, the runs of this case.
-    std::map<std::pair<std::string, int>, std::vector<size_t>> groups;
-    for (size_t i = begin; i < end; ++i) {
-      taken_[i] = patterns_.emplace(all_[i].kernel, all_[i].pattern).second;
-      groups[{without_dtype(all_[i].kernel), full_ ? width(all_[i].variant) : 0}].push_back(i);
-    }
-    for (const auto& [key, group] : groups) {
-      const bool matrices = on_matrices(key.first);
-      if (matrices && (!full_ || !is_new(key.first, *all_[begin].test))) continue;
-      // Where none of a group brings a new pattern, they take turns.
-      if (std::none_of(group.begin(), group.end(), [&](size_t i) { return taken_[i]; }))
-        taken_[group[turn_ % group.size()]] = true;
-    }
+  void choose_of(const std::vector<size_t>& group) {
+    bool any = false;
+    for (size_t i : group)
+      if (patterns_.emplace(all_[i].kernel, all_[i].pattern).second) any = taken_[i] = true;
+    // Where none of a group brings a new pattern, they take turns.
+    if (!any) taken_[group[turn_ % group.size()]] = true;
   }
 
-  // Whether the case has a value of a switch that is new to all kernels on matrices, or one of the
-  // first two of this kernel's; or only such as this kernel has had together.
-  bool is_new(const std::string& kernel, const Case& test) {
-    const Switches switches = switches_of(test);
-    bool any = switches.empty();
-    for (const auto& [name, value] : switches) {
+  void choose_on_matrices(const std::string& kernel, const std::vector<size_t>& group) {
+    bool any = false;
+    for (size_t i : group)
+      if (brings_new(kernel, features_of(all_[i]))) any = taken_[i] = true;
+    // Over several tiles, each shape once.
+    const Case& test = *all_[group.front()].test;
+    if (any || !full_ || input_elements(test) < kSeveralTiles) return;
+    if (!shapes_.emplace(kernel, test.label).second) return;
+    size_t chosen = group[turn_ % group.size()];
+    for (size_t i : group)
+      if (combinations_.contains({kernel, features_of(all_[i])})) chosen = i;
+    taken_[chosen] = true;
+  }
+
+  // A value of an attribute that is new to all kernels on matrices or the second of this one; a
+  // dtype that is new to this one.
+  bool brings_new(const std::string& kernel, const Features& features) {
+    bool any = false;
+    for (const auto& [name, value] : features) {
       std::set<std::string>& own = values_[{kernel, name}];
-      const bool first = everywhere_.emplace(name, value).second;
-      any |= first || (own.size() < 2 && !own.contains(value));
-      if (first || own.size() < 2) own.insert(value);
+      const bool dtype = name.starts_with("input") || name == "output";
+      const bool first = everywhere_.emplace(name, value).second && !dtype;
+      if (first || dtype || own.size() < 2) any |= own.insert(value).second;
     }
-    if (any) combinations_.emplace(kernel, switches);
-    return combinations_.contains({kernel, switches});
+    if (any) combinations_.emplace(kernel, features);
+    return any;
   }
 
   std::span<const Run> all_;
@@ -190,10 +211,11 @@ class Cover {
   std::vector<bool> taken_;
   size_t turn_ = 0;
   std::set<std::pair<std::string, std::string>> patterns_;  // by kernel
-  std::map<std::pair<std::string, std::string>, std::set<std::string>>
-      values_;                                                // by kernel, switch
-  std::set<std::pair<std::string, std::string>> everywhere_;  // switches and values
-  std::set<std::pair<std::string, Switches>> combinations_;   // by kernel
+  // On matrices: values by kernel and name, values anywhere, what was taken together.
+  std::map<std::pair<std::string, std::string>, std::set<std::string>> values_;
+  std::set<std::pair<std::string, std::string>> everywhere_;
+  std::set<std::pair<std::string, Features>> combinations_;
+  std::set<std::pair<std::string, std::string>> shapes_;  // by kernel, a case's label
 };
 
 }  // namespace

@@ -16,6 +16,7 @@ struct Run {
   const Case* test = nullptr;
   Variant variant;
   std::string kernel;   // "matmul_tiled_64x64_f32"; empty: none, "view": needs none
+  int32_t row = -1;     // of the backend's kernel table
   std::string pattern;  // dtypes of the inputs, and which are weights: "f32 @f16"
 };
 
@@ -32,9 +33,10 @@ std::vector<Run> list_runs(Device& device, std::span<const Case> cases, bool thi
 // Of a list, in its order:
 // - every kernel with every pattern of dtypes, once;
 // - every case on every kernel that any of its variants takes, in 4 and in 2 bytes an element.
-// Kernels on matrices, of which a software driver compiles one in 2 to 13 seconds, have two values
-// of each attribute that they are compiled for (an activation, a transposition), every value is had
-// by one of them, and of other cases they have those with a combination that was had already.
+// Of kernels on matrices, a software driver takes 2 to 13 seconds to compile one. These have every
+// dtype of each operand and two values of each attribute that they are compiled for (an activation,
+// a transposition) once, not every combination; every value is had by one of them; and of shapes
+// over several tiles each once, in a combination that was had if there is one.
 std::vector<Run> cover(std::span<const Run> all);
 
 // Less: every case on every kernel in one dtype, kernels on matrices by patterns alone. Where only

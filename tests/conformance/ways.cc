@@ -173,13 +173,9 @@ std::vector<Run> chosen_runs(const Way& way, const std::set<OpKind>& family, boo
     if (way.part.holds(*run.test) && way.part.holds(*run.test, run.variant))
       runs.push_back(std::move(run));
   }
-  switch (all ? Choice::kAll : way.part.choice) {
-    case Choice::kAll: return runs;
-    case Choice::kCover: return cover(runs);
-    case Choice::kCoverOnce: return cover_once(runs);
-    case Choice::kKernels: return cover_kernels(runs);
-  }
-  return runs;
+  if (all || way.part.choice == Choice::kAll) return runs;
+  runs = way.part.choice == Choice::kCover ? cover(runs) : cover_once(runs);
+  return way.part.kernels ? cover_kernels(runs) : runs;
 }
 
 std::vector<Way> ways(const std::string& test, bool all) {
@@ -188,10 +184,11 @@ std::vector<Way> ways(const std::string& test, bool all) {
   if (test == "vulkan baseline") return {{"vulkan", "baseline", baseline}};
   if (test == "vulkan pieces") return pieces(all);
   if (test == "vulkan restricted") return restricted_vulkan();
-  if (test == "vulkan layers") {  // every kernel once on every way to memory
-    std::vector<Way> list = {{"vulkan", ""}, {"vulkan", "baseline", {.thin = true}}};
-    for (Way& way : pieces(false)) list.push_back(std::move(way));
-    for (Way& way : list) way.part.choice = Choice::kKernels;
+  if (test == "vulkan layers") {  // on every way to memory; shaders that other tests compiled
+    std::vector<Way> list;
+    for (const char* other : {"vulkan", "vulkan baseline", "vulkan pieces"})
+      for (Way& way : ways(other, false)) list.push_back(std::move(way));
+    for (Way& way : list) way.part.kernels = true;
     return list;
   }
   if (test == "cuda restricted") return restricted_cuda();

@@ -14,7 +14,7 @@ namespace zoetrope::conformance {
 const std::map<std::string, std::set<OpKind>>& families();
 
 // Which runs of a part (cover.h).
-enum class Choice { kAll, kCover, kCoverOnce, kKernels };
+enum class Choice { kAll, kCover, kCoverOnce };
 
 // Part of the cases; empty: all.
 struct Part {
@@ -24,6 +24,7 @@ struct Part {
   int64_t least_bytes = 0, most_bytes = INT64_MAX;  // of the largest tensor
   bool thin = false;  // one variant a dtype, where another run has tried them all
   Choice choice = Choice::kAll;
+  bool kernels = false;  // of these, each kernel once
 
   bool holds(const Case& test) const {
     return (ops.empty() || ops.contains(test.op)) && input_elements(test) >= least_elements;
