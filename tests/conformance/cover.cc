@@ -144,6 +144,7 @@ Features features_of(const Run& run) {
   std::istringstream dtypes(run.pattern);
   for (std::string dtype; dtypes >> dtype;) found.emplace_back(str("input ", found.size()), dtype);
   found.emplace_back("output", run.kernel.substr(without_dtype(run.kernel).size()));
+  found.emplace_back("row", str(run.row));
   return found;
 }
 
@@ -182,10 +183,12 @@ class Cover {
     bool any = false;
     for (size_t i : group)
       if (brings_new(kernel, features_of(all_[i]))) any = taken_[i] = true;
-    // Over several tiles, each shape once.
-    const Case& test = *all_[group.front()].test;
-    if (any || !full_ || input_elements(test) < kSeveralTiles) return;
-    if (!shapes_.emplace(kernel, test.label).second) return;
+    // Two shapes of each row, and over several tiles each.
+    const Run& run = all_[group.front()];
+    std::set<std::string>& shapes = shapes_[{kernel, run.row}];
+    const bool wanted = shapes.size() < 2 || input_elements(*run.test) >= kSeveralTiles;
+    const bool added = (any || (full_ && wanted)) && shapes.insert(run.test->label).second;
+    if (any || !added) return;
     size_t chosen = group[turn_ % group.size()];
     for (size_t i : group)
       if (combinations_.contains({kernel, features_of(all_[i])})) chosen = i;
@@ -193,14 +196,14 @@ class Cover {
   }
 
   // A value of an attribute that is new to all kernels on matrices or the second of this one; a
-  // dtype that is new to this one.
+  // dtype or a row of the table that is new to this one.
   bool brings_new(const std::string& kernel, const Features& features) {
     bool any = false;
     for (const auto& [name, value] : features) {
       std::set<std::string>& own = values_[{kernel, name}];
-      const bool dtype = name.starts_with("input") || name == "output";
-      const bool first = everywhere_.emplace(name, value).second && !dtype;
-      if (first || dtype || own.size() < 2) any |= own.insert(value).second;
+      const bool every = name.starts_with("input") || name == "output" || name == "row";
+      const bool first = !every && everywhere_.emplace(name, value).second;
+      if (first || every || own.size() < 2) any |= own.insert(value).second;
     }
     if (any) combinations_.emplace(kernel, features);
     return any;
@@ -215,7 +218,8 @@ class Cover {
   std::map<std::pair<std::string, std::string>, std::set<std::string>> values_;
   std::set<std::pair<std::string, std::string>> everywhere_;
   std::set<std::pair<std::string, Features>> combinations_;
-  std::set<std::pair<std::string, std::string>> shapes_;  // by kernel, a case's label
+  // Labels of the cases taken, by kernel and row.
+  std::map<std::pair<std::string, int32_t>, std::set<std::string>> shapes_;
 };
 
 }  // namespace

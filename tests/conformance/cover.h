@@ -35,8 +35,8 @@ std::vector<Run> list_runs(Device& device, std::span<const Case> cases, bool thi
 // - every case on every kernel that any of its variants takes, in 4 and in 2 bytes an element.
 // Of kernels on matrices, a software driver takes 2 to 13 seconds to compile one. These have every
 // dtype of each operand and two values of each attribute that they are compiled for (an activation,
-// a transposition) once, not every combination; every value is had by one of them; and of shapes
-// over several tiles each once, in a combination that was had if there is one.
+// a transposition) once, not every combination; every value is had by one of them; and two shapes
+// for each row of the table, with all that span several tiles.
 std::vector<Run> cover(std::span<const Run> all);
 
 // Less: every case on every kernel in one dtype, kernels on matrices by patterns alone. Where only

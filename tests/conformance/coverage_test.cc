@@ -53,18 +53,26 @@ std::vector<std::string> row_names(const std::string& backend) {
   return *rows;
 }
 
-// Rows that no device takes which lacks a feature.
-struct Needs {
-  std::string backend, row, feature;
+// Rows that no run takes, and why. `feature`: only on devices that lack it.
+struct Untaken {
+  std::string backend, words, feature, reason;
 };
 
-const std::vector<Needs> kNeeds{};
+const std::vector<Untaken> kUntaken{
+    {"reference", "reshape", "", "a view: the planner never asks for a kernel"},
+    // A row an op, for dtypes that its vector kernels do not take; cases have integers where models
+    // do.
+    {"cpu", " reference #", "", "the op is not used with such dtypes, or only passes make it"},
+    {"cuda", "wgmma", "wgmma", "instructions of compute capability 9.0"},
+};
 
-bool may_lack(const Device& device, const std::string& row) {
+bool may_be_untaken(const Device& device, const std::string& row) {
   const auto& features = device.info().features;
-  return std::any_of(kNeeds.begin(), kNeeds.end(), [&](const Needs& needs) {
-    return needs.backend == device.info().backend && needs.row == row &&
-           std::find(features.begin(), features.end(), needs.feature) == features.end();
+  return std::any_of(kUntaken.begin(), kUntaken.end(), [&](const Untaken& untaken) {
+    return untaken.backend == device.info().backend &&
+           row.find(untaken.words) != std::string::npos &&
+           (untaken.feature.empty() ||
+            std::find(features.begin(), features.end(), untaken.feature) == features.end());
   });
 }
 
@@ -77,7 +85,7 @@ void check_covered(const std::string& backend) {
   for (size_t row = 0; row < names.size(); ++row) {
     const auto covered = found.rows.find(static_cast<int32_t>(row));
     const bool taken = covered != found.rows.end() && covered->second.by_default > 0;
-    CHECK_MESSAGE((taken || may_lack(**device, names[row])), backend,
+    CHECK_MESSAGE((taken || may_be_untaken(**device, names[row])), backend,
                   ": no run of the default tests takes the row ", names[row]);
   }
   for (const auto& [name, covered] : found.kernels)
