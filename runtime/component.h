@@ -1,4 +1,4 @@
-// One component of a model (text encoder, DiT, decoder, ...) from its symbolic graph to a plan.
+// One component of a model (text encoder, denoiser, decoder, ...) from its symbolic graph to a plan.
 #pragma once
 
 #include "graph/passes/pipeline.h"

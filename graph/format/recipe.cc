@@ -372,6 +372,11 @@ const Denoise* Recipe::denoise() const {
 const LatentSpec* Recipe::picture() const { return find_media(*this, false); }
 const LatentSpec* Recipe::sound() const { return find_media(*this, true); }
 
+bool Recipe::reads_text() const {
+  return std::any_of(stages.begin(), stages.end(),
+                     [](const Stage& stage) { return std::holds_alternative<EncodeText>(stage); });
+}
+
 Result<Recipe> parse_recipe(std::string_view text) {
   const auto json = recipe_json::Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return error(Code::kDataLoss, "recipe: not valid JSON");
@@ -392,6 +397,9 @@ std::string recipe_to_json(const Recipe& recipe) {
 
 std::string_view solver_name(FlowSolver s) { return kFlowSolvers[static_cast<size_t>(s)]; }
 std::string_view schedule_name(FlowSchedule s) { return kFlowSchedules[static_cast<size_t>(s)]; }
+std::string_view tokenizer_name(EncodeText::Tokenizer t) {
+  return kTokenizers[static_cast<size_t>(t)];
+}
 Result<FlowSolver> parse_flow_solver(std::string_view name) {
   return parse_choice<FlowSolver>("flow-matching solver", name, kFlowSolvers);
 }

@@ -153,6 +153,7 @@ struct Recipe {
   // The stream of pictures (image or video), and that of sound; null where there is none.
   const LatentSpec* picture() const;
   const LatentSpec* sound() const;
+  bool reads_text() const;
 };
 
 // Strict: unknown keys, wrong types, values out of bounds and names that refer to nothing are
@@ -163,6 +164,7 @@ std::string recipe_to_json(const Recipe& recipe);
 // Names as the JSON has them, for flags and messages.
 std::string_view solver_name(FlowSolver solver);
 std::string_view schedule_name(FlowSchedule schedule);
+std::string_view tokenizer_name(EncodeText::Tokenizer tokenizer);
 // kInvalidArgument lists the names.
 Result<FlowSolver> parse_flow_solver(std::string_view name);
 Result<FlowSchedule> parse_flow_schedule(std::string_view name);

@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "runtime/cli/known_files.h"
+#include "runtime/engine/request.h"
 #include "runtime/media/clip_writer.h"
-#include "runtime/pipeline/generate.h"
 
 namespace zoetrope {
 

@@ -102,19 +102,28 @@ void DeviceFlags::add_to(CLI::App* app) {
                   "no-coopmat, validate, ... (vulkan); no-wgmma, no-cublaslt, ... (cuda)");
 }
 
-Result<std::unique_ptr<Device>> DeviceFlags::open() const {
-  return open_device(device, {.threads = threads, .force_target = target});
-}
-
 Result<std::string> find_model(const std::string& given) {
   if (!given.empty()) return given;
   std::error_code ec;
   if (const char* path = std::getenv("ZOETROPE_MODEL"); path && *path) return std::string(path);
   const auto self = std::filesystem::canonical("/proc/self/exe", ec);
-  const auto model = self.parent_path().parent_path() / "share" / "zoetrope" / "toybox.zoe";
+  const auto model =
+      self.parent_path().parent_path() / "share" / "zoetrope" / ZOETROPE_EMBEDDED_MODEL;
   if (std::filesystem::exists(model, ec)) return model.string();
   return error(Code::kNotFound, "the embedded model is missing (expected ", model.string(),
                "); give one with --model FILE.zoe");
+}
+
+Status parse_bindings(const std::vector<std::string>& texts, Bindings* bindings) {
+  for (const std::string& text : texts) {
+    const size_t equals = text.find('=');
+    const std::string value = equals == std::string::npos ? "" : text.substr(equals + 1);
+    if (equals == 0 || value.empty() || value.size() > 15 ||
+        value.find_first_not_of("0123456789") != std::string::npos)
+      return error(Code::kInvalidArgument, "--set ", text, ": expected NAME=INTEGER");
+    (*bindings)[text.substr(0, equals)] = std::stoll(value);
+  }
+  return Status();
 }
 
 }  // namespace zoetrope

@@ -5,7 +5,9 @@
 #include <atomic>
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "graph/dim.h"
 #include "graph/status.h"
 #include "runtime/backend/registry.h"
 
@@ -42,16 +44,20 @@ struct DeviceFlags {
   std::string target;
 
   void add_to(CLI::App* app);
-  Result<std::unique_ptr<Device>> open() const;
+  DeviceOptions options() const { return {.threads = threads, .force_target = target}; }
 };
 
-// The model given by --model, or the Toybox that is installed beside the program.
+// The model given by --model, or the one that is installed beside the program.
 Result<std::string> find_model(const std::string& given);
+
+// "batch=2", ...: symbols of a component.
+Status parse_bindings(const std::vector<std::string>& texts, Bindings* bindings);
 
 // Each registers its subcommand; the callback's Status decides the exit code.
 using Run = std::function<Status()>;
 void add_generate(CLI::App* root, Run* run);
 void add_plan(CLI::App* root, Run* run);
+void add_run(CLI::App* root, Run* run);
 void add_inspect(CLI::App* root, Run* run);
 void add_convert(CLI::App* root, Run* run);
 void add_devices(CLI::App* root, Run* run);

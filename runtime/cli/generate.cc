@@ -1,13 +1,14 @@
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "graph/format/output_file.h"
 #include "runtime/cli/clip_assembly.h"
 #include "runtime/cli/generate_flags.h"
+#include "runtime/cli/grid.h"
 #include "runtime/cli/known_files.h"
-#include "runtime/cli/load_model.h"
 #include "runtime/cli/outputs.h"
 #include "runtime/cli/progress.h"
 #include "runtime/cli/prompt_flags.h"
@@ -20,37 +21,28 @@ struct Options {
   std::vector<std::string> outputs{"clip.mp4"};
   std::string prompt, negative, seed = "0", format;
   KnownFlags known;
+  const CLI::Option* prompt_option = nullptr;
   bool json = false, quiet = false, no_metadata = false;
 };
 
-MediaTarget media_target(const FlatRecipe& recipe, const ClipShape& shape, bool length_asked) {
-  MediaTarget t;
-  t.width = shape.width;
-  t.height = shape.height;
-  t.frames = length_asked ? shape.frames : 0;
-  t.range = recipe.frames;
-  t.fps = recipe.fps;
-  t.first_frames = t.later_frames = recipe.frames_per_latent;
-  t.sample_rate = recipe.sample_rate;
-  t.channels = recipe.audio_channels;
-  return t;
-}
-
-ClipTags tags_of(const Options& o, const LoadedModel& loaded, const ClipShape& shape) {
-  const GenerateOptions& g = o.generate.options;
-  const FlatRecipe& recipe = loaded.model.recipe;
+ClipTags tags_of(const Options& o, const Model& model, const RequestPlan& plan) {
+  const Request& g = o.generate.request;
+  const ClipShape& shape = plan.shape;
   std::vector<std::pair<std::string, std::string>> options = {
       {"width", str(shape.width)},
       {"height", str(shape.height)},
       {"frames", str(shape.frames)},
-      {"steps", str(g.steps > 0 ? g.steps : recipe.steps)},
-      {"guidance", str(g.guidance >= 0 ? g.guidance : recipe.guidance)},
+      {"steps", str(plan.denoise.steps)},
+      {"guidance", str(plan.denoise.guidance)},
       {"compute", std::string(dtype_name(g.compute))}};
   if (!g.solver.empty()) options.emplace_back("solver", g.solver);
   if (!g.schedule.empty()) options.emplace_back("schedule", g.schedule);
   if (g.shift > 0) options.emplace_back("shift", str(g.shift));
-  return make_tags(loaded.file->info().name, std::string("Zoetrope ") + ZOETROPE_VERSION, g.prompt,
-                   g.negative, g.seed, options);
+  if (!g.spacing.empty()) options.emplace_back("spacing", g.spacing);
+  if (g.eta >= 0) options.emplace_back("eta", str(g.eta));
+  for (const std::string& label : g.classes) options.emplace_back("class", label);
+  return make_tags(model.name, std::string("Zoetrope ") + ZOETROPE_VERSION, g.prompt, g.negative,
+                   g.seed, options);
 }
 
 // Standard output is one thing at a time.
@@ -69,7 +61,7 @@ int64_t peak_resident_bytes() {
 }
 
 void print_json(const Options& o, const ClipFormat& format, const Outputs& outputs,
-                const GenerateStats& stats) {
+                const RunStats& stats) {
   nlohmann::json files = nlohmann::json::array();
   for (size_t i = 0; i < o.outputs.size(); ++i)
     files.push_back({{"path", o.outputs[i]}, {"codecs", outputs.description(i)}});
@@ -78,7 +70,7 @@ void print_json(const Options& o, const ClipFormat& format, const Outputs& outpu
                                {"height", format.height},
                                {"frames", format.frames},
                                {"samples", format.samples},
-                               {"seed", o.generate.options.seed},
+                               {"seed", o.generate.request.seed},
                                {"load_seconds", stats.load_seconds},
                                {"first_step_seconds", stats.first_step_seconds},
                                {"denoise_seconds", stats.denoise_seconds},
@@ -91,42 +83,52 @@ void print_json(const Options& o, const ClipFormat& format, const Outputs& outpu
   std::printf("%s\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
+// Pictures of several classes share a file, but where its name counts them.
+bool as_grid(const Options& o, const RequestPlan& plan) {
+  return plan.samples > 1 &&
+         std::none_of(o.outputs.begin(), o.outputs.end(),
+                      [](const std::string& path) { return path.find('%') != std::string::npos; });
+}
+
 Status run_generate(Options& o) {
   ZT_RETURN_IF_ERROR(o.generate.finish());
   ZT_RETURN_IF_ERROR(check_stdout(o));
-  GenerateOptions& options = o.generate.options;
+  Request& request = o.generate.request;
   bool drawn = false;
-  ZT_ASSIGN_OR_RETURN(options.seed, parse_seed(o.seed, &drawn));
-  ZT_ASSIGN_OR_RETURN(options.prompt, read_prompt(o.prompt));
-  ZT_ASSIGN_OR_RETURN(options.negative, read_prompt(o.negative));
-  ZT_ASSIGN_OR_RETURN(const std::string path, find_model(o.generate.model));
-  ZT_ASSIGN_OR_RETURN(const LoadedModel loaded, load_model(path));
-  if (!loaded.model.incomplete.empty())
-    return error(Code::kUnsupported, path, " cannot generate: ", loaded.model.incomplete);
-  const FlatRecipe& recipe = loaded.model.recipe;
-  ZT_ASSIGN_OR_RETURN(ClipShape shape, resolve_clip_shape(recipe, options.clip));
-  const MediaTarget target =
-      media_target(recipe, shape, options.clip.frames > 0 || options.clip.seconds > 0);
+  ZT_ASSIGN_OR_RETURN(request.seed, parse_seed(o.seed, &drawn));
+  ZT_ASSIGN_OR_RETURN(request.prompt, read_prompt(o.prompt));
+  ZT_ASSIGN_OR_RETURN(request.negative, read_prompt(o.negative));
+  ZT_ASSIGN_OR_RETURN(const auto engine, o.generate.open_engine(/*keep_sessions=*/false));
+  const Model& model = engine->model();
+  if (o.prompt_option->count() == 0 && model.recipe.reads_text())
+    return error(Code::kInvalidArgument,
+                 "say what to show, such as \"a red ball\"; \"\" leaves it to the model");
+  ZT_ASSIGN_OR_RETURN(const MediaTarget target, media_target(model.recipe, request.clip));
   ZT_ASSIGN_OR_RETURN(KnownFiles known, read_known_files(o.known, target));
-  options.known = std::move(known.media);
-  if (known.frames > 0) {
-    options.clip.frames = known.frames;
-    options.clip.seconds = 0;
-    ZT_ASSIGN_OR_RETURN(shape, resolve_clip_shape(recipe, options.clip));
-  }
-  known.frames = shape.frames;
+  ZT_RETURN_IF_ERROR(give_known(model.recipe, o.known, &known, &request));
+  ZT_ASSIGN_OR_RETURN(const RequestPlan plan, engine->plan(request));
+  known.frames = plan.shape.frames;
+
+  // The plan is accepted: now the files.
   Outputs outputs;
-  ClipAssembly assembly(known, options.known, target, outputs);
-  ClipFormat format = assembly.format(shape.frames);
+  const bool grid = as_grid(o, plan);
+  GridSink tiles(plan.samples, plan.shape.width, plan.shape.height, outputs);
+  ClipAssembly assembly(known, request.known, target, outputs);
+  ClipFormat format = assembly.format(plan.shape.frames);
+  if (grid) {
+    format.width = tiles.width();
+    format.height = tiles.height();
+  } else if (plan.samples > 1) {
+    format.frames = plan.samples;
+  }
   format.container = o.format;
-  if (!o.no_metadata) format.tags = tags_of(o, loaded, shape);
+  if (!o.no_metadata) format.tags = tags_of(o, model, plan);
   ZT_RETURN_IF_ERROR(check_outputs(o.outputs, format, o.known.paths()));
 
-  ZT_ASSIGN_OR_RETURN(const auto device, o.generate.device.open());
   ProgressBar bar(o.quiet || o.json);
-  GenerateHooks hooks;
-  hooks.progress = [&](std::string_view phase, double done, double total) {
-    bar.update(phase, done, total);
+  RunHooks hooks;
+  hooks.progress = [&](std::string_view task, double done, double total) {
+    bar.update(task, done, total);
     return !interrupted();
   };
   hooks.notice = [&](const std::string& text) {
@@ -134,10 +136,14 @@ Status run_generate(Options& o) {
     bar.message(text);
   };
   for (const std::string& notice : known.notices) hooks.notice(notice);
-  if (drawn) hooks.notice(str("seed ", options.seed));
+  if (drawn) hooks.notice(str("seed ", request.seed));
   ZT_RETURN_IF_ERROR(outputs.open(o.outputs, format));
-  ZT_ASSIGN_OR_RETURN(const GenerateStats stats,
-                      generate(loaded.model, options, *device, assembly, hooks));
+  // Pictures of several classes go past the assembly, which puts one clip together.
+  ClipSink& pictures = grid ? static_cast<ClipSink&>(tiles) : outputs;
+  ZT_ASSIGN_OR_RETURN(
+      const RunStats stats,
+      engine->run(request, plan.samples > 1 ? pictures : static_cast<ClipSink&>(assembly), hooks));
+  if (grid) ZT_RETURN_IF_ERROR(tiles.finish());
   ZT_RETURN_IF_ERROR(assembly.finish());
   ZT_RETURN_IF_ERROR(outputs.finish());
   bar.end();
@@ -167,10 +173,13 @@ void add_generate(CLI::App* root, Run* run) {
       "  zoetrope generate \"a big heart\" --frames 1 -o heart.png            a still image\n"
       "  zoetrope generate \"it falls\" --image heart.png -o fall.mp4          image to video\n"
       "  zoetrope generate \"it rolls away\" --extend clip.mp4 -o longer.mp4   more behind a clip\n"
-      "  zoetrope generate \"\" --video silent.mp4 -o sound.wav -o joined.mp4  video to sound");
-  app->add_option("prompt", options->prompt,
-                  "What to show and to sound; @FILE reads it from a file, - from standard input")
-      ->required();
+      "  zoetrope generate \"\" --video silent.mp4 -o sound.wav -o joined.mp4  video to sound\n"
+      "  zoetrope generate --model m.zoe --class 207 --class \"tabby cat\" -o grid.png   two "
+      "classes");
+  options->prompt_option = app->add_option(
+      "prompt", options->prompt,
+      "What to show and to sound; @FILE reads it from a file, - from standard input. Models of "
+      "classes take --class instead");
   app->add_option(
          "-o,--output", options->outputs,
          "Where to write; may be given more than once. By extension: " + known_clip_extensions() +

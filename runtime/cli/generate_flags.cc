@@ -8,8 +8,8 @@
 namespace zoetrope {
 
 void GenerateFlags::add_to(CLI::App* app) {
-  GenerateOptions& o = options;
-  app->add_option("--model", model, "A .zoe model file; left out, the embedded Toybox");
+  Request& o = request;
+  app->add_option("--model", model, "A .zoe model file; left out, the embedded one");
   app->add_option("--width", o.clip.width, "Pixels; 0 or left out, what the model prefers")
       ->check(CLI::NonNegativeNumber);
   app->add_option("--height", o.clip.height, "Pixels")->check(CLI::NonNegativeNumber);
@@ -24,23 +24,42 @@ void GenerateFlags::add_to(CLI::App* app) {
       ->check(number_in(0, 100));
   app->add_flag("--sequential-guidance", sequential,
                 "Run the caption and the negative prompt one after the other: less memory");
-  app->add_option("--solver", o.solver, "euler, midpoint or heun")
-      ->check(CLI::IsMember({"euler", "midpoint", "heun"}));
+  app->add_option("--solver", o.solver,
+                  "euler, midpoint or heun; of diffusion models, ddpm or ddim")
+      ->check(CLI::IsMember({"euler", "midpoint", "heun", "ddpm", "ddim"}));
   app->add_option("--schedule", o.schedule, "linear, shifted or linear_quadratic")
       ->check(CLI::IsMember({"linear", "shifted", "linear_quadratic"}));
   app->add_option("--shift", o.shift, "Shift of the shifted schedule")->check(number_in(0.01, 100));
+  app->add_option("--spacing", o.spacing,
+                  "Of diffusion models, which training steps are visited: respaced, leading, "
+                  "trailing or linspace")
+      ->check(CLI::IsMember({"respaced", "leading", "trailing", "linspace"}));
+  app->add_option("--eta", o.eta, "Of ddim: 0 adds no noise, 1 as much as ddpm")
+      ->check(number_in(0, 1));
+  app->add_option("--class", o.classes,
+                  "Of models of classes: a class by number or name; give more for more pictures")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app->add_option("--compute", compute, "Arithmetic: f32, bf16 or f16")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();
   app->add_option("--memory", memory,
-                  "Refuse to start when the plan needs more than this, such as 8GiB or 500M");
+                  "Stay within this on each device, such as 8GiB or 500M: weights are streamed and "
+                  "clips decoded in shorter pieces; refused where that is not enough");
   app->add_option(
          "--decode-tile", decode_tile,
          "How much of the clip is decoded at once. auto: what the model's recipe says, "
          "less when --memory asks for it; whole: everything, the most memory; N: N latents "
-         "of the picture (Toybox: 8 frames each), where fewer take less memory and may "
+         "of the picture, where fewer take less memory and may "
          "show at the seams")
       ->capture_default_str();
+  app->add_option(
+      "--place", place,
+      "What runs where: auto takes all devices as the plan finds best; or parts such as "
+      "text=cpu,denoise=cuda:0,decode=vulkan:1, of components, kinds of stages, text, "
+      "encode, denoise and decode; denoise=cuda:0+vulkan:0 runs the two halves of a "
+      "guided step at once");
+  app->add_flag("--no-fusion", no_fusion, "Node by node, without fused operations: to compare");
   device.add_to(app);
 }
 
@@ -69,22 +88,32 @@ Result<int64_t> parse_bytes(const std::string& text) {
 }
 
 Status GenerateFlags::finish() {
-  ZT_ASSIGN_OR_RETURN(options.compute, parse_dtype(compute));
-  if (sequential) options.guidance_mode = GuidanceMode::kSequential;
+  ZT_ASSIGN_OR_RETURN(request.compute, parse_dtype(compute));
+  request.fuse = !no_fusion;
+  if (sequential) request.guidance_mode = GuidanceMode::kSequential;
   if (decode_tile == "whole") {
-    options.decode_tile = kWholeClip;
+    request.decode_tile = kWholeClip;
   } else if (decode_tile != "auto") {
     char* end = nullptr;
-    options.decode_tile = std::strtoll(decode_tile.c_str(), &end, 10);
-    if (*end != '\0' || options.decode_tile < 1 || options.decode_tile > 1 << 20)
+    request.decode_tile = std::strtoll(decode_tile.c_str(), &end, 10);
+    if (*end != '\0' || request.decode_tile < 1 || request.decode_tile > 1 << 20)
       return error(Code::kInvalidArgument, "--decode-tile ", decode_tile,
                    ": expected auto, whole, or how many latents to decode at once, such as 4");
   }
   if (memory.empty()) return Status();
   auto bytes = parse_bytes(memory);
   if (!bytes.ok()) return bytes.status().with_context("--memory");
-  options.memory_budget = *bytes;
+  request.memory_budget = *bytes;
   return Status();
+}
+
+Result<std::unique_ptr<Engine>> GenerateFlags::open_engine(bool keep_sessions) const {
+  EngineOptions options;
+  options.devices = device.options();
+  ZT_ASSIGN_OR_RETURN(options.placement, parse_placement(place, device.device));
+  options.keep_sessions = keep_sessions;
+  ZT_ASSIGN_OR_RETURN(const std::string path, find_model(model));
+  return Engine::open(path, std::move(options));
 }
 
 }  // namespace zoetrope

@@ -1,23 +1,26 @@
-// Options that `generate` and `plan` share.
+// Options that `generate` and `plan` share: what is asked for, and where it runs.
 #pragma once
 
 #include "runtime/cli/command.h"
-#include "runtime/pipeline/generate.h"
+#include "runtime/engine/engine.h"
 
 namespace zoetrope {
 
 struct GenerateFlags {
-  GenerateOptions options;
+  Request request;
   std::string model;
   std::string compute = "f32";
   std::string memory;
   std::string decode_tile = "auto";
-  bool sequential = false;
+  std::string place;
+  bool sequential = false, no_fusion = false;
   DeviceFlags device;
 
   void add_to(CLI::App* app);
-  // Applies the textual flags to `options`; errors name the flag.
+  // Applies the textual flags to `request`; errors name the flag.
   Status finish();
+  // The model, opened for one request or for several.
+  Result<std::unique_ptr<Engine>> open_engine(bool keep_sessions) const;
 };
 
 // "8GiB", "500M", "1.5g": bytes. Suffixes are powers of 1024.

@@ -1,10 +1,10 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "graph/format/model_file.h"
 #include "graph/format/output_file.h"
 #include "graph/svg.h"
 #include "runtime/cli/command.h"
-#include "runtime/cli/load_model.h"
 #include "runtime/plan/planner.h"
 
 namespace zoetrope {
@@ -132,9 +132,9 @@ void add_inspect(CLI::App* root, Run* run) {
   app->footer(
       "Examples:\n"
       "  zoetrope inspect model.zoe --tensors\n"
-      "  zoetrope inspect model.zoe --graph dit                  the graph as text\n"
-      "  zoetrope inspect model.zoe --graph dit --svg dit.svg    the graph as a picture");
-  app->add_option("model", options->model, "A .zoe file; left out, the embedded Toybox");
+      "  zoetrope inspect model.zoe --graph NAME                 a component's graph as text\n"
+      "  zoetrope inspect model.zoe --graph NAME --svg net.svg   the graph as a picture");
+  app->add_option("model", options->model, "A .zoe file; left out, the embedded one");
   app->add_flag("--json", options->json, "Everything, as JSON");
   app->add_flag("--tensors", options->tensors, "List the tensors too");
   app->add_flag("--verify", options->verify,

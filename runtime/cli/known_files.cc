@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "runtime/cli/prompt_flags.h"
+
 namespace zoetrope {
 namespace {
 
@@ -258,6 +260,11 @@ Result<KnownFiles> read_known_files(const KnownFlags& flags, const MediaTarget& 
 
 void KnownFlags::add_to(CLI::App* app) {
   auto* first = app->add_option("--image", image, "The clip begins with this picture");
+  app->add_option(
+         "--strength", strength,
+         "Start from --image rather than keep it, and make this much of it new: 0.3 little, "
+         "1 all; models of pictures always start from it")
+      ->check(number_in(0.001, 1));
   auto* last = app->add_option("--last-image", last_image, "The clip ends with this picture");
   auto* before = app->add_option("--extend", extend,
                                  "Continue this clip: it comes out whole, with its sound, and "
@@ -294,5 +301,41 @@ std::vector<std::string> KnownFlags::paths() const {
 }
 
 bool KnownFlags::any() const { return !paths().empty(); }
+
+Result<MediaTarget> media_target(const Recipe& recipe, const ClipRequest& clip) {
+  ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, clip));
+  MediaTarget t;
+  t.width = shape.width;
+  t.height = shape.height;
+  t.frames = clip.frames > 0 || clip.seconds > 0 ? shape.frames : 0;
+  t.range = recipe.clip.frames;
+  t.fps = recipe.clip.fps;
+  if (const LatentSpec* picture = recipe.picture()) {
+    t.first_frames = picture->first_frames;
+    t.later_frames = picture->later_frames;
+  }
+  t.sample_rate = recipe.clip.sample_rate;
+  t.channels = recipe.clip.sound_channels;
+  return t;
+}
+
+Status give_known(const Recipe& recipe, const KnownFlags& flags, KnownFiles* files,
+                  Request* request) {
+  request->known = std::move(files->media);
+  const LatentSpec* picture = recipe.picture();
+  const bool pictures = picture != nullptr && picture->media == Modality::kImage;
+  if (files->frames > 0 && !pictures) {
+    request->clip.frames = files->frames;
+    request->clip.seconds = 0;
+  }
+  if (flags.strength > 0 && flags.image.empty())
+    return error(Code::kInvalidArgument,
+                 "--strength says how much of --image is made new; give one");
+  if (request->known.first.frames == 0 || (flags.strength == 0 && !pictures)) return Status();
+  request->start = std::move(request->known.first);
+  request->known.first = {};
+  if (flags.strength > 0) request->strength = flags.strength;
+  return Status();
+}
 
 }  // namespace zoetrope

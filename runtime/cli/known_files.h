@@ -7,14 +7,15 @@
 #include <vector>
 
 #include "graph/format/recipe.h"
+#include "runtime/engine/request.h"
 #include "runtime/media/media_reader.h"
-#include "runtime/pipeline/conditioning.h"
 
 namespace zoetrope {
 
 struct KnownFlags {
   std::string image, last_image, extend, lead_to, video, audio;
   std::string fit = "cover", background = "white";
+  double strength = 0;  // 0: not given
 
   void add_to(CLI::App* app);
   bool any() const;
@@ -55,10 +56,18 @@ struct KnownFiles {
   std::vector<std::string> notices;
 };
 
+// From the recipe and what is asked for.
+Result<MediaTarget> media_target(const Recipe& recipe, const ClipRequest& clip);
+
 // Rules where lengths differ (README.md has them for people): a clip or sound decides the length
 // when `frames` is open; a longer one is cut with a notice; a shorter clip is an error that says
 // what to ask for, shorter sound ends in silence. Of --extend and --lead-to, `frames` is what is
 // added.
 Result<KnownFiles> read_known_files(const KnownFlags& flags, const MediaTarget& target);
+
+// Moves what was read into the request: known media, or the picture to start from where the model
+// takes one and --strength is given or it makes pictures.
+Status give_known(const Recipe& recipe, const KnownFlags& flags, KnownFiles* files,
+                  Request* request);
 
 }  // namespace zoetrope

@@ -19,6 +19,7 @@ constexpr const char* kDescription =
     "  zoetrope plan --width 160 --height 96 --seconds 4      what would it take?\n"
     "  zoetrope inspect model.zoe                              what is in the file?\n"
     "  zoetrope convert checkpoint.safetensors -o model.zoe\n"
+    "  zoetrope run model.zoe COMPONENT --input in.safetensors --output out.safetensors\n"
     "  zoetrope devices";
 
 constexpr const char* kFooter =
@@ -87,6 +88,7 @@ int run_command(int argc, char** argv) {
   Run run;
   add_generate(&app, &run);
   add_plan(&app, &run);
+  add_run(&app, &run);
   add_inspect(&app, &run);
   add_convert(&app, &run);
   add_devices(&app, &run);

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/engine/request.h"
 #include "runtime/media/clip_writer.h"
-#include "runtime/pipeline/generate.h"
 
 namespace zoetrope {
 

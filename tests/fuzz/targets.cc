@@ -11,7 +11,7 @@
 #include "graph/format/model_file.h"
 #include "graph/format/recipe.h"
 #include "models/toybox/toybox.h"
-#include "runtime/pipeline/tokenizer.h"
+#include "runtime/engine/tokenizer.h"
 #include "tests/format/small_model.h"
 
 namespace zoetrope {
@@ -155,7 +155,7 @@ bool fuzz_prompt(std::span<const uint8_t> bytes) {
   const std::string_view prompt = as_text(bytes);
   const size_t bad = find_invalid_utf8(prompt);
   for (const int64_t max_ids : {2, 3, 16, 4096}) {
-    const auto tokens = tokenize_bytes(prompt, max_ids);
+    const auto tokens = tokenize_bytes(prompt, 256, 257, max_ids);
     ZT_CHECK(!tokens.ok() || bad == std::string_view::npos);
     if (!tokens.ok()) continue;
     ZT_CHECK(static_cast<int64_t>(tokens->ids.size()) <= max_ids);

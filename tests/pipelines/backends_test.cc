@@ -7,25 +7,21 @@ using namespace zoetrope::toybox_clip;
 
 namespace {
 
-Collect make_on(const Model& model, const std::string& backend, const std::string& target,
-                DType compute) {
-  auto device = open_device(backend, {.threads = 0, .force_target = target});
-  REQUIRE_MESSAGE(device.ok(), device.status().message());
-  GenerateOptions options = short_clip();
+Collect make_on(const std::string& backend, const std::string& target, DType compute) {
+  Request options = short_clip();
   options.compute = compute;
-  return make(model, options, **device);
+  return make(*open_toybox(backend, target), options);
 }
 
 void compare_with_cpu(const std::string& backend) {
   if (!needs_device(backend)) return;
-  const LoadedModel loaded = load();
-  const Collect truth = make_on(loaded.model, "cpu", "", DType::kF32);
+  const Collect truth = make_on("cpu", "", DType::kF32);
   // With the validation layer where there is one: a message of it fails the run.
   const bool validates = backend == "vulkan" && has_device(backend, "validate");
   if (backend == "vulkan" && !validates)
     skip("the validation layers: " + std::string(device_status(backend, "validate").message()));
   for (DType compute : {DType::kF32, DType::kBF16, DType::kF16}) {
-    const Collect clip = make_on(loaded.model, backend, validates ? "validate" : "", compute);
+    const Collect clip = make_on(backend, validates ? "validate" : "", compute);
     const double picture = psnr(clip.video, truth.video, 255),
                  sound = psnr(clip.sound, truth.sound, 1);
     const std::string how = validates ? " (validated)" : "";
@@ -34,7 +30,7 @@ void compare_with_cpu(const std::string& backend) {
     CHECK(picture >= (compute == DType::kF32 ? 50 : 35));
     CHECK(sound >= (compute == DType::kF32 ? 60 : 35));
     if (compute != DType::kF16) continue;
-    const Collect again = make_on(loaded.model, backend, "", compute);
+    const Collect again = make_on(backend, "", compute);
     CHECK(again.video == clip.video);
     CHECK(again.sound == clip.sound);
   }

@@ -1,7 +1,5 @@
 // The whole pipeline: against PyTorch from the same noise, and its promises about memory, threads,
 // guidance and errors. Runs Toybox's tiny parity configuration.
-#include "runtime/pipeline/generate.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -19,10 +17,11 @@ namespace {
 // Weights with one tensor overwritten by NaN.
 class Damaged : public WeightSource {
  public:
-  Damaged(const WeightSource& source, std::string name) : source_(source), name_(std::move(name)) {}
-  Result<TensorType> type(std::string_view name) const override { return source_.type(name); }
+  Damaged(std::shared_ptr<const WeightSource> source, std::string name)
+      : source_(std::move(source)), name_(std::move(name)) {}
+  Result<TensorType> type(std::string_view name) const override { return source_->type(name); }
   Result<WeightData> load(std::string_view name) const override {
-    ZT_ASSIGN_OR_RETURN(WeightData data, source_.load(name));
+    ZT_ASSIGN_OR_RETURN(WeightData data, source_->load(name));
     if (name != name_) return data;
     auto bytes = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(data.type.bytes()));
     for (int64_t i = 0; i < data.type.shape.elements(); ++i)
@@ -31,7 +30,7 @@ class Damaged : public WeightSource {
   }
 
  private:
-  const WeightSource& source_;
+  const std::shared_ptr<const WeightSource> source_;
   std::string name_;
 };
 
@@ -40,16 +39,17 @@ double psnr(double mean_square, double peak) { return 10 * std::log10(peak * pea
 // Whether the clip is PyTorch's on that device, from the same noise.
 void compare_with_torch(const std::string& backend, std::initializer_list<const char*> targets) {
   if (!needs_device(backend)) return;
-  const Fixture fixture;
+  Fixture fixture;
+  FlowSampler sampler;
+  sampler.schedule = FlowSchedule::kExplicit;
+  for (float t : fixture.values("0.in.times")) sampler.times.push_back(t);
+  fixture.stage<Denoise>().sampler = sampler;
+  fixture.stage<Denoise>().steps = static_cast<int>(sampler.times.size()) - 1;
   for (const char* target : targets) {
     CAPTURE(target);
-    const auto device = open(backend, 0, target);
-    Model model = fixture.model;
-    model.recipe.sampler.schedule = FlowSchedule::kExplicit;
-    model.recipe.sampler.times.clear();
-    for (float t : fixture.values("0.in.times")) model.recipe.sampler.times.push_back(t);
-    GenerateOptions options = small_clip();
-    options.steps = static_cast<int>(model.recipe.sampler.times.size()) - 1;
+    const auto engine = fixture.engine(backend, 0, target);
+    Request options = small_clip();
+    options.steps = 0;
     options.guidance = fixture.values("0.in.guidance")[0];
     options.prompt.clear();
     for (float id : fixture.values("0.in.ids"))
@@ -58,7 +58,7 @@ void compare_with_torch(const std::string& backend, std::initializer_list<const 
     const std::vector<float> sound_noise = fixture.values("0.in.audio");
     options.noise.insert(options.noise.end(), sound_noise.begin(), sound_noise.end());
 
-    const Collect clip = run(model, options, *device);
+    const Collect clip = run(*engine, options);
     const std::vector<float> video = fixture.values("0.out.video");
     const std::vector<float> audio = fixture.values("0.out.audio");
     REQUIRE(clip.video.size() == video.size());
@@ -94,11 +94,11 @@ TEST_CASE("a clip equals PyTorch's on the cuda backend") {
 
 TEST_CASE("any number of threads gives the same bits") {
   const Fixture fixture;
-  const auto one = open("cpu", 1);
-  const Collect first = run(fixture.model, small_clip(), *one);
+  const auto one = fixture.engine("cpu", 1);
+  const Collect first = run(*one, small_clip());
   for (int threads : {2, 3, 5}) {
-    const auto device = open("cpu", threads);
-    const Collect other = run(fixture.model, small_clip(), *device);
+    const auto engine = fixture.engine("cpu", threads);
+    const Collect other = run(*engine, small_clip());
     CHECK(first.video == other.video);
     CHECK(first.sound == other.sound);
   }
@@ -106,42 +106,42 @@ TEST_CASE("any number of threads gives the same bits") {
 
 TEST_CASE("the same seed repeats, another does not") {
   const Fixture fixture;
-  const auto device = open("cpu");
-  GenerateOptions options = small_clip();
-  const Collect a = run(fixture.model, options, *device), b = run(fixture.model, options, *device);
+  const auto engine = fixture.engine("cpu");
+  Request options = small_clip();
+  const Collect a = run(*engine, options), b = run(*engine, options);
   CHECK(a.video == b.video);
   options.seed = 12;
-  CHECK(a.video != run(fixture.model, options, *device).video);
+  CHECK(a.video != run(*engine, options).video);
 }
 
 TEST_CASE("what a plan promises is what sessions hold") {
   const Fixture fixture;
-  const auto device = open("cpu");
+  const auto engine = fixture.engine("cpu");
   for (int64_t frames : {1, 7, 12, 40}) {
-    GenerateOptions options = small_clip();
+    Request options = small_clip();
     options.clip.frames = frames;
-    GenerateStats stats;
-    run(fixture.model, options, *device, &stats);
+    RunStats stats;
+    run(*engine, options, &stats);
     // Within 1%: a backend may round small weights up to its alignment.
     CHECK(std::llabs(stats.peak_bytes - stats.planned_peak_bytes) * 100 <=
           stats.planned_peak_bytes);
-    auto plan = plan_pipeline(fixture.model, options, *device);
+    auto plan = engine->plan(options);
     REQUIRE(plan.ok());
-    for (const auto& phase : plan->phases)
-      CHECK_MESSAGE(static_cast<double>(phase.plan.memory.arena_bytes) <=
-                        1.05 * static_cast<double>(phase.plan.memory.lower_bound_bytes),
-                    phase.component, " at ", frames, " frames");
+    for (const Job& job : plan->jobs)
+      CHECK_MESSAGE(static_cast<double>(job.plan->memory.arena_bytes) <=
+                        1.05 * static_cast<double>(job.plan->memory.lower_bound_bytes),
+                    job.component, " at ", frames, " frames");
   }
 }
 
 TEST_CASE("sequential guidance gives what batched guidance gives") {
   const Fixture fixture;
-  const auto device = open("cpu");
-  GenerateOptions options = small_clip();
+  const auto engine = fixture.engine("cpu");
+  Request options = small_clip();
   options.negative = "a blue ring";
-  const Collect batched = run(fixture.model, options, *device);
+  const Collect batched = run(*engine, options);
   options.guidance_mode = GuidanceMode::kSequential;
-  const Collect sequential = run(fixture.model, options, *device);
+  const Collect sequential = run(*engine, options);
   double worst = 0;
   for (size_t i = 0; i < batched.sound.size(); ++i)
     worst = std::max<double>(worst, std::fabs(batched.sound[i] - sequential.sound[i]));
@@ -152,13 +152,13 @@ TEST_CASE("sequential guidance gives what batched guidance gives") {
 
 TEST_CASE("fusion does not change the clip beyond rounding") {
   const Fixture fixture;
-  const auto device = open("cpu");
-  GenerateOptions options = small_clip();
-  const Collect fused = run(fixture.model, options, *device);
-  const auto with = plan_pipeline(fixture.model, options, *device);
+  const auto engine = fixture.engine("cpu");
+  Request options = small_clip();
+  const Collect fused = run(*engine, options);
+  const auto with = engine->plan(options);
   options.fuse = false;
-  const Collect plain = run(fixture.model, options, *device);
-  const auto without = plan_pipeline(fixture.model, options, *device);
+  const Collect plain = run(*engine, options);
+  const auto without = engine->plan(options);
   // Kernel by kernel rounding differs in the last bits of f32: a few in 10^5 after three steps.
   REQUIRE(fused.sound.size() == plain.sound.size());
   REQUIRE(fused.video.size() == plain.video.size());
@@ -176,63 +176,68 @@ TEST_CASE("fusion does not change the clip beyond rounding") {
   // And that it happened: far fewer calls.
   REQUIRE(with.ok());
   REQUIRE(without.ok());
-  REQUIRE(with->phases.size() == without->phases.size());
+  REQUIRE(with->jobs.size() == without->jobs.size());
   size_t fused_calls = 0, plain_calls = 0;
-  for (size_t i = 0; i < with->phases.size(); ++i) {
-    fused_calls += with->phases[i].plan.calls.size();
-    plain_calls += without->phases[i].plan.calls.size();
+  for (size_t i = 0; i < with->jobs.size(); ++i) {
+    fused_calls += with->jobs[i].plan->calls.size();
+    plain_calls += without->jobs[i].plan->calls.size();
   }
   CHECK(fused_calls * 4 < plain_calls * 3);
 }
 
 TEST_CASE("known media of another length is refused with what would fit") {
   const Fixture fixture;
-  const auto device = open("cpu");
-  GenerateOptions options = small_clip();
+  const auto engine = fixture.engine("cpu");
+  Request options = small_clip();
   options.known.video.frames = 5;
   options.known.video.pixels.assign(5 * 16 * 24 * 3, 200);
   Collect sink;
-  const auto wrong = generate(fixture.model, options, *device, sink);
+  const auto wrong = engine->run(options, sink);
   REQUIRE_FALSE(wrong.ok());
   CHECK(wrong.status().message().find("5 frames") != std::string::npos);
 }
 
 TEST_CASE("a budget that is too small is refused with what would fit") {
   const Fixture fixture;
-  const auto device = open("cpu");
-  GenerateOptions options = small_clip();
+  const auto engine = fixture.engine("cpu");
+  Request options = small_clip();
   options.clip = {.width = 64, .height = 64, .frames = 64};
-  auto full = plan_pipeline(fixture.model, options, *device);
+  auto full = engine->plan(options);
   REQUIRE(full.ok());
   options.memory_budget = full->peak_bytes() / 2;
-  auto refused = plan_pipeline(fixture.model, options, *device);
+  auto refused = engine->plan(options);
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.status().code() == Code::kResourceExhausted);
   CHECK_MESSAGE(refused.status().message().find("would fit") != std::string::npos,
                 refused.status().message());
   options.memory_budget = 1000;
-  auto hopeless = plan_pipeline(fixture.model, options, *device);
+  auto hopeless = engine->plan(options);
   REQUIRE_FALSE(hopeless.ok());
   CHECK(hopeless.status().message().find("no size") != std::string::npos);
 }
 
 TEST_CASE("damaged weights, cancelling and failing sinks end with their own errors") {
   const Fixture fixture;
-  const auto device = open("cpu");
-  const Damaged damaged(*fixture.weights, "dit.video_out.weight");
-  Model model = fixture.model;
-  model.weights = &damaged;
+  Fixture spoilt;
+  spoilt.model.weights = std::make_shared<Damaged>(fixture.model.weights, "dit.video_out.weight");
   Collect sink;
-  auto result = generate(model, small_clip(), *device, sink);
+  auto result = spoilt.engine("cpu")->run(small_clip(), sink);
   REQUIRE_FALSE(result.ok());
   CHECK(result.status().message().find("NaN") != std::string::npos);
   CHECK(sink.video.empty());
+  spoilt.model.weights =
+      std::make_shared<Damaged>(fixture.model.weights, "tae.decoder.output.spatial.bias");
+  result = spoilt.engine("cpu")->run(small_clip(), sink);
+  REQUIRE_FALSE(result.ok());
+  CHECK(result.status().message().find("decoding 'video' gave NaN") != std::string::npos);
+  CHECK(sink.video.empty());
 
+  const auto engine = fixture.engine("cpu");
   for (const char* stop_at : {"load dit", "denoise", "decode sound", "decode video"}) {
     CAPTURE(stop_at);
-    GenerateHooks hooks;
-    hooks.progress = [&](std::string_view phase, double, double) { return phase != stop_at; };
-    result = generate(fixture.model, small_clip(), *device, sink, hooks);
+    RunHooks hooks;
+    hooks.progress = [&](std::string_view task, double, double) { return task != stop_at; };
+    result = engine->run(small_clip(), sink, hooks);
     REQUIRE_FALSE(result.ok());
     CHECK(result.status().code() == Code::kCancelled);
   }
@@ -242,23 +247,23 @@ TEST_CASE("damaged weights, cancelling and failing sinks end with their own erro
       return error(Code::kResourceExhausted, "disk full");
     }
   } full;
-  result = generate(fixture.model, small_clip(), *device, full);
+  result = engine->run(small_clip(), full);
   REQUIRE_FALSE(result.ok());
   CHECK(result.status().code() == Code::kResourceExhausted);
 }
 
 TEST_CASE("prompts of every kind have a defined result") {
   const Fixture fixture;
-  const auto device = open("cpu");
-  GenerateOptions options = small_clip();
+  const auto engine = fixture.engine("cpu");
+  Request options = small_clip();
   options.steps = 1;
   options.prompt = "";
-  run(fixture.model, options, *device);
+  run(*engine, options);
   options.prompt = std::string(100000, 'x');
-  run(fixture.model, options, *device);
+  run(*engine, options);
   options.prompt = "\xff\xfe";
   Collect sink;
-  auto bad = generate(fixture.model, options, *device, sink);
+  auto bad = engine->run(options, sink);
   REQUIRE_FALSE(bad.ok());
   CHECK(bad.status().code() == Code::kInvalidArgument);
 }

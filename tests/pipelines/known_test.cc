@@ -12,26 +12,22 @@ constexpr int64_t kSize = 64, kFrames = 16, kSamples = 16000;
 
 class Given {
  public:
-  Given() : loaded_(load()) {
-    auto device = open_device("cpu");
-    REQUIRE_MESSAGE(device.ok(), device.status().message());
-    device_ = std::move(*device);
+  Given() {
     options.prompt = "a red ball slides on a blue floor";
     options.clip = {.width = kSize, .height = kSize, .frames = kFrames};
     options.steps = 8;
     options.seed = 3;
   }
-  Collect run() { return make(loaded_.model, options, *device_); }
+  Collect run() { return make(*engine_, options); }
   Collect run(const KnownMedia& known) {
     options.known = known;
     return run();
   }
 
-  GenerateOptions options;
+  Request options;
 
  private:
-  LoadedModel loaded_;
-  std::unique_ptr<Device> device_;
+  const std::unique_ptr<Engine> engine_ = open_toybox("cpu");
 };
 
 KnownFrames part(const Collect& clip, int64_t first, int64_t count) {

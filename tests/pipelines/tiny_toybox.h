@@ -11,7 +11,7 @@
 #include "converters/weight_map.h"
 #include "models/toybox/toybox.h"
 #include "runtime/backend/registry.h"
-#include "runtime/pipeline/generate.h"
+#include "runtime/engine/engine.h"
 
 namespace zoetrope::tiny {
 
@@ -43,18 +43,38 @@ struct Fixture {
     REQUIRE_MESSAGE(graphs.ok(), graphs.status().message());
     auto map = WeightMap::create(*file, *graphs, [](const std::string& name) { return name; });
     REQUIRE_MESSAGE(map.ok(), map.status().message());
-    weights = std::make_unique<WeightMap>(std::move(*map));
+    model.weights = std::make_shared<WeightMap>(std::move(*map));
     model.name = "tiny toybox";
-    auto recipe = flatten(config->recipe);
-    REQUIRE_MESSAGE(recipe.ok(), recipe.status().message());
-    model.recipe = *recipe;
-    model.recipe.width = model.recipe.height = {8, 64, 8, 16};
-    model.recipe.frames = {1, 64, 1, 12};
+    model.recipe = config->recipe;
+    model.recipe.clip.width = model.recipe.clip.height = {8, 64, 8, 16};
+    model.recipe.clip.frames = {1, 64, 1, 12};
+    model.tokenizer_kind = "bytes";
     for (Graph& graph : *graphs) {
       const std::string name = graph.name;
       model.components.emplace(name, std::move(graph));
     }
-    model.weights = weights.get();
+  }
+
+  template <typename S>
+  S& stage() {
+    for (Stage& s : model.recipe.stages)
+      if (S* found = std::get_if<S>(&s)) return *found;
+    FAIL("no such stage");
+    return std::get<S>(model.recipe.stages.front());
+  }
+
+  std::unique_ptr<Engine> engine(const std::string& device, int threads = 0,
+                                 const std::string& target = "", bool keep = false) const {
+    EngineOptions options;
+    options.devices = {.threads = threads, .force_target = target};
+    options.placement.device = device;
+    options.keep_sessions = keep;
+    return make_engine(std::move(options));
+  }
+  std::unique_ptr<Engine> make_engine(EngineOptions options) const {
+    auto made = Engine::create(model, std::move(options));
+    REQUIRE_MESSAGE(made.ok(), made.status().message());
+    return std::move(*made);
   }
 
   std::vector<float> values(const std::string& name) const {
@@ -67,19 +87,11 @@ struct Fixture {
   }
 
   std::unique_ptr<Checkpoint> file;
-  std::unique_ptr<WeightMap> weights;
   Model model;
 };
 
-inline std::unique_ptr<Device> open(const std::string& spec, int threads = 0,
-                                    const std::string& target = "") {
-  auto device = open_device(spec, {.threads = threads, .force_target = target});
-  REQUIRE_MESSAGE(device.ok(), device.status().message());
-  return std::move(*device);
-}
-
-inline GenerateOptions small_clip() {
-  GenerateOptions options;
+inline Request small_clip() {
+  Request options;
   options.prompt = "a small red star bounces";
   options.clip = {.width = 24, .height = 16, .frames = 12};
   options.steps = 3;
@@ -87,11 +99,10 @@ inline GenerateOptions small_clip() {
   return options;
 }
 
-inline Collect run(const Model& model, const GenerateOptions& options, Device& device,
-                   GenerateStats* stats = nullptr) {
+inline Collect run(Engine& engine, const Request& options, RunStats* stats = nullptr) {
   Collect sink;
   sink.frame_bytes = options.clip.width * options.clip.height * 3;
-  auto result = generate(model, options, device, sink);
+  auto result = engine.run(options, sink);
   REQUIRE_MESSAGE(result.ok(), result.status().message());
   if (stats) *stats = *result;
   return sink;

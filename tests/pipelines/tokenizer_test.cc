@@ -1,25 +1,25 @@
-#include "runtime/pipeline/tokenizer.h"
+#include "runtime/engine/tokenizer.h"
 
 #include <doctest/doctest.h>
 
 using namespace zoetrope;
 
 TEST_CASE("bytes are wrapped in BOS and EOS") {
-  auto tokens = tokenize_bytes("a\xc3\xa9", 256);
+  auto tokens = tokenize_bytes("a\xc3\xa9", 256, 257, 256);
   REQUIRE(tokens.ok());
   CHECK(tokens->ids == std::vector<int32_t>{256, 'a', 0xc3, 0xa9, 257});
   CHECK_FALSE(tokens->truncated);
-  CHECK(tokenize_bytes("", 256)->ids == std::vector<int32_t>{256, 257});
+  CHECK(tokenize_bytes("", 256, 257, 256)->ids == std::vector<int32_t>{256, 257});
 }
 
 TEST_CASE("a long prompt is cut at a character's border and says so") {
   std::string prompt(100000, 'x');
-  auto tokens = tokenize_bytes(prompt, 256);
+  auto tokens = tokenize_bytes(prompt, 256, 257, 256);
   REQUIRE(tokens.ok());
   CHECK(tokens->truncated);
   CHECK(tokens->ids.size() == 256);
   prompt = "abc\xc3\xa9";  // room for 4 bytes: the two-byte character does not fit
-  tokens = tokenize_bytes(prompt, 6);
+  tokens = tokenize_bytes(prompt, 256, 257, 6);
   REQUIRE(tokens.ok());
   CHECK(tokens->ids == std::vector<int32_t>{256, 'a', 'b', 'c', 257});
 }
@@ -29,7 +29,7 @@ TEST_CASE("text that is not UTF-8 is refused with the offset") {
   for (const char* bad :
        {"ab\xc0\xaf", "ab\x80", "ab\xed\xa0\x80", "ab\xe2\x82", "ab\xf4\x90\x80\x80"}) {
     CHECK(find_invalid_utf8(bad) == 2);
-    CHECK_FALSE(tokenize_bytes(bad, 256).ok());
+    CHECK_FALSE(tokenize_bytes(bad, 256, 257, 256).ok());
   }
   CHECK(find_invalid_utf8("snow \xe2\x98\x83 and \xf0\x9f\x8e\xac") == std::string_view::npos);
 }
@@ -39,4 +39,10 @@ TEST_CASE("unknown words are reported once, whatever their case") {
   CHECK(unknown_words("A red BALL, a dragon; Dragon!", vocabulary) ==
         std::vector<std::string>{"dragon"});
   CHECK(unknown_words("", vocabulary).empty());
+}
+
+TEST_CASE("models without special ids, and with one") {
+  CHECK(tokenize_bytes("ab", -1, -1, 8)->ids == std::vector<int32_t>{'a', 'b'});
+  CHECK(tokenize_bytes("ab", -1, 1, 2)->ids == std::vector<int32_t>{'a', 1});
+  CHECK(tokenize_bytes("", -1, -1, 8)->ids.empty());
 }

@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "runtime/backend/registry.h"
-#include "runtime/cli/load_model.h"
-#include "runtime/pipeline/generate.h"
+#include "runtime/engine/engine.h"
 
 namespace zoetrope::toybox_clip {
 
@@ -46,14 +45,25 @@ double psnr(const std::vector<T>& a, const std::vector<T>& b, double peak) {
   return square == 0 ? 200 : 10 * std::log10(peak * peak * static_cast<double>(a.size()) / square);
 }
 
-inline LoadedModel load() {
-  auto loaded = load_model(std::string(ZOETROPE_BINARY_DIR) + "/share/zoetrope/toybox.zoe");
-  REQUIRE_MESSAGE(loaded.ok(), loaded.status().message());
-  return std::move(*loaded);
+inline std::unique_ptr<Engine> open_toybox(EngineOptions options) {
+  auto engine = Engine::open(std::string(ZOETROPE_BINARY_DIR) + "/share/zoetrope/toybox.zoe",
+                             std::move(options));
+  REQUIRE_MESSAGE(engine.ok(), engine.status().message());
+  return std::move(*engine);
 }
 
-inline GenerateOptions short_clip() {
-  GenerateOptions options;
+// On one device, a component at a time.
+inline std::unique_ptr<Engine> open_toybox(const std::string& device,
+                                           const std::string& target = "") {
+  EngineOptions options;
+  options.devices.force_target = target;
+  options.placement.device = device;
+  options.keep_sessions = false;
+  return open_toybox(std::move(options));
+}
+
+inline Request short_clip() {
+  Request options;
   options.prompt = "a small red star bounces on a blue floor";
   options.clip = {.width = 64, .height = 64, .frames = 9};
   options.steps = 2;
@@ -61,9 +71,9 @@ inline GenerateOptions short_clip() {
   return options;
 }
 
-inline Collect make(const Model& model, const GenerateOptions& options, Device& device) {
+inline Collect make(Engine& engine, const Request& options) {
   Collect clip(options.clip);
-  const auto stats = generate(model, options, device, clip);
+  const auto stats = engine.run(options, clip);
   REQUIRE_MESSAGE(stats.ok(), stats.status().message());
   CHECK(std::llabs(stats->peak_bytes - stats->planned_peak_bytes) * 100 <=
         stats->planned_peak_bytes);

@@ -1,0 +1,117 @@
+#include "runtime/engine/check.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/engine/stage.h"
+
+namespace zoetrope {
+namespace {
+
+template <typename S>
+const S* find_stage(const Recipe& recipe) {
+  for (const Stage& stage : recipe.stages)
+    if (const S* found = std::get_if<S>(&stage)) return found;
+  return nullptr;
+}
+
+bool takes_known(const Recipe& recipe, const LatentSpec* spec) {
+  return spec != nullptr &&
+         std::any_of(recipe.stages.begin(), recipe.stages.end(), [&](const Stage& stage) {
+           const auto* known = std::get_if<KnownLatents>(&stage);
+           return known != nullptr && known->latents == spec->name;
+         });
+}
+
+Status check_stages(const Model& model, const ClipRequest& size) {
+  auto shape = resolve_clip_shape(model.recipe, size);
+  if (!shape.ok()) return Status(Code::kDataLoss, "recipe: " + shape.status().message());
+  CheckContext context{model, {}, *shape};
+  for (size_t i = 0; i < model.recipe.stages.size(); ++i) {
+    const Stage& stage = model.recipe.stages[i];
+    ZT_RETURN_IF_ERROR(stage_def(stage)
+                           .check(stage, &context)
+                           .with_context(str("stage ", i, ", ", stage_kind(stage))));
+  }
+  return Status();
+}
+
+Status only_of(bool given, const char* what, const char* method) {
+  return given ? error(Code::kInvalidArgument, what, " is a setting of ", method,
+                       "; this model is not of that kind")
+               : Status();
+}
+
+}  // namespace
+
+Status check_model(const Model& model) {
+  const Recipe& recipe = model.recipe;
+  if (recipe.stages.empty()) return Status();
+  ZT_RETURN_IF_ERROR(check_stages(model, {}));
+  ClipRequest least;
+  least.width = nearest_in_range(recipe.clip.width, 1);
+  least.height = nearest_in_range(recipe.clip.height, 1);
+  if (recipe.picture() == nullptr || recipe.picture()->media != Modality::kImage)
+    least.frames = nearest_in_range(recipe.clip.frames, 1);
+  return check_stages(model, least);
+}
+
+Status check_request(const Recipe& recipe, const Request& request) {
+  const auto refuse = [](const auto&... what) { return error(Code::kInvalidArgument, what...); };
+  if (recipe.stages.empty())
+    return error(Code::kUnsupported, "this model cannot generate: ",
+                 recipe.incomplete.empty() ? "it has components, but no recipe" : recipe.incomplete,
+                 "; `zoetrope plan --component` plans and `zoetrope run` runs what it has");
+  const auto* labels = find_stage<ClassLabel>(recipe);
+  if (!recipe.reads_text() && (!request.prompt.empty() || !request.negative.empty()))
+    return refuse("this model reads no text",
+                  labels ? "; it makes pictures of classes: name them with --class" : "");
+  if (labels == nullptr && !request.classes.empty())
+    return refuse("this model knows no classes; describe what you want in words");
+  const LatentSpec* picture = recipe.picture();
+  if (request.classes.size() > 1 && (picture == nullptr || picture->media != Modality::kImage))
+    return refuse("one class makes one clip; ", request.classes.size(), " were named");
+  if (request.known.has_frames() && !takes_known(recipe, picture))
+    return refuse("this model takes no known frames");
+  if (request.known.has_sound() && !takes_known(recipe, recipe.sound()))
+    return refuse(recipe.sound() ? "this model takes no known sound" : "this model has no sound");
+  if (request.start.frames > 0) {
+    if (find_stage<StartPicture>(recipe) == nullptr)
+      return refuse("this model does not start from a picture");
+    if (!(request.strength > 0 && request.strength <= 1))
+      return refuse("strength ", request.strength, ": expected more than 0, at most 1");
+  }
+  if (!std::isfinite(request.guidance) || request.guidance > 1000)
+    return refuse("guidance ", request.guidance, ": expected 0 to 1000");
+  return Status();
+}
+
+Result<Denoise> apply_request(const Denoise& recipe, const Request& request) {
+  Denoise d = recipe;
+  if (request.steps > 0) d.steps = request.steps;
+  if (request.guidance >= 0) d.guidance = request.guidance;
+  if (auto* flow = std::get_if<FlowSampler>(&d.sampler)) {
+    ZT_RETURN_IF_ERROR(only_of(!request.spacing.empty(), "spacing", "diffusion"));
+    ZT_RETURN_IF_ERROR(only_of(request.eta >= 0, "eta", "diffusion"));
+    if (!request.solver.empty()) {
+      ZT_ASSIGN_OR_RETURN(flow->solver, parse_flow_solver(request.solver));
+    }
+    if (!request.schedule.empty()) {
+      ZT_ASSIGN_OR_RETURN(flow->schedule, parse_flow_schedule(request.schedule));
+    }
+    if (request.shift > 0) flow->shift = request.shift;
+    return d;
+  }
+  auto& diffusion = std::get<DiffusionSpec>(d.sampler);
+  ZT_RETURN_IF_ERROR(only_of(!request.schedule.empty(), "schedule", "flow matching"));
+  ZT_RETURN_IF_ERROR(only_of(request.shift > 0, "shift", "flow matching"));
+  if (!request.solver.empty()) diffusion.solver = request.solver;
+  if (!request.spacing.empty()) {
+    diffusion.spacing = request.spacing;
+    if (diffusion.spacing != "leading") diffusion.steps_offset = 0;  // it alone has one
+  }
+  if (request.eta >= 0) diffusion.eta = request.eta;
+  return d;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,21 @@
+// Whether a model's components are what its recipe says.
+#pragma once
+
+#include "runtime/engine/model.h"
+#include "runtime/engine/request.h"
+#include "runtime/engine/request_plan.h"
+
+namespace zoetrope {
+
+// Every stage against the signatures of its component, at the smallest and the preferred size.
+// Errors name the stage.
+Status check_model(const Model& model);
+
+// Whether the request asks for something that this model's recipe has: prompts, classes, known
+// frames and sound, pictures to start from.
+Status check_request(const Recipe& recipe, const Request& request);
+
+// The recipe's denoising with what the request changes.
+Result<Denoise> apply_request(const Denoise& recipe, const Request& request);
+
+}  // namespace zoetrope

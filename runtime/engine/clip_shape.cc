@@ -1,0 +1,95 @@
+#include "runtime/engine/clip_shape.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace zoetrope {
+namespace {
+
+int64_t ceil_div64(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+bool accepts(const Range& range, int64_t value) {
+  return value >= range.min && value <= range.max && (value - range.offset) % range.multiple == 0;
+}
+
+Result<int64_t> pick(const char* what, const Range& range, int64_t asked) {
+  if (asked == 0) return range.preferred;
+  if (accepts(range, asked)) return asked;
+  return error(Code::kInvalidArgument, what, " ", asked, ": this model makes ", range.min, " to ",
+               range.max, range.multiple > 1 ? str(" in steps of ", range.multiple) : std::string(),
+               "; the nearest is ", nearest_in_range(range, asked));
+}
+
+Result<int64_t> pick_frames(const Recipe& recipe, const ClipRequest& request) {
+  const Range& range = recipe.clip.frames;
+  if (request.frames != 0 && request.seconds != 0)
+    return error(Code::kInvalidArgument, "give either frames or seconds, not both");
+  const LatentSpec* picture = recipe.picture();
+  if (picture != nullptr && picture->media == Modality::kImage) {
+    if (request.seconds != 0 || request.frames > 1)
+      return error(Code::kInvalidArgument, "this model makes pictures, which have no length");
+    return 1;
+  }
+  if (request.seconds == 0) return pick("frames", range, request.frames);
+  const double longest = static_cast<double>(range.max) / recipe.clip.fps;
+  if (!(request.seconds > 0) || request.seconds > longest + 1e-9)
+    return error(Code::kInvalidArgument, "seconds ", request.seconds,
+                 ": this model makes clips of up to ", longest, " s");
+  // A duration is rounded to whole frames that the model can make.
+  return nearest_in_range(range, std::llround(request.seconds * recipe.clip.fps));
+}
+
+}  // namespace
+
+int64_t nearest_in_range(const Range& range, int64_t value) {
+  const auto step = [&](int64_t v, int64_t round) {  // the last accepted value up to v + round
+    return (v + round - range.offset) / range.multiple * range.multiple + range.offset;
+  };
+  // min and max need not be accepted themselves; `preferred` always is.
+  const int64_t low = step(range.min, range.multiple - 1), high = step(range.max, 0);
+  return std::clamp(step(std::clamp(value, low, high), range.multiple / 2), low, high);
+}
+
+int64_t latents_of_frames(const LatentSpec& spec, int64_t frames) {
+  return 1 + ceil_div64(std::max<int64_t>(frames - spec.first_frames, 0), spec.later_frames);
+}
+
+int64_t frames_of_latents(const LatentSpec& spec, int64_t latents) {
+  return spec.first_frames + (latents - 1) * spec.later_frames;
+}
+
+Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& request) {
+  ClipShape shape;
+  ZT_ASSIGN_OR_RETURN(shape.width, pick("width", recipe.clip.width, request.width));
+  ZT_ASSIGN_OR_RETURN(shape.height, pick("height", recipe.clip.height, request.height));
+  ZT_ASSIGN_OR_RETURN(shape.frames, pick_frames(recipe, request));
+  if (const LatentSpec* picture = recipe.picture()) {
+    shape.latent_frames =
+        picture->media == Modality::kImage ? 1 : latents_of_frames(*picture, shape.frames);
+    shape.latent_height = ceil_div64(shape.height, picture->pixels);
+    shape.latent_width = ceil_div64(shape.width, picture->pixels);
+  }
+  if (const LatentSpec* sound = recipe.sound()) {
+    const int64_t samples = shape.frames * recipe.clip.sample_rate;  // times fps
+    shape.samples = samples / recipe.clip.fps;
+    shape.sound_latents = ceil_div64(samples, int64_t{recipe.clip.fps} * sound->samples);
+  }
+  return shape;
+}
+
+Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows) {
+  return latent_shape(spec, clip, rows,
+                      spec.media == Modality::kSound ? clip.sound_latents : clip.latent_frames);
+}
+
+Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows, int64_t time) {
+  switch (spec.media) {
+    case Modality::kImage: return {rows, clip.latent_height, clip.latent_width, spec.channels};
+    case Modality::kVideo:
+      return {rows, time, clip.latent_height, clip.latent_width, spec.channels};
+    case Modality::kSound: return {rows, time, spec.channels};
+  }
+  return {};
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,45 @@
+// The size of what comes out, in pixels, frames and samples, and of its latents.
+#pragma once
+
+#include <cstdint>
+
+#include "graph/format/recipe.h"
+#include "graph/shape.h"
+
+namespace zoetrope {
+
+struct ClipShape {
+  int64_t width = 0, height = 0;
+  int64_t frames = 0;   // of a video, as asked for; 1 of a picture
+  int64_t samples = 0;  // of sound, a channel; 0 without
+  int64_t latent_frames = 0, latent_height = 0, latent_width = 0;
+  int64_t sound_latents = 0;
+
+  double seconds(const Recipe& recipe) const {
+    return static_cast<double>(frames) / recipe.clip.fps;
+  }
+};
+
+// What the user may leave open: 0 takes the recipe's preferred value. Giving both frames and
+// seconds is an error.
+struct ClipRequest {
+  int64_t width = 0, height = 0, frames = 0;
+  double seconds = 0;
+};
+
+// Errors say which values the model accepts and the nearest one to what was asked.
+Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& request);
+
+// The value of the range that is nearest to `value`.
+int64_t nearest_in_range(const Range& range, int64_t value);
+
+// Latents that `frames` frames take, and frames that `latents` latents give.
+int64_t latents_of_frames(const LatentSpec& spec, int64_t frames);
+int64_t frames_of_latents(const LatentSpec& spec, int64_t latents);
+
+// A stream's latents for `rows` samples of the clip.
+Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows);
+// The same with another extent along time.
+Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows, int64_t time);
+
+}  // namespace zoetrope

@@ -1,0 +1,140 @@
+#include "runtime/engine/devices.h"
+
+#include <algorithm>
+
+namespace zoetrope {
+namespace {
+
+constexpr size_t kMaxPlans = 128;  // a clip has fewer than ten
+
+std::string plan_key(const Graph& graph, const CompileOptions& options) {
+  std::string key = str(graph.name, ";", dtype_name(options.compute), ";", options.fuse, ";",
+                        options.memory_budget);
+  for (const auto& [name, value] : options.bindings) key += str(";", name, "=", value);
+  for (const GraphOutput& out : graph.outputs) key += str(";", out.name, ">", out.value);
+  return key;
+}
+
+}  // namespace
+
+SessionLease& SessionLease::operator=(SessionLease&& other) noexcept {
+  if (this == &other) return *this;
+  give_back();
+  device_ = other.device_;
+  session_ = std::move(other.session_);
+  return *this;
+}
+
+void SessionLease::give_back() {
+  if (session_ == nullptr) return;
+  const Session* session = session_.get();
+  session_.reset();
+  device_->give_back(session);
+}
+
+Result<std::shared_ptr<const Plan>> EngineDevice::compile(const Graph& graph,
+                                                          const CompileOptions& options) {
+  const std::string key = plan_key(graph, options);
+  const std::lock_guard device(device_mutex_);
+  if (!options.after_pass) {
+    const std::lock_guard lock(cache_mutex_);
+    if (const auto it = plans_.find(key); it != plans_.end()) return it->second;
+  }
+  auto compiled = compile_component(graph, weights_.source(), *device_, options);
+  if (!compiled.ok()) return compiled.status().with_context(str("component ", graph.name));
+  auto plan = std::make_shared<const Plan>(std::move(*compiled));
+  const std::lock_guard lock(cache_mutex_);
+  if (options.after_pass) return plan;
+  if (plans_.size() >= kMaxPlans)  // but those that sessions hold are found by them
+    std::erase_if(plans_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  plans_[key] = plan;
+  return plan;
+}
+
+Result<SessionLease> EngineDevice::open(const std::shared_ptr<const Plan>& plan, int64_t budget,
+                                        const LoadProgress& progress) {
+  {
+    const std::lock_guard lock(cache_mutex_);
+    for (auto it = kept_.begin(); it != kept_.end(); ++it) {
+      if (it->plan != plan || it->used) continue;
+      it->used = true;
+      kept_.splice(kept_.end(), kept_, it);
+      return SessionLease(this, kept_.back().session);
+    }
+  }
+  const std::lock_guard device(device_mutex_);
+  if (budget > 0) shrink_locked(std::max<int64_t>(budget - plan->memory.total_bytes(), 0));
+  // The one place where sessions are made.
+  ZT_ASSIGN_OR_RETURN(std::shared_ptr<Session> session, Session::create(*plan, weights_, progress));
+  const std::lock_guard lock(cache_mutex_);
+  kept_.push_back({plan, session, true});
+  ++made_;
+  return SessionLease(this, std::move(session));
+}
+
+void EngineDevice::give_back(const Session* session) {
+  const std::lock_guard lock(cache_mutex_);
+  for (Kept& kept : kept_)
+    if (kept.session.get() == session) kept.used = false;
+}
+
+void EngineDevice::shrink(int64_t bytes) {
+  const std::lock_guard device(device_mutex_);
+  shrink_locked(bytes);
+}
+
+// With the device locked.
+void EngineDevice::shrink_locked(int64_t bytes) {
+  weights_.shrink(bytes);
+  const std::lock_guard lock(cache_mutex_);
+  for (auto it = kept_.begin(); it != kept_.end() && device_->allocated_bytes() > bytes;) {
+    if (it->used) {
+      ++it;
+      continue;
+    }
+    it = kept_.erase(it);
+    weights_.shrink(bytes);
+  }
+}
+
+int64_t EngineDevice::held_bytes() {
+  const std::lock_guard device(device_mutex_);
+  return device_->allocated_bytes();
+}
+
+int64_t EngineDevice::sessions_made() const {
+  const std::lock_guard lock(cache_mutex_);
+  return made_;
+}
+
+Result<EngineDevice*> DeviceList::open(const std::string& spec) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& device : devices_)
+    if (device->spec() == spec) return device.get();
+  ZT_ASSIGN_OR_RETURN(auto device, open_device(spec, options_));
+  devices_.push_back(std::make_unique<EngineDevice>(spec, std::move(device), weights_));
+  return devices_.back().get();
+}
+
+std::vector<EngineDevice*> DeviceList::opened() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<EngineDevice*> all;
+  for (const auto& device : devices_) all.push_back(device.get());
+  return all;
+}
+
+Result<std::vector<EngineDevice*>> DeviceList::usable() {
+  std::vector<EngineDevice*> found;
+  for (const BackendStatus& backend : list_backends(options_)) {
+    if (backend.name == "reference") continue;  // defines the ops, slowly
+    for (size_t i = 0; i < backend.devices.size(); ++i) {
+      if (backend.devices[i].software || !backend.devices[i].unusable.empty()) continue;
+      ZT_ASSIGN_OR_RETURN(found.emplace_back(), open(str(backend.name, ":", i)));
+    }
+  }
+  if (found.empty())
+    return error(Code::kUnavailable, "no device to place anything on; `zoetrope devices` says why");
+  return found;
+}
+
+}  // namespace zoetrope

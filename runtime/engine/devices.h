@@ -1,0 +1,120 @@
+// The devices of an engine, each opened once, and what is kept on them between requests: plans by
+// component and shape, and sessions with their weights.
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/backend/registry.h"
+#include "runtime/component.h"
+#include "runtime/engine/model.h"
+
+namespace zoetrope {
+
+class EngineDevice;
+
+// A session while somebody uses it; given back when dropped. Holds the device only inside use().
+class SessionLease {
+ public:
+  SessionLease() = default;
+  SessionLease(EngineDevice* device, std::shared_ptr<Session> session)
+      : device_(device), session_(std::move(session)) {}
+  SessionLease(SessionLease&&) noexcept = default;
+  SessionLease& operator=(SessionLease&& other) noexcept;
+  ~SessionLease() { give_back(); }
+
+  // Runs `work(session)` with the device to itself.
+  template <typename Work>
+  Status use(const Work& work) const;
+  const Plan& plan() const { return session_->plan(); }
+
+ private:
+  void give_back();
+  EngineDevice* device_ = nullptr;
+  std::shared_ptr<Session> session_;
+};
+
+// One device. Any thread may call it: the device itself, which one thread drives, is locked for as
+// long as each call takes.
+class EngineDevice {
+ public:
+  // `weights` must outlive it.
+  EngineDevice(std::string spec, std::unique_ptr<Device> device, const WeightSource& weights)
+      : spec_(std::move(spec)), device_(std::move(device)), weights_(*device_, weights) {}
+
+  const std::string& spec() const { return spec_; }  // as it was asked for
+  const DeviceInfo& info() const { return device_->info(); }
+
+  // The component's plan, found or made. Not kept where `options` observe passes.
+  Result<std::shared_ptr<const Plan>> compile(const Graph& graph, const CompileOptions& options);
+
+  // A session of the plan, found or made; nobody else has it meanwhile. Where all together would
+  // exceed `budget` bytes (0: none), sessions and weights that nobody uses are dropped first,
+  // longest unused first.
+  Result<SessionLease> open(const std::shared_ptr<const Plan>& plan, int64_t budget,
+                            const LoadProgress& progress);
+
+  // Drops sessions and weights that nobody uses until the device has allocated at most `bytes`.
+  void shrink(int64_t bytes);
+  // What the device has allocated.
+  int64_t held_bytes();
+  // Sessions made so far: a second request of the same shape makes none.
+  int64_t sessions_made() const;
+
+  // Runs `work()` with the device to itself.
+  template <typename Work>
+  Status exclusively(const Work& work) {
+    const std::lock_guard lock(device_mutex_);
+    return work();
+  }
+
+ private:
+  friend class SessionLease;
+  struct Kept {
+    std::shared_ptr<const Plan> plan;  // by identity: plans are cached
+    std::shared_ptr<Session> session;
+    bool used = false;
+  };
+  void give_back(const Session* session);
+  void shrink_locked(int64_t bytes);
+
+  const std::string spec_;
+  const std::unique_ptr<Device> device_;
+  WeightStore weights_;
+  std::mutex device_mutex_;  // taken before cache_mutex_, never after
+  mutable std::mutex cache_mutex_;
+  std::map<std::string, std::shared_ptr<const Plan>> plans_;
+  std::list<Kept> kept_;  // longest unused first
+  int64_t made_ = 0;
+};
+
+template <typename Work>
+Status SessionLease::use(const Work& work) const {
+  return device_->exclusively([&] { return work(*session_); });
+}
+
+// Devices by name, opened when first asked for. Thread safe; devices live as long as this.
+class DeviceList {
+ public:
+  // `weights` must outlive it.
+  DeviceList(DeviceOptions options, const WeightSource& weights)
+      : options_(std::move(options)), weights_(weights) {}
+
+  // As open_device.
+  Result<EngineDevice*> open(const std::string& spec);
+  std::vector<EngineDevice*> opened() const;
+  // Every device of this machine but software that emulates one and `reference`, opened.
+  Result<std::vector<EngineDevice*>> usable();
+
+ private:
+  const DeviceOptions options_;
+  const WeightSource& weights_;
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<EngineDevice>> devices_;
+};
+
+}  // namespace zoetrope

@@ -1,0 +1,179 @@
+#include "runtime/engine/engine.h"
+
+#include <algorithm>
+
+#include "runtime/engine/check.h"
+#include "runtime/engine/stage.h"
+#include "runtime/samplers/diffusion.h"
+#include "runtime/samplers/schedule.h"
+
+namespace zoetrope {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+int64_t room_on(const EngineDevice& device, const Request& request) {
+  return request.memory_budget > 0 ? request.memory_budget : device.info().memory_bytes;
+}
+
+// The first job that does not fit where it runs.
+const Job* find_too_large(const RequestPlan& plan, const Request& request) {
+  const Job* worst = nullptr;
+  for (const Job& job : plan.jobs) {
+    const int64_t room = room_on(*job.device, request), needs = job.plan->memory.total_bytes();
+    if (room > 0 && needs > room && (worst == nullptr || needs > worst->plan->memory.total_bytes()))
+      worst = &job;
+  }
+  return worst;
+}
+
+// Steps of the schedule that are left where a picture is given to start from.
+Result<int> first_step(const Denoise& denoise, const Request& request) {
+  if (request.start.frames == 0) return 0;
+  const int left = std::min(static_cast<int>(denoise.steps * request.strength), denoise.steps);
+  if (left >= 1) return denoise.steps - left;
+  return error(Code::kInvalidArgument, "strength ", request.strength, " of ", denoise.steps,
+               " steps leaves none; take more of either");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, EngineOptions options) {
+  ZT_ASSIGN_OR_RETURN(Model model, load_model(path));
+  auto engine = create(std::move(model), std::move(options));
+  if (!engine.ok() && engine.status().code() != Code::kInvalidArgument)  // not the placement's
+    return engine.status().with_context(path);
+  return engine;
+}
+
+Result<std::unique_ptr<Engine>> Engine::create(Model model, EngineOptions options) {
+  ZT_RETURN_IF_ERROR(check_model(model));
+  ZT_RETURN_IF_ERROR(check_placement(options.placement, model.recipe));
+  return std::unique_ptr<Engine>(new Engine(std::move(model), std::move(options)));
+}
+
+Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver& observer) {
+  const Recipe& recipe = model_.recipe;
+  ZT_RETURN_IF_ERROR(check_request(recipe, request));
+  RequestPlan plan;
+  plan.clip = recipe.clip;
+  ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(recipe, request.clip));
+  ZT_ASSIGN_OR_RETURN(plan.denoise, apply_request(*recipe.denoise(), request));
+  if (const auto* flow = std::get_if<FlowSampler>(&plan.denoise.sampler)) {
+    ZT_ASSIGN_OR_RETURN(plan.times, make_schedule(*flow, plan.denoise.steps));
+  } else {
+    ZT_RETURN_IF_ERROR(
+        DiffusionSampler::create(std::get<DiffusionSpec>(plan.denoise.sampler), plan.denoise.steps)
+            .status());
+  }
+  ZT_ASSIGN_OR_RETURN(plan.first_step, first_step(plan.denoise, request));
+  plan.samples = std::max<int64_t>(1, static_cast<int64_t>(request.classes.size()));
+  plan.rows = plan.denoise.guidance != 1 ? 2 * plan.samples : plan.samples;
+  PlanContext context(model_, request, options_.placement, devices_, observer, &plan);
+  for (; context.stage < recipe.stages.size(); ++context.stage) {
+    const Stage& stage = recipe.stages[context.stage];
+    ZT_RETURN_IF_ERROR(stage_def(stage).plan(stage, &context));
+  }
+  return plan;
+}
+
+Result<RequestPlan> Engine::plan(const Request& request, const PassObserver& observer,
+                                 std::stop_token stop) {
+  ZT_ASSIGN_OR_RETURN(RequestPlan plan, plan_once(request, observer));
+  const Job* job = find_too_large(plan, request);
+  if (job == nullptr) return plan;
+  ZT_ASSIGN_OR_RETURN(const std::string nearest, nearest_fit(request, plan.shape, stop));
+  return error(Code::kResourceExhausted, "'", job->name, "' needs ",
+               format_bytes(static_cast<double>(job->plan->memory.total_bytes())), " but ",
+               request.memory_budget > 0 ? "the budget is " : "the device has ",
+               format_bytes(static_cast<double>(room_on(*job->device, request))), nearest);
+}
+
+// The longest clip of the same size, else the largest part of the size with the fewest frames, that
+// fits. Memory grows with both, so few plans are tried.
+Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape& asked,
+                                        const std::stop_token& stop) {
+  Request smaller = request;
+  smaller.known = {};
+  smaller.start = {};
+  smaller.clip = {asked.width, asked.height, asked.frames, 0};
+  const ClipSpec& clip = model_.recipe.clip;
+  const auto fits = [&]() -> Result<bool> {
+    if (stop.stop_requested()) return error(Code::kCancelled, "cancelled");
+    const auto plan = plan_once(smaller, {});
+    return plan.ok() && find_too_large(*plan, smaller) == nullptr;
+  };
+  const auto found = [&] {
+    return asked.frames > 1 ? str("; ", smaller.clip.frames, " frames at ", smaller.clip.width, "x",
+                                  smaller.clip.height, " would fit")
+                            : str("; ", smaller.clip.width, "x", smaller.clip.height, " would fit");
+  };
+  const int64_t fewest = nearest_in_range(clip.frames, 1);
+  if (asked.frames > fewest) {
+    const LatentSpec* picture = model_.recipe.picture();
+    // Whole latents: less would not shrink anything.
+    const int64_t unit = std::max<int64_t>(picture ? picture->later_frames : 1, 1);
+    int64_t low = 0, high = (asked.frames - fewest + unit - 1) / unit;  // in units above the fewest
+    const auto frames = [&](int64_t units) {
+      return nearest_in_range(clip.frames, fewest + units * unit);
+    };
+    smaller.clip.frames = fewest;
+    ZT_ASSIGN_OR_RETURN(const bool any, fits());
+    while (any && high - low > 1) {
+      const int64_t middle = (low + high) / 2;
+      smaller.clip.frames = frames(middle);
+      ZT_ASSIGN_OR_RETURN(const bool good, fits());
+      (good ? low : high) = middle;
+    }
+    smaller.clip.frames = frames(low);
+    if (any) return found();
+  }
+  for (int64_t scale = 3; scale >= 1; --scale) {
+    smaller.clip.width = nearest_in_range(clip.width, asked.width * scale / 4);
+    smaller.clip.height = nearest_in_range(clip.height, asked.height * scale / 4);
+    ZT_ASSIGN_OR_RETURN(const bool good, fits());
+    if (good) return found();
+  }
+  return std::string("; no size of this model fits");
+}
+
+Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHooks& hooks) {
+  Turns::Turn turn(turns_);
+  if (!turn.wait(hooks.stop)) return error(Code::kCancelled, "cancelled");
+  const auto start = std::chrono::steady_clock::now();
+  ZT_ASSIGN_OR_RETURN(const RequestPlan plan, this->plan(request, {}, hooks.stop));
+  RunContext context(model_, request, plan, sink, hooks);
+  context.keep_sessions = options_.keep_sessions;
+  context.stats.load_seconds = seconds_since(start);
+  context.stats.planned_peak_bytes = plan.peak_bytes();
+  for (; context.stage < model_.recipe.stages.size(); ++context.stage) {
+    const Stage& stage = model_.recipe.stages[context.stage];
+    const auto began = std::chrono::steady_clock::now();
+    ZT_RETURN_IF_ERROR(stage_def(stage).run(stage, &context));
+    if (stage_kind(stage).starts_with("decode"))
+      context.stats.decode_seconds += seconds_since(began);
+  }
+  if (!options_.keep_sessions) release();
+  context.stats.total_seconds = seconds_since(start);
+  return context.stats;
+}
+
+void Engine::release() {
+  for (EngineDevice* device : devices_.opened()) device->shrink(0);
+}
+
+int64_t Engine::sessions_made() const {
+  int64_t total = 0;
+  for (const EngineDevice* device : devices_.opened()) total += device->sessions_made();
+  return total;
+}
+
+int64_t Engine::held_bytes() {
+  int64_t total = 0;
+  for (EngineDevice* device : devices_.opened()) total += device->held_bytes();
+  return total;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,35 @@
+// What is already known of a clip: frames and sound at given places. One mechanism for
+// image-to-video, first and last frame, extension, joining, video-to-audio and audio-to-video.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace zoetrope {
+
+// Pixels [frames, height, width, 3], u8 RGB, at the clip's size. Planning reads `frames` alone.
+struct KnownFrames {
+  std::vector<uint8_t> pixels;
+  int64_t frames = 0;
+};
+
+// What the user gives; each may be empty. Sound is interleaved, at the model's rate.
+struct KnownMedia {
+  KnownFrames first;         // one frame: the clip begins with it
+  KnownFrames last;          // one frame: the clip ends with it
+  KnownFrames before;        // a clip that this one continues: its last frames are the prefix
+  KnownFrames after;         // a clip that this one leads to: its first frames are the suffix
+  KnownFrames video;         // all frames: make the sound
+  std::vector<float> audio;  // all samples: make the picture
+  // The sound of `before` and of `after`, as long as they are or empty: not known.
+  std::vector<float> before_sound, after_sound;
+
+  bool has_frames() const {
+    return first.frames > 0 || last.frames > 0 || before.frames > 0 || after.frames > 0 ||
+           video.frames > 0;
+  }
+  bool has_sound() const { return !audio.empty() || !before_sound.empty() || !after_sound.empty(); }
+  bool empty() const { return !has_frames() && !has_sound(); }
+};
+
+}  // namespace zoetrope

@@ -1,0 +1,24 @@
+#include "runtime/engine/model.h"
+
+#include "graph/format/model_file.h"
+
+namespace zoetrope {
+
+Result<Model> load_model(const std::string& path) {
+  ZT_ASSIGN_OR_RETURN(std::shared_ptr<ModelFile> file, ModelFile::open(path));
+  const ModelInfo& info = file->info();
+  Model model;
+  model.name = info.name;
+  if (!info.recipe.empty()) {
+    auto recipe = parse_recipe(info.recipe);
+    if (!recipe.ok()) return recipe.status().with_context(path);
+    model.recipe = std::move(*recipe);
+  }
+  for (const Graph& graph : info.components) model.components.emplace(graph.name, graph);
+  model.tokenizer_kind = info.tokenizer_kind;
+  model.vocabulary = info.vocabulary;
+  model.weights = std::move(file);
+  return model;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,32 @@
+// A model as the engine sees it: graphs by name, recipe, vocabulary, and where weights come from.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph/format/recipe.h"
+#include "graph/graph.h"
+#include "graph/weights.h"
+
+namespace zoetrope {
+
+struct Model {
+  std::string name;
+  Recipe recipe;
+  std::map<std::string, Graph, std::less<>> components;
+  std::string tokenizer_kind;
+  std::vector<std::string> vocabulary;  // sorted; empty: not known
+  std::shared_ptr<const WeightSource> weights;
+
+  const Graph* component(std::string_view wanted) const {
+    const auto it = components.find(wanted);
+    return it == components.end() ? nullptr : &it->second;
+  }
+};
+
+// Maps the file and reads everything but the weights. Errors name the file.
+Result<Model> load_model(const std::string& path);
+
+}  // namespace zoetrope

@@ -1,0 +1,88 @@
+// What a person asks of a model: the same for planning and for running.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "graph/dtype.h"
+#include "graph/status.h"
+#include "runtime/engine/clip_shape.h"
+#include "runtime/engine/known_media.h"
+
+namespace zoetrope {
+
+enum class GuidanceMode : uint8_t {
+  kBatched,     // what is wanted and what is not in one call of twice the rows
+  kSequential,  // one after the other: half the activations
+};
+
+inline constexpr int64_t kAutomaticTile = 0;
+inline constexpr int64_t kWholeClip = -1;
+
+struct Request {
+  // Of models that read text.
+  std::string prompt, negative;
+  // Of models of classes: a picture for each, by number or by one of its names.
+  std::vector<std::string> classes;
+
+  ClipRequest clip;
+  KnownMedia known;
+  // A picture to start from rather than from noise alone: the larger `strength` (above 0, at most
+  // 1), the less of it is left.
+  KnownFrames start;
+  double strength = 0.8;
+
+  uint64_t seed = 0;
+  int steps = 0;         // 0: the recipe's
+  double guidance = -1;  // negative: the recipe's; 1 switches guidance off
+  GuidanceMode guidance_mode = GuidanceMode::kBatched;
+  std::string solver;    // empty: the recipe's
+  std::string schedule;  // of flow matching; empty: the recipe's
+  double shift = 0;      // of flow matching; 0: the recipe's
+  std::string spacing;   // of diffusion; empty: the recipe's
+  double eta = -1;       // of diffusion; negative: the recipe's
+  // Starts from these latents (stream by stream, channels last) instead of the seed's noise: for
+  // parity with other programs. Empty: the seed decides.
+  std::vector<float> noise;
+
+  DType compute = DType::kF32;
+  bool fuse = true;           // plans of fused operations; else node by node, for comparisons
+  int64_t memory_budget = 0;  // bytes on each device; 0: what the device has
+  // Latents that the picture's decoder takes at once. Automatic: the recipe's, or fewer where the
+  // budget asks for it. Whole also decodes the sound in one piece.
+  int64_t decode_tile = kAutomaticTile;
+};
+
+// Receives a clip as it is decoded, or pictures one after the other. Called by the thread that
+// called Engine::run.
+class ClipSink {
+ public:
+  virtual ~ClipSink() = default;
+  // pixels [count, height, width, 3] u8 RGB, in order.
+  virtual Status frames(const uint8_t* pixels, int64_t count) = 0;
+  // Interleaved samples in [-1, 1], in order.
+  virtual Status audio(const float* samples, int64_t count) = 0;
+};
+
+struct RunHooks {
+  // Progress of a task ("load", "denoise", "decode video", ...); false cancels. Called by the
+  // thread that called Engine::run.
+  std::function<bool(std::string_view task, double done, double total)> progress;
+  // Things a person should know: truncated prompts, unknown words.
+  std::function<void(const std::string& text)> notice;
+  // Cancels from any thread: heard between steps, frames and weights.
+  std::stop_token stop;
+};
+
+struct RunStats {
+  double load_seconds = 0;        // plan, load and pack, all components
+  double first_step_seconds = 0;  // from the call to the first denoising step's begin
+  double denoise_seconds = 0, decode_seconds = 0, total_seconds = 0;
+  int64_t planned_peak_bytes = 0;  // of the device that holds most
+  int64_t peak_bytes = 0;          // what was really held there, at most
+};
+
+}  // namespace zoetrope

@@ -1,0 +1,128 @@
+#include "runtime/engine/request_plan.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "runtime/engine/devices.h"
+
+namespace zoetrope {
+namespace {
+
+std::string tiles_to_text(const TilePlan& plan) {
+  if (plan.tiles.size() < 2) return "";
+  return str(", ", plan.tiles.size(), " tiles of ", plan.length, " latents, ",
+             plan.exact       ? std::string("cut exactly")
+             : plan.blend > 0 ? str("blended over ", plan.blend)
+                              : std::string("cut"));
+}
+
+nlohmann::json tiles_to_json(const TilePlan& plan) {
+  nlohmann::json tiles = nlohmann::json::array();
+  for (const Tile& t : plan.tiles)
+    tiles.push_back({{"start", t.start}, {"from", t.from}, {"to", t.to}});
+  return {{"length", plan.length},
+          {"blend", plan.blend},
+          {"exact", plan.exact},
+          {"tiles", std::move(tiles)}};
+}
+
+std::string latents_to_text(const ClipShape& s) {
+  std::string text;
+  if (s.latent_frames > 0) text = str(s.latent_frames, "x", s.latent_height, "x", s.latent_width);
+  if (s.sound_latents > 0) text += str(text.empty() ? "" : " and ", s.sound_latents);
+  return text;
+}
+
+std::string sampler_to_text(const Denoise& d) {
+  if (const auto* flow = std::get_if<FlowSampler>(&d.sampler))
+    return str(solver_name(flow->solver), ", schedule ", schedule_name(flow->schedule));
+  const auto& diffusion = std::get<DiffusionSpec>(d.sampler);
+  return str(diffusion.solver, ", spacing ", diffusion.spacing);
+}
+
+}  // namespace
+
+const Job* RequestPlan::find(size_t stage, int64_t key) const {
+  for (const Job& job : jobs)
+    if (job.stage == stage && job.key == key) return &job;
+  return nullptr;
+}
+
+const Job& RequestPlan::largest() const {
+  return *std::max_element(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) {
+    return a.plan->memory.total_bytes() < b.plan->memory.total_bytes();
+  });
+}
+
+int64_t RequestPlan::peak_bytes() const {
+  return jobs.empty() ? 0 : largest().plan->memory.total_bytes();
+}
+
+// Halves run at once: the slower one counts.
+double RequestPlan::estimated_seconds() const {
+  double seconds = 0, half = 0;
+  for (const Job& job : jobs) {
+    const bool first_half = halves && &job != &jobs.back() && (&job)[1].stage == job.stage;
+    seconds += first_half ? 0 : std::max(half, job.seconds);
+    half = first_half ? job.seconds : 0;
+  }
+  return seconds;
+}
+
+std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
+  const ClipShape& s = plan.shape;
+  std::string text;
+  if (s.frames > 1 || s.samples > 0) {
+    text = str("clip ", s.width, "x", s.height, ", ", s.frames, " frames at ", plan.clip.fps,
+               " fps (", static_cast<double>(s.frames) / plan.clip.fps, " s)");
+    if (s.samples > 0) text += str(", ", s.samples, " samples at ", plan.clip.sample_rate, " Hz");
+  } else {
+    text = str(plan.samples, plan.samples == 1 ? " picture of " : " pictures of ", s.width, "x",
+               s.height);
+  }
+  text += str("\nlatents ", latents_to_text(s), "; ", plan.denoise.steps, " steps of ",
+              sampler_to_text(plan.denoise), ", guidance ", plan.denoise.guidance,
+              plan.halves ? ", its halves on two devices at once" : "", "\n\n");
+  for (const Job& job : plan.jobs) {
+    text += str(job.name, " (", job.calls, job.calls == 1 ? " call" : " calls", ")",
+                tiles_to_text(job.tiles), " on ", job.device->spec());
+    if (job.seconds > 0) text += str(", about ", format_seconds(job.seconds));
+    text += "\n" + plan_to_text(*job.plan, calls);
+  }
+  text += str("\npeak memory ", format_bytes(static_cast<double>(plan.peak_bytes())), ", in '",
+              plan.largest().name, "' on ", plan.largest().device->spec());
+  if (plan.estimated_seconds() > 0)
+    text += str("; estimated time ", format_seconds(plan.estimated_seconds()));
+  return text + "\n";
+}
+
+std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
+  using nlohmann::json;
+  json jobs = json::array();
+  for (const Job& job : plan.jobs) {
+    json entry = json::parse(plan_to_json(*job.plan, calls));
+    entry["job"] = job.name;
+    entry["on"] = job.device->spec();
+    entry["runs"] = job.calls;
+    entry["bytes"] = job.plan->memory.total_bytes();
+    entry["seconds"] = job.seconds;
+    if (!job.tiles.tiles.empty()) entry["tiles"] = tiles_to_json(job.tiles);
+    jobs.push_back(std::move(entry));
+  }
+  const ClipShape& s = plan.shape;
+  const json out = {{"width", s.width},
+                    {"height", s.height},
+                    {"frames", s.frames},
+                    {"samples", s.samples},
+                    {"pictures", plan.samples},
+                    {"latents", {s.latent_frames, s.latent_height, s.latent_width}},
+                    {"sound_latents", s.sound_latents},
+                    {"steps", plan.denoise.steps},
+                    {"guidance", plan.denoise.guidance},
+                    {"jobs", jobs},
+                    {"peak_bytes", plan.peak_bytes()},
+                    {"estimated_seconds", plan.estimated_seconds()}};
+  return out.dump(2);
+}
+
+}  // namespace zoetrope

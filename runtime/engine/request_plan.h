@@ -1,0 +1,54 @@
+// Everything that is decided before a request runs: plain data, for running and for showing.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/engine/clip_shape.h"
+#include "runtime/engine/tile_plan.h"
+#include "runtime/plan/planner.h"
+
+namespace zoetrope {
+
+class EngineDevice;
+
+// A component bound to shapes on a device, and how often a stage calls it.
+struct Job {
+  std::string name;  // "encode text", "denoise", ...
+  size_t stage = 0;  // of the recipe
+  int64_t key = 0;   // tells a stage's jobs apart
+  std::string component;
+  EngineDevice* device = nullptr;
+  std::shared_ptr<const Plan> plan;
+  double calls = 1;     // how often kStep runs
+  double seconds = 0;   // of all calls, estimated; 0 when unknown
+  TilePlan tiles = {};  // of a decoder; empty in other stages
+};
+
+struct RequestPlan {
+  ClipShape shape;
+  ClipSpec clip;
+  Denoise denoise;            // the recipe's, with the request applied
+  std::vector<double> times;  // of flow matching: the schedule
+  int first_step = 0;   // of those of the schedule: later where a picture is given to start from
+  int64_t samples = 1;  // clips or pictures
+  int64_t rows = 1;     // of values: samples, or twice as many under guidance
+  // Rows of one call of the denoiser, and devices that work at once: 2 where each runs one half.
+  int64_t rows_a_call = 1;
+  bool halves = false;
+  std::vector<Job> jobs;  // in the order in which they run; the two halves of a step stand together
+
+  bool guided() const { return rows != samples; }
+  const Job* find(size_t stage, int64_t key = 0) const;
+
+  // Largest sum of what one device holds at a time: of one job, or of two halves on it.
+  int64_t peak_bytes() const;
+  const Job& largest() const;
+  double estimated_seconds() const;
+};
+
+std::string request_plan_to_text(const RequestPlan& plan, bool calls);
+std::string request_plan_to_json(const RequestPlan& plan, bool calls);
+
+}  // namespace zoetrope

@@ -1,0 +1,177 @@
+#include "runtime/engine/stage.h"
+
+#include <algorithm>
+#include <optional>
+#include <tuple>
+
+namespace zoetrope {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// What runs once, by the device's rates, and `calls` times what runs at each step; 0 when unknown.
+double estimate_seconds(const Plan& plan, const DeviceInfo& info, double calls) {
+  double once = 0;
+  for (const PlanCall& call : plan.calls) {
+    if (call.rate >= Rate::kTimestep) break;  // sorted by rate
+    const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
+    const DType dtype = plan.graph.value(node.outputs[0]).type.dtype;
+    const double rate =
+        dtype == DType::kBF16 || dtype == DType::kF16 ? info.flops_bf16 : info.flops_f32;
+    if (rate <= 0 || info.bytes_per_second <= 0) return 0;
+    once += std::max(call.cost.flops / rate, call.cost.bytes / info.bytes_per_second);
+  }
+  return once + calls * plan.estimated_step_seconds;
+}
+
+Status check_outputs(const Plan& plan, const std::vector<NamedType>& outputs) {
+  for (const NamedType& wanted : outputs) {
+    const auto found =
+        std::find_if(plan.outputs.begin(), plan.outputs.end(),
+                     [&](const PlanBinding& out) { return out.name == wanted.name; });
+    if (found == plan.outputs.end())
+      return error(Code::kDataLoss, "component '", plan.component, "' has no output '", wanted.name,
+                   "'");
+    const TensorType& type = plan.graph.value(found->value).type;
+    if (!fits(wanted.type, type))
+      return error(Code::kDataLoss, "component '", plan.component, "': output '", wanted.name,
+                   "' is ", type.to_string(), "; expected ", expected_to_string(wanted.type));
+  }
+  return Status();
+}
+
+}  // namespace
+
+Result<const Graph*> CheckContext::component(const std::string& name) const {
+  const Graph* graph = model.component(name);
+  if (graph == nullptr)
+    return error(Code::kDataLoss, "the model has no component '", name,
+                 "', which its recipe names");
+  return graph;
+}
+
+Status CheckContext::check(const std::string& name, const std::vector<NamedType>& inputs,
+                           const std::vector<NamedType>& outputs) const {
+  ZT_ASSIGN_OR_RETURN(const Graph* graph, component(name));
+  auto checked = check_signature(*graph, inputs, outputs);
+  // Whatever does not fit here is the file's fault.
+  if (checked.ok() || checked.status().code() == Code::kUnsupported) return checked.status();
+  return Status(Code::kDataLoss, checked.status().message());
+}
+
+Status PlanContext::give(const std::string& name, const TensorType& type) {
+  auto elements = checked_elements(type.shape.dims());
+  if (!elements.ok()) return elements.status().with_context(str("value '", name, "'"));
+  values[name] = type;
+  return Status();
+}
+
+Result<std::vector<EngineDevice*>> PlanContext::devices_for(std::string_view component) {
+  const auto* names = find_placement(placement_, stage_kind(model.recipe.stages[stage]), component);
+  std::vector<EngineDevice*> found;
+  if (names == nullptr) {
+    ZT_ASSIGN_OR_RETURN(found.emplace_back(), devices_.open(placement_.device));
+    return found;
+  }
+  for (const std::string& name : *names) {
+    ZT_ASSIGN_OR_RETURN(found.emplace_back(), devices_.open(name));
+  }
+  return found;
+}
+
+bool PlanContext::is_placed(std::string_view component) const {
+  return find_placement(placement_, stage_kind(model.recipe.stages[stage]), component) != nullptr;
+}
+
+Result<std::vector<EngineDevice*>> PlanContext::candidates() {
+  if (!placement_.automatic) return std::vector<EngineDevice*>();
+  return devices_.usable();
+}
+
+Result<Job> PlanContext::consider_on(const JobSpec& spec, EngineDevice* device) {
+  const Graph* graph = model.component(spec.component);
+  if (graph == nullptr)
+    return error(Code::kDataLoss, "the model has no component '", spec.component, "'");
+  CompileOptions options;
+  options.compute = request.compute;
+  options.fuse = request.fuse;
+  options.after_pass = observer_;
+  ZT_ASSIGN_OR_RETURN(options.bindings, infer_bindings(*graph, spec.inputs));
+  Job job{spec.name, stage, spec.key, spec.component, device, nullptr, spec.calls, 0, spec.tiles};
+  ZT_ASSIGN_OR_RETURN(job.plan, device->compile(*graph, options));
+  const int64_t room = budget(*device);
+  if (room > 0 && job.plan->memory.total_bytes() > room) {  // weights are streamed to fit
+    options.memory_budget = room;
+    ZT_ASSIGN_OR_RETURN(job.plan, device->compile(*graph, options));
+  }
+  for (const NamedType& input : spec.inputs) {
+    const Value* value = find_input(job.plan->graph, input.name);
+    if (value == nullptr || !(value->type == input.type))
+      return error(Code::kDataLoss, "component '", spec.component, "': input '", input.name,
+                   "' is ", value ? value->type.to_string() : "absent", "; expected ",
+                   input.type.to_string());
+  }
+  ZT_RETURN_IF_ERROR(check_outputs(*job.plan, spec.outputs));
+  job.seconds = estimate_seconds(*job.plan, device->info(), spec.calls);
+  return job;
+}
+
+// Of automatic placement's candidates the one that is done soonest among those that have room, and
+// one of unknown speed only where there is no other.
+Result<Job> PlanContext::consider(const JobSpec& spec) {
+  ZT_ASSIGN_OR_RETURN(const auto all, candidates());
+  if (all.empty() || is_placed(spec.component)) {
+    ZT_ASSIGN_OR_RETURN(const auto devices, devices_for(spec.component));
+    return consider_on(spec, devices[std::min(spec.half, devices.size() - 1)]);
+  }
+  std::optional<Job> best;
+  Status last;
+  const auto rank = [&](const Job& job) {  // smaller is better
+    const int64_t room = budget(*job.device);
+    return std::tuple(room > 0 && job.plan->memory.total_bytes() > room, job.seconds == 0,
+                      job.seconds);
+  };
+  for (EngineDevice* device : all) {
+    auto job = consider_on(spec, device);
+    if (!job.ok()) {
+      last = job.status();
+      continue;  // another device may have the kernels
+    }
+    if (!best || rank(*job) < rank(*best)) best = std::move(*job);
+  }
+  if (!best) return last;
+  return std::move(*best);
+}
+
+Result<const Job*> PlanContext::add(const JobSpec& spec) {
+  ZT_ASSIGN_OR_RETURN(Job job, consider(spec));
+  plan.jobs.push_back(std::move(job));
+  return &plan.jobs.back();
+}
+
+Result<SessionLease> RunContext::open(const Job& job) {
+  const auto start = std::chrono::steady_clock::now();
+  const int64_t room =
+      request.memory_budget > 0 ? request.memory_budget : job.device->info().memory_bytes;
+  if (!keep_sessions) job.device->shrink(0);
+  auto lease = job.device->open(job.plan, room, [&](int64_t done, int64_t total) {
+    return report(str("load ", job.component), static_cast<double>(done),
+                  static_cast<double>(total))
+        .ok();
+  });
+  stats.load_seconds += seconds_since(start);
+  stats.peak_bytes = std::max(stats.peak_bytes, job.device->held_bytes());
+  return lease;
+}
+
+Status RunContext::report(std::string_view task, double done, double total) const {
+  if (hooks_.stop.stop_requested() || (hooks_.progress && !hooks_.progress(task, done, total)))
+    return error(Code::kCancelled, "cancelled");
+  return Status();
+}
+
+double RunContext::seconds_since_start() const { return seconds_since(start_); }
+
+}  // namespace zoetrope

@@ -1,0 +1,175 @@
+#include "runtime/engine/stages/decode.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/engine/stages/latents.h"
+
+namespace zoetrope {
+namespace {
+
+// Frames or samples that `count` latents give.
+int64_t units_of(const LatentSpec& spec, int64_t count) {
+  switch (spec.media) {
+    case Modality::kImage: return 1;
+    case Modality::kVideo: return frames_of_latents(spec, count);
+    case Modality::kSound: return count * spec.samples;
+  }
+  return 0;
+}
+
+Shape output_shape(const LatentSpec& spec, const ClipSpec& clip, const ClipShape& shape,
+                   int64_t count) {
+  if (spec.media == Modality::kSound) return {1, units_of(spec, count), clip.sound_channels};
+  const int64_t height = shape.latent_height * spec.pixels,
+                width = shape.latent_width * spec.pixels;
+  if (spec.media == Modality::kImage) return {1, height, width, 3};
+  return {1, units_of(spec, count), height, width, 3};
+}
+
+int64_t time_of(const LatentSpec& spec, const ClipShape& shape) {
+  return spec.media == Modality::kImage   ? 1
+         : spec.media == Modality::kSound ? shape.sound_latents
+                                          : shape.latent_frames;
+}
+
+JobSpec job_of(const Decode& s, const LatentSpec& spec, const ClipSpec& clip,
+               const ClipShape& shape, const TileSpec& tiles) {
+  JobSpec job;
+  job.component = s.component;
+  job.tiles = plan_tiles(time_of(spec, shape), tiles);
+  const int64_t length = job.tiles.length;
+  job.inputs = {{s.input, {DType::kF32, latent_shape(spec, shape, 1, length)}}};
+  job.outputs = {{s.output, {DType::kF32, output_shape(spec, clip, shape, length)}}};
+  job.calls = static_cast<double>(job.tiles.tiles.size());
+  return job;
+}
+
+Result<TileSpec> requested_tiles(const Decode& s, const LatentSpec& spec, int64_t asked) {
+  TileSpec tiles = s.tiles;
+  if (asked == kWholeClip) {
+    tiles.length = 0;
+  } else if (asked != kAutomaticTile && spec.media == Modality::kVideo) {
+    if (asked < 1) return error(Code::kInvalidArgument, "a decoder tile of ", asked, " latents");
+    tiles = with_tile_length(tiles, asked);
+  }
+  return tiles;
+}
+
+bool uniform(const LatentSpec& spec) {
+  return spec.media != Modality::kVideo || spec.first_frames == spec.later_frames;
+}
+
+// The head of `fresh` fades in over `held`, linearly and without reaching 0 or 1.
+void mix(std::span<const float> held, std::span<float> fresh, size_t steps) {
+  const size_t unit = held.size() / steps;
+  for (size_t i = 0; i < held.size(); ++i) {
+    const float weight = (static_cast<float>(i / unit) + 0.5f) / static_cast<float>(steps);
+    fresh[i] = held[i] + weight * (fresh[i] - held[i]);
+  }
+}
+
+}  // namespace
+
+Status check_decoder(const Decode& s, CheckContext* c) {
+  const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
+  if (!uniform(spec) && s.tiles.length > 0)
+    return error(Code::kUnsupported, "decoding '", s.latents,
+                 "' in tiles: its first latent stands for another number of frames than the rest");
+  std::vector<int64_t> lengths{time_of(spec, c->shape)};
+  if (spec.media != Modality::kImage)
+    lengths.insert(lengths.end(), {1, 2, std::max<int64_t>(s.tiles.length, 3)});
+  for (int64_t length : lengths)
+    ZT_RETURN_IF_ERROR(c->check(
+        s.component, {{s.input, {DType::kF32, latent_shape(spec, c->shape, 1, length)}}},
+        {{s.output, {DType::kF32, output_shape(spec, c->model.recipe.clip, c->shape, length)}}}));
+  return Status();
+}
+
+Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
+  const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
+  const int64_t asked = c->request.decode_tile;
+  ZT_ASSIGN_OR_RETURN(const TileSpec tiles, requested_tiles(s, spec, asked));
+  if (!uniform(spec) && tiles.length > 0)
+    return error(Code::kUnsupported, "this model's clips are decoded whole, not in tiles");
+  const auto consider = [&](const TileSpec& with) {
+    JobSpec job = job_of(s, spec, c->plan.clip, c->plan.shape, with);
+    job.name = name;
+    if (spec.media == Modality::kImage) job.calls = static_cast<double>(c->plan.samples);
+    return c->consider(job);
+  };
+  ZT_ASSIGN_OR_RETURN(Job job, consider(tiles));
+  const auto too_large = [&](const Job& candidate) {
+    const int64_t budget = c->budget(*candidate.device);
+    return budget > 0 && candidate.plan->memory.total_bytes() > budget;
+  };
+  // The longest tile that fits, as memory grows with its length; the shortest where none does.
+  if (too_large(job) && asked == kAutomaticTile && uniform(spec) &&
+      spec.media != Modality::kImage && job.tiles.length > 1) {
+    int64_t fits = 1, above = job.tiles.length;
+    ZT_ASSIGN_OR_RETURN(job, consider(with_tile_length(s.tiles, fits)));
+    while (!too_large(job) && above - fits > 1) {
+      const int64_t middle = (fits + above) / 2;
+      ZT_ASSIGN_OR_RETURN(Job longer, consider(with_tile_length(s.tiles, middle)));
+      if (too_large(longer)) {
+        above = middle;
+      } else {
+        fits = middle;
+        job = std::move(longer);
+      }
+    }
+  }
+  c->plan.jobs.push_back(std::move(job));
+  return Status();
+}
+
+Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float> latents,
+                      const Job& job, RunContext* c, const EmitValues& emit) {
+  denormalize_latents(spec, latents);
+  ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(job));
+  const TilePlan& plan = job.tiles;
+  const auto row = latents.size() / static_cast<size_t>(time_of(spec, c->plan.shape));
+  const auto length = static_cast<size_t>(plan.length);
+  const size_t units = static_cast<size_t>(units_of(spec, plan.length));
+  std::vector<float> tile, held;
+  for (const Tile& t : plan.tiles) {
+    ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
+      const TensorType* type = session.output_type(s.output);
+      tile.resize(static_cast<size_t>(type->shape.elements()));
+      ZT_RETURN_IF_ERROR(session.reset_states());
+      ZT_RETURN_IF_ERROR(
+          session.set_input(s.input, std::span<const float>(latents).subspan(
+                                         static_cast<size_t>(t.start) * row, length * row)));
+      ZT_RETURN_IF_ERROR(session.run());
+      return session.get_output(s.output, tile.data(), type->bytes());
+    }));
+    for (float x : tile)
+      if (!std::isfinite(x))
+        return error(Code::kDataLoss, "decoding '", s.latents,
+                     "' gave NaN or infinity: the weights are damaged, or the compute type is too "
+                     "narrow for this model");
+    // With several tiles every latent gives the same number of units (check_decoder).
+    const size_t out_row = tile.size() / length;
+    const auto blend = static_cast<size_t>(plan.blend) * out_row;
+    std::span<float> fresh =
+        std::span(tile).subspan(static_cast<size_t>(t.from - t.start) * out_row,
+                                static_cast<size_t>(t.to - t.from) * out_row);
+    if (plan.tiles.size() == 1) fresh = tile;
+    if (!held.empty()) mix(held, fresh, static_cast<size_t>(plan.blend) * (units / length));
+    const bool last = &t == &plan.tiles.back();
+    const std::span<float> done = fresh.first(fresh.size() - (last ? 0 : blend));
+    ZT_RETURN_IF_ERROR(emit(done));
+    held.assign(fresh.begin() + static_cast<int64_t>(done.size()), fresh.end());
+  }
+  return Status();
+}
+
+void crop_to_bytes(const float* from, int64_t stride, const ClipShape& clip,
+                   std::span<uint8_t> frame) {
+  for (int64_t y = 0; y < clip.height; ++y)
+    for (int64_t i = 0; i < clip.width * 3; ++i)
+      frame[static_cast<size_t>(y * clip.width * 3 + i)] = static_cast<uint8_t>(
+          std::lrint(std::clamp((from[y * stride + i] + 1.0f) * 127.5f, 0.0f, 255.0f)));
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,306 @@
+// From noise, or from a picture and noise, to latents: flow matching or discrete-time diffusion,
+// with guidance. One network call holds what is wanted and what is not, or each has its own, one
+// after the other or on two devices at once.
+#include <algorithm>
+#include <cmath>
+#include <future>
+
+#include "runtime/engine/stages/denoiser.h"
+#include "runtime/random/normal.h"
+#include "runtime/samplers/diffusion.h"
+#include "runtime/samplers/flow.h"
+#include "runtime/samplers/schedule.h"
+
+namespace zoetrope {
+namespace {
+
+// Noise of sample s: streams s·n … s·n + n − 1 of the seed for n streams of latents; that of its
+// diffusion steps: kStepNoise·(s + 1) + step·n + stream.
+constexpr uint64_t kStepNoise = uint64_t{1} << 32;
+
+std::vector<NamedType> inputs_of(const Denoise& s, const Recipe& recipe, const ClipShape& shape,
+                                 const std::map<std::string, TensorType>& values, int64_t rows) {
+  std::vector<NamedType> inputs{{s.time, {DType::kF32, {rows}}}};
+  for (const Denoise::Stream& stream : s.streams)
+    inputs.push_back(
+        {stream.input,
+         {DType::kF32, latent_shape(*recipe.find_latents(stream.latents), shape, rows)}});
+  for (const Denoise::Condition& condition : s.conditions) {
+    TensorType type = values.at(condition.value);
+    type.shape[0] = rows;
+    inputs.push_back({condition.input, type});
+  }
+  return inputs;
+}
+
+// Outputs have the latents' channels or, with diffusion, twice as many.
+std::vector<NamedType> outputs_of(const Denoise& s, const Recipe& recipe, const ClipShape& shape,
+                                  int64_t rows, bool twice) {
+  std::vector<NamedType> outputs;
+  for (const Denoise::Stream& stream : s.streams) {
+    Shape out = latent_shape(*recipe.find_latents(stream.latents), shape, rows);
+    if (twice) out[-1] = 2 * out[-1];
+    outputs.push_back({stream.output, {DType::kF32, out}});
+  }
+  return outputs;
+}
+
+bool learns_variance(const Denoise& s) {
+  const auto* diffusion = std::get_if<DiffusionSpec>(&s.sampler);
+  return diffusion != nullptr && diffusion->solver == "ddpm" && diffusion->learned_variance();
+}
+
+Status check(const Stage& stage, CheckContext* c) {
+  const auto& s = std::get<Denoise>(stage);
+  const Recipe& recipe = c->model.recipe;
+  const bool diffusion = std::holds_alternative<DiffusionSpec>(s.sampler);
+  for (const Denoise::Stream& stream : s.streams)
+    if (s.guidance_channels > recipe.find_latents(stream.latents)->channels)
+      return error(Code::kDataLoss, "recipe: guidance of ", s.guidance_channels, " channels; '",
+                   stream.latents, "' has ", recipe.find_latents(stream.latents)->channels);
+  if (diffusion)
+    ZT_RETURN_IF_ERROR(
+        DiffusionSampler::create(std::get<DiffusionSpec>(s.sampler), s.steps).status());
+  else
+    ZT_RETURN_IF_ERROR(make_schedule(std::get<FlowSampler>(s.sampler), s.steps).status());
+  Status status;
+  for (int64_t rows : {1, 2}) {
+    const auto inputs = inputs_of(s, recipe, c->shape, c->values, rows);
+    status = learns_variance(s)
+                 ? Status()
+                 : c->check(s.component, inputs, outputs_of(s, recipe, c->shape, rows, false));
+    if (diffusion && (!status.ok() || learns_variance(s))) {
+      const Status twice =
+          c->check(s.component, inputs, outputs_of(s, recipe, c->shape, rows, true));
+      if (twice.ok() || learns_variance(s)) status = twice;
+    }
+    ZT_RETURN_IF_ERROR(status);
+  }
+  return Status();
+}
+
+JobSpec job_of(const Denoise& s, const PlanContext& c, int64_t rows) {
+  JobSpec job;
+  job.name = "denoise";
+  job.component = s.component;
+  job.inputs = inputs_of(s, c.model.recipe, c.plan.shape, c.values, rows);
+  job.outputs = outputs_of(s, c.model.recipe, c.plan.shape, rows, false);
+  for (NamedType& out : job.outputs) out.type.shape[-1] = kAnyExtent;  // see check_channels
+  const auto* flow = std::get_if<FlowSampler>(&s.sampler);
+  job.calls = (s.steps - c.plan.first_step) * (flow ? evaluations_per_step(flow->solver) : 1);
+  return job;
+}
+
+// Outputs have the latents' channels, or twice as many where variance comes with them.
+Status check_channels(const Denoise& s, const Recipe& recipe, const Job& job) {
+  for (const Denoise::Stream& stream : s.streams)
+    for (const PlanBinding& out : job.plan->outputs) {
+      if (out.name != stream.output) continue;
+      const int64_t channels = recipe.find_latents(stream.latents)->channels,
+                    found = job.plan->graph.value(out.value).type.shape[-1];
+      if (found == 2 * channels && std::holds_alternative<DiffusionSpec>(s.sampler)) continue;
+      if (found != channels || learns_variance(s))
+        return error(Code::kInvalidArgument, "component '", s.component, "' gives ", found,
+                     " channels; ",
+                     learns_variance(s) ? "ddpm with a learned variance" : "the sampler", " takes ",
+                     (learns_variance(s) ? 2 : 1) * channels);
+    }
+  return Status();
+}
+
+// Two jobs of half the rows, for two devices that work at once.
+Result<std::vector<Job>> halves_on(JobSpec spec, PlanContext* c,
+                                   const std::vector<EngineDevice*>& devices) {
+  std::vector<Job> jobs;
+  for (size_t half = 0; half < 2; ++half) {
+    spec.name = half == 0 ? "denoise, wanted" : "denoise, unwanted";
+    spec.key = static_cast<int64_t>(half);
+    ZT_ASSIGN_OR_RETURN(jobs.emplace_back(), c->consider_on(spec, devices[half]));
+  }
+  return jobs;
+}
+
+// Halves on the two devices that together are sooner done than the best one alone, if any are.
+Status split_automatically(const Denoise& s, PlanContext* c, const Job& whole) {
+  ZT_ASSIGN_OR_RETURN(const auto all, c->candidates());
+  if (all.size() < 2 || whole.seconds == 0 || c->is_placed(s.component)) return Status();
+  std::vector<Job> best;
+  double soonest = whole.seconds;
+  for (size_t a = 0; a < all.size(); ++a)
+    for (size_t b = a + 1; b < all.size(); ++b) {
+      auto jobs = halves_on(job_of(s, *c, c->plan.samples), c, {all[a], all[b]});
+      if (!jobs.ok()) continue;  // one of them lacks a kernel
+      const double seconds = std::max((*jobs)[0].seconds, (*jobs)[1].seconds);
+      const bool room = std::all_of(jobs->begin(), jobs->end(), [&](const Job& job) {
+        const int64_t budget = c->budget(*job.device);
+        return job.seconds > 0 && (budget <= 0 || job.plan->memory.total_bytes() <= budget);
+      });
+      if (!room || seconds >= soonest) continue;
+      soonest = seconds;
+      best = std::move(*jobs);
+    }
+  if (best.empty()) return Status();
+  c->plan.jobs.pop_back();
+  c->plan.rows_a_call = c->plan.samples;
+  c->plan.halves = true;
+  for (Job& job : best) c->plan.jobs.push_back(std::move(job));
+  return Status();
+}
+
+Status plan(const Stage&, PlanContext* c) {
+  const Denoise& s = c->plan.denoise;  // with the request applied
+  const bool guided = c->plan.guided();
+  ZT_ASSIGN_OR_RETURN(const auto devices, c->devices_for(s.component));
+  if (devices.size() == 2 && !guided)
+    return error(Code::kInvalidArgument, "two devices for '", s.component,
+                 "', but without guidance a step has no halves");
+  if (devices.size() == 2) {
+    c->plan.rows_a_call = c->plan.samples;
+    c->plan.halves = true;
+    ZT_ASSIGN_OR_RETURN(std::vector<Job> jobs,
+                        halves_on(job_of(s, *c, c->plan.samples), c, devices));
+    for (Job& job : jobs) c->plan.jobs.push_back(std::move(job));
+    return check_channels(s, c->model.recipe, c->plan.jobs.back());
+  }
+  const bool sequential = guided && c->request.guidance_mode == GuidanceMode::kSequential;
+  c->plan.rows_a_call = sequential ? c->plan.samples : c->plan.rows;
+  JobSpec spec = job_of(s, *c, c->plan.rows_a_call);
+  if (sequential) spec.calls *= 2;
+  ZT_ASSIGN_OR_RETURN(const Job* whole, c->add(spec));
+  ZT_RETURN_IF_ERROR(check_channels(s, c->model.recipe, *whole));
+  return guided && !sequential ? split_automatically(s, c, *whole) : Status();
+}
+
+// Wholly known latents are what was given, not what the network made of them.
+void keep_known(RunContext* c) {
+  for (const Stage& stage : c->model.recipe.stages) {
+    const auto* s = std::get_if<KnownLatents>(&stage);
+    if (s == nullptr || !c->latents.contains(s->latents)) continue;
+    std::vector<float>& latents = c->latents[s->latents];
+    const auto known = std::as_const(c->values[s->gives]).as<float>();
+    const auto masks = std::as_const(c->values[s->gives_mask]).as<float>();
+    const size_t channels = known.size() / masks.size();
+    for (size_t i = 0; i < latents.size(); ++i)  // every sample has the same
+      if (masks[i % known.size() / channels] == static_cast<float>(s->mask_known))
+        latents[i] = known[i % known.size()];
+  }
+}
+
+class Denoising {
+ public:
+  explicit Denoising(RunContext* c)
+      : c_(*c), s_(c->plan.denoise), samples_(static_cast<size_t>(c->plan.samples)) {}
+
+  Status run() {
+    ZT_RETURN_IF_ERROR(denoiser_.open(&c_));
+    ZT_RETURN_IF_ERROR(draw_noise());
+    const auto start = std::chrono::steady_clock::now();
+    c_.stats.first_step_seconds = c_.seconds_since_start();
+    ZT_RETURN_IF_ERROR(c_.report("denoise", 0, steps()));
+    ZT_RETURN_IF_ERROR(std::holds_alternative<FlowSampler>(s_.sampler) ? flow() : diffusion());
+    c_.stats.denoise_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    for (float x : x_)
+      if (!std::isfinite(x))
+        return error(Code::kDataLoss,
+                     "denoising gave NaN or infinity: the weights are damaged, or the compute type "
+                     "is too narrow for this model");
+    for (size_t i = 0; i < s_.streams.size(); ++i) {
+      const auto part = denoiser_.stream(i, std::span<float>(x_));
+      c_.latents[s_.streams[i].latents].assign(part.begin(), part.end());
+    }
+    keep_known(&c_);
+    return Status();
+  }
+
+ private:
+  int steps() const { return s_.steps - c_.plan.first_step; }
+  StepObserver observer() const {
+    return [this](int done, int) { return c_.report("denoise", done, steps()).ok(); };
+  }
+
+  // Calls with each sample of each stream and the two indices.
+  template <typename F>
+  void for_parts(std::span<float> x, F call) const {
+    for (size_t i = 0; i < s_.streams.size(); ++i) {
+      const std::span<float> stream = denoiser_.stream(i, x);
+      const size_t row = stream.size() / samples_;
+      for (size_t k = 0; k < samples_; ++k) call(stream.subspan(k * row, row), k, i);
+    }
+  }
+
+  Status draw_noise() {
+    const size_t size = denoiser_.elements();
+    const std::vector<float>& given = c_.request.noise;
+    if (!given.empty() && given.size() != size)
+      return error(Code::kInvalidArgument, "the given noise has ", given.size(),
+                   " elements; this request takes ", size);
+    x_ = given;
+    if (!x_.empty()) return Status();
+    x_.resize(size);
+    const uint64_t n = s_.streams.size();
+    for_parts(x_, [&](std::span<float> part, uint64_t k, uint64_t i) {
+      fill_normal(c_.request.seed, k * n + i, 0, part);
+    });
+    return Status();
+  }
+
+  // What denoising starts from, for every sample; empty where no picture is given.
+  std::vector<float> start() const {
+    std::vector<float> all;
+    if (c_.start.empty()) return all;
+    all.resize(x_.size());
+    for_parts(all, [&](std::span<float> part, size_t, size_t i) {
+      const auto it = c_.start.find(s_.streams[i].latents);
+      if (it != c_.start.end()) std::copy(it->second.begin(), it->second.end(), part.begin());
+    });
+    return all;
+  }
+
+  Status flow() {
+    const auto times = std::span(c_.plan.times).subspan(static_cast<size_t>(c_.plan.first_step));
+    if (const std::vector<float> from = start(); !from.empty()) {
+      const auto t = static_cast<float>(times.front());
+      for (size_t i = 0; i < x_.size(); ++i) x_[i] = (1 - t) * from[i] + t * x_[i];
+    }
+    const Velocity velocity = [&](double t, std::span<const float> x, std::span<float> v) {
+      return denoiser_.evaluate(t, x, v, {});
+    };
+    return sample_flow(std::get<FlowSampler>(s_.sampler).solver, times, velocity, x_, observer());
+  }
+
+  Status diffusion() {
+    ZT_ASSIGN_OR_RETURN(const DiffusionSampler sampler,
+                        DiffusionSampler::create(std::get<DiffusionSpec>(s_.sampler), s_.steps));
+    if (std::vector<float> from = start(); !from.empty()) {
+      sampler.add_noise(c_.plan.first_step, x_, from);
+      x_ = std::move(from);
+    }
+    const DiffusionModel model = [&](int t, std::span<const float> x, std::span<float> output,
+                                     std::span<float> variance) {
+      return denoiser_.evaluate(t, x, output, variance);
+    };
+    const uint64_t n = s_.streams.size();
+    const StepNoise noise = [&](int step, std::span<float> out) {
+      for_parts(out, [&](std::span<float> part, uint64_t k, uint64_t i) {
+        fill_normal(c_.request.seed, kStepNoise * (k + 1) + static_cast<uint64_t>(step) * n + i, 0,
+                    part);
+      });
+    };
+    return sample_diffusion(sampler, model, noise, x_, observer(), c_.plan.first_step);
+  }
+
+  RunContext& c_;
+  const Denoise& s_;
+  const size_t samples_;
+  Denoiser denoiser_;
+  std::vector<float> x_;
+};
+
+Status run(const Stage&, RunContext* c) { return Denoising(c).run(); }
+
+}  // namespace
+
+const StageDef kDenoiseStage{check, plan, run};
+
+}  // namespace zoetrope

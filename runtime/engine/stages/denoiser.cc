@@ -1,0 +1,153 @@
+#include "runtime/engine/stages/denoiser.h"
+
+#include <algorithm>
+#include <new>
+#include <system_error>
+#include <thread>
+
+namespace zoetrope {
+
+Status Denoiser::open(RunContext* c) {
+  c_ = c;
+  const RequestPlan& plan = c->plan;
+  const Job* whole = plan.find(c->stage);
+  ZT_CHECK(whole != nullptr);
+  const int64_t calls = plan.rows / plan.rows_a_call;
+  one_session_ = calls == 2 && !plan.halves;
+  for (int64_t i = 0; i < calls; ++i) {
+    Part part;
+    part.first = i * plan.rows_a_call;
+    part.count = plan.rows_a_call;
+    if (i == 0 || plan.halves) {
+      ZT_ASSIGN_OR_RETURN(part.lease, c->open(*plan.find(c->stage, i)));
+      ZT_RETURN_IF_ERROR(part.lease.use([&](Session& session) -> Status {
+        ZT_RETURN_IF_ERROR(session.reset_states());
+        return set_conditions(session, part.first, part.count);
+      }));
+    }
+    parts_.push_back(std::move(part));
+  }
+  for (const Denoise::Stream& stream : plan.denoise.streams) {
+    const Shape shape =
+        latent_shape(*c->model.recipe.find_latents(stream.latents), plan.shape, plan.samples);
+    offsets_.push_back(elements_);
+    sizes_.push_back(static_cast<size_t>(shape.elements()));
+    elements_ += sizes_.back();
+    for (const PlanBinding& out : whole->plan->outputs)
+      if (out.name == stream.output)
+        factor_.push_back(
+            static_cast<size_t>(whole->plan->graph.value(out.value).type.shape[-1] / shape[-1]));
+    outputs_.emplace_back(sizes_.back() / static_cast<size_t>(plan.samples) *
+                          static_cast<size_t>(plan.rows) * factor_.back());
+  }
+  return Status();
+}
+
+// A value of one row is every row's.
+Status Denoiser::set_conditions(Session& session, int64_t first, int64_t count) const {
+  for (const Denoise::Condition& condition : c_->plan.denoise.conditions) {
+    const StageValue& value = c_->values.at(condition.value);
+    const int64_t rows = value.type.shape[0];
+    const auto row = value.bytes.size() / static_cast<size_t>(rows);
+    std::vector<uint8_t> bytes;
+    for (int64_t r = first; r < first + count; ++r) {
+      const auto from = value.bytes.begin() + static_cast<int64_t>(row) * (rows == 1 ? 0 : r);
+      bytes.insert(bytes.end(), from, from + static_cast<int64_t>(row));
+    }
+    ZT_RETURN_IF_ERROR(
+        session.set_input(condition.input, bytes.data(), static_cast<int64_t>(bytes.size())));
+  }
+  return Status();
+}
+
+Status Denoiser::call(Session& session, Part* part, double t, std::span<const float> x) {
+  const Denoise& s = c_->plan.denoise;
+  if (!part->has_time || t != part->time_set) {
+    const std::vector<float> times(static_cast<size_t>(part->count),
+                                   static_cast<float>(t * s.time_scale));
+    ZT_RETURN_IF_ERROR(session.set_input(s.time, std::span<const float>(times)));
+    part->time_set = t;
+    part->has_time = true;
+  }
+  const int64_t samples = c_->plan.samples;
+  for (size_t i = 0; i < s.streams.size(); ++i) {
+    // Both halves of the batch see the same latents.
+    const auto from = x.subspan(offsets_[i], sizes_[i]);
+    part->rows.clear();
+    for (int64_t r = 0; r < part->count; r += samples)
+      part->rows.insert(part->rows.end(), from.begin(), from.end());
+    ZT_RETURN_IF_ERROR(session.set_input(s.streams[i].input, std::span<const float>(part->rows)));
+  }
+  ZT_RETURN_IF_ERROR(session.run());
+  for (size_t i = 0; i < s.streams.size(); ++i) {
+    const size_t row = outputs_[i].size() / static_cast<size_t>(c_->plan.rows);
+    ZT_RETURN_IF_ERROR(session.get_output(
+        s.streams[i].output, outputs_[i].data() + row * static_cast<size_t>(part->first),
+        static_cast<int64_t>(row * static_cast<size_t>(part->count) * sizeof(float))));
+  }
+  return Status();
+}
+
+Status Denoiser::run_part(Part* part, double t, std::span<const float> x) {
+  const SessionLease& lease = one_session_ ? parts_[0].lease : part->lease;
+  return lease.use([&](Session& session) -> Status {
+    if (one_session_) {
+      ZT_RETURN_IF_ERROR(set_conditions(session, part->first, part->count));
+      part->has_time = &parts_[0] != part && parts_[0].has_time && parts_[0].time_set == t;
+      part->time_set = t;
+    }
+    return call(session, part, t, x);
+  });
+}
+
+Status Denoiser::evaluate(double t, std::span<const float> x, std::span<float> out,
+                          std::span<float> variance) {
+  if (c_->plan.halves) {
+    // No exception of the second half may end the process, nor of the thread itself.
+    Status other;
+    try {
+      const std::jthread worker([&] {
+        try {
+          other = run_part(&parts_[1], t, x);
+        } catch (const std::bad_alloc&) {
+          other = Status(Code::kResourceExhausted, "out of memory");
+        }
+      });
+      ZT_RETURN_IF_ERROR(run_part(&parts_[0], t, x));
+    } catch (const std::system_error& e) {
+      return error(Code::kResourceExhausted, "no thread for the second half of a step: ", e.what());
+    }
+    ZT_RETURN_IF_ERROR(other);
+  } else {
+    for (Part& part : parts_) ZT_RETURN_IF_ERROR(run_part(&part, t, x));
+  }
+  guide(out, variance);
+  return Status();
+}
+
+// unwanted + g (wanted − unwanted), on the channels that are guided; of the others, and of the
+// variance, what is wanted.
+void Denoiser::guide(std::span<float> out, std::span<float> variance) const {
+  const RequestPlan& plan = c_->plan;
+  const auto g = static_cast<float>(plan.denoise.guidance);
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const auto channels = static_cast<size_t>(
+        c_->model.recipe.find_latents(plan.denoise.streams[i].latents)->channels);
+    const size_t guided = plan.denoise.guidance_channels > 0
+                              ? static_cast<size_t>(plan.denoise.guidance_channels)
+                              : channels;
+    const float* wanted = outputs_[i].data();
+    const float* unwanted = plan.guided() ? wanted + outputs_[i].size() / 2 : nullptr;
+    const size_t stride = channels * factor_[i];
+    for (size_t p = 0; p < sizes_[i] / channels; ++p)
+      for (size_t k = 0; k < channels; ++k) {
+        const size_t from = p * stride + k, to = offsets_[i] + p * channels + k;
+        out[to] = unwanted != nullptr && k < guided
+                      ? unwanted[from] + g * (wanted[from] - unwanted[from])
+                      : wanted[from];
+        if (!variance.empty()) variance[to] = wanted[from + channels];
+      }
+  }
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,143 @@
+// Prompts to features: tokens, then a text encoder, once a request.
+#include <algorithm>
+
+#include "runtime/engine/stage.h"
+#include "runtime/engine/tokenizer.h"
+
+namespace zoetrope {
+namespace {
+
+Result<Tokens> tokenize(const EncodeText& s, const std::string& text) {
+  return tokenize_bytes(text, s.bos, s.eos, s.max_ids);
+}
+
+// Row 0 is the prompt; under guidance row 1 is the negative prompt.
+Result<std::vector<Tokens>> tokenize_rows(const EncodeText& s, const Request& request,
+                                          const RequestPlan& plan) {
+  std::vector<Tokens> rows;
+  ZT_ASSIGN_OR_RETURN(rows.emplace_back(), tokenize(s, request.prompt));
+  if (!plan.guided()) return rows;
+  auto negative = tokenize(s, request.negative);
+  if (!negative.ok()) return negative.status().with_context("negative prompt");
+  rows.push_back(std::move(*negative));
+  return rows;
+}
+
+int64_t row_length(const EncodeText& s, const std::vector<Tokens>& rows) {
+  if (s.pad_to_max) return s.max_ids;
+  size_t longest = 1;
+  for (const Tokens& row : rows) longest = std::max(longest, row.ids.size());
+  return static_cast<int64_t>(longest);
+}
+
+std::vector<NamedType> inputs_of(const EncodeText& s, int64_t rows, int64_t length) {
+  std::vector<NamedType> inputs{{s.ids, {DType::kI32, {rows, length}}}};
+  if (!s.lengths.empty()) inputs.push_back({s.lengths, {DType::kI32, {rows}}});
+  return inputs;
+}
+
+TensorType features(int64_t rows, int64_t length) {
+  return {DType::kF32, {rows, length, kAnyExtent}};
+}
+
+Status check(const Stage& stage, CheckContext* c) {
+  const auto& s = std::get<EncodeText>(stage);
+  const std::string_view kind = tokenizer_name(s.tokenizer);
+  if (c->model.tokenizer_kind != kind)
+    return error(Code::kDataLoss, "the recipe tokenizes by '", kind, "', the file's tokenizer is '",
+                 c->model.tokenizer_kind, "'");
+  if (s.tokenizer != EncodeText::Tokenizer::kBytes)
+    return error(Code::kUnsupported, "tokenizer '", kind, "' is not read by this version");
+  for (int64_t length : {int64_t{1}, int64_t{7}, int64_t{s.max_ids}})
+    ZT_RETURN_IF_ERROR(
+        c->check(s.component, inputs_of(s, 2, length), {{s.output, features(2, length)}}));
+  c->values[s.gives] = features(kAnyExtent, kAnyExtent);
+  // The width is the same for every text.
+  ZT_ASSIGN_OR_RETURN(const Graph* graph, c->component(s.component));
+  ZT_ASSIGN_OR_RETURN(const Bindings bindings, infer_bindings(*graph, inputs_of(s, 2, 7)));
+  ZT_ASSIGN_OR_RETURN(const Graph bound, zoetrope::bind(*graph, bindings));
+  for (const GraphOutput& out : bound.outputs)
+    if (out.name == s.output)
+      c->values[s.gives] = {DType::kF32, {2, 7, bound.value(out.value).type.shape[2]}};
+  if (!s.gives_lengths.empty()) c->values[s.gives_lengths] = {DType::kI32, {2}};
+  return Status();
+}
+
+Status plan(const Stage& stage, PlanContext* c) {
+  const auto& s = std::get<EncodeText>(stage);
+  ZT_ASSIGN_OR_RETURN(const auto tokens, tokenize_rows(s, c->request, c->plan));
+  const auto rows = static_cast<int64_t>(tokens.size());
+  const int64_t length = row_length(s, tokens);
+  ZT_ASSIGN_OR_RETURN(const Job* job, c->add({.name = "encode text",
+                                              .component = s.component,
+                                              .inputs = inputs_of(s, rows, length),
+                                              .outputs = {{s.output, features(rows, length)}}}));
+  for (const PlanBinding& out : job->plan->outputs)
+    if (out.name == s.output)
+      ZT_RETURN_IF_ERROR(c->give(s.gives, job->plan->graph.value(out.value).type));
+  return s.gives_lengths.empty() ? Status() : c->give(s.gives_lengths, {DType::kI32, {rows}});
+}
+
+void notice_prompt(const RunContext& c, const Tokens& tokens, const EncodeText& s) {
+  const std::string& prompt = c.request.prompt;
+  if (tokens.truncated)
+    c.notice(str("the prompt is ", prompt.size(), " bytes long; this model reads the first ",
+                 tokens.ids.size() - static_cast<size_t>((s.bos >= 0) + (s.eos >= 0))));
+  if (c.model.vocabulary.empty()) return;
+  std::string words;
+  for (const std::string& word : unknown_words(prompt, c.model.vocabulary)) {
+    if (words.size() > 200) {
+      words += ", ...";
+      break;
+    }
+    words += (words.empty() ? "" : ", ") + word.substr(0, 40);
+  }
+  if (!words.empty()) c.notice("words that this model never saw: " + words);
+}
+
+Status run(const Stage& stage, RunContext* c) {
+  const auto& s = std::get<EncodeText>(stage);
+  ZT_ASSIGN_OR_RETURN(const auto tokens, tokenize_rows(s, c->request, c->plan));
+  notice_prompt(*c, tokens[0], s);
+  const auto length = static_cast<size_t>(row_length(s, tokens));
+  std::vector<int32_t> ids(tokens.size() * length, s.pad), lengths;
+  for (size_t row = 0; row < tokens.size(); ++row) {
+    std::copy(tokens[row].ids.begin(), tokens[row].ids.end(),
+              ids.begin() + static_cast<int64_t>(row * length));
+    lengths.push_back(static_cast<int32_t>(tokens[row].ids.size()));
+  }
+  const Job* job = c->plan.find(c->stage);
+  ZT_CHECK(job != nullptr);
+  ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(*job));
+  StageValue out;
+  ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
+    ZT_RETURN_IF_ERROR(session.reset_states());
+    ZT_RETURN_IF_ERROR(session.set_input(s.ids, std::span<const int32_t>(ids)));
+    if (!s.lengths.empty())
+      ZT_RETURN_IF_ERROR(session.set_input(s.lengths, std::span<const int32_t>(lengths)));
+    ZT_RETURN_IF_ERROR(session.run());
+    out = StageValue::make(*session.output_type(s.output));
+    return session.get_output(s.output, out.bytes.data(), out.type.bytes());
+  }));
+  if (s.zero_padding) {
+    const auto width = static_cast<size_t>(out.type.shape[2]);
+    for (size_t row = 0; row < tokens.size(); ++row) {
+      const auto text = out.as<float>().subspan(row * length * width, length * width);
+      std::fill(text.begin() + static_cast<int64_t>(tokens[row].ids.size() * width), text.end(),
+                0.0f);
+    }
+  }
+  c->values[s.gives] = std::move(out);
+  if (!s.gives_lengths.empty()) {
+    StageValue counts = StageValue::make({DType::kI32, {static_cast<int64_t>(lengths.size())}});
+    std::copy(lengths.begin(), lengths.end(), counts.as<int32_t>().begin());
+    c->values[s.gives_lengths] = std::move(counts);
+  }
+  return Status();
+}
+
+}  // namespace
+
+const StageDef kEncodeTextStage{check, plan, run};
+
+}  // namespace zoetrope

@@ -1,0 +1,193 @@
+// What is known of a clip, as latents and a mask: frames at either end, all of them, or the sound.
+#include <algorithm>
+
+#include "runtime/engine/stages/latents.h"
+
+namespace zoetrope {
+namespace {
+
+EncoderNames names(const KnownLatents& s) { return {s.component, s.input, s.output}; }
+
+// Frames that the request gives, and where they stand.
+struct Given {
+  const KnownFrames* frames;
+  const char* what;
+  bool at_end;
+};
+
+std::vector<Given> given_frames(const KnownMedia& k) {
+  std::vector<Given> all;
+  for (const Given& g :
+       {Given{&k.before, "the clip to continue", false},
+        Given{&k.after, "the clip to lead to", true}, Given{&k.first, "the first frame", false},
+        Given{&k.last, "the last frame", true}, Given{&k.video, "the video", false}})
+    if (g.frames->frames > 0) all.push_back(g);
+  return all;
+}
+
+// Whole latents but for a single frame at either end, whose latent is known in part.
+bool is_part(const Given& g, const LatentSpec& spec, const ClipShape& clip) {
+  if (g.frames->frames == clip.frames || g.frames->frames != 1) return false;
+  return (g.at_end && clip.latent_frames > 1 ? spec.later_frames : spec.first_frames) > 1;
+}
+
+Status check_length(const Given& g, const KnownLatents& s, const LatentSpec& spec,
+                    const ClipShape& clip) {
+  const int64_t frames = g.frames->frames, latents = latents_of_frames(spec, frames);
+  if (g.at_end && spec.first_frames != spec.later_frames)
+    return error(Code::kUnsupported, g.what,
+                 ": this model encodes clips from their beginning, so that an end cannot be given");
+  if (frames > clip.frames || latents > clip.latent_frames)
+    return error(Code::kInvalidArgument, g.what, " has ", frames, " frames; the clip has ",
+                 clip.frames);
+  if (std::string_view(g.what) == "the video" && frames != clip.frames)
+    return error(Code::kInvalidArgument, "the video has ", frames, " frames; the clip has ",
+                 clip.frames);
+  if (is_part(g, spec, clip)) {
+    if (!(g.at_end ? s.mask_last_frame : s.mask_first_frame))
+      return error(Code::kUnsupported, "this model was not made to take ", g.what, " alone");
+    return Status();
+  }
+  const bool whole =
+      frames == clip.frames ||
+      (g.at_end ? frames % spec.later_frames == 0 : frames_of_latents(spec, latents) == frames);
+  if (!whole)
+    return error(
+        Code::kInvalidArgument, g.what, " has ", frames,
+        " frames; expected whole latents: ", g.at_end ? spec.later_frames : spec.first_frames,
+        " and then each ", spec.later_frames, " more");
+  return Status();
+}
+
+Shape with_one_channel(Shape shape) {
+  shape[-1] = 1;
+  return shape;
+}
+
+JobSpec job_of(const KnownLatents& s, const LatentSpec& spec, const ClipSpec& clip,
+               const ClipShape& shape, int64_t frames) {
+  JobSpec job = encoder_job(names(s), spec, clip, shape, frames);
+  if (spec.media == Modality::kSound) job.key = 0;
+  return job;
+}
+
+Status check(const Stage& stage, CheckContext* c) {
+  const auto& s = std::get<KnownLatents>(stage);
+  const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
+  std::vector<int64_t> lengths{c->shape.frames};
+  if (spec.media == Modality::kVideo)
+    lengths = {1, spec.first_frames, int64_t{spec.first_frames} + spec.later_frames,
+               c->shape.frames};
+  for (int64_t frames : lengths) {
+    const JobSpec job = job_of(s, spec, c->model.recipe.clip, c->shape, frames);
+    ZT_RETURN_IF_ERROR(c->check(s.component, job.inputs, job.outputs));
+  }
+  const Shape shape = latent_shape(spec, c->shape, 1);
+  c->values[s.gives] = {DType::kF32, shape};
+  c->values[s.gives_mask] = {DType::kF32, with_one_channel(shape)};
+  return Status();
+}
+
+Status plan(const Stage& stage, PlanContext* c) {
+  const auto& s = std::get<KnownLatents>(stage);
+  const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
+  const ClipShape& clip = c->plan.shape;
+  const Shape shape = latent_shape(spec, clip, 1);
+  ZT_RETURN_IF_ERROR(c->give(s.gives, {DType::kF32, shape}));
+  ZT_RETURN_IF_ERROR(c->give(s.gives_mask, {DType::kF32, with_one_channel(shape)}));
+  const KnownMedia& known = c->request.known;
+  if (spec.media == Modality::kSound) {
+    if (!known.has_sound()) return Status();
+    return c->add(job_of(s, spec, c->plan.clip, clip, 0)).status();
+  }
+  for (const Given& g : given_frames(known)) {
+    ZT_RETURN_IF_ERROR(check_length(g, s, spec, clip));
+    // Equal lengths share a session.
+    if (c->plan.find(c->stage, g.frames->frames) != nullptr) continue;
+    auto added = c->add(job_of(s, spec, c->plan.clip, clip, g.frames->frames));
+    if (!added.ok()) return added.status().with_context(g.what);
+  }
+  return Status();
+}
+
+Status run_frames(const KnownLatents& s, const LatentSpec& spec, RunContext* c) {
+  const ClipShape& clip = c->plan.shape;
+  const auto latents = c->values[s.gives].as<float>();
+  const auto masks = c->values[s.gives_mask].as<float>();
+  for (const Given& g : given_frames(c->request.known)) {
+    ZT_RETURN_IF_ERROR(check_pixels(g.what, *g.frames, clip));
+    ZT_ASSIGN_OR_RETURN(const std::vector<float> encoded,
+                        encode(names(s), spec, pixels_to_floats(g.frames->pixels),
+                               *c->plan.find(c->stage, g.frames->frames), c));
+    const double mask = !is_part(g, spec, clip) ? s.mask_known
+                        : g.at_end              ? *s.mask_last_frame
+                                                : *s.mask_first_frame;
+    const size_t count = encoded.size() / static_cast<size_t>(spec.channels);
+    const size_t to = g.at_end ? masks.size() - count : 0;
+    std::copy(encoded.begin(), encoded.end(),
+              latents.begin() + static_cast<int64_t>(to * static_cast<size_t>(spec.channels)));
+    std::fill_n(masks.begin() + static_cast<int64_t>(to), count, static_cast<float>(mask));
+  }
+  return Status();
+}
+
+// All samples of a clip, as far as they are known: all of them, where shorter ending in silence, or
+// those at the ends.
+Result<std::vector<float>> known_samples(const KnownMedia& known, const ClipShape& clip,
+                                         const LatentSpec& spec, int64_t channels) {
+  std::vector<float> input(static_cast<size_t>(clip.sound_latents * spec.samples * channels));
+  const auto total = static_cast<size_t>(clip.samples * channels);
+  if (!known.audio.empty()) {
+    std::copy_n(known.audio.begin(), std::min(known.audio.size(), input.size()), input.begin());
+    return input;
+  }
+  const size_t before = known.before_sound.size(), after = known.after_sound.size();
+  if (before + after > total || (before + after) % static_cast<size_t>(channels) != 0)
+    return error(Code::kInvalidArgument, "the known sound has ", before + after,
+                 " values; the clip has ", total, ", of ", channels, " channels");
+  std::copy(known.before_sound.begin(), known.before_sound.end(), input.begin());
+  std::copy(known.after_sound.begin(), known.after_sound.end(),
+            input.begin() + static_cast<int64_t>(total - after));
+  return input;
+}
+
+// A latent is known where its centre is.
+Status run_sound(const KnownLatents& s, const LatentSpec& spec, RunContext* c) {
+  const KnownMedia& known = c->request.known;
+  if (!known.has_sound()) return Status();
+  const ClipShape& clip = c->plan.shape;
+  const int64_t channels = c->plan.clip.sound_channels;
+  ZT_ASSIGN_OR_RETURN(const std::vector<float> input, known_samples(known, clip, spec, channels));
+  ZT_ASSIGN_OR_RETURN(const std::vector<float> encoded,
+                      encode(names(s), spec, input, *c->plan.find(c->stage), c));
+  const double before = static_cast<double>(known.before_sound.size()) / double(channels),
+               after = static_cast<double>(known.after_sound.size()) / double(channels);
+  const auto latents = c->values[s.gives].as<float>();
+  const auto masks = c->values[s.gives_mask].as<float>();
+  const size_t width = latents.size() / masks.size();
+  for (size_t i = 0; i < masks.size(); ++i) {
+    const double centre = (static_cast<double>(i) + 0.5) * spec.samples;
+    if (known.audio.empty() && centre >= before &&
+        (after == 0 || centre < static_cast<double>(clip.samples) - after))
+      continue;
+    std::copy_n(encoded.begin() + static_cast<int64_t>(i * width), width,
+                latents.begin() + static_cast<int64_t>(i * width));
+    masks[i] = static_cast<float>(s.mask_known);
+  }
+  return Status();
+}
+
+Status run(const Stage& stage, RunContext* c) {
+  const auto& s = std::get<KnownLatents>(stage);
+  const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
+  const Shape shape = latent_shape(spec, c->plan.shape, 1);
+  c->values[s.gives] = StageValue::make({DType::kF32, shape});
+  c->values[s.gives_mask] = StageValue::make({DType::kF32, with_one_channel(shape)});
+  return spec.media == Modality::kSound ? run_sound(s, spec, c) : run_frames(s, spec, c);
+}
+
+}  // namespace
+
+const StageDef kKnownLatentsStage{check, plan, run};
+
+}  // namespace zoetrope

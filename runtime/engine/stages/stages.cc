@@ -1,0 +1,22 @@
+// Every kind of stage.
+#include "runtime/engine/stage.h"
+
+namespace zoetrope {
+namespace {
+
+struct Find {
+  const StageDef& operator()(const EncodeText&) const { return kEncodeTextStage; }
+  const StageDef& operator()(const ClassLabel&) const { return kClassLabelStage; }
+  const StageDef& operator()(const StartPicture&) const { return kStartPictureStage; }
+  const StageDef& operator()(const KnownLatents&) const { return kKnownLatentsStage; }
+  const StageDef& operator()(const Denoise&) const { return kDenoiseStage; }
+  const StageDef& operator()(const DecodeSound&) const { return kDecodeSoundStage; }
+  const StageDef& operator()(const DecodeVideo&) const { return kDecodeVideoStage; }
+  const StageDef& operator()(const DecodeImage&) const { return kDecodeImageStage; }
+};
+
+}  // namespace
+
+const StageDef& stage_def(const Stage& stage) { return std::visit(Find(), stage); }
+
+}  // namespace zoetrope

@@ -1,0 +1,43 @@
+// A picture to start denoising from: encoded once, the same for every sample.
+#include "runtime/engine/stages/latents.h"
+
+namespace zoetrope {
+namespace {
+
+EncoderNames names(const StartPicture& s) { return {s.component, s.input, s.output}; }
+
+Status check(const Stage& stage, CheckContext* c) {
+  const auto& s = std::get<StartPicture>(stage);
+  const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
+  const JobSpec job = encoder_job(names(s), spec, c->model.recipe.clip, c->shape, c->shape.frames);
+  return c->check(s.component, job.inputs, job.outputs);
+}
+
+Status plan(const Stage& stage, PlanContext* c) {
+  const auto& s = std::get<StartPicture>(stage);
+  if (c->request.start.frames == 0) return Status();
+  const ClipShape& shape = c->plan.shape;
+  if (c->request.start.frames != shape.frames)
+    return error(Code::kInvalidArgument, "what to start from has ", c->request.start.frames,
+                 " frames; expected ", shape.frames);
+  const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
+  return c->add(encoder_job(names(s), spec, c->plan.clip, shape, shape.frames)).status();
+}
+
+Status run(const Stage& stage, RunContext* c) {
+  const auto& s = std::get<StartPicture>(stage);
+  const KnownFrames& start = c->request.start;
+  if (start.frames == 0) return Status();
+  ZT_RETURN_IF_ERROR(check_pixels("the picture to start from", start, c->plan.shape));
+  const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
+  ZT_ASSIGN_OR_RETURN(c->start[s.latents],
+                      encode(names(s), spec, pixels_to_floats(start.pixels),
+                             *c->plan.find(c->stage, c->plan.shape.frames), c));
+  return Status();
+}
+
+}  // namespace
+
+const StageDef kStartPictureStage{check, plan, run};
+
+}  // namespace zoetrope

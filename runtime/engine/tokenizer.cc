@@ -1,0 +1,75 @@
+#include "runtime/engine/tokenizer.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace zoetrope {
+namespace {
+
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
+// Bytes outside ASCII count as letters, so that no word is cut inside a character.
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || static_cast<unsigned char>(c) >= 0x80;
+}
+
+}  // namespace
+
+size_t find_invalid_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    size_t length = lead < 0x80                   ? 1
+                    : lead >= 0xf0 && lead < 0xf5 ? 4
+                    : lead >= 0xe0 && lead < 0xf0 ? 3
+                    : lead >= 0xc2 && lead < 0xe0 ? 2
+                                                  : 0;
+    if (length == 0 || i + length > text.size()) return i;
+    for (size_t k = 1; k < length; ++k)
+      if (!is_continuation(text[i + k])) return i;
+    if (length > 2) {
+      const auto second = static_cast<unsigned char>(text[i + 1]);
+      if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) ||
+          (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90))
+        return i;
+    }
+    i += length;
+  }
+  return std::string_view::npos;
+}
+
+Result<Tokens> tokenize_bytes(std::string_view prompt, int bos, int eos, int64_t max_ids) {
+  if (const size_t bad = find_invalid_utf8(prompt); bad != std::string_view::npos)
+    return error(Code::kInvalidArgument, "the prompt is not valid UTF-8 at byte ", bad);
+  const auto room = static_cast<size_t>(std::max<int64_t>(max_ids - (bos >= 0) - (eos >= 0), 0));
+  Tokens tokens;
+  if (prompt.size() > room) {
+    size_t end = room;
+    while (end > 0 && is_continuation(prompt[end])) --end;
+    prompt = prompt.substr(0, end);
+    tokens.truncated = true;
+  }
+  if (bos >= 0) tokens.ids.push_back(bos);
+  for (char c : prompt) tokens.ids.push_back(static_cast<unsigned char>(c));
+  if (eos >= 0) tokens.ids.push_back(eos);
+  return tokens;
+}
+
+std::vector<std::string> unknown_words(std::string_view prompt,
+                                       const std::vector<std::string>& vocabulary) {
+  std::vector<std::string> unknown;
+  std::unordered_set<std::string> seen;
+  for (size_t i = 0; i < prompt.size();) {
+    if (!is_letter(prompt[i])) {
+      ++i;
+      continue;
+    }
+    std::string word;
+    for (; i < prompt.size() && is_letter(prompt[i]); ++i)
+      word += static_cast<char>(prompt[i] >= 'A' && prompt[i] <= 'Z' ? prompt[i] + 32 : prompt[i]);
+    if (!std::binary_search(vocabulary.begin(), vocabulary.end(), word) && seen.insert(word).second)
+      unknown.push_back(std::move(word));
+  }
+  return unknown;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,30 @@
+// Prompts to token ids.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "graph/status.h"
+
+namespace zoetrope {
+
+struct Tokens {
+  std::vector<int32_t> ids;
+  bool truncated = false;  // the prompt was longer than the model reads
+};
+
+// Byte-level ids: bos (where it is not negative), the prompt's UTF-8 bytes, eos; at most `max_ids`
+// in all, cut at a character's border. Text that is not UTF-8 is an error with the offset of the
+// first bad byte.
+Result<Tokens> tokenize_bytes(std::string_view prompt, int bos, int eos, int64_t max_ids);
+
+// Offset of the first byte that breaks UTF-8 (overlong forms and surrogates do), or npos.
+size_t find_invalid_utf8(std::string_view text);
+
+// Words of the prompt (letters, lower-cased) that are not in the sorted `vocabulary`, each once.
+std::vector<std::string> unknown_words(std::string_view prompt,
+                                       const std::vector<std::string>& vocabulary);
+
+}  // namespace zoetrope
