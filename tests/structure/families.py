@@ -35,7 +35,7 @@ def model_names():
 
 def violations(path, text, names):
     bad = []
-    word = re.compile(r"(?<![A-Za-z0-9])(" + "|".join(sorted(map(re.escape, names))) + r")(?![A-Za-z0-9])", re.IGNORECASE)
+    word = re.compile(r"(?<![A-Za-z0-9])(" + "|".join(sorted(map(re.escape, names))) + r")(?![A-Za-z])", re.IGNORECASE)
     for number, line in enumerate(text.splitlines(), 1):
         line = re.sub(r"(?<!:)//.*", "", line)  # a comment may cite where something comes from
         for found in word.findall(line):
