@@ -38,6 +38,29 @@ void compare_with_cpu(const std::string& backend) {
 
 }  // namespace
 
+TEST_CASE(
+    "Vulkan, the CPU and the reference make one clip together, halves of a step on two of them") {
+  if (!needs_device("vulkan")) return;
+  const Collect truth = make_on("cpu", "", DType::kF32);
+  EngineOptions options;
+  auto placement =
+      parse_placement("text=reference,denoise=cpu+vulkan:0,decode_video=vulkan:0", "cpu");
+  REQUIRE(placement.ok());
+  options.placement = *placement;
+  const auto engine = open_toybox(std::move(options));
+  const auto plan = engine->plan(short_clip());
+  REQUIRE_MESSAGE(plan.ok(), plan.status().message());
+  CHECK(plan->halves);
+  Collect clip(short_clip().clip);
+  const auto stats = engine->run(short_clip(), clip);
+  REQUIRE_MESSAGE(stats.ok(), stats.status().message());
+  const double picture = psnr(clip.video, truth.video, 255),
+               sound = psnr(clip.sound, truth.sound, 1);
+  MESSAGE("three devices against the CPU alone: picture ", picture, " dB, sound ", sound, " dB");
+  CHECK(picture >= 50);
+  CHECK(sound >= 60);
+}
+
 TEST_CASE("Vulkan makes the CPU's clip") { compare_with_cpu("vulkan"); }
 
 TEST_CASE("CUDA makes the CPU's clip") { compare_with_cpu("cuda"); }
