@@ -5,7 +5,7 @@
 namespace zoetrope {
 
 Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, Device& device,
-                               const CompileOptions& options) {
+                               const CompileOptions& options, Device* host) {
   PassOptions passes;
   passes.compute = options.compute;
   passes.fuse = options.fuse;
@@ -16,7 +16,7 @@ Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, 
   };
   ZT_ASSIGN_OR_RETURN(Graph bound, bind(graph, options.bindings));
   ZT_ASSIGN_OR_RETURN(Graph optimised, run_passes(std::move(bound), passes));
-  ZT_ASSIGN_OR_RETURN(Plan plan, make_plan(std::move(optimised), device, options.bindings));
+  ZT_ASSIGN_OR_RETURN(Plan plan, make_plan(std::move(optimised), device, options.bindings, host));
   if (options.memory_budget > 0) stream_weights(&plan, device, options.memory_budget);
   return plan;
 }

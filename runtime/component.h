@@ -1,4 +1,5 @@
-// One component of a model (text encoder, denoiser, decoder, ...) from its symbolic graph to a plan.
+// One component of a model (text encoder, denoiser, decoder, ...) from its symbolic graph to a
+// plan.
 #pragma once
 
 #include "graph/passes/pipeline.h"
@@ -17,7 +18,8 @@ struct CompileOptions {
 };
 
 // Symbolic graph → bound → optimised → planned. Does not touch a weight's bytes.
+// `host`: as make_plan takes it.
 Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, Device& device,
-                               const CompileOptions& options);
+                               const CompileOptions& options, Device* host = nullptr);
 
 }  // namespace zoetrope

@@ -40,6 +40,7 @@ ClipTags tags_of(const Options& o, const Model& model, const RequestPlan& plan) 
   if (g.shift > 0) options.emplace_back("shift", str(g.shift));
   if (!g.spacing.empty()) options.emplace_back("spacing", g.spacing);
   if (g.eta >= 0) options.emplace_back("eta", str(g.eta));
+  for (const std::string& file : o.generate.lora.files) options.emplace_back("lora", file);
   for (const std::string& label : g.classes) options.emplace_back("class", label);
   return make_tags(model.name, std::string("Zoetrope ") + ZOETROPE_VERSION, g.prompt, g.negative,
                    g.seed, options);

@@ -60,6 +60,7 @@ void GenerateFlags::add_to(CLI::App* app) {
       "encode, denoise and decode; denoise=cuda:0+vulkan:0 runs the two halves of a "
       "guided step at once");
   app->add_flag("--no-fusion", no_fusion, "Node by node, without fused operations: to compare");
+  lora.add_to(app);
   device.add_to(app);
 }
 
@@ -107,13 +108,15 @@ Status GenerateFlags::finish() {
   return Status();
 }
 
-Result<std::unique_ptr<Engine>> GenerateFlags::open_engine(bool keep_sessions) const {
+Result<std::unique_ptr<Engine>> GenerateFlags::open_engine(bool keep_sessions) {
   EngineOptions options;
   options.devices = device.options();
   ZT_ASSIGN_OR_RETURN(options.placement, parse_placement(place, device.device));
   options.keep_sessions = keep_sessions;
   ZT_ASSIGN_OR_RETURN(const std::string path, find_model(model));
-  return Engine::open(path, std::move(options));
+  ZT_ASSIGN_OR_RETURN(auto engine, Engine::open(path, std::move(options)));
+  ZT_ASSIGN_OR_RETURN(request.weights, lora.open(engine->model()));
+  return engine;
 }
 
 }  // namespace zoetrope

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/cli/command.h"
+#include "runtime/cli/lora_flags.h"
 #include "runtime/engine/engine.h"
 
 namespace zoetrope {
@@ -14,13 +15,14 @@ struct GenerateFlags {
   std::string decode_tile = "auto";
   std::string place;
   bool sequential = false, no_fusion = false;
+  LoraFlags lora;
   DeviceFlags device;
 
   void add_to(CLI::App* app);
   // Applies the textual flags to `request`; errors name the flag.
   Status finish();
-  // The model, opened for one request or for several.
-  Result<std::unique_ptr<Engine>> open_engine(bool keep_sessions) const;
+  // The model, opened for one request or for several; adapters go into the request.
+  Result<std::unique_ptr<Engine>> open_engine(bool keep_sessions);
 };
 
 // "8GiB", "500M", "1.5g": bytes. Suffixes are powers of 1024.

@@ -4,6 +4,7 @@
 
 #include "converters/checkpoint.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/lora_flags.h"
 #include "runtime/cli/progress.h"
 #include "runtime/cli/safetensors_writer.h"
 #include "runtime/engine/engine.h"
@@ -16,6 +17,7 @@ struct Options {
   ComponentCall call;
   std::vector<std::string> set;
   bool no_fusion = false, quiet = false;
+  LoraFlags lora;
   DeviceFlags device;
 };
 
@@ -48,6 +50,7 @@ Status run_component(Options& o) {
   options.devices = o.device.options();
   options.placement.device = o.device.device;
   ZT_ASSIGN_OR_RETURN(const auto engine, Engine::open(o.model, std::move(options)));
+  ZT_ASSIGN_OR_RETURN(o.call.weights, o.lora.open(engine->model()));
   ZT_ASSIGN_OR_RETURN(const auto given, open_safetensors(o.input));
   const Graph* graph = engine->model().component(o.call.component);
   std::vector<std::vector<uint8_t>> data;
@@ -107,6 +110,7 @@ void add_run(CLI::App* root, Run* run) {
       ->capture_default_str();
   app->add_flag("--no-fusion", o.no_fusion, "Node by node, without fused operations: to compare");
   app->add_flag("-q,--quiet", o.quiet, "Print nothing but errors");
+  o.lora.add_to(app);
   o.device.add_to(app);
   app->callback([=] { *run = [=] { return run_component(*options); }; });
 }

@@ -92,11 +92,12 @@ Result<std::vector<ComponentOutput>> Engine::run_component(const ComponentCall& 
   ZT_ASSIGN_OR_RETURN(const auto plan, device->compile(graph, options));
   ZT_ASSIGN_OR_RETURN(
       const SessionLease lease,
-      device->open(plan, device->info().memory_bytes, [&](int64_t done, int64_t total) {
-        return !hooks.stop.stop_requested() &&
-               (!hooks.progress ||
-                hooks.progress("load", static_cast<double>(done), static_cast<double>(total)));
-      }));
+      device->open(
+          plan, call.weights, device->info().memory_bytes, [&](int64_t done, int64_t total) {
+            return !hooks.stop.stop_requested() &&
+                   (!hooks.progress ||
+                    hooks.progress("load", static_cast<double>(done), static_cast<double>(total)));
+          }));
   std::vector<ComponentOutput> outputs;
   ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
     for (size_t i = 0; i < call.inputs.size(); ++i)

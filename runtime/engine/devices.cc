@@ -7,6 +7,17 @@ namespace {
 
 constexpr size_t kMaxPlans = 128;  // a clip has fewer than ten
 
+// What adapters did to the plan's weights; plans with equal texts run with the same session.
+std::string revisions_of(const Plan& plan, const WeightSource& source) {
+  std::string text;
+  for (const PlanWeight& weight : plan.weights) {
+    const std::string& name = plan.graph.value(weight.value).name;
+    if (const std::string revision = source.revision(name); !revision.empty())
+      text += str(name, "=", revision, "\n");
+  }
+  return text;
+}
+
 std::string plan_key(const Graph& graph, const CompileOptions& options) {
   std::string key = str(graph.name, ";", dtype_name(options.compute), ";", options.fuse, ";",
                         options.memory_budget);
@@ -21,6 +32,7 @@ SessionLease& SessionLease::operator=(SessionLease&& other) noexcept {
   if (this == &other) return *this;
   give_back();
   device_ = other.device_;
+  host_ = other.host_;
   session_ = std::move(other.session_);
   return *this;
 }
@@ -40,7 +52,7 @@ Result<std::shared_ptr<const Plan>> EngineDevice::compile(const Graph& graph,
     const std::lock_guard lock(cache_mutex_);
     if (const auto it = plans_.find(key); it != plans_.end()) return it->second;
   }
-  auto compiled = compile_component(graph, weights_.source(), *device_, options);
+  auto compiled = compile_here(graph, options);
   if (!compiled.ok()) return compiled.status().with_context(str("component ", graph.name));
   auto plan = std::make_shared<const Plan>(std::move(*compiled));
   const std::lock_guard lock(cache_mutex_);
@@ -51,31 +63,67 @@ Result<std::shared_ptr<const Plan>> EngineDevice::compile(const Graph& graph,
   return plan;
 }
 
-Result<SessionLease> EngineDevice::open(const std::shared_ptr<const Plan>& plan, int64_t budget,
-                                        const LoadProgress& progress) {
+// With the device locked.
+Result<Plan> EngineDevice::compile_here(const Graph& graph, const CompileOptions& options) {
+  auto compiled = compile_component(graph, source_, *device_, options);
+  if (compiled.ok() || compiled.status().code() != Code::kUnsupported || !find_host_)
+    return compiled;
+  auto host = find_host_();
+  if (!host.ok()) return compiled;  // what this device lacks says more
+  const std::lock_guard lock((*host)->device_mutex_);
+  return compile_component(graph, source_, *device_, options, (*host)->device_.get());
+}
+
+Result<SessionLease> EngineDevice::open(const std::shared_ptr<const Plan>& plan,
+                                        const std::shared_ptr<const WeightSource>& weights,
+                                        int64_t budget, const LoadProgress& progress) {
+  const WeightSource& source = weights != nullptr ? *weights : source_;
+  std::string revisions = revisions_of(*plan, source);
   {
     const std::lock_guard lock(cache_mutex_);
     for (auto it = kept_.begin(); it != kept_.end(); ++it) {
-      if (it->plan != plan || it->used) continue;
+      if (it->plan != plan || it->used || it->revisions != revisions) continue;
       it->used = true;
       kept_.splice(kept_.end(), kept_, it);
-      return SessionLease(this, kept_.back().session);
+      return SessionLease(this, it->host, it->session);
     }
   }
   const std::lock_guard device(device_mutex_);
   if (budget > 0) shrink_locked(std::max<int64_t>(budget - plan->memory.total_bytes(), 0));
+  EngineDevice* host = nullptr;
+  std::unique_lock<std::mutex> host_lock;
+  if (!plan->host.empty()) {
+    ZT_ASSIGN_OR_RETURN(host, find_host_());
+    host_lock = std::unique_lock(host->device_mutex_);
+    host->weights_.set_source(source);
+  }
+  weights_.set_source(source);
   // The one place where sessions are made.
-  ZT_ASSIGN_OR_RETURN(std::shared_ptr<Session> session, Session::create(*plan, weights_, progress));
+  auto created = Session::create(*plan, weights_, progress, host ? &host->weights_ : nullptr);
+  weights_.set_source(source_);
+  if (host != nullptr) host->weights_.set_source(source_);
+  if (!created.ok()) return created.status();
+  std::shared_ptr<Session> session = std::move(*created);
   const std::lock_guard lock(cache_mutex_);
-  kept_.push_back({plan, session, true});
+  kept_.push_back({plan, std::move(revisions), weights, session, host, true});
   ++made_;
-  return SessionLease(this, std::move(session));
+  return SessionLease(this, host, std::move(session));
 }
 
 void EngineDevice::give_back(const Session* session) {
   const std::lock_guard lock(cache_mutex_);
   for (Kept& kept : kept_)
     if (kept.session.get() == session) kept.used = false;
+}
+
+void EngineDevice::foresee(const Plan& plan) {
+  const std::lock_guard device(device_mutex_);
+  {
+    const std::lock_guard lock(cache_mutex_);
+    for (const Kept& kept : kept_)
+      if (kept.plan.get() == &plan) return;
+  }
+  foresee_kernels(plan, *device_);
 }
 
 void EngineDevice::shrink(int64_t bytes) {
@@ -112,7 +160,11 @@ Result<EngineDevice*> DeviceList::open(const std::string& spec) {
   for (const auto& device : devices_)
     if (device->spec() == spec) return device.get();
   ZT_ASSIGN_OR_RETURN(auto device, open_device(spec, options_));
-  devices_.push_back(std::make_unique<EngineDevice>(spec, std::move(device), weights_));
+  const bool is_host = device->info().backend == "cpu";
+  FindHost find_host;
+  if (!is_host) find_host = [this] { return open("cpu"); };
+  devices_.push_back(
+      std::make_unique<EngineDevice>(spec, std::move(device), weights_, std::move(find_host)));
   return devices_.back().get();
 }
 

@@ -2,6 +2,7 @@
 // component and shape, and sessions with their weights.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -17,12 +18,13 @@ namespace zoetrope {
 
 class EngineDevice;
 
-// A session while somebody uses it; given back when dropped. Holds the device only inside use().
+// A session while somebody uses it; given back when dropped. Holds the device (and the host, where
+// some of its calls run there) only inside use().
 class SessionLease {
  public:
   SessionLease() = default;
-  SessionLease(EngineDevice* device, std::shared_ptr<Session> session)
-      : device_(device), session_(std::move(session)) {}
+  SessionLease(EngineDevice* device, EngineDevice* host, std::shared_ptr<Session> session)
+      : device_(device), host_(host), session_(std::move(session)) {}
   SessionLease(SessionLease&&) noexcept = default;
   SessionLease& operator=(SessionLease&& other) noexcept;
   ~SessionLease() { give_back(); }
@@ -35,28 +37,42 @@ class SessionLease {
  private:
   void give_back();
   EngineDevice* device_ = nullptr;
+  EngineDevice* host_ = nullptr;  // null: every call runs on the device
   std::shared_ptr<Session> session_;
 };
+
+// The device that takes what another has no kernel for; an error where this machine has none.
+using FindHost = std::function<Result<EngineDevice*>()>;
 
 // One device. Any thread may call it: the device itself, which one thread drives, is locked for as
 // long as each call takes.
 class EngineDevice {
  public:
-  // `weights` must outlive it.
-  EngineDevice(std::string spec, std::unique_ptr<Device> device, const WeightSource& weights)
-      : spec_(std::move(spec)), device_(std::move(device)), weights_(*device_, weights) {}
+  // `source` must outlive it.
+  EngineDevice(std::string spec, std::unique_ptr<Device> device, const WeightSource& source,
+               FindHost find_host)
+      : spec_(std::move(spec)),
+        device_(std::move(device)),
+        source_(source),
+        find_host_(std::move(find_host)),
+        weights_(*device_, source) {}
 
   const std::string& spec() const { return spec_; }  // as it was asked for
   const DeviceInfo& info() const { return device_->info(); }
 
-  // The component's plan, found or made. Not kept where `options` observe passes.
+  // The component's plan, found or made. Not kept where `options` observe passes. What this device
+  // has no kernel for is planned on the host.
   Result<std::shared_ptr<const Plan>> compile(const Graph& graph, const CompileOptions& options);
 
-  // A session of the plan, found or made; nobody else has it meanwhile. Where all together would
-  // exceed `budget` bytes (0: none), sessions and weights that nobody uses are dropped first,
-  // longest unused first.
-  Result<SessionLease> open(const std::shared_ptr<const Plan>& plan, int64_t budget,
+  // A session of the plan with these weights (null: the model's), found or made; nobody else has it
+  // meanwhile. Where all together would exceed `budget` bytes (0: none), sessions and weights that
+  // nobody uses are dropped first, longest unused first.
+  Result<SessionLease> open(const std::shared_ptr<const Plan>& plan,
+                            const std::shared_ptr<const WeightSource>& weights, int64_t budget,
                             const LoadProgress& progress);
+
+  // Has the device compile what the plan will run, where no session of it is kept.
+  void foresee(const Plan& plan);
 
   // Drops sessions and weights that nobody uses until the device has allocated at most `bytes`.
   void shrink(int64_t bytes);
@@ -75,17 +91,23 @@ class EngineDevice {
  private:
   friend class SessionLease;
   struct Kept {
-    std::shared_ptr<const Plan> plan;  // by identity: plans are cached
+    std::shared_ptr<const Plan> plan;             // by identity: plans are cached
+    std::string revisions;                        // of its weights
+    std::shared_ptr<const WeightSource> weights;  // null: the model's
     std::shared_ptr<Session> session;
+    EngineDevice* host = nullptr;
     bool used = false;
   };
   void give_back(const Session* session);
   void shrink_locked(int64_t bytes);
+  Result<Plan> compile_here(const Graph& graph, const CompileOptions& options);
 
   const std::string spec_;
   const std::unique_ptr<Device> device_;
+  const WeightSource& source_;
+  const FindHost find_host_;  // empty: this is the host
   WeightStore weights_;
-  std::mutex device_mutex_;  // taken before cache_mutex_, never after
+  std::mutex device_mutex_;  // before cache_mutex_, and before the host's
   mutable std::mutex cache_mutex_;
   std::map<std::string, std::shared_ptr<const Plan>> plans_;
   std::list<Kept> kept_;  // longest unused first
@@ -94,7 +116,10 @@ class EngineDevice {
 
 template <typename Work>
 Status SessionLease::use(const Work& work) const {
-  return device_->exclusively([&] { return work(*session_); });
+  return device_->exclusively([&] {
+    const auto run = [&] { return work(*session_); };
+    return host_ != nullptr ? host_->exclusively(run) : run();
+  });
 }
 
 // Devices by name, opened when first asked for. Thread safe; devices live as long as this.

@@ -148,6 +148,7 @@ Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHo
   context.keep_sessions = options_.keep_sessions;
   context.stats.load_seconds = seconds_since(start);
   context.stats.planned_peak_bytes = plan.peak_bytes();
+  for (const Job& job : plan.jobs) job.device->foresee(*job.plan);
   for (; context.stage < model_.recipe.stages.size(); ++context.stage) {
     const Stage& stage = model_.recipe.stages[context.stage];
     const auto began = std::chrono::steady_clock::now();

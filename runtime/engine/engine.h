@@ -32,10 +32,11 @@ struct EngineOptions {
 // A call of one component with tensors of the caller's.
 struct ComponentCall {
   std::string component;
-  std::vector<NamedType> inputs;  // states may be left out: they are zero
-  std::vector<const void*> data;  // by input: row major
-  Bindings set;                   // symbols that no input's shape decides
-  std::vector<std::string> dump;  // names of nodes or values to give as well
+  std::vector<NamedType> inputs;                // states may be left out: they are zero
+  std::vector<const void*> data;                // by input: row major
+  Bindings set;                                 // symbols that no input's shape decides
+  std::vector<std::string> dump;                // names of nodes or values to give as well
+  std::shared_ptr<const WeightSource> weights;  // as Request::weights
   DType compute = DType::kF32;
   bool fuse = true;
 };

@@ -9,6 +9,7 @@ Result<Model> load_model(const std::string& path) {
   const ModelInfo& info = file->info();
   Model model;
   model.name = info.name;
+  model.family = info.family;
   if (!info.recipe.empty()) {
     auto recipe = parse_recipe(info.recipe);
     if (!recipe.ok()) return recipe.status().with_context(path);

@@ -13,7 +13,7 @@
 namespace zoetrope {
 
 struct Model {
-  std::string name;
+  std::string name, family;
   Recipe recipe;
   std::map<std::string, Graph, std::less<>> components;
   std::string tokenizer_kind;

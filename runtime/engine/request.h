@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "graph/dtype.h"
 #include "graph/status.h"
+#include "graph/weights.h"
 #include "runtime/engine/clip_shape.h"
 #include "runtime/engine/known_media.h"
 
@@ -47,6 +49,10 @@ struct Request {
   // Starts from these latents (stream by stream, channels last) instead of the seed's noise: for
   // parity with other programs. Empty: the seed decides.
   std::vector<float> noise;
+
+  // In place of the model's own: the same tensors, some of them adapted (graph/low_rank.h). What
+  // has the same revision is not loaded again. Null: the model's.
+  std::shared_ptr<const WeightSource> weights;
 
   DType compute = DType::kF32;
   bool fuse = true;           // plans of fused operations; else node by node, for comparisons

@@ -156,7 +156,7 @@ Result<SessionLease> RunContext::open(const Job& job) {
   const int64_t room =
       request.memory_budget > 0 ? request.memory_budget : job.device->info().memory_bytes;
   if (!keep_sessions) job.device->shrink(0);
-  auto lease = job.device->open(job.plan, room, [&](int64_t done, int64_t total) {
+  auto lease = job.device->open(job.plan, request.weights, room, [&](int64_t done, int64_t total) {
     return report(str("load ", job.component), static_cast<double>(done),
                   static_cast<double>(total))
         .ok();

@@ -1,0 +1,59 @@
+#include "runtime/cli/lora_flags.h"
+
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include "converters/lora.h"
+
+namespace zoetrope {
+namespace {
+
+// "style.safetensors:0.8" is a file and a strength; without a number, all of it is the file.
+std::pair<std::string, double> split_strength(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return {text, 1.0};
+  double strength = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, failed] = std::from_chars(text.data() + colon + 1, end, strength);
+  if (failed != std::errc() || stop != end || !std::isfinite(strength)) return {text, 1.0};
+  return {text.substr(0, colon), strength};
+}
+
+std::vector<std::string> tensor_names(const Model& model) {
+  std::set<std::string> names;
+  for (const auto& [name, graph] : model.components)
+    for (ValueId id : graph.weights()) names.insert(graph.value(id).name);
+  return {names.begin(), names.end()};
+}
+
+}  // namespace
+
+void LoraFlags::add_to(CLI::App* app) {
+  app->add_option("--lora", files,
+                  "FILE[:STRENGTH]: an adapter (LoRA) of this model, in the keys of PEFT, kohya or "
+                  "the original repository; strength 1 is as trained; give more to add them up")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+Result<std::shared_ptr<const WeightSource>> LoraFlags::open(const Model& model) const {
+  if (files.empty()) return std::shared_ptr<const WeightSource>();
+  const std::vector<std::string> names = tensor_names(model);
+  std::vector<LowRankUpdate> updates;
+  std::string revision;
+  for (const std::string& text : files) {
+    const auto [path, strength] = split_strength(text);
+    ZT_ASSIGN_OR_RETURN(Lora lora, read_lora(path, model.family, names, *model.weights));
+    for (LowRankUpdate& update : lora.updates) {
+      update.scale *= strength;
+      updates.push_back(std::move(update));
+    }
+    revision += str(lora.revision, "@", strength, ";");
+  }
+  ZT_ASSIGN_OR_RETURN(auto adapted,
+                      AdaptedWeights::create(*model.weights, std::move(updates), revision));
+  return std::shared_ptr<const WeightSource>(std::move(adapted));
+}
+
+}  // namespace zoetrope
