@@ -91,6 +91,13 @@ bool as_grid(const Options& o, const RequestPlan& plan) {
                       [](const std::string& path) { return path.find('%') != std::string::npos; });
 }
 
+std::string length_of(const ClipFormat& format, const RequestPlan& plan) {
+  if (plan.shape.frames <= 1) return plan.samples > 1 ? str(plan.samples, " pictures, ") : "";
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.2f s, ", static_cast<double>(format.frames) / format.fps);
+  return text;
+}
+
 Status run_generate(Options& o) {
   ZT_RETURN_IF_ERROR(o.generate.finish());
   ZT_RETURN_IF_ERROR(check_stdout(o));
@@ -152,9 +159,9 @@ Status run_generate(Options& o) {
     print_json(o, format, outputs, stats);
   } else if (!o.quiet) {
     for (size_t i = 0; i < o.outputs.size(); ++i)
-      std::fprintf(stderr, "%s: %ldx%ld, %.2f s, %s\n", o.outputs[i].c_str(),
+      std::fprintf(stderr, "%s: %ldx%ld, %s%s\n", o.outputs[i].c_str(),
                    static_cast<long>(format.width), static_cast<long>(format.height),
-                   static_cast<double>(format.frames) / format.fps, outputs.description(i).c_str());
+                   length_of(format, plan).c_str(), outputs.description(i).c_str());
     std::fprintf(stderr, "done in %s, peak memory %s\n",
                  format_seconds(stats.total_seconds).c_str(),
                  format_bytes(static_cast<double>(peak_resident_bytes())).c_str());

@@ -160,9 +160,18 @@ Result<EngineDevice*> DeviceList::open(const std::string& spec) {
   for (const auto& device : devices_)
     if (device->spec() == spec) return device.get();
   ZT_ASSIGN_OR_RETURN(auto device, open_device(spec, options_));
-  const bool is_host = device->info().backend == "cpu";
+  return keep(spec, std::move(device));
+}
+
+EngineDevice* DeviceList::add(const std::string& spec, std::unique_ptr<Device> device) {
+  const std::lock_guard lock(mutex_);
+  return keep(spec, std::move(device));
+}
+
+// With the list locked.
+EngineDevice* DeviceList::keep(const std::string& spec, std::unique_ptr<Device> device) {
   FindHost find_host;
-  if (!is_host) find_host = [this] { return open("cpu"); };
+  if (device->info().backend != "cpu") find_host = [this] { return open("cpu"); };
   devices_.push_back(
       std::make_unique<EngineDevice>(spec, std::move(device), weights_, std::move(find_host)));
   return devices_.back().get();

@@ -131,11 +131,15 @@ class DeviceList {
 
   // As open_device.
   Result<EngineDevice*> open(const std::string& spec);
+  // Takes one that is open already, under a name of the caller's.
+  EngineDevice* add(const std::string& spec, std::unique_ptr<Device> device);
   std::vector<EngineDevice*> opened() const;
   // Every device of this machine but software that emulates one and `reference`, opened.
   Result<std::vector<EngineDevice*>> usable();
 
  private:
+  EngineDevice* keep(const std::string& spec, std::unique_ptr<Device> device);
+
   const DeviceOptions options_;
   const WeightSource& weights_;
   mutable std::mutex mutex_;

@@ -73,6 +73,11 @@ class Engine {
   Result<std::vector<ComponentOutput>> run_component(const ComponentCall& call,
                                                      const RunHooks& hooks = {});
 
+  // Takes a device that is open already, under a name that placements may use.
+  void add_device(const std::string& name, std::unique_ptr<Device> device) {
+    devices_.add(name, std::move(device));
+  }
+
   // Frees all that is kept on devices and in use by nobody.
   void release();
   // Sessions made so far, and bytes held now, over all devices.

@@ -156,6 +156,7 @@ Result<SessionLease> RunContext::open(const Job& job) {
   const int64_t room =
       request.memory_budget > 0 ? request.memory_budget : job.device->info().memory_bytes;
   if (!keep_sessions) job.device->shrink(0);
+  notice_host(job);
   auto lease = job.device->open(job.plan, request.weights, room, [&](int64_t done, int64_t total) {
     return report(str("load ", job.component), static_cast<double>(done),
                   static_cast<double>(total))
@@ -164,6 +165,23 @@ Result<SessionLease> RunContext::open(const Job& job) {
   stats.load_seconds += seconds_since(start);
   stats.peak_bytes = std::max(stats.peak_bytes, job.device->held_bytes());
   return lease;
+}
+
+// What runs elsewhere than it was placed is said loudly.
+void RunContext::notice_host(const Job& job) const {
+  if (job.plan->host.empty()) return;
+  std::map<std::string, int> calls;
+  double bytes = 0;
+  for (const PlanCall& call : job.plan->calls) {
+    if (!call.on_host) continue;
+    ++calls[std::string(op_def(job.plan->graph.nodes[static_cast<size_t>(call.node)].op).name)];
+    for (const auto* copies : {&call.fetched, &call.given})
+      for (const HostCopy& copy : *copies) bytes += static_cast<double>(copy.host.bytes);
+  }
+  std::string names;
+  for (const auto& [name, count] : calls) names += str(names.empty() ? "" : ", ", count, " ", name);
+  notice(str("'", job.name, "': ", job.device->spec(), " has no kernel for ", names, "; ",
+             job.plan->host, " runs them, with ", format_bytes(bytes), " copied a call"));
 }
 
 Status RunContext::report(std::string_view task, double done, double total) const {

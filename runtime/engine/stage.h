@@ -86,6 +86,7 @@ class PlanContext {
   Result<const Job*> add(const JobSpec& spec);
   // The same without noting it, to see what it would take.
   Result<Job> consider(const JobSpec& spec);
+  // What the device lacks is placed on the CPU, with copies.
   Result<Job> consider_on(const JobSpec& spec, EngineDevice* device);
 
   // Devices that the placement gives this stage's component: one or two.
@@ -134,6 +135,8 @@ class RunContext {
   bool keep_sessions = true;
 
  private:
+  void notice_host(const Job& job) const;
+
   const RunHooks& hooks_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };

@@ -10,6 +10,7 @@
 #include "graph/builder.h"
 #include "tests/devices.h"
 #include "tests/pipelines/tiny_toybox.h"
+#include "tests/plan/lacking_device.h"
 
 using namespace zoetrope;
 using namespace zoetrope::tiny;
@@ -293,6 +294,34 @@ TEST_CASE("parts of a clip run on devices of different kinds, halves of a step o
     const bool refused = !parsed.ok() || !Engine::create(fixture.model, std::move(wrong)).ok();
     CHECK_MESSAGE(refused, bad);
   }
+}
+
+TEST_CASE("what a device has no kernel for runs on the CPU, and plan and run say so") {
+  const Fixture fixture;
+  const Request request = small_clip();
+  const Collect whole = run(*fixture.engine("cpu"), request);
+  EngineOptions options;
+  options.placement.device = "lacking";
+  const auto engine = fixture.make_engine(std::move(options));
+  auto reference = open_device("reference");
+  REQUIRE(reference.ok());
+  engine->add_device("lacking", std::make_unique<Lacking>(std::move(*reference),
+                                                          std::set<OpKind>{OpKind::kAttention}));
+  const auto plan = engine->plan(request);
+  REQUIRE_MESSAGE(plan.ok(), plan.status().message());
+  CHECK(request_plan_to_text(*plan, false).find("run on cpu:") != std::string::npos);
+  std::string notices;
+  RunHooks hooks;
+  hooks.notice = [&](const std::string& text) { notices += text + "\n"; };
+  Collect placed;
+  placed.frame_bytes = request.clip.width * request.clip.height * 3;
+  const auto stats = engine->run(request, placed, hooks);
+  REQUIRE_MESSAGE(stats.ok(), stats.status().message());
+  CHECK_MESSAGE(notices.find("'denoise': lacking has no kernel for") != std::string::npos, notices);
+  CHECK_MESSAGE(notices.find("attention") != std::string::npos, notices);
+  REQUIRE(placed.video.size() == whole.video.size());
+  for (size_t i = 0; i < whole.video.size(); ++i)
+    REQUIRE(std::abs(int{whole.video[i]} - placed.video[i]) <= 1);
 }
 
 TEST_CASE("a component runs on given tensors, with dumps") {

@@ -124,9 +124,9 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
 }
 
 Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float> latents,
-                      const Job& job, RunContext* c, const EmitValues& emit) {
+                      const Job& job, const SessionLease& lease, RunContext* c,
+                      const EmitValues& emit) {
   denormalize_latents(spec, latents);
-  ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(job));
   const TilePlan& plan = job.tiles;
   const auto row = latents.size() / static_cast<size_t>(time_of(spec, c->plan.shape));
   const auto length = static_cast<size_t>(plan.length);

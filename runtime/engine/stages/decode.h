@@ -21,7 +21,8 @@ using EmitValues = std::function<Status(std::span<float> values)>;
 // as no later tile touches it: host memory is one tile's output and the overlap. NaN and infinity
 // are errors.
 Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float> latents,
-                      const Job& job, RunContext* c, const EmitValues& emit);
+                      const Job& job, const SessionLease& lease, RunContext* c,
+                      const EmitValues& emit);
 
 // Pixels of `height` rows of `stride` floats, cropped and rounded to u8 RGB.
 void crop_to_bytes(const float* from, int64_t stride, const ClipShape& clip,

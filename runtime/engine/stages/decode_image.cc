@@ -20,6 +20,8 @@ Status run(const Stage& stage, RunContext* c) {
   std::vector<uint8_t> picture(static_cast<size_t>(clip.height * clip.width * 3));
   const std::vector<float> all = std::move(c->latents[s.latents]);
   const int64_t row = static_cast<int64_t>(all.size()) / c->plan.samples;
+  const Job& job = *c->plan.find(c->stage);
+  ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(job));
   for (int64_t k = 0; k < c->plan.samples; ++k) {
     ZT_RETURN_IF_ERROR(
         c->report("decode picture", static_cast<double>(k), static_cast<double>(c->plan.samples)));
@@ -28,8 +30,7 @@ Status run(const Stage& stage, RunContext* c) {
       return c->sink.frames(picture.data(), 1);
     };
     std::vector<float> latents(all.begin() + k * row, all.begin() + (k + 1) * row);
-    ZT_RETURN_IF_ERROR(
-        decode_latents(s, spec, std::move(latents), *c->plan.find(c->stage), c, emit));
+    ZT_RETURN_IF_ERROR(decode_latents(s, spec, std::move(latents), job, lease, c, emit));
   }
   return c->report("decode picture", static_cast<double>(c->plan.samples),
                    static_cast<double>(c->plan.samples));

@@ -31,8 +31,10 @@ Status run(const Stage& stage, RunContext* c) {
     written += count;
     return report();
   };
+  const Job& job = *c->plan.find(c->stage);
+  ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(job));
   ZT_RETURN_IF_ERROR(
-      decode_latents(s, spec, std::move(c->latents[s.latents]), *c->plan.find(c->stage), c, emit));
+      decode_latents(s, spec, std::move(c->latents[s.latents]), job, lease, c, emit));
   ZT_CHECK(written == total);
   return Status();
 }
