@@ -40,39 +40,48 @@ struct Tally {
   std::string worst_case;
 };
 
-Tally make_runs(const Way& way, const std::vector<Run>& runs) {
-  auto device = open_device(way.backend, {.threads = 0, .force_target = way.target});
-  REQUIRE_MESSAGE(device.ok(), device.status().message());
+// The runs on one device after the other, which are of one backend: each is drawn once.
+Tally make_runs(const std::vector<Way>& ways, const std::vector<Run>& runs) {
+  std::vector<std::unique_ptr<Device>> devices;
+  for (const Way& way : ways) {
+    auto device = open_device(way.backend, {.threads = 0, .force_target = way.target});
+    REQUIRE_MESSAGE(device.ok(), device.status().message());
+    devices.push_back(std::move(*device));
+  }
   Tally tally;
-  std::map<OpKind, int> reported;
+  std::map<std::pair<OpKind, size_t>, int> reported;
   std::map<const Exclusion*, int> excluded, needless;
   for (const Run& run : runs) {
     const Case& test = *run.test;
-    const CaseResult result = run_case(**device, test, run.variant, test_seed());
-    const Exclusion* exclusion = find_exclusion(way.backend, test.op, run.variant.compute);
-    if (exclusion != nullptr && has_kind(test, InputKind::kCompute)) {
-      if (op_def(test.op).is_view) continue;  // has no kernel that could be missing
-      ++excluded[exclusion];
-      if (result.outcome == Outcome::kPassed) ++needless[exclusion];
-      continue;
+    const auto drawn = draw(test, run.variant, test_seed());
+    REQUIRE_MESSAGE(drawn.ok(), drawn.status().message());
+    for (size_t d = 0; d < devices.size(); ++d) {
+      const CaseResult result = run_case(*devices[d], **drawn);
+      const Exclusion* exclusion = find_exclusion(ways[d].backend, test.op, run.variant.compute);
+      if (exclusion != nullptr && has_kind(test, InputKind::kCompute)) {
+        if (op_def(test.op).is_view) continue;  // has no kernel that could be missing
+        ++excluded[exclusion];
+        if (result.outcome == Outcome::kPassed) ++needless[exclusion];
+        continue;
+      }
+      // A fused op without a kernel is decomposed by the planner: nothing is missing.
+      if (result.outcome == Outcome::kUnsupported && op_def(test.op).is_fused()) {
+        ++tally.unsupported;
+        continue;
+      }
+      ++tally.ran;
+      if (result.worst > tally.worst) {
+        tally.worst = result.worst;
+        tally.worst_case = describe(test, run.variant);
+      }
+      if (result.outcome == Outcome::kPassed || ++reported[{test.op, d}] > 5) continue;
+      FAIL_CHECK(describe(test, run.variant), " on ", ways[d].backend, " ", ways[d].target, ": ",
+                 result.message, " (ZOETROPE_TEST_SEED=", test_seed(), ")");
     }
-    // A fused op without a kernel is decomposed by the planner: nothing is missing.
-    if (result.outcome == Outcome::kUnsupported && op_def(test.op).is_fused()) {
-      ++tally.unsupported;
-      continue;
-    }
-    ++tally.ran;
-    if (result.worst > tally.worst) {
-      tally.worst = result.worst;
-      tally.worst_case = describe(test, run.variant);
-    }
-    if (result.outcome == Outcome::kPassed || ++reported[test.op] > 5) continue;
-    FAIL_CHECK(describe(test, run.variant), " on ", way.backend, " ", way.target, ": ",
-               result.message, " (ZOETROPE_TEST_SEED=", test_seed(), ")");
   }
   for (const auto& [exclusion, count] : needless)
     CHECK_MESSAGE(count < excluded[exclusion], "the exclusion '", exclusion->reason, "' of ",
-                  way.backend, " is needless: every excluded case passes");
+                  ways[0].backend, " is needless: every excluded case passes");
   return tally;
 }
 
@@ -88,8 +97,9 @@ void compare_threads(const std::string& backend) {
     for (DType compute : {DType::kF32, DType::kBF16}) {
       const Variant variant{compute, compute, true};
       if (find_exclusion(backend, test.op, compute) != nullptr) continue;
-      const CaseResult a = run_case(**one, test, variant, test_seed());
-      const CaseResult b = run_case(**three, test, variant, test_seed());
+      const auto drawn = draw(test, variant, test_seed());
+      REQUIRE_MESSAGE(drawn.ok(), drawn.status().message());
+      const CaseResult a = run_case(**one, **drawn), b = run_case(**three, **drawn);
       ran += a.outcome == Outcome::kPassed;
       CHECK(a.outcome == b.outcome);
       if (a.outputs != b.outputs && ++reported < 10)
@@ -117,7 +127,7 @@ void conform(const std::string& test, const std::string& family = "") {
     const bool layers = test == "vulkan layers" ||
                         (everything() && way.backend == "vulkan" && test != "vulkan restricted");
     if (layers) way.target = validated(way.target);
-    const Tally tally = make_runs(way, runs);
+    const Tally tally = make_runs({way}, runs);
     ran += tally.ran;
     MESSAGE(way.backend, " ", way.target, ": ", tally.ran, " cases, ", tally.unsupported,
             " left to decompositions; largest error ", tally.worst, " of the tolerance in ",
@@ -150,16 +160,16 @@ TEST_CASE("the reference backend conforms") {
 
 TEST_CASE("the cpu backend conforms on every instruction set of this machine") {
   if (!needs_device("cpu")) return;
+  std::vector<Way> targets;
   for (const char* target : {"avx512_bf16", "avx512", "avx2", "sse4"}) {
     const auto device = open_device("cpu", {.threads = 0, .force_target = target});
-    if (!device.ok()) {
+    if (device.ok())
+      targets.push_back({"cpu", target});
+    else
       skip(std::string(device.status().message()));
-      continue;
-    }
-    const Way way{"cpu", target};
-    const Tally tally = make_runs(way, chosen_runs(way, {}, true));
-    CHECK((tally.ran > 0 || filtered()));
   }
+  const Tally tally = make_runs(targets, chosen_runs({"cpu", ""}, {}, true));
+  CHECK((tally.ran > 0 || filtered()));
 }
 
 TEST_CASE("the cpu backend gives the same bytes with any number of threads") {

@@ -57,10 +57,76 @@ Result<std::vector<char>> read(Device& device, const Guarded& g) {
   return std::vector<char>(all.begin() + g.guard, all.begin() + g.guard + g.bytes);
 }
 
+}  // namespace
+
+struct Drawn {
+  Drawn(const Case& test, const Variant& variant) : test(test), variant(variant) {}
+  Drawn(const Drawn&) = delete;  // pointers into it
+
+  const Case& test;
+  const Variant variant;
+  Attrs attrs;
+  std::vector<TensorType> input_types, types;
+  std::vector<EvalTensor> values, expected;
+  std::vector<std::vector<char>> bytes;  // of the inputs
+  std::vector<const TensorType*> input_pointers;
+  std::vector<const EvalTensor*> value_pointers;
+
+  void draw_inputs(uint64_t seed) {
+    std::mt19937_64 random(hash(describe(test, variant), seed));
+    const size_t count = test.inputs.size();
+    input_types.resize(count);
+    values.resize(count);
+    bytes.resize(count);
+    input_pointers.assign(count, nullptr);
+    value_pointers.assign(count, nullptr);
+    for (size_t i = 0; i < count; ++i) {
+      const CaseInput& input = test.inputs[i];
+      if (input.kind == InputKind::kAbsent) continue;
+      const DType dtype = input_dtype(input, variant);
+      input_types[i] = {dtype, input.shape};
+      const int64_t n = input.shape.elements();
+      std::vector<double> data(static_cast<size_t>(n));
+      for (size_t e = 0; e < data.size(); ++e) {
+        const double u = std::generate_canonical<double, 53>(random);
+        if (!input.values.empty())
+          data[e] = input.values[e % input.values.size()];
+        else if (is_float(dtype))
+          data[e] = input.lo + u * (input.hi - input.lo);
+        else
+          data[e] = std::floor(input.lo + u * (input.hi - input.lo + 1));
+      }
+      bytes[i].resize(static_cast<size_t>(input_types[i].bytes()));
+      store_elements(dtype, bytes[i].data(), n, data.data());
+      load_elements(dtype, bytes[i].data(), n, data.data());
+      values[i] = {input.shape, std::move(data)};
+      input_pointers[i] = &input_types[i];
+      value_pointers[i] = &values[i];
+    }
+  }
+
+  Status evaluate() {
+    const OpDef& def = op_def(test.op);
+    attrs = test.attrs;
+    ZT_RETURN_IF_ERROR(verify_attrs(def, &attrs));
+    ZT_ASSIGN_OR_RETURN(types, def.infer(OpContext{input_pointers, attrs}));
+    ZT_ASSIGN_OR_RETURN(expected,
+                        reference_evaluate_node(def, attrs, input_pointers, value_pointers));
+    return Status();
+  }
+};
+
+namespace {
+
 class CaseRun {
  public:
-  CaseRun(Device& device, const Case& test, const Variant& variant, uint64_t seed)
-      : device_(device), test_(test), variant_(variant), def_(op_def(test.op)), seed_(seed) {}
+  CaseRun(Device& device, const Drawn& drawn)
+      : device_(device),
+        drawn_(drawn),
+        test_(drawn.test),
+        variant_(drawn.variant),
+        def_(op_def(test_.op)),
+        bytes_(drawn.bytes) {}
 
   CaseResult run() {
     CaseResult result;
@@ -73,20 +139,14 @@ class CaseRun {
 
  private:
   Status check(CaseResult* result) {
-    draw_inputs();
-    Attrs attrs = test_.attrs;
-    ZT_RETURN_IF_ERROR(verify_attrs(def_, &attrs));
     node_.op = test_.op;
     node_.name = "test";
-    node_.attrs = attrs;
-    ZT_ASSIGN_OR_RETURN(types_, def_.infer(OpContext{input_pointers_, node_.attrs}));
-    ZT_ASSIGN_OR_RETURN(
-        expected_, reference_evaluate_node(def_, node_.attrs, input_pointers_, value_pointers_));
+    node_.attrs = drawn_.attrs;
     if (def_.is_view) return Status();  // the planner never asks for a kernel
     ZT_RETURN_IF_ERROR(make_kernel());
     ZT_RETURN_IF_ERROR(upload_inputs());
     ZT_ASSIGN_OR_RETURN(result->outputs, run_once(0xFF));
-    for (size_t k = 0; k < types_.size(); ++k)
+    for (size_t k = 0; k < drawn_.types.size(); ++k)
       ZT_RETURN_IF_ERROR(compare(k, result->outputs[k], &result->worst));
     ZT_RETURN_IF_ERROR(check_inputs());
     ZT_ASSIGN_OR_RETURN(const auto again, run_once(0x7F));
@@ -94,47 +154,14 @@ class CaseRun {
     return check_in_place(result->outputs);
   }
 
-  void draw_inputs() {
-    std::mt19937_64 random(hash(describe(test_, variant_), seed_));
-    const size_t count = test_.inputs.size();
-    input_types_.resize(count);
-    values_.resize(count);
-    bytes_.resize(count);
-    input_pointers_.assign(count, nullptr);
-    value_pointers_.assign(count, nullptr);
-    for (size_t i = 0; i < count; ++i) {
-      const CaseInput& input = test_.inputs[i];
-      if (input.kind == InputKind::kAbsent) continue;
-      const DType dtype = input_dtype(input, variant_);
-      input_types_[i] = {dtype, input.shape};
-      const int64_t n = input.shape.elements();
-      std::vector<double> data(static_cast<size_t>(n));
-      for (size_t e = 0; e < data.size(); ++e) {
-        const double u = std::generate_canonical<double, 53>(random);
-        if (!input.values.empty())
-          data[e] = input.values[e % input.values.size()];
-        else if (is_float(dtype))
-          data[e] = input.lo + u * (input.hi - input.lo);
-        else
-          data[e] = std::floor(input.lo + u * (input.hi - input.lo + 1));
-      }
-      bytes_[i].resize(static_cast<size_t>(input_types_[i].bytes()));
-      store_elements(dtype, bytes_[i].data(), n, data.data());
-      load_elements(dtype, bytes_[i].data(), n, data.data());
-      values_[i] = {input.shape, std::move(data)};
-      input_pointers_[i] = &input_types_[i];
-      value_pointers_[i] = &values_[i];
-    }
-  }
-
   Status make_kernel() {
     request_.node = &node_;
-    request_.inputs = input_pointers_;
+    request_.inputs = drawn_.input_pointers;
     for (size_t i = 0; i < test_.inputs.size(); ++i) {
       request_.is_weight.push_back(variant_.packed && is_weight_kind(test_.inputs[i].kind));
-      node_.inputs.push_back(input_pointers_[i] ? static_cast<ValueId>(i) : kNone);
+      node_.inputs.push_back(drawn_.input_pointers[i] ? static_cast<ValueId>(i) : kNone);
     }
-    for (const TensorType& type : types_) request_.outputs.push_back(&type);
+    for (const TensorType& type : drawn_.types) request_.outputs.push_back(&type);
     ZT_ASSIGN_OR_RETURN(info_, device_.query_kernel(request_));
     ZT_ASSIGN_OR_RETURN(const KernelInfo again, device_.query_kernel(request_));
     if (again.name != info_.name || again.packed.size() != info_.packed.size())
@@ -147,15 +174,15 @@ class CaseRun {
     return Status();
   }
 
-  bool has_buffer(size_t i) const { return input_pointers_[i] != nullptr; }
+  bool has_buffer(size_t i) const { return drawn_.input_pointers[i] != nullptr; }
 
   // Over NaN, and from memory that is poisoned as soon as pack() returns.
   Status pack_input(const PackedInput& packed) {
     const size_t i = packed.input;
     ZT_ASSIGN_OR_RETURN(inputs_[i], make_guarded(device_, packed.bytes, true));
     ZT_RETURN_IF_ERROR(fill(device_, inputs_[i], poisoned(packed.bytes, 0xFF)));
-    ZT_RETURN_IF_ERROR(
-        device_.pack(request_, packed, {input_types_[i], bytes_[i].data()}, inputs_[i].view()));
+    ZT_RETURN_IF_ERROR(device_.pack(request_, packed, {drawn_.input_types[i], bytes_[i].data()},
+                                    inputs_[i].view()));
     std::fill(bytes_[i].begin(), bytes_[i].end(), static_cast<char>(0xFF));
     ZT_ASSIGN_OR_RETURN(bytes_[i], read(device_, inputs_[i]));
     return Status();
@@ -166,10 +193,10 @@ class CaseRun {
     for (const PackedInput& packed : info_.packed) ZT_RETURN_IF_ERROR(pack_input(packed));
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (!has_buffer(i) || info_.packed_input(i) != nullptr) continue;
-      ZT_ASSIGN_OR_RETURN(inputs_[i], make_guarded(device_, input_types_[i].bytes()));
+      ZT_ASSIGN_OR_RETURN(inputs_[i], make_guarded(device_, drawn_.input_types[i].bytes()));
       ZT_RETURN_IF_ERROR(fill(device_, inputs_[i], bytes_[i]));
     }
-    for (const TensorType& type : types_) {
+    for (const TensorType& type : drawn_.types) {
       ZT_ASSIGN_OR_RETURN(outputs_.emplace_back(), make_guarded(device_, type.bytes()));
     }
     ZT_ASSIGN_OR_RETURN(workspace_, make_guarded(device_, info_.workspace_bytes));
@@ -222,7 +249,7 @@ class CaseRun {
   Status check_in_place(const std::vector<std::vector<char>>& expected) {
     for (size_t i = 0; i < inputs_.size() && i < 32; ++i) {
       if (!(def_.inplace_inputs >> i & 1) || !has_buffer(i) || info_.packed_input(i) != nullptr ||
-          !(input_types_[i] == types_[0]))
+          !(drawn_.input_types[i] == drawn_.types[0]))
         continue;
       const BufferView view = inputs_[i].view();
       ZT_RETURN_IF_ERROR(submit(std::span(&view, 1)));
@@ -251,10 +278,10 @@ class CaseRun {
   // whatever the library: 2^-12 of Σ|a·b|, which for independent operands is about √K·rms. Other
   // backends sum them in f32 and get no allowance.
   double lost_in_sums(double rms) const {
-    if (def_.kind != OpKind::kQuantizedMatmul || input_types_[0].dtype != DType::kF8E4M3 ||
+    if (def_.kind != OpKind::kQuantizedMatmul || drawn_.input_types[0].dtype != DType::kF8E4M3 ||
         device_.info().backend != "cuda")
       return 0;
-    return 0x1p-11 * std::sqrt(static_cast<double>(input_types_[0].shape[-1])) * rms;
+    return 0x1p-11 * std::sqrt(static_cast<double>(drawn_.input_types[0].shape[-1])) * rms;
   }
 
   // Attention, whose probabilities may be rounded to the compute dtype inside.
@@ -266,12 +293,12 @@ class CaseRun {
   Status weigh_magnitudes() {
     constexpr size_t kValues = 2;
     if (!magnitudes_.empty()) return Status();
-    EvalTensor values = values_[kValues];
+    EvalTensor values = drawn_.values[kValues];
     for (double& v : values.data) v = std::fabs(v);
-    auto pointers = value_pointers_;
+    auto pointers = drawn_.value_pointers;
     pointers[kValues] = &values;
-    ZT_ASSIGN_OR_RETURN(auto found,
-                        reference_evaluate_node(def_, node_.attrs, input_pointers_, pointers));
+    ZT_ASSIGN_OR_RETURN(
+        auto found, reference_evaluate_node(def_, node_.attrs, drawn_.input_pointers, pointers));
     magnitudes_ = std::move(found[0].data);
     return Status();
   }
@@ -307,8 +334,8 @@ class CaseRun {
   }
 
   Status compare(size_t k, const std::vector<char>& bytes, double* worst) {
-    const std::vector<double>& expected = expected_[k].data;
-    const DType dtype = types_[k].dtype;
+    const std::vector<double>& expected = drawn_.expected[k].data;
+    const DType dtype = drawn_.types[k].dtype;
     double squares = 0;
     for (double e : expected) squares += std::isfinite(e) ? e * e : 0;
     const double rms =
@@ -329,25 +356,22 @@ class CaseRun {
       }
       *worst = std::max(*worst, limit > 0 ? off / limit : INFINITY);
       if (!(off <= limit))
-        return error(Code::kInternal, info_.name, ": element ", i, " of ", types_[k].to_string(),
-                     " is ", found, "; expected ", expected[i], " ± ", limit);
+        return error(Code::kInternal, info_.name, ": element ", i, " of ",
+                     drawn_.types[k].to_string(), " is ", found, "; expected ", expected[i], " ± ",
+                     limit);
     }
     return check_lean(along, squares, expected.size(), dtype);
   }
 
   Device& device_;
+  const Drawn& drawn_;
   const Case& test_;
   const Variant& variant_;
   const OpDef& def_;
-  uint64_t seed_;
 
   Node node_;
-  std::vector<TensorType> input_types_, types_;
-  std::vector<EvalTensor> values_, expected_;
-  std::vector<double> magnitudes_;  // see weigh_magnitudes()
-  std::vector<std::vector<char>> bytes_;
-  std::vector<const TensorType*> input_pointers_;
-  std::vector<const EvalTensor*> value_pointers_;
+  std::vector<double> magnitudes_;        // see weigh_magnitudes()
+  std::vector<std::vector<char>> bytes_;  // of the inputs, as the device has them
   KernelRequest request_;
   KernelInfo info_;
   std::unique_ptr<Kernel> kernel_;
@@ -357,9 +381,15 @@ class CaseRun {
 
 }  // namespace
 
-CaseResult run_case(Device& device, const Case& test, const Variant& variant, uint64_t seed) {
-  return CaseRun(device, test, variant, seed).run();
+Result<std::shared_ptr<const Drawn>> draw(const Case& test, const Variant& variant, uint64_t seed) {
+  auto drawn = std::make_shared<Drawn>(test, variant);
+  drawn->draw_inputs(seed);
+  if (Status status = drawn->evaluate(); !status.ok())
+    return status.with_context(describe(test, variant));
+  return std::shared_ptr<const Drawn>(std::move(drawn));
 }
+
+CaseResult run_case(Device& device, const Drawn& drawn) { return CaseRun(device, drawn).run(); }
 
 std::string describe(const Case& test, const Variant& variant) {
   std::string text = str(op_def(test.op).name, " '", test.label, "'");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "runtime/backend/backend.h"
@@ -18,10 +19,14 @@ struct CaseResult {
   std::vector<std::vector<char>> outputs;  // the bytes, to compare runs
 };
 
-// Inputs depend on `seed`, the case and the variant only. Checked: outputs (filled with NaN before)
-// against the reference; bytes around every buffer; that inputs are left alone; that a second run
-// gives the same bytes; and the op's in-place forms.
-CaseResult run_case(Device& device, const Case& test, const Variant& variant, uint64_t seed);
+// The inputs of a run and what the reference makes of them, for any number of devices. They depend
+// on `seed`, the case and the variant only. The case must outlive it.
+struct Drawn;
+Result<std::shared_ptr<const Drawn>> draw(const Case& test, const Variant& variant, uint64_t seed);
+
+// Checked: outputs (filled with NaN before) against the reference; bytes around every buffer; that
+// inputs are left alone; that a second run gives the same bytes; and the op's in-place forms.
+CaseResult run_case(Device& device, const Drawn& drawn);
 
 // "matmul 'odd sizes' f32[13, 67] f32[67, 35] {transpose_b=true}"
 std::string describe(const Case& test, const Variant& variant);
