@@ -79,7 +79,7 @@ std::vector<Way> restricted_vulkan() {
   using enum OpKind;
   const std::set<DType> narrow{DType::kF16, DType::kBF16};
   const auto add = [&](const std::string& target, Part part) {
-    part.choice = Choice::kCover;
+    part.choice = Choice::kCoverOnce;  // of shapes, tiles have those of their kernel
     list.push_back({"vulkan", target, part});
   };
   for (int tile : tiles(23, software ? std::vector{4, 21} : std::vector<int>{}))
