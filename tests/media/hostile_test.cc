@@ -1,5 +1,6 @@
 // Files that lie: every one is an error or a defined result, never a crash.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include "tests/media/clips.h"
 
@@ -34,6 +35,18 @@ TEST_CASE("missing, empty, a folder, text: errors that name the file") {
     CHECK(media.status().message().find(name) != std::string::npos);
   }
   CHECK(read_both(folder / "missing.mp4").status().code() == Code::kNotFound);
+}
+
+TEST_CASE("pipes and devices are refused, not waited for") {
+  const TemporaryFolder folder;
+  const std::string pipe = folder / "pipe.mp4";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  for (const std::string& path : {pipe, std::string("/dev/zero"), std::string("/dev/tty")}) {
+    CAPTURE(path);
+    const auto media = read_both(path);
+    REQUIRE(!media.ok());
+    CHECK(media.status().message().find(path) != std::string::npos);
+  }
 }
 
 TEST_CASE("a playlist or script does not open other files") {

@@ -61,7 +61,10 @@ Status check_readable(const std::string& path) {
   if (S_ISDIR(info.st_mode))
     return error(Code::kInvalidArgument, path, " is a folder; a sequence of pictures is given as ",
                  path, "/%04d.png");
-  if (S_ISREG(info.st_mode) && info.st_size == 0) return error(Code::kDataLoss, path, " is empty");
+  if (!S_ISREG(info.st_mode))
+    return error(Code::kInvalidArgument, path,
+                 " is a pipe or a device; what is given is read more than once, so save it first");
+  if (info.st_size == 0) return error(Code::kDataLoss, path, " is empty");
   return Status();
 }
 
