@@ -45,6 +45,34 @@ Axis make_axis(int64_t size, double begin, double length, int64_t count) {
   return axis;
 }
 
+// Blocks of `across` x `down` pixels become their mean; at the right and lower edge they are what
+// is left. For sizes many times the target's, as Pillow's reducing_gap.
+std::vector<uint8_t> shrink(const std::vector<uint8_t>& rgb, int64_t width, int64_t height,
+                            int64_t across, int64_t down) {
+  const int64_t w = (width + across - 1) / across, h = (height + down - 1) / down;
+  std::vector<uint8_t> out(static_cast<size_t>(w * h * 3));
+  std::vector<uint32_t> sums(static_cast<size_t>(width * 3));
+  for (int64_t y = 0; y < h; ++y) {
+    std::fill(sums.begin(), sums.end(), 0u);
+    const int64_t rows = std::min(down, height - y * down);
+    for (int64_t k = 0; k < rows; ++k) {
+      const uint8_t* from = rgb.data() + (y * down + k) * width * 3;
+      for (size_t i = 0; i < sums.size(); ++i) sums[i] += from[i];
+    }
+    for (int64_t x = 0; x < w; ++x) {
+      const int64_t columns = std::min(across, width - x * across);
+      const auto count = static_cast<uint64_t>(rows * columns);
+      for (int64_t c = 0; c < 3; ++c) {
+        uint64_t sum = count / 2;
+        for (int64_t k = 0; k < columns; ++k)
+          sum += sums[static_cast<size_t>((x * across + k) * 3 + c)];
+        out[static_cast<size_t>((y * w + x) * 3 + c)] = static_cast<uint8_t>(sum / count);
+      }
+    }
+  }
+  return out;
+}
+
 // Along x: [rows, width, 3] to [rows, outputs, 3].
 template <typename T>
 std::vector<float> filter_rows(const T* in, int64_t width, int64_t rows, const Axis& axis) {
@@ -91,11 +119,13 @@ Result<Fit> parse_fit(const std::string& name) {
   return error(Code::kInvalidArgument, "'", name, "': expected cover, contain or stretch");
 }
 
-std::vector<uint8_t> resize(const std::vector<uint8_t>& rgb, int64_t width, int64_t height,
-                            double pixel_aspect, Fit fit, int64_t out_width, int64_t out_height,
-                            Rgb background) {
-  ZT_CHECK(width > 0 && height > 0 && out_width > 0 && out_height > 0);
-  const auto w = static_cast<double>(width), h = static_cast<double>(height);
+namespace {
+
+// [height, width, 3] that show `w` x `h` pixels of the original: fewer than there are where the
+// last ones stand for less.
+std::vector<uint8_t> resize_part(const std::vector<uint8_t>& rgb, int64_t width, int64_t height,
+                                 double w, double h, double pixel_aspect, Fit fit,
+                                 int64_t out_width, int64_t out_height, Rgb background) {
   // The part of the source that is shown, and the part of the target that it fills.
   double part_w = w, part_h = h;
   int64_t inner_w = out_width, inner_h = out_height;
@@ -113,6 +143,16 @@ std::vector<uint8_t> resize(const std::vector<uint8_t>& rgb, int64_t width, int6
     else
       inner_w =
           std::clamp<int64_t>(std::llround(static_cast<double>(out_height) * shape), 1, out_width);
+  }
+  constexpr double kGap = 4;  // the filter still sees this many times the target's size
+  const auto across = static_cast<int64_t>(part_w / static_cast<double>(inner_w) / kGap);
+  const auto down = static_cast<int64_t>(part_h / static_cast<double>(inner_h) / kGap);
+  if (across > 1 || down > 1) {
+    const int64_t x = std::max<int64_t>(across, 1), y = std::max<int64_t>(down, 1);
+    return resize_part(shrink(rgb, width, height, x, y), (width + x - 1) / x, (height + y - 1) / y,
+                       w / static_cast<double>(x), h / static_cast<double>(y),
+                       pixel_aspect * static_cast<double>(x) / static_cast<double>(y), fit,
+                       out_width, out_height, background);
   }
   std::vector<uint8_t> scaled;
   if (part_w == w && part_h == h && inner_w == width && inner_h == height) {
@@ -137,6 +177,16 @@ std::vector<uint8_t> resize(const std::vector<uint8_t>& rgb, int64_t width, int6
     std::memcpy(&out[static_cast<size_t>(((top + y) * out_width + left) * 3)],
                 &scaled[static_cast<size_t>(y * inner_w * 3)], static_cast<size_t>(inner_w * 3));
   return out;
+}
+
+}  // namespace
+
+std::vector<uint8_t> resize(const std::vector<uint8_t>& rgb, int64_t width, int64_t height,
+                            double pixel_aspect, Fit fit, int64_t out_width, int64_t out_height,
+                            Rgb background) {
+  ZT_CHECK(width > 0 && height > 0 && out_width > 0 && out_height > 0);
+  return resize_part(rgb, width, height, static_cast<double>(width), static_cast<double>(height),
+                     pixel_aspect, fit, out_width, out_height, background);
 }
 
 }  // namespace zoetrope

@@ -299,6 +299,24 @@ TEST_CASE("the filter is Pillow's") {
   for (size_t i = 0; i < 20; ++i) CHECK(std::abs(scaled[3 * i] - expected[i]) <= 1);
 }
 
+TEST_CASE("a large photograph comes out as a smaller one does") {
+  // Means of blocks and coarser chroma come first where a picture is many times the target.
+  const TemporaryFolder folder;
+  for (const std::string size : {"4001x2999", "1280x960"})
+    ffmpeg("-f lavfi -i \"color=black:s=" + size +
+           ",format=gbrp,geq=r='128+90*sin(X*12/W)':g='128+90*cos(Y*9/H)':b='X*200/W+20'\" "
+           "-frames:v 1 "
+           "-q:v 1 " +
+           (folder / (size + ".jpg")));
+  const Media large = read_frames(folder / "4001x2999.jpg", 160, 96);
+  const auto expected =
+      ffmpeg("-i " + (folder / "4001x2999.jpg") +
+             " -vf crop=4001:2400,scale=160:96:flags=lanczos+accurate_rnd" + kRgb);
+  CHECK(mean_difference(large.pixels, expected) < 1.5);
+  CHECK(largest_difference(large.pixels, expected) <= 6);
+  CHECK(mean_difference(large.pixels, read_frames(folder / "1280x960.jpg", 160, 96).pixels) < 1.5);
+}
+
 TEST_CASE("ordinary JPEGs, and the other kinds of pictures") {
   const TemporaryFolder folder;
   const auto expected = ffmpeg(kCorners + std::string(kRgb));

@@ -118,7 +118,8 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
                            orientation = p.orientation]() -> Result<Pixels> {
           if (held->pixels) return held->pixels;
           const AVFrame& f = *held->frame;
-          auto rgb = converter.convert(f, still);
+          const bool coarse = std::min(f.width, f.height) >= 2 * std::max(r.width, r.height);
+          auto rgb = converter.convert(f, still, coarse);
           if (!rgb.ok()) return rgb.status().with_context(path);
           int64_t width = f.width, height = f.height;
           double aspect = pixel_aspect;

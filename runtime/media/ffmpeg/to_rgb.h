@@ -14,8 +14,9 @@ class RgbConverter {
   explicit RgbConverter(Rgb background) : background_(background) {}
 
   // [height, width, 3] of the frame as it is stored. `still`: from a picture file, where untagged
-  // YUV is JPEG's BT.601.
-  Result<std::vector<uint8_t>> convert(const AVFrame& frame, bool still);
+  // YUV is JPEG's BT.601. `coarse`: it will be made much smaller, so that single pixels hardly
+  // count.
+  Result<std::vector<uint8_t>> convert(const AVFrame& frame, bool still, bool coarse);
 
   bool had_alpha() const { return had_alpha_; }
   // "PQ", "HLG" or "" when nothing was brought down.
