@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "runtime/cli/command.h"
+
 #include "runtime/cli/prompt_flags.h"
 
 namespace zoetrope {
@@ -49,6 +51,26 @@ bool same_file(const std::string& a, const std::string& b) {
                     x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
+// read_media, which a person may interrupt.
+Result<Media> read_frames(const std::string& path, const ReadRequest& request,
+                          const FrameSink& sink) {
+  return read_media(path, request, [&](std::span<const uint8_t> rgb) -> Result<bool> {
+    if (interrupted()) return error(Code::kCancelled, "cancelled while reading ", path);
+    return sink(rgb);
+  });
+}
+
+Result<Media> read_frames(const std::string& path, const ReadRequest& request) {
+  std::vector<uint8_t> pixels;
+  ZT_ASSIGN_OR_RETURN(Media media,
+                      read_frames(path, request, [&](std::span<const uint8_t> rgb) -> Result<bool> {
+                        pixels.insert(pixels.end(), rgb.begin(), rgb.end());
+                        return true;
+                      }));
+  media.pixels = std::move(pixels);
+  return media;
+}
+
 class KnownReader {
  public:
   KnownReader(const KnownFlags& flags, const MediaTarget& target) : flags_(flags), t_(target) {}
@@ -85,7 +107,7 @@ class KnownReader {
 
   Status read_picture(const std::string& path, KnownFrames* to) {
     if (path.empty()) return Status();
-    ZT_ASSIGN_OR_RETURN(Media media, read_media(path, pictures(0, 1)));
+    ZT_ASSIGN_OR_RETURN(Media media, read_frames(path, pictures(0, 1)));
     take_notices(&media);
     to->pixels = std::move(media.pixels);
     to->frames = 1;
@@ -132,7 +154,7 @@ class KnownReader {
     ReadRequest r = pictures(at_begin ? -most : 0, at_begin ? most : kManyFrames);
     r.fps = t_.fps;
     const auto frame = static_cast<size_t>(t_.width * t_.height * 3);
-    auto media = read_media(path, r, [&](std::span<const uint8_t> rgb) -> Result<bool> {
+    auto media = read_frames(path, r, [&](std::span<const uint8_t> rgb) -> Result<bool> {
       if (known->pixels.size() < static_cast<size_t>(most) * frame)
         known->pixels.insert(known->pixels.end(), rgb.begin(), rgb.end());
       return true;
@@ -187,7 +209,7 @@ class KnownReader {
   Status read_video() {
     ReadRequest r = pictures(0, t_.frames > 0 ? t_.frames : t_.range.max);
     r.fps = t_.fps;
-    ZT_ASSIGN_OR_RETURN(Media media, read_media(flags_.video, r));
+    ZT_ASSIGN_OR_RETURN(Media media, read_frames(flags_.video, r));
     take_notices(&media);
     const int64_t there = media.frames;
     const int64_t used = t_.frames > 0 ? t_.frames : at_most(t_.range, there);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graph/format/output_file.h"
+#include "runtime/media/plain_writers.h"
 
 namespace zoetrope {
 
@@ -23,6 +24,27 @@ Status check_outputs(const std::vector<std::string>& paths, const ClipFormat& fo
     }
   }
   return Status();
+}
+
+Result<std::string> numbered_path(const std::string& path, const ClipFormat& format, size_t index,
+                                  size_t count) {
+  const auto target = resolve_output(path);
+  if (target.ok() && target->kind == OutputTarget::Kind::kStream)
+    return error(Code::kInvalidArgument, "-o ", path, ": ", count,
+                 " clips cannot go into one stream; give a name of files");
+  const size_t name = path.find_last_of('/') + 1;
+  size_t dot = path.find_last_of('.');
+  if (dot == std::string::npos || dot <= name) dot = path.size();
+  const bool counts_frames =
+      format.frames > 1 &&
+      (format.container == "png" || (format.container.empty() && path.substr(dot) == ".png"));
+  const bool has_pattern = path.find('%', name) != std::string::npos;
+  if (has_pattern && !counts_frames)
+    return png_frame_path(path, static_cast<int64_t>(index), /*single=*/false);
+  std::string number = std::to_string(index);
+  number.insert(0, std::to_string(count).size() - number.size(), '0');
+  if (has_pattern) return path.substr(0, name) + number + "-" + path.substr(name);
+  return path.substr(0, dot) + "-" + number + path.substr(dot);
 }
 
 Status Outputs::open(const std::vector<std::string>& paths, const ClipFormat& format) {

@@ -1,5 +1,6 @@
 #include "runtime/cli/prompt_flags.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <fstream>
@@ -34,6 +35,21 @@ Result<std::string> read_prompt(const std::string& text) {
   if (text.size() > 1 && text[1] == '@') return text.substr(1);
   std::ifstream in(text.substr(1), std::ios::binary);
   return read_text(in, text.substr(1));
+}
+
+Result<std::vector<std::string>> read_prompts(const std::string& path) {
+  ZT_ASSIGN_OR_RETURN(const std::string text, read_prompt(path == "-" ? path : "@" + path));
+  std::vector<std::string> lines;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!line.empty()) lines.push_back(std::move(line));
+    begin = end + 1;
+  }
+  if (lines.empty())
+    return error(Code::kInvalidArgument, "--prompts ", path, ": expected a prompt on each line");
+  return lines;
 }
 
 Result<uint64_t> parse_seed(const std::string& text, bool* drawn) {

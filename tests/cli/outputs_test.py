@@ -237,6 +237,27 @@ class Flags(command.Case):
         self.assertEqual(made[0], made[2])
         self.check(run("generate", "@/no/such/file", "-o", self.out / "a.png"), 3, "/no/such/file")
 
+    def test_several_clips_in_one_run(self):
+        common = ["--model", MODEL, *SMALL, "--no-metadata"]
+        result = run("generate", "a red ball", *common, "--count", "3", "--seed", "7", "-o", self.out / "a.wav", "-o",
+                     self.out / "b%02d.y4m", "--json")
+        self.check(result, 0, "a-1.wav: seed 7", "a-3.wav: seed 9")
+        clips = json.loads(result.stdout)
+        self.assertEqual([c["seed"] for c in clips], [7, 8, 9])
+        self.assertEqual(sorted(p.name for p in self.out.iterdir()),
+                         ["a-1.wav", "a-2.wav", "a-3.wav", "b01.y4m", "b02.y4m", "b03.y4m"])
+        self.check(run("generate", "a red ball", *common, "--seed", "8", "-o", self.out / "c.wav", "-o",
+                       self.out / "c.y4m"), 0)
+        self.assertEqual((self.out / "c.wav").read_bytes(), (self.out / "a-2.wav").read_bytes())
+        self.assertEqual((self.out / "c.y4m").read_bytes(), (self.out / "b02.y4m").read_bytes())
+        (self.out / "p.txt").write_text("a red ball\n\na blue star\n")
+        self.check(run("generate", "--prompts", self.out / "p.txt", *common, "--seed", "8", "-o", self.out / "d.wav"), 0)
+        self.assertEqual((self.out / "d-1.wav").read_bytes(), (self.out / "c.wav").read_bytes())
+        self.assertNotEqual((self.out / "d-2.wav").read_bytes(), (self.out / "c.wav").read_bytes())
+        for flags, word in ((["x", "--count", "0"], "count"), (["x", "--count", "2", "-o", "-"], "stream"),
+                            (["x", "--prompts", self.out / "p.txt"], "excludes")):
+            self.check(run("generate", *flags, *common), 2, word)
+
     def test_the_prompt_may_stand_last(self):
         self.check(run("generate", "--model", MODEL, *SMALL, "-o", self.out / "a.wav", "a red ball"), 0)
 
