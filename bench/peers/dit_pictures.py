@@ -1,13 +1,11 @@
 #!/usr/bin/env python3
 """diffusers' DiTPipeline from labels to PNG files, beside Zoetrope on the same GPU in the same minutes.
 
-    python3 bench/peers/dit_pictures.py --zoetrope build/release/bin/zoetrope
+    ninja -C build/release zoetrope zoetrope_bench_pictures
+    python3 bench/peers/dit_pictures.py --zoetrope build/release
 
 DiT-XL/2 at 256 pixels with SD's autoencoder, random weights (speed does not depend on them), 8 images, guidance 4, 50 DDIM
 steps, bf16. Both are warm: the model is loaded and has made one batch before. Prints images a second as JSON.
-
-Zoetrope is timed by the command itself: a run of few images and a run of many, whose difference in time is that of the
-images between them, without start, loading and compilation.
 """
 import argparse
 import json
@@ -52,28 +50,21 @@ def time_diffusers(args):
 
 
 def time_zoetrope(args):
-    """Seconds that `runs` more batches take beyond one, divided by their number."""
+    """What zoetrope_bench_pictures prints."""
     compute = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}[args.dtype]
+    programs = Path(args.zoetrope)
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder) / "dit.zoe")
-        subprocess.run([args.zoetrope, "convert", "synthetic:dit-xl-2-pictures", "-q", "-o", model], check=True)
-
-        def seconds(batches):
-            labels = [f"--class={label}" for label in LABELS[:args.batch]] * batches
-            begin = time.perf_counter()
-            subprocess.run([args.zoetrope, "generate", "--model", model, "--device", args.device, "--compute", compute,
-                            "--steps", str(args.steps), "--guidance", "4", "--batch", str(args.batch), *labels, "-q",
-                            "-o", str(Path(folder) / f"out{batches}/")], check=True)
-            return time.perf_counter() - begin
-
-        seconds(1)  # fills caches of compiled kernels
-        one, many = seconds(1), seconds(1 + args.runs)
-        return (many - one) / args.runs, one
+        subprocess.run([programs / "bin/zoetrope", "convert", "synthetic:dit-xl-2-pictures", "-q", "-o", model], check=True)
+        out = subprocess.run([programs / "bench/zoetrope_bench_pictures", "--model", model, "--device", args.device,
+                              "--compute", compute, "--batch", str(args.batch), "--steps", str(args.steps),
+                              "--runs", str(args.runs), "--folder", folder], check=True, stdout=subprocess.PIPE)
+    return json.loads(out.stdout)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoetrope", help="the built command; left out: diffusers alone")
+    parser.add_argument("--zoetrope", help="the build's folder; left out: diffusers alone")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=50)
@@ -86,10 +77,9 @@ def main():
         out["diffusers_seconds"] = time_diffusers(args)
         out["diffusers_images_per_second"] = args.batch / out["diffusers_seconds"]
     if args.zoetrope:
-        out["zoetrope_seconds"], out["zoetrope_first_command_seconds"] = time_zoetrope(args)
-        out["zoetrope_images_per_second"] = args.batch / out["zoetrope_seconds"]
+        out["zoetrope"] = time_zoetrope(args)
         if "diffusers_seconds" in out:
-            out["times_as_fast"] = out["diffusers_seconds"] / out["zoetrope_seconds"]
+            out["times_as_fast"] = out["diffusers_seconds"] / out["zoetrope"]["seconds"]
     json.dump(out, sys.stdout, indent=1)
     print()
 

@@ -46,7 +46,8 @@ struct LatentSpec {
   int samples = 1;       // sound: samples (of each channel) that a latent stands for
 };
 
-// How a decoder may be run piece by piece, counted in latents along time.
+// How a decoder may be run piece by piece, counted in latents: of clips and sound along time, of
+// pictures along rows and along columns.
 struct TileSpec {
   int64_t length = 0;   // of one call; 0: always the whole sequence
   int64_t overlap = 0;  // that neighbouring tiles share, at least

@@ -53,8 +53,11 @@ Recipe dit_recipe(const DitConfig& c, const DitPictures& pictures) {
   denoise.guidance = pictures.guidance;
   denoise.guidance_channels =
       static_cast<int>(std::min<int64_t>(pictures.guidance_channels, c.channels));
+  // Norms and attention see the whole picture: tiles only where it does not fit, sharing as much as
+  // diffusers' share.
+  const TileSpec tiles{.length = 0, .overlap = 16, .reach = 0};
   r.stages = {std::move(label), StartPicture{"image", "encoder", "image", "mean"},
-              std::move(denoise), DecodeImage{{"image", "decoder", "latents", "image", {}}}};
+              std::move(denoise), DecodeImage{{"image", "decoder", "latents", "image", tiles}}};
   return r;
 }
 

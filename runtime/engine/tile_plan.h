@@ -1,5 +1,5 @@
 // How a sequence of latents is decoded piece by piece: plain data, decided before anything runs.
-// Along time only. Tiling rows and columns would take one such plan an axis.
+// Clips and sound have one along time, pictures one an axis (tile_canvas.h).
 #pragma once
 
 #include <cstdint>

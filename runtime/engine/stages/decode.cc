@@ -33,18 +33,6 @@ int64_t time_of(const LatentSpec& spec, const ClipShape& shape) {
                                           : shape.latent_frames;
 }
 
-JobSpec job_of(const Decode& s, const LatentSpec& spec, const ClipSpec& clip,
-               const ClipShape& shape, const TileSpec& tiles) {
-  JobSpec job;
-  job.component = s.component;
-  job.tiles = plan_tiles(time_of(spec, shape), tiles);
-  const int64_t length = job.tiles.length;
-  job.inputs = {{s.input, {DType::kF32, latent_shape(spec, shape, 1, length)}}};
-  job.outputs = {{s.output, {DType::kF32, output_shape(spec, clip, shape, length)}}};
-  job.calls = static_cast<double>(job.tiles.tiles.size());
-  return job;
-}
-
 Result<TileSpec> requested_tiles(const Decode& s, const LatentSpec& spec, int64_t asked) {
   TileSpec tiles = s.tiles;
   if (asked == kWholeClip) {
@@ -71,6 +59,18 @@ void mix(std::span<const float> held, std::span<float> fresh, size_t steps) {
 
 }  // namespace
 
+JobSpec decoder_job(const Decode& s, const LatentSpec& spec, const ClipSpec& clip,
+                    const ClipShape& shape, const TileSpec& tiles) {
+  JobSpec job;
+  job.component = s.component;
+  job.tiles = plan_tiles(time_of(spec, shape), tiles);
+  const int64_t length = job.tiles.length;
+  job.inputs = {{s.input, {DType::kF32, latent_shape(spec, shape, 1, length)}}};
+  job.outputs = {{s.output, {DType::kF32, output_shape(spec, clip, shape, length)}}};
+  job.calls = static_cast<double>(job.tiles.tiles.size());
+  return job;
+}
+
 Status check_decoder(const Decode& s, CheckContext* c) {
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
   if (!uniform(spec) && s.tiles.length > 0)
@@ -93,9 +93,8 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
   if (!uniform(spec) && tiles.length > 0)
     return error(Code::kUnsupported, "this model's clips are decoded whole, not in tiles");
   const auto consider = [&](const TileSpec& with) {
-    JobSpec job = job_of(s, spec, c->plan.clip, c->plan.shape, with);
+    JobSpec job = decoder_job(s, spec, c->plan.clip, c->plan.shape, with);
     job.name = name;
-    if (spec.media == Modality::kImage) job.calls = static_cast<double>(c->plan.samples);
     return c->consider(job);
   };
   ZT_ASSIGN_OR_RETURN(Job job, consider(tiles));
@@ -104,8 +103,7 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
     return budget > 0 && candidate.plan->memory.total_bytes() > budget;
   };
   // The longest tile that fits, as memory grows with its length; the shortest where none does.
-  if (too_large(job) && asked == kAutomaticTile && uniform(spec) &&
-      spec.media != Modality::kImage && job.tiles.length > 1) {
+  if (too_large(job) && asked == kAutomaticTile && uniform(spec) && job.tiles.length > 1) {
     int64_t fits = 1, above = job.tiles.length;
     ZT_ASSIGN_OR_RETURN(job, consider(with_tile_length(s.tiles, fits)));
     while (!too_large(job) && above - fits > 1) {
@@ -120,6 +118,15 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
     }
   }
   c->plan.jobs.push_back(std::move(job));
+  return Status();
+}
+
+Status check_decoded(const Decode& s, std::span<const float> values) {
+  for (float x : values)
+    if (!std::isfinite(x))
+      return error(Code::kDataLoss, "decoding '", s.latents,
+                   "' gave NaN or infinity: the weights are damaged, or the compute type is too "
+                   "narrow for this model");
   return Status();
 }
 
@@ -143,11 +150,7 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
       ZT_RETURN_IF_ERROR(session.run());
       return session.get_output(s.output, tile.data(), type->bytes());
     }));
-    for (float x : tile)
-      if (!std::isfinite(x))
-        return error(Code::kDataLoss, "decoding '", s.latents,
-                     "' gave NaN or infinity: the weights are damaged, or the compute type is too "
-                     "narrow for this model");
+    ZT_RETURN_IF_ERROR(check_decoded(s, tile));
     // With several tiles every latent gives the same number of units (check_decoder).
     const size_t out_row = tile.size() / length;
     const auto blend = static_cast<size_t>(plan.blend) * out_row;

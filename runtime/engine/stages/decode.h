@@ -14,6 +14,13 @@ Status check_decoder(const Decode& s, CheckContext* context);
 // Plans one decoder for the request's tiles, or shorter ones where the budget asks for them.
 Status plan_decoder(const Decode& s, std::string_view name, PlanContext* context);
 
+// The decoder's job for one call on tiles of the plan's length; the picture is `shape`'s.
+JobSpec decoder_job(const Decode& s, const LatentSpec& spec, const ClipSpec& clip,
+                    const ClipShape& shape, const TileSpec& tiles);
+
+// NaN and infinity are errors.
+Status check_decoded(const Decode& s, std::span<const float> values);
+
 // Takes finished output, in order.
 using EmitValues = std::function<Status(std::span<float> values)>;
 
