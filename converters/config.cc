@@ -100,6 +100,20 @@ std::vector<int64_t> Config::integers(const char* key, std::vector<int64_t> othe
   return fits ? read : otherwise;
 }
 
+std::vector<bool> Config::flags(const char* key, std::vector<bool> otherwise) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return otherwise;
+  std::vector<bool> read;
+  bool fits = value->is_array() && value->size() <= 16;
+  for (size_t i = 0; fits && i < value->size(); ++i) {
+    fits = (*value)[i].is_boolean();
+    if (fits) read.push_back((*value)[i].get<bool>());
+  }
+  if (!fits) expected(key, "a list of true and false");
+  return fits ? read : otherwise;
+}
+
 std::vector<double> Config::numbers(const char* key, size_t limit) {
   read_.insert(key);
   const auto* value = json_->find(key);

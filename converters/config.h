@@ -36,6 +36,7 @@ class Config {
                    std::initializer_list<std::string_view> known);
   std::vector<int64_t> integers(const char* key, std::vector<int64_t> otherwise, int64_t low,
                                 int64_t high);
+  std::vector<bool> flags(const char* key, std::vector<bool> otherwise);  // at most 16
   std::vector<double> numbers(const char* key, size_t limit);
   std::vector<std::string> texts(const char* key, size_t limit);
   // {"0": "tench, Tinca tinca", ...}: `count` texts by number, empty where there is none; no texts

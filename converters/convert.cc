@@ -1,6 +1,7 @@
 #include "converters/convert.h"
 
 #include <filesystem>
+#include <tuple>
 
 #include "converters/families.h"
 #include "converters/scaled.h"
@@ -15,7 +16,8 @@ Status check_output(const ConvertOptions& options) {
   if (!options.output.ends_with(".zoe"))
     return error(Code::kInvalidArgument, "-o ", options.output, ": name the model *.zoe");
   std::error_code failed;
-  for (const std::string& input : {options.input, options.vae}) {
+  for (const std::string& input : {options.input, options.vae, options.text_encoder,
+                                   options.image_encoder, options.tokenizer}) {
     if (input.empty() || !fs::exists(input, failed)) continue;
     if (fs::equivalent(input, options.output, failed))
       return error(Code::kInvalidArgument, input, ": input and output are the same file");
@@ -38,6 +40,29 @@ Result<std::optional<DiffusersFolder>> find_pipeline(const std::string& input) {
   if (!folder.components.contains("transformer"))
     return error(Code::kUnsupported, input, ": ", folder.pipeline_class, " has no transformer");
   return std::optional<DiffusersFolder>(std::move(folder));
+}
+
+// Where the denoiser's weights are. Of two that take turns each has a folder; the family finds the
+// other.
+std::string denoiser_path(const std::string& input,
+                          const std::optional<DiffusersFolder>& pipeline) {
+  if (pipeline) return pipeline->components.at("transformer").path;
+  std::error_code failed;
+  const fs::path first = fs::path(input) / "high_noise_model";
+  return fs::is_directory(first, failed) ? first.string() : input;
+}
+
+// Components that the family has no use for.
+Status check_components(const ConvertOptions& options, const Family& family) {
+  const bool wan = &family == &wan_family(), dit = &family == &dit_family();
+  for (const auto& [flag, value, taken] :
+       {std::tuple{"--vae", &options.vae, wan || dit},
+        std::tuple{"--text-encoder", &options.text_encoder, wan},
+        std::tuple{"--image-encoder", &options.image_encoder, wan},
+        std::tuple{"--tokenizer", &options.tokenizer, wan}})
+    if (!value->empty() && !taken)
+      return error(Code::kInvalidArgument, flag, ": the family '", family.name, "' takes none");
+  return Status();
 }
 
 Result<const Family*> choose_family(const std::string& asked, const Checkpoint& checkpoint) {
@@ -68,14 +93,11 @@ Status convert(const ConvertOptions& options, const WriteProgress& progress) {
   if (options.input.starts_with(kSynthetic))
     return convert_synthetic(options.input.substr(kSynthetic.size()), options, progress);
   ZT_ASSIGN_OR_RETURN(const std::optional<DiffusersFolder> pipeline, find_pipeline(options.input));
-  ZT_ASSIGN_OR_RETURN(
-      const auto stored,
-      open_checkpoint(pipeline ? pipeline->components.at("transformer").path : options.input));
+  ZT_ASSIGN_OR_RETURN(const auto stored, open_checkpoint(denoiser_path(options.input, pipeline)));
   ZT_ASSIGN_OR_RETURN(const auto scaled, apply_scales(*stored));
   const Checkpoint& checkpoint = scaled ? *scaled : *stored;
   ZT_ASSIGN_OR_RETURN(const Family* family, choose_family(options.family, checkpoint));
-  if (!options.vae.empty() && family != &dit_family())
-    return error(Code::kInvalidArgument, "--vae: the family '", family->name, "' takes none");
+  ZT_RETURN_IF_ERROR(check_components(options, *family));
   return family->convert({checkpoint, pipeline ? &*pipeline : nullptr}, options, progress);
 }
 

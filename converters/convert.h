@@ -13,7 +13,9 @@ struct ConvertOptions {
   std::string output;           // path of the .zoe
   std::string family = "auto";  // toybox, dit, wan; auto looks at the checkpoint
   std::string name = "";        // of the model; empty: the family's
-  std::string vae = "";         // the autoencoder's folder or file, for a checkpoint without one
+  // Folders or files of components, for a checkpoint without them.
+  std::string vae = "", text_encoder = "", image_encoder = "";
+  std::string tokenizer = "";                 // a SentencePiece model, or the folder of one
   std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are
 };
 

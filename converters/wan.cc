@@ -1,11 +1,15 @@
-// Wan's transformers: the original checkpoints and diffusers' folders.
+// Wan 2.1 and 2.2: diffusers' folders, the original ones, and single files.
 #include "models/wan/wan.h"
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "converters/families.h"
 #include "converters/store.h"
+#include "converters/text_encoder.h"
+#include "converters/vision_encoder.h"
+#include "converters/wan_vae.h"
 #include "converters/weight_map.h"
 #include "graph/format/recipe.h"
 
@@ -208,114 +212,214 @@ Status read_diffusers_config(Config* config, WanConfig* c, int64_t* positions) {
   return Status();
 }
 
-// Latent statistics of Wan 2.1's autoencoder, as its own sources state them.
-constexpr float kLatentMean[] = {-0.7571f, -0.7089f, -0.9113f, 0.1075f,  -0.1745f, 0.9653f,
-                                 -0.1517f, 1.5508f,  0.4134f,  -0.0715f, 0.5517f,  -0.3632f,
-                                 -0.1922f, -0.9497f, 0.2503f,  -0.2921f};
-constexpr float kLatentStd[] = {2.8184f, 1.4541f, 2.3275f, 2.6558f, 1.2196f, 1.7708f,
-                                2.6052f, 2.0743f, 3.2687f, 2.1526f, 2.8652f, 1.5579f,
-                                1.6382f, 1.1253f, 2.8251f, 1.9160f};
+// One transformer: its graph, and weights that are read from the checkpoint.
+struct Transformer {
+  WanConfig config;
+  int64_t positions = 1024;  // along each axis
+  std::vector<Graph> graphs;
+  WeightMap weights;
+};
 
-// Statistics of the folder's autoencoder; without one, those of Wan 2.1's, which all published
-// networks of its 16 channels share. Others are unknown then.
-Status read_latents(const ConvertSource& source, const WanConfig& c, LatentSpec* latents) {
-  latents->name = "video";
-  latents->channels = static_cast<int>(c.channels);
-  latents->pixels = 8;
-  latents->later_frames = 4;
-  const bool own = c.channels == static_cast<int64_t>(std::size(kLatentMean));
-  if (own) {
-    latents->mean.assign(std::begin(kLatentMean), std::end(kLatentMean));
-    latents->std.assign(std::begin(kLatentStd), std::end(kLatentStd));
-  }
-  if (source.pipeline == nullptr) return Status();
-  const auto it = source.pipeline->components.find("vae");
-  if (it == source.pipeline->components.end()) return Status();
-  const std::string path = (std::filesystem::path(it->second.path) / "config.json").string();
-  ZT_ASSIGN_OR_RETURN(const std::string text, read_small_file(path, 1 << 20));
-  ZT_ASSIGN_OR_RETURN(Config config, Config::parse(path, text));
-  config.text("_class_name", "", {"AutoencoderKLWan"});
-  const auto size = static_cast<size_t>(c.channels);
-  const std::vector<double> mean = config.numbers("latents_mean", size),
-                            std = config.numbers("latents_std", size);
-  if (!mean.empty() || !std.empty()) {
-    if (mean.size() != size || std.size() != size)
-      config.fail(Code::kDataLoss, str("'latents_mean' and 'latents_std' must have ", size,
-                                       " numbers, the network's channels"));
-    latents->mean.assign(mean.begin(), mean.end());
-    latents->std.assign(std.begin(), std.end());
-  }
-  latents->pixels = static_cast<int>(config.integer("scale_factor_spatial", 8, 1, 64));
-  latents->later_frames = static_cast<int>(config.integer("scale_factor_temporal", 4, 1, 64));
-  config.agree("z_dim", c.channels, "channels in the network");
-  // The rest is the autoencoder's own, which is not converted.
-  config.ignore({"base_dim", "decoder_base_dim", "dim_mult", "num_res_blocks", "attn_scales",
-                 "temperal_downsample", "dropout", "is_residual", "in_channels", "out_channels",
-                 "patch_size", "clip_output"});
-  return config.finish();
+Result<Transformer> read_transformer(const Checkpoint& checkpoint, const std::string& component) {
+  Transformer out;
+  ZT_ASSIGN_OR_RETURN(const Layout layout, find_layout(checkpoint));
+  ZT_ASSIGN_OR_RETURN(out.config, read_shapes(checkpoint, layout));
+  ZT_ASSIGN_OR_RETURN(Config config, read_config(checkpoint));
+  ZT_RETURN_IF_ERROR(layout.diffusers ? read_diffusers_config(&config, &out.config, &out.positions)
+                                      : read_original_config(checkpoint, &config, &out.config));
+  ZT_RETURN_IF_ERROR(config.finish());
+  auto graph = build_wan_dit(out.config);
+  if (!graph.ok()) return graph.status().with_context(checkpoint.path());
+  graph->name = component;
+  out.graphs.push_back(std::move(*graph));
+  ZT_ASSIGN_OR_RETURN(out.weights,
+                      WeightMap::create(checkpoint, out.graphs,
+                                        [&](const std::string& name) { return layout.key(name); }));
+  for (const std::string& key : out.weights.unused())
+    ZT_RETURN_IF_ERROR(check_unused(checkpoint, layout.prefix, key));
+  return out;
 }
 
-Status check_pipeline(const DiffusersFolder& pipeline) {
+// Where a component is: as asked for, in the pipeline's folder, or beside the original's weights
+// under one of these names; empty: nowhere.
+std::string find_component(const ConvertSource& source, const ConvertOptions& options,
+                           const std::string& asked, const char* in_pipeline,
+                           std::initializer_list<const char*> beside) {
+  namespace fs = std::filesystem;
+  if (!asked.empty()) return asked;
+  if (source.pipeline != nullptr) {
+    const auto it = source.pipeline->components.find(in_pipeline);
+    return it == source.pipeline->components.end() ? "" : it->second.path;
+  }
+  std::error_code failed;
+  if (!fs::is_directory(options.input, failed)) return "";
+  for (const char* name : beside)
+    if (const fs::path path = fs::path(options.input) / name; fs::exists(path, failed))
+      return path.string();
+  return "";
+}
+
+// All of a model, as far as it is there.
+struct Whole {
+  Transformer dit;
+  OpenedPart second_file;
+  std::optional<Transformer> second;  // A14B: takes over from the first at a boundary
+  double boundary = 0;
+  std::optional<WanAutoencoder> vae;
+  std::optional<TextEncoder> text;
+  std::optional<VisionEncoder> vision;
+  std::vector<uint8_t> tokenizer;
+
+  std::vector<ModelPart> parts() const {
+    std::vector<ModelPart> parts{{"dit", dit.graphs, &dit.weights}};
+    if (second) parts.push_back({"dit_low", second->graphs, &second->weights});
+    if (vae) parts.push_back(vae->part.as_part("vae"));
+    if (text) parts.push_back(text->part.as_part("text_encoder"));
+    if (vision) parts.push_back(vision->part.as_part("image_encoder"));
+    return parts;
+  }
+};
+
+Status read_pipeline(const DiffusersFolder& pipeline, Whole* whole) {
   ZT_ASSIGN_OR_RETURN(Config index,
                       Config::parse(pipeline.path + "/model_index.json", pipeline.index));
   index.text("_class_name", "", {"WanPipeline", "WanImageToVideoPipeline"});
-  if (pipeline.components.contains("transformer_2"))
+  const bool two = pipeline.components.contains("transformer_2");
+  whole->boundary = index.number("boundary_ratio", 0, 0, 1);
+  if (two != (whole->boundary > 0))
     index.fail(Code::kUnsupported,
-               "two transformers that take turns (Wan 2.2 A14B) are not supported; transformer and "
-               "transformer_2 can be converted one by one");
-  index.absent("boundary_ratio", "transformers that take turns are not supported");
-  // With text alone every token has the same time, expanded or not.
-  index.ignore({"expand_timesteps"});
-  for (const char* part :
-       {"transformer", "transformer_2", "vae", "text_encoder", "tokenizer", "scheduler"})
-    index.component(part);
+               two ? "two transformers take turns, and no 'boundary_ratio' says where"
+                   : "'boundary_ratio' says where a second transformer takes over, and there is "
+                     "none (transformer_2)");
+  // That TI2V's time is each frame's is in its graph.
+  index.ignore({"transformer", "transformer_2", "vae", "text_encoder", "tokenizer", "scheduler",
+                "image_encoder", "image_processor", "expand_timesteps"});
   return index.finish();
 }
 
-Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
-                   const WriteProgress& progress) {
-  const Checkpoint& checkpoint = source.checkpoint;
-  if (source.pipeline != nullptr) ZT_RETURN_IF_ERROR(check_pipeline(*source.pipeline));
-  ZT_ASSIGN_OR_RETURN(const Layout layout, find_layout(checkpoint));
-  ZT_ASSIGN_OR_RETURN(WanConfig wan, read_shapes(checkpoint, layout));
-  ZT_ASSIGN_OR_RETURN(Config config, read_config(checkpoint));
-  int64_t positions = 1024;
-  ZT_RETURN_IF_ERROR(layout.diffusers ? read_diffusers_config(&config, &wan, &positions)
-                                      : read_original_config(checkpoint, &config, &wan));
-  ZT_RETURN_IF_ERROR(config.finish());
+Status read_second(const ConvertSource& source, const ConvertOptions& options, Whole* whole) {
+  const std::string path =
+      find_component(source, options, "", "transformer_2", {"low_noise_model"});
+  if (path.empty()) return Status();
+  ZT_RETURN_IF_ERROR(open_weights(path, &whole->second_file));
+  ZT_ASSIGN_OR_RETURN(whole->second, read_transformer(whole->second_file.checkpoint(), "dit_low"));
+  const WanConfig &a = whole->dit.config, &b = whole->second->config;
+  if (a.channels != b.channels || a.conditioning != b.conditioning ||
+      a.text_width != b.text_width || a.image_width != b.image_width)
+    return error(Code::kDataLoss, path, ": its inputs are not those of the transformer it follows");
+  return Status();
+}
 
-  ModelInfo info;
-  info.name = options.name.empty() ? "wan" : options.name;
-  info.family = "wan";
-  auto graph = build_wan_dit(wan);
-  if (!graph.ok()) return graph.status().with_context(checkpoint.path());
-  std::vector<ModelPart> parts{{.scope = "dit", .components = {std::move(*graph)}}};
-  ZT_ASSIGN_OR_RETURN(const WeightMap map,
-                      WeightMap::create(checkpoint, parts[0].components,
-                                        [&](const std::string& name) { return layout.key(name); }));
-  for (const std::string& key : map.unused())
-    ZT_RETURN_IF_ERROR(check_unused(checkpoint, layout.prefix, key));
-  parts[0].weights = &map;
+Status read_tokenizer(const ConvertSource& source, const ConvertOptions& options, Whole* whole) {
+  namespace fs = std::filesystem;
+  std::string path = find_component(source, options, options.tokenizer, "tokenizer",
+                                    {"google/umt5-xxl/spiece.model"});
+  std::error_code failed;
+  if (fs::is_directory(path, failed)) path = (fs::path(path) / "spiece.model").string();
+  if (path.empty()) {
+    if (whole->text) whole->tokenizer = whole->text->tokenizer;
+    return Status();
+  }
+  if (!fs::exists(path, failed))
+    return error(Code::kNotFound, path,
+                 " is not there: the SentencePiece model that prompts are tokenized by; "
+                 "tokenizer.json is not read in its place");
+  ZT_ASSIGN_OR_RETURN(const std::string bytes, read_small_file(path, 1 << 26));
+  whole->tokenizer.assign(bytes.begin(), bytes.end());
+  return Status();
+}
 
+Status read_components(const ConvertSource& source, const ConvertOptions& options, Whole* whole) {
+  const WanConfig& dit = whole->dit.config;
+  if (const std::string path =
+          find_component(source, options, options.vae, "vae", {"Wan2.1_VAE.pth", "Wan2.2_VAE.pth"});
+      !path.empty()) {
+    ZT_ASSIGN_OR_RETURN(whole->vae, open_wan_autoencoder(path));
+    if (whole->vae->config.latent_channels != dit.channels)
+      return error(Code::kDataLoss, path, ": latents of ", whole->vae->config.latent_channels,
+                   " channels; the transformer's have ", dit.channels);
+  }
+  if (const std::string path = find_component(source, options, options.text_encoder, "text_encoder",
+                                              {"models_t5_umt5-xxl-enc-bf16.pth"});
+      !path.empty()) {
+    ZT_ASSIGN_OR_RETURN(whole->text, open_text_encoder(path));
+    if (whole->text->config.width != dit.text_width)
+      return error(Code::kDataLoss, path, ": features of ", whole->text->config.width,
+                   " channels; the transformer reads ", dit.text_width);
+  }
+  ZT_RETURN_IF_ERROR(read_tokenizer(source, options, whole));
+  const std::string path =
+      find_component(source, options, options.image_encoder, "image_encoder",
+                     {"models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"});
+  if (path.empty()) return Status();
+  if (dit.image_width == 0) {
+    if (options.image_encoder.empty()) return Status();
+    return error(Code::kInvalidArgument, "--image-encoder: this transformer looks at no pictures");
+  }
+  ZT_ASSIGN_OR_RETURN(whole->vision, open_vision_encoder(path));
+  if (whole->vision->config.width != dit.image_width)
+    return error(Code::kDataLoss, path, ": features of ", whole->vision->config.width,
+                 " channels; the transformer reads ", dit.image_width);
+  return Status();
+}
+
+Recipe recipe_of(const Whole& whole) {
   Recipe recipe;
   LatentSpec latents;
-  ZT_RETURN_IF_ERROR(read_latents(source, wan, &latents));
+  latents.name = "video";
+  latents.channels = static_cast<int>(whole.dit.config.channels);
+  // 2.2's autoencoder of 48 channels halves once more.
+  latents.pixels =
+      whole.vae ? static_cast<int>(whole.vae->config.space()) : (latents.channels == 48 ? 16 : 8);
+  latents.later_frames = whole.vae ? static_cast<int>(whole.vae->config.time()) : 4;
+  LatentStatistics known = wan_latent_statistics(latents.channels);
+  latents.mean = whole.vae ? whole.vae->mean : std::move(known.mean);
+  latents.std = whole.vae ? whole.vae->deviation : std::move(known.deviation);
   const int64_t step = 2 * latents.pixels, later = latents.later_frames;
+  const int64_t positions = whole.dit.positions;
   const auto side = [&](int64_t preferred) {
     const int64_t most = step * std::min<int64_t>(positions, 2048 / step);
     return Range{step, most, step, std::min(preferred / step * step, most)};
   };
-  recipe.clip.fps = 16;
-  recipe.clip.width = side(832);
-  recipe.clip.height = side(480);
+  const bool larger = latents.channels == 48;  // TI2V: 1280x704, 121 frames, 24 a second
+  recipe.clip.fps = larger ? 24 : 16;
+  recipe.clip.width = side(larger ? 1280 : 832);
+  recipe.clip.height = side(larger ? 704 : 480);
   const int64_t most_frames = 1 + later * (std::min<int64_t>(positions, 41) - 1);
-  recipe.clip.frames = {1, most_frames, later, std::min<int64_t>(1 + 20 * later, most_frames), 1};
+  recipe.clip.frames = {1, most_frames, later,
+                        std::min<int64_t>(1 + (larger ? 30 : 20) * later, most_frames), 1};
   if (!latents.mean.empty()) recipe.latents = {std::move(latents)};
-  recipe.incomplete = "it has neither a text encoder nor an autoencoder";
-  info.recipe = recipe_to_json(recipe);
-  info.provenance = "the DiT of a Wan checkpoint";
+  std::string lacks;
+  const auto lack = [&](bool there, const char* what) {
+    if (!there) lacks += str(lacks.empty() ? "it has no " : ", no ", what);
+  };
+  lack(whole.text.has_value(), "text encoder");
+  lack(!whole.tokenizer.empty(), "tokenizer");
+  lack(whole.vae.has_value(), "autoencoder");
+  lack(whole.dit.config.image_width == 0 || whole.vision.has_value(), "image encoder");
+  recipe.incomplete =
+      lacks.empty() ? "it is whole, but this version has no stages that run it" : lacks;
+  return recipe;
+}
+
+Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
+                   const WriteProgress& progress) {
+  Whole whole;
+  if (source.pipeline != nullptr) ZT_RETURN_IF_ERROR(read_pipeline(*source.pipeline, &whole));
+  ZT_ASSIGN_OR_RETURN(whole.dit, read_transformer(source.checkpoint, "dit"));
+  ZT_RETURN_IF_ERROR(read_second(source, options, &whole));
+  ZT_RETURN_IF_ERROR(read_components(source, options, &whole));
+  ModelInfo info;
+  info.name = options.name.empty() ? "wan" : options.name;
+  info.family = "wan";
+  if (!whole.tokenizer.empty()) {
+    info.tokenizer_kind = "sentencepiece";
+    info.tokenizer = whole.tokenizer;
+  }
+  info.recipe = recipe_to_json(recipe_of(whole));
+  info.provenance = "a Wan checkpoint";
   info.licence = "Apache-2.0, or as the checkpoint's source says";
-  return store_model(std::move(info), std::move(parts), options, progress);
+  return store_model(std::move(info), whole.parts(), options, progress);
 }
 
 }  // namespace

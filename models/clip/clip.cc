@@ -75,13 +75,14 @@ class ClipVisionBuilder {
 
   ValueId attention(ValueId x) {
     const auto scope = b_.scope("self_attn");
-    const auto head = [&](std::string_view name) {
-      return b_.reshape(b_.linear(name, x, c_.width, c_.width),
-                        {batch_, tokens_, c_.heads, c_.width / c_.heads});
-    };
-    const ValueId q = head("q_proj"), k = head("k_proj"), v = head("v_proj");
-    return b_.linear("out_proj", b_.reshape(b_.attention(q, k, v), {batch_, tokens_, c_.width}),
-                     c_.width, c_.width);
+    std::vector<ValueId> heads;
+    for (const ValueId part :
+         b_.split(b_.linear("qkv", x, c_.width, 3 * c_.width), -1, c_.width, 3))
+      heads.push_back(b_.reshape(part, {batch_, tokens_, c_.heads, c_.width / c_.heads}));
+    return b_.linear(
+        "out_proj",
+        b_.reshape(b_.attention(heads[0], heads[1], heads[2]), {batch_, tokens_, c_.width}),
+        c_.width, c_.width);
   }
 
   ValueId activate(ValueId x) {

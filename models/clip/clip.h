@@ -2,8 +2,8 @@
 //   image [batch, image_size, image_size, 3] in [−1, 1]
 //   → features [batch, (image_size / patch)² + 1, width], the class token first: hidden states
 //     before the last `left_out` layers, without the final norm
-// Weights carry transformers' names without "vision_model.", and a layer's result is
-// "encoder.layers.N.output".
+// Weights carry transformers' names without "vision_model.", but self_attn.qkv is q_proj, k_proj and
+// v_proj joined; a layer's result is "encoder.layers.N.output".
 #pragma once
 
 #include <array>

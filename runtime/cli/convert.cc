@@ -52,7 +52,13 @@ void add_convert(CLI::App* root, Run* run) {
   app->add_option("--family", options->convert.family, "Model family; auto looks at the checkpoint")
       ->capture_default_str();
   app->add_option("--vae", options->convert.vae,
-                  "The autoencoder for a DiT whose checkpoint has none: a folder or file");
+                  "The autoencoder, for a checkpoint that has none: a folder or file");
+  app->add_option("--text-encoder", options->convert.text_encoder,
+                  "The text encoder, likewise (Wan: UMT5)");
+  app->add_option("--tokenizer", options->convert.tokenizer,
+                  "Its SentencePiece model (spiece.model), or the folder that holds it");
+  app->add_option("--image-encoder", options->convert.image_encoder,
+                  "CLIP's picture tower, likewise (Wan 2.1: image to video)");
   app->add_option("--dtype", options->dtype,
                   "Store float tensors as f32, f16 or bf16; left out, as the checkpoint has them");
   app->add_flag("-q,--quiet", options->quiet, "No progress");

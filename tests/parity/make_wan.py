@@ -4,11 +4,14 @@ what these libraries compute with them (pip install torch diffusers transformers
 
 make_wan.py [PART...]: only these parts.
 """
+import json
+import re
 import sys
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers.loaders import single_file_utils
 from safetensors.torch import save_file
 from transformers import (CLIPVisionConfig, CLIPVisionModel, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel)
 
@@ -119,7 +122,7 @@ def vae():
 
 TEXTS = {
     "umt5": (UMT5EncoderModel, UMT5Config(
-        vocab_size=37, d_model=24, d_kv=10, d_ff=44, num_layers=3, num_heads=3, relative_attention_num_buckets=12,
+        vocab_size=37, d_model=11, d_kv=10, d_ff=44, num_layers=3, num_heads=3, relative_attention_num_buckets=12,
         relative_attention_max_distance=20, feed_forward_proj="gated-gelu", dropout_rate=0.1)),
     "t5_v1_1": (T5EncoderModel, T5Config(
         vocab_size=19, d_model=16, d_kv=6, d_ff=20, num_layers=2, num_heads=2, relative_attention_num_buckets=8,
@@ -176,7 +179,7 @@ DITS = {
     "t2v_bare": dict(num_attention_heads=1, attention_head_dim=26, in_channels=3, out_channels=3, num_layers=1,
                      cross_attn_norm=False, eps=1e-4, freq_dim=30),
     "i2v": dict(num_attention_heads=3, attention_head_dim=12, in_channels=14, out_channels=5, num_layers=2,
-                image_dim=10, added_kv_proj_dim=36),
+                image_dim=24, added_kv_proj_dim=36),
     "flf2v": dict(num_attention_heads=2, attention_head_dim=16, in_channels=12, out_channels=4, num_layers=1,
                   image_dim=8, added_kv_proj_dim=32, pos_embed_seq_len=14),
     "i2v_a14b": dict(num_attention_heads=2, attention_head_dim=18, in_channels=10, out_channels=3, num_layers=2),
@@ -229,7 +232,111 @@ def dit():
         save(f"{name}_io", tensors)
 
 
-PARTS = {"vae": vae, "dit": dit, "text": text, "vision": vision}
+def original_vae_key(key, config):
+    """Wan's own name of a weight of AutoencoderKLWan."""
+    blocks = config["num_res_blocks"]
+    nested = config.get("is_residual", False)
+    place = r"(encoder|decoder)\.(down|up)_blocks\.(\d+)\.(resnets\.(\d+)|(?:up|down)samplers?(?:\.0)?)\."
+
+    def level(m):
+        count = blocks + (m[2] == "up")
+        part = int(m[5]) if m[5] else count
+        name = f"{m[1]}.{m[2]}samples."
+        return name + (f"{m[3]}.{m[2]}samples.{part}." if nested else f"{int(m[3]) * (count + 1) + part}.")
+
+    flat = key.startswith("encoder.down_blocks.") and not nested  # 2.1's encoder counts all parts through itself
+    key = key.replace("encoder.down_blocks.", "encoder.downsamples.") if flat else re.sub(place, level, key)
+    block = r"(samples|resnets)(\.\d+)(\.\w+samples\.\d+)?\."
+    for theirs, ours in (("norm1", "residual.0"), ("conv1", "residual.2"), ("norm2", "residual.3"),
+                         ("conv2", "residual.6"), ("conv_shortcut", "shortcut")):
+        key = re.sub(block + theirs + r"\.", lambda m: f"{m[1]}{m[2]}{m[3] or ''}.{ours}.", key)
+    for theirs, ours in (("mid_block.resnets.0", "middle.0"), ("mid_block.attentions.0", "middle.1"),
+                         ("mid_block.resnets.1", "middle.2"), (".norm_out.", ".head.0."), (".conv_out.", ".head.2."),
+                         (".conv_in.", ".conv1.")):
+        key = key.replace(theirs, ours)
+    return re.sub("^quant_conv", "conv1", re.sub("^post_quant_conv", "conv2", key))
+
+
+T5_KEYS = [("shared.", "token_embedding."), ("encoder.final_layer_norm.", "norm."), ("encoder.block.", "blocks."),
+           ("layer.0.layer_norm", "norm1"),
+           ("layer.0.SelfAttention.relative_attention_bias", "pos_embedding.embedding"),
+           ("layer.0.SelfAttention", "attn"), ("layer.1.layer_norm", "norm2"),
+           ("layer.1.DenseReluDense.wi_0", "ffn.gate.0"), ("layer.1.DenseReluDense.wi_1", "ffn.fc1"),
+           ("layer.1.DenseReluDense.wo", "ffn.fc2")]
+CLIP_KEYS = [("embeddings.class_embedding", "cls_embedding"), ("embeddings.position_embedding.weight", "pos_embedding"),
+             ("embeddings.patch", "patch"), ("pre_layrnorm", "pre_norm"), ("post_layernorm", "post_norm"),
+             ("encoder.layers", "transformer"), ("layer_norm", "norm"), ("self_attn.out_proj", "attn.proj"),
+             ("mlp.fc1", "mlp.0"), ("mlp.fc2", "mlp.2")]
+DIT_KEYS = [("condition_embedder.text_embedder.linear_1", "text_embedding.0"),
+            ("condition_embedder.text_embedder.linear_2", "text_embedding.2"),
+            ("condition_embedder.time_embedder.linear_1", "time_embedding.0"),
+            ("condition_embedder.time_embedder.linear_2", "time_embedding.2"),
+            ("condition_embedder.time_proj", "time_projection.1"), ("proj_out", "head.head"), ("attn1.", "self_attn."),
+            ("attn2.", "cross_attn."), ("to_out.0", "o"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"),
+            ("ffn.net.0.proj", "ffn.0"), ("ffn.net.2", "ffn.2"), ("norm2", "norm3")]
+
+
+def renamed(state, rules):
+    out = {}
+    for key, value in state.items():
+        for theirs, ours in rules:
+            key = key.replace(theirs, ours)
+        out[key] = value
+    return out
+
+
+def same(a, b):
+    assert a.keys() == b.keys(), a.keys() ^ b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def layouts():
+    """The same networks as the original projects and ComfyUI store them: data/wan/original, data/wan/comfy."""
+    original, comfy = DATA / "original", DATA / "comfy"
+    for folder in (original, comfy, original / "google" / "umt5-xxl"):
+        folder.mkdir(parents=True, exist_ok=True)
+    # Our names of the original against diffusers' own conversion, at the size that it knows.
+    config = VAES["vae_2_1"] | {"num_res_blocks": 2, "dim_mult": [1, 2, 4, 4]}
+    state = AutoencoderKLWan(**config).state_dict()
+    same(single_file_utils.convert_wan_vae_to_diffusers({original_vae_key(k, config): v for k, v in state.items()}),
+         state)
+    for name in ("vae_2_1", "vae_2_2"):
+        state = AutoencoderKLWan.from_pretrained(DATA / name).state_dict()
+        state = {original_vae_key(k, VAES[name]): v for k, v in state.items()}
+        torch.save(state, original / {"vae_2_1": "Wan2.1_VAE.pth", "vae_2_2": "wan22.pth"}[name])
+        if name == "vae_2_1":
+            save_file(state, comfy / "wan_2.1_vae.safetensors")
+    text = UMT5EncoderModel.from_pretrained(DATA / "umt5").state_dict()
+    text.pop("encoder.embed_tokens.weight")
+    torch.save(renamed(text, T5_KEYS), original / "models_t5_umt5-xxl-enc-bf16.pth")
+    tokenizer = Path(__file__).parents[1] / "text" / "data" / "identity.model"
+    (original / "google" / "umt5-xxl" / "spiece.model").write_bytes(tokenizer.read_bytes())
+    spiece = torch.frombuffer(bytearray(tokenizer.read_bytes()), dtype=torch.uint8)
+    save_file({k: v.clone() for k, v in text.items()} | {"spiece_model": spiece}, comfy / "umt5.safetensors")
+    transformer = WanTransformer3DModel.from_pretrained(DATA / "t2v").state_dict()
+    state = {("head.modulation" if k == "scale_shift_table" else k.replace("scale_shift_table", "modulation")): v
+             for k, v in renamed(transformer, DIT_KEYS).items()}
+    same(single_file_utils.convert_wan_transformer_to_diffusers(dict(state)), transformer)
+    save_file(state, original / "diffusion_pytorch_model.safetensors")
+    (original / "config.json").write_text(json.dumps({"_class_name": "WanModel", "model_type": "t2v", "num_heads": 3,
+                                                      "dim": 42, "text_len": 512}) + "\n")
+    save_file({f"model.diffusion_model.{k}": v for k, v in state.items()}, comfy / "wan.safetensors")
+    (comfy / "config.json").write_text(json.dumps({"num_heads": 3}) + "\n")
+    vision = CLIPVisionModel.from_pretrained(DATA / "clip").state_dict()
+    for i in range(3):
+        for p in ("weight", "bias"):
+            part = [vision.pop(f"encoder.layers.{i}.self_attn.{x}_proj.{p}") for x in "qkv"]
+            vision[f"encoder.layers.{i}.attn.to_qkv.{p}"] = torch.cat(part)
+    vision = {f"visual.{k}": v for k, v in renamed(vision, CLIP_KEYS).items()}
+    vision["visual.cls_embedding"] = vision["visual.cls_embedding"].reshape(1, 1, -1)
+    vision["visual.pos_embedding"] = vision["visual.pos_embedding"][None]
+    (original / "clip").mkdir(exist_ok=True)
+    torch.save(vision | {"visual.head": torch.zeros(24, 8), "log_scale": torch.zeros(())},
+               original / "clip" / "clip.pth")
+    (original / "clip" / "config.json").write_text((DATA / "clip" / "config.json").read_text())
+
+
+PARTS = {"vae": vae, "dit": dit, "text": text, "vision": vision, "layouts": layouts}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

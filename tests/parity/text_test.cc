@@ -1,30 +1,13 @@
 // Text encoders and CLIP's picture tower against transformers'. make_wan.py wrote the fixtures.
 #include <doctest/doctest.h>
 
-#include "models/clip/clip.h"
-#include "models/t5/t5.h"
+#include "converters/text_encoder.h"
+#include "converters/vision_encoder.h"
 #include "tests/parity/wan_fixture.h"
 
 using namespace zoetrope;
 
 namespace {
-
-T5Config t5_config(const nlohmann::json& json) {
-  T5Config c;
-  c.vocabulary = json["vocab_size"];
-  c.width = json["d_model"];
-  c.layers = json["num_layers"];
-  c.heads = json["num_heads"];
-  c.head_dim = json["d_kv"];
-  c.ffn = json["d_ff"];
-  c.buckets = json["relative_attention_num_buckets"];
-  c.max_distance = json["relative_attention_max_distance"];
-  c.epsilon = json["layer_norm_epsilon"];
-  c.ffn_kind =
-      json["feed_forward_proj"] == "relu" ? T5Config::Ffn::kRelu : T5Config::Ffn::kGatedGelu;
-  c.bias_a_layer = json["model_type"] == "umt5";
-  return c;
-}
 
 // Zero at and beyond each row's length: what comes out there means nothing.
 EvalTensor cut(EvalTensor x, const EvalTensor& lengths) {
@@ -42,19 +25,21 @@ TEST_CASE("text encoders of the T5 family equal transformers', block by block") 
   for (const char* name : {"umt5", "t5_v1_1", "t5"}) {
     CAPTURE(name);
     const SavedNetwork saved(name);
-    const T5Config config = t5_config(saved.json);
-    const Graph graph = require_ok(build_t5_encoder(config));
+    const TextEncoder opened = require_ok(open_text_encoder(saved.folder));
+    const Graph& graph = opened.part.graphs.front();
     for (const char* number : {"0", "1", "2"}) {
       CAPTURE(number);
       const EvalTensors inputs = saved.inputs(number);
       const Shape& ids = inputs.at("ids").shape;
       const std::string prefix = std::string(number) + ".block.0.";
       const std::vector<std::string> blocks = saved.io.names(prefix);
-      CHECK(blocks.size() == static_cast<size_t>(config.layers));
+      CHECK(blocks.size() == static_cast<size_t>(opened.config.layers));
       std::vector<std::string> watch;
       for (const std::string& block : blocks) watch.push_back(block + ".output");
-      const EvalTensors got =
-          saved.evaluate(graph, {{"batch", ids[0]}, {"text_length", ids[1]}}, inputs, watch);
+      const Graph bound =
+          require_ok(zoetrope::bind(graph, {{"batch", ids[0]}, {"text_length", ids[1]}}));
+      const EvalTensors got = require_ok(reference_evaluate(
+          bound, inputs, opened.part.weights, {.round_to_dtype = false, .watch = watch}));
       const EvalTensor& lengths = inputs.at("lengths");
       for (const std::string& block : blocks)
         check_within(kBlockTolerance, block, cut(got.at(block + ".output"), lengths),
@@ -88,21 +73,14 @@ TEST_CASE("CLIP's picture tower equals transformers', layer by layer") {
   for (const char* name : {"clip", "clip_quick"}) {
     CAPTURE(name);
     const SavedNetwork saved(name);
-    ClipVisionConfig c;
-    c.width = saved.json["hidden_size"];
-    c.layers = saved.json["num_hidden_layers"];
-    c.heads = saved.json["num_attention_heads"];
-    c.ffn = saved.json["intermediate_size"];
-    c.patch = saved.json["patch_size"];
-    c.image_size = saved.json["image_size"];
-    c.epsilon = saved.json["layer_norm_eps"];
-    if (saved.json["hidden_act"] == "quick_gelu")
-      c.activation = ClipVisionConfig::Activation::kQuickGelu;
-    const Graph graph = require_ok(build_clip_vision(c));
+    const VisionEncoder opened = require_ok(open_vision_encoder(saved.folder));
+    const ClipVisionConfig& c = opened.config;
     std::vector<std::string> watch;
     for (int64_t i = 0; i + 1 < c.layers; ++i)
       watch.push_back(str("encoder.layers.", i, ".output"));
-    const EvalTensors got = saved.evaluate(graph, {{"batch", 2}}, saved.inputs("0"), watch);
+    const Graph bound = require_ok(zoetrope::bind(opened.part.graphs.front(), {{"batch", 2}}));
+    const EvalTensors got = require_ok(reference_evaluate(
+        bound, saved.inputs("0"), opened.part.weights, {.round_to_dtype = false, .watch = watch}));
     for (int64_t i = 0; i + 1 < c.layers; ++i) {
       const std::string layer = str("encoder.layers.", i);
       check_within(kBlockTolerance, layer, got.at(layer + ".output"),

@@ -15,13 +15,7 @@ struct SavedNetwork {
   explicit SavedNetwork(const std::string& name)
       : folder(std::string(ZOETROPE_SOURCE_DIR) + "/tests/parity/data/wan/" + name),
         io("wan/" + name + "_io"),
-        checkpoint(require_ok(open_checkpoint(folder))),
         json(nlohmann::json::parse(std::ifstream(folder + "/config.json"))) {}
-
-  WeightMap weights(const Graph& graph) const {
-    return require_ok(
-        WeightMap::create(*checkpoint, {graph}, [](const std::string& n) { return n; }));
-  }
 
   // Inputs "<number>.in.*" of a case.
   EvalTensors inputs(const std::string& number) const {
@@ -31,16 +25,8 @@ struct SavedNetwork {
     return found;
   }
 
-  EvalTensors evaluate(const Graph& symbolic, const Bindings& bindings, const EvalTensors& inputs,
-                       const std::vector<std::string>& watch = {}) const {
-    const Graph graph = require_ok(zoetrope::bind(symbolic, bindings));
-    return require_ok(reference_evaluate(graph, inputs, weights(symbolic),
-                                         {.round_to_dtype = false, .watch = watch}));
-  }
-
   std::string folder;
   ParityFixture io;
-  std::unique_ptr<Checkpoint> checkpoint;
   nlohmann::json json;
 };
 

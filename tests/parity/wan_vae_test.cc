@@ -2,7 +2,7 @@
 // several lengths, frames joined into calls of several latents. make_wan.py wrote the fixtures.
 #include <doctest/doctest.h>
 
-#include "models/wan/vae.h"
+#include "converters/wan_vae.h"
 #include "tests/parity/wan_fixture.h"
 
 using namespace zoetrope;
@@ -10,18 +10,11 @@ using namespace zoetrope;
 namespace {
 
 struct Autoencoder : SavedNetwork {
-  explicit Autoencoder(const std::string& name) : SavedNetwork(name) {
-    config.latent_channels = json["z_dim"];
-    config.encoder_width = config.decoder_width = json["base_dim"];
-    if (!json["decoder_base_dim"].is_null()) config.decoder_width = json["decoder_base_dim"];
-    config.levels = json["dim_mult"].get<std::vector<int64_t>>();
-    config.blocks = json["num_res_blocks"];
-    config.halves_time = json["temperal_downsample"].get<std::vector<bool>>();
-    config.shortcuts = json["is_residual"];
-    if (!json["patch_size"].is_null()) config.patch = json["patch_size"];
-  }
+  explicit Autoencoder(const std::string& name)
+      : SavedNetwork(name), opened(require_ok(open_wan_autoencoder(folder))) {}
 
-  WanVaeConfig config;
+  WanAutoencoder opened;
+  const WanVaeConfig& config = opened.config;
 };
 
 // Frames [from, to) of [B, T, ...], and clips one behind the other.
@@ -78,7 +71,7 @@ class Coder {
       inputs[state.name] = it->second;
       watch.push_back(graph.value(pair.next).name);
     }
-    EvalTensors got = require_ok(reference_evaluate(graph, inputs, vae_.weights(symbolic),
+    EvalTensors got = require_ok(reference_evaluate(graph, inputs, vae_.opened.part.weights,
                                                     {.round_to_dtype = false, .watch = watch}));
     for (const StatePair& pair : graph.states)
       states_[graph.value(pair.state).name] = got.at(graph.value(pair.next).name);

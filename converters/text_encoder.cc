@@ -1,0 +1,155 @@
+#include "converters/text_encoder.h"
+
+#include "converters/families.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr std::string_view kTokenizer = "spiece_model";  // as ComfyUI's files have it
+
+// Graph weights carry transformers' names. Wan's own.
+const KeyRewrite kOriginalKeys[] = {
+    {"shared.", "token_embedding."},
+    {"encoder.final_layer_norm.", "norm."},
+    {"encoder.block.", "blocks."},
+    {".layer.0.layer_norm.", ".norm1."},
+    {".layer.0.SelfAttention.relative_attention_bias.", ".pos_embedding.embedding."},
+    {".layer.0.SelfAttention.", ".attn."},
+    {".layer.1.layer_norm.", ".norm2."},
+    {".layer.1.DenseReluDense.wi_0.", ".ffn.gate.0."},
+    {".layer.1.DenseReluDense.wi_1.", ".ffn.fc1."},
+    {".layer.1.DenseReluDense.wo.", ".ffn.fc2."},
+};
+
+struct Layout {
+  bool original = false;
+  std::string prefix;
+
+  std::string key(const std::string& name) const {
+    return prefix + (original ? rewrite_key(name, kOriginalKeys) : name);
+  }
+};
+
+Result<Layout> find_layout(const Checkpoint& checkpoint) {
+  if (const auto prefix = find_prefix(checkpoint, "encoder.block.0.layer.0.SelfAttention.q.weight"))
+    return Layout{false, *prefix};
+  if (const auto prefix = find_prefix(checkpoint, "blocks.0.pos_embedding.embedding.weight"))
+    return Layout{true, *prefix};
+  return error(Code::kInvalidArgument, checkpoint.path(),
+               ": not a text encoder of the T5 family: neither "
+               "encoder.block.0.layer.0.SelfAttention nor blocks.0.pos_embedding is there");
+}
+
+// Sizes that shapes tell; distances and epsilon are not among them.
+Result<T5Config> read_shapes(const Checkpoint& checkpoint, const Layout& layout) {
+  const auto shape = [&](const std::string& name) {
+    return weight_shape(checkpoint, layout.key(name), 2);
+  };
+  const auto has = [&](const std::string& name) { return checkpoint.type(layout.key(name)).ok(); };
+  const std::string block = "encoder.block.0.", attention = "layer.0.SelfAttention.";
+  T5Config c;
+  ZT_ASSIGN_OR_RETURN(const Shape table, shape("shared.weight"));
+  ZT_ASSIGN_OR_RETURN(const Shape q, shape(block + attention + "q.weight"));
+  ZT_ASSIGN_OR_RETURN(const Shape bias,
+                      shape(block + attention + "relative_attention_bias.weight"));
+  c.vocabulary = table[0];
+  c.width = table[1];
+  c.buckets = bias[0];
+  c.heads = bias[1];
+  if (q[0] % c.heads != 0)
+    return error(Code::kDataLoss, checkpoint.path(), ": ", c.heads, " heads cannot share ", q[0],
+                 " channels");
+  c.head_dim = q[0] / c.heads;
+  c.layers =
+      count_blocks(checkpoint, layout.prefix + (layout.original ? "blocks." : "encoder.block."));
+  c.bias_a_layer =
+      c.layers == 1 || has("encoder.block.1." + attention + "relative_attention_bias.weight");
+  const std::string ffn = block + "layer.1.DenseReluDense.";
+  if (has(ffn + "wi.weight")) c.ffn_kind = T5Config::Ffn::kRelu;
+  ZT_ASSIGN_OR_RETURN(const Shape up,
+                      shape(ffn + (has(ffn + "wi.weight") ? "wi.weight" : "wi_0.weight")));
+  c.ffn = up[0];
+  return c;
+}
+
+Status read_configuration(Config* config, T5Config* c) {
+  const std::string type = config->text("model_type", "umt5", {"umt5", "t5"});
+  if (c->layers > 1 && (type == "umt5") != c->bias_a_layer)
+    config->fail(Code::kDataLoss, str("'model_type' is '", type, "', but the weights have ",
+                                      c->bias_a_layer ? "a position bias a layer" : "only one"));
+  config->agree("vocab_size", c->vocabulary, "rows in the table");
+  config->agree("d_model", c->width, "channels");
+  config->agree("d_kv", c->head_dim, "channels a head");
+  config->agree("d_ff", c->ffn, "channels in the MLP");
+  config->agree("num_layers", c->layers, "blocks");
+  config->agree("num_heads", c->heads, "heads");
+  config->agree("relative_attention_num_buckets", c->buckets, "buckets");
+  c->max_distance = config->integer("relative_attention_max_distance", 128, 1, 1 << 16);
+  c->epsilon = config->number("layer_norm_epsilon", 1e-6, 0, 1);
+  const bool relu = c->ffn_kind == T5Config::Ffn::kRelu;
+  const std::string ffn =
+      config->text("feed_forward_proj", relu ? "relu" : "gated-gelu", {"relu", "gated-gelu"});
+  if (ffn != (relu ? "relu" : "gated-gelu"))
+    config->fail(Code::kDataLoss,
+                 str("'feed_forward_proj' is '", ffn, "', which is not what the weights are for"));
+  config->only("is_decoder", false, "only encoders are supported");
+  config->ignore({"architectures",
+                  "classifier_dropout",
+                  "decoder_start_token_id",
+                  "dense_act_fn",
+                  "dropout_rate",
+                  "dtype",
+                  "torch_dtype",
+                  "eos_token_id",
+                  "initializer_factor",
+                  "is_encoder_decoder",
+                  "is_gated_act",
+                  "n_positions",
+                  "num_decoder_layers",
+                  "output_past",
+                  "pad_token_id",
+                  "scalable_attention",
+                  "scale_decoder_outputs",
+                  "task_specific_params",
+                  "tie_word_embeddings",
+                  "tokenizer_class",
+                  "transformers_version",
+                  "use_cache"});
+  return config->finish();
+}
+
+}  // namespace
+
+Result<TextEncoder> open_text_encoder(const std::string& path) {
+  TextEncoder out;
+  ZT_RETURN_IF_ERROR(open_weights(path, &out.part));
+  const Checkpoint& checkpoint = out.part.checkpoint();
+  ZT_ASSIGN_OR_RETURN(const Layout layout, find_layout(checkpoint));
+  ZT_ASSIGN_OR_RETURN(out.config, read_shapes(checkpoint, layout));
+  ZT_ASSIGN_OR_RETURN(Config config, read_config(checkpoint));
+  // Beside Wan's own file stands the transformer's configuration.
+  if (!layout.original && !config.empty())
+    ZT_RETURN_IF_ERROR(read_configuration(&config, &out.config));
+  auto graph = build_t5_encoder(out.config);
+  if (!graph.ok()) return graph.status().with_context(checkpoint.path());
+  out.part.graphs.push_back(std::move(*graph));
+  ZT_ASSIGN_OR_RETURN(out.part.weights,
+                      WeightMap::create(checkpoint, out.part.graphs,
+                                        [&](const std::string& name) { return layout.key(name); }));
+  for (const std::string& key : out.part.weights.unused()) {
+    if (key == layout.prefix + "encoder.embed_tokens.weight") continue;  // the table again
+    if (key == kTokenizer) {
+      ZT_ASSIGN_OR_RETURN(const WeightData data, checkpoint.load(key));
+      if (data.type.dtype != DType::kU8)
+        return error(Code::kDataLoss, checkpoint.path(), ": tensor '", key, "' is ",
+                     data.type.to_string(), "; expected bytes");
+      const auto* bytes = static_cast<const uint8_t*>(data.data);
+      out.tokenizer.assign(bytes, bytes + data.type.shape.elements());
+      continue;
+    }
+    ZT_RETURN_IF_ERROR(check_unused(checkpoint, layout.prefix, key));
+  }
+  return out;
+}
+
+}  // namespace zoetrope

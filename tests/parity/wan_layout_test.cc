@@ -1,0 +1,230 @@
+// Wan's parts as the original projects and as ComfyUI store them hold what diffusers' folders hold;
+// whole folders become one model file with every part in its role. make_wan.py wrote the files.
+#include <filesystem>
+#include <fstream>
+
+#include "converters/text_encoder.h"
+#include "converters/vision_encoder.h"
+#include "converters/wan_vae.h"
+#include "tests/format/published.h"
+#include "tests/parity/converted.h"
+
+using namespace zoetrope;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string kData = ZOETROPE_SOURCE_DIR "/tests/parity/data/wan/";
+
+void check_same(const OpenedPart& a, const OpenedPart& b) {
+  REQUIRE(a.graphs.size() == b.graphs.size());
+  for (size_t i = 0; i < a.graphs.size(); ++i) CHECK(to_text(a.graphs[i]) == to_text(b.graphs[i]));
+  REQUIRE(a.weights.names() == b.weights.names());
+  for (const std::string& name : a.weights.names()) {
+    CAPTURE(name);
+    const WeightData x = require_ok(a.weights.load(name)), y = require_ok(b.weights.load(name));
+    REQUIRE(x.type.dtype == y.type.dtype);
+    REQUIRE(x.type.shape == y.type.shape);
+    CHECK(std::memcmp(x.data, y.data, static_cast<size_t>(x.type.bytes())) == 0);
+  }
+}
+
+// A diffusers pipeline of the saved networks.
+class Pipeline {
+ public:
+  Pipeline(const nlohmann::json& index,
+           const std::vector<std::pair<std::string, std::string>>& components) {
+    fs::create_directory(path());
+    nlohmann::json all = {{"_class_name", "WanPipeline"}, {"_diffusers_version", "0.42.1"}};
+    for (const auto& [name, from] : components) {
+      fs::copy(kData + from, path() + "/" + name, fs::copy_options::recursive);
+      all[name] = {"library", "Class"};
+    }
+    // Other layouts do not state how far positions are told apart: the published distance.
+    if (const std::string config = path() + "/text_encoder/config.json"; fs::exists(config)) {
+      auto json = nlohmann::json::parse(std::ifstream(config));
+      json["relative_attention_max_distance"] = T5Config().max_distance;
+      std::ofstream(config) << json;
+    }
+    fs::create_directory(path() + "/tokenizer");
+    fs::copy(kData + "original/google/umt5-xxl/spiece.model", path() + "/tokenizer/spiece.model");
+    all["tokenizer"] = {"transformers", "T5TokenizerFast"};
+    if (!index.is_null()) all.update(index);
+    std::ofstream(path() + "/model_index.json") << all;
+  }
+  std::string path() const { return folder_.file("in"); }
+
+ private:
+  TempFolder folder_;
+};
+
+std::vector<std::string> components_of(const ModelFile& file) {
+  std::vector<std::string> names;
+  for (const Graph& graph : file.info().components) names.push_back(graph.name);
+  return names;
+}
+
+std::string refusal(ConvertOptions options) {
+  const TempFolder folder;
+  options.output = folder.file("model.zoe");
+  const Status status = convert(options);
+  CHECK(!status.ok());
+  CHECK(!fs::exists(options.output));
+  return status.message();
+}
+
+const std::vector<std::pair<std::string, std::string>> kText{
+    {"transformer", "t2v"}, {"vae", "vae_2_1"}, {"text_encoder", "umt5"}};
+const std::vector<std::string> kTextComponents{"dit",     "encoder_first", "decoder_first",
+                                               "encoder", "decoder",       "text_encoder"};
+
+}  // namespace
+
+TEST_CASE("the original's and ComfyUI's files hold the weights of the libraries' folders") {
+  const auto vae = [](const std::string& path) {
+    return require_ok(open_wan_autoencoder(kData + path));
+  };
+  const WanAutoencoder whole = vae("vae_2_1"), original = vae("original/Wan2.1_VAE.pth");
+  check_same(whole.part, original.part);
+  check_same(whole.part, vae("comfy/wan_2.1_vae.safetensors").part);
+  check_same(vae("vae_2_2").part, vae("original/wan22.pth").part);
+  const auto text = [](const std::string& path) {
+    return require_ok(open_text_encoder(kData + path));
+  };
+  // The bucket's reach and epsilon are in no weight: the original has UMT5's.
+  TextEncoder saved = text("umt5"), other = text("original/models_t5_umt5-xxl-enc-bf16.pth");
+  CHECK(other.config.max_distance == 128);
+  other.config.max_distance = saved.config.max_distance;
+  other.part.graphs = {require_ok(build_t5_encoder(other.config))};
+  check_same(saved.part, other.part);
+  CHECK(saved.tokenizer.empty());
+  CHECK(text("comfy/umt5.safetensors").tokenizer.size() > 1000);
+  check_same(require_ok(open_vision_encoder(kData + "clip")).part,
+             require_ok(open_vision_encoder(kData + "original/clip/clip.pth")).part);
+}
+
+TEST_CASE("folders and files become one model with every part in its role") {
+  const Pipeline pipeline({}, kText);
+  const Converted diffusers({.input = pipeline.path(), .output = ""});
+  const Converted original({.input = kData + "original", .output = ""});
+  const std::string comfy = kData + "comfy/";
+  const Converted files({.input = comfy + "wan.safetensors",
+                         .output = "",
+                         .vae = comfy + "wan_2.1_vae.safetensors",
+                         .text_encoder = comfy + "umt5.safetensors"});
+  for (const Converted* model : {&diffusers, &original, &files}) {
+    CHECK(components_of(*model->file) == kTextComponents);
+    CHECK(model->file->info().tokenizer_kind == "sentencepiece");
+    CHECK(model->file->info().tokenizer == diffusers.file->info().tokenizer);
+    CHECK(model->file->verify_tensors(/*finite=*/true).ok());
+    REQUIRE(model->file->tensors().size() == diffusers.file->tensors().size());
+    for (size_t i = 0; i < model->file->tensors().size(); ++i) {
+      CHECK(model->file->tensors()[i].name == diffusers.file->tensors()[i].name);
+      CHECK(model->file->tensors()[i].hash == diffusers.file->tensors()[i].hash);
+    }
+  }
+  // What the folder's autoencoder says of its latents.
+  const LatentSpec& latents = diffusers.recipe.latents.at(0);
+  CHECK(latents.channels == 5);
+  CHECK(latents.pixels == 8);
+  CHECK(latents.first_frames == 1);
+  CHECK(latents.later_frames == 4);
+  CHECK(latents.mean.at(2) == doctest::Approx(0.2));
+  CHECK(latents.std.at(4) == doctest::Approx(1.4));
+  CHECK(diffusers.recipe.incomplete.find("stages") != std::string::npos);
+}
+
+TEST_CASE("two experts and a picture's encoder are parts of their own") {
+  const Pipeline pipeline({{"_class_name", "WanImageToVideoPipeline"}, {"boundary_ratio", 0.9}},
+                          {{"transformer", "i2v"},
+                           {"transformer_2", "i2v"},
+                           {"vae", "vae_2_1"},
+                           {"image_encoder", "clip"},
+                           {"text_encoder", "umt5"}});
+  const Converted model({.input = pipeline.path(), .output = ""});
+  CHECK(components_of(*model.file) ==
+        std::vector<std::string>{"dit", "dit_low", "encoder_first", "decoder_first", "encoder",
+                                 "decoder", "text_encoder", "vision_encoder"});
+  const auto* first = model.file->find_tensor("dit/patch_embedding.weight");
+  const auto* second = model.file->find_tensor("dit_low/patch_embedding.weight");
+  REQUIRE(first != nullptr);
+  REQUIRE(second != nullptr);
+  CHECK(first->hash == second->hash);
+}
+
+TEST_CASE("parts that do not fit each other are refused") {
+  const auto of = [](const std::vector<std::pair<std::string, std::string>>& parts,
+                     const nlohmann::json& index = {}) {
+    const Pipeline pipeline(index, parts);
+    return refusal({.input = pipeline.path(), .output = ""});
+  };
+  mentions(of({{"transformer", "t2v"}, {"vae", "vae_2_2"}}), "latents of 6 channels");
+  mentions(of({{"transformer", "t2v"}, {"text_encoder", "t5"}}), "the transformer reads 11");
+  mentions(of({{"transformer", "i2v"}, {"image_encoder", "vae_2_1"}}), "picture tower");
+  mentions(of({{"transformer", "t2v"}, {"transformer_2", "i2v"}}, {{"boundary_ratio", 0.5}}),
+           "not those of the transformer");
+  mentions(of({{"transformer", "t2v"}, {"transformer_2", "t2v"}}), "boundary_ratio");
+  mentions(of(kText, {{"boundary_ratio", 0.5}}), "transformer_2");
+  mentions(refusal({.input = kData + "t2v", .output = "", .image_encoder = kData + "clip"}),
+           "looks at no pictures");
+  mentions(refusal({.input = kData + "t2v", .output = "", .tokenizer = kData + "clip"}),
+           "spiece.model");
+  mentions(refusal({.input = kData + "t2v", .output = "", .vae = kData + "umt5"}),
+           "not Wan's autoencoder");
+}
+
+TEST_CASE("configurations of parts are honoured or refused") {
+  const auto each = [](const char* part, const auto& open, const std::vector<Change>& changes) {
+    CAPTURE(part);
+    const Published whole(str("parity/data/wan/", part));
+    CHECK(open(whole.path()).ok());
+    for (const Change& change : changes) {
+      CAPTURE(change.key);
+      CAPTURE(change.value.dump());
+      const Published folder(str("parity/data/wan/", part));
+      folder.edit("config.json",
+                  [&](nlohmann::json& config) { config[change.key] = change.value; });
+      const Status status = open(folder.path()).status();
+      CHECK(!status.ok());
+      mentions(status.message(), change.expected);
+    }
+  };
+  each("vae_2_1", open_wan_autoencoder,
+       {{"z_dim", 6, "latents_mean"},
+        {"base_dim", 5, "encoder."},
+        {"dim_mult", {1, 2, 3}, "scale_factor_spatial"},
+        {"num_res_blocks", 2, "_blocks."},
+        {"attn_scales", {0.5}, "attn_scales"},
+        {"temperal_downsample", {true, true, true}, "scale_factor_temporal"},
+        {"temperal_downsample", {1, 0, 1}, "true and false"},
+        {"is_residual", true, "level 1"},
+        {"patch_size", 2, "in_channels"},
+        {"scale_factor_spatial", 16, "scale_factor_spatial"},
+        {"latents_mean", {1, 2}, "latents_mean"},
+        {"latents_std", {1, 1, 0, 1, 1}, "latents_std"},
+        {"in_channels", 12, "in_channels"},
+        {"_class_name", "AutoencoderKL", "AutoencoderKLWan"},
+        {"new_key", 1, "new_key"}});
+  each("umt5", open_text_encoder,
+       {{"model_type", "t5", "position bias"},
+        {"d_kv", 12, "d_kv"},
+        {"num_heads", 2, "num_heads"},
+        {"relative_attention_num_buckets", 32, "relative_attention_num_buckets"},
+        {"relative_attention_max_distance", 2, "buckets"},
+        {"feed_forward_proj", "relu", "feed_forward_proj"},
+        {"feed_forward_proj", "gated-silu", "gated-gelu"},
+        {"is_decoder", true, "is_decoder"},
+        {"new_key", 1, "new_key"}});
+  each("clip", open_vision_encoder,
+       {{"num_attention_heads", 7, "7 heads"},
+        {"hidden_act", "relu", "hidden_act"},
+        {"image_size", 24, "image_size"},
+        {"num_hidden_layers", 4, "num_hidden_layers"},
+        {"new_key", 1, "new_key"}});
+}
+
+TEST_CASE("what is missing is said") {
+  const Converted bare({.input = kData + "i2v", .output = ""});
+  CHECK(bare.recipe.incomplete ==
+        "it has no text encoder, no tokenizer, no autoencoder, no image encoder");
+}
