@@ -334,7 +334,7 @@ void ConvKernel::finish(const Call& call, const Tile& tile, int64_t group, float
   for (int64_t row = 0; row < tile.rows; ++row) {
     for (int64_t column = 0; column < tile.columns; ++column) {
       float* y = c + row * row_step + column * ldc;
-      if (bias != nullptr) simd().binary[static_cast<int>(BinaryFn::kAdd)](y, 1, bias, 1, y, og());
+      if (bias != nullptr) simd().binary[static_cast<int>(Binary::kAdd)](y, 1, bias, 1, y, og());
       if (activation_ != Activation::kNone) activate(simd(), activation_, y, y, og());
       if (!direct_out())
         narrow(simd(), dtype_, y,

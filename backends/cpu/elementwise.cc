@@ -19,30 +19,10 @@ char* at(void* data, DType dtype, int64_t element) {
   return static_cast<char*>(data) + element * dtype_size(dtype);
 }
 
-UnaryFn unary_fn(OpKind op) {
-  switch (op) {
-    case OpKind::kNeg: return UnaryFn::kNeg;
-    case OpKind::kAbs: return UnaryFn::kAbs;
-    case OpKind::kExp: return UnaryFn::kExp;
-    case OpKind::kLog: return UnaryFn::kLog;
-    case OpKind::kSqrt: return UnaryFn::kSqrt;
-    case OpKind::kRsqrt: return UnaryFn::kRsqrt;
-    case OpKind::kSin: return UnaryFn::kSin;
-    case OpKind::kCos: return UnaryFn::kCos;
-    case OpKind::kTanh: return UnaryFn::kTanh;
-    case OpKind::kSigmoid: return UnaryFn::kSigmoid;
-    case OpKind::kSilu: return UnaryFn::kSilu;
-    case OpKind::kGeluTanh: return UnaryFn::kGeluTanh;
-    case OpKind::kGelu: return UnaryFn::kGelu;
-    case OpKind::kRelu: return UnaryFn::kRelu;
-    default: return UnaryFn::kFloor;
-  }
-}
-
 Prepared prepare_unary(const KernelRequest& request, const Context& context) {
   const DType dtype = in(request, 0).dtype;
   const int64_t n = out(request).shape.elements();
-  const auto fn = context.simd->unary[static_cast<int>(unary_fn(request.node->op))];
+  const auto fn = context.simd->unary[static_cast<int>(ops::unary_of(request.node->op))];
   return simple_kernel(context, 0, [=](const Call& call, const Context& c) {
     c.pool->run_ranges(n, kGrain, [&](int64_t begin, int64_t end, int) {
       if (dtype == DType::kF32)
@@ -90,18 +70,9 @@ Prepared prepare_binary(const KernelRequest& request, const Context& context) {
   const Shape& shape = out(request).shape;
   const Walk<2> walk(shape, {ops::broadcast_strides(in(request, 0).shape, shape),
                              ops::broadcast_strides(in(request, 1).shape, shape)});
-  BinaryRow row{*context.simd, in(request, 0).dtype, pow_row, static_cast<int>(walk.row_step(0)),
-                static_cast<int>(walk.row_step(1))};
-  const auto pick = [&](BinaryFn fn) { row.fn = context.simd->binary[static_cast<int>(fn)]; };
-  switch (request.node->op) {
-    case OpKind::kAdd: pick(BinaryFn::kAdd); break;
-    case OpKind::kSub: pick(BinaryFn::kSub); break;
-    case OpKind::kMul: pick(BinaryFn::kMul); break;
-    case OpKind::kDiv: pick(BinaryFn::kDiv); break;
-    case OpKind::kMin: pick(BinaryFn::kMin); break;
-    case OpKind::kMax: pick(BinaryFn::kMax); break;
-    default: break;
-  }
+  const auto fn = context.simd->binary[static_cast<int>(ops::binary_of(request.node->op))];
+  const BinaryRow row{*context.simd, in(request, 0).dtype, fn != nullptr ? fn : pow_row,
+                      static_cast<int>(walk.row_step(0)), static_cast<int>(walk.row_step(1))};
   return simple_kernel(context, 0, [=](const Call& call, const Context& c) {
     c.pool->run_ranges(walk.elements(), kGrain, [&](int64_t begin, int64_t end, int) {
       walk.for_range(begin, end, [&](int64_t i, const auto& offsets, int64_t count) {
@@ -216,35 +187,15 @@ Prepared prepare_iota(const KernelRequest& request, const Context& context) {
   });
 }
 
-#define ZT_UNARY_ROW(kind) \
-  { OpKind::kind, "simd_" #kind, Isa::kSse4, simd_dtypes, prepare_unary }
-#define ZT_BINARY_ROW(kind) \
-  { OpKind::kind, "simd_" #kind, Isa::kSse4, simd_dtypes, prepare_binary }
+// less and equal give bool: they stand before the ops that give numbers.
 constexpr Row kRows[] = {
-    ZT_UNARY_ROW(kNeg),
-    ZT_UNARY_ROW(kAbs),
-    ZT_UNARY_ROW(kExp),
-    ZT_UNARY_ROW(kLog),
-    ZT_UNARY_ROW(kSqrt),
-    ZT_UNARY_ROW(kRsqrt),
-    ZT_UNARY_ROW(kSin),
-    ZT_UNARY_ROW(kCos),
-    ZT_UNARY_ROW(kTanh),
-    ZT_UNARY_ROW(kSigmoid),
-    ZT_UNARY_ROW(kSilu),
-    ZT_UNARY_ROW(kGeluTanh),
-    ZT_UNARY_ROW(kGelu),
-    ZT_UNARY_ROW(kRelu),
-    ZT_UNARY_ROW(kFloor),
-    ZT_BINARY_ROW(kAdd),
-    ZT_BINARY_ROW(kSub),
-    ZT_BINARY_ROW(kMul),
-    ZT_BINARY_ROW(kDiv),
-    ZT_BINARY_ROW(kMin),
-    ZT_BINARY_ROW(kMax),
-    ZT_BINARY_ROW(kPow),
     {OpKind::kLess, "scalar_less", Isa::kSse4, nullptr, prepare_compare},
     {OpKind::kEqual, "scalar_equal", Isa::kSse4, nullptr, prepare_compare},
+#define ZT_UNARY(kind, name, def) \
+  {OpKind::kind, "simd_" name, Isa::kSse4, simd_dtypes, prepare_unary},
+#define ZT_BINARY(kind, name, def) \
+  {OpKind::kind, "simd_" name, Isa::kSse4, simd_dtypes, prepare_binary},
+#include "graph/ops/elementwise_list.inc"
     {OpKind::kSelect, "scalar_select", Isa::kSse4, nullptr, prepare_select},
     {OpKind::kCast, "copy", Isa::kSse4, same_size, prepare_copy},
     {OpKind::kCast, "simd_cast", Isa::kSse4, simd_dtypes, prepare_cast},
@@ -252,8 +203,6 @@ constexpr Row kRows[] = {
     {OpKind::kFill, "scalar_fill", Isa::kSse4, nullptr, prepare_fill},
     {OpKind::kIota, "scalar_iota", Isa::kSse4, nullptr, prepare_iota},
 };
-#undef ZT_UNARY_ROW
-#undef ZT_BINARY_ROW
 
 }  // namespace
 

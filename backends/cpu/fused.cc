@@ -160,7 +160,7 @@ Prepared prepare_glu(const KernelRequest& request, const Context& context) {
   const int64_t scratch = workspace.add(2 * line * context.threads());
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     const Simd& simd = *c.simd;
-    const auto multiply = simd.binary[static_cast<int>(BinaryFn::kMul)];
+    const auto multiply = simd.binary[static_cast<int>(Binary::kMul)];
     const int64_t size = dtype_size(dtype);
     c.pool->run_ranges(rows, rows_per_task(width), [&](int64_t begin, int64_t end, int worker) {
       auto* act = call.workspace<float>(scratch + 2 * worker * line);

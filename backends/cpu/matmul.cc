@@ -271,7 +271,7 @@ void MatmulKernel::finish_rows(const float* tile, int64_t ldc, int64_t rows, int
   for (int64_t r = 0; r < rows; ++r) {
     auto* row = const_cast<float*>(tile) + r * ldc;
     if (bias != nullptr)
-      simd().binary[static_cast<int>(BinaryFn::kAdd)](row, 1, bias, 1, row, columns);
+      simd().binary[static_cast<int>(Binary::kAdd)](row, 1, bias, 1, row, columns);
     if (activation_ != Activation::kNone) activate(simd(), activation_, row, row, columns);
     if (!direct_out())
       narrow(simd(), out_dtype_, row, out + r * n_ * dtype_size(out_dtype_), columns);

@@ -58,7 +58,7 @@ struct Reduction {
   void vector(const Simd& simd, const void* x, int64_t base, int64_t count, void* y,
               int64_t first) const {
     const auto fn =
-        simd.binary[static_cast<int>(op == OpKind::kReduceMax ? BinaryFn::kMax : BinaryFn::kAdd)];
+        simd.binary[static_cast<int>(op == OpKind::kReduceMax ? Binary::kMax : Binary::kAdd)];
     float sum[kChunk], row[kChunk];
     for (int64_t i = 0; i < count; i += kChunk) {
       const int64_t n = std::min(kChunk, count - i);

@@ -1,7 +1,6 @@
 // Ops that treat elements one by one, broadcasting, and the sources fill and iota.
 #include "backends/cuda/kernels/elementwise.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "backends/cuda/walk.h"
@@ -9,22 +8,8 @@
 namespace zoetrope::cuda {
 namespace {
 
-// Order of the enumerators in kernels/elementwise.h.
-constexpr OpKind kUnaryOps[] = {OpKind::kNeg,  OpKind::kAbs,     OpKind::kExp,  OpKind::kLog,
-                                OpKind::kSqrt, OpKind::kRsqrt,   OpKind::kSin,  OpKind::kCos,
-                                OpKind::kTanh, OpKind::kSigmoid, OpKind::kSilu, OpKind::kGeluTanh,
-                                OpKind::kGelu, OpKind::kRelu,    OpKind::kFloor};
-constexpr OpKind kBinaryOps[] = {OpKind::kAdd, OpKind::kSub,  OpKind::kMul,
-                                 OpKind::kDiv, OpKind::kMin,  OpKind::kMax,
-                                 OpKind::kPow, OpKind::kLess, OpKind::kEqual};
-
-template <typename E, size_t N>
-E index_in(const OpKind (&list)[N], OpKind op) {
-  return static_cast<E>(std::find(std::begin(list), std::end(list), op) - std::begin(list));
-}
-
 Prepared prepare_unary(const KernelRequest& request, const Context& context) {
-  const auto op = index_in<Unary>(kUnaryOps, request.node->op);
+  const auto op = ops::unary_of(request.node->op);
   const DType dtype = out(request).dtype;
   const int64_t count = out(request).shape.elements();
   return simple_kernel(context, 0, [=](const Call& call) {
@@ -45,7 +30,7 @@ Prepared prepare_binary(const KernelRequest& request, const Context& context) {
   const ops::Walk<2> walk(shape, {ops::broadcast_strides(in(request, 0).shape, shape),
                                   ops::broadcast_strides(in(request, 1).shape, shape)});
   BinaryParams p;
-  p.op = index_in<Binary>(kBinaryOps, request.node->op);
+  p.op = ops::binary_of(request.node->op);
   p.dtype = in(request, 0).dtype;
   p.count = shape.elements();
   p.walk = walk_params(walk);
@@ -98,37 +83,18 @@ bool accepts_store(const KernelRequest& request, const Capabilities&) {
   return !is_float8(out(request).dtype);
 }
 
+// Integers, too, but for div and pow.
 bool accepts_binary(const KernelRequest& request, const Capabilities&) {
   const DType dtype = in(request, 0).dtype;
-  return is_compute_dtype(dtype) || !is_float(dtype);
+  const bool float_only = request.node->op == OpKind::kDiv || request.node->op == OpKind::kPow;
+  return is_compute_dtype(dtype) || (!float_only && !is_float(dtype));
 }
 
 constexpr Row kRows[] = {
-    {OpKind::kNeg, "unary", accepts_compute, prepare_unary},
-    {OpKind::kAbs, "unary", accepts_compute, prepare_unary},
-    {OpKind::kExp, "unary", accepts_compute, prepare_unary},
-    {OpKind::kLog, "unary", accepts_compute, prepare_unary},
-    {OpKind::kSqrt, "unary", accepts_compute, prepare_unary},
-    {OpKind::kRsqrt, "unary", accepts_compute, prepare_unary},
-    {OpKind::kSin, "unary", accepts_compute, prepare_unary},
-    {OpKind::kCos, "unary", accepts_compute, prepare_unary},
-    {OpKind::kTanh, "unary", accepts_compute, prepare_unary},
-    {OpKind::kSigmoid, "unary", accepts_compute, prepare_unary},
-    {OpKind::kSilu, "unary", accepts_compute, prepare_unary},
-    {OpKind::kGeluTanh, "unary", accepts_compute, prepare_unary},
-    {OpKind::kGelu, "unary", accepts_compute, prepare_unary},
-    {OpKind::kRelu, "unary", accepts_compute, prepare_unary},
-    {OpKind::kFloor, "unary", accepts_compute, prepare_unary},
+#define ZT_UNARY(kind, name, def) {OpKind::kind, "unary", accepts_compute, prepare_unary},
+#define ZT_BINARY(kind, name, def) {OpKind::kind, "binary", accepts_binary, prepare_binary},
+#include "graph/ops/elementwise_list.inc"
     {OpKind::kCast, "cast", accepts_store, prepare_cast},
-    {OpKind::kAdd, "binary", accepts_binary, prepare_binary},
-    {OpKind::kSub, "binary", accepts_binary, prepare_binary},
-    {OpKind::kMul, "binary", accepts_binary, prepare_binary},
-    {OpKind::kDiv, "binary", accepts_compute, prepare_binary},
-    {OpKind::kMin, "binary", accepts_binary, prepare_binary},
-    {OpKind::kMax, "binary", accepts_binary, prepare_binary},
-    {OpKind::kPow, "binary", accepts_compute, prepare_binary},
-    {OpKind::kLess, "binary", accepts_binary, prepare_binary},
-    {OpKind::kEqual, "binary", accepts_binary, prepare_binary},
     {OpKind::kSelect, "select", nullptr, prepare_select},
     {OpKind::kFill, "source", accepts_store, prepare_source},
     {OpKind::kIota, "source", accepts_store, prepare_source},

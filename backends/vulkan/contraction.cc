@@ -1,6 +1,5 @@
 #include "backends/vulkan/contraction.h"
 
-#include <algorithm>
 #include <numeric>
 
 #include "graph/ops/conv_shape.h"
@@ -9,13 +8,6 @@ namespace zoetrope::vulkan {
 namespace {
 
 enum Input : size_t { kA, kB, kBias };
-
-// The order of shaders/activation.glsl.
-uint32_t activation_index(std::string_view name) {
-  constexpr std::string_view kNames[] = {"none", "silu", "gelu_tanh", "gelu", "relu", "sigmoid"};
-  return static_cast<uint32_t>(std::find(std::begin(kNames), std::end(kNames), name) -
-                               std::begin(kNames));
-}
 
 // Elements that each of four leading dimensions of `to` steps in a stack of matrices of `size`.
 std::array<int64_t, 4> lead_steps(const Shape& shape, const Shape& to, int64_t size) {
@@ -109,8 +101,7 @@ Contraction Contraction::of(const KernelRequest& request) {
   Contraction c =
       op == OpKind::kMatmul || op == OpKind::kLinear ? of_matmul(request) : of_conv(request);
   c.has_bias = has(request, kBias);
-  if (op == OpKind::kLinear || op == OpKind::kConvBias)
-    c.activation = activation_index(attrs(request).get_string("activation"));
+  if (op == OpKind::kLinear || op == OpKind::kConvBias) c.activation = activation_number(request);
   return c;
 }
 

@@ -8,20 +8,6 @@
 namespace zoetrope::vulkan {
 namespace {
 
-// Order of apply() in shaders/unary.comp and shaders/binary.comp.
-constexpr OpKind kUnaryOps[] = {OpKind::kNeg,  OpKind::kAbs,     OpKind::kExp,  OpKind::kLog,
-                                OpKind::kSqrt, OpKind::kRsqrt,   OpKind::kSin,  OpKind::kCos,
-                                OpKind::kTanh, OpKind::kSigmoid, OpKind::kSilu, OpKind::kGeluTanh,
-                                OpKind::kGelu, OpKind::kRelu,    OpKind::kFloor};
-constexpr OpKind kBinaryOps[] = {OpKind::kAdd, OpKind::kSub,  OpKind::kMul,
-                                 OpKind::kDiv, OpKind::kMin,  OpKind::kMax,
-                                 OpKind::kPow, OpKind::kLess, OpKind::kEqual};
-
-template <size_t N>
-uint32_t index_in(const OpKind (&list)[N], OpKind op) {
-  return u32(std::find(std::begin(list), std::end(list), op) - std::begin(list));
-}
-
 Dispatch elementwise(const char* shader, int64_t count, uint32_t chunk = 1) {
   Dispatch d;
   d.shader = shader;
@@ -45,7 +31,7 @@ Result<KernelSpec> prepare_unary(const KernelRequest& request, const Capabilitie
   const uint32_t chunk = widest_chunk(request);
   Dispatch d = elementwise("unary", out(request).shape.elements(), chunk);
   d.operands = {input(request, 0), output(request)};
-  d.constants = {chunk, index_in(kUnaryOps, request.node->op)};
+  d.constants = {chunk, number_of(ops::unary_of(request.node->op))};
   return KernelSpec{.name = "unary", .dispatches = {d}};
 }
 
@@ -64,7 +50,7 @@ Result<KernelSpec> prepare_binary(const KernelRequest& request, const Capabiliti
   const uint32_t chunk = walk.chunk(widest_chunk(request));
   Dispatch d = elementwise("binary", shape.elements(), chunk);
   d.operands = {input(request, 0), input(request, 1), output(request)};
-  d.constants = {chunk, index_in(kBinaryOps, request.node->op), u32(walk.step(0)),
+  d.constants = {chunk, number_of(ops::binary_of(request.node->op)), u32(walk.step(0)),
                  u32(walk.step(1)), walk.rank()};
   walk.append_to(&d.params);
   return KernelSpec{.name = "binary", .dispatches = {d}};
@@ -130,31 +116,10 @@ bool accepts_source(const KernelRequest& request, const Capabilities&) {
 }
 
 constexpr Row kRows[] = {
-    {OpKind::kNeg, accepts_compute, prepare_unary},
-    {OpKind::kAbs, accepts_compute, prepare_unary},
-    {OpKind::kExp, accepts_compute, prepare_unary},
-    {OpKind::kLog, accepts_compute, prepare_unary},
-    {OpKind::kSqrt, accepts_compute, prepare_unary},
-    {OpKind::kRsqrt, accepts_compute, prepare_unary},
-    {OpKind::kSin, accepts_compute, prepare_unary},
-    {OpKind::kCos, accepts_compute, prepare_unary},
-    {OpKind::kTanh, accepts_compute, prepare_unary},
-    {OpKind::kSigmoid, accepts_compute, prepare_unary},
-    {OpKind::kSilu, accepts_compute, prepare_unary},
-    {OpKind::kGeluTanh, accepts_compute, prepare_unary},
-    {OpKind::kGelu, accepts_compute, prepare_unary},
-    {OpKind::kRelu, accepts_compute, prepare_unary},
-    {OpKind::kFloor, accepts_compute, prepare_unary},
+#define ZT_UNARY(kind, name, def) {OpKind::kind, accepts_compute, prepare_unary},
+#define ZT_BINARY(kind, name, def) {OpKind::kind, accepts_binary, prepare_binary},
+#include "graph/ops/elementwise_list.inc"
     {OpKind::kCast, accepts_cast, prepare_cast},
-    {OpKind::kAdd, accepts_binary, prepare_binary},
-    {OpKind::kSub, accepts_binary, prepare_binary},
-    {OpKind::kMul, accepts_binary, prepare_binary},
-    {OpKind::kDiv, accepts_binary, prepare_binary},
-    {OpKind::kMin, accepts_binary, prepare_binary},
-    {OpKind::kMax, accepts_binary, prepare_binary},
-    {OpKind::kPow, accepts_binary, prepare_binary},
-    {OpKind::kLess, accepts_binary, prepare_binary},
-    {OpKind::kEqual, accepts_binary, prepare_binary},
     {OpKind::kSelect, nullptr, prepare_select},
     {OpKind::kFill, accepts_source, prepare_source},
     {OpKind::kIota, accepts_source, prepare_source},

@@ -25,11 +25,6 @@ Result<KernelSpec> prepare_gated_residual(const KernelRequest& request, const Ca
 }
 
 Result<KernelSpec> prepare_glu(const KernelRequest& request, const Capabilities& caps) {
-  // The numbers of shaders/activation.glsl.
-  constexpr std::string_view kActivations[] = {"none", "silu", "gelu_tanh",
-                                               "gelu", "relu", "sigmoid"};
-  const std::string& name = attrs(request).get_string("activation");
-  const auto activation = std::find(std::begin(kActivations), std::end(kActivations), name);
   const TensorType& y = out(request);
   const bool halves = !has(request, 1), second = attrs(request).get_bool("gate_second");
   const int64_t width = y.shape.rank() > 0 ? y.shape[-1] : 1;
@@ -37,7 +32,7 @@ Result<KernelSpec> prepare_glu(const KernelRequest& request, const Capabilities&
   const uint32_t chunk = row_chunk(width, y.dtype);
   Dispatch d = row_dispatch("glu", plan_rows(rows, width / chunk, chunk, false, caps), 0);
   d.operands = {input(request, 0), input(request, halves ? 0 : 1), output(request)};
-  d.constants.push_back(u32(activation - std::begin(kActivations)));
+  d.constants.push_back(activation_number(request));
   d.params = {u32(rows), u32(width), u32(halves ? 2 * width : width),
               halves && second ? u32(width) : 0, halves && !second ? u32(width) : 0};
   d.flops = 20 * static_cast<double>(y.shape.elements());

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backends/vulkan/capabilities.h"
+#include "graph/ops/elementwise.h"
 #include "runtime/backend/backend.h"
 
 namespace zoetrope::vulkan {
@@ -123,6 +124,14 @@ inline bool is_compute_dtype(DType dtype) {
 bool compute_dtypes(const KernelRequest& request);
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline uint32_t u32(int64_t value) { return static_cast<uint32_t>(value); }
+// ACT_, UNARY_ or BINARY_NAME in shaders (numbers.glsl).
+template <typename E>
+uint32_t number_of(E e) {
+  return static_cast<uint32_t>(e);
+}
+inline uint32_t activation_number(const KernelRequest& request) {
+  return number_of(ops::parse_activation(attrs(request).get_string("activation")));
+}
 inline uint32_t float_bits(double value) {
   return std::bit_cast<uint32_t>(static_cast<float>(value));
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "graph/builder.h"
+#include "graph/ops/elementwise.h"
 
 namespace zoetrope::ops {
 
@@ -68,7 +69,7 @@ Status require_epsilon(const Attrs& attrs) {
 }
 
 Status require_choice(const Attrs& attrs, std::string_view name,
-                      std::initializer_list<std::string_view> choices) {
+                      std::span<const std::string_view> choices) {
   const std::string& found = attrs.get_string(name);
   std::string known;
   for (std::string_view choice : choices) {
@@ -137,8 +138,7 @@ int64_t extent(const Shape& shape, int begin, int end) {
 }
 
 Status require_activation(const Attrs& attrs) {
-  return require_choice(attrs, "activation",
-                        {"none", "silu", "gelu_tanh", "gelu", "relu", "sigmoid"});
+  return require_choice(attrs, "activation", activation_names());
 }
 
 int32_t decompose_activation(Builder& builder, int32_t x, const Attrs& attrs) {

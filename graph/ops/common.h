@@ -32,7 +32,11 @@ Status require_broadcastable_or_absent(const OpContext& c, size_t i, std::string
 Status require_epsilon(const Attrs& attrs);
 // The string attribute is one of `choices`.
 Status require_choice(const Attrs& attrs, std::string_view name,
-                      std::initializer_list<std::string_view> choices);
+                      std::span<const std::string_view> choices);
+inline Status require_choice(const Attrs& attrs, std::string_view name,
+                             std::initializer_list<std::string_view> choices) {
+  return require_choice(attrs, name, std::span(choices.begin(), choices.size()));
+}
 
 // One output; refuses shapes beyond the element limit.
 Result<Types> one_output(DType dtype, std::span<const int64_t> dims);
@@ -84,7 +88,7 @@ int64_t extent(const Shape& shape, int begin, int end);
 
 inline size_t idx(int64_t i) { return static_cast<size_t>(i); }
 
-// The activations that fused ops know: "none", "silu", "gelu_tanh", "gelu", "relu", "sigmoid".
+// The "activation" attribute is one of activation_names().
 Status require_activation(const Attrs& attrs);
 // Appends the activation of the "activation" attribute to a decomposition.
 int32_t decompose_activation(Builder& builder, int32_t x, const Attrs& attrs);

@@ -1,25 +1,24 @@
 #include <cmath>
 
+#include "graph/ops/elementwise.h"
 #include "tests/conformance/case.h"
 
 namespace zoetrope::conformance {
 namespace {
 
-constexpr const char* kActivations[] = {"none", "silu", "gelu_tanh", "gelu", "relu", "sigmoid"};
-
 double bound(int64_t depth) { return std::sqrt(3.0 / static_cast<double>(depth)); }
 
 void add_linear(std::vector<Case>* cases) {
   const auto add = [&](const char* label, Shape x, Shape w, bool bias, bool transposed,
-                       const char* activation) {
+                       std::string_view activation) {
     std::vector<CaseInput> inputs{in(x, -2, 2), weight(w, bound(x[-1]))};
     if (bias) inputs.push_back(weight({transposed ? w[0] : w[1]}));
     cases->push_back({OpKind::kLinear,
-                      std::string(label) + ", " + activation,
+                      str(label, ", ", activation),
                       inputs,
                       {{"transpose_b", transposed}, {"activation", text(activation)}}});
   };
-  for (const char* activation : kActivations) {
+  for (std::string_view activation : ops::activation_names()) {
     add("odd sizes", {2, 13, 37}, {19, 37}, true, true, activation);
     add("without bias", {5, 64}, {64, 96}, false, false, activation);
   }
@@ -135,14 +134,14 @@ void add_norm_rope(std::vector<Case>* cases) {
 }
 
 void add_glu(std::vector<Case>* cases) {
-  for (const char* activation : kActivations) {
+  for (std::string_view activation : ops::activation_names()) {
     cases->push_back({OpKind::kGlu,
-                      std::string("two inputs, ") + activation,
+                      str("two inputs, ", activation),
                       {in({3, 37}, -4, 4), in({3, 37})},
                       {{"activation", text(activation)}}});
     for (bool second : {false, true})
       cases->push_back({OpKind::kGlu,
-                        std::string("one input, ") + activation,
+                        str("one input, ", activation),
                         {in({2, 5, 38}, -4, 4)},
                         {{"activation", text(activation)}, {"gate_second", second}}});
   }

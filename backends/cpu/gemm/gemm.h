@@ -91,8 +91,8 @@ class AlignedBytes {
   std::unique_ptr<char, Free> data_{nullptr, Free{64}};
 };
 
-enum class Activation : uint8_t { kNone, kSilu, kGeluTanh, kGelu, kRelu, kSigmoid };
-Activation parse_activation(std::string_view name);
+using ops::Activation;
+using ops::parse_activation;
 void activate(const Simd& simd, Activation activation, const float* x, float* y, int64_t n);
 
 }  // namespace zoetrope::cpu

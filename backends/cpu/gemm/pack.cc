@@ -131,26 +131,11 @@ AlignedBytes::AlignedBytes(int64_t bytes) {
   if (alignment == kHugePage) (void)madvise(data, size / kHugePage * kHugePage, MADV_HUGEPAGE);
 }
 
-Activation parse_activation(std::string_view name) {
-  if (name == "silu") return Activation::kSilu;
-  if (name == "gelu_tanh") return Activation::kGeluTanh;
-  if (name == "gelu") return Activation::kGelu;
-  if (name == "relu") return Activation::kRelu;
-  if (name == "sigmoid") return Activation::kSigmoid;
-  return Activation::kNone;
-}
-
 void activate(const Simd& simd, Activation activation, const float* x, float* y, int64_t n) {
-  switch (activation) {
-    case Activation::kNone:
-      if (x != y) std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
-      return;
-    case Activation::kSilu: return simd.unary[static_cast<int>(UnaryFn::kSilu)](x, y, n);
-    case Activation::kGeluTanh: return simd.unary[static_cast<int>(UnaryFn::kGeluTanh)](x, y, n);
-    case Activation::kGelu: return simd.unary[static_cast<int>(UnaryFn::kGelu)](x, y, n);
-    case Activation::kRelu: return simd.unary[static_cast<int>(UnaryFn::kRelu)](x, y, n);
-    case Activation::kSigmoid: return simd.unary[static_cast<int>(UnaryFn::kSigmoid)](x, y, n);
-  }
+  if (activation != Activation::kNone)
+    simd.unary[static_cast<int>(ops::unary_of(activation))](x, y, n);
+  else if (x != y)
+    std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
 }
 
 }  // namespace zoetrope::cpu

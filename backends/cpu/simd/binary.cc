@@ -67,12 +67,12 @@ struct OpMax {
 }  // namespace
 
 void fill_binary(Simd* simd) {
-  simd->binary[static_cast<int>(BinaryFn::kAdd)] = binary_loop<OpAdd>;
-  simd->binary[static_cast<int>(BinaryFn::kSub)] = binary_loop<OpSub>;
-  simd->binary[static_cast<int>(BinaryFn::kMul)] = binary_loop<OpMul>;
-  simd->binary[static_cast<int>(BinaryFn::kDiv)] = binary_loop<OpDiv>;
-  simd->binary[static_cast<int>(BinaryFn::kMin)] = binary_loop<OpMin>;
-  simd->binary[static_cast<int>(BinaryFn::kMax)] = binary_loop<OpMax>;
+  simd->binary[static_cast<int>(Binary::kAdd)] = binary_loop<OpAdd>;
+  simd->binary[static_cast<int>(Binary::kSub)] = binary_loop<OpSub>;
+  simd->binary[static_cast<int>(Binary::kMul)] = binary_loop<OpMul>;
+  simd->binary[static_cast<int>(Binary::kDiv)] = binary_loop<OpDiv>;
+  simd->binary[static_cast<int>(Binary::kMin)] = binary_loop<OpMin>;
+  simd->binary[static_cast<int>(Binary::kMax)] = binary_loop<OpMax>;
 }
 
 }  // namespace zoetrope::cpu::HWY_NAMESPACE

@@ -9,28 +9,12 @@
 
 #include "backends/cpu/cpu_info.h"
 #include "graph/dtype.h"
+#include "graph/ops/elementwise.h"
 
 namespace zoetrope::cpu {
 
-enum class UnaryFn : uint8_t {
-  kNeg,
-  kAbs,
-  kExp,
-  kLog,
-  kSqrt,
-  kRsqrt,
-  kSin,
-  kCos,
-  kTanh,
-  kSigmoid,
-  kSilu,
-  kGeluTanh,
-  kGelu,
-  kRelu,
-  kFloor,
-  kCount,
-};
-enum class BinaryFn : uint8_t { kAdd, kSub, kMul, kDiv, kMin, kMax, kCount };
+using ops::Binary;
+using ops::Unary;
 
 // How a row is normalised. The mean is shift + rest: one f32 cannot hold it where it is far larger
 // than the deviation.
@@ -45,10 +29,11 @@ struct Simd {
   void (*f32_to_bf16)(const float* x, uint16_t* y, int64_t n);
   void (*f32_to_f16)(const float* x, uint16_t* y, int64_t n);
 
-  void (*unary[static_cast<int>(UnaryFn::kCount)])(const float* x, float* y, int64_t n);
+  // By Unary and Binary; null: pow, less and equal, which are not made of vectors.
+  void (*unary[ops::kUnaryCount])(const float* x, float* y, int64_t n);
   // A step of 0 reads a[0] (b[0]) for every element, 1 reads a row.
-  void (*binary[static_cast<int>(BinaryFn::kCount)])(const float* a, int a_step, const float* b,
-                                                     int b_step, float* y, int64_t n);
+  void (*binary[ops::kBinaryCount])(const float* a, int a_step, const float* b, int b_step,
+                                    float* y, int64_t n);
 
   // Reductions of a row, always in the same order.
   float (*sum)(const float* x, int64_t n);

@@ -30,7 +30,7 @@ TEST_CASE("an element's result does not depend on its place in the row") {
   for (size_t i = 0; i < x.size(); ++i) x[i] = 0.37f * static_cast<float>(i) - 15.0f;
   for (Isa isa : machine_levels()) {
     const Simd& simd = simd_for(isa);
-    for (int fn = 0; fn < static_cast<int>(UnaryFn::kCount); ++fn) {
+    for (int fn = 0; fn < ops::kUnaryCount; ++fn) {
       simd.unary[fn](x.data(), whole.data(), 97);
       for (int64_t begin : {1, 5, 31, 64, 90}) {
         simd.unary[fn](x.data() + begin, part.data(), 97 - begin);
@@ -45,7 +45,7 @@ TEST_CASE("an element's result does not depend on its place in the row") {
 
 TEST_CASE("exp reaches both ends of f32 and keeps NaN and infinities") {
   for (Isa isa : machine_levels()) {
-    const auto exp = simd_for(isa).unary[static_cast<int>(UnaryFn::kExp)];
+    const auto exp = simd_for(isa).unary[static_cast<int>(Unary::kExp)];
     for (float x = -87.0f; x < 88.7f; x += 0.173f) {
       float y = 0;
       exp(&x, &y, 1);

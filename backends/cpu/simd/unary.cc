@@ -102,24 +102,24 @@ struct OpCos {
 };
 
 void fill(Simd* simd) {
-  const auto set = [simd](UnaryFn fn, void (*loop)(const float*, float*, int64_t)) {
+  const auto set = [simd](Unary fn, void (*loop)(const float*, float*, int64_t)) {
     simd->unary[static_cast<int>(fn)] = loop;
   };
-  set(UnaryFn::kNeg, unary_loop<OpNeg>);
-  set(UnaryFn::kAbs, unary_loop<OpAbs>);
-  set(UnaryFn::kExp, unary_loop<OpExp>);
-  set(UnaryFn::kLog, unary_loop<OpLog>);
-  set(UnaryFn::kSqrt, unary_loop<OpSqrt>);
-  set(UnaryFn::kRsqrt, unary_loop<OpRsqrt>);
-  set(UnaryFn::kSin, trigonometric_loop<OpSin>);
-  set(UnaryFn::kCos, trigonometric_loop<OpCos>);
-  set(UnaryFn::kTanh, unary_loop<OpTanh>);
-  set(UnaryFn::kSigmoid, unary_loop<OpSigmoid>);
-  set(UnaryFn::kSilu, unary_loop<OpSilu>);
-  set(UnaryFn::kGeluTanh, unary_loop<OpGeluTanh>);
-  set(UnaryFn::kGelu, unary_loop<OpGelu>);
-  set(UnaryFn::kRelu, unary_loop<OpRelu>);
-  set(UnaryFn::kFloor, unary_loop<OpFloor>);
+  set(Unary::kNeg, unary_loop<OpNeg>);
+  set(Unary::kAbs, unary_loop<OpAbs>);
+  set(Unary::kExp, unary_loop<OpExp>);
+  set(Unary::kLog, unary_loop<OpLog>);
+  set(Unary::kSqrt, unary_loop<OpSqrt>);
+  set(Unary::kRsqrt, unary_loop<OpRsqrt>);
+  set(Unary::kSin, trigonometric_loop<OpSin>);
+  set(Unary::kCos, trigonometric_loop<OpCos>);
+  set(Unary::kTanh, unary_loop<OpTanh>);
+  set(Unary::kSigmoid, unary_loop<OpSigmoid>);
+  set(Unary::kSilu, unary_loop<OpSilu>);
+  set(Unary::kGeluTanh, unary_loop<OpGeluTanh>);
+  set(Unary::kGelu, unary_loop<OpGelu>);
+  set(Unary::kRelu, unary_loop<OpRelu>);
+  set(Unary::kFloor, unary_loop<OpFloor>);
 }
 
 }  // namespace

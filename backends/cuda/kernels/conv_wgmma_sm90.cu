@@ -273,12 +273,10 @@ __device__ void consume(const ConvWgmmaParams& p, Shared<kN>& shared) {
   case Activation::name:                                       \
     write<T, kN, Activation::name>(p, shared, sum, group, at); \
     break;
+#define ZT_ACTIVATION(kind, name) ZT_CASE(kind)
       ZT_CASE(kNone)
-      ZT_CASE(kSilu)
-      ZT_CASE(kGeluTanh)
-      ZT_CASE(kGelu)
-      ZT_CASE(kRelu)
-      ZT_CASE(kSigmoid)
+#include "graph/ops/activation_list.inc"
+#undef ZT_ACTIVATION
 #undef ZT_CASE
     }
   });

@@ -227,7 +227,7 @@ template <int kFirst = 0, typename Body>
 void with_unary(Unary op, Body&& body) {
   constexpr auto kOp = static_cast<Unary>(kFirst);
   if (op == kOp) return body(std::integral_constant<Unary, kOp>());
-  if constexpr (kOp != Unary::kFloor) with_unary<kFirst + 1>(op, body);
+  if constexpr (kFirst + 1 < ops::kUnaryCount) with_unary<kFirst + 1>(op, body);
 }
 
 template <typename T>

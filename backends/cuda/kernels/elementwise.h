@@ -5,26 +5,13 @@
 
 #include "backends/cuda/kernels/walk.h"
 #include "graph/dtype.h"
+#include "graph/ops/elementwise.h"
 
 namespace zoetrope::cuda {
 
-enum class Unary : uint8_t {
-  kNeg,
-  kAbs,
-  kExp,
-  kLog,
-  kSqrt,
-  kRsqrt,
-  kSin,
-  kCos,
-  kTanh,
-  kSigmoid,
-  kSilu,
-  kGeluTanh,
-  kGelu,
-  kRelu,
-  kFloor,
-};
+using ops::Binary;
+using ops::Unary;
+
 // x and y of `dtype`: f32, f16 or bf16.
 cudaError_t unary(Unary op, DType dtype, const void* x, void* y, int64_t count,
                   cudaStream_t stream);
@@ -32,7 +19,6 @@ cudaError_t unary(Unary op, DType dtype, const void* x, void* y, int64_t count,
 // From any dtype to any but the 8-bit floats. To integers: toward zero, saturated, NaN to 0.
 cudaError_t cast(DType from, const void* x, DType to, void* y, int64_t count, cudaStream_t stream);
 
-enum class Binary : uint8_t { kAdd, kSub, kMul, kDiv, kMin, kMax, kPow, kLess, kEqual };
 struct BinaryParams {
   Binary op = Binary::kAdd;
   DType dtype = DType::kF32;  // of both inputs; less and equal give bool

@@ -232,14 +232,14 @@ __device__ void consume(const MatmulWgmmaParams& p, typename Way::Shared& shared
     }
     named_barrier(3, 256);
     switch (p.activation) {
-#define ZT_CASE(name) \
-  case Activation::name: write<Way, Out, kScaled, Activation::name>(p, shared, sum, target); break;
+#define ZT_CASE(name)                                                   \
+  case Activation::name:                                                \
+    write<Way, Out, kScaled, Activation::name>(p, shared, sum, target); \
+    break;
+#define ZT_ACTIVATION(kind, name) ZT_CASE(kind)
       ZT_CASE(kNone)
-      ZT_CASE(kSilu)
-      ZT_CASE(kGeluTanh)
-      ZT_CASE(kGelu)
-      ZT_CASE(kRelu)
-      ZT_CASE(kSigmoid)
+#include "graph/ops/activation_list.inc"
+#undef ZT_ACTIVATION
 #undef ZT_CASE
     }
   }

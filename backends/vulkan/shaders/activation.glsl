@@ -2,13 +2,7 @@
 #ifndef ACTIVATION_GLSL
 #define ACTIVATION_GLSL
 
-// The numbers of activation_index() in contraction.h.
-#define ACT_NONE 0
-#define ACT_SILU 1
-#define ACT_GELU_TANH 2
-#define ACT_GELU 3
-#define ACT_RELU 4
-#define ACT_SIGMOID 5
+#include "numbers.glsl"
 
 float logistic(float x) { return 1.0 / (1.0 + exp(-x)); }
 

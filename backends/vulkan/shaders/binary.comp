@@ -3,9 +3,10 @@
 // by one or not at all.
 #include "chunk.glsl"
 #include "math.glsl"
+#include "numbers.glsl"
 #include "walk.glsl"
 
-layout(constant_id = 17) const uint OP = 0;  // order of kBinaryOps in elementwise.cc
+layout(constant_id = 17) const uint OP = 0;
 layout(constant_id = 18) const uint STEP_0 = 1;
 layout(constant_id = 19) const uint STEP_1 = 1;
 layout(constant_id = 20) const uint RANK = 1;
@@ -22,26 +23,26 @@ CHUNK_OUTPUT(2)
 // A NaN in either operand of min and max is the result.
 float apply(float a, float b) {
   switch (OP) {
-    case 0: return a + b;
-    case 1: return a - b;
-    case 2: return a * b;
-    case 3: return a / b;
-    case 4: return is_nan(a) ? a : is_nan(b) ? b : a < b ? a : b;
-    case 5: return is_nan(a) ? a : is_nan(b) ? b : a > b ? a : b;
-    case 6: return pow_of(a, b);
-    case 7: return float(is_less(a, b));
+    case BINARY_ADD: return a + b;
+    case BINARY_SUB: return a - b;
+    case BINARY_MUL: return a * b;
+    case BINARY_DIV: return a / b;
+    case BINARY_MIN: return is_nan(a) ? a : is_nan(b) ? b : a < b ? a : b;
+    case BINARY_MAX: return is_nan(a) ? a : is_nan(b) ? b : a > b ? a : b;
+    case BINARY_POW: return pow_of(a, b);
+    case BINARY_LESS: return float(is_less(a, b));
     default: return float(is_equal(a, b));
   }
 }
 
 int iapply(int a, int b) {
   switch (OP) {
-    case 0: return a + b;
-    case 1: return a - b;
-    case 2: return a * b;
-    case 4: return min(a, b);
-    case 5: return max(a, b);
-    case 7: return int(a < b);
+    case BINARY_ADD: return a + b;
+    case BINARY_SUB: return a - b;
+    case BINARY_MUL: return a * b;
+    case BINARY_MIN: return min(a, b);
+    case BINARY_MAX: return max(a, b);
+    case BINARY_LESS: return int(a < b);
     default: return int(a == b);
   }
 }

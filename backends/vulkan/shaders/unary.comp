@@ -1,8 +1,9 @@
 #version 450
 // One float input, one output, elementwise: a chunk an invocation.
 #include "chunk.glsl"
+#include "numbers.glsl"
 
-layout(constant_id = 17) const uint OP = 0;  // order of kUnaryOps in elementwise.cc
+layout(constant_id = 17) const uint OP = 0;
 
 OPERAND(0)
 OPERAND(1)
@@ -16,20 +17,20 @@ CHUNK_OUTPUT(1)
 
 float apply(float x) {
   switch (OP) {
-    case 0: return uintBitsToFloat(floatBitsToUint(x) ^ 0x80000000u);
-    case 1: return uintBitsToFloat(floatBitsToUint(x) & 0x7fffffffu);
-    case 2: return exp_of(x);
-    case 3: return log_of(x);
-    case 4: return sqrt(x);
-    case 5: return 1.0 / sqrt(x);
-    case 6: return sin_of(x, 0);
-    case 7: return sin_of(x, 1);
-    case 8: return tanh_of(x);
-    case 9: return sigmoid_of(x);
-    case 10: return silu_of(x);
-    case 11: return gelu_tanh_of(x);
-    case 12: return gelu_of(x);
-    case 13: return is_nan(x) || floatBitsToInt(x) > 0 ? x : 0.0;
+    case UNARY_NEG: return uintBitsToFloat(floatBitsToUint(x) ^ 0x80000000u);
+    case UNARY_ABS: return uintBitsToFloat(floatBitsToUint(x) & 0x7fffffffu);
+    case UNARY_EXP: return exp_of(x);
+    case UNARY_LOG: return log_of(x);
+    case UNARY_SQRT: return sqrt(x);
+    case UNARY_RSQRT: return 1.0 / sqrt(x);
+    case UNARY_SIN: return sin_of(x, 0);
+    case UNARY_COS: return sin_of(x, 1);
+    case UNARY_TANH: return tanh_of(x);
+    case UNARY_SIGMOID: return sigmoid_of(x);
+    case UNARY_SILU: return silu_of(x);
+    case UNARY_GELU_TANH: return gelu_tanh_of(x);
+    case UNARY_GELU: return gelu_of(x);
+    case UNARY_RELU: return is_nan(x) || floatBitsToInt(x) > 0 ? x : 0.0;
     default: return floor(x);
   }
 }
