@@ -72,7 +72,7 @@ Prepared prepare_binary(const KernelRequest& request, const Context& context) {
                              ops::broadcast_strides(in(request, 1).shape, shape)});
   const auto fn = context.simd->binary[static_cast<int>(ops::binary_of(request.node->op))];
   const BinaryRow row{*context.simd, in(request, 0).dtype, fn != nullptr ? fn : pow_row,
-                      static_cast<int>(walk.row_step(0)), static_cast<int>(walk.row_step(1))};
+                      static_cast<int>(walk.step(0)), static_cast<int>(walk.step(1))};
   return simple_kernel(context, 0, [=](const Call& call, const Context& c) {
     c.pool->run_ranges(walk.elements(), kGrain, [&](int64_t begin, int64_t end, int) {
       walk.for_range(begin, end, [&](int64_t i, const auto& offsets, int64_t count) {
@@ -90,7 +90,7 @@ Prepared prepare_select(const KernelRequest& request, const Context& context) {
                              ops::broadcast_strides(in(request, 1).shape, shape),
                              ops::broadcast_strides(in(request, 2).shape, shape)});
   const auto choose = [=]<typename T>(const Call& call, int64_t begin, int64_t end, T*) {
-    const int64_t sc = walk.row_step(0), sa = walk.row_step(1), sb = walk.row_step(2);
+    const int64_t sc = walk.step(0), sa = walk.step(1), sb = walk.step(2);
     walk.for_range(begin, end, [&](int64_t i, const auto& offsets, int64_t count) {
       const uint8_t* condition = call.input<uint8_t>(0) + offsets[0];
       const T *a = call.input<T>(1) + offsets[1], *b = call.input<T>(2) + offsets[2];
@@ -117,7 +117,7 @@ Prepared prepare_compare(const KernelRequest& request, const Context& context) {
   const Walk<2> walk(shape, {ops::broadcast_strides(in(request, 0).shape, shape),
                              ops::broadcast_strides(in(request, 1).shape, shape)});
   return simple_kernel(context, 0, [=](const Call& call, const Context& c) {
-    const int64_t sa = walk.row_step(0), sb = walk.row_step(1);
+    const int64_t sa = walk.step(0), sb = walk.step(1);
     c.pool->run_ranges(walk.elements(), kGrain, [&](int64_t begin, int64_t end, int) {
       walk.for_range(begin, end, [&](int64_t i, const auto& offsets, int64_t count) {
         auto* y = call.output<uint8_t>() + i;

@@ -62,8 +62,8 @@ Prepared prepare_norm_modulate(const KernelRequest& request, const Context& cont
         walk.elements(), rows_per_task(width), [&](int64_t begin, int64_t end, int worker) {
           walk.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t count) {
             for (int64_t r = 0; r < count; ++r)
-              row(first + r, g + (offsets[0] + r * walk.row_step(0)) * width,
-                  s ? s + (offsets[1] + r * walk.row_step(1)) * width : nullptr, worker);
+              row(first + r, g + (offsets[0] + r * walk.step(0)) * width,
+                  s ? s + (offsets[1] + r * walk.step(1)) * width : nullptr, worker);
           });
         });
   });
@@ -73,7 +73,7 @@ Prepared prepare_gated_residual(const KernelRequest& request, const Context& con
   const Shape& shape = in(request, 0).shape;
   const DType dtype = in(request, 0).dtype;
   const Walk<1> walk(shape, {ops::broadcast_strides(in(request, 2).shape, shape)});
-  const auto step = static_cast<int>(walk.row_step(0));
+  const auto step = static_cast<int>(walk.step(0));
   WorkspacePlan workspace;
   const VectorOperand gate = VectorOperand::plan(request, 2, &workspace);
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {

@@ -39,8 +39,7 @@ std::unique_ptr<CpuKernel> strided_copy(const Context& context, const Walk<1>& w
     c.pool->run_ranges(walk.elements(), kGrain, [&](int64_t begin, int64_t end, int) {
       with_word(size, [&]<typename T>(T*) {
         walk.for_range(begin, end, [&](int64_t i, const auto& offsets, int64_t count) {
-          copy_run(call.input<T>(0) + base + offsets[0], walk.row_step(0), call.output<T>() + i,
-                   count);
+          copy_run(call.input<T>(0) + base + offsets[0], walk.step(0), call.output<T>() + i, count);
         });
       });
     });
@@ -57,16 +56,16 @@ struct TiledTranspose {
   int64_t x_column = 0, y_row = 0;  // their strides on the other side
 
   TiledTranspose(const Walk<1>& walk, int contiguous) {
-    const ops::Strides y = ops::strides_of(walk.shape);
-    const int last = walk.shape.rank() - 1;
-    rows = walk.shape[contiguous], columns = walk.shape[last];
-    x_column = walk.row_step(0), y_row = y[idx(contiguous)];
+    const ops::Strides y = ops::strides_of(walk.extents);
+    const int last = walk.extents.rank() - 1;
+    rows = walk.extents[contiguous], columns = walk.extents[last];
+    x_column = walk.step(0), y_row = y[idx(contiguous)];
     x_outer = y_outer = {};
     for (int d = 0; d < last; ++d) {
       if (d == contiguous) continue;
       x_outer[idx(outer.rank())] = walk.strides[0][idx(d)];
       y_outer[idx(outer.rank())] = y[idx(d)];
-      outer.push_back(walk.shape[d]);
+      outer.push_back(walk.extents[d]);
     }
     if (outer.rank() == 0) outer.push_back(1);
   }
@@ -92,17 +91,13 @@ struct TiledTranspose {
 };
 
 Prepared prepare_transpose(const KernelRequest& request, const Context& context) {
-  const Shape& shape = in(request, 0).shape;
-  const auto order = attrs(request).get_ints("permutation");
-  const ops::Strides own = ops::strides_of(shape);
-  ops::Strides steps{};
-  for (size_t d = 0; d < order.size(); ++d) steps[d] = own[idx(order[d])];
-  const Walk<1> walk(out(request).shape, {steps});
+  const Walk<1> walk(out(request).shape,
+                     {ops::transposed_strides(in(request, 0).shape, attrs(request))});
   const int64_t size = dtype_size(out(request).dtype);
   int contiguous = -1;
-  for (int d = 0; d + 1 < walk.shape.rank(); ++d)
+  for (int d = 0; d + 1 < walk.extents.rank(); ++d)
     if (walk.strides[0][idx(d)] == 1) contiguous = d;
-  if (walk.row_step(0) == 1 || contiguous < 0) return strided_copy(context, walk, 0, size);
+  if (walk.step(0) == 1 || contiguous < 0) return strided_copy(context, walk, 0, size);
   const TiledTranspose tiles(walk, contiguous);
   return simple_kernel(context, 0, [=](const Call& call, const Context& c) {
     c.pool->run(tiles.outer.elements() * tiles.row_tiles(), [&](int64_t task, int) {

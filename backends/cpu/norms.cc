@@ -171,8 +171,8 @@ Prepared prepare_rope(const KernelRequest& request, const Context& context) {
         for (int64_t r = 0; r < count; ++r) {
           const float* x = io.read(call, *c.simd, call.input(0), first + r, worker);
           float* y = io.begin(call, call.output(), first + r, worker);
-          rope(x, call.input<float>(1) + (offsets[0] + r * walk.row_step(0)) * pairs,
-               call.input<float>(2) + (offsets[1] + r * walk.row_step(1)) * pairs, y, pairs);
+          rope(x, call.input<float>(1) + (offsets[0] + r * walk.step(0)) * pairs,
+               call.input<float>(2) + (offsets[1] + r * walk.step(1)) * pairs, y, pairs);
           io.commit(*c.simd, y, call.output(), first + r);
         }
       });

@@ -29,7 +29,7 @@ struct Reduction {
   float scalar(const Simd& simd, const void* x, int64_t base) const {
     double sum = start();
     float chunk[kChunk];
-    const int64_t step = reduced.row_step(0);
+    const int64_t step = reduced.step(0);
     reduced.for_range(0, reduced.elements(), [&](int64_t, const auto& offsets, int64_t count) {
       for (int64_t i = 0; i < count; i += kChunk) {
         const int64_t n = std::min(kChunk, count - i);
@@ -63,7 +63,7 @@ struct Reduction {
     for (int64_t i = 0; i < count; i += kChunk) {
       const int64_t n = std::min(kChunk, count - i);
       std::fill_n(sum, n, start());
-      const int64_t step = reduced.row_step(0);
+      const int64_t step = reduced.step(0);
       reduced.for_range(0, reduced.elements(), [&](int64_t, const auto& offsets, int64_t repeat) {
         for (int64_t r = 0; r < repeat; ++r) {
           const char* from = at(x, base + i + offsets[0] + r * step);
@@ -82,19 +82,12 @@ struct Reduction {
 };
 
 Prepared prepare_reduce(const KernelRequest& request, const Context& context) {
-  const Shape& shape = in(request, 0).shape;
-  const auto axes = attrs(request).get_ints("axes");
-  Shape kept = shape, reduced = shape;
-  std::vector<bool> is_reduced(idx(shape.rank()), axes.empty());
-  for (int64_t axis : axes) is_reduced[idx(*normalize_axis(axis, shape.rank()))] = true;
-  for (int d = 0; d < shape.rank(); ++d) (is_reduced[idx(d)] ? kept : reduced)[d] = 1;
-  const ops::Strides strides = ops::strides_of(shape);
-  const double count = static_cast<double>(reduced.elements());
-  const Reduction r{request.node->op, in(request, 0).dtype, Walk<1>(kept, {strides}),
-                    Walk<1>(reduced, {strides}),
-                    request.node->op == OpKind::kReduceMean ? 1 / count : 1.0};
+  const auto [kept, gone] = ops::reduction_walks(in(request, 0).shape, attrs(request));
+  const double factor =
+      request.node->op == OpKind::kReduceMean ? 1 / static_cast<double>(gone.elements()) : 1.0;
+  const Reduction r{request.node->op, in(request, 0).dtype, kept, gone, factor};
   // Rows of outputs lie side by side in x where the last dimension that is not 1 is kept.
-  const bool rows = r.kept.row() > 1 && r.kept.row_step(0) == 1;
+  const bool rows = r.kept.extents[-1] > 1 && r.kept.step(0) == 1;
   const int64_t outputs = r.kept.elements();
   const int64_t grain = rows ? kChunk : std::max<int64_t>(1, kGrain / r.reduced.elements());
   return simple_kernel(context, 0, [=](const Call& call, const Context& c) {
@@ -102,7 +95,7 @@ Prepared prepare_reduce(const KernelRequest& request, const Context& context) {
       r.kept.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t n) {
         if (rows) return r.vector(*c.simd, call.input(0), offsets[0], n, call.output(), first);
         for (int64_t i = 0; i < n; ++i) {
-          const float y = r.scalar(*c.simd, call.input(0), offsets[0] + i * r.kept.row_step(0));
+          const float y = r.scalar(*c.simd, call.input(0), offsets[0] + i * r.kept.step(0));
           narrow(*c.simd, r.dtype, &y, call.output<char>() + (first + i) * dtype_size(r.dtype), 1);
         }
       });

@@ -42,40 +42,34 @@ Prepared move_kernel(const Context& context, const CopyParams& p) {
 }
 
 // Swaps dimension `d` of the walk, along which the input steps by one, with the last one.
-TransposeParams swap(const KernelRequest& request, const ops::Walk<2>& walk, size_t d) {
-  const size_t last = walk.extents.size() - 1;
+TransposeParams swap(const KernelRequest& request, const ops::Walk<2>& walk, int d) {
+  const int last = walk.rank() - 1;
   TransposeParams p;
   p.element_bytes = static_cast<int>(dtype_size(out(request).dtype));
   p.width = walk.extents[d];
-  p.height = walk.extents[last];
-  p.from_step = walk.strides[0][last];
-  p.to_step = walk.strides[1][d];
-  ops::Walk<2> rest = walk;
-  for (const size_t e : {last, d}) {
-    rest.extents.erase(rest.extents.begin() + static_cast<ptrdiff_t>(e));
-    for (auto& list : rest.strides) list.erase(list.begin() + static_cast<ptrdiff_t>(e));
-  }
-  for (int64_t extent : rest.extents) p.outer *= extent;
+  p.height = walk.extents[-1];
+  p.from_step = walk.strides[0][ops::idx(last)];
+  p.to_step = walk.strides[1][ops::idx(d)];
+  const ops::Walk<2> rest = walk.without({last, d});
+  p.outer = rest.elements();
   p.walk = walk_params(rest);
   const int64_t chunk = 16 / p.element_bytes;
   const auto whole = [chunk](int64_t n) { return n % chunk == 0; };
   p.chunks = whole(p.width) && whole(p.height) && whole(p.from_step) && whole(p.to_step);
-  for (const auto& list : rest.strides) p.chunks &= std::all_of(list.begin(), list.end(), whole);
+  for (const Strides& strides : rest.strides)
+    p.chunks &= std::all_of(strides.begin(), strides.begin() + rest.rank(), whole);
   return p;
 }
 
 Prepared prepare_transpose(const KernelRequest& request, const Context& context) {
-  const std::vector<int64_t> order = attrs(request).get_ints("permutation");
-  const Strides own = strides_of(in(request, 0).shape);
-  Strides from{};
-  for (size_t d = 0; d < order.size(); ++d) from[d] = own[static_cast<size_t>(order[d])];
+  const Strides from = ops::transposed_strides(in(request, 0).shape, attrs(request));
   const Shape& shape = out(request).shape;
   const ops::Walk<2> walk(shape, {from, strides_of(shape)});
   // Tiles pay where both sides fill half of one.
   constexpr int64_t kLeast = 16;
-  if (walk.step(0) != 1 && walk.extents.back() >= kLeast)
-    for (size_t d = 0; d + 1 < walk.extents.size(); ++d)
-      if (walk.strides[0][d] == 1 && walk.extents[d] >= kLeast)
+  if (walk.step(0) != 1 && walk.extents[-1] >= kLeast)
+    for (int d = 0; d + 1 < walk.rank(); ++d)
+      if (walk.strides[0][ops::idx(d)] == 1 && walk.extents[d] >= kLeast)
         return simple_kernel(context, 0, [p = swap(request, walk, d)](const Call& call) {
           TransposeParams now = p;
           now.from = call.input(0);

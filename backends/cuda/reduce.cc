@@ -10,28 +10,14 @@ namespace zoetrope::cuda {
 namespace {
 
 Prepared prepare_reduce(const KernelRequest& request, const Context& context) {
-  const Shape& x = in(request, 0).shape;
-  const std::vector<int64_t> axes = attrs(request).get_ints("axes");
-  std::vector<bool> reduced(static_cast<size_t>(x.rank()), axes.empty());
-  for (int64_t a : axes) {
-    ZT_ASSIGN_OR_RETURN(const int axis, normalize_axis(a, x.rank()));
-    reduced[static_cast<size_t>(axis)] = true;
-  }
-  const ops::Strides own = ops::strides_of(x);
-  Shape shapes[2];  // kept, reduced
-  ops::Strides strides[2]{};
-  for (int d = 0; d < x.rank(); ++d) {
-    const size_t which = reduced[static_cast<size_t>(d)];
-    strides[which][static_cast<size_t>(shapes[which].rank())] = own[static_cast<size_t>(d)];
-    shapes[which].push_back(x[d]);
-  }
+  const auto [kept, gone] = ops::reduction_walks(in(request, 0).shape, attrs(request));
   ReduceParams p;
   p.dtype = in(request, 0).dtype;
   p.maximum = request.node->op == OpKind::kReduceMax;
-  p.results = shapes[0].elements();
-  p.count = shapes[1].elements();
-  p.kept = walk_params(ops::Walk<1>(shapes[0], {strides[0]}));
-  p.gone = walk_params(ops::Walk<1>(shapes[1], {strides[1]}));
+  p.results = kept.elements();
+  p.count = gone.elements();
+  p.kept = walk_params(kept);
+  p.gone = walk_params(gone);
   if (request.node->op == OpKind::kReduceMean)
     p.scale = static_cast<float>(1.0 / static_cast<double>(std::max<int64_t>(p.count, 1)));
   plan_reduce(&p, context.caps.multiprocessors);

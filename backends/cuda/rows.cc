@@ -24,21 +24,14 @@ RowPlan plan_rows(int64_t rows, int64_t units, int most_kept) {
 }
 
 RowBroadcast broadcast_rows(const Shape& shape, const Shape* a, const Shape* b) {
+  const auto [rows, moves] = ops::row_walk(shape, a, b);
   RowBroadcast result;
-  const int last = shape.rank() - 1;
-  if (last < 0) return result;
-  const ops::Strides none{};
-  const std::array<ops::Strides, 2> strides{a ? ops::broadcast_strides(*a, shape) : none,
-                                            b ? ops::broadcast_strides(*b, shape) : none};
-  Shape rows;
-  for (int d = 0; d < last; ++d) rows.push_back(shape[d]);
-  const ops::Walk<2> walk(rows, strides);
-  result.rank = static_cast<int>(walk.rank());
-  for (size_t d = 0; d < walk.extents.size(); ++d) {
-    result.extents[d] = Divider(walk.extents[d]);
-    for (size_t k = 0; k < 2; ++k) result.steps[k][d] = walk.strides[k][d];
+  result.rank = rows.rank();
+  for (int d = 0; d < result.rank; ++d) {
+    result.extents[d] = Divider(rows.extents[d]);
+    for (size_t k = 0; k < 2; ++k) result.steps[k][d] = rows.strides[k][ops::idx(d)];
   }
-  for (size_t k = 0; k < 2; ++k) result.moves[k] = strides[k][static_cast<size_t>(last)] != 0;
+  for (size_t k = 0; k < 2; ++k) result.moves[k] = moves[k];
   return result;
 }
 

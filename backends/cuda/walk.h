@@ -11,10 +11,10 @@ namespace zoetrope::cuda {
 template <size_t N>
 WalkParams<static_cast<int>(N)> walk_params(const ops::Walk<N>& walk) {
   WalkParams<static_cast<int>(N)> p;
-  p.rank = static_cast<int>(walk.rank());
-  for (size_t d = 0; d < walk.extents.size(); ++d) {
+  p.rank = walk.rank();
+  for (int d = 0; d < p.rank; ++d) {
     p.extents[d] = Divider(walk.extents[d]);
-    for (size_t k = 0; k < N; ++k) p.strides[k][d] = walk.strides[k][d];
+    for (size_t k = 0; k < N; ++k) p.strides[k][d] = walk.strides[k][ops::idx(d)];
   }
   return p;
 }

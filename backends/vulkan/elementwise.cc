@@ -51,8 +51,8 @@ Result<KernelSpec> prepare_binary(const KernelRequest& request, const Capabiliti
   Dispatch d = elementwise("binary", shape.elements(), chunk);
   d.operands = {input(request, 0), input(request, 1), output(request)};
   d.constants = {chunk, number_of(ops::binary_of(request.node->op)), u32(walk.step(0)),
-                 u32(walk.step(1)), walk.rank()};
-  walk.append_to(&d.params);
+                 u32(walk.step(1)), u32(walk.rank())};
+  append_walk(walk, &d.params);
   return KernelSpec{.name = "binary", .dispatches = {d}};
 }
 
@@ -63,8 +63,8 @@ Result<KernelSpec> prepare_select(const KernelRequest& request, const Capabiliti
                              ops::broadcast_strides(in(request, 2).shape, shape)});
   Dispatch d = elementwise("select", shape.elements());
   d.operands = {input(request, 0), input(request, 1), input(request, 2), output(request)};
-  d.constants = {walk.rank(), u32(dtype_size(out(request).dtype))};
-  walk.append_to(&d.params);
+  d.constants = {u32(walk.rank()), u32(dtype_size(out(request).dtype))};
+  append_walk(walk, &d.params);
   return KernelSpec{.name = "select", .dispatches = {d}};
 }
 

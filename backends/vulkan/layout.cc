@@ -23,105 +23,77 @@ Dispatch move(const KernelRequest& request, size_t i, const Shape& shape, const 
   Dispatch d;
   d.shader = "copy";
   d.operands = {input(request, i), output(request)};
-  d.constants = {walk.rank(), u32(size * run)};
+  d.constants = {u32(walk.rank()), u32(size * run)};
   d.params = {u32(count), u32(from_base / run), u32(to_base / run)};
-  walk.append_to(&d.params);
+  append_walk(walk, &d.params);
   d.group_size = 128;
   d.groups = ceil_div(count, d.group_size);
   d.flops = static_cast<double>(count) * 16;
   return d;
 }
 
-int64_t extent(const Shape& shape, int begin, int end) {
-  int64_t n = 1;
-  for (int d = begin; d < end; ++d) n *= shape[d];
-  return n;
-}
-
-int64_t elements(const Walk<2>& walk) {
-  int64_t n = 1;
-  for (int64_t extent : walk.extents) n *= extent;
-  return n;
-}
-
-// The walk over the other dimensions; `gone` is in descending order.
-Walk<2> without(Walk<2> walk, std::initializer_list<size_t> gone) {
-  for (const size_t d : gone) {
-    const auto at = static_cast<ptrdiff_t>(d);
-    walk.extents.erase(walk.extents.begin() + at);
-    for (auto& strides : walk.strides) strides.erase(strides.begin() + at);
-  }
-  return walk;
-}
-
 // The same where 16 bytes are whole elements of both dimensions and of all that surrounds them.
-std::optional<Dispatch> swap_chunks(const KernelRequest& request, const Walk<2>& walk, size_t d) {
+std::optional<Dispatch> swap_chunks(const KernelRequest& request, const Walk<2>& walk, int d) {
   const int64_t n = 16 / dtype_size(out(request).dtype);
-  const size_t last = walk.extents.size() - 1;
-  bool whole = (n == 8 || n == 4) && walk.extents[last] % n == 0 && walk.extents[d] % n == 0;
-  for (size_t k = 0; k < 2; ++k)
-    for (size_t e = 0; e <= last; ++e)
-      whole &= walk.strides[k][e] % n == 0 || e == (k == 0 ? d : last);
-  if (!whole) return std::nullopt;
-  const Walk<2> rest = without(walk, {last, d});
+  const int last = walk.rank() - 1;
+  if ((n != 8 && n != 4) || walk.extents[-1] % n != 0 || walk.extents[d] % n != 0 ||
+      !walk.steps_by(n, 0, d) || !walk.steps_by(n, 1, last))
+    return std::nullopt;
+  const Walk<2> rest = walk.without({last, d});
   // kDown and the tile in shaders/transpose_chunks.comp.
   constexpr int64_t kDown = 8;
   const uint32_t group = n == 8 ? 64 : 256;
-  const int64_t width = walk.extents[last] / n, height = walk.extents[d] / n;
+  const int64_t width = walk.extents[-1] / n, height = walk.extents[d] / n;
   const int64_t across = ceil_div(width, group / kDown), down = ceil_div(height, kDown);
   Dispatch dispatch;
   dispatch.shader = "transpose_chunks";
   dispatch.operands = {input(request, 0), output(request)};
-  dispatch.constants = {rest.rank(), u32(n)};
-  dispatch.params = {u32(width), u32(height), u32(walk.strides[0][last] / n),
-                     u32(walk.strides[1][d] / n)};
+  dispatch.constants = {u32(rest.rank()), u32(n)};
+  dispatch.params = {u32(width), u32(height), u32(walk.strides[0][ops::idx(last)] / n),
+                     u32(walk.strides[1][ops::idx(d)] / n)};
   append_divisor(across, &dispatch.params);
   append_divisor(down, &dispatch.params);
-  rest.append_to(&dispatch.params);
+  append_walk(rest, &dispatch.params);
   dispatch.group_size = group;
-  dispatch.groups = elements(rest) * across * down;
+  dispatch.groups = rest.elements() * across * down;
   dispatch.flops = static_cast<double>(out(request).shape.elements()) * 16;
   return dispatch;
 }
 
 // Swaps dimension `d` of the walk, along which the input steps by one, with the last one.
-Dispatch swap(const KernelRequest& request, const Walk<2>& walk, size_t d) {
+Dispatch swap(const KernelRequest& request, const Walk<2>& walk, int d) {
   const int64_t size = dtype_size(out(request).dtype);
-  const size_t last = walk.extents.size() - 1;
-  const int64_t width = walk.extents[last], height = walk.extents[d];
-  bool pairs = size == 2 && width % 2 == 0 && height % 2 == 0;
-  for (size_t k = 0; k < 2; ++k)
-    for (size_t e = 0; e <= last; ++e)
-      pairs &= walk.strides[k][e] % 2 == 0 || e == (k == 0 ? d : last);
-  const Walk<2> rest = without(walk, {last, d});
+  const int last = walk.rank() - 1;
+  const int64_t width = walk.extents[-1], height = walk.extents[d];
+  const bool pairs = size == 2 && width % 2 == 0 && height % 2 == 0 && walk.steps_by(2, 0, d) &&
+                     walk.steps_by(2, 1, last);
+  const Walk<2> rest = walk.without({last, d});
   const int64_t side = pairs ? 64 : 32;
   const int64_t across = ceil_div(width, side), down = ceil_div(height, side);
   Dispatch dispatch;
   dispatch.shader = "transpose";
   dispatch.operands = {input(request, 0), output(request)};
-  dispatch.constants = {rest.rank(), u32(size), pairs};
-  dispatch.params = {u32(width), u32(height), u32(walk.strides[0][last]), u32(walk.strides[1][d])};
+  dispatch.constants = {u32(rest.rank()), u32(size), pairs};
+  dispatch.params = {u32(width), u32(height), u32(walk.strides[0][ops::idx(last)]),
+                     u32(walk.strides[1][ops::idx(d)])};
   append_divisor(across, &dispatch.params);
   append_divisor(down, &dispatch.params);
-  rest.append_to(&dispatch.params);
+  append_walk(rest, &dispatch.params);
   dispatch.group_size = 128;
-  dispatch.groups = elements(rest) * across * down;
+  dispatch.groups = rest.elements() * across * down;
   dispatch.flops = static_cast<double>(out(request).shape.elements()) * 16;
   return dispatch;
 }
 
 Result<KernelSpec> prepare_transpose(const KernelRequest& request, const Capabilities&) {
-  const std::vector<int64_t> order = attrs(request).get_ints("permutation");
-  const Strides own = strides_of(in(request, 0).shape);
-  Strides from{};
-  for (size_t d = 0; d < order.size(); ++d) from[d] = own[static_cast<size_t>(order[d])];
+  const Strides from = ops::transposed_strides(in(request, 0).shape, attrs(request));
   const Shape& shape = out(request).shape;
   const Walk<2> walk(shape, {from, strides_of(shape)});
   // Tiles pay where both sides fill half of one.
   constexpr int64_t kLeast = 16;
-  if (dtype_size(out(request).dtype) <= 4 && walk.step(0) != 1 && walk.extents.back() >= kLeast)
-    for (size_t d = 0; d + 1 < walk.extents.size(); ++d)
-      if (walk.strides[0][d] == 1 && walk.extents[d] >= kLeast) {
+  if (dtype_size(out(request).dtype) <= 4 && walk.step(0) != 1 && walk.extents[-1] >= kLeast)
+    for (int d = 0; d + 1 < walk.rank(); ++d)
+      if (walk.strides[0][ops::idx(d)] == 1 && walk.extents[d] >= kLeast) {
         if (auto chunks = swap_chunks(request, walk, d))
           return KernelSpec{.name = "transpose_chunks", .dispatches = {*chunks}};
         return KernelSpec{.name = "transpose", .dispatches = {swap(request, walk, d)}};
@@ -170,7 +142,7 @@ Result<KernelSpec> prepare_concat(const KernelRequest& request, const Capabiliti
 Result<KernelSpec> prepare_repeat(const KernelRequest& request, const Capabilities&) {
   const Shape& x = in(request, 0).shape;
   ZT_ASSIGN_OR_RETURN(const int axis, normalize_axis(attrs(request).get_int("axis"), x.rank()));
-  const int64_t rows = extent(x, 0, axis + 1), inner = extent(x, axis + 1, x.rank());
+  const int64_t rows = ops::extent(x, 0, axis + 1), inner = ops::extent(x, axis + 1, x.rank());
   const int64_t times = attrs(request).get_int("times");
   const Shape shape{rows, times, inner};
   return KernelSpec{
@@ -180,7 +152,7 @@ Result<KernelSpec> prepare_repeat(const KernelRequest& request, const Capabiliti
 
 Result<KernelSpec> prepare_gather(const KernelRequest& request, const Capabilities&) {
   const Shape& table = in(request, 0).shape;
-  const int64_t inner = extent(table, 1, table.rank());
+  const int64_t inner = ops::extent(table, 1, table.rank());
   const int64_t size = dtype_size(out(request).dtype);
   const int64_t run = std::gcd(inner, 16 / size);
   const int64_t count = out(request).shape.elements() / std::max<int64_t>(run, 1);

@@ -38,12 +38,12 @@ Dispatch reduce(Operand from, Operand to, bool maximum, const Walk<1>& kept, con
   Dispatch d = grouped("reduce", results * parts, chunk,
                        lanes_of(results, units / parts, rows, beside_of(chunk)), rows);
   d.operands = {from, to};
-  d.constants.insert(d.constants.end(), {maximum, kept.rank(), gone.rank()});
+  d.constants.insert(d.constants.end(), {maximum, u32(kept.rank()), u32(gone.rank())});
   const auto by = divisor(static_cast<uint64_t>(std::max<int64_t>(results, 1)));
   d.params = {u32(results), u32(units), u32(ceil_div(units, parts)), u32(parts), float_bits(scale),
               by[0],        by[1]};
-  kept.append_to(&d.params);
-  gone.append_to(&d.params);
+  append_walk(kept, &d.params);
+  append_walk(gone, &d.params);
   d.flops = static_cast<double>(results * units * chunk) * 8;
   return d;
 }
@@ -54,37 +54,22 @@ uint32_t chunk_of(const Walk<1>& along, const Walk<1>& other, DType dtype) {
   const auto limit = [&](int64_t value) {
     while (value % n != 0) n /= 2;
   };
-  limit(along.extents.back());
-  for (size_t d = 0; d + 1 < along.strides[0].size(); ++d) limit(along.strides[0][d]);
-  for (int64_t stride : other.strides[0]) limit(stride);
+  limit(along.extents[-1]);
+  for (int d = 0; d + 1 < along.rank(); ++d) limit(along.strides[0][ops::idx(d)]);
+  for (int d = 0; d < other.rank(); ++d) limit(other.strides[0][ops::idx(d)]);
   return n < 4 ? 1 : u32(n);
 }
 
 Result<KernelSpec> prepare_reduce(const KernelRequest& request, const Capabilities&) {
-  const Shape& x = in(request, 0).shape;
-  std::vector<int64_t> axes = attrs(request).get_ints("axes");
-  std::vector<bool> reduced(static_cast<size_t>(x.rank()), axes.empty());
-  for (int64_t a : axes) {
-    ZT_ASSIGN_OR_RETURN(const int axis, normalize_axis(a, x.rank()));
-    reduced[static_cast<size_t>(axis)] = true;
-  }
-  const ops::Strides own = ops::strides_of(x);
-  Shape shapes[2];  // kept, reduced
-  ops::Strides strides[2]{};
-  for (int d = 0; d < x.rank(); ++d) {
-    const size_t which = reduced[static_cast<size_t>(d)];
-    strides[which][static_cast<size_t>(shapes[which].rank())] = own[static_cast<size_t>(d)];
-    shapes[which].push_back(x[d]);
-  }
-  const Walk<1> kept(shapes[0], {strides[0]}), gone(shapes[1], {strides[1]});
-  const int64_t count = shapes[1].elements();
+  const auto [kept, gone] = ops::reduction_walks(in(request, 0).shape, attrs(request));
+  const int64_t count = gone.elements();
   const bool rows = gone.step(0) == 1, maximum = request.node->op == OpKind::kReduceMax;
   const DType dtype = in(request, 0).dtype;
   const uint32_t chunk = rows                ? chunk_of(gone, kept, dtype)
                          : kept.step(0) == 1 ? chunk_of(kept, gone, dtype)
                                              : 1;
   // Chunks, of one or the other.
-  const int64_t results = shapes[0].elements() / (rows ? 1 : chunk);
+  const int64_t results = kept.elements() / (rows ? 1 : chunk);
   const int64_t units = count / (rows ? chunk : 1);
   const double scale = request.node->op == OpKind::kReduceMean
                            ? 1.0 / static_cast<double>(std::max<int64_t>(count, 1))

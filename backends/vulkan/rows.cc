@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "graph/ops/common.h"
+#include "graph/ops/walk.h"
 
 namespace zoetrope::vulkan {
 namespace {
@@ -32,26 +32,13 @@ uint32_t row_chunk(int64_t width, DType dtype) {
 }
 
 RowBroadcast broadcast_rows(const Shape& shape, const Shape* a, const Shape* b) {
-  RowBroadcast result;
-  const ops::Strides strides[2] = {a ? ops::broadcast_strides(*a, shape) : ops::Strides{},
-                                   b ? ops::broadcast_strides(*b, shape) : ops::Strides{}};
-  const int last = shape.rank() - 1;
-  if (last < 0) return result;
-  std::vector<std::array<int64_t, 3>> dims;  // extent and the two steps, neighbours joined
-  for (int d = 0; d < last; ++d) {
-    const std::array<int64_t, 3> dim{shape[d], strides[0][static_cast<size_t>(d)],
-                                     strides[1][static_cast<size_t>(d)]};
-    if (dim[0] == 1) continue;
-    if (!dims.empty() && dims.back()[1] == dim[0] * dim[1] && dims.back()[2] == dim[0] * dim[2]) {
-      dims.back() = {dims.back()[0] * dim[0], dim[1], dim[2]};
-    } else {
-      dims.push_back(dim);
-    }
-  }
-  result.rank = static_cast<uint32_t>(dims.size());
-  for (size_t part = 0; part < 3; ++part)
-    for (const auto& dim : dims) result.params.push_back(u32(dim[part]));
-  for (size_t k = 0; k < 2; ++k) result.moves[k] = strides[k][static_cast<size_t>(last)] != 0;
+  const auto [rows, moves] = ops::row_walk(shape, a, b);
+  RowBroadcast result{.moves = {moves[0], moves[1]}};
+  const int rank = rows.extents == Shape{1} ? 0 : rows.rank();  // none where there is one row
+  result.rank = u32(rank);
+  for (int d = 0; d < rank; ++d) result.params.push_back(u32(rows.extents[d]));
+  for (const ops::Strides& strides : rows.strides)
+    for (int d = 0; d < rank; ++d) result.params.push_back(u32(strides[ops::idx(d)]));
   return result;
 }
 

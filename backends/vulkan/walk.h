@@ -11,6 +11,8 @@
 
 namespace zoetrope::vulkan {
 
+using ops::Walk;
+
 // Division of any 32-bit number by `d` ≥ 1 without dividing: quotient() in shaders/walk.glsl
 // (Granlund and Montgomery 1994, figure 4.1). Returns {multiplier, shift}.
 inline std::array<uint32_t, 2> divisor(uint64_t d) {
@@ -25,17 +27,14 @@ inline void append_divisor(int64_t n, std::vector<uint32_t>* params) {
   params->insert(params->end(), {static_cast<uint32_t>(d), by[0], by[1]});
 }
 
+// A dimension after the other: extent, divisor, stride of each operand.
 template <size_t N>
-struct Walk : ops::Walk<N> {
-  using ops::Walk<N>::Walk;
-
-  // A dimension after the other: extent, divisor, stride of each operand.
-  void append_to(std::vector<uint32_t>* params) const {
-    for (size_t d = 0; d < this->extents.size(); ++d) {
-      append_divisor(this->extents[d], params);
-      for (const auto& list : this->strides) params->push_back(static_cast<uint32_t>(list[d]));
-    }
+void append_walk(const ops::Walk<N>& walk, std::vector<uint32_t>* params) {
+  for (int d = 0; d < walk.rank(); ++d) {
+    append_divisor(walk.extents[d], params);
+    for (const ops::Strides& strides : walk.strides)
+      params->push_back(static_cast<uint32_t>(strides[ops::idx(d)]));
   }
-};
+}
 
 }  // namespace zoetrope::vulkan

@@ -4,6 +4,7 @@
 
 #include "graph/builder.h"
 #include "graph/ops/common.h"
+#include "graph/ops/walk.h"
 
 namespace zoetrope {
 namespace ops {
@@ -53,13 +54,22 @@ Result<Types> infer_transpose(const OpContext& c) {
   return one_output(c.input(0).dtype, shape);
 }
 
+}  // namespace
+
+Strides transposed_strides(const Shape& x, const Attrs& attrs) {
+  const std::vector<int64_t> order = attrs.get_ints("permutation");
+  const Strides own = strides_of(x);
+  Strides strides{};
+  for (size_t d = 0; d < order.size(); ++d) strides[d] = own[idx(order[d])];
+  return strides;
+}
+
+namespace {
+
 void reference_transpose(const OpContext& c, RefInputs in, std::span<const TensorType> types,
                          RefOutputs out) {
-  const std::vector<int64_t> order = c.attrs.get_ints("permutation");
-  const Strides own = strides_of(in[0]->shape);
-  Strides walk{};
-  for (size_t d = 0; d < order.size(); ++d) walk[d] = own[idx(order[d])];
-  for_each_element(types[0].shape, std::array<Strides, 1>{walk},
+  for_each_element(types[0].shape,
+                   std::array<Strides, 1>{transposed_strides(in[0]->shape, c.attrs)},
                    [&](int64_t i, const auto& at) { out[0][idx(i)] = in[0]->data[idx(at[0])]; });
 }
 

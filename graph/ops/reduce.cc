@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "graph/ops/common.h"
+#include "graph/ops/walk.h"
 
 namespace zoetrope {
 namespace ops {
@@ -19,6 +20,17 @@ Result<std::vector<bool>> reduced_dims(const Shape& x, const Attrs& attrs) {
     reduced[idx(axis)] = true;
   }
   return reduced;
+}
+
+// x with 1 for what is reduced, and with 1 for what is kept.
+struct Split {
+  Shape kept, gone;
+};
+Split split(const Shape& x, const Attrs& attrs) {
+  const std::vector<bool> reduced = *reduced_dims(x, attrs);
+  Split split{x, x};
+  for (int d = 0; d < x.rank(); ++d) (reduced[idx(d)] ? split.kept : split.gone)[d] = 1;
+  return split;
 }
 
 template <bool NeedsElements>
@@ -46,10 +58,7 @@ template <Reduction R>
 void reference_reduce(const OpContext& c, RefInputs in, std::span<const TensorType>,
                       RefOutputs out) {
   const Shape& x = in[0]->shape;
-  const std::vector<bool> reduced = *reduced_dims(x, c.attrs);
-  Shape kept = x;
-  for (int d = 0; d < x.rank(); ++d)
-    if (reduced[idx(d)]) kept[d] = 1;
+  const Shape kept = split(x, c.attrs).kept;
   const double start = R == Reduction::kMax ? -std::numeric_limits<double>::infinity() : 0;
   std::fill(out[0].begin(), out[0].end(), start);
   for_each_element(x, std::array<Strides, 1>{broadcast_strides(kept, x)},
@@ -111,6 +120,13 @@ double flops_softmax(const OpContext&, std::span<const TensorType> out) {
 }
 
 }  // namespace
+
+ReductionWalks reduction_walks(const Shape& x, const Attrs& attrs) {
+  const auto [kept, gone] = split(x, attrs);
+  const Strides own = strides_of(x);
+  return {Walk<1>(kept, {own}), Walk<1>(gone, {own})};
+}
+
 }  // namespace ops
 
 // Sum, mean and maximum over `axes` (none given: all); keep_dims leaves them as dimensions of 1.
