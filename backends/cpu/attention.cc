@@ -291,8 +291,8 @@ void AttentionKernel::finish(const Call& call, const Tile& tile, const Scratch& 
 
 bool accepts(const KernelRequest& request) {
   const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
-  return is_simd_dtype(in(request, kQ).dtype) && out(request).shape.elements() > 0 && q[3] > 0 &&
-         k[1] > 0 && (!has(request, kMask) || is_simd_dtype(in(request, kMask).dtype));
+  return is_compute_dtype(in(request, kQ).dtype) && out(request).shape.elements() > 0 && q[3] > 0 &&
+         k[1] > 0 && (!has(request, kMask) || is_compute_dtype(in(request, kMask).dtype));
 }
 
 constexpr Row kRows[] = {

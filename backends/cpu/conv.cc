@@ -344,8 +344,9 @@ void ConvKernel::finish(const Call& call, const Tile& tile, int64_t group, float
 }
 
 bool accepts(const KernelRequest& request) {
-  if (!is_simd_dtype(in(request, kX).dtype) || !is_float(in(request, kWeight).dtype)) return false;
-  if (has(request, kBias) && !is_simd_dtype(in(request, kBias).dtype)) return false;
+  if (!is_compute_dtype(in(request, kX).dtype) || !is_float(in(request, kWeight).dtype))
+    return false;
+  if (has(request, kBias) && !is_compute_dtype(in(request, kBias).dtype)) return false;
   return out(request).shape.elements() > 0 && in(request, kX).shape.elements() > 0;
 }
 

@@ -117,7 +117,7 @@ Status ConvTransposeKernel::run(const Call& call) const {
 }
 
 bool accepts(const KernelRequest& request) {
-  return is_simd_dtype(in(request, 0).dtype) && is_float(in(request, 1).dtype) &&
+  return is_compute_dtype(in(request, 0).dtype) && is_float(in(request, 1).dtype) &&
          in(request, 0).shape.elements() > 0 && out(request).shape.elements() > 0;
 }
 

@@ -192,13 +192,13 @@ constexpr Row kRows[] = {
     {OpKind::kLess, "scalar_less", Isa::kSse4, nullptr, prepare_compare},
     {OpKind::kEqual, "scalar_equal", Isa::kSse4, nullptr, prepare_compare},
 #define ZT_UNARY(kind, name, def) \
-  {OpKind::kind, "simd_" name, Isa::kSse4, simd_dtypes, prepare_unary},
+  {OpKind::kind, "simd_" name, Isa::kSse4, compute_dtypes, prepare_unary},
 #define ZT_BINARY(kind, name, def) \
-  {OpKind::kind, "simd_" name, Isa::kSse4, simd_dtypes, prepare_binary},
+  {OpKind::kind, "simd_" name, Isa::kSse4, compute_dtypes, prepare_binary},
 #include "graph/ops/elementwise_list.inc"
     {OpKind::kSelect, "scalar_select", Isa::kSse4, nullptr, prepare_select},
     {OpKind::kCast, "copy", Isa::kSse4, same_size, prepare_copy},
-    {OpKind::kCast, "simd_cast", Isa::kSse4, simd_dtypes, prepare_cast},
+    {OpKind::kCast, "simd_cast", Isa::kSse4, compute_dtypes, prepare_cast},
     {OpKind::kCast, "scalar_cast", Isa::kSse4, nullptr, prepare_cast_any},
     {OpKind::kFill, "scalar_fill", Isa::kSse4, nullptr, prepare_fill},
     {OpKind::kIota, "scalar_iota", Isa::kSse4, nullptr, prepare_iota},

@@ -22,7 +22,7 @@ bool modulates_rows(const KernelRequest& request) {
   for (size_t i : {1, 2})
     if (has(request, i) && (in(request, i).shape.rank() == 0 || in(request, i).shape[-1] != width))
       return false;
-  return simd_dtypes(request) && out(request).shape.elements() > 0;
+  return compute_dtypes(request) && out(request).shape.elements() > 0;
 }
 
 Prepared prepare_norm_modulate(const KernelRequest& request, const Context& context) {
@@ -103,7 +103,7 @@ Prepared prepare_gated_residual(const KernelRequest& request, const Context& con
 }
 
 bool accepts_norm_rope(const KernelRequest& request) {
-  return simd_dtypes(request) && in(request, 1).dtype == DType::kF32 &&
+  return compute_dtypes(request) && in(request, 1).dtype == DType::kF32 &&
          in(request, 2).dtype == DType::kF32 && out(request).shape.elements() > 0;
 }
 
@@ -187,7 +187,7 @@ Prepared prepare_glu(const KernelRequest& request, const Context& context) {
 }
 
 bool accepts(const KernelRequest& request) {
-  return simd_dtypes(request) && out(request).shape.elements() > 0;
+  return compute_dtypes(request) && out(request).shape.elements() > 0;
 }
 
 constexpr Row kRows[] = {

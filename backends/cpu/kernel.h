@@ -8,9 +8,11 @@
 #include "backends/cpu/cpu_info.h"
 #include "backends/cpu/simd/simd.h"
 #include "backends/cpu/thread_pool.h"
-#include "runtime/backend/backend.h"
+#include "runtime/backend/kernel_table.h"
 
 namespace zoetrope::cpu {
+
+using namespace kernel_table;
 
 // What kernels may use. Outlives them.
 struct Context {
@@ -123,15 +125,6 @@ std::vector<std::string> kernel_rows();
 // kUnsupported when no row matches.
 Prepared prepare_kernel(const KernelRequest& request, const Context& context);
 
-// Shorthands for rows.
-inline const TensorType& in(const KernelRequest& request, size_t i) { return *request.inputs[i]; }
-inline bool has(const KernelRequest& request, size_t i) {
-  return i < request.inputs.size() && request.inputs[i] != nullptr;
-}
-inline const TensorType& out(const KernelRequest& request) { return *request.outputs[0]; }
-inline const Attrs& attrs(const KernelRequest& request) { return request.node->attrs; }
-// Inputs and outputs that are present are f32, bf16 or f16.
-bool simd_dtypes(const KernelRequest& request);
 // Rounded up to a multiple of `to`.
 inline int64_t align_up(int64_t bytes, int64_t to = 64) { return (bytes + to - 1) / to * to; }
 inline size_t idx(int64_t i) { return static_cast<size_t>(i); }

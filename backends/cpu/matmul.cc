@@ -195,7 +195,7 @@ const float* MatmulKernel::bias(const Call& call) const {
   if (!has_bias_) return nullptr;
   if (bias_dtype_ == DType::kF32) return call.input<float>(kBias);
   auto* row = call.workspace<float>();
-  if (is_simd_dtype(bias_dtype_)) {
+  if (is_compute_dtype(bias_dtype_)) {
     widen(simd(), bias_dtype_, call.input(kBias), row, n_);
   } else {
     for (int64_t i = 0; i < n_; ++i)
@@ -280,7 +280,7 @@ void MatmulKernel::finish_rows(const float* tile, int64_t ldc, int64_t rows, int
 
 bool accepts(const KernelRequest& request) {
   const TensorType &a = in(request, kA), &b = in(request, kB), &y = out(request);
-  return is_simd_dtype(a.dtype) && is_simd_dtype(y.dtype) && is_float(b.dtype) &&
+  return is_compute_dtype(a.dtype) && is_compute_dtype(y.dtype) && is_float(b.dtype) &&
          y.shape.elements() > 0 && a.shape[-1] > 0;
 }
 

@@ -145,11 +145,11 @@ Prepared prepare_softmax(const KernelRequest& request, const Context& context) {
 }
 
 bool accepts_softmax(const KernelRequest& request) {
-  return simd_dtypes(request) && out(request).shape.elements() > 0;
+  return compute_dtypes(request) && out(request).shape.elements() > 0;
 }
 
 bool f32_tables(const KernelRequest& request) {
-  return is_simd_dtype(in(request, 0).dtype) && in(request, 1).dtype == DType::kF32 &&
+  return is_compute_dtype(in(request, 0).dtype) && in(request, 1).dtype == DType::kF32 &&
          in(request, 2).dtype == DType::kF32 && out(request).shape.elements() > 0;
 }
 
@@ -182,7 +182,7 @@ Prepared prepare_rope(const KernelRequest& request, const Context& context) {
 }
 
 bool accepts_norm(const KernelRequest& request) {
-  return simd_dtypes(request) && out(request).shape.elements() > 0;
+  return compute_dtypes(request) && out(request).shape.elements() > 0;
 }
 
 constexpr Row kRows[] = {

@@ -69,7 +69,7 @@ Prepared prepare_quantize_rows(const KernelRequest& request, const Context& cont
 }
 
 bool accepts_quantize_rows(const KernelRequest& request) {
-  return is_simd_dtype(in(request, 0).dtype);
+  return is_compute_dtype(in(request, 0).dtype);
 }
 
 constexpr int64_t kRowsAtOnce = 4, kColumnsAtOnce = 64;
@@ -208,7 +208,7 @@ Prepared prepare_quantized_matmul(const KernelRequest& request, const Context& c
 
 bool accepts_quantized_matmul(const KernelRequest& request) {
   constexpr size_t kBias = 4;
-  return !has(request, kBias) || is_simd_dtype(in(request, kBias).dtype);
+  return !has(request, kBias) || is_compute_dtype(in(request, kBias).dtype);
 }
 
 constexpr Row kRows[] = {

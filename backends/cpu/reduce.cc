@@ -104,7 +104,7 @@ Prepared prepare_reduce(const KernelRequest& request, const Context& context) {
 }
 
 bool accepts(const KernelRequest& request) {
-  return simd_dtypes(request) && in(request, 0).shape.elements() > 0;
+  return compute_dtypes(request) && in(request, 0).shape.elements() > 0;
 }
 
 constexpr Row kRows[] = {

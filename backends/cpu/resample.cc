@@ -155,7 +155,7 @@ Prepared prepare_resize(const KernelRequest& request, const Context& context) {
 }
 
 bool accepts_resize(const KernelRequest& request) {
-  return simd_dtypes(request) && out(request).shape.elements() > 0;
+  return compute_dtypes(request) && out(request).shape.elements() > 0;
 }
 
 constexpr Row kRows[] = {

@@ -7,9 +7,11 @@
 
 #include "backends/cuda/capabilities.h"
 #include "backends/cuda/transfer.h"
-#include "runtime/backend/backend.h"
+#include "runtime/backend/kernel_table.h"
 
 namespace zoetrope::cuda {
+
+using namespace kernel_table;
 
 class CublasLt;
 
@@ -138,22 +140,6 @@ std::vector<std::string> kernel_rows();
 // kUnsupported when no row matches.
 Prepared prepare_kernel(const KernelRequest& request, const Context& context);
 
-// Shorthands for rows.
-inline const TensorType& in(const KernelRequest& request, size_t i) { return *request.inputs[i]; }
-inline bool has(const KernelRequest& request, size_t i) {
-  return i < request.inputs.size() && request.inputs[i] != nullptr;
-}
-inline const TensorType& out(const KernelRequest& request, size_t i = 0) {
-  return *request.outputs[i];
-}
-inline const Attrs& attrs(const KernelRequest& request) { return request.node->attrs; }
-// f32, f16 or bf16: what kernels compute on.
-inline bool is_compute_dtype(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-// Inputs and outputs that are present are f32, f16 or bf16.
-bool compute_dtypes(const KernelRequest& request);
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t align_up(int64_t bytes, int64_t to = 256) { return ceil_div(bytes, to) * to; }
 
 }  // namespace zoetrope::cuda

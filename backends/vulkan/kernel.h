@@ -12,9 +12,11 @@
 
 #include "backends/vulkan/capabilities.h"
 #include "graph/ops/elementwise.h"
-#include "runtime/backend/backend.h"
+#include "runtime/backend/kernel_table.h"
 
 namespace zoetrope::vulkan {
+
+using namespace kernel_table;
 
 // An operand of a dispatch: a tensor of the node, or a part of the kernel's workspace.
 struct Operand {
@@ -82,15 +84,6 @@ std::vector<std::string> kernel_rows();
 Result<KernelSpec> prepare_kernel(const KernelRequest& request, const Capabilities& caps);
 
 // Shorthands for rows.
-inline const TensorType& in(const KernelRequest& request, size_t i) { return *request.inputs[i]; }
-inline bool has(const KernelRequest& request, size_t i) {
-  return i < request.inputs.size() && request.inputs[i] != nullptr;
-}
-inline const TensorType& out(const KernelRequest& request, size_t i = 0) {
-  return *request.outputs[i];
-}
-inline const Attrs& attrs(const KernelRequest& request) { return request.node->attrs; }
-
 inline Operand input(const KernelRequest& request, size_t i) {
   return {
       .kind = Operand::kInput, .index = static_cast<uint32_t>(i), .dtype = in(request, i).dtype};
@@ -116,13 +109,6 @@ inline std::string on_matrices_of(DType dtype, std::string shader) {
   return dtype == DType::kBF16 ? shader + ":bf16" : shader;
 }
 
-// f32, f16 or bf16: what kernels compute on.
-inline bool is_compute_dtype(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-// Inputs and outputs that are present are f32, f16 or bf16.
-bool compute_dtypes(const KernelRequest& request);
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline uint32_t u32(int64_t value) { return static_cast<uint32_t>(value); }
 // ACT_, UNARY_ or BINARY_NAME in shaders (numbers.glsl).
 template <typename E>

@@ -1,13 +1,11 @@
-#include <algorithm>
-
 #include "backends/vulkan/kernel.h"
 
 namespace zoetrope::vulkan {
 namespace {
 
-constexpr std::span<const Row> (*kFamilies[])() = {
-    matmul_rows, conv_rows,        attention_rows, norms_rows,    fused_rows,
-    reduce_rows, elementwise_rows, layout_rows,    resample_rows, quantized_rows};
+constexpr Family<Row> kFamilies[] = {matmul_rows,   conv_rows,     attention_rows,   norms_rows,
+                                     fused_rows,    reduce_rows,   elementwise_rows, layout_rows,
+                                     resample_rows, quantized_rows};
 
 // Shaders count elements in 32 bits.
 Status check_sizes(const KernelRequest& request) {
@@ -24,36 +22,20 @@ Status check_sizes(const KernelRequest& request) {
 
 }  // namespace
 
-bool compute_dtypes(const KernelRequest& request) {
-  const auto good = [](const TensorType* t) { return t == nullptr || is_compute_dtype(t->dtype); };
-  return std::all_of(request.inputs.begin(), request.inputs.end(), good) &&
-         std::all_of(request.outputs.begin(), request.outputs.end(), good);
-}
-
 Result<KernelSpec> prepare_kernel(const KernelRequest& request, const Capabilities& caps) {
   ZT_RETURN_IF_ERROR(check_sizes(request));
-  int32_t index = -1;
-  for (const auto& family : kFamilies) {
-    for (const Row& row : family()) {
-      ++index;
-      if (row.op != request.node->op) continue;
-      if (row.accepts != nullptr && !row.accepts(request, caps)) continue;
-      auto spec = row.prepare(request, caps);
-      if (!spec.ok()) return spec;
-      spec->row = index;
-      spec->name += str("_", dtype_name(request.outputs[0]->dtype));
-      return spec;
-    }
-  }
-  return error(Code::kUnsupported, "the vulkan backend has no kernel for op ",
-               op_def(request.node->op).name, " with these types");
+  ZT_ASSIGN_OR_RETURN(const auto found,
+                      find_row("vulkan", kFamilies, request, [&](const Row& candidate) {
+                        return candidate.accepts == nullptr || candidate.accepts(request, caps);
+                      }));
+  ZT_ASSIGN_OR_RETURN(KernelSpec spec, found.row->prepare(request, caps));
+  spec.row = found.index;
+  spec.name = name_of(spec.name, request);
+  return spec;
 }
 
 std::vector<std::string> kernel_rows() {
-  std::vector<std::string> rows;
-  for (const auto& family : kFamilies)
-    for (const Row& row : family()) rows.push_back(std::string(op_def(row.op).name));
-  return rows;
+  return list_rows(kFamilies, [](const Row& row) { return std::string(op_def(row.op).name); });
 }
 
 }  // namespace zoetrope::vulkan

@@ -12,7 +12,7 @@ constexpr int64_t kChunk = 256;  // values converted at a time, on the stack
 
 // y[i] = x[i·step] as f32.
 void load_strided(const Simd& simd, DType dtype, const char* x, int64_t step, float* y, int64_t n) {
-  if (step == 1 && is_simd_dtype(dtype)) return widen(simd, dtype, x, y, n);
+  if (step == 1 && is_compute_dtype(dtype)) return widen(simd, dtype, x, y, n);
   switch (dtype) {
     case DType::kF32:
       for (int64_t i = 0; i < n; ++i) y[i] = reinterpret_cast<const float*>(x)[i * step];

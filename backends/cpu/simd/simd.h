@@ -81,8 +81,5 @@ const Simd& simd_for(Isa isa);
 // Contiguous conversion between float types by the table; other dtypes are not accepted.
 void widen(const Simd& simd, DType dtype, const void* x, float* y, int64_t n);
 void narrow(const Simd& simd, DType dtype, const float* x, void* y, int64_t n);
-constexpr bool is_simd_dtype(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
-}
 
 }  // namespace zoetrope::cpu
