@@ -9,12 +9,12 @@
 #include "backends/cpu/gemm/gemm.h"
 #include "backends/cpu/kernel.h"
 #include "backends/cpu/rows.h"
-#include "graph/ops/common.h"
+#include "graph/ops/attention.h"
 
 namespace zoetrope::cpu {
 namespace {
 
-enum Input : size_t { kQ, kK, kV, kKeyLengths, kMask };
+using enum ops::AttentionInput;
 
 constexpr int64_t kQueries = 64;                   // of a task
 constexpr int64_t kPanel = PanelLayout::kColumns;  // keys of a packed panel
@@ -75,22 +75,16 @@ class AttentionKernel : public CpuKernel {
 Prepared AttentionKernel::prepare(const KernelRequest& request, const Context& context) {
   auto kernel = std::make_unique<AttentionKernel>(context);
   AttentionKernel& k = *kernel;
-  const Shape &q = in(request, kQ).shape, &keys = in(request, kK).shape;
-  k.batch_ = q[0], k.queries_ = q[1], k.heads_ = q[2], k.dim_ = q[3];
-  k.keys_ = keys[1], k.kv_heads_ = keys[2], k.value_dim_ = in(request, kV).shape[3];
+  const ops::AttentionShape s = ops::attention_shape(context_of(request), request.node->op);
+  k.batch_ = s.batch, k.queries_ = s.queries, k.heads_ = s.heads, k.dim_ = s.dim;
+  k.keys_ = s.keys, k.kv_heads_ = s.kv_heads, k.value_dim_ = s.value_dim;
+  k.causal_ = s.causal, k.scale_ = static_cast<float>(s.scale), k.mask_steps_ = s.mask;
   k.dtype_ = in(request, kQ).dtype;
   k.bf16_ = computes_in_bf16(context, k.dtype_, k.dim_);
   k.convert_q_ = k.dtype_ != (k.bf16_ ? DType::kBF16 : DType::kF32);
-  k.causal_ = attrs(request).get_bool("causal");
-  const double scale = attrs(request).get_float("scale");
-  k.scale_ = static_cast<float>(scale == 0 ? 1 / std::sqrt(static_cast<double>(k.dim_)) : scale);
   k.has_lengths_ = has(request, kKeyLengths);
   k.has_mask_ = has(request, kMask);
-  if (k.has_mask_) {
-    k.mask_dtype_ = in(request, kMask).dtype;
-    k.mask_steps_ = ops::broadcast_strides(in(request, kMask).shape,
-                                           Shape{k.batch_, k.heads_, k.queries_, k.keys_});
-  }
+  if (k.has_mask_) k.mask_dtype_ = in(request, kMask).dtype;
   k.keys_layout_ = {k.keys_, k.dim_, 1, k.bf16_};
   k.value_layout_ = {k.value_dim_, kPanel, 1, k.bf16_};
   k.plan_workspace();

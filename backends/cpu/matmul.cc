@@ -5,6 +5,7 @@
 
 #include "backends/cpu/gemm/gemm.h"
 #include "backends/cpu/kernel.h"
+#include "graph/ops/matmul.h"
 
 namespace zoetrope::cpu {
 namespace {
@@ -84,21 +85,14 @@ class MatmulKernel : public CpuKernel {
   std::vector<std::shared_ptr<const BlockKernel>> blocks_;
 };
 
-// Element strides of `shape`'s leading dimensions when they broadcast to `to`.
-std::vector<int64_t> matrix_indices(const Shape& shape, const Shape& to) {
-  const int lead = to.rank() - 2, skip = to.rank() - shape.rank();
+// Which of the matrices of `size` in operand `k` each product takes.
+std::vector<int64_t> matrix_indices(const ops::Walk<2>& products, size_t k, int64_t size) {
   std::vector<int64_t> index{0};
-  int64_t step = 1;
-  std::vector<int64_t> steps(static_cast<size_t>(lead), 0);
-  for (int d = lead - 1; d >= 0; --d) {
-    if (d < skip) break;
-    if (shape[d - skip] != 1) steps[idx(d)] = step;
-    step *= shape[d - skip];
-  }
-  for (int d = 0; d < lead; ++d) {
+  for (int d = 0; d < products.rank(); ++d) {
     std::vector<int64_t> next;
     for (int64_t base : index)
-      for (int64_t i = 0; i < to[d]; ++i) next.push_back(base + i * steps[idx(d)]);
+      for (int64_t i = 0; i < products.extents[d]; ++i)
+        next.push_back(base + i * products.strides[k][idx(d)] / size);
     index = std::move(next);
   }
   return index;
@@ -107,20 +101,15 @@ std::vector<int64_t> matrix_indices(const Shape& shape, const Shape& to) {
 Prepared MatmulKernel::prepare(const KernelRequest& request, const Context& context) {
   auto kernel = std::make_unique<MatmulKernel>(context);
   MatmulKernel& k = *kernel;
-  const Shape &a = in(request, kA).shape, &b = in(request, kB).shape;
-  const Shape& y = out(request).shape;
+  const Shape& b = in(request, kB).shape;
+  const ops::MatmulShape s = ops::matmul_shape(in(request, kA).shape, b, out(request).shape);
   k.transpose_b_ = attrs(request).get_bool("transpose_b");
-  k.m_ = a[-2], k.k_ = a[-1], k.n_ = y[-1];
+  k.m_ = s.m, k.k_ = s.k, k.n_ = s.n;
   k.a_dtype_ = in(request, kA).dtype, k.b_dtype_ = in(request, kB).dtype;
   k.out_dtype_ = out(request).dtype;
   k.b_count_ = b.elements() / (k.k_ * k.n_);
-  if (k.b_count_ == 1 && a.elements() == y.elements() / k.n_ * k.k_) {
-    k.m_ = a.elements() / k.k_;  // one matrix: the leading dimensions are rows
-    k.a_index_ = k.b_index_ = {0};
-  } else {
-    k.a_index_ = matrix_indices(a, y);
-    k.b_index_ = matrix_indices(b, y);
-  }
+  k.a_index_ = matrix_indices(s.products, 0, k.m_ * k.k_);
+  k.b_index_ = matrix_indices(s.products, 1, k.n_ * k.k_);
   k.weight_ = request.is_weight[kB];
   k.has_bias_ = has(request, kBias);
   if (k.has_bias_) k.bias_dtype_ = in(request, kBias).dtype;

@@ -8,51 +8,28 @@
 #include "backends/cuda/kernels/attention_wgmma.h"
 #include "backends/cuda/tensor_map.h"
 #include "backends/cuda/walk.h"
+#include "graph/ops/attention.h"
 
 namespace zoetrope::cuda {
 namespace {
 
-enum Input : size_t { kQ, kK, kV, kKeyLengths, kMask };
-
-// Rows of `columns` a token, of which the tensor begins at `offset`.
-AttentionTensor tensor_of(const Shape& shape, int64_t columns, int64_t offset = 0) {
-  return {nullptr, shape[1] * columns, columns, offset};
-}
+using enum ops::AttentionInput;
 
 AttentionParams params_of(const KernelRequest& request) {
-  const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape, &v = in(request, kV).shape;
-  const auto number = [&](const char* name) { return attrs(request).get_int(name); };
+  const ops::AttentionShape s = ops::attention_shape(context_of(request), request.node->op);
+  const auto tensor = [](const ops::AttentionRows& rows, int64_t tokens) {
+    return AttentionTensor{nullptr, tokens * rows.columns, rows.columns, rows.offset};
+  };
   AttentionParams p;
-  if (request.node->op == OpKind::kPackedAttention) {
-    p.q = tensor_of(q, q[2], number("q_offset"));
-    p.k = tensor_of(k, k[2], number("k_offset"));
-    p.v = tensor_of(v, v[2], number("v_offset"));
-    p.heads = static_cast<int>(number("heads"));
-    p.kv_heads = static_cast<int>(number("kv_heads"));
-    p.dim = static_cast<int>(number("dim"));
-    p.v_dim = static_cast<int>(number("v_dim"));
-  } else {
-    p.q = tensor_of(q, q[2] * q[3]);
-    p.k = tensor_of(k, k[2] * k[3]);
-    p.v = tensor_of(v, v[2] * v[3]);
-    p.heads = static_cast<int>(q[2]);
-    p.kv_heads = static_cast<int>(k[2]);
-    p.dim = static_cast<int>(q[3]);
-    p.v_dim = static_cast<int>(v[3]);
-  }
+  p.q = tensor(s.q, s.queries), p.k = tensor(s.k, s.keys), p.v = tensor(s.v, s.keys);
+  p.heads = static_cast<int>(s.heads), p.kv_heads = static_cast<int>(s.kv_heads);
+  p.dim = static_cast<int>(s.dim), p.v_dim = static_cast<int>(s.value_dim);
   p.dtype = in(request, kQ).dtype;
-  p.batch = q[0];
-  p.queries = q[1];
-  p.keys = k[1];
-  const double scale = attrs(request).get_float("scale");
-  p.scale = static_cast<float>(scale != 0 ? scale : 1 / std::sqrt(static_cast<double>(p.dim)));
-  p.causal = attrs(request).get_bool("causal");
+  p.batch = s.batch, p.queries = s.queries, p.keys = s.keys;
+  p.scale = static_cast<float>(s.scale);
+  p.causal = s.causal;
   p.mask = side(request, kMask);
-  if (has(request, kMask)) {
-    const Shape full{q[0], p.heads, q[1], k[1]};
-    const ops::Strides steps = ops::broadcast_strides(in(request, kMask).shape, full);
-    for (size_t d = 0; d < 4; ++d) p.mask_steps[d] = steps[d];
-  }
+  for (size_t d = 0; d < 4; ++d) p.mask_steps[d] = s.mask[d];
   return p;
 }
 

@@ -1,35 +1,27 @@
 // scaled_dot_product_attention.
-#include <algorithm>
-#include <cmath>
-
 #include "backends/vulkan/attention.h"
-#include "graph/ops/common.h"
+
+#include <algorithm>
 
 namespace zoetrope::vulkan {
 namespace {
 
 std::vector<uint32_t> attention_params(const KernelRequest& request, const AttentionCut& cut) {
-  const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
-  const int64_t value_dim = in(request, kV).shape[3];
-  double scale = attrs(request).get_float("scale");
-  if (scale == 0) scale = 1 / std::sqrt(static_cast<double>(q[3]));
-  std::vector<uint32_t> params = {u32(q[1]),
-                                  u32(k[1]),
-                                  u32(q[2]),
-                                  u32(k[2]),
-                                  u32(q[2] / k[2]),
+  const ops::AttentionShape s = ops::attention_shape(context_of(request), request.node->op);
+  std::vector<uint32_t> params = {u32(s.queries),
+                                  u32(s.keys),
+                                  u32(s.heads),
+                                  u32(s.kv_heads),
+                                  u32(s.group()),
                                   u32(cut.rows),
                                   u32(cut.tiles()),
-                                  u32(ceil_div(value_dim, cut.slice_columns)),
+                                  u32(ceil_div(s.value_dim, cut.slice_columns)),
                                   u32(cut.span),
                                   u32(cut.parts),
-                                  u32(q[0] * q[1] * q[2]),
-                                  u32(value_dim),
-                                  float_bits(scale)};
-  ops::Strides mask{};
-  if (has(request, kMask))
-    mask = ops::broadcast_strides(in(request, kMask).shape, Shape{q[0], q[2], q[1], k[1]});
-  for (size_t d = 0; d < 4; ++d) params.push_back(u32(mask[d]));
+                                  u32(s.batch * s.queries * s.heads),
+                                  u32(s.value_dim),
+                                  float_bits(s.scale)};
+  for (size_t d = 0; d < 4; ++d) params.push_back(u32(s.mask[d]));
   return params;
 }
 

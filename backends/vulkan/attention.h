@@ -2,10 +2,11 @@
 #pragma once
 
 #include "backends/vulkan/kernel.h"
+#include "graph/ops/attention.h"
 
 namespace zoetrope::vulkan {
 
-enum AttentionInput : size_t { kQ, kK, kV, kKeyLengths, kMask };
+using enum ops::AttentionInput;
 
 // How the work is cut: shaders/attention.glsl.
 struct AttentionCut {

@@ -60,12 +60,11 @@ const MatrixTile& matrix_of(const KernelRequest& request, const Capabilities& ca
 
 struct Heads {
   int64_t dim, value_dim, grouped;
-  bool bf16, positive;  // the scale: 0 is the default
+  bool bf16, positive;  // the scale
 
   static Heads of(const KernelRequest& request) {
-    return {in(request, kQ).shape[3], in(request, kV).shape[3],
-            in(request, kQ).shape[2] / in(request, kK).shape[2],
-            in(request, kQ).dtype == DType::kBF16, attrs(request).get_float("scale") >= 0};
+    const ops::AttentionShape s = ops::attention_shape(context_of(request), request.node->op);
+    return {s.dim, s.value_dim, s.group(), in(request, kQ).dtype == DType::kBF16, s.scale > 0};
   }
 };
 

@@ -3,39 +3,24 @@
 #include <numeric>
 
 #include "graph/ops/conv_shape.h"
+#include "graph/ops/matmul.h"
 
 namespace zoetrope::vulkan {
 namespace {
 
 enum Input : size_t { kA, kB, kBias };
 
-// Elements that each of four leading dimensions of `to` steps in a stack of matrices of `size`.
-std::array<int64_t, 4> lead_steps(const Shape& shape, const Shape& to, int64_t size) {
-  std::array<int64_t, 4> steps{};
-  int64_t step = size;
-  for (int d = shape.rank() - 3; d >= 0; --d) {
-    const int at = to.rank() - shape.rank() + d;
-    if (shape[d] != 1) steps[static_cast<size_t>(4 - (to.rank() - 2) + at)] = step;
-    step *= shape[d];
-  }
-  return steps;
-}
-
 Contraction of_matmul(const KernelRequest& request) {
-  const Shape &a = in(request, kA).shape, &b = in(request, kB).shape, &y = out(request).shape;
+  const ops::MatmulShape s =
+      ops::matmul_shape(in(request, kA).shape, in(request, kB).shape, out(request).shape);
   Contraction c;
   c.transpose_b = attrs(request).get_bool("transpose_b");
-  c.m = a[-2], c.k = a[-1], c.n = c.ldc = y[-1];
-  int64_t matrices = 1, rows = 1;
-  for (int d = 0; d < b.rank() - 2; ++d) matrices *= b[d];
-  for (int d = 0; d < y.rank() - 1; ++d) rows *= y[d];
-  if (matrices == 1 && (c.k == 0 || a.elements() == rows * c.k)) {
-    c.m = rows;  // the leading dimensions are rows
-    return c;
+  c.m = s.m, c.k = s.k, c.n = c.ldc = s.n;
+  for (int d = 0; d < s.products.rank(); ++d) {
+    const size_t from = ops::idx(d), to = c.lead.size() - ops::idx(s.products.rank() - d);
+    c.lead[to] = s.products.extents[d];
+    c.lead_a[to] = s.products.strides[0][from], c.lead_b[to] = s.products.strides[1][from];
   }
-  for (int d = 0; d < y.rank() - 2; ++d) c.lead[static_cast<size_t>(6 - y.rank() + d)] = y[d];
-  c.lead_a = lead_steps(a, y, c.m * c.k);
-  c.lead_b = lead_steps(b, y, c.n * c.k);
   c.lead_c = c.m * c.n;
   return c;
 }

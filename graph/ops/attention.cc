@@ -5,18 +5,17 @@
 //   key_lengths i32 [B]: keys at and beyond it are not seen. mask: added to the scores, broadcast
 //   to [B, H, N, M]. causal: query i sees key j ≤ i + M − N (the queries are the last N of M
 //   positions; PyTorch's is_causal where N = M). A query that sees no key gives zeros.
+#include "graph/ops/attention.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "graph/ops/common.h"
 #include "graph/ops/contraction.h"
 
 namespace zoetrope {
 namespace ops {
 namespace {
-
-enum Input : size_t { kQ, kK, kV, kKeyLengths, kMask };
 
 Status check_mask(const OpContext& c) {
   if (!c.has(kMask)) return Status();
@@ -50,6 +49,31 @@ Result<Types> infer_attention(const OpContext& c) {
   return one_output(c.input(kQ).dtype, Shape{q[0], q[1], q[2], v[3]});
 }
 
+}  // namespace
+
+AttentionShape attention_shape(const OpContext& c, OpKind op) {
+  const Shape &q = c.input(kQ).shape, &k = c.input(kK).shape, &v = c.input(kV).shape;
+  AttentionShape s{.batch = q[0], .queries = q[1], .keys = k[1]};
+  if (op == OpKind::kPackedAttention) {
+    s.heads = c.attrs.get_int("heads"), s.kv_heads = c.attrs.get_int("kv_heads");
+    s.dim = c.attrs.get_int("dim"), s.value_dim = c.attrs.get_int("v_dim");
+    s.q = {q[2], c.attrs.get_int("q_offset")};
+    s.k = {k[2], c.attrs.get_int("k_offset")};
+    s.v = {v[2], c.attrs.get_int("v_offset")};
+  } else {
+    s.heads = q[2], s.kv_heads = k[2], s.dim = q[3], s.value_dim = v[3];
+    s.q = {q[2] * q[3]}, s.k = {k[2] * k[3]}, s.v = {v[2] * v[3]};
+  }
+  const double scale = c.attrs.get_float("scale");
+  s.scale = scale != 0 ? scale : 1 / std::sqrt(static_cast<double>(s.dim));
+  s.causal = c.attrs.get_bool("causal");
+  if (c.has(kMask))
+    s.mask = broadcast_strides(c.input(kMask).shape, Shape{s.batch, s.heads, s.queries, s.keys});
+  return s;
+}
+
+namespace {
+
 bool present(RefInputs in, size_t i) { return i < in.size() && in[i] != nullptr; }
 
 // scores[0, keys) → probabilities; all zero where nothing is seen.
@@ -67,32 +91,28 @@ void softmax_row(std::vector<double>& scores, int64_t keys) {
 
 void reference_attention(const OpContext& c, RefInputs in, std::span<const TensorType>,
                          RefOutputs out) {
-  const Shape &q = in[kQ]->shape, &k = in[kK]->shape;
-  const int64_t n = q[1], heads = q[2], d = q[3], m = k[1], kv = k[2], e = in[kV]->shape[3];
-  const bool causal = c.attrs.get_bool("causal");
-  double scale = c.attrs.get_float("scale");
-  if (scale == 0) scale = 1 / std::sqrt(static_cast<double>(d));
-  Strides mask_walk{};
-  if (present(in, kMask)) mask_walk = broadcast_strides(in[kMask]->shape, Shape{q[0], heads, n, m});
+  const AttentionShape s = attention_shape(c, OpKind::kAttention);
+  const int64_t n = s.queries, heads = s.heads, d = s.dim, m = s.keys, kv = s.kv_heads,
+                e = s.value_dim;
   std::fill(out[0].begin(), out[0].end(), 0.0);
   std::vector<double> keys_t(idx(d * m)), scores(idx(m));
-  for (int64_t b = 0; b < q[0]; ++b) {
+  for (int64_t b = 0; b < s.batch; ++b) {
     int64_t length = m;
     if (present(in, kKeyLengths))
       length = std::clamp<int64_t>(static_cast<int64_t>(in[kKeyLengths]->data[idx(b)]), 0, m);
     for (int64_t h = 0; h < heads; ++h) {
-      const int64_t hk = h / (heads / kv);
+      const int64_t hk = h / s.group();
       transpose_to(m, d, in[kK]->data.data() + (b * m * kv + hk) * d, kv * d, keys_t.data());
       for (int64_t i = 0; i < n; ++i) {
-        const int64_t keys = causal ? std::clamp<int64_t>(i + m - n + 1, 0, length) : length;
+        const int64_t keys = s.causal ? std::clamp<int64_t>(i + m - n + 1, 0, length) : length;
         std::fill(scores.begin(), scores.end(), 0.0);
         const double* query = in[kQ]->data.data() + ((b * n + i) * heads + h) * d;
         for (int64_t p = 0; p < d; ++p)
-          axpy(keys, scale * query[p], keys_t.data() + p * m, scores.data());
+          axpy(keys, s.scale * query[p], keys_t.data() + p * m, scores.data());
         if (present(in, kMask)) {
-          const int64_t row = b * mask_walk[0] + h * mask_walk[1] + i * mask_walk[2];
+          const int64_t row = b * s.mask[0] + h * s.mask[1] + i * s.mask[2];
           for (int64_t j = 0; j < keys; ++j)
-            scores[idx(j)] += in[kMask]->data[idx(row + j * mask_walk[3])];
+            scores[idx(j)] += in[kMask]->data[idx(row + j * s.mask[3])];
         }
         softmax_row(scores, keys);
         for (int64_t j = 0; j < keys; ++j)

@@ -4,6 +4,7 @@
 
 #include "graph/ops/contraction.h"
 #include "graph/ops/inference.h"
+#include "graph/ops/matmul.h"
 
 namespace zoetrope {
 namespace ops {
@@ -12,6 +13,21 @@ namespace {
 Shape batch_of(const Shape& shape) { return Shape(shape.dims().first(idx(shape.rank() - 2))); }
 
 }  // namespace
+
+MatmulShape matmul_shape(const Shape& a, const Shape& b, const Shape& c) {
+  MatmulShape s{a[-2], a[-1], c[-1], Walk<2>(Shape(), {})};
+  const int64_t rows = extent(c, 0, c.rank() - 1);
+  if (extent(b, 0, b.rank() - 2) == 1 && (s.k == 0 || a.elements() == rows * s.k)) {
+    s.m = rows;
+    return s;
+  }
+  const Shape batch = batch_of(c);
+  std::array strides{broadcast_strides(batch_of(a), batch), broadcast_strides(batch_of(b), batch)};
+  for (int64_t& stride : strides[0]) stride *= s.m * s.k;
+  for (int64_t& stride : strides[1]) stride *= s.n * s.k;
+  s.products = Walk<2>(batch, strides);
+  return s;
+}
 
 Result<Types> infer_matmul(const OpContext& c) {
   ZT_RETURN_IF_ERROR(require_inputs(c, 2));

@@ -7,8 +7,6 @@ namespace zoetrope {
 namespace ops {
 namespace {
 
-enum Input : size_t { kQ, kK, kV, kKeyLengths, kMask };
-
 struct Packed {
   std::string_view source, offset, heads, dim;  // what each of q, k and v is called
 };
