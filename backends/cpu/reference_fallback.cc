@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backends/cpu/kernel.h"
+#include "graph/host_op.h"
 
 namespace zoetrope::cpu {
 namespace {
@@ -11,42 +12,25 @@ namespace {
 class ReferenceKernel : public CpuKernel {
  public:
   ReferenceKernel(const KernelRequest& request, const Context& context)
-      : CpuKernel(context), def_(op_def(request.node->op)), attrs_(request.node->attrs) {
-    for (const TensorType* type : request.inputs) {
-      present_.push_back(type != nullptr);
-      inputs_.push_back(type != nullptr ? *type : TensorType());
-    }
-    for (const TensorType* type : request.outputs) outputs_.push_back(*type);
-    info.name = str("reference_", def_.name, "_", dtype_name(outputs_[0].dtype));
+      : CpuKernel(context),
+        op_(request.node->op, request.node->attrs, request.inputs, request.outputs),
+        inputs_(request.inputs.size()),
+        outputs_(request.outputs.size()) {
+    info.name = name_of(str("reference_", op_def(request.node->op).name), request);
   }
 
   Status run(const Call& call) const override {
-    std::vector<std::vector<double>> values(inputs_.size()), results(outputs_.size());
-    std::vector<RefTensor> tensors(inputs_.size());
-    std::vector<const RefTensor*> pointers;
-    std::vector<const TensorType*> types;
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      const int64_t n = present_[i] ? inputs_[i].shape.elements() : 0;
-      for (int64_t e = 0; e < n; ++e)
-        values[i].push_back(load_element(inputs_[i].dtype, call.input(i), e));
-      tensors[i] = {inputs_[i].shape, values[i]};
-      pointers.push_back(present_[i] ? &tensors[i] : nullptr);
-      types.push_back(present_[i] ? &inputs_[i] : nullptr);
-    }
-    for (size_t o = 0; o < outputs_.size(); ++o)
-      results[o].resize(idx(outputs_[o].shape.elements()));
-    def_.reference(OpContext{types, attrs_}, pointers, outputs_, results);
-    for (size_t o = 0; o < outputs_.size(); ++o)
-      for (size_t e = 0; e < results[o].size(); ++e)
-        store_element(outputs_[o].dtype, call.output(o), static_cast<int64_t>(e), results[o][e]);
+    std::vector<const void*> inputs;
+    std::vector<void*> outputs;
+    for (size_t i = 0; i < inputs_; ++i) inputs.push_back(call.input(i));
+    for (size_t k = 0; k < outputs_; ++k) outputs.push_back(call.output(k));
+    op_.run(inputs, outputs);
     return Status();
   }
 
  private:
-  const OpDef& def_;
-  Attrs attrs_;
-  std::vector<bool> present_;
-  std::vector<TensorType> inputs_, outputs_;
+  const HostOp op_;
+  const size_t inputs_, outputs_;
 };
 
 bool has_reference(const KernelRequest& request) {

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <new>
 
-#include "graph/elements.h"
+#include "graph/host_op.h"
 #include "runtime/backend/backend.h"
 
 namespace zoetrope {
@@ -41,47 +41,19 @@ char* address(const BufferView& view) {
 class ReferenceKernel : public Kernel {
  public:
   explicit ReferenceKernel(const KernelRequest& request)
-      : def_(op_def(request.node->op)), attrs_(request.node->attrs) {
-    for (const TensorType* type : request.inputs) {
-      present_.push_back(type != nullptr);
-      inputs_.push_back(type != nullptr ? *type : TensorType());
-    }
-    for (const TensorType* type : request.outputs) outputs_.push_back(*type);
-  }
+      : op_(request.node->op, request.node->attrs, request.inputs, request.outputs) {}
 
   void run(const KernelArgs& args) const {
-    bool empty = true;
-    for (const TensorType& type : outputs_) empty &= type.shape.elements() == 0;
-    if (empty) return;
-    std::vector<const TensorType*> types(inputs_.size(), nullptr);
-    std::vector<std::vector<double>> widened(inputs_.size());
-    std::vector<RefTensor> tensors(inputs_.size());
-    std::vector<const RefTensor*> inputs(inputs_.size(), nullptr);
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      if (!present_[i]) continue;
-      const int64_t count = inputs_[i].shape.elements();
-      widened[i].resize(static_cast<size_t>(count));
-      if (count > 0)
-        load_elements(inputs_[i].dtype, address(args.inputs[i]), count, widened[i].data());
-      tensors[i] = {inputs_[i].shape, widened[i]};
-      inputs[i] = &tensors[i];
-      types[i] = &inputs_[i];
-    }
-    std::vector<std::vector<double>> outputs;
-    for (const TensorType& type : outputs_)
-      outputs.emplace_back(static_cast<size_t>(type.shape.elements()));
-    def_.reference(OpContext{types, attrs_}, inputs, outputs_, outputs);
-    for (size_t k = 0; k < outputs_.size(); ++k)
-      if (!outputs[k].empty())
-        store_elements(outputs_[k].dtype, address(args.outputs[k]), outputs_[k].shape.elements(),
-                       outputs[k].data());
+    std::vector<const void*> inputs;
+    std::vector<void*> outputs;
+    for (const BufferView& view : args.inputs)
+      inputs.push_back(view.buffer != nullptr ? address(view) : nullptr);
+    for (const BufferView& view : args.outputs) outputs.push_back(address(view));
+    op_.run(inputs, outputs);
   }
 
  private:
-  const OpDef& def_;
-  Attrs attrs_;
-  std::vector<bool> present_;
-  std::vector<TensorType> inputs_, outputs_;
+  const HostOp op_;
 };
 
 DeviceInfo reference_info() {
