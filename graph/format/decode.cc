@@ -4,6 +4,7 @@
 
 #include "graph/format/encode.h"
 #include "graph/format/model_generated.h"
+#include "graph/text.h"
 
 namespace zoetrope {
 namespace {
@@ -14,7 +15,6 @@ namespace fbs = ::flatbuffers;
 constexpr size_t kMaxComponents = 64;
 constexpr size_t kMaxValues = 1 << 20;
 constexpr size_t kMaxTensors = 1 << 20;
-constexpr size_t kMaxName = 512;
 constexpr size_t kMaxList = 1 << 12;
 constexpr size_t kMaxAttrs = 64;
 constexpr int64_t kMaxSynthetic = int64_t{1} << 34;  // elements of one generated tensor
@@ -29,12 +29,6 @@ struct Budget {
     return Status();
   }
 };
-
-// Names are printed: no control characters, which terminals would obey.
-bool is_printable(std::string_view text) {
-  return std::none_of(text.begin(), text.end(),
-                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
 
 Result<std::string> read_name(const fbs::String* text, const char* what, Budget* budget) {
   if (text == nullptr || text->size() == 0 || text->size() > kMaxName ||

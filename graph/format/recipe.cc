@@ -34,9 +34,7 @@ constexpr int kMaxChannels = 4096;
 
 }  // namespace
 
-namespace recipe_json {
-
-// Every struct's fields, once: what Reader checks and Writer writes.
+// Every struct's fields, once: what JsonReader checks and Writer writes.
 
 template <typename V>
 void fields(V& v, Range& r) {
@@ -237,8 +235,6 @@ void fields(V& v, Recipe& r) {
   v.text("incomplete", &r.incomplete, 4096);
 }
 
-}  // namespace recipe_json
-
 namespace {
 
 // Names that stages hand each other, in the order in which the stages run.
@@ -381,8 +377,8 @@ Result<Recipe> parse_recipe(std::string_view text) {
   const auto json = recipe_json::Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return error(Code::kDataLoss, "recipe: not valid JSON");
   Recipe recipe;
-  recipe_json::Reader reader(json, "");
-  recipe_json::fields(reader, recipe);
+  JsonReader reader(json, "recipe");
+  fields(reader, recipe);
   ZT_RETURN_IF_ERROR(reader.finish());
   ZT_RETURN_IF_ERROR(References(recipe).check());
   return recipe;
@@ -391,7 +387,7 @@ Result<Recipe> parse_recipe(std::string_view text) {
 std::string recipe_to_json(const Recipe& recipe) {
   Recipe copy = recipe;  // one list of fields reads and writes
   recipe_json::Writer writer;
-  recipe_json::fields(writer, copy);
+  fields(writer, copy);
   return writer.json.dump(1);
 }
 

@@ -1,105 +1,8 @@
-#include <nlohmann/json.hpp>
-
+#include "graph/json_reader.h"
 #include "models/toybox/toybox.h"
 
 namespace zoetrope {
 namespace {
-
-using Json = nlohmann::json;
-
-// Reads one section; the first problem wins and names its key.
-class Section {
- public:
-  Section(const Json& root, const char* name, Status* status) : name_(name), status_(status) {
-    const auto it = root.is_object() ? root.find(name) : root.end();
-    if (it == root.end() || !it->is_object())
-      fail("", "an object");
-    else
-      json_ = &*it;
-  }
-
-  int64_t integer(const char* key, int64_t low, int64_t high) {
-    return integer_of(find(key), key, low, high);
-  }
-
-  double number(const char* key, double low, double high) {
-    const Json* value = find(key);
-    if (value == nullptr || !value->is_number()) return fail(key, "a number"), low;
-    const double read = value->get<double>();
-    if (!(read >= low && read <= high)) return fail(key, str(low, " to ", high)), low;
-    return read;
-  }
-
-  std::string text(const char* key) {
-    const Json* value = find(key);
-    if (value == nullptr || !value->is_string()) return fail(key, "a string"), "";
-    return value->get<std::string>();
-  }
-
-  std::vector<int64_t> integers(const char* key, size_t count, int64_t low, int64_t high) {
-    return integers_of(find(key), key, count, count, low, high);
-  }
-
-  std::vector<std::vector<int64_t>> lists(const char* key, size_t count, int64_t low,
-                                          int64_t high) {
-    const Json* value = find(key);
-    if (value == nullptr || !value->is_array() || value->size() != count) {
-      fail(key, str("a list of ", count, " lists"));
-      return std::vector<std::vector<int64_t>>(count);
-    }
-    std::vector<std::vector<int64_t>> all;
-    for (const Json& item : *value) all.push_back(integers_of(&item, key, 0, 16, low, high));
-    return all;
-  }
-
-  std::vector<float> floats(const char* key, int64_t count, double low, double high) {
-    const Json* value = find(key);
-    std::vector<float> read;
-    if (value != nullptr && value->is_array() && static_cast<int64_t>(value->size()) == count)
-      for (const Json& item : *value) {
-        if (!item.is_number() || !(item.get<double>() >= low && item.get<double>() <= high)) break;
-        read.push_back(item.get<float>());
-      }
-    if (static_cast<int64_t>(read.size()) != count)
-      fail(key, str("a list of ", count, " numbers from ", low, " to ", high));
-    return read;
-  }
-
- private:
-  const Json* find(const char* key) const {
-    if (json_ == nullptr) return nullptr;
-    const auto it = json_->find(key);
-    return it == json_->end() ? nullptr : &*it;
-  }
-
-  int64_t integer_of(const Json* value, const char* key, int64_t low, int64_t high) {
-    if (value == nullptr || !value->is_number_integer()) return fail(key, "an integer"), low;
-    const auto read = value->get<int64_t>();
-    if (read < low || read > high) return fail(key, str(low, " to ", high)), low;
-    return read;
-  }
-
-  std::vector<int64_t> integers_of(const Json* value, const char* key, size_t fewest, size_t most,
-                                   int64_t low, int64_t high) {
-    if (value == nullptr || !value->is_array() || value->size() < fewest || value->size() > most) {
-      fail(key, str("a list of ", fewest, " to ", most, " integers"));
-      return std::vector<int64_t>(fewest, low);
-    }
-    std::vector<int64_t> read;
-    for (const Json& item : *value) read.push_back(integer_of(&item, key, low, high));
-    return read;
-  }
-
-  void fail(const char* key, const std::string& expected) {
-    if (status_->ok())
-      *status_ = error(Code::kDataLoss, "toybox config: '", name_, *key ? "." : "", key,
-                       "' must be ", expected);
-  }
-
-  const char* name_;
-  Status* status_;
-  const Json* json_ = nullptr;
-};
 
 constexpr int64_t kMaxWidth = 1 << 14;
 constexpr int64_t kMaxLayers = 256;
@@ -110,17 +13,6 @@ constexpr double kMaskKnown = 1, kMaskFirstFrame = 0.5, kMaskLastFrame = -0.5;
 
 // Byte-level ids (train/config.py).
 constexpr int kBos = 256, kEos = 257, kPad = 258;
-
-LatentSpec latents(const char* name, Modality media, int64_t channels, std::vector<float> mean,
-                   std::vector<float> std) {
-  LatentSpec l;
-  l.name = name;
-  l.media = media;
-  l.channels = static_cast<int>(channels);
-  l.mean = std::move(mean);
-  l.std = std::move(std);
-  return l;
-}
 
 // Inputs and outputs are those of toybox.h.
 std::vector<Stage> toybox_stages(const ToyboxConfig& config, FlowSampler sampler, int64_t steps,
@@ -176,97 +68,124 @@ std::vector<Stage> toybox_stages(const ToyboxConfig& config, FlowSampler sampler
   return {text, frames, known("audio", "codec_encoder"), denoise, sound, video};
 }
 
-void read_recipe(const Json& root, ToyboxConfig* config, Status* status) {
-  Section s(root, "recipe", status);
-  Recipe& r = config->recipe;
-  r.clip.fps = static_cast<int>(s.integer("fps", 1, 240));
-  r.clip.sample_rate = static_cast<int>(s.integer("sample_rate", 8000, 192000));
-  r.clip.sound_channels = static_cast<int>(config->codec.channels);
-  // What it was trained on: 64 to 160 pixels a side, up to 4 s.
-  r.clip.width = r.clip.height = {64, 160, 16, 128};
-  r.clip.frames = {1, 64, 1, 32};
-  LatentSpec video = latents("video", Modality::kVideo, config->dit.video_channels,
-                             s.floats("video_latent_mean", config->dit.video_channels, -1e4, 1e4),
-                             s.floats("video_latent_std", config->dit.video_channels, 1e-4, 1e4));
-  video.pixels = static_cast<int>(s.integer("pixels_per_latent", 8, 8));
-  video.first_frames = video.later_frames = static_cast<int>(s.integer("frames_per_latent", 8, 8));
-  LatentSpec audio = latents("audio", Modality::kSound, config->dit.audio_channels,
-                             s.floats("audio_latent_mean", config->dit.audio_channels, -1e4, 1e4),
-                             s.floats("audio_latent_std", config->dit.audio_channels, 1e-4, 1e4));
-  audio.samples = static_cast<int>(s.integer("samples_per_latent", 1, 1 << 16));
-  r.latents = {std::move(video), std::move(audio)};
-  FlowSampler sampler;
-  const std::string schedule = s.text("schedule");
-  if (schedule == "shifted") sampler.schedule = FlowSchedule::kShifted;
-  sampler.shift = s.number("schedule_shift", 1e-3, 1e3);
-  const int64_t steps = s.integer("steps", 1, 10000);
-  const double guidance = s.number("guidance", 0, 100);
-  if (status->ok() && schedule != "linear" && schedule != "shifted")
-    *status = error(Code::kDataLoss, "toybox config: 'recipe.schedule' must be linear or shifted");
-  if (status->ok()) r.stages = toybox_stages(*config, sampler, steps, guidance);
+// The section "recipe", over components that have been read.
+struct RecipeSection {
+  const ToyboxConfig& config;
+  ClipSpec clip = {};
+  LatentSpec video = {}, audio = {};
+  FlowSampler sampler = {};
+  int64_t steps = 0;
+  double guidance = 0;
+};
+
+void latent_statistics(JsonReader& r, const char* mean, const char* std, LatentSpec* l) {
+  const auto count = static_cast<size_t>(l->channels);
+  r.numbers(mean, &l->mean, count, -1e4, 1e4);
+  r.numbers(std, &l->std, count, 1e-4, 1e4);
+  r.require(l->mean.size() == count, mean, str("a list of ", count, " numbers"));
+  r.require(l->std.size() == count, std, str("a list of ", count, " numbers"));
 }
 
 }  // namespace
 
+// A section's keys: all of them must be given, and no others.
+
+static void fields(JsonReader& r, ToyboxConfig::Tae& c) {
+  r.integer("latent_channels", &c.latent_channels, 1, 1024);
+  r.integers("encoder_widths", &c.encoder_widths, 3, 1, kMaxWidth);
+  r.integers("encoder_blocks", &c.encoder_blocks, 3, 0, kMaxLayers);
+  r.integer("encoder_mid_blocks", &c.encoder_mid_blocks, 0, kMaxLayers);
+  r.integers("decoder_widths", &c.decoder_widths, 3, 1, kMaxWidth);
+  r.integers("decoder_blocks", &c.decoder_blocks, 3, 0, kMaxLayers);
+  r.integer("decoder_mid_blocks", &c.decoder_mid_blocks, 0, kMaxLayers);
+  r.number("norm_epsilon", &c.norm_epsilon, 0, 1);
+}
+
+static void fields(JsonReader& r, ToyboxConfig::Codec& c) {
+  r.integer("channels", &c.channels, 1, 16);
+  r.integer("latent_channels", &c.latent_channels, 1, 1024);
+  r.integers("strides", &c.strides, 4, 1, 64);
+  r.integers("encoder_widths", &c.encoder_widths, 5, 1, kMaxWidth);
+  r.integers("decoder_widths", &c.decoder_widths, 5, 1, kMaxWidth);
+  r.integer_lists("encoder_dilations", &c.encoder_dilations, 4, 16, 1, 1024);
+  r.integer_lists("decoder_dilations", &c.decoder_dilations, 4, 16, 1, 1024);
+}
+
+static void fields(JsonReader& r, ToyboxConfig::Text& c) {
+  int id = 0;
+  r.integer("vocabulary_size", &c.vocabulary_size, 259, 259);
+  r.integer("bos_id", &id, kBos, kBos);
+  r.integer("eos_id", &id, kEos, kEos);
+  r.integer("pad_id", &id, kPad, kPad);
+  r.integer("max_length", &c.max_length, 2, 1 << 16);
+  r.integer("width", &c.width, 1, kMaxWidth);
+  r.integer("layers", &c.layers, 0, kMaxLayers);
+  r.integer("head_dim", &c.head_dim, 2, 1024);
+  r.integer("ffn", &c.ffn, 1, kMaxWidth);
+  r.integer("conv_kernel", &c.conv_kernel, 1, 63);
+  r.number("rope_theta", &c.rope_theta, 1, 1e9);
+  r.number("norm_epsilon", &c.norm_epsilon, 0, 1);
+}
+
+static void fields(JsonReader& r, ToyboxConfig::Dit& c) {
+  r.integer("width", &c.width, 1, kMaxWidth);
+  r.integer("layers", &c.layers, 0, kMaxLayers);
+  r.integer("head_dim", &c.head_dim, 2, 1024);
+  r.integer("ffn", &c.ffn, 1, kMaxWidth);
+  r.integer("video_channels", &c.video_channels, 1, 1024);
+  r.integer("audio_channels", &c.audio_channels, 1, 1024);
+  r.integer("text_width", &c.text_width, 1, kMaxWidth);
+  r.integer("time_features", &c.time_features, 2, kMaxWidth);
+  r.number("time_max_period", &c.time_max_period, 1, 1e9);
+  r.integers("rope_pairs", &c.rope_pairs, 3, 0, 512);
+  r.number("rope_theta", &c.rope_theta, 1, 1e9);
+  r.number("norm_epsilon", &c.norm_epsilon, 0, 1);
+}
+
+static void fields(JsonReader& r, RecipeSection& s) {
+  r.integer("fps", &s.clip.fps, 1, 240);
+  r.integer("sample_rate", &s.clip.sample_rate, 8000, 192000);
+  s.clip.sound_channels = static_cast<int>(s.config.codec.channels);
+  // What it was trained on: 64 to 160 pixels a side, up to 4 s.
+  s.clip.width = s.clip.height = {64, 160, 16, 128};
+  s.clip.frames = {1, 64, 1, 32};
+  s.video.name = "video", s.video.media = Modality::kVideo;
+  s.video.channels = static_cast<int>(s.config.dit.video_channels);
+  latent_statistics(r, "video_latent_mean", "video_latent_std", &s.video);
+  r.integer("pixels_per_latent", &s.video.pixels, 8, 8);
+  r.integer("frames_per_latent", &s.video.first_frames, 8, 8);
+  s.video.later_frames = s.video.first_frames;
+  s.audio.name = "audio", s.audio.media = Modality::kSound;
+  s.audio.channels = static_cast<int>(s.config.dit.audio_channels);
+  latent_statistics(r, "audio_latent_mean", "audio_latent_std", &s.audio);
+  r.integer("samples_per_latent", &s.audio.samples, 1, 1 << 16);
+  constexpr std::string_view kSchedules[] = {"linear", "shifted"};
+  size_t schedule = 0;
+  r.choice("schedule", &schedule, kSchedules);
+  if (schedule == 1) s.sampler.schedule = FlowSchedule::kShifted;
+  r.number("schedule_shift", &s.sampler.shift, 1e-3, 1e3);
+  double sigma_min = 0;  // of training: sampling ends at the velocity's zero
+  r.number("sigma_min", &sigma_min, 0, 1e-3);
+  r.integer("steps", &s.steps, 1, 10000);
+  r.number("guidance", &s.guidance, 0, 100);
+}
+
 Result<ToyboxConfig> parse_toybox_config(std::string_view text) {
-  const Json root = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) return error(Code::kDataLoss, "toybox config: not a JSON object");
-  ToyboxConfig config;
-  Status status;
-  {
-    Section s(root, "tae", &status);
-    auto& c = config.tae;
-    c.latent_channels = s.integer("latent_channels", 1, 1024);
-    c.encoder_widths = s.integers("encoder_widths", 3, 1, kMaxWidth);
-    c.encoder_blocks = s.integers("encoder_blocks", 3, 0, kMaxLayers);
-    c.encoder_mid_blocks = s.integer("encoder_mid_blocks", 0, kMaxLayers);
-    c.decoder_widths = s.integers("decoder_widths", 3, 1, kMaxWidth);
-    c.decoder_blocks = s.integers("decoder_blocks", 3, 0, kMaxLayers);
-    c.decoder_mid_blocks = s.integer("decoder_mid_blocks", 0, kMaxLayers);
-    c.norm_epsilon = s.number("norm_epsilon", 0, 1);
-  }
-  {
-    Section s(root, "codec", &status);
-    auto& c = config.codec;
-    c.channels = s.integer("channels", 1, 16);
-    c.latent_channels = s.integer("latent_channels", 1, 1024);
-    c.strides = s.integers("strides", 4, 1, 64);
-    c.encoder_widths = s.integers("encoder_widths", 5, 1, kMaxWidth);
-    c.decoder_widths = s.integers("decoder_widths", 5, 1, kMaxWidth);
-    c.encoder_dilations = s.lists("encoder_dilations", 4, 1, 1024);
-    c.decoder_dilations = s.lists("decoder_dilations", 4, 1, 1024);
-  }
-  {
-    Section s(root, "text", &status);
-    auto& c = config.text;
-    c.vocabulary_size = s.integer("vocabulary_size", 259, 259);
-    c.max_length = s.integer("max_length", 2, 1 << 16);
-    c.width = s.integer("width", 1, kMaxWidth);
-    c.layers = s.integer("layers", 0, kMaxLayers);
-    c.head_dim = s.integer("head_dim", 2, 1024);
-    c.ffn = s.integer("ffn", 1, kMaxWidth);
-    c.conv_kernel = s.integer("conv_kernel", 1, 63);
-    c.rope_theta = s.number("rope_theta", 1, 1e9);
-    c.norm_epsilon = s.number("norm_epsilon", 0, 1);
-  }
-  {
-    Section s(root, "dit", &status);
-    auto& c = config.dit;
-    c.width = s.integer("width", 1, kMaxWidth);
-    c.layers = s.integer("layers", 0, kMaxLayers);
-    c.head_dim = s.integer("head_dim", 2, 1024);
-    c.ffn = s.integer("ffn", 1, kMaxWidth);
-    c.video_channels = s.integer("video_channels", 1, 1024);
-    c.audio_channels = s.integer("audio_channels", 1, 1024);
-    c.text_width = s.integer("text_width", 1, kMaxWidth);
-    c.time_features = s.integer("time_features", 2, kMaxWidth);
-    c.time_max_period = s.number("time_max_period", 1, 1e9);
-    c.rope_pairs = s.integers("rope_pairs", 3, 0, 512);
-    c.rope_theta = s.number("rope_theta", 1, 1e9);
-    c.norm_epsilon = s.number("norm_epsilon", 0, 1);
-  }
-  read_recipe(root, &config, &status);
-  if (!status.ok()) return status;
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return error(Code::kDataLoss, "toybox config: not valid JSON");
+  ToyboxConfig config{};
+  JsonReader root(json, "toybox config", "", JsonKeys::kRequired);
+  root.object("tae", &config.tae);
+  root.object("codec", &config.codec);
+  root.object("text", &config.text);
+  root.object("dit", &config.dit);
+  RecipeSection section{config};
+  root.object("recipe", &section);
+  ZT_RETURN_IF_ERROR(root.finish());
+  Recipe& recipe = config.recipe;
+  recipe.clip = section.clip;
+  recipe.latents = {std::move(section.video), std::move(section.audio)};
+  recipe.stages = toybox_stages(config, section.sampler, section.steps, section.guidance);
 
   const auto check = [](bool good, const char* what) {
     return good ? Status() : error(Code::kDataLoss, "toybox config: ", what);
