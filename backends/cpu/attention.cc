@@ -41,7 +41,7 @@ class AttentionKernel : public CpuKernel {
     int64_t sample, head, first, rows;
   };
 
-  void plan_workspace();
+  void lay_out_workspace();
   Scratch scratch(const Call& call, int worker) const;
   void pack(const Call& call, int64_t task) const;
   void run_tile(const Call& call, const Tile& tile, const Scratch& s) const;
@@ -87,18 +87,18 @@ Prepared AttentionKernel::prepare(const KernelRequest& request, const Context& c
   if (k.has_mask_) k.mask_dtype_ = in(request, kMask).dtype;
   k.keys_layout_ = {k.keys_, k.dim_, 1, k.bf16_};
   k.value_layout_ = {k.value_dim_, kPanel, 1, k.bf16_};
-  k.plan_workspace();
+  k.lay_out_workspace();
   k.info.name = str("attention_", dtype_name(k.dtype_), k.bf16_ ? "_in_bf16" : "_in_f32",
                     context.isa >= Isa::kAvx2 ? "_brgemm_" : "_simd_", isa_name(context.isa), "_",
                     kQueries, "x", kKeys);
   return std::unique_ptr<CpuKernel>(std::move(kernel));
 }
 
-void AttentionKernel::plan_workspace() {
-  WorkspacePlan plan;
-  keys_at_ = plan.add(batch_ * kv_heads_ * align_up(keys_layout_.bytes()));
-  values_at_ = plan.add(batch_ * kv_heads_ * panels() * value_block_bytes());
-  scratch_at_ = plan.bytes();
+void AttentionKernel::lay_out_workspace() {
+  WorkspaceLayout workspace;
+  keys_at_ = workspace.add(batch_ * kv_heads_ * align_up(keys_layout_.bytes()));
+  values_at_ = workspace.add(batch_ * kv_heads_ * panels() * value_block_bytes());
+  scratch_at_ = workspace.bytes();
   const int64_t bytes[9] = {kQueries * kKeys * 4,
                             kQueries * value_dim_ * 4,
                             kQueries * 4,
@@ -108,11 +108,11 @@ void AttentionKernel::plan_workspace() {
                             kQueries * 4,
                             convert_q_ ? kQueries * dim_ * 4 : 0,
                             bf16_ ? kQueries * kKeys * 2 : 0};
-  WorkspacePlan own;
+  WorkspaceLayout own;
   for (size_t i = 0; i < 9; ++i) at_[i] = own.add(bytes[i]);
   scratch_bytes_ = own.bytes();
-  plan.add(scratch_bytes_ * context().threads());
-  info.workspace_bytes = plan.bytes();
+  workspace.add(scratch_bytes_ * context().threads());
+  info.workspace_bytes = workspace.bytes();
 }
 
 AttentionKernel::Scratch AttentionKernel::scratch(const Call& call, int worker) const {
@@ -289,12 +289,12 @@ bool accepts(const KernelRequest& request) {
          k[1] > 0 && (!has(request, kMask) || is_compute_dtype(in(request, kMask).dtype));
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kAttention, "attention", Isa::kSse4, accepts, AttentionKernel::prepare},
 };
 
 }  // namespace
 
-std::span<const Row> attention_rows() { return kRows; }
+std::span<const TableRow> attention_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

@@ -38,7 +38,7 @@ class ConvKernel : public CpuKernel {
 
   void collapse();
   void choose_tile();
-  void plan(const KernelRequest& request);
+  void lay_out_workspace(const KernelRequest& request);
   void pack(const void* weight, char* packed) const;
   Tile tile_at(int64_t task) const;
   const char* line(const Call& call, const Tile& tile, const Scratch& s, int64_t dt,
@@ -134,7 +134,7 @@ Prepared ConvKernel::prepare(const KernelRequest& request, const Context& contex
   k.choose_tile();
   const bool inside = k.g_.pad_lo[2] == 0 && k.span(k.g_.out[2]) <= k.g_.in[2];
   k.in_place_ = inside && k.dtype_ == (bf16 ? DType::kBF16 : DType::kF32);
-  k.plan(request);
+  k.lay_out_workspace(request);
   k.info.name =
       str("conv_", dtype_name(k.dtype_), "_", dtype_name(k.weight_dtype_),
           bf16 ? "_in_bf16" : "_in_f32", context.isa >= Isa::kAvx2 ? "_brgemm_" : "_simd_",
@@ -142,24 +142,24 @@ Prepared ConvKernel::prepare(const KernelRequest& request, const Context& contex
   return std::unique_ptr<CpuKernel>(std::move(kernel));
 }
 
-void ConvKernel::plan(const KernelRequest& request) {
-  WorkspacePlan plan;
-  bias_ = VectorOperand::plan(request, kBias, &plan);
-  zeros_at_ = plan.add(line_bytes());
-  scratch_at_ = plan.bytes();
+void ConvKernel::lay_out_workspace(const KernelRequest& request) {
+  WorkspaceLayout workspace;
+  bias_ = VectorOperand::reserve(request, kBias, &workspace);
+  zeros_at_ = workspace.add(line_bytes());
+  scratch_at_ = workspace.bytes();
   c_at_ = in_place_ ? 0 : g_.kernel[0] * input_rows(tile_h_) * line_bytes();
   scratch_bytes_ = align_up(c_at_ + (direct_out() ? 0 : tile_h_ * tile_w_ * og() * 4));
-  plan.add(scratch_bytes_ * context().threads());
-  packed_at_ = plan.bytes();
+  workspace.add(scratch_bytes_ * context().threads());
+  packed_at_ = workspace.bytes();
   const int64_t packed = g_.groups * align_up(layout_.bytes());
   if (weight_) {
     info.packed.push_back({kWeight, packed,
                            str("taps_", layout_.bf16 ? "bf16" : "f32", "_", g_.groups, "x", taps(),
                                "x", cg(), "x", og())});
   } else {
-    plan.add(packed);
+    workspace.add(packed);
   }
-  info.workspace_bytes = plan.bytes();
+  info.workspace_bytes = workspace.bytes();
 }
 
 void ConvKernel::pack(const void* weight, char* packed) const {
@@ -350,13 +350,13 @@ bool accepts(const KernelRequest& request) {
   return out(request).shape.elements() > 0 && in(request, kX).shape.elements() > 0;
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kConv, "conv", Isa::kSse4, accepts, ConvKernel::prepare},
     {OpKind::kConvBias, "conv", Isa::kSse4, accepts, ConvKernel::prepare},
 };
 
 }  // namespace
 
-std::span<const Row> conv_rows() { return kRows; }
+std::span<const TableRow> conv_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

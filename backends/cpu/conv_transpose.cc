@@ -44,17 +44,17 @@ Prepared ConvTransposeKernel::prepare(const KernelRequest& request, const Contex
   k.g_ = ops::as_conv3d(op, in(request, 0).shape, in(request, 1).shape, out(request).shape);
   k.weight_ = request.is_weight[1];
   k.weight_dtype_ = in(request, 1).dtype;
-  WorkspacePlan plan;
-  k.in_ = RowIo::plan(in(request, 0).dtype, k.g_.channels, context.threads(), &plan);
-  k.out_ = RowIo::plan(in(request, 0).dtype, k.g_.filters, context.threads(), &plan);
+  WorkspaceLayout workspace;
+  k.in_ = RowIo::reserve(in(request, 0).dtype, k.g_.channels, context.threads(), &workspace);
+  k.out_ = RowIo::reserve(in(request, 0).dtype, k.g_.filters, context.threads(), &workspace);
   const int64_t packed = align_up(in(request, 1).shape.elements() * 4);
   if (k.weight_) {
     k.info.packed.push_back(
         {1, packed, str("gathered_f32_", k.g_.groups, "x", k.taps(), "x", k.cg(), "x", k.og())});
   } else {
-    k.packed_at_ = plan.add(packed);
+    k.packed_at_ = workspace.add(packed);
   }
-  k.info.workspace_bytes = plan.bytes();
+  k.info.workspace_bytes = workspace.bytes();
   return std::unique_ptr<CpuKernel>(std::move(kernel));
 }
 
@@ -121,13 +121,13 @@ bool accepts(const KernelRequest& request) {
          in(request, 0).shape.elements() > 0 && out(request).shape.elements() > 0;
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kConvTranspose, "simd_conv_transpose", Isa::kSse4, accepts,
      ConvTransposeKernel::prepare},
 };
 
 }  // namespace
 
-std::span<const Row> conv_transpose_rows() { return kRows; }
+std::span<const TableRow> conv_transpose_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

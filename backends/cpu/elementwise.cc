@@ -188,7 +188,7 @@ Prepared prepare_iota(const KernelRequest& request, const Context& context) {
 }
 
 // less and equal give bool: they stand before the ops that give numbers.
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kLess, "scalar_less", Isa::kSse4, nullptr, prepare_compare},
     {OpKind::kEqual, "scalar_equal", Isa::kSse4, nullptr, prepare_compare},
 #define ZT_UNARY(kind, name, def) \
@@ -206,6 +206,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> elementwise_rows() { return kRows; }
+std::span<const TableRow> elementwise_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

@@ -35,12 +35,12 @@ Prepared prepare_norm_modulate(const KernelRequest& request, const Context& cont
                             shifts ? row_strides(in(request, 2).shape, rows) : ops::Strides{}});
   const double epsilon = attrs(request).get_float("epsilon");
   const bool rms = attrs(request).get_string("norm") == "rms";
-  WorkspacePlan workspace;
-  const VectorOperand gain = VectorOperand::plan(request, 1, &workspace);
-  const VectorOperand shift = VectorOperand::plan(request, 2, &workspace);
-  const VectorOperand weight = VectorOperand::plan(request, 3, &workspace);
-  const VectorOperand bias = VectorOperand::plan(request, 4, &workspace);
-  const RowIo io = RowIo::plan(in(request, 0).dtype, width, context.threads(), &workspace);
+  WorkspaceLayout workspace;
+  const VectorOperand gain = VectorOperand::reserve(request, 1, &workspace);
+  const VectorOperand shift = VectorOperand::reserve(request, 2, &workspace);
+  const VectorOperand weight = VectorOperand::reserve(request, 3, &workspace);
+  const VectorOperand bias = VectorOperand::reserve(request, 4, &workspace);
+  const RowIo io = RowIo::reserve(in(request, 0).dtype, width, context.threads(), &workspace);
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     const Simd& simd = *c.simd;
     const float *g = gain.load(call, simd), *s = shift.load(call, simd);
@@ -74,8 +74,8 @@ Prepared prepare_gated_residual(const KernelRequest& request, const Context& con
   const DType dtype = in(request, 0).dtype;
   const Walk<1> walk(shape, {ops::broadcast_strides(in(request, 2).shape, shape)});
   const auto step = static_cast<int>(walk.step(0));
-  WorkspacePlan workspace;
-  const VectorOperand gate = VectorOperand::plan(request, 2, &workspace);
+  WorkspaceLayout workspace;
+  const VectorOperand gate = VectorOperand::reserve(request, 2, &workspace);
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     const Simd& simd = *c.simd;
     const float* g = gate.load(call, simd);
@@ -116,9 +116,9 @@ Prepared prepare_norm_rope(const KernelRequest& request, const Context& context)
   const bool full = attrs(request).get_bool("full_width");
   const auto rope = attrs(request).get_string("mode") == "split" ? context.simd->rope_split
                                                                  : context.simd->rope_interleaved;
-  WorkspacePlan workspace;
-  const VectorOperand weight = VectorOperand::plan(request, 3, &workspace);
-  const RowIo io = RowIo::plan(in(request, 0).dtype, width, context.threads(), &workspace);
+  WorkspaceLayout workspace;
+  const VectorOperand weight = VectorOperand::reserve(request, 3, &workspace);
+  const RowIo io = RowIo::reserve(in(request, 0).dtype, width, context.threads(), &workspace);
   // First element of the table for (sample, token, head).
   const auto table_at = [=](const Shape& table, int64_t row, int64_t head) {
     const int64_t sample = table[0] == 1 ? 0 : row / tokens, token = row % tokens;
@@ -155,7 +155,7 @@ Prepared prepare_glu(const KernelRequest& request, const Context& context) {
   const int64_t rows = out(request).shape.elements() / width;
   const bool second = attrs(request).get_bool("gate_second");
   const Activation activation = parse_activation(attrs(request).get_string("activation"));
-  WorkspacePlan workspace;
+  WorkspaceLayout workspace;
   const int64_t line = align_up(width * 4);
   const int64_t scratch = workspace.add(2 * line * context.threads());
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
@@ -190,7 +190,7 @@ bool accepts(const KernelRequest& request) {
   return compute_dtypes(request) && out(request).shape.elements() > 0;
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kNormModulate, "simd_norm_modulate", Isa::kSse4, modulates_rows,
      prepare_norm_modulate},
     {OpKind::kGatedResidual, "simd_gated_residual", Isa::kSse4, accepts, prepare_gated_residual},
@@ -200,6 +200,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> fused_rows() { return kRows; }
+std::span<const TableRow> fused_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

@@ -96,7 +96,7 @@ std::unique_ptr<CpuKernel> simple_kernel(const Context& context, int64_t workspa
 }
 
 // One line of the kernel table. The first row that matches a node wins.
-struct Row {
+struct TableRow {
   OpKind op;
   const char* name;  // prefix of the kernel's name in plans and profiles
   Isa isa;           // the least instruction set
@@ -106,18 +106,18 @@ struct Row {
 };
 
 // The families, in the order in which the table lists them.
-std::span<const Row> matmul_rows();
-std::span<const Row> conv_rows();
-std::span<const Row> conv_transpose_rows();
-std::span<const Row> attention_rows();
-std::span<const Row> norm_rows();
-std::span<const Row> fused_rows();
-std::span<const Row> elementwise_rows();
-std::span<const Row> reduce_rows();
-std::span<const Row> layout_rows();
-std::span<const Row> resample_rows();
-std::span<const Row> quantized_rows();
-std::span<const Row> reference_rows();
+std::span<const TableRow> matmul_table();
+std::span<const TableRow> conv_table();
+std::span<const TableRow> conv_transpose_table();
+std::span<const TableRow> attention_table();
+std::span<const TableRow> norm_table();
+std::span<const TableRow> fused_table();
+std::span<const TableRow> elementwise_table();
+std::span<const TableRow> reduce_table();
+std::span<const TableRow> layout_table();
+std::span<const TableRow> resample_table();
+std::span<const TableRow> quantized_table();
+std::span<const TableRow> reference_table();
 
 // Every row: its op and name.
 std::vector<std::string> kernel_rows();

@@ -183,7 +183,7 @@ Prepared prepare_gather(const KernelRequest& request, const Context& context) {
   });
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kTranspose, "copy_transpose", Isa::kSse4, not_empty, prepare_transpose},
     {OpKind::kBroadcast, "copy_broadcast", Isa::kSse4, not_empty, prepare_broadcast},
     {OpKind::kSlice, "copy_slice", Isa::kSse4, not_empty, prepare_slice},
@@ -194,6 +194,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> layout_rows() { return kRows; }
+std::span<const TableRow> layout_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

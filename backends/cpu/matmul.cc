@@ -273,13 +273,13 @@ bool accepts(const KernelRequest& request) {
          y.shape.elements() > 0 && a.shape[-1] > 0;
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kMatmul, "matmul", Isa::kSse4, accepts, MatmulKernel::prepare},
     {OpKind::kLinear, "linear", Isa::kSse4, accepts, MatmulKernel::prepare},
 };
 
 }  // namespace
 
-std::span<const Row> matmul_rows() { return kRows; }
+std::span<const TableRow> matmul_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

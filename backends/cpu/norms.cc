@@ -28,10 +28,10 @@ Prepared prepare_norm(const KernelRequest& request, const Context& context) {
   const int64_t width = shape[-1], rows = shape.elements() / width;
   const double epsilon = attrs(request).get_float("epsilon");
   const bool rms = request.node->op == OpKind::kRmsNorm;
-  WorkspacePlan workspace;
-  const VectorOperand weight = VectorOperand::plan(request, 1, &workspace);
-  const VectorOperand bias = VectorOperand::plan(request, 2, &workspace);
-  const RowIo io = RowIo::plan(in(request, 0).dtype, width, context.threads(), &workspace);
+  WorkspaceLayout workspace;
+  const VectorOperand weight = VectorOperand::reserve(request, 1, &workspace);
+  const VectorOperand bias = VectorOperand::reserve(request, 2, &workspace);
+  const RowIo io = RowIo::reserve(in(request, 0).dtype, width, context.threads(), &workspace);
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     const Simd& simd = *c.simd;
     const float *w = weight.load(call, simd), *b = bias.load(call, simd);
@@ -84,10 +84,10 @@ Prepared prepare_group_norm(const KernelRequest& request, const Context& context
               width / groups,
               attrs(request).get_float("epsilon"),
               {}};
-  WorkspacePlan workspace;
-  const VectorOperand weight = VectorOperand::plan(request, 1, &workspace);
-  const VectorOperand bias = VectorOperand::plan(request, 2, &workspace);
-  g.io = RowIo::plan(in(request, 0).dtype, g.part, context.threads(), &workspace);
+  WorkspaceLayout workspace;
+  const VectorOperand weight = VectorOperand::reserve(request, 1, &workspace);
+  const VectorOperand bias = VectorOperand::reserve(request, 2, &workspace);
+  g.io = RowIo::reserve(in(request, 0).dtype, g.part, context.threads(), &workspace);
   const int64_t samples = shape[0];
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     const Simd& simd = *c.simd;
@@ -118,9 +118,10 @@ Prepared prepare_softmax(const KernelRequest& request, const Context& context) {
   const int64_t n = shape[axis], inner = ops::extent(shape, axis + 1, shape.rank());
   const int64_t rows = shape.elements() / n;
   const DType dtype = in(request, 0).dtype;
-  WorkspacePlan workspace;
+  WorkspaceLayout workspace;
   // Rows that are strided in memory are gathered first, as narrow types are.
-  const RowIo io = RowIo::plan(inner == 1 ? dtype : DType::kBF16, n, context.threads(), &workspace);
+  const RowIo io =
+      RowIo::reserve(inner == 1 ? dtype : DType::kBF16, n, context.threads(), &workspace);
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     const Simd& simd = *c.simd;
     c.pool->run_ranges(rows, rows_per_task(n), [&](int64_t begin, int64_t end, int worker) {
@@ -163,8 +164,8 @@ Prepared prepare_rope(const KernelRequest& request, const Context& context) {
       rows, {ops::broadcast_strides(cos_rows, rows), ops::broadcast_strides(sin_rows, rows)});
   const bool split = attrs(request).get_string("mode") == "split";
   const auto rope = split ? context.simd->rope_split : context.simd->rope_interleaved;
-  WorkspacePlan workspace;
-  const RowIo io = RowIo::plan(in(request, 0).dtype, width, context.threads(), &workspace);
+  WorkspaceLayout workspace;
+  const RowIo io = RowIo::reserve(in(request, 0).dtype, width, context.threads(), &workspace);
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     const auto rotate = [&](int64_t begin, int64_t end, int worker) {
       walk.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t count) {
@@ -185,7 +186,7 @@ bool accepts_norm(const KernelRequest& request) {
   return compute_dtypes(request) && out(request).shape.elements() > 0;
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kRmsNorm, "simd_rms_norm", Isa::kSse4, accepts_norm, prepare_norm},
     {OpKind::kLayerNorm, "simd_layer_norm", Isa::kSse4, accepts_norm, prepare_norm},
     {OpKind::kGroupNorm, "simd_group_norm", Isa::kSse4, accepts_norm, prepare_group_norm},
@@ -195,6 +196,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> norm_rows() { return kRows; }
+std::span<const TableRow> norm_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

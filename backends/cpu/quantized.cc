@@ -55,8 +55,8 @@ void quantize_row(const float* x, int64_t n, bool integer, uint8_t* q, float* sc
 Prepared prepare_quantize_rows(const KernelRequest& request, const Context& context) {
   const int64_t width = in(request, 0).shape[-1], rows = request.outputs[1]->shape.elements();
   const bool integer = out(request).dtype == DType::kI8;
-  WorkspacePlan workspace;
-  const RowIo io = RowIo::plan(in(request, 0).dtype, width, context.threads(), &workspace);
+  WorkspaceLayout workspace;
+  const RowIo io = RowIo::reserve(in(request, 0).dtype, width, context.threads(), &workspace);
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     c.pool->run_ranges(rows, rows_per_task(width + 1), [&](int64_t begin, int64_t end, int worker) {
       for (int64_t row = begin; row < end; ++row) {
@@ -125,8 +125,8 @@ class QuantizedMatmul : public CpuKernel {
         k_(in(request, kA).shape[-1]),
         out_(out(request).dtype),
         dots_(context.isa >= Isa::kAvx2 ? dots_avx2<T> : dots_sse4<T>) {
-    WorkspacePlan workspace;
-    bias_ = VectorOperand::plan(request, kBias, &workspace);
+    WorkspaceLayout workspace;
+    bias_ = VectorOperand::reserve(request, kBias, &workspace);
     // Four rows of a (the last may lack some), and for f8 a row of b.
     scratch_bytes_ = align_up((kRowsAtOnce + (kWidens ? 1 : 0)) * k_ * int64_t{sizeof(T)});
     scratch_ = workspace.add(scratch_bytes_ * context.threads());
@@ -211,7 +211,7 @@ bool accepts_quantized_matmul(const KernelRequest& request) {
   return !has(request, kBias) || is_compute_dtype(in(request, kBias).dtype);
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kQuantizeRows, "quantize_rows", Isa::kSse4, accepts_quantize_rows,
      prepare_quantize_rows},
     {OpKind::kQuantizedMatmul, "quantized_matmul", Isa::kSse4, accepts_quantized_matmul,
@@ -220,6 +220,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> quantized_rows() { return kRows; }
+std::span<const TableRow> quantized_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

@@ -107,7 +107,7 @@ bool accepts(const KernelRequest& request) {
   return compute_dtypes(request) && in(request, 0).shape.elements() > 0;
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kReduceSum, "simd_reduce_sum", Isa::kSse4, accepts, prepare_reduce},
     {OpKind::kReduceMean, "simd_reduce_mean", Isa::kSse4, accepts, prepare_reduce},
     {OpKind::kReduceMax, "simd_reduce_max", Isa::kSse4, accepts, prepare_reduce},
@@ -115,6 +115,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> reduce_rows() { return kRows; }
+std::span<const TableRow> reduce_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

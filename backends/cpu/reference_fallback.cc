@@ -41,7 +41,7 @@ Prepared prepare(const KernelRequest& request, const Context& context) {
   return std::unique_ptr<CpuKernel>(new ReferenceKernel(request, context));
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
 #define ZT_OP(kind, name, def) {OpKind::kind, "reference", Isa::kSse4, has_reference, prepare},
 #include "graph/ops/op_list.inc"
 #undef ZT_OP
@@ -49,6 +49,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> reference_rows() { return kRows; }
+std::span<const TableRow> reference_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

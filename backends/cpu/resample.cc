@@ -112,7 +112,7 @@ Prepared prepare_resize(const KernelRequest& request, const Context& context) {
   const bool align_corners = attrs(request).get_bool("align_corners");
   const int spatial = x.rank() - 2;
   const int64_t width = x[-1], positions = y.elements() / width;
-  WorkspacePlan workspace;
+  WorkspaceLayout workspace;
   const int64_t line = align_up(width * 4);
   const int64_t scratch = workspace.add(2 * line * context.threads());
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
@@ -158,13 +158,13 @@ bool accepts_resize(const KernelRequest& request) {
   return compute_dtypes(request) && out(request).shape.elements() > 0;
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kPad, "copy_pad", Isa::kSse4, not_empty, prepare_pad},
     {OpKind::kResizeLinear, "simd_resize_linear", Isa::kSse4, accepts_resize, prepare_resize},
 };
 
 }  // namespace
 
-std::span<const Row> resample_rows() { return kRows; }
+std::span<const TableRow> resample_table() { return kTable; }
 
 }  // namespace zoetrope::cpu

@@ -6,8 +6,8 @@
 
 namespace zoetrope::cpu {
 
-// Plans a workspace piece by piece.
-class WorkspacePlan {
+// Lays a workspace out piece by piece.
+class WorkspaceLayout {
  public:
   int64_t add(int64_t bytes) {
     const int64_t at = bytes_;
@@ -27,7 +27,8 @@ struct VectorOperand {
   DType dtype = DType::kF32;
   int64_t length = 0, at = 0;
 
-  static VectorOperand plan(const KernelRequest& request, size_t input, WorkspacePlan* workspace) {
+  static VectorOperand reserve(const KernelRequest& request, size_t input,
+                               WorkspaceLayout* workspace) {
     VectorOperand v;
     v.input = input;
     v.present = has(request, input);
@@ -53,7 +54,7 @@ struct RowIo {
   int64_t width = 0;
   int64_t at = 0;  // of the threads' scratch in the workspace
 
-  static RowIo plan(DType dtype, int64_t width, int threads, WorkspacePlan* workspace) {
+  static RowIo reserve(DType dtype, int64_t width, int threads, WorkspaceLayout* workspace) {
     RowIo io{dtype, width, 0};
     if (dtype != DType::kF32) io.at = workspace->add(align_up(width * 4) * threads);
     return io;

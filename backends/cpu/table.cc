@@ -3,17 +3,17 @@
 namespace zoetrope::cpu {
 namespace {
 
-constexpr Family<Row> kFamilies[] = {
-    matmul_rows, conv_rows,     conv_transpose_rows, attention_rows,
-    norm_rows,   fused_rows,    reduce_rows,         elementwise_rows,
-    layout_rows, resample_rows, quantized_rows,      reference_rows,
+constexpr Family<TableRow> kFamilies[] = {
+    matmul_table, conv_table,     conv_transpose_table, attention_table,
+    norm_table,   fused_table,    reduce_table,         elementwise_table,
+    layout_table, resample_table, quantized_table,      reference_table,
 };
 
 }  // namespace
 
 Prepared prepare_kernel(const KernelRequest& request, const Context& context) {
   ZT_ASSIGN_OR_RETURN(const auto found,
-                      find_row("cpu", kFamilies, request, [&](const Row& candidate) {
+                      find_row("cpu", kFamilies, request, [&](const TableRow& candidate) {
                         return candidate.isa <= context.isa &&
                                (candidate.accepts == nullptr || candidate.accepts(request));
                       }));
@@ -25,7 +25,7 @@ Prepared prepare_kernel(const KernelRequest& request, const Context& context) {
 
 std::vector<std::string> kernel_rows() {
   return list_rows(kFamilies,
-                   [](const Row& row) { return str(op_def(row.op).name, " ", row.name); });
+                   [](const TableRow& row) { return str(op_def(row.op).name, " ", row.name); });
 }
 
 }  // namespace zoetrope::cpu

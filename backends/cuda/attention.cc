@@ -189,7 +189,7 @@ Prepared prepare_wide(const KernelRequest& request, const Context& context) {
   return kernel;
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kPackedAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kAttention, "attention_mma", accepts_mma, prepare_mma},
@@ -202,6 +202,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> attention_rows() { return kRows; }
+std::span<const TableRow> attention_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

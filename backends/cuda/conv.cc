@@ -4,7 +4,7 @@
 namespace zoetrope::cuda {
 namespace {
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kConv, "conv_wgmma", accepts_conv_wgmma, prepare_conv_wgmma},
     {OpKind::kConvBias, "conv_wgmma", accepts_conv_wgmma, prepare_conv_wgmma},
     {OpKind::kConv, "conv_mma", accepts_conv_mma, prepare_conv<conv_mma>},
@@ -17,6 +17,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> conv_rows() { return kRows; }
+std::span<const TableRow> conv_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

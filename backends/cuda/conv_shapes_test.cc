@@ -38,8 +38,8 @@ TEST_CASE("gathered products multiply what the definition multiplies, each once"
             ++expected[{i, k, o}];
         }
     const ConvGather g = conv_gather(p);
-    for (int phase = 0; phase < g.phases[2]; ++phase) {
-      const ConvAxis& a = g.axis[2][phase];
+    for (int remainder = 0; remainder < g.remainders[2]; ++remainder) {
+      const ConvAxis& a = g.axis[2][remainder];
       CHECK(a.rows <= g.rows);
       for (int r = 0; r < a.rows; ++r)
         for (int j = 0; j < a.taps; ++j) {
@@ -55,7 +55,7 @@ TEST_CASE("gathered products multiply what the definition multiplies, each once"
 TEST_CASE("gathered products refuse indices beyond 31 bits and long strides of transposed ones") {
   std::mt19937 random(1);
   ConvParams p = random_axis(random, true);
-  p.stride[2] = kMostPhases + 1;
+  p.stride[2] = kMostRemainders + 1;
   CHECK_FALSE(accepts_conv_gather(p));
   p = random_axis(random, false);
   p.in[2] = int64_t{1} << 30;

@@ -4,7 +4,7 @@
 namespace zoetrope::cuda {
 namespace {
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kConvTranspose, "conv_mma", accepts_conv_mma, prepare_conv<conv_mma>},
     {OpKind::kConvTranspose, "conv_simt", accepts_conv_simt, prepare_conv<conv_simt>},
     {OpKind::kConvTranspose, "conv_direct", accepts_conv_direct, prepare_conv<conv_direct>},
@@ -12,6 +12,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> conv_transpose_rows() { return kRows; }
+std::span<const TableRow> conv_transpose_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

@@ -189,28 +189,28 @@ Result<std::unique_ptr<CublasLt>> CublasLt::open(const Capabilities& caps) {
 }
 
 CublasLt::~CublasLt() {
-  plans_.clear();
+  made_.clear();
   if (handle_ != nullptr) (void)api_.Destroy(handle_);
 }
 
-Result<LtPlan*> CublasLt::plan(const LtProblem& problem) {
+Result<LtChoice*> CublasLt::choice(const LtProblem& problem) {
   const std::string key = problem.key();
-  auto found = plans_.find(key);
-  if (found == plans_.end()) {
-    const auto make = [&]() -> Result<std::unique_ptr<LtPlan>> {
+  auto found = made_.find(key);
+  if (found == made_.end()) {
+    const auto make = [&]() -> Result<std::unique_ptr<LtChoice>> {
       ZT_ASSIGN_OR_RETURN(LtDescriptors descriptors, LtDescriptors::create(api_, problem));
-      auto plan = std::make_unique<LtPlan>(LtPlan{.descriptors = std::move(descriptors)});
-      ZT_RETURN_IF_ERROR(find_candidates(*plan));
-      return plan;
+      auto choice = std::make_unique<LtChoice>(LtChoice{.descriptors = std::move(descriptors)});
+      ZT_RETURN_IF_ERROR(find_candidates(*choice));
+      return choice;
     };
-    found = plans_.emplace(key, make()).first;
+    found = made_.emplace(key, make()).first;
   }
   if (!found->second.ok()) return found->second.status();
   return found->second->get();
 }
 
-Status CublasLt::find_candidates(LtPlan& plan) {
-  const LtDescriptors& d = plan.descriptors;
+Status CublasLt::find_candidates(LtChoice& choice) {
+  const LtDescriptors& d = choice.descriptors;
   const LtProblem& p = d.problem;
   cublasLtMatmulPreference_t preference = nullptr;
   ZT_RETURN_IF_ERROR(
@@ -230,21 +230,22 @@ Status CublasLt::find_candidates(LtPlan& plan) {
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(p.step_a, p.batch, p.dtype));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(p.m * p.n, p.batch, p.out));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(p.m * p.n, p.batch, p.out));
-  plan.candidates.resize(kMaxCandidates);
+  choice.candidates.resize(kMaxCandidates);
   int count = 0;
   if (status.ok())
     status =
         api_.check(api_.MatmulAlgoGetHeuristic(handle_, d.operation, d.b, d.a, d.c, d.c, preference,
-                                               kMaxCandidates, plan.candidates.data(), &count),
+                                               kMaxCandidates, choice.candidates.data(), &count),
                    "looking for an algorithm");
   (void)api_.MatmulPreferenceDestroy(preference);
   ZT_RETURN_IF_ERROR(status);
-  plan.candidates.resize(static_cast<size_t>(count));
-  std::erase_if(plan.candidates, [](const auto& c) { return c.state != CUBLAS_STATUS_SUCCESS; });
-  if (plan.candidates.empty())
+  choice.candidates.resize(static_cast<size_t>(count));
+  std::erase_if(choice.candidates, [](const auto& c) { return c.state != CUBLAS_STATUS_SUCCESS; });
+  if (choice.candidates.empty())
     return error(Code::kUnsupported, "cuBLASLt has no algorithm for ", p.key());
-  for (const auto& c : plan.candidates)
-    plan.workspace_bytes = std::max(plan.workspace_bytes, static_cast<int64_t>(c.workspaceSize));
+  for (const auto& c : choice.candidates)
+    choice.workspace_bytes =
+        std::max(choice.workspace_bytes, static_cast<int64_t>(c.workspaceSize));
   return Status();
 }
 
@@ -264,9 +265,10 @@ Status CublasLt::run_with(const LtDescriptors& d, const cublasLtMatmulAlgo_t& al
       "multiplying");
 }
 
-Status CublasLt::run(const LtPlan& plan, const LtOperands& operands, cudaStream_t stream) const {
-  return run_with(plan.descriptors, plan.candidates[plan.chosen].algo, operands,
-                  plan.workspace_bytes, stream);
+Status CublasLt::run(const LtChoice& choice, const LtOperands& operands,
+                     cudaStream_t stream) const {
+  return run_with(choice.descriptors, choice.candidates[choice.chosen].algo, operands,
+                  choice.workspace_bytes, stream);
 }
 
 }  // namespace zoetrope::cuda

@@ -78,7 +78,7 @@ class LtDescriptors {
 };
 
 // A problem and the algorithms that cuBLASLt proposes for it, best guess first.
-struct LtPlan {
+struct LtChoice {
   LtDescriptors descriptors;
   std::vector<cublasLtMatmulHeuristicResult_t> candidates = {};
   size_t chosen = 0;
@@ -91,19 +91,19 @@ class CublasLt {
   static Result<std::unique_ptr<CublasLt>> open(const Capabilities& caps);
   ~CublasLt();
 
-  // The same plan for the same problem, as long as this lives. kUnsupported: no algorithm.
-  Result<LtPlan*> plan(const LtProblem& problem);
+  // The same choice for the same problem, as long as this lives. kUnsupported: no algorithm.
+  Result<LtChoice*> choice(const LtProblem& problem);
   // Times the candidates on scratch memory, once for a problem on this machine, and keeps the
   // fastest. Without memory to spare the first guess stays.
-  Status choose(LtPlan& plan, cudaStream_t stream);
-  Status run(const LtPlan& plan, const LtOperands& operands, cudaStream_t stream) const;
+  Status choose(LtChoice& choice, cudaStream_t stream);
+  Status run(const LtChoice& choice, const LtOperands& operands, cudaStream_t stream) const;
 
   int version() const { return api_.version(); }
 
  private:
   CublasLt(const LtApi& api, const Capabilities& caps);
-  Status find_candidates(LtPlan& plan);
-  Result<size_t> measure(const LtPlan& plan, cudaStream_t stream) const;
+  Status find_candidates(LtChoice& choice);
+  Result<size_t> measure(const LtChoice& choice, cudaStream_t stream) const;
   Status run_with(const LtDescriptors& descriptors, const cublasLtMatmulAlgo_t& algorithm,
                   const LtOperands& operands, int64_t workspace, cudaStream_t stream) const;
 
@@ -112,7 +112,7 @@ class CublasLt {
   const bool measure_;
   const int64_t l2_bytes_;
   Choices choices_;
-  std::map<std::string, Result<std::unique_ptr<LtPlan>>> plans_;
+  std::map<std::string, Result<std::unique_ptr<LtChoice>>> made_;
 };
 
 }  // namespace zoetrope::cuda

@@ -109,44 +109,44 @@ struct Scratch {
 
 }  // namespace
 
-Status CublasLt::choose(LtPlan& plan, cudaStream_t stream) {
-  if (!measure_ || plan.measured || plan.candidates.size() < 2) return Status();
-  plan.measured = true;
-  const std::string key = plan.descriptors.problem.key();
+Status CublasLt::choose(LtChoice& choice, cudaStream_t stream) {
+  if (!measure_ || choice.measured || choice.candidates.size() < 2) return Status();
+  choice.measured = true;
+  const std::string key = choice.descriptors.problem.key();
   // What the file says counts only if cuBLASLt itself proposes it too.
   if (const auto known = choices_.find(key)) {
-    for (size_t i = 0; i < plan.candidates.size(); ++i) {
-      if (hex_of(plan.candidates[i].algo) != *known) continue;
-      plan.chosen = i;
+    for (size_t i = 0; i < choice.candidates.size(); ++i) {
+      if (hex_of(choice.candidates[i].algo) != *known) continue;
+      choice.chosen = i;
       return Status();
     }
   }
-  const Result<size_t> fastest = measure(plan, stream);
+  const Result<size_t> fastest = measure(choice, stream);
   if (!fastest.ok()) {
     // Memory may be short now; errors of the device will come again where they matter.
     return fastest.status().code() == Code::kResourceExhausted ? Status() : fastest.status();
   }
-  plan.chosen = *fastest;
-  choices_.add(key, hex_of(plan.candidates[plan.chosen].algo));
+  choice.chosen = *fastest;
+  choices_.add(key, hex_of(choice.candidates[choice.chosen].algo));
   return Status();
 }
 
-Result<size_t> CublasLt::measure(const LtPlan& plan, cudaStream_t stream) const {
-  const LtProblem problem = shrink(plan.descriptors.problem);
+Result<size_t> CublasLt::measure(const LtChoice& choice, cudaStream_t stream) const {
+  const LtProblem problem = shrink(choice.descriptors.problem);
   Scratch scratch;
-  ZT_RETURN_IF_ERROR(scratch.create(problem, plan.workspace_bytes, l2_bytes_, stream));
+  ZT_RETURN_IF_ERROR(scratch.create(problem, choice.workspace_bytes, l2_bytes_, stream));
   ZT_ASSIGN_OR_RETURN(const LtDescriptors descriptors, LtDescriptors::create(api_, problem));
   Events events;
   ZT_RETURN_IF_ERROR(events.create());
 
   // One after the other as a graph, so that the host's launches do not count.
-  const size_t count = plan.candidates.size();
+  const size_t count = choice.candidates.size();
   std::vector<CapturedGraph> graphs(count);
   std::vector<double> best(count, std::numeric_limits<double>::infinity());
   std::vector<int> runs(count, 0);
   const auto multiply = [&](size_t i, int run) {
-    return run_with(descriptors, plan.candidates[i].algo, scratch.operands(run),
-                    plan.workspace_bytes, stream);
+    return run_with(descriptors, choice.candidates[i].algo, scratch.operands(run),
+                    choice.workspace_bytes, stream);
   };
   const auto capture = [&](size_t i) {
     return graphs[i].capture(stream, [&] {

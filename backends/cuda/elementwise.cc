@@ -90,7 +90,7 @@ bool accepts_binary(const KernelRequest& request, const Capabilities&) {
   return is_compute_dtype(dtype) || (!float_only && !is_float(dtype));
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
 #define ZT_UNARY(kind, name, def) {OpKind::kind, "unary", accepts_compute, prepare_unary},
 #define ZT_BINARY(kind, name, def) {OpKind::kind, "binary", accepts_binary, prepare_binary},
 #include "graph/ops/elementwise_list.inc"
@@ -102,6 +102,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> elementwise_rows() { return kRows; }
+std::span<const TableRow> elementwise_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

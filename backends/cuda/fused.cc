@@ -85,7 +85,7 @@ Prepared prepare_norm_rope(const KernelRequest& request, const Context& context)
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kGatedResidual, "gated_residual", accepts, prepare_gated_residual},
     {OpKind::kGlu, "glu", accepts, prepare_glu},
     {OpKind::kNormRope, "norm_rope", accepts, prepare_norm_rope},
@@ -94,6 +94,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> fused_rows() { return kRows; }
+std::span<const TableRow> fused_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

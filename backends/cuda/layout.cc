@@ -193,7 +193,7 @@ Prepared prepare_pad(const KernelRequest& request, const Context& context) {
   });
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kTranspose, "transpose", nullptr, prepare_transpose},
     {OpKind::kBroadcast, "broadcast", nullptr, prepare_broadcast},
     {OpKind::kSlice, "slice", nullptr, prepare_slice},
@@ -205,6 +205,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> layout_rows() { return kRows; }
+std::span<const TableRow> layout_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

@@ -12,7 +12,7 @@ constexpr int64_t kLeastRows = 512;
 
 }  // namespace
 
-Result<LtRows> LtRows::plan(CublasLt& library, const LtProblem& problem) {
+Result<LtRows> LtRows::choice(CublasLt& library, const LtProblem& problem) {
   LtRows made;
   made.library_ = &library;
   made.problem_ = problem;
@@ -21,11 +21,11 @@ Result<LtRows> LtRows::plan(CublasLt& library, const LtProblem& problem) {
   made.sums_bytes_ = align_up(made.rows_ * row_bytes);
   LtProblem part = problem;
   part.m = made.rows_;
-  ZT_ASSIGN_OR_RETURN(made.most_, library.plan(part));
+  ZT_ASSIGN_OR_RETURN(made.most_, library.choice(part));
   made.library_bytes_ = made.most_->workspace_bytes;
   part.m = problem.m % made.rows_;
   if (part.m > 0) {
-    ZT_ASSIGN_OR_RETURN(made.last_, library.plan(part));
+    ZT_ASSIGN_OR_RETURN(made.last_, library.choice(part));
     made.library_bytes_ = std::max(made.library_bytes_, made.last_->workspace_bytes);
   }
   return made;

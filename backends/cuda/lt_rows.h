@@ -11,7 +11,7 @@ class LtRows {
  public:
   // `problem` has one product, and no bias, activation or scales; its out is f32 or i32.
   // kUnsupported: cuBLASLt has no algorithm.
-  static Result<LtRows> plan(CublasLt& library, const LtProblem& problem);
+  static Result<LtRows> choice(CublasLt& library, const LtProblem& problem);
   int64_t workspace_bytes() const { return sums_bytes_ + library_bytes_; }
   Status choose(cudaStream_t stream);
   // `finish` says what to do with all rows; its sums are not set.
@@ -20,9 +20,9 @@ class LtRows {
 
  private:
   CublasLt* library_ = nullptr;
-  LtProblem problem_;                         // of all rows
-  int64_t rows_ = 0;                          // at a time
-  LtPlan *most_ = nullptr, *last_ = nullptr;  // of rows_ rows, and of what is left (or null)
+  LtProblem problem_;                           // of all rows
+  int64_t rows_ = 0;                            // at a time
+  LtChoice *most_ = nullptr, *last_ = nullptr;  // of rows_ rows, and of what is left (or null)
   int64_t sums_bytes_ = 0, library_bytes_ = 0;
 };
 

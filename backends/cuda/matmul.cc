@@ -147,26 +147,26 @@ bool fuses(const MatmulParams& p) {
 class LtKernel : public ProductKernel {
  public:
   LtKernel(const Context& context, const KernelRequest& request, const MatmulParams& params,
-           LtPlan* plan)
-      : ProductKernel(context, request, params, plan->workspace_bytes), plan_(plan) {
+           LtChoice* choice)
+      : ProductKernel(context, request, params, choice->workspace_bytes), choice_(choice) {
     info.name = str("matmul_", dtype_name(params.dtype), "_cublaslt");
   }
 
-  Status choose() override { return context().cublaslt->choose(*plan_, context().stream); }
+  Status choose() override { return context().cublaslt->choose(*choice_, context().stream); }
 
   Status launch(const Call& call) const override {
     ZT_ASSIGN_OR_RETURN(const MatmulParams p, bind(call));
     const LtOperands operands{
         .a = p.a, .b = p.b, .bias = p.bias, .c = p.c, .workspace = call.workspace()};
-    ZT_RETURN_IF_ERROR(context().cublaslt->run(*plan_, operands, call.stream));
-    if (p.activation == plan_->descriptors.problem.activation) return Status();
+    ZT_RETURN_IF_ERROR(context().cublaslt->run(*choice_, operands, call.stream));
+    if (p.activation == choice_->descriptors.problem.activation) return Status();
     return check(
         activate_in_place(p.activation, p.dtype, p.c, p.products() * p.m * p.n, call.stream),
         "launching an activation");
   }
 
  private:
-  LtPlan* const plan_;
+  LtChoice* const choice_;
 };
 
 // One stride a product is all that it knows.
@@ -192,9 +192,9 @@ Prepared prepare_cublaslt(const KernelRequest& request, const Context& context) 
                     .out = p.dtype,
                     .bias = has(request, kBias)};
   if (fuses(p)) problem.activation = p.activation;
-  const Result<LtPlan*> plan = context.cublaslt->plan(problem);
-  if (plan.ok()) return std::unique_ptr<CudaKernel>(new LtKernel(context, request, p, *plan));
-  if (plan.status().code() != Code::kUnsupported) return plan.status();
+  const Result<LtChoice*> choice = context.cublaslt->choice(problem);
+  if (choice.ok()) return std::unique_ptr<CudaKernel>(new LtKernel(context, request, p, *choice));
+  if (choice.status().code() != Code::kUnsupported) return choice.status();
   return accepts_mma(request, context.caps) ? prepare<matmul_mma>(request, context)
                                             : prepare<matmul_simt>(request, context);
 }
@@ -237,13 +237,13 @@ Prepared prepare_rows(const KernelRequest& request, const Context& context) {
   problem.transpose_b = p.transpose_b;
   problem.dtype = p.dtype;
   problem.out = DType::kF32;
-  const Result<LtRows> rows = LtRows::plan(*context.cublaslt, problem);
+  const Result<LtRows> rows = LtRows::choice(*context.cublaslt, problem);
   if (rows.ok()) return std::unique_ptr<CudaKernel>(new LtRowsKernel(context, request, p, *rows));
   if (rows.status().code() != Code::kUnsupported) return rows.status();
   return prepare<matmul_mma>(request, context);
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kMatmul, "matmul_vector", accepts_vector, prepare_vector},
     {OpKind::kLinear, "matmul_vector", accepts_vector, prepare_vector},
     {OpKind::kMatmul, "matmul", accepts_cublaslt, prepare_cublaslt},
@@ -259,6 +259,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> matmul_rows() { return kRows; }
+std::span<const TableRow> matmul_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

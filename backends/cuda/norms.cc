@@ -111,7 +111,7 @@ Prepared prepare_group_norm(const KernelRequest& request, const Context& context
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kRmsNorm, "rms_norm", accepts, prepare_rms_norm},
     {OpKind::kLayerNorm, "layer_norm", accepts, prepare_layer_norm},
     {OpKind::kNormModulate, "norm_modulate", accepts, prepare_norm_modulate},
@@ -121,6 +121,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> norms_rows() { return kRows; }
+std::span<const TableRow> norm_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

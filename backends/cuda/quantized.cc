@@ -133,15 +133,15 @@ LtProblem problem_of(const Matmul8Params& p, DType out) {
 // f8e4m3 on Hopper: cuBLASLt takes the factors itself, and keeps more of the sums than wgmma alone.
 class LtScaledKernel : public CudaKernel {
  public:
-  LtScaledKernel(const Context& context, const Matmul8Params& params, LtPlan* plan)
-      : CudaKernel(context), params_(params), plan_(plan) {
+  LtScaledKernel(const Context& context, const Matmul8Params& params, LtChoice* choice)
+      : CudaKernel(context), params_(params), choice_(choice) {
     info.name = "matmul_f8e4m3_cublaslt";
-    bias_at_ = align_up(plan->workspace_bytes);
+    bias_at_ = align_up(choice->workspace_bytes);
     info.workspace_bytes = bias_at_;
     if (converts_bias()) info.workspace_bytes += params.n * dtype_size(params.out);
   }
 
-  Status choose() override { return context().cublaslt->choose(*plan_, context().stream); }
+  Status choose() override { return context().cublaslt->choose(*choice_, context().stream); }
 
   Status launch(const Call& call) const override {
     Matmul8Params p = bind(params_, call);
@@ -151,7 +151,7 @@ class LtScaledKernel : public CudaKernel {
                 "converting a bias"));
       p.bias = call.workspace(bias_at_);
     }
-    return context().cublaslt->run(*plan_,
+    return context().cublaslt->run(*choice_,
                                    {.a = p.a,
                                     .b = p.b,
                                     .bias = p.bias,
@@ -164,11 +164,11 @@ class LtScaledKernel : public CudaKernel {
 
  private:
   bool converts_bias() const {
-    return plan_->descriptors.problem.bias && params_.bias_dtype != params_.out;
+    return choice_->descriptors.problem.bias && params_.bias_dtype != params_.out;
   }
 
   const Matmul8Params params_;
-  LtPlan* const plan_;
+  LtChoice* const choice_;
   int64_t bias_at_ = 0;
 };
 
@@ -218,8 +218,8 @@ bool accepts_lt_rows(const KernelRequest& request, const Capabilities& caps) {
 
 Prepared prepare_lt_rows(const KernelRequest& request, const Context& context) {
   const Matmul8Params p = product_of(request);
-  const auto rows = LtRows::plan(*context.cublaslt,
-                                 problem_of(p, p.dtype == DType::kI8 ? DType::kI32 : DType::kF32));
+  const auto rows = LtRows::choice(
+      *context.cublaslt, problem_of(p, p.dtype == DType::kI8 ? DType::kI32 : DType::kF32));
   if (rows.ok()) return std::unique_ptr<CudaKernel>(new LtRowsKernel(context, p, *rows));
   if (rows.status().code() != Code::kUnsupported) return rows.status();
   return prepare_plain(request, context);
@@ -230,14 +230,14 @@ Prepared prepare_scaled(const KernelRequest& request, const Context& context) {
   LtProblem problem = problem_of(p, p.out);
   problem.scales = true;
   problem.bias = has(request, kBias);
-  const Result<LtPlan*> plan = context.cublaslt->plan(problem);
-  if (plan.ok()) return std::unique_ptr<CudaKernel>(new LtScaledKernel(context, p, *plan));
-  if (plan.status().code() != Code::kUnsupported) return plan.status();
+  const Result<LtChoice*> choice = context.cublaslt->choice(problem);
+  if (choice.ok()) return std::unique_ptr<CudaKernel>(new LtScaledKernel(context, p, *choice));
+  if (choice.status().code() != Code::kUnsupported) return choice.status();
   return accepts_wgmma(request, context.caps) ? prepare_wgmma(request, context)
                                               : prepare_plain(request, context);
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kQuantizeRows, "quantize_rows", accepts_rows, prepare_rows},
     {OpKind::kQuantizedMatmul, "quantized_matmul", accepts_scaled, prepare_scaled},
     {OpKind::kQuantizedMatmul, "quantized_matmul", accepts_wgmma, prepare_wgmma},
@@ -247,6 +247,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> quantized_rows() { return kRows; }
+std::span<const TableRow> quantized_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

@@ -20,7 +20,7 @@ Prepared prepare_reduce(const KernelRequest& request, const Context& context) {
   p.gone = walk_params(gone);
   if (request.node->op == OpKind::kReduceMean)
     p.scale = static_cast<float>(1.0 / static_cast<double>(std::max<int64_t>(p.count, 1)));
-  plan_reduce(&p, context.caps.multiprocessors);
+  cut_reduction(&p, context.caps.multiprocessors);
   return simple_kernel(context, reduce_workspace(p), [p](const Call& call) {
     ReduceParams now = p;
     now.x = call.input(0);
@@ -48,7 +48,7 @@ Prepared prepare_softmax(const KernelRequest& request, const Context& context) {
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kReduceSum, "reduce", accepts, prepare_reduce},
     {OpKind::kReduceMean, "reduce", accepts, prepare_reduce},
     {OpKind::kReduceMax, "reduce", accepts, prepare_reduce},
@@ -57,6 +57,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> reduce_rows() { return kRows; }
+std::span<const TableRow> reduce_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

@@ -28,10 +28,10 @@ Prepared prepare_resize(const KernelRequest& request, const Context& context) {
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
-constexpr Row kRows[] = {{OpKind::kResizeLinear, "resize_linear", accepts, prepare_resize}};
+constexpr TableRow kTable[] = {{OpKind::kResizeLinear, "resize_linear", accepts, prepare_resize}};
 
 }  // namespace
 
-std::span<const Row> resample_rows() { return kRows; }
+std::span<const TableRow> resample_table() { return kTable; }
 
 }  // namespace zoetrope::cuda

@@ -109,13 +109,13 @@ Result<KernelSpec> prepare_attention(const KernelRequest& request, const Capabil
   return attention_spec(request, cut, std::move(d));
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kAttention, accepts_attention_coopmat, prepare_attention_coopmat},
     {OpKind::kAttention, accepts_attention, prepare_attention},
 };
 
 }  // namespace
 
-std::span<const Row> attention_rows() { return kRows; }
+std::span<const TableRow> attention_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

@@ -26,7 +26,7 @@ Contraction of_matmul(const KernelRequest& request) {
 }
 
 // The output positions with one remainder by the stride see the same few taps: a product each.
-void split_phases(int64_t batch, Contraction* c) {
+void split_remainders(int64_t batch, Contraction* c) {
   c->all_taps = c->kernel, c->all_out = c->out, c->tap_dilation = c->dilation;
   c->m = batch, c->k = c->group_channels;
   for (size_t d = 0; d < 3; ++d) {
@@ -61,7 +61,7 @@ Contraction of_conv(const KernelRequest& request) {
     c.in[d] = g.in[d], c.out[d] = g.out[d], c.kernel[d] = g.kernel[d];
     c.stride[d] = g.stride[d], c.dilation[d] = g.dilation[d], c.pad[d] = g.pad_lo[d];
   }
-  if (c.mode == Contraction::kConvTranspose) split_phases(g.batch, &c);
+  if (c.mode == Contraction::kConvTranspose) split_remainders(g.batch, &c);
   if (request.node->op == OpKind::kConvBias) {
     const int spatial = x.rank() - 2;
     const auto replicate = ops::ints_or(attrs(request), "replicate", spatial, 0);

@@ -18,7 +18,7 @@ Result<KernelSpec> prepare_direct(const KernelRequest& request, const Capabiliti
   return KernelSpec{.name = "conv_direct", .dispatches = {d}};
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kConv, accepts_direct, prepare_direct},
     {OpKind::kConvBias, accepts_direct, prepare_direct},
     {OpKind::kConv, accepts_packed, prepare_packed},
@@ -33,6 +33,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> conv_rows() { return kRows; }
+std::span<const TableRow> conv_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

@@ -115,7 +115,7 @@ bool accepts_source(const KernelRequest& request, const Capabilities&) {
              : false;
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
 #define ZT_UNARY(kind, name, def) {OpKind::kind, accepts_compute, prepare_unary},
 #define ZT_BINARY(kind, name, def) {OpKind::kind, accepts_binary, prepare_binary},
 #include "graph/ops/elementwise_list.inc"
@@ -127,6 +127,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> elementwise_rows() { return kRows; }
+std::span<const TableRow> elementwise_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

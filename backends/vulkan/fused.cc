@@ -14,7 +14,7 @@ Result<KernelSpec> prepare_gated_residual(const KernelRequest& request, const Ca
   const int64_t rows = width > 0 ? x.shape.elements() / width : 0;
   const RowBroadcast broadcast = broadcast_rows(x.shape, &in(request, 2).shape, nullptr);
   const uint32_t chunk = row_chunk(width, x.dtype);
-  Dispatch d = row_dispatch("gated_residual", plan_rows(rows, width / chunk, chunk, false, caps),
+  Dispatch d = row_dispatch("gated_residual", lay_out_rows(rows, width / chunk, chunk, false, caps),
                             broadcast.rank);
   d.operands = {input(request, 0), input(request, 1), input(request, 2), output(request)};
   d.constants.push_back(broadcast.moves[0]);
@@ -30,7 +30,7 @@ Result<KernelSpec> prepare_glu(const KernelRequest& request, const Capabilities&
   const int64_t width = y.shape.rank() > 0 ? y.shape[-1] : 1;
   const int64_t rows = width > 0 ? y.shape.elements() / width : 0;
   const uint32_t chunk = row_chunk(width, y.dtype);
-  Dispatch d = row_dispatch("glu", plan_rows(rows, width / chunk, chunk, false, caps), 0);
+  Dispatch d = row_dispatch("glu", lay_out_rows(rows, width / chunk, chunk, false, caps), 0);
   d.operands = {input(request, 0), input(request, halves ? 0 : 1), output(request)};
   d.constants.push_back(activation_number(request));
   d.params = {u32(rows), u32(width), u32(halves ? 2 * width : width),
@@ -57,9 +57,9 @@ Result<KernelSpec> prepare_norm_rope(const KernelRequest& request, const Capabil
   const int64_t rows = x.shape[0] * x.shape[1] * (full ? 1 : heads);
   const uint32_t chunk = dim % 8 == 0 ? 8 : 1;
   const int64_t head_units = std::max<int64_t>(dim / 2 / (chunk == 8 ? 4 : 1), 1);
-  const RowPlan plan = plan_rows(rows, (full ? heads : 1) * head_units, chunk, true, caps);
-  const bool stay = full && cos[2] == 1 && sin[2] == 1 && plan.lanes % head_units == 0;
-  Dispatch d = row_dispatch("norm_rope", plan, 0);
+  const RowLayout layout = lay_out_rows(rows, (full ? heads : 1) * head_units, chunk, true, caps);
+  const bool stay = full && cos[2] == 1 && sin[2] == 1 && layout.lanes % head_units == 0;
+  Dispatch d = row_dispatch("norm_rope", layout, 0);
   d.operands = {input(request, 0), input(request, 1), input(request, 2),
                 input(request, weighted ? 3 : 0), output(request)};
   d.constants.insert(d.constants.end(), {split, norm, full, weighted, u32(dim), stay});
@@ -74,7 +74,7 @@ Result<KernelSpec> prepare_norm_rope(const KernelRequest& request, const Capabil
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kGatedResidual, accepts, prepare_gated_residual},
     {OpKind::kGlu, accepts, prepare_glu},
     {OpKind::kNormRope, accepts, prepare_norm_rope},
@@ -83,6 +83,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> fused_rows() { return kRows; }
+std::span<const TableRow> fused_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

@@ -168,7 +168,7 @@ Result<KernelSpec> prepare_gather(const KernelRequest& request, const Capabiliti
   return KernelSpec{.name = "gather", .dispatches = {d}};
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kTranspose, nullptr, prepare_transpose},
     {OpKind::kBroadcast, nullptr, prepare_broadcast},
     {OpKind::kSlice, nullptr, prepare_slice},
@@ -179,6 +179,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> layout_rows() { return kRows; }
+std::span<const TableRow> layout_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

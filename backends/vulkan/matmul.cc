@@ -19,7 +19,7 @@ Result<KernelSpec> prepare_vector(const KernelRequest& request, const Capabiliti
                                               std::max<int64_t>(c.m, 1), columns, 1)}};
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kMatmul, accepts_vector, prepare_vector},
     {OpKind::kLinear, accepts_vector, prepare_vector},
     {OpKind::kMatmul, accepts_packed, prepare_packed},
@@ -32,6 +32,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> matmul_rows() { return kRows; }
+std::span<const TableRow> matmul_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

@@ -24,8 +24,8 @@ Result<KernelSpec> prepare_row_norm(const KernelRequest& request, const Capabili
   const RowBroadcast broadcast =
       broadcast_rows(x.shape, shape_of(norm.scale), shape_of(norm.shift));
   const auto form = [&](size_t i, bool moves) { return !has(request, i) ? 0u : moves ? 1u : 2u; };
-  Dispatch d =
-      row_dispatch("row_norm", plan_rows(rows, width / chunk, chunk, true, caps), broadcast.rank);
+  Dispatch d = row_dispatch("row_norm", lay_out_rows(rows, width / chunk, chunk, true, caps),
+                            broadcast.rank);
   d.operands = {input(request, 0),   operand(norm.weight), operand(norm.bias),
                 operand(norm.scale), operand(norm.shift),  output(request)};
   d.constants.insert(d.constants.end(),
@@ -122,8 +122,8 @@ Result<KernelSpec> prepare_group_norm(const KernelRequest& request, const Capabi
   combine.flops = 10 * static_cast<double>(batch * blocks * columns);
 
   const bool weighted = has(request, 1), biased = has(request, 2);
-  Dispatch apply =
-      row_dispatch("group_norm_apply", plan_rows(batch * positions, columns, chunk, true, caps), 0);
+  Dispatch apply = row_dispatch("group_norm_apply",
+                                lay_out_rows(batch * positions, columns, chunk, true, caps), 0);
   apply.operands = {input(request, 0), workspace(DType::kF32, parts_bytes, stats_bytes, false),
                     input(request, weighted ? 1 : 0), input(request, biased ? 2 : 0),
                     output(request)};
@@ -138,7 +138,7 @@ Result<KernelSpec> prepare_group_norm(const KernelRequest& request, const Capabi
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kRmsNorm, accepts, prepare_rms_norm},
     {OpKind::kLayerNorm, accepts, prepare_layer_norm},
     {OpKind::kNormModulate, accepts, prepare_norm_modulate},
@@ -148,6 +148,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> norms_rows() { return kRows; }
+std::span<const TableRow> norm_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

@@ -11,7 +11,8 @@ Result<KernelSpec> prepare_quantize_rows(const KernelRequest& request, const Cap
   const TensorType& x = in(request, 0);
   const int64_t width = x.shape[-1], rows = out(request, 1).shape.elements();
   const uint32_t chunk = row_chunk(width, x.dtype);
-  Dispatch d = row_dispatch("quantize_rows", plan_rows(rows, width / chunk, chunk, true, caps), 0);
+  Dispatch d =
+      row_dispatch("quantize_rows", lay_out_rows(rows, width / chunk, chunk, true, caps), 0);
   d.operands = {input(request, 0), output(request, 0), output(request, 1)};
   // Rows of nothing: a binding must hold something.
   if (x.shape.elements() == 0) {
@@ -138,7 +139,7 @@ Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilit
       .dispatches = {d}};
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kQuantizeRows, accepts_quantize_rows, prepare_quantize_rows},
     {OpKind::kQuantizedMatmul, accepts_coopmat, prepare_coopmat},
     {OpKind::kQuantizedMatmul, nullptr, prepare_tiled},
@@ -146,6 +147,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> quantized_rows() { return kRows; }
+std::span<const TableRow> quantized_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

@@ -103,9 +103,9 @@ Result<KernelSpec> prepare_softmax(const KernelRequest& request, const Capabilit
   const int64_t count = x[axis], columns = count == 0 ? 0 : x.elements() / count;
   const uint32_t chunk = inner == 1 ? row_chunk(count, in(request, 0).dtype) : 1;
   const int64_t units = count / chunk;
-  if (const RowPlan plan = plan_rows(columns, units, chunk, true, caps);
-      inner == 1 && units > 0 && plan.keep > 0) {
-    Dispatch d = row_dispatch("softmax_rows", plan, 0);
+  if (const RowLayout layout = lay_out_rows(columns, units, chunk, true, caps);
+      inner == 1 && units > 0 && layout.keep > 0) {
+    Dispatch d = row_dispatch("softmax_rows", layout, 0);
     d.operands = {input(request, 0), output(request)};
     d.params = {u32(columns), u32(count)};
     d.flops = static_cast<double>(x.elements()) * 40;
@@ -122,7 +122,7 @@ Result<KernelSpec> prepare_softmax(const KernelRequest& request, const Capabilit
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kReduceSum, accepts, prepare_reduce},
     {OpKind::kReduceMean, accepts, prepare_reduce},
     {OpKind::kReduceMax, accepts, prepare_reduce},
@@ -131,6 +131,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> reduce_rows() { return kRows; }
+std::span<const TableRow> reduce_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

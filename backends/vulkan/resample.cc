@@ -104,13 +104,13 @@ bool accepts_resize(const KernelRequest& request, const Capabilities&) {
   return compute_dtypes(request);
 }
 
-constexpr Row kRows[] = {
+constexpr TableRow kTable[] = {
     {OpKind::kPad, nullptr, prepare_pad},
     {OpKind::kResizeLinear, accepts_resize, prepare_resize},
 };
 
 }  // namespace
 
-std::span<const Row> resample_rows() { return kRows; }
+std::span<const TableRow> resample_table() { return kTable; }
 
 }  // namespace zoetrope::vulkan

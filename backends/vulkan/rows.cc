@@ -13,17 +13,17 @@ constexpr uint32_t kMostKept = 4;     // MOST_KEPT: chunks in a lane's registers
 
 }  // namespace
 
-RowPlan plan_rows(int64_t rows, int64_t units, uint32_t chunk, bool keep,
-                  const Capabilities& caps) {
-  RowPlan plan;
-  plan.chunk = chunk;
+RowLayout lay_out_rows(int64_t rows, int64_t units, uint32_t chunk, bool keep,
+                       const Capabilities& caps) {
+  RowLayout layout;
+  layout.chunk = chunk;
   const uint32_t most = std::min(kMostLanes, std::bit_floor(caps.max_group_size));
-  while (plan.lanes < most && int64_t{plan.lanes} * 4 < units) plan.lanes *= 2;
-  const int64_t rounds = std::max<int64_t>(ceil_div(units, plan.lanes), 1);
-  plan.keep = keep && chunk > 1 && units > 0 && rounds <= kMostKept ? u32(rounds) : 0;
-  plan.group = std::max(plan.lanes, 64u);
-  plan.groups = ceil_div(rows, plan.group / plan.lanes);
-  return plan;
+  while (layout.lanes < most && int64_t{layout.lanes} * 4 < units) layout.lanes *= 2;
+  const int64_t rounds = std::max<int64_t>(ceil_div(units, layout.lanes), 1);
+  layout.keep = keep && chunk > 1 && units > 0 && rounds <= kMostKept ? u32(rounds) : 0;
+  layout.group = std::max(layout.lanes, 64u);
+  layout.groups = ceil_div(rows, layout.group / layout.lanes);
+  return layout;
 }
 
 uint32_t row_chunk(int64_t width, DType dtype) {
@@ -42,12 +42,12 @@ RowBroadcast broadcast_rows(const Shape& shape, const Shape* a, const Shape* b) 
   return result;
 }
 
-Dispatch row_dispatch(const char* shader, const RowPlan& plan, uint32_t rank) {
+Dispatch row_dispatch(const char* shader, const RowLayout& layout, uint32_t rank) {
   Dispatch d;
   d.shader = shader;
-  d.constants = {plan.chunk, plan.lanes, plan.keep, rank};
-  d.group_size = plan.group;
-  d.groups = plan.groups;
+  d.constants = {layout.chunk, layout.lanes, layout.keep, rank};
+  d.group_size = layout.group;
+  d.groups = layout.groups;
   return d;
 }
 

@@ -5,13 +5,14 @@
 
 namespace zoetrope::vulkan {
 
-struct RowPlan {
+struct RowLayout {
   uint32_t chunk = 1, lanes = 8, keep = 0, group = 64;
   int64_t groups = 0;
 };
 
 // `units`: chunks a row. With `keep` lanes hold their part of a row where it is not too long.
-RowPlan plan_rows(int64_t rows, int64_t units, uint32_t chunk, bool keep, const Capabilities& caps);
+RowLayout lay_out_rows(int64_t rows, int64_t units, uint32_t chunk, bool keep,
+                       const Capabilities& caps);
 
 // The largest chunk, up to 16 bytes of `dtype`, that divides `width`.
 uint32_t row_chunk(int64_t width, DType dtype);
@@ -26,6 +27,6 @@ struct RowBroadcast {
 RowBroadcast broadcast_rows(const Shape& shape, const Shape* a, const Shape* b);
 
 // Begins a dispatch of one of these shaders: group, groups and the constants that all share.
-Dispatch row_dispatch(const char* shader, const RowPlan& plan, uint32_t rank);
+Dispatch row_dispatch(const char* shader, const RowLayout& layout, uint32_t rank);
 
 }  // namespace zoetrope::vulkan

@@ -3,9 +3,9 @@
 namespace zoetrope::vulkan {
 namespace {
 
-constexpr Family<Row> kFamilies[] = {matmul_rows,   conv_rows,     attention_rows,   norms_rows,
-                                     fused_rows,    reduce_rows,   elementwise_rows, layout_rows,
-                                     resample_rows, quantized_rows};
+constexpr Family<TableRow> kFamilies[] = {
+    matmul_table, conv_table,        attention_table, norm_table,     fused_table,
+    reduce_table, elementwise_table, layout_table,    resample_table, quantized_table};
 
 // Shaders count elements in 32 bits.
 Status check_sizes(const KernelRequest& request) {
@@ -25,7 +25,7 @@ Status check_sizes(const KernelRequest& request) {
 Result<KernelSpec> prepare_kernel(const KernelRequest& request, const Capabilities& caps) {
   ZT_RETURN_IF_ERROR(check_sizes(request));
   ZT_ASSIGN_OR_RETURN(const auto found,
-                      find_row("vulkan", kFamilies, request, [&](const Row& candidate) {
+                      find_row("vulkan", kFamilies, request, [&](const TableRow& candidate) {
                         return candidate.accepts == nullptr || candidate.accepts(request, caps);
                       }));
   ZT_ASSIGN_OR_RETURN(KernelSpec spec, found.row->prepare(request, caps));
@@ -35,7 +35,7 @@ Result<KernelSpec> prepare_kernel(const KernelRequest& request, const Capabiliti
 }
 
 std::vector<std::string> kernel_rows() {
-  return list_rows(kFamilies, [](const Row& row) { return std::string(op_def(row.op).name); });
+  return list_rows(kFamilies, [](const TableRow& row) { return std::string(op_def(row.op).name); });
 }
 
 }  // namespace zoetrope::vulkan

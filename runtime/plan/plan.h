@@ -69,7 +69,7 @@ struct HostCopy {
 
 struct PlanCall {
   NodeId node = kNone;
-  Rate rate = Rate::kStep;  // the phase that runs it
+  Rate rate = Rate::kStep;  // the phase, all calls of one rate, that runs it
   KernelInfo kernel;
   int32_t distinct = -1;  // calls with equal numbers are the same kernel
   std::vector<TensorRef> inputs;

@@ -20,7 +20,7 @@ struct ConvTap {
   bool inside;
 };
 
-// A phase of a group.
+// A remainder of a group.
 struct ConvProduct {
   const ConvGather& g;
   const ConvAxis &t, &h, &w;
@@ -31,9 +31,9 @@ struct ConvProduct {
     auto rest = static_cast<int>(product);
     const int group = rest % static_cast<int>(g.p.groups);
     rest /= static_cast<int>(g.p.groups);
-    const int w = rest % g.phases[2];
-    rest /= g.phases[2];
-    const int h = rest % g.phases[1], t = rest / g.phases[1];
+    const int w = rest % g.remainders[2];
+    rest /= g.remainders[2];
+    const int h = rest % g.remainders[1], t = rest / g.remainders[1];
     return ConvProduct(g, g.axis[0][t], g.axis[1][h], g.axis[2][w], group);
   }
 

@@ -399,28 +399,30 @@ cudaError_t norm_rope(const NormRopeParams& p, cudaStream_t stream) {
     using T = decltype(t);
     const DType weight = p.weight.data != nullptr ? p.weight.dtype : DType::kF32;
     const bool known = pairs == 4 && f32_angles && (weight == DType::kF32 || weight == p.dtype);
-    RowPlan plan = plan_rows(p.batch * p.tokens, p.heads * a_head);
+    RowLayout layout = lay_out_rows(p.batch * p.tokens, p.heads * a_head);
     // Not f32, which the compiler stores a word at a time there: a third of the rate.
-    const bool tokens = sizeof(T) == 2 && known && same_angles && plan.keep > 0 &&
-                        (a_head & (a_head - 1)) == 0 && plan.lanes % a_head == 0 &&
+    const bool tokens = sizeof(T) == 2 && known && same_angles && layout.keep > 0 &&
+                        (a_head & (a_head - 1)) == 0 && layout.lanes % a_head == 0 &&
                         (p.full || a_head <= 32);
     // Without a sum lanes do not wait for one another: more of them.
-    if (!tokens && !p.full) plan = plan_rows(p.batch * p.tokens * p.heads, a_head, p.norm ? 6 : 4);
-    const LaunchShape shape{.blocks = plan.blocks, .threads = static_cast<unsigned>(plan.threads)};
+    if (!tokens && !p.full)
+      layout = lay_out_rows(p.batch * p.tokens * p.heads, a_head, p.norm ? 6 : 4);
+    const LaunchShape shape{.blocks = layout.blocks,
+                            .threads = static_cast<unsigned>(layout.threads)};
     const auto launch = [&](auto s) {
       using S = decltype(s);
-      return with_keep(plan.keep, [&](auto keep) {
+      return with_keep(layout.keep, [&](auto keep) {
         constexpr int kKeep = decltype(keep)::value;
         if constexpr (sizeof(T) == 2)
           if (tokens)
-            return launch_early(token_rope_kernel<T, S, kKeep>, shape, stream, p, plan.lanes, by);
-        return launch_early(kept_norm_rope_kernel<T, S, kKeep>, shape, stream, p, plan.lanes, by);
+            return launch_early(token_rope_kernel<T, S, kKeep>, shape, stream, p, layout.lanes, by);
+        return launch_early(kept_norm_rope_kernel<T, S, kKeep>, shape, stream, p, layout.lanes, by);
       });
     };
-    if (known && plan.keep > 0 && p.dim < 0x10000 && p.heads < 0x8000)
+    if (known && layout.keep > 0 && p.dim < 0x10000 && p.heads < 0x8000)
       return weight == DType::kF32 ? launch(float()) : launch(T());
     return launch_early(pairs == 4 ? norm_rope_kernel<T, 4> : norm_rope_kernel<T, 1>, shape, stream,
-                        p, plan.lanes, by);
+                        p, layout.lanes, by);
   });
 }
 

@@ -270,25 +270,26 @@ cudaError_t row_norm(const RowNormParams& p, cudaStream_t stream) {
     constexpr int N = kChunk<T>;
     const bool chunks = p.width % N == 0;
     const int64_t units = chunks ? p.width / N : p.width;
-    RowPlan plan = plan_rows(p.rows, units);
+    RowLayout layout = lay_out_rows(p.rows, units);
     // Sums in f32 take twice the registers: less of them a lane, where that keeps the row.
     if (p.residual != nullptr)
-      if (const RowPlan fewer = plan_rows(p.rows, units, 3); fewer.keep > 0) plan = fewer;
-    const LaunchShape shape{.blocks = plan.blocks, .threads = static_cast<unsigned>(plan.threads)};
+      if (const RowLayout fewer = lay_out_rows(p.rows, units, 3); fewer.keep > 0) layout = fewer;
+    const LaunchShape shape{.blocks = layout.blocks,
+                            .threads = static_cast<unsigned>(layout.threads)};
     const auto launch = [&](auto s) {
       using S = decltype(s);
-      return with_keep(plan.keep, [&](auto keep) {
+      return with_keep(layout.keep, [&](auto keep) {
         constexpr int kKeep = decltype(keep)::value;
         return launch_early(p.residual != nullptr ? kept_norm_kernel<T, S, kKeep, true>
                                                   : kept_norm_kernel<T, S, kKeep, false>,
-                            shape, stream, p, plan.lanes);
+                            shape, stream, p, layout.lanes);
       });
     };
-    const bool kept = chunks && plan.keep > 0 && same && rows;
+    const bool kept = chunks && layout.keep > 0 && same && rows;
     if (kept && side == DType::kF32) return launch(float());
     if (kept && side == p.dtype) return launch(T());
     return launch_early(chunks ? row_norm_kernel<T, N> : row_norm_kernel<T, 1>, shape, stream, p,
-                        plan.lanes);
+                        layout.lanes);
   });
 }
 

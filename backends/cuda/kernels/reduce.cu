@@ -229,7 +229,7 @@ bool elements_in_chunks(const ReduceParams& p, int64_t chunk) {
 
 }  // namespace
 
-void plan_reduce(ReduceParams* p, int multiprocessors) {
+void cut_reduction(ReduceParams* p, int multiprocessors) {
   const int chunk = p->dtype == DType::kF32 ? 4 : 8;
   if (p->results > 0 && p->count > 0 && results_in_chunks(*p, chunk)) {
     p->together = chunk;

@@ -25,7 +25,7 @@ struct ReduceParams {
   float* workspace = nullptr;
 };
 // Fills lanes, together, chunk and parts.
-void plan_reduce(ReduceParams* p, int multiprocessors);
+void cut_reduction(ReduceParams* p, int multiprocessors);
 inline int64_t reduce_workspace(const ReduceParams& p) {
   return p.parts > 1 ? p.parts * p.results * 4 : 0;
 }

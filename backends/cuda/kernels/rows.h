@@ -40,10 +40,10 @@ struct RowBroadcast {
 
 // `lanes` threads, a power of two, share a row of `units` chunks; each holds `keep` of them in
 // registers, at most 6 (`most_kept`), or reads the row again where that is 0.
-struct RowPlan {
+struct RowLayout {
   int lanes = 1, keep = 0, threads = 128;
   unsigned blocks = 0;
 };
-RowPlan plan_rows(int64_t rows, int64_t units, int most_kept = 6);
+RowLayout lay_out_rows(int64_t rows, int64_t units, int most_kept = 6);
 
 }  // namespace zoetrope::cuda

@@ -108,15 +108,16 @@ cudaError_t softmax(const SoftmaxParams& p, cudaStream_t stream) {
   return with_compute_type(p.dtype, [&](auto t) {
     using T = decltype(t);
     if (p.inner == 1 && p.count % kChunk<T> == 0) {
-      const RowPlan plan = plan_rows(p.outer, p.count / kChunk<T>);
-      if (plan.keep == 0)
+      const RowLayout layout = lay_out_rows(p.outer, p.count / kChunk<T>);
+      if (layout.keep == 0)
         return launch_early(long_softmax_kernel<T>,
                             {.blocks = static_cast<unsigned>(p.outer), .threads = kLongThreads},
                             stream, p);
-      return with_keep(plan.keep, [&](auto keep) {
-        return launch_early(kept_softmax_kernel<T, decltype(keep)::value>,
-                            {.blocks = plan.blocks, .threads = static_cast<unsigned>(plan.threads)},
-                            stream, p, plan.lanes);
+      return with_keep(layout.keep, [&](auto keep) {
+        return launch_early(
+            kept_softmax_kernel<T, decltype(keep)::value>,
+            {.blocks = layout.blocks, .threads = static_cast<unsigned>(layout.threads)}, stream, p,
+            layout.lanes);
       });
     }
     int lanes = 1;

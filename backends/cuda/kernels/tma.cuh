@@ -9,8 +9,8 @@
 
 namespace zoetrope::cuda {
 
-// Barriers in shared memory, by address. A phase ends when `count` arrivals and all announced bytes
-// have come; wait() with the phase's parity (0 for the first, then 1, 0, ...).
+// Barriers in shared memory, by address. A round ends when `count` arrivals and all announced bytes
+// have come; wait() with the round's parity (0 for the first, then 1, 0, ...).
 __device__ inline void barrier_init(uint32_t barrier, uint32_t count) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }

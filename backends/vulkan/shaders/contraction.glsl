@@ -52,8 +52,8 @@ uint REPLICATE;                      // bit d: the edge repeats beyond the borde
 #define LEAD_C param(20)
 #define OUT(D) param(27 + (D))
 #define PAD(D) param(39 + (D))
-// conv_transpose: output positions of one phase, their remainder by the stride, are products of
-// their own, for each sees only every TAP_STEP-th tap. OUT counts the positions of a phase, KERNEL
+// conv_transpose: output positions with one remainder by the stride are products of
+// their own, for each sees only every TAP_STEP-th tap. OUT counts the positions of one, KERNEL
 // the taps that one sees at most, DILATION is in pixels of x.
 #define TAP_STEP(D) param(45 + (D))
 #define ALL_TAPS(D) param(48 + (D))
@@ -76,15 +76,15 @@ struct Product {
   uint tile_m, tile_n;    // which tile
   uint a, b, c;           // first elements of the matrices
   uint bias;              // first element of the bias
-  uvec3 phase, first_tap, taps;  // conv_transpose: the first tap seen, and how many
+  uvec3 remainder, first_tap, taps;  // conv_transpose: the first tap seen, and how many
   ivec3 shift;                   // and the pixel that position 0 sees with it
 };
 
 void find_taps(inout Product p, uint z) {
   z /= LEAD(3);
-  p.phase = uvec3(z / LEAD(2) / LEAD(1), z / LEAD(2) % LEAD(1), z % LEAD(2));
+  p.remainder = uvec3(z / LEAD(2) / LEAD(1), z / LEAD(2) % LEAD(1), z % LEAD(2));
   [[unroll]] for (uint d = 0; d < 3; ++d) {
-    uint at = p.phase[d] + PAD(d), step = TAP_STEP(d), k = 0;
+    uint at = p.remainder[d] + PAD(d), step = TAP_STEP(d), k = 0;
     while (k < step && k * TAP_DILATION(d) % STRIDE[d] != at % STRIDE[d]) ++k;
     bool seen = k < step && k < ALL_TAPS(d);
     p.first_tap[d] = k;
@@ -139,7 +139,7 @@ uint row_of_c(Product p, uint m) {
   uint w = m % OUT(2), rest = m / OUT(2);
   uint h = rest % OUT(1);
   rest /= OUT(1);
-  uvec3 at = uvec3(rest % OUT(0), h, w) * STRIDE + p.phase;
+  uvec3 at = uvec3(rest % OUT(0), h, w) * STRIDE + p.remainder;
   if (at.x >= ALL_OUT(0) || at.y >= ALL_OUT(1) || at.z >= ALL_OUT(2)) return kNowhere;
   return ((rest / OUT(0) * ALL_OUT(0) + at.x) * ALL_OUT(1) + at.y) * ALL_OUT(2) + at.z;
 }
@@ -181,7 +181,7 @@ uint element_of_a(Product p, uvec4 row, Column c) {
   return (row.x + (t * IN[1] + h) * IN[2] + w) * CHANNELS + p.a + c.channel;
 }
 
-// The element of b, stored [N, K], in this row and column; kNowhere where the phase has no such tap.
+// The element of b, stored [N, K], in this row and column; kNowhere where these positions see no such tap.
 uint element_of_b(Product p, Column c, uint n) {
   if (MODE != CONV_TRANSPOSE) return p.b + n * K + c.k;
   if (c.kt >= p.taps.x || c.kh >= p.taps.y || c.kw >= p.taps.z) return kNowhere;
