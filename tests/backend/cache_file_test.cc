@@ -1,7 +1,6 @@
 #include "runtime/backend/cache_file.h"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -9,19 +8,13 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/temporary_folder.h"
+
 using namespace zoetrope;
 
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("zoetrope_cache_" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const char* name) const { return (path / name).string(); }
-  auto count() const { return std::distance(fs::directory_iterator(path), {}); }
-};
 
 std::string bytes_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -50,7 +43,7 @@ TEST_CASE("caches lie where the environment says") {
 }
 
 TEST_CASE("a sealed cache gives back what was written, or nothing") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.file("deep/file"), text("some\0bytes\n\xff", 12);
   CHECK(read_sealed_cache(path, kMost).empty());
   REQUIRE(write_sealed_cache(path, text));
@@ -73,16 +66,16 @@ TEST_CASE("a sealed cache gives back what was written, or nothing") {
 }
 
 TEST_CASE("a cache that cannot be written leaves nothing behind") {
-  const Folder folder;
-  fs::create_directories(folder.path / "taken" / "by a folder");
+  const TemporaryFolder folder;
+  fs::create_directories(fs::path(folder / "taken") / "by a folder");
   CHECK_FALSE(write_cache(folder.file("taken"), "x"));
-  CHECK(folder.count() == 1);
+  CHECK(folder.names().size() == 1);
   CHECK_FALSE(write_cache("/proc/no/such/file", "x"));
   CHECK(read_sealed_cache(folder.file("taken"), kMost).empty());
 }
 
 TEST_CASE("writers at the same time leave one of their files, whole") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.file("file");
   REQUIRE(write_sealed_cache(path, std::string(20'000, 'z')));
   std::vector<std::thread> writers;
@@ -97,5 +90,5 @@ TEST_CASE("writers at the same time leave one of their files, whole") {
   }
   for (std::thread& writer : writers) writer.join();
   CHECK(whole);
-  CHECK(folder.count() == 1);
+  CHECK(folder.names().size() == 1);
 }

@@ -75,7 +75,7 @@ TEST_CASE("a PyTorch file gives its tensors, whatever their strides") {
 }
 
 TEST_CASE("a damaged member of a PyTorch file is refused when it is read") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.file("damaged.pt");
   std::vector<uint8_t> good = read_bytes(data_file("tiny.pt"));
   const auto entries = read_zip(good);
@@ -160,7 +160,7 @@ TEST_CASE("an 8-bit float keeps its dtype, and a training run's leftovers are pa
 }
 
 TEST_CASE("a file that is no checkpoint says so") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_text(folder.file("a.pt"), "\x80\x02\x8a\x0al\xfc\x9c");
   CHECK(mentions(open_checkpoint(folder.file("a.pt")).status(),
                  "not a PyTorch file of the ZIP kind"));
@@ -172,7 +172,7 @@ TEST_CASE("a file that is no checkpoint says so") {
 }
 
 TEST_CASE("what people have in place of weights is called what it is") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::pair<std::string, const char*> cases[] = {
       {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "git lfs pull"},
       {"<!DOCTYPE html>\n<html>", "web page"},
@@ -201,7 +201,7 @@ TEST_CASE("what people have in place of weights is called what it is") {
 }
 
 TEST_CASE("a safetensors header that lies is refused") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.file("x.safetensors");
   const auto open_with = [&](const std::string& header, size_t data_bytes) {
     write_text(path, safetensors(header, data_bytes));
@@ -233,7 +233,7 @@ TEST_CASE("a safetensors header that lies is refused") {
 }
 
 TEST_CASE("a sharded checkpoint is read through its index, and from its folder") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_text(folder.file("m-1.safetensors"),
              safetensors(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 2));
   write_text(folder.file("m-2.safetensors"),
@@ -257,7 +257,7 @@ TEST_CASE("a sharded checkpoint is read through its index, and from its folder")
 }
 
 TEST_CASE("a diffusers folder lists its components") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_text(
       folder.file("model_index.json"),
       R"({"_class_name":"WanPipeline","_diffusers_version":"0.35","transformer":["diffusers","WanTransformer3DModel"],"image_encoder":[null,null]})");

@@ -18,7 +18,7 @@ std::string published(const char* name) {
   return std::string(ZOETROPE_SOURCE_DIR) + "/tests/format/data/" + name;
 }
 
-std::unique_ptr<ModelFile> converted(const TempFolder& folder, ConvertOptions options) {
+std::unique_ptr<ModelFile> converted(const TemporaryFolder& folder, ConvertOptions options) {
   options.output = folder.file("model.zoe");
   const Status status = convert(options);
   REQUIRE_MESSAGE(status.ok(), status.message());
@@ -43,7 +43,7 @@ EvalTensors evaluate(const ModelFile& file, const Bindings& bindings,
 }  // namespace
 
 TEST_CASE("a diffusers DiT folder is converted") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const ParityFixture fixture("dit");
   const auto file = converted(folder, {.input = published("dit_diffusers"), .output = ""});
   CHECK(file->info().family == "dit");
@@ -52,7 +52,7 @@ TEST_CASE("a diffusers DiT folder is converted") {
 }
 
 TEST_CASE("an original DiT file is converted to the same weights") {
-  const TempFolder a, b;
+  const TemporaryFolder a, b;
   const auto original = converted(a, {.input = published("dit_original"), .output = ""});
   const auto diffusers = converted(b, {.input = published("dit_diffusers"), .output = ""});
   REQUIRE(original->tensors().size() == diffusers->tensors().size());
@@ -68,7 +68,7 @@ TEST_CASE("Wan is converted, from the original and from diffusers") {
   const ParityFixture fixture("wan");
   for (const char* name : {"wan_diffusers", "wan_original"}) {
     CAPTURE(name);
-    const TempFolder folder;
+    const TemporaryFolder folder;
     const auto file = converted(folder, {.input = published(name), .output = ""});
     CHECK(file->info().family == "wan");
     check_close(
@@ -82,7 +82,7 @@ TEST_CASE("Wan is converted, from the original and from diffusers") {
 
 TEST_CASE("a Wan without the norm before cross-attention is what its configuration says") {
   const ParityFixture fixture("wan_plain");
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto file = converted(folder, {.input = published("wan_plain"), .output = ""});
   check_close(
       "video_velocity",
@@ -93,7 +93,7 @@ TEST_CASE("a Wan without the norm before cross-attention is what its configurati
 }
 
 TEST_CASE("weights are stored as the dtype that is asked for, rounded to nearest") {
-  const TempFolder a, b;
+  const TemporaryFolder a, b;
   const auto wide = converted(a, {.input = published("dit_original"), .output = ""});
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
     const auto narrow =
@@ -114,7 +114,7 @@ TEST_CASE("weights are stored as the dtype that is asked for, rounded to nearest
 }
 
 TEST_CASE("what does not fit a model is refused by name") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string output = folder.file("m.zoe");
   const auto message = [&](const ConvertOptions& options) { return convert(options).message(); };
   CHECK(message({.input = published("dit_original"), .output = output, .family = "nonsense"})
@@ -133,7 +133,7 @@ TEST_CASE("what does not fit a model is refused by name") {
 TEST_CASE("every built-in configuration is a small file") {
   for (const BuiltinModel& model : builtin_models()) {
     CAPTURE(model.name);
-    const TempFolder folder;
+    const TemporaryFolder folder;
     const std::string path = folder.file("m.zoe");
     const Status status =
         convert({.input = "synthetic:" + std::string(model.name), .output = path});
@@ -159,7 +159,7 @@ TEST_CASE("two parts of a model may name their weights alike") {
   MemoryWeights first, second;
   first.add("blocks.0.weight", DType::kF32, {{2, 2}, {1, 2, 3, 4}});
   second.add("blocks.0.weight", DType::kF32, {{2, 2}, {5, 6, 7, 8}});
-  const TempFolder folder;
+  const TemporaryFolder folder;
   ModelInfo info;
   info.name = info.family = "pair";
   info.recipe = recipe_to_json(Recipe());

@@ -15,7 +15,7 @@ using namespace zoetrope;
 
 namespace {
 
-std::string write_small(const TempFolder& folder, const char* name = "small.zoe") {
+std::string write_small(const TemporaryFolder& folder, const char* name = "small.zoe") {
   const std::string path = folder.file(name);
   const Status status = write_model(path, small_model_info(), small_model_tensors());
   REQUIRE_MESSAGE(status.ok(), status.message());
@@ -35,7 +35,7 @@ bool mentions(const std::string& message, const std::string& what) {
 }  // namespace
 
 TEST_CASE("a model comes back from its file as it was written") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   auto file = ModelFile::open(write_small(folder));
   REQUIRE_MESSAGE(file.ok(), file.status().message());
   const ModelInfo expected = small_model_info();
@@ -69,7 +69,7 @@ TEST_CASE("a model comes back from its file as it was written") {
 }
 
 TEST_CASE("the same model gives the same bytes, in any order of tensors") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto first = read_bytes(write_small(folder));
   auto tensors = small_model_tensors();
   std::reverse(tensors.begin(), tensors.end());
@@ -78,7 +78,7 @@ TEST_CASE("the same model gives the same bytes, in any order of tensors") {
 }
 
 TEST_CASE("a graph in a file gets defaults for attributes that it lacks") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   ModelInfo info = small_model_info();
   size_t dropped = 0;
   for (Node& node : info.components[0].nodes) {
@@ -102,7 +102,7 @@ TEST_CASE("a graph in a file gets defaults for attributes that it lacks") {
 }
 
 TEST_CASE("what a writer is given wrongly is refused by name and leaves no file") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.file("m.zoe");
   const auto refuses = [&](const ModelInfo& info, std::vector<TensorSource> tensors,
                            const std::string& name) {
@@ -141,7 +141,7 @@ TEST_CASE("what a writer is given wrongly is refused by name and leaves no file"
 }
 
 TEST_CASE("tensors without elements are kept") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   auto tensors = small_model_tensors();
   TensorSource nothing{"aa.nothing", {DType::kF32, {0, 4}}, std::nullopt, {}};
   nothing.load = [type = nothing.type]() -> Result<WeightData> {
@@ -160,7 +160,7 @@ TEST_CASE("tensors without elements are kept") {
 }
 
 TEST_CASE("a full disk leaves no file behind, and the old one untouched") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = write_small(folder);
   const auto before = read_bytes(path);
   rlimit old_limit{};
@@ -180,7 +180,7 @@ TEST_CASE("a full disk leaves no file behind, and the old one untouched") {
 }
 
 TEST_CASE("damage in the header is told apart") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto good = read_bytes(write_small(folder));
   const std::string path = folder.file("bad.zoe");
   const auto message = [&](auto change) {
@@ -203,7 +203,7 @@ TEST_CASE("damage in the header is told apart") {
 }
 
 TEST_CASE("damage in a tensor is found by its hash, and NaN by its name") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = write_small(folder);
   auto bytes = read_bytes(path);
   bytes.back() ^= 1;  // of "table", the last stored tensor

@@ -34,7 +34,7 @@ Output run_reader(const std::string& path) {
 }  // namespace
 
 TEST_CASE("a reader in another language sees the same model") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.file("m.zoe");
   REQUIRE(write_model(path, small_model_info(), small_model_tensors()).ok());
   const Output out = run_reader(path);
@@ -93,7 +93,7 @@ TEST_CASE("a reader in another language sees the same model") {
 }
 
 TEST_CASE("a reader in another language refuses a damaged file") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.file("m.zoe");
   REQUIRE(write_model(path, small_model_info(), small_model_tensors()).ok());
   auto bytes = read_bytes(path);

@@ -138,7 +138,7 @@ class Published {
     std::ofstream(path, std::ios::binary) << length << text << data;
   }
 
-  TempFolder folder_;
+  TemporaryFolder folder_;
 };
 
 inline bool mentions(const std::string& text, const std::string& what) {

@@ -1,24 +1,11 @@
 #include "tests/format/small_model.h"
 
-#include <unistd.h>
-
 #include <cstring>
 
 #include "graph/builder.h"
 #include "graph/format/hash.h"
 
 namespace zoetrope {
-
-TempFolder::TempFolder() {
-  static int counter = 0;
-  path_ = std::filesystem::temp_directory_path() / str("zoetrope-", ::getpid(), "-", counter++);
-  std::filesystem::create_directories(path_);
-}
-
-TempFolder::~TempFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 namespace {
 

@@ -9,19 +9,9 @@
 
 #include "graph/format/model_writer.h"
 #include "graph/format/recipe.h"
+#include "tests/support/temporary_folder.h"
 
 namespace zoetrope {
-
-// A folder of this process, removed at the end.
-class TempFolder {
- public:
-  TempFolder();
-  ~TempFolder();
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 ModelInfo small_model_info();
 std::vector<TensorSource> small_model_tensors();

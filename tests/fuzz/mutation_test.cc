@@ -161,7 +161,7 @@ TEST_CASE("write the seeds" * doctest::skip()) {
     std::filesystem::create_directories(path);
     write_bytes(path / name, bytes);
   };
-  const TempFolder temporary;
+  const TemporaryFolder temporary;
   REQUIRE(write_model(temporary.file("m.zoe"), small_model_info(), small_model_tensors()).ok());
   const Bytes model = read_bytes(temporary.file("m.zoe"));
   for (const char* target : {"model", "model_root"}) put(target, "small", model);
@@ -184,7 +184,7 @@ TEST_CASE("write the seeds" * doctest::skip()) {
 }
 
 TEST_CASE("a damaged model file is refused or usable") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   REQUIRE(write_model(folder.file("m.zoe"), small_model_info(), small_model_tensors()).ok());
   const Bytes seed = read_bytes(folder.file("m.zoe"));
   uint64_t root = 0;

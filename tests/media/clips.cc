@@ -1,7 +1,6 @@
 #include "tests/media/clips.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,27 +9,6 @@
 #include <numbers>
 
 namespace zoetrope {
-
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "zoetrope-media-XXXXXX").string();
-  ZT_CHECK(mkdtemp(name.data()) != nullptr);
-  path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ec;
-  std::filesystem::remove_all(path_, ec);
-}
-
-std::string TemporaryFolder::listing() const {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(path_))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : " ") + name;
-  return text;
-}
 
 std::vector<uint8_t> moving_square(const ClipFormat& f) {
   std::vector<uint8_t> pixels;
@@ -77,13 +55,6 @@ Status write_clip(const std::string& path, const ClipFormat& f, const std::vecto
   for (int64_t i = 0, step = 1; i < total; i += step, step = (step * 7 + 3) % 2999 + 1)
     ZT_RETURN_IF_ERROR(writer->audio(samples.data() + i * f.channels, std::min(step, total - i)));
   return writer->finish();
-}
-
-double psnr(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) {
-  ZT_CHECK(a.size() == b.size() && !a.empty());
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
-  return sum == 0 ? 99 : 10 * std::log10(255.0 * 255.0 * static_cast<double>(a.size()) / sum);
 }
 
 std::vector<uint8_t> ffmpeg(const std::string& arguments) {

@@ -1,28 +1,16 @@
-// Synthetic clips whose content a formula gives, and a folder to write them to.
+// Synthetic clips whose content a formula gives.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "runtime/media/clip_writer.h"
 #include "runtime/media/media_reader.h"
+#include "tests/support/psnr.h"
+#include "tests/support/temporary_folder.h"
 
 namespace zoetrope {
-
-// Removed with everything in it.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  // Names of the files in it, sorted and joined by spaces.
-  std::string listing() const;
-
- private:
-  std::filesystem::path path_;
-};
 
 // A bright square that moves right over a smooth gradient; [frames, height, width, 3].
 std::vector<uint8_t> moving_square(const ClipFormat& format);
@@ -37,9 +25,6 @@ double first_loud(const std::vector<float>& samples, int channels, int sample_ra
 Status write_clip(const std::string& path, const ClipFormat& format,
                   const std::vector<uint8_t>& pixels, const std::vector<float>& samples,
                   std::string* description = nullptr);
-
-// In decibels, over all bytes; 99 when equal.
-double psnr(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b);
 
 // What the ffmpeg command prints with these arguments, the judge of our reading; fails the test
 // when it fails.

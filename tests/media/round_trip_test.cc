@@ -37,7 +37,7 @@ TEST_CASE("lossy containers keep every frame, its picture and the moment of a so
     CHECK(description.find(" + ") != std::string::npos);
     const Media media = read_all(folder / name, format, true);
     CHECK(media.frames == format.frames);
-    if (media.frames == format.frames) CHECK(psnr(media.pixels, pixels) > 32);
+    if (media.frames == format.frames) CHECK(psnr(media.pixels, pixels, 255) > 32);
     // Within half a frame of the codecs' own windows: no delay of an encoder is left in.
     CHECK(std::abs(first_loud(media.samples, 2, 16000) - 1.25) < 0.004);
     CHECK(static_cast<double>(media.samples.size()) / 2 / 16000 ==
@@ -62,7 +62,7 @@ TEST_CASE("odd sizes are padded by one repeated row or column") {
       const auto row = media.pixels.begin() + (t * 48 + y) * 34 * 3;
       inside.insert(inside.end(), row, row + 33 * 3);
     }
-  CHECK(psnr(inside, pixels) > 28);
+  CHECK(psnr(inside, pixels, 255) > 28);
 }
 
 TEST_CASE("GIF shows flat colours as they are and keeps odd sizes") {
@@ -82,7 +82,7 @@ TEST_CASE("GIF shows flat colours as they are and keeps odd sizes") {
 
   const auto gradient = moving_square(format);
   REQUIRE(write_clip(folder / "gradient.gif", format, gradient, {}).ok());
-  CHECK(psnr(read_all(folder / "gradient.gif", format, false).pixels, gradient) > 34);
+  CHECK(psnr(read_all(folder / "gradient.gif", format, false).pixels, gradient, 255) > 34);
 }
 
 TEST_CASE("PNG is exact, one file a frame, with or without a pattern") {
@@ -114,7 +114,7 @@ TEST_CASE("Y4M loses nothing but the rounding of its colours") {
   CHECK(head.rfind("YUV4MPEG2 W35 H17 F24:1", 0) == 0);
   const Media media = read_all(folder / "clip.y4m", format, false);
   CHECK(media.frames == 4);
-  CHECK(psnr(media.pixels, pixels) > 42);
+  CHECK(psnr(media.pixels, pixels, 255) > 42);
 }
 
 TEST_CASE("WAV is 16-bit PCM with sizes filled in, and clips what is too loud") {

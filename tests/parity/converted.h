@@ -51,7 +51,7 @@ struct Converted {
         reference_evaluate(graph, inputs, *file, {.round_to_dtype = false, .watch = watch}));
   }
 
-  TempFolder folder;
+  TemporaryFolder folder;
   std::unique_ptr<ModelFile> file;
   Recipe recipe;
 };

@@ -3,12 +3,12 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <string>
 #include <vector>
 
 #include "runtime/backend/registry.h"
 #include "runtime/engine/engine.h"
+#include "tests/support/psnr.h"
 
 namespace zoetrope::toybox_clip {
 
@@ -34,16 +34,6 @@ class Collect : public ClipSink {
  private:
   const int64_t frame_bytes_;
 };
-
-// Peak signal to noise ratio in dB; 200 where all is equal.
-template <typename T>
-double psnr(const std::vector<T>& a, const std::vector<T>& b, double peak) {
-  REQUIRE(!a.empty());
-  REQUIRE(a.size() == b.size());
-  double square = 0;
-  for (size_t i = 0; i < a.size(); ++i) square += std::pow(double(a[i]) - double(b[i]), 2);
-  return square == 0 ? 200 : 10 * std::log10(peak * peak * static_cast<double>(a.size()) / square);
-}
 
 inline std::unique_ptr<Engine> open_toybox(EngineOptions options) {
   auto engine = Engine::open(std::string(ZOETROPE_BINARY_DIR) + "/share/zoetrope/toybox.zoe",
