@@ -2,7 +2,10 @@
 // without its norm. norm_modulate stands with the norms.
 #include "backends/cuda/kernels/fused.h"
 
+#include <algorithm>
+
 #include "backends/cuda/walk.h"
+#include "graph/ops/rope.h"
 
 namespace zoetrope::cuda {
 namespace {
@@ -45,14 +48,6 @@ Prepared prepare_glu(const KernelRequest& request, const Context& context) {
   });
 }
 
-// Steps from sample to sample, token to token and head to head of a rotary table.
-void table_steps(const Shape& table, int64_t (&steps)[3]) {
-  const int64_t row = table[2] * table[3];
-  steps[0] = table[0] == 1 ? 0 : table[1] * row;
-  steps[1] = row;
-  steps[2] = table[2] == 1 ? 0 : table[3];
-}
-
 Prepared prepare_norm_rope(const KernelRequest& request, const Context& context) {
   const TensorType& x = in(request, 0);
   NormRopeParams p;
@@ -70,8 +65,8 @@ Prepared prepare_norm_rope(const KernelRequest& request, const Context& context)
   p.cos = side(request, 1);
   p.sin = side(request, 2);
   p.weight = side(request, 3);
-  table_steps(in(request, 1).shape, p.cos_steps);
-  table_steps(in(request, 2).shape, p.sin_steps);
+  std::ranges::copy(ops::rope_table_steps(in(request, 1).shape), p.cos_steps);
+  std::ranges::copy(ops::rope_table_steps(in(request, 2).shape), p.sin_steps);
   return simple_kernel(context, 0, [p](const Call& call) {
     NormRopeParams now = p;
     now.x = call.input(0);

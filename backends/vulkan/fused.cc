@@ -4,6 +4,7 @@
 
 #include "backends/vulkan/rows.h"
 #include "backends/vulkan/walk.h"
+#include "graph/ops/rope.h"
 
 namespace zoetrope::vulkan {
 namespace {
@@ -39,13 +40,6 @@ Result<KernelSpec> prepare_glu(const KernelRequest& request, const Capabilities&
   return KernelSpec{.name = "glu", .dispatches = {d}};
 }
 
-// Steps from sample to sample, token to token and head to head of a rotary table.
-void add_table_steps(const Shape& table, std::vector<uint32_t>* params) {
-  const int64_t row = table[2] * table[3];
-  params->insert(params->end(), {u32(table[0] == 1 ? 0 : table[1] * row), u32(row),
-                                 u32(table[2] == 1 ? 0 : table[3])});
-}
-
 Result<KernelSpec> prepare_norm_rope(const KernelRequest& request, const Capabilities& caps) {
   const TensorType& x = in(request, 0);
   const Shape &cos = in(request, 1).shape, &sin = in(request, 2).shape;
@@ -64,8 +58,8 @@ Result<KernelSpec> prepare_norm_rope(const KernelRequest& request, const Capabil
                 input(request, weighted ? 3 : 0), output(request)};
   d.constants.insert(d.constants.end(), {split, norm, full, weighted, u32(dim), stay});
   d.params = {u32(rows), float_bits(norm ? attrs(request).get_float("epsilon") : 0)};
-  add_table_steps(cos, &d.params);
-  add_table_steps(sin, &d.params);
+  for (const Shape& table : {cos, sin})
+    for (int64_t step : ops::rope_table_steps(table)) d.params.push_back(u32(step));
   append_divisor(heads, &d.params);
   append_divisor(x.shape[1], &d.params);
   d.flops = 8 * static_cast<double>(x.shape.elements());
