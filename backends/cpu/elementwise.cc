@@ -66,7 +66,7 @@ void pow_row(const float* a, int a_step, const float* b, int b_step, float* y, i
   for (int64_t i = 0; i < n; ++i) y[i] = std::pow(a_step ? a[i] : a0, b_step ? b[i] : b0);
 }
 
-Prepared prepare_binary(const KernelRequest& request, const Context& context) {
+Prepared prepare_arithmetic(const KernelRequest& request, const Context& context) {
   const Shape& shape = out(request).shape;
   const Walk<2> walk(shape, {ops::broadcast_strides(in(request, 0).shape, shape),
                              ops::broadcast_strides(in(request, 1).shape, shape)});
@@ -131,6 +131,17 @@ Prepared prepare_compare(const KernelRequest& request, const Context& context) {
   });
 }
 
+bool compares(const KernelRequest& request) { return out(request).dtype == DType::kBool; }
+
+bool accepts_binary(const KernelRequest& request) {
+  return compares(request) || compute_dtypes(request);
+}
+
+Prepared prepare_binary(const KernelRequest& request, const Context& context) {
+  return compares(request) ? prepare_compare(request, context)
+                           : prepare_arithmetic(request, context);
+}
+
 bool same_size(const KernelRequest& request) { return in(request, 0).dtype == out(request).dtype; }
 
 Prepared prepare_copy(const KernelRequest& request, const Context& context) {
@@ -187,15 +198,14 @@ Prepared prepare_iota(const KernelRequest& request, const Context& context) {
   });
 }
 
-// less and equal give bool: they stand before the ops that give numbers.
 constexpr TableRow kTable[] = {
-    {OpKind::kLess, "scalar_less", Isa::kSse4, nullptr, prepare_compare},
-    {OpKind::kEqual, "scalar_equal", Isa::kSse4, nullptr, prepare_compare},
+#define ZT_OP(kind, name, def)
 #define ZT_UNARY(kind, name, def) \
   {OpKind::kind, "simd_" name, Isa::kSse4, compute_dtypes, prepare_unary},
 #define ZT_BINARY(kind, name, def) \
-  {OpKind::kind, "simd_" name, Isa::kSse4, compute_dtypes, prepare_binary},
-#include "graph/ops/elementwise_list.inc"
+  {OpKind::kind, "elementwise_" name, Isa::kSse4, accepts_binary, prepare_binary},
+#include "graph/ops/op_list.inc"
+#undef ZT_OP
     {OpKind::kSelect, "scalar_select", Isa::kSse4, nullptr, prepare_select},
     {OpKind::kCast, "copy", Isa::kSse4, same_size, prepare_copy},
     {OpKind::kCast, "simd_cast", Isa::kSse4, compute_dtypes, prepare_cast},

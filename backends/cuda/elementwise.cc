@@ -91,9 +91,11 @@ bool accepts_binary(const KernelRequest& request, const Capabilities&) {
 }
 
 constexpr TableRow kTable[] = {
+#define ZT_OP(kind, name, def)
 #define ZT_UNARY(kind, name, def) {OpKind::kind, "unary", accepts_compute, prepare_unary},
 #define ZT_BINARY(kind, name, def) {OpKind::kind, "binary", accepts_binary, prepare_binary},
-#include "graph/ops/elementwise_list.inc"
+#include "graph/ops/op_list.inc"
+#undef ZT_OP
     {OpKind::kCast, "cast", accepts_store, prepare_cast},
     {OpKind::kSelect, "select", nullptr, prepare_select},
     {OpKind::kFill, "source", accepts_store, prepare_source},

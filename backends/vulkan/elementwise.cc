@@ -116,9 +116,11 @@ bool accepts_source(const KernelRequest& request, const Capabilities&) {
 }
 
 constexpr TableRow kTable[] = {
+#define ZT_OP(kind, name, def)
 #define ZT_UNARY(kind, name, def) {OpKind::kind, accepts_compute, prepare_unary},
 #define ZT_BINARY(kind, name, def) {OpKind::kind, accepts_binary, prepare_binary},
-#include "graph/ops/elementwise_list.inc"
+#include "graph/ops/op_list.inc"
+#undef ZT_OP
     {OpKind::kCast, accepts_cast, prepare_cast},
     {OpKind::kSelect, nullptr, prepare_select},
     {OpKind::kFill, accepts_source, prepare_source},

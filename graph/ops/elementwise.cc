@@ -8,12 +8,18 @@ namespace zoetrope::ops {
 namespace {
 
 constexpr OpKind kUnaryOps[] = {
+#define ZT_OP(kind, name, def)
 #define ZT_UNARY(kind, name, def) OpKind::kind,
-#include "graph/ops/elementwise_list.inc"
+#define ZT_BINARY(kind, name, def)
+#include "graph/ops/op_list.inc"
+#undef ZT_OP
 };
 constexpr OpKind kBinaryOps[] = {
+#define ZT_OP(kind, name, def)
+#define ZT_UNARY(kind, name, def)
 #define ZT_BINARY(kind, name, def) OpKind::kind,
-#include "graph/ops/elementwise_list.inc"
+#include "graph/ops/op_list.inc"
+#undef ZT_OP
 };
 constexpr std::string_view kActivationNames[] = {
     "none",

@@ -13,12 +13,18 @@ enum class OpKind : uint16_t;
 namespace ops {
 
 enum class Unary : uint8_t {
+#define ZT_OP(kind, name, def)
 #define ZT_UNARY(kind, name, def) kind,
-#include "graph/ops/elementwise_list.inc"
+#define ZT_BINARY(kind, name, def)
+#include "graph/ops/op_list.inc"
+#undef ZT_OP
 };
 enum class Binary : uint8_t {
+#define ZT_OP(kind, name, def)
+#define ZT_UNARY(kind, name, def)
 #define ZT_BINARY(kind, name, def) kind,
-#include "graph/ops/elementwise_list.inc"
+#include "graph/ops/op_list.inc"
+#undef ZT_OP
 };
 enum class Activation : uint8_t {
   kNone,
@@ -28,12 +34,18 @@ enum class Activation : uint8_t {
 };
 
 inline constexpr int kUnaryCount = 0
+#define ZT_OP(kind, name, def)
 #define ZT_UNARY(kind, name, def) +1
-#include "graph/ops/elementwise_list.inc"
+#define ZT_BINARY(kind, name, def)
+#include "graph/ops/op_list.inc"
+#undef ZT_OP
     ;
 inline constexpr int kBinaryCount = 0
+#define ZT_OP(kind, name, def)
+#define ZT_UNARY(kind, name, def)
 #define ZT_BINARY(kind, name, def) +1
-#include "graph/ops/elementwise_list.inc"
+#include "graph/ops/op_list.inc"
+#undef ZT_OP
     ;
 
 // `op` is one of them.
