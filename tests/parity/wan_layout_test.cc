@@ -8,6 +8,7 @@
 #include "converters/wan_vae.h"
 #include "tests/format/published.h"
 #include "tests/parity/converted.h"
+#include "tests/support/temporary_folder.h"
 
 using namespace zoetrope;
 namespace fs = std::filesystem;
@@ -55,7 +56,7 @@ class Pipeline {
   std::string path() const { return folder_.file("in"); }
 
  private:
-  TempFolder folder_;
+  TemporaryFolder folder_;
 };
 
 std::vector<std::string> components_of(const ModelFile& file) {
@@ -65,7 +66,7 @@ std::vector<std::string> components_of(const ModelFile& file) {
 }
 
 std::string refusal(ConvertOptions options) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   options.output = folder.file("model.zoe");
   const Status status = convert(options);
   CHECK(!status.ok());

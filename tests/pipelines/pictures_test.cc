@@ -9,6 +9,7 @@
 #include "runtime/engine/tile_canvas.h"
 #include "tests/devices.h"
 #include "tests/format/small_model.h"
+#include "tests/support/temporary_folder.h"
 
 using namespace zoetrope;
 
@@ -46,7 +47,7 @@ class Collect : public ClipSink {
   std::vector<uint8_t> pixels;
 };
 
-std::unique_ptr<Engine> open_pipeline(const TempFolder& folder, const std::string& device) {
+std::unique_ptr<Engine> open_pipeline(const TemporaryFolder& folder, const std::string& device) {
   const std::string path = folder.file("dit.zoe");
   const Status status = convert({.input = published("pipeline"), .output = path});
   REQUIRE_MESSAGE(status.ok(), status.message());
@@ -90,7 +91,7 @@ TEST_CASE("pictures are diffusers' from the same noise, to 60 dB, on every devic
   const Tensor noise = fixture("noise"), labels = fixture("labels"), images = fixture("images");
   for (const char* device : {"cpu", "vulkan", "cuda"}) {
     if (!has_device(device)) continue;
-    const TempFolder folder;
+    const TemporaryFolder folder;
     const auto engine = open_pipeline(folder, device);
     const Collect out = make(*engine, request_of(noise, labels));
     CHECK(out.pictures == 3);
@@ -101,7 +102,7 @@ TEST_CASE("pictures are diffusers' from the same noise, to 60 dB, on every devic
 }
 
 TEST_CASE("a class is found by its number and by each of its names") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto engine = open_pipeline(folder, "cpu");
   Request request;
   request.steps = 2;
@@ -163,7 +164,7 @@ TEST_CASE("tiles put together are the picture that they were cut from") {
 }
 
 TEST_CASE("a large picture is decoded in tiles: less memory, and close to the whole") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto engine = open_pipeline(folder, "cpu");
   Request request;
   request.classes = {"1", "4"};
@@ -207,7 +208,7 @@ TEST_CASE("a large picture is decoded in tiles: less memory, and close to the wh
 }
 
 TEST_CASE("pictures of other sizes are made, and those between patches refused") {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto engine = open_pipeline(folder, "cpu");
   Request request;
   request.classes = {"1"};
