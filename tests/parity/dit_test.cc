@@ -46,8 +46,8 @@ const std::vector<std::string> kDitInputs{"latents", "time", "labels"};
 // [images, height, width, channels] with the network's guided prediction and, if asked, variance.
 DiffusionModel guided(const Converted& model, const Denoise& stage, const Shape& shape,
                       const EvalTensor& labels, int null_class) {
-  return [&, shape](int t, std::span<const float> x, std::span<float> output,
-                    std::span<float> variance) {
+  return [&model, &stage, shape, labels, null_class](
+             int t, std::span<const float> x, std::span<float> output, std::span<float> variance) {
     const int64_t images = shape[0], channels = shape[3];
     EvalTensors inputs;
     inputs["latents"] = {{2 * images, shape[1], shape[2], channels}, {}};
