@@ -13,7 +13,7 @@ namespace zoetrope {
 // Where along the way from noise (sigma 1) to the result (0) a flow is evaluated. With u from
 // `first` towards `last` in even steps, sigma = shift·u / (1 + (shift − 1)·u); the end is 0.
 //   diffusers' UniPC             first 1, last 0.001, most 1 − 1e-6
-//   Wan's own UniPC              first 0.999, last 0
+//   UniPC in original projects   first 0.999, last 0
 //   diffusers' Euler by default  first 1, last shifted(0.001), reaches_last, no train_steps
 struct FlowSpacing {
   double shift = 1, first = 1, last = 0.001;
