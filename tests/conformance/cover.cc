@@ -241,4 +241,18 @@ std::vector<Run> cover_kernels(std::span<const Run> all) {
   return chosen;
 }
 
+std::vector<Run> cover_rows(std::span<const Run> all) {
+  // By row and kernel, the runs of the smallest case.
+  std::map<std::pair<int32_t, std::string>, std::vector<const Run*>> smallest;
+  for (const Run& run : all) {
+    if (run.row < 0 || input_elements(*run.test) == 0) continue;
+    std::vector<const Run*>& best = smallest[{run.row, without_dtype(run.kernel)}];
+    if (!best.empty() && input_elements(*run.test) < input_elements(*best[0]->test)) best.clear();
+    if (best.empty() || best[0]->test == run.test) best.push_back(&run);
+  }
+  std::vector<Run> chosen;
+  for (const auto& [key, runs] : smallest) chosen.push_back(*runs[chosen.size() % runs.size()]);
+  return chosen;
+}
+
 }  // namespace zoetrope::conformance

@@ -43,6 +43,9 @@ std::vector<Run> cover(std::span<const Run> all);
 // the way to memory is new.
 std::vector<Run> cover_once(std::span<const Run> all);
 
+// Every kernel of every row once, by the smallest case that takes it, in dtypes that take turns.
+std::vector<Run> cover_rows(std::span<const Run> all);
+
 // Every kernel once, by the smallest case that takes it.
 std::vector<Run> cover_kernels(std::span<const Run> all);
 

@@ -55,7 +55,7 @@ constexpr const char* kLargeWindows[] = {
 constexpr int64_t kSegment = 16384;
 
 std::vector<Way> pieces(bool all) {
-  const Part crossing{.least_bytes = kSegment + 1, .thin = true, .choice = Choice::kCoverOnce};
+  const Part crossing{.least_bytes = kSegment + 1, .thin = true, .choice = Choice::kRows};
   Part windows = crossing;
   windows.most_bytes = 7 * kSegment;
   std::vector<Way> list = {{"vulkan", kSegments, crossing}, {"vulkan", kWindows, windows}};
@@ -177,7 +177,9 @@ std::vector<Run> chosen_runs(const Way& way, const std::set<OpKind>& family, boo
       runs.push_back(std::move(run));
   }
   if (all || way.part.choice == Choice::kAll) return runs;
-  runs = way.part.choice == Choice::kCover ? cover(runs) : cover_once(runs);
+  runs = way.part.choice == Choice::kCover       ? cover(runs)
+         : way.part.choice == Choice::kCoverOnce ? cover_once(runs)
+                                                 : cover_rows(runs);
   return way.part.kernels ? cover_kernels(runs) : runs;
 }
 

@@ -14,7 +14,7 @@ namespace zoetrope::conformance {
 const std::map<std::string, std::set<OpKind>>& families();
 
 // Which runs of a part (cover.h).
-enum class Choice { kAll, kCover, kCoverOnce };
+enum class Choice { kAll, kCover, kCoverOnce, kRows };
 
 // Part of the cases; empty: all.
 struct Part {
