@@ -46,7 +46,11 @@ Status run(const Options& o) {
   options.placement.device = o.device;
   ZT_ASSIGN_OR_RETURN(const auto engine, Engine::open(o.model, std::move(options)));
   Request request;
-  for (int64_t i = 0; i < o.batch; ++i) request.classes.push_back(std::to_string(i * 119 % 1000));
+  int64_t classes = 1;
+  for (const Stage& stage : engine->model().recipe.stages)
+    if (const auto* label = std::get_if<ClassLabel>(&stage)) classes = label->classes;
+  for (int64_t i = 0; i < o.batch; ++i)
+    request.classes.push_back(std::to_string(i * 119 % classes));
   request.steps = o.steps;
   request.clip.width = o.width;
   request.clip.height = o.height;
