@@ -105,6 +105,7 @@ void fields(V& v, EncodeText& s) {
   v.require(s.max_ids > (s.bos >= 0) + (s.eos >= 0), "max_ids", "more than bos and eos take");
   v.flag("pad_to_max", &s.pad_to_max);
   v.flag("zero_padding", &s.zero_padding);
+  v.flag("clean", &s.clean);
 }
 
 template <typename V>

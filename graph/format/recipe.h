@@ -68,6 +68,7 @@ struct EncodeText {
   int max_ids = 0;            // longest row, with bos and eos
   bool pad_to_max = false;    // every row has max_ids; else the request's longest decides
   bool zero_padding = false;  // features of padding become 0
+  bool clean = false;         // prompts are cleaned first (runtime/text/clean.h)
 };
 
 // Labels of classes. Gives i32[rows]; the rows that guidance compares with hold null_class.

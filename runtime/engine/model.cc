@@ -17,6 +17,12 @@ Result<Model> load_model(const std::string& path) {
   }
   for (const Graph& graph : info.components) model.components.emplace(graph.name, graph);
   model.tokenizer_kind = info.tokenizer_kind;
+  if (info.tokenizer_kind == tokenizer_name(EncodeText::Tokenizer::kSentencePiece) &&
+      !info.tokenizer.empty()) {
+    auto opened = SentencePiece::open(info.tokenizer);
+    if (!opened.ok()) return opened.status().with_context(path + ": the tokenizer");
+    model.sentence_piece = std::move(*opened);
+  }
   model.vocabulary = info.vocabulary;
   model.weights = std::move(file);
   return model;

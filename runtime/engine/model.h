@@ -9,6 +9,7 @@
 #include "graph/format/recipe.h"
 #include "graph/graph.h"
 #include "graph/weights.h"
+#include "runtime/text/sentencepiece.h"
 
 namespace zoetrope {
 
@@ -17,7 +18,8 @@ struct Model {
   Recipe recipe;
   std::map<std::string, Graph, std::less<>> components;
   std::string tokenizer_kind;
-  std::vector<std::string> vocabulary;  // sorted; empty: not known
+  std::shared_ptr<const SentencePiece> sentence_piece;  // where that is the tokenizer
+  std::vector<std::string> vocabulary;                  // sorted; empty: not known
   std::shared_ptr<const WeightSource> weights;
 
   const Graph* component(std::string_view wanted) const {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <fstream>
 #include <functional>
 #include <thread>
 
@@ -100,7 +101,7 @@ TEST_CASE("a recipe that its components do not bear out is refused at opening") 
         f.model.tokenizer_kind = "sentencepiece";
         f.stage<EncodeText>().tokenizer = EncodeText::Tokenizer::kSentencePiece;
       },
-      "sentencepiece", Code::kUnsupported);
+      "holds no sentencepiece model");
   check_refused(
       [](Fixture& f) { f.stage<Denoise>().sampler = DiffusionSpec(); },  // learned variance
       "video_velocity");
@@ -322,6 +323,41 @@ TEST_CASE("what a device has no kernel for runs on the CPU, and plan and run say
   REQUIRE(placed.video.size() == whole.video.size());
   for (size_t i = 0; i < whole.video.size(); ++i)
     REQUIRE(std::abs(int{whole.video[i]} - placed.video[i]) <= 1);
+}
+
+TEST_CASE("prompts are cleaned and cut into pieces by the tokenizer that the file holds") {
+  Fixture fixture;
+  std::vector<uint8_t> bytes;
+  {
+    std::ifstream file(std::string(ZOETROPE_SOURCE_DIR) + "/tests/text/data/bytes.model",
+                       std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  auto opened = SentencePiece::open(bytes);
+  REQUIRE_MESSAGE(opened.ok(), opened.status().message());
+  fixture.model.sentence_piece = std::move(*opened);
+  fixture.model.tokenizer_kind = "sentencepiece";
+  EncodeText& text = fixture.stage<EncodeText>();
+  text.tokenizer = EncodeText::Tokenizer::kSentencePiece;
+  text.clean = true;
+  text.bos = -1;
+  text.eos = 1;
+  text.pad = 0;
+  const auto engine = fixture.engine("cpu");
+  Request one = small_clip(), other = small_clip();
+  one.steps = other.steps = 1;
+  one.prompt = "fish &amp;  chips\n";
+  other.prompt = "fish & chips";
+  CHECK(run(*engine, one).video == run(*engine, other).video);
+  const auto plan = engine->plan(one);
+  REQUIRE_MESSAGE(plan.ok(), plan.status().message());
+  const auto ids = fixture.model.sentence_piece->encode("fish & chips", -1, 1, text.max_ids);
+  REQUIRE(ids.ok());
+  CHECK(plan->jobs[0].plan->bindings.at("text_length") == static_cast<int64_t>(ids->ids.size()));
+  text.pad = 1 << 20;
+  const auto beyond = Engine::create(fixture.model, {});
+  REQUIRE_FALSE(beyond.ok());
+  CHECK(beyond.status().message().find("beyond the tokenizer") != std::string::npos);
 }
 
 TEST_CASE("a component runs on given tensors, with dumps") {

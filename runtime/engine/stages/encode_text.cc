@@ -3,21 +3,29 @@
 
 #include "runtime/engine/stage.h"
 #include "runtime/engine/tokenizer.h"
+#include "runtime/text/clean.h"
 
 namespace zoetrope {
 namespace {
 
-Result<Tokens> tokenize(const EncodeText& s, const std::string& text) {
-  return tokenize_bytes(text, s.bos, s.eos, s.max_ids);
+Result<Tokens> tokenize(const EncodeText& s, const Model& model, const std::string& text) {
+  if (const size_t bad = find_invalid_utf8(text); bad != std::string_view::npos)
+    return error(Code::kInvalidArgument, "the prompt is not valid UTF-8 at byte ", bad);
+  const std::string prompt = s.clean ? clean_prompt(text) : text;
+  if (s.tokenizer == EncodeText::Tokenizer::kBytes)
+    return tokenize_bytes(prompt, s.bos, s.eos, s.max_ids);
+  ZT_ASSIGN_OR_RETURN(TokenIds tokens,
+                      model.sentence_piece->encode(prompt, s.bos, s.eos, s.max_ids));
+  return Tokens{std::move(tokens.ids), tokens.truncated};
 }
 
 // Row 0 is the prompt; under guidance row 1 is the negative prompt.
-Result<std::vector<Tokens>> tokenize_rows(const EncodeText& s, const Request& request,
-                                          const RequestPlan& plan) {
+Result<std::vector<Tokens>> tokenize_rows(const EncodeText& s, const Model& model,
+                                          const Request& request, const RequestPlan& plan) {
   std::vector<Tokens> rows;
-  ZT_ASSIGN_OR_RETURN(rows.emplace_back(), tokenize(s, request.prompt));
+  ZT_ASSIGN_OR_RETURN(rows.emplace_back(), tokenize(s, model, request.prompt));
   if (!plan.guided()) return rows;
-  auto negative = tokenize(s, request.negative);
+  auto negative = tokenize(s, model, request.negative);
   if (!negative.ok()) return negative.status().with_context("negative prompt");
   rows.push_back(std::move(*negative));
   return rows;
@@ -46,8 +54,14 @@ Status check(const Stage& stage, CheckContext* c) {
   if (c->model.tokenizer_kind != kind)
     return error(Code::kDataLoss, "the recipe tokenizes by '", kind, "', the file's tokenizer is '",
                  c->model.tokenizer_kind, "'");
-  if (s.tokenizer != EncodeText::Tokenizer::kBytes)
-    return error(Code::kUnsupported, "tokenizer '", kind, "' is not read by this version");
+  if (s.tokenizer == EncodeText::Tokenizer::kSentencePiece) {
+    if (c->model.sentence_piece == nullptr)
+      return error(Code::kDataLoss, "the file holds no ", kind, " model");
+    const int64_t size = c->model.sentence_piece->size();
+    for (int id : {s.bos, s.eos, s.pad})
+      if (id >= size)
+        return error(Code::kDataLoss, "id ", id, " of the recipe is beyond the tokenizer's ", size);
+  }
   for (int64_t length : {int64_t{1}, int64_t{7}, int64_t{s.max_ids}})
     ZT_RETURN_IF_ERROR(
         c->check(s.component, inputs_of(s, 2, length), {{s.output, features(2, length)}}));
@@ -65,7 +79,7 @@ Status check(const Stage& stage, CheckContext* c) {
 
 Status plan(const Stage& stage, PlanContext* c) {
   const auto& s = std::get<EncodeText>(stage);
-  ZT_ASSIGN_OR_RETURN(const auto tokens, tokenize_rows(s, c->request, c->plan));
+  ZT_ASSIGN_OR_RETURN(const auto tokens, tokenize_rows(s, c->model, c->request, c->plan));
   const auto rows = static_cast<int64_t>(tokens.size());
   const int64_t length = row_length(s, tokens);
   ZT_ASSIGN_OR_RETURN(const Job* job, c->add({.name = "encode text",
@@ -80,9 +94,11 @@ Status plan(const Stage& stage, PlanContext* c) {
 
 void notice_prompt(const RunContext& c, const Tokens& tokens, const EncodeText& s) {
   const std::string& prompt = c.request.prompt;
+  const bool bytes = s.tokenizer == EncodeText::Tokenizer::kBytes;
   if (tokens.truncated)
     c.notice(str("the prompt is ", prompt.size(), " bytes long; this model reads the first ",
-                 tokens.ids.size() - static_cast<size_t>((s.bos >= 0) + (s.eos >= 0))));
+                 tokens.ids.size() - static_cast<size_t>((s.bos >= 0) + (s.eos >= 0)),
+                 bytes ? "" : " pieces of it"));
   if (c.model.vocabulary.empty()) return;
   std::string words;
   for (const std::string& word : unknown_words(prompt, c.model.vocabulary)) {
@@ -97,7 +113,7 @@ void notice_prompt(const RunContext& c, const Tokens& tokens, const EncodeText& 
 
 Status run(const Stage& stage, RunContext* c) {
   const auto& s = std::get<EncodeText>(stage);
-  ZT_ASSIGN_OR_RETURN(const auto tokens, tokenize_rows(s, c->request, c->plan));
+  ZT_ASSIGN_OR_RETURN(const auto tokens, tokenize_rows(s, c->model, c->request, c->plan));
   notice_prompt(*c, tokens[0], s);
   const auto length = static_cast<size_t>(row_length(s, tokens));
   std::vector<int32_t> ids(tokens.size() * length, s.pad), lengths;
