@@ -60,6 +60,7 @@ struct Pair {
 struct Target {
   std::string tensor;
   int64_t part = 0, parts = 1;  // of its rows
+  bool ambiguous = false;       // another tensor has the same name
 };
 
 std::string flat(std::string name) {
@@ -91,8 +92,10 @@ std::map<std::string, Target, std::less<>> module_names(const Family& family,
       for (size_t i = 0; i < keys.size(); ++i) {
         const std::string module = keys[i].substr(0, keys[i].size() - kWeight.size());
         const Target target{tensor, static_cast<int64_t>(i), static_cast<int64_t>(keys.size())};
-        names.try_emplace(module, target);
-        names.try_emplace(flat(module), target);
+        for (const std::string& name : {module, flat(module)}) {
+          const auto [it, fresh] = names.try_emplace(name, target);
+          if (!fresh && it->second.tensor != tensor) it->second.ambiguous = true;
+        }
       }
     }
   }
@@ -134,7 +137,7 @@ class Alphas {
     double alpha = own.value_or(all_.value_or(static_cast<double>(rank)));
     if (!own)
       for (const auto& [pattern, value] : by_module_)
-        if (module.ends_with(pattern)) alpha = value;
+        if (module == pattern || module.ends_with("." + pattern)) alpha = value;
     return alpha / (by_root_ ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
   }
 
@@ -287,6 +290,9 @@ Result<Lora> read_lora(const std::string& path, std::string_view family_name,
     if (target == names.end())
       return error(Code::kInvalidArgument, path, ": '", any, "' fits no weight of this ",
                    family_name, " model; was the adapter made for another model?");
+    if (target->second.ambiguous)
+      return error(Code::kUnsupported, path, ": '", any, "' fits several weights of this model, '",
+                   target->second.tensor, "' among them");
     ZT_ASSIGN_OR_RETURN(lora.updates.emplace_back(),
                         read_update(*checkpoint, module, pair, target->second, alphas, weights));
   }

@@ -1,6 +1,8 @@
 #include "graph/low_rank.h"
 
 #include <algorithm>
+#include <span>
+#include <system_error>
 #include <thread>
 
 #include "graph/elements.h"
@@ -10,15 +12,25 @@ namespace {
 
 constexpr int64_t kRowsATask = 64;
 
-// Runs body(begin, end) over parts of [0, count) on the machine's threads.
+// Runs body(part, begin, end) over `parts` parts of [0, count); those for which the system has no
+// thread run on this one. `body` must not throw.
 template <typename Body>
-void for_rows(int64_t count, const Body& body) {
-  const int64_t most = std::max<int64_t>(std::thread::hardware_concurrency(), 1);
-  const int64_t parts = std::clamp<int64_t>(count / kRowsATask, 1, most);
+void for_rows(int64_t count, int64_t parts, const Body& body) {
   std::vector<std::jthread> threads;
-  for (int64_t part = 1; part < parts; ++part)
-    threads.emplace_back(body, count * part / parts, count * (part + 1) / parts);
-  body(0, count / parts);
+  threads.reserve(static_cast<size_t>(parts));
+  for (int64_t part = parts - 1; part >= 0; --part) {
+    const auto run = [&body, part, begin = count * part / parts, end = count * (part + 1) / parts] {
+      body(part, begin, end);
+    };
+    try {
+      if (part > 0) {
+        threads.emplace_back(run);
+        continue;
+      }
+    } catch (const std::system_error&) {
+    }
+    run();
+  }
 }
 
 // row[j] += scale · Σ_r up[r] · down[r, j]
@@ -69,9 +81,13 @@ Result<WeightData> AdaptedWeights::load(std::string_view name) const {
   const int64_t row_bytes = columns * dtype_size(data.type.dtype);
   auto bytes = std::make_shared<std::vector<char>>(static_cast<size_t>(rows * row_bytes));
   const auto* const from = static_cast<const char*>(data.data);
-  for_rows(rows, [&](int64_t begin, int64_t end) {
-    std::vector<double> row(static_cast<size_t>(columns));
-    std::vector<float> sums(static_cast<size_t>(columns));
+  const int64_t most = std::max<int64_t>(std::thread::hardware_concurrency(), 1);
+  const int64_t parts = std::clamp<int64_t>(rows / kRowsATask, 1, most);
+  std::vector<double> rows_of_parts(static_cast<size_t>(parts * columns));
+  std::vector<float> sums_of_parts(static_cast<size_t>(parts * columns));
+  for_rows(rows, parts, [&](int64_t part, int64_t begin, int64_t end) {
+    const std::span row(rows_of_parts.data() + part * columns, static_cast<size_t>(columns));
+    const std::span sums(sums_of_parts.data() + part * columns, static_cast<size_t>(columns));
     for (int64_t i = begin; i < end; ++i) {
       load_elements(data.type.dtype, from + i * row_bytes, columns, row.data());
       for (const LowRankUpdate& update : found->second) {

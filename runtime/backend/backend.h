@@ -158,6 +158,7 @@ class Device {
   // A buffer over host memory that outlives it, without a copy; kUnsupported where the device
   // cannot.
   virtual Result<std::unique_ptr<Buffer>> wrap_host(const void* data, int64_t bytes) = 0;
+  // `src` has been read when it returns; the copy may still be under way.
   virtual Status upload(BufferView dst, const void* src) = 0;
   virtual Status download(void* dst, BufferView src) = 0;
   virtual Status copy(BufferView dst, BufferView src) = 0;

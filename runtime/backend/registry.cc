@@ -93,6 +93,44 @@ Result<int> find_device(std::string_view spec, std::string_view which,
                "'; found: ", names.empty() ? "none" : names);
 }
 
+struct FoundDevice {
+  const BackendModule* module = nullptr;
+  int index = 0;
+};
+
+// As open_device documents names.
+Result<FoundDevice> find_by_spec(std::string_view spec, const DeviceOptions& options) {
+  const size_t colon = spec.find(':');
+  const std::string name(spec.substr(0, colon));
+  const std::string_view which = colon == std::string_view::npos ? "0" : spec.substr(colon + 1);
+  if (name == "auto") {
+    Status no_memory;  // what kept a backend away, where that was memory
+    for (const char* candidate : kBackends) {
+      if (std::string_view(candidate) == "reference") continue;
+      auto module = find_module(candidate);
+      if (module.status().code() == Code::kResourceExhausted) no_memory = module.status();
+      if (!module.ok()) continue;
+      auto devices = (*module)->enumerate(options);
+      if (!devices.ok()) continue;
+      for (size_t i = 0; i < devices->size(); ++i)
+        if (!(*devices)[i].software && (*devices)[i].unusable.empty())
+          return FoundDevice{*module, static_cast<int>(i)};
+    }
+    ZT_RETURN_IF_ERROR(no_memory);
+    return error(Code::kUnavailable,
+                 "no backend of this installation has a device; `zoetrope "
+                 "devices` says why");
+  }
+  for (const char* known : kBackends) {
+    if (name != known) continue;
+    ZT_ASSIGN_OR_RETURN(const BackendModule* module, find_module(name));
+    ZT_ASSIGN_OR_RETURN(const auto devices, module->enumerate(options));
+    ZT_ASSIGN_OR_RETURN(const int index, find_device(spec, which, devices));
+    return FoundDevice{module, index};
+  }
+  return error(Code::kInvalidArgument, "unknown device '", spec, "'; known: ", known_backends());
+}
+
 }  // namespace
 
 std::vector<BackendStatus> list_backends(const DeviceOptions& options) {
@@ -116,36 +154,14 @@ Result<std::vector<std::string>> kernel_rows(std::string_view backend) {
   return module->kernel_rows();
 }
 
+Result<std::string> resolve_device(std::string_view spec, const DeviceOptions& options) {
+  ZT_ASSIGN_OR_RETURN(const FoundDevice found, find_by_spec(spec, options));
+  return str(found.module->name, ":", found.index);
+}
+
 Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceOptions& options) {
-  const size_t colon = spec.find(':');
-  const std::string name(spec.substr(0, colon));
-  const std::string_view which = colon == std::string_view::npos ? "0" : spec.substr(colon + 1);
-  if (name == "auto") {
-    Status no_memory;  // what kept a backend away, where that was memory
-    for (const char* candidate : kBackends) {
-      if (std::string_view(candidate) == "reference") continue;
-      auto module = find_module(candidate);
-      if (module.status().code() == Code::kResourceExhausted) no_memory = module.status();
-      if (!module.ok()) continue;
-      auto devices = (*module)->enumerate(options);
-      if (!devices.ok()) continue;
-      for (size_t i = 0; i < devices->size(); ++i)
-        if (!(*devices)[i].software && (*devices)[i].unusable.empty())
-          return (*module)->open(static_cast<int>(i), options);
-    }
-    ZT_RETURN_IF_ERROR(no_memory);
-    return error(Code::kUnavailable,
-                 "no backend of this installation has a device; `zoetrope "
-                 "devices` says why");
-  }
-  for (const char* known : kBackends) {
-    if (name != known) continue;
-    ZT_ASSIGN_OR_RETURN(const BackendModule* module, find_module(name));
-    ZT_ASSIGN_OR_RETURN(const auto devices, module->enumerate(options));
-    ZT_ASSIGN_OR_RETURN(const int index, find_device(spec, which, devices));
-    return module->open(index, options);
-  }
-  return error(Code::kInvalidArgument, "unknown device '", spec, "'; known: ", known_backends());
+  ZT_ASSIGN_OR_RETURN(const FoundDevice found, find_by_spec(spec, options));
+  return found.module->open(found.index, options);
 }
 
 }  // namespace zoetrope

@@ -22,6 +22,9 @@ std::vector<BackendStatus> list_backends(const DeviceOptions& options = {});
 // The backend's kernel table, present devices or not: BackendModule::kernel_rows.
 Result<std::vector<std::string>> kernel_rows(std::string_view backend);
 
+// Which device a name means, as "backend:index": two names of one device give one text.
+Result<std::string> resolve_device(std::string_view spec, const DeviceOptions& options = {});
+
 // "cpu", "cuda:1", "vulkan:radeon" (an index, or a part of one device's name), "reference", or
 // "auto": the first device that is not software emulating another.
 Result<std::unique_ptr<Device>> open_device(std::string_view spec,

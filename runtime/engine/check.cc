@@ -99,6 +99,9 @@ Result<Denoise> apply_request(const Denoise& recipe, const Request& request) {
     if (!request.schedule.empty()) {
       ZT_ASSIGN_OR_RETURN(flow->schedule, parse_flow_schedule(request.schedule));
     }
+    if (request.shift > 0 && flow->schedule != FlowSchedule::kShifted)
+      return error(Code::kInvalidArgument, "a shift is of the schedule shifted; this request's is ",
+                   schedule_name(flow->schedule));
     if (request.shift > 0) flow->shift = request.shift;
     return d;
   }
@@ -110,6 +113,9 @@ Result<Denoise> apply_request(const Denoise& recipe, const Request& request) {
     diffusion.spacing = request.spacing;
     if (diffusion.spacing != "leading") diffusion.steps_offset = 0;  // it alone has one
   }
+  if (request.eta >= 0 && diffusion.solver != "ddim")
+    return error(Code::kInvalidArgument, "eta is of the solver ddim; this request's is ",
+                 diffusion.solver);
   if (request.eta >= 0) diffusion.eta = request.eta;
   return d;
 }

@@ -129,6 +129,7 @@ void EngineDevice::foresee(const Plan& plan) {
 void EngineDevice::shrink(int64_t bytes) {
   const std::lock_guard device(device_mutex_);
   shrink_locked(bytes);
+  weights_.drop_copies();
 }
 
 // With the device locked.
@@ -140,7 +141,11 @@ void EngineDevice::shrink_locked(int64_t bytes) {
       ++it;
       continue;
     }
+    // Its memory on the host goes with it.
+    std::unique_lock<std::mutex> host;
+    if (it->host != nullptr) host = std::unique_lock(it->host->device_mutex_);
     it = kept_.erase(it);
+    if (host.owns_lock()) host.unlock();
     weights_.shrink(bytes);
   }
 }
@@ -159,8 +164,16 @@ Result<EngineDevice*> DeviceList::open(const std::string& spec) {
   const std::lock_guard lock(mutex_);
   for (const auto& device : devices_)
     if (device->spec() == spec) return device.get();
-  ZT_ASSIGN_OR_RETURN(auto device, open_device(spec, options_));
-  return keep(spec, std::move(device));
+  ZT_ASSIGN_OR_RETURN(const std::string place, resolve_device(spec, options_));
+  if (const auto it = by_place_.find(place); it != by_place_.end()) return it->second;
+  ZT_ASSIGN_OR_RETURN(auto device, open_device(place, options_));
+  return by_place_[place] = keep(spec, std::move(device));
+}
+
+void DeviceList::release() {
+  // Twice: what the first pass drops on one device may have held the weights of another.
+  for (int pass = 0; pass < 2; ++pass)
+    for (EngineDevice* device : opened()) device->shrink(0);
 }
 
 EngineDevice* DeviceList::add(const std::string& spec, std::unique_ptr<Device> device) {

@@ -128,8 +128,12 @@ class DeviceList {
   // `weights` must outlive it.
   DeviceList(DeviceOptions options, const WeightSource& weights)
       : options_(std::move(options)), weights_(weights) {}
+  // Sessions first: they may hold memory of another device.
+  ~DeviceList() { release(); }
 
-  // As open_device.
+  // Drops what nobody uses on any device.
+  void release();
+  // As open_device; two names of one device give the same.
   Result<EngineDevice*> open(const std::string& spec);
   // Takes one that is open already, under a name of the caller's.
   EngineDevice* add(const std::string& spec, std::unique_ptr<Device> device);
@@ -139,6 +143,7 @@ class DeviceList {
 
  private:
   EngineDevice* keep(const std::string& spec, std::unique_ptr<Device> device);
+  std::map<std::string, EngineDevice*> by_place_;  // "cuda:0"
 
   const DeviceOptions options_;
   const WeightSource& weights_;

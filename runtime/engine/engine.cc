@@ -149,21 +149,21 @@ Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHo
   context.stats.load_seconds = seconds_since(start);
   context.stats.planned_peak_bytes = plan.peak_bytes();
   for (const Job& job : plan.jobs) job.device->foresee(*job.plan);
-  for (; context.stage < model_.recipe.stages.size(); ++context.stage) {
+  Status ran;
+  for (; ran.ok() && context.stage < model_.recipe.stages.size(); ++context.stage) {
     const Stage& stage = model_.recipe.stages[context.stage];
     const auto began = std::chrono::steady_clock::now();
-    ZT_RETURN_IF_ERROR(stage_def(stage).run(stage, &context));
+    ran = stage_def(stage).run(stage, &context);
     if (stage_kind(stage).starts_with("decode"))
       context.stats.decode_seconds += seconds_since(began);
   }
   if (!options_.keep_sessions) release();
+  ZT_RETURN_IF_ERROR(ran);
   context.stats.total_seconds = seconds_since(start);
   return context.stats;
 }
 
-void Engine::release() {
-  for (EngineDevice* device : devices_.opened()) device->shrink(0);
-}
+void Engine::release() { devices_.release(); }
 
 int64_t Engine::sessions_made() const {
   int64_t total = 0;

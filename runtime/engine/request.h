@@ -51,7 +51,8 @@ struct Request {
   std::vector<float> noise;
 
   // In place of the model's own: the same tensors, some of them adapted (graph/low_rank.h). What
-  // has the same revision is not loaded again. Null: the model's.
+  // has the same revision is not loaded again; what it loads carries an owner or is the model's own.
+  // Null: the model's.
   std::shared_ptr<const WeightSource> weights;
 
   DType compute = DType::kF32;

@@ -7,7 +7,7 @@ namespace zoetrope {
 void foresee_kernels(const Plan& plan, Device& device) {
   std::vector<bool> told(static_cast<size_t>(plan.distinct_kernels), false);
   for (const PlanCall& call : plan.calls) {
-    if (told[static_cast<size_t>(call.distinct)]) continue;
+    if (call.on_host || told[static_cast<size_t>(call.distinct)]) continue;
     told[static_cast<size_t>(call.distinct)] = true;
     device.foresee(kernel_request(plan.graph, plan.graph.nodes[static_cast<size_t>(call.node)]));
   }

@@ -190,8 +190,10 @@ TEST_CASE("a budget is kept by streaming what is used once a clip before what ev
   auto plan = plan_for(make_graph(), **device, DType::kF32);
   REQUIRE(plan.ok());
   stream_weights(&*plan, **device, plan->memory.total_bytes() - 1);
+  REQUIRE(plan->stream.slots > 0);
   for (const PlanWeight& weight : plan->weights) {
     if (!weight.streamed) continue;
+    REQUIRE(weight.call >= 0);
     CHECK(plan->calls[static_cast<size_t>(weight.call)].rate < Rate::kTimestep);
   }
   CHECK(plan->stream.step_bytes == 0);

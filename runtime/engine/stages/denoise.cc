@@ -154,6 +154,10 @@ Status plan(const Stage&, PlanContext* c) {
   if (devices.size() == 2 && !guided)
     return error(Code::kInvalidArgument, "two devices for '", s.component,
                  "', but without guidance a step has no halves");
+  if (devices.size() == 2 && c->request.guidance_mode == GuidanceMode::kSequential)
+    return error(Code::kInvalidArgument,
+                 "the halves of a guided step either run on two devices at "
+                 "once or one after the other on one; give one of the two");
   if (devices.size() == 2) {
     c->plan.rows_a_call = c->plan.samples;
     c->plan.halves = true;
