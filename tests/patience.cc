@@ -15,7 +15,7 @@
 namespace {
 
 // What a round takes where the limits were chosen: two cores of a Zen 5 at rest.
-constexpr double kUsualSeconds = 0.1;
+constexpr double kUsualSeconds = 0.04;
 
 // Branches, allocations and misses of the cache, as in a compiler, which most of the time goes to;
 // then arithmetic. The result keeps it from being left out.
