@@ -12,8 +12,10 @@ namespace {
 using Names = std::span<const std::string_view>;
 constexpr std::string_view kModalities[] = {"image", "video", "sound"};
 constexpr std::string_view kTokenizers[] = {"bytes", "sentencepiece"};
-constexpr std::string_view kFlowSolvers[] = {"euler", "midpoint", "heun"};
-constexpr std::string_view kFlowSchedules[] = {"linear", "shifted", "linear_quadratic", "explicit"};
+constexpr std::string_view kFlowSolvers[] = {"euler", "midpoint", "heun",
+                                             "unipc", "dpmpp_2m", "dmd"};
+constexpr std::string_view kFlowSchedules[] = {"linear", "linear_quadratic", "explicit"};
+constexpr std::string_view kUniPcBs[] = {"bh1", "bh2"};
 constexpr std::string_view kReferences[] = {"original", "diffusers"};
 constexpr std::string_view kDiffusionSolvers[] = {"ddpm", "ddim"};
 constexpr std::string_view kBetas[] = {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid",
@@ -143,16 +145,29 @@ void fields(V& v, KnownLatents& s) {
 template <typename V>
 void fields(V& v, FlowSampler& s) {
   v.choice("solver", &s.solver, kFlowSolvers);
+  v.integer("order", &s.order, 1, 3);
+  v.choice("unipc_b", &s.unipc_b, kUniPcBs);
   v.choice("schedule", &s.schedule, kFlowSchedules);
   v.number("shift", &s.shift, 1e-3, 1e3);
+  v.number("first", &s.first, 0, 1);
+  v.number("last", &s.last, 0, 1);
+  v.flag("reaches_last", &s.reaches_last);
   v.integer("linear_steps", &s.linear_steps, 1, 1000000);
   v.numbers("times", &s.times, 10001, 0, 1);
-  const bool falls = std::adjacent_find(s.times.begin(), s.times.end(), [](double a, double b) {
-                       return !(b < a);
-                     }) == s.times.end();
-  v.require(falls, "times", "falling from 1 to 0");
-  v.require(s.schedule != FlowSchedule::kExplicit || s.times.size() >= 2, "times",
-            "at least two times");
+  v.numbers("told", &s.told, 10000, 0, 1);
+  v.integer("train_steps", &s.train_steps, 0, 1000000);
+  const auto stays = [](double a, double b) { return !(b < a); };
+  v.require(s.last < s.first, "last", "less than first");
+  v.require(!s.reaches_last || s.last > 0, "last", "more than 0 where it is reached");
+  v.require(std::adjacent_find(s.times.begin(), s.times.end(), stays) == s.times.end() &&
+                (s.times.empty() || s.times.back() == 0),
+            "times", "falling to 0");
+  const bool listed = s.schedule == FlowSchedule::kExplicit;
+  v.require(!listed || s.times.size() >= 2, "times", "at least two times");
+  v.require(s.told.empty() || (listed && s.told.size() + 1 == s.times.size()), "told",
+            "one a step of the schedule explicit");
+  v.require(std::adjacent_find(s.told.begin(), s.told.end(), stays) == s.told.end(), "told",
+            "falling");
 }
 
 template <typename V>
@@ -189,6 +204,14 @@ void fields(V& v, Denoise::Condition& c) {
   v.name("input", &c.input);
 }
 
+template <typename V>
+void fields(V& v, Denoise::Expert& e) {
+  v.name("component", &e.component);
+  v.number("below", &e.below, 0, 1);
+  v.optional_number("guidance", &e.guidance, 0, 1000);
+  v.require(e.below > 0, "below", "given, more than 0");
+}
+
 // The sampler as an object of its own.
 struct SamplerField {
   std::variant<FlowSampler, DiffusionSpec> held;
@@ -212,6 +235,11 @@ void fields(V& v, Denoise& s) {
   v.number("guidance", &s.guidance, 0, 1000);
   v.integer("guidance_channels", &s.guidance_channels, 0, kMaxChannels);
   v.require(!s.streams.empty(), "streams", "given");
+  v.objects("experts", &s.experts, 8);
+  v.require(s.experts.empty() || std::holds_alternative<FlowSampler>(s.sampler), "experts",
+            "left out, or the sampler flow matching");
+  for (size_t i = 1; i < s.experts.size(); ++i)
+    v.require(s.experts[i].below < s.experts[i - 1].below, "experts", "falling in 'below'");
 }
 
 template <typename V>
@@ -392,8 +420,15 @@ std::string recipe_to_json(const Recipe& recipe) {
   return writer.json.dump(1);
 }
 
+size_t Denoise::network_at(double told) const {
+  size_t at = 0;
+  while (at < experts.size() && told < experts[at].below) ++at;
+  return at;
+}
+
 std::string_view solver_name(FlowSolver s) { return kFlowSolvers[static_cast<size_t>(s)]; }
 std::string_view schedule_name(FlowSchedule s) { return kFlowSchedules[static_cast<size_t>(s)]; }
+std::string_view unipc_b_name(UniPcB b) { return kUniPcBs[static_cast<size_t>(b)]; }
 std::string_view tokenizer_name(EncodeText::Tokenizer t) {
   return kTokenizers[static_cast<size_t>(t)];
 }

@@ -95,16 +95,37 @@ struct KnownLatents {
   std::optional<double> mask_first_frame = std::nullopt, mask_last_frame = std::nullopt;
 };
 
-enum class FlowSolver : uint8_t { kEuler, kMidpoint, kHeun };
-enum class FlowSchedule : uint8_t { kLinear, kShifted, kLinearQuadratic, kExplicit };
+// kEuler, kUniPc, kDpmpp2m and kDmd evaluate once a step, kMidpoint and kHeun twice.
+//   kUniPc     arXiv 2302.04867, of `order`
+//   kDpmpp2m   DPM-Solver++ (arXiv 2211.01095) of order 2, multistep, midpoint
+//   kDmd       predicts the result and makes it as noisy as the next time with fresh noise:
+//   few-step
+//              models of distribution matching (arXiv 2405.14867)
+enum class FlowSolver : uint8_t { kEuler, kMidpoint, kHeun, kUniPc, kDpmpp2m, kDmd };
+enum class FlowSchedule : uint8_t { kLinear, kLinearQuadratic, kExplicit };
+enum class UniPcB : uint8_t { kBh1, kBh2 };  // B(h) = h, or e^h - 1
 
-// Flow matching: time runs from 1 (noise) to 0, the network gives a velocity.
+// Flow matching: time runs from 1 (noise) to 0, the network gives a velocity. A schedule gives u a
+// step, whose time is shift·u / (1 + (shift - 1)·u); behind the last step it is 0. Those of others:
+//   diffusers' UniPC             last 0.001, train_steps 1000
+//   diffusers' DPM-Solver++, and UniPC of original projects   first 0.999, train_steps 1000
+//   diffusers' Euler by default  last shift·0.001 / (1 + (shift - 1)·0.001), reaches_last
+//   few steps of distilled models   explicit times, a shift
 struct FlowSampler {
   FlowSolver solver = FlowSolver::kEuler;
+  int order = 2;                  // of kUniPc: 1 to 3; the first and last steps have less
+  UniPcB unipc_b = UniPcB::kBh2;  // of kUniPc
   FlowSchedule schedule = FlowSchedule::kLinear;
-  double shift = 1;           // of kShifted
+  double shift = 1;
+  // Of kLinear: u goes from `first` towards `last` in even steps. The last step's is `last`, or one
+  // short of it.
+  double first = 1, last = 0;
+  bool reaches_last = false;
   int linear_steps = 1000;    // N of kLinearQuadratic
-  std::vector<double> times;  // of kExplicit: steps + 1 values from 1 to 0
+  std::vector<double> times;  // of kExplicit: u, steps + 1 values that fall to 0
+  std::vector<double> told;   // of kExplicit: in place of the times; one a step, or none
+  // The network is told the time in whole steps of so many, rounded down; 0: as it is.
+  int train_steps = 0;
 };
 
 // The sampler is flow matching, or discrete-time diffusion: there the time input is the training
@@ -128,6 +149,24 @@ struct Denoise {
   int steps = 30;
   double guidance = 1;        // 1: no guidance
   int guidance_channels = 0;  // the first N channels are guided, the rest is the prompt's; 0: all
+  // Of flow matching: another component with the same inputs and outputs, where the network is told
+  // a time less than `below` (and not less than that of the next). Falling.
+  struct Expert {
+    std::string component;
+    double below = 0;
+    std::optional<double> guidance = std::nullopt;  // absent: as above
+  };
+  std::vector<Expert> experts;
+
+  // 0: `component`; i: experts[i - 1].
+  size_t network_at(double told) const;
+  size_t networks() const { return 1 + experts.size(); }
+  const std::string& network(size_t i) const {
+    return i == 0 ? component : experts[i - 1].component;
+  }
+  double guidance_of(size_t i) const {
+    return i == 0 ? guidance : experts[i - 1].guidance.value_or(guidance);
+  }
 };
 
 struct Decode {
@@ -166,6 +205,7 @@ std::string recipe_to_json(const Recipe& recipe);
 // Names as the JSON has them, for flags and messages.
 std::string_view solver_name(FlowSolver solver);
 std::string_view schedule_name(FlowSchedule schedule);
+std::string_view unipc_b_name(UniPcB b);
 std::string_view tokenizer_name(EncodeText::Tokenizer tokenizer);
 // kInvalidArgument lists the names.
 Result<FlowSolver> parse_flow_solver(std::string_view name);

@@ -162,8 +162,9 @@ static void fields(JsonReader& r, RecipeSection& s) {
   constexpr std::string_view kSchedules[] = {"linear", "shifted"};
   size_t schedule = 0;
   r.choice("schedule", &schedule, kSchedules);
-  if (schedule == 1) s.sampler.schedule = FlowSchedule::kShifted;
-  r.number("schedule_shift", &s.sampler.shift, 1e-3, 1e3);
+  double shift = 1;
+  r.number("schedule_shift", &shift, 1e-3, 1e3);
+  if (schedule == 1) s.sampler.shift = shift;
   double sigma_min = 0;  // of training: sampling ends at the velocity's zero
   r.number("sigma_min", &sigma_min, 0, 1e-3);
   r.integer("steps", &s.steps, 1, 10000);

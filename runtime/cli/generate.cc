@@ -36,6 +36,8 @@ ClipTags tags_of(const Options& o, const Model& model, const RequestPlan& plan) 
       {"steps", str(plan.denoise.steps)},
       {"guidance", str(plan.denoise.guidance)},
       {"compute", std::string(dtype_name(g.compute))}};
+  for (const double guidance : g.expert_guidance)
+    options.emplace_back("expert_guidance", str(guidance));
   if (!g.solver.empty()) options.emplace_back("solver", g.solver);
   if (!g.schedule.empty()) options.emplace_back("schedule", g.schedule);
   if (g.shift > 0) options.emplace_back("shift", str(g.shift));

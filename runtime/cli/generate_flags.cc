@@ -24,12 +24,25 @@ void GenerateFlags::add_to(CLI::App* app) {
       ->check(number_in(0, 100));
   app->add_flag("--sequential-guidance", sequential,
                 "Run the caption and the negative prompt one after the other: less memory");
+  app->add_option("--expert-guidance", o.expert_guidance,
+                  "Guidance of the network that takes over where little noise is left, in models "
+                  "that have such experts; left out, as --guidance or the recipe says; give more "
+                  "for more of them")
+      ->check(number_in(0, 100))
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app->add_option("--solver", o.solver,
-                  "euler, midpoint or heun; of diffusion models, ddpm or ddim")
-      ->check(CLI::IsMember({"euler", "midpoint", "heun", "ddpm", "ddim"}));
-  app->add_option("--schedule", o.schedule, "linear, shifted or linear_quadratic")
-      ->check(CLI::IsMember({"linear", "shifted", "linear_quadratic"}));
-  app->add_option("--shift", o.shift, "Shift of the shifted schedule")->check(number_in(0.01, 100));
+                  "euler, unipc, dpmpp_2m, dmd (few-step models), midpoint or heun (two calls a "
+                  "step); of diffusion models, ddpm or ddim")
+      ->check(
+          CLI::IsMember({"euler", "midpoint", "heun", "unipc", "dpmpp_2m", "dmd", "ddpm", "ddim"}));
+  app->add_option("--schedule", o.schedule,
+                  "linear, linear_quadratic, or explicit: the times that the model lists, in as "
+                  "many steps")
+      ->check(CLI::IsMember({"linear", "linear_quadratic", "explicit"}));
+  app->add_option("--shift", o.shift,
+                  "Shift of the schedule towards noise; 1 is none, left out, the model's")
+      ->check(number_in(0.01, 100));
   app->add_option("--spacing", o.spacing,
                   "Of diffusion models, which training steps are visited: respaced, leading, "
                   "trailing or linspace")

@@ -83,13 +83,25 @@ Status check_request(const Recipe& recipe, const Request& request) {
   }
   if (!std::isfinite(request.guidance) || request.guidance > 1000)
     return refuse("guidance ", request.guidance, ": expected 0 to 1000");
+  for (const double guidance : request.expert_guidance)
+    if (!(guidance >= 0 && guidance <= 1000))
+      return refuse("guidance ", guidance, " of an expert: expected 0 to 1000");
   return Status();
 }
 
 Result<Denoise> apply_request(const Denoise& recipe, const Request& request) {
   Denoise d = recipe;
   if (request.steps > 0) d.steps = request.steps;
-  if (request.guidance >= 0) d.guidance = request.guidance;
+  if (request.guidance >= 0) {
+    d.guidance = request.guidance;
+    for (Denoise::Expert& expert : d.experts) expert.guidance.reset();
+  }
+  if (!request.expert_guidance.empty() && request.expert_guidance.size() != d.experts.size())
+    return error(Code::kInvalidArgument, "guidance for ", request.expert_guidance.size(),
+                 " experts; this model has ", d.experts.size(),
+                 d.experts.empty() ? ": it denoises with one network" : "");
+  for (size_t i = 0; i < request.expert_guidance.size(); ++i)
+    d.experts[i].guidance = request.expert_guidance[i];
   if (auto* flow = std::get_if<FlowSampler>(&d.sampler)) {
     ZT_RETURN_IF_ERROR(only_of(!request.spacing.empty(), "spacing", "diffusion"));
     ZT_RETURN_IF_ERROR(only_of(request.eta >= 0, "eta", "diffusion"));
@@ -99,9 +111,6 @@ Result<Denoise> apply_request(const Denoise& recipe, const Request& request) {
     if (!request.schedule.empty()) {
       ZT_ASSIGN_OR_RETURN(flow->schedule, parse_flow_schedule(request.schedule));
     }
-    if (request.shift > 0 && flow->schedule != FlowSchedule::kShifted)
-      return error(Code::kInvalidArgument, "a shift is of the schedule shifted; this request's is ",
-                   schedule_name(flow->schedule));
     if (request.shift > 0) flow->shift = request.shift;
     return d;
   }

@@ -5,7 +5,7 @@
 #include "runtime/engine/check.h"
 #include "runtime/engine/stage.h"
 #include "runtime/samplers/diffusion.h"
-#include "runtime/samplers/schedule.h"
+#include "runtime/samplers/flow.h"
 
 namespace zoetrope {
 namespace {
@@ -38,6 +38,19 @@ Result<int> first_step(const Denoise& denoise, const Request& request) {
                " steps leaves none; take more of either");
 }
 
+// Which network evaluates how often.
+std::vector<NetworkPlan> plan_networks(const RequestPlan& plan) {
+  const Denoise& d = plan.denoise;
+  std::vector<NetworkPlan> networks(d.networks());
+  for (size_t i = 0; i < networks.size(); ++i) networks[i].guidance = d.guidance_of(i);
+  if (const auto* flow = std::get_if<FlowSampler>(&d.sampler))
+    for (const double told : flow_evaluations(*flow, plan.points, plan.first_step))
+      ++networks[d.network_at(told)].evaluations;
+  else
+    networks[0].evaluations = d.steps - plan.first_step;
+  return networks;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(const std::string& path, EngineOptions options) {
@@ -62,7 +75,7 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
   ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(recipe, request.clip));
   ZT_ASSIGN_OR_RETURN(plan.denoise, apply_request(*recipe.denoise(), request));
   if (const auto* flow = std::get_if<FlowSampler>(&plan.denoise.sampler)) {
-    ZT_ASSIGN_OR_RETURN(plan.times, make_schedule(*flow, plan.denoise.steps));
+    ZT_ASSIGN_OR_RETURN(plan.points, space_flow(*flow, plan.denoise.steps));
   } else {
     ZT_RETURN_IF_ERROR(
         DiffusionSampler::create(std::get<DiffusionSpec>(plan.denoise.sampler), plan.denoise.steps)
@@ -70,7 +83,10 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
   }
   ZT_ASSIGN_OR_RETURN(plan.first_step, first_step(plan.denoise, request));
   plan.samples = std::max<int64_t>(1, static_cast<int64_t>(request.classes.size()));
-  plan.rows = plan.denoise.guidance != 1 ? 2 * plan.samples : plan.samples;
+  plan.networks = plan_networks(plan);
+  const bool guided = std::any_of(plan.networks.begin(), plan.networks.end(),
+                                  [](const auto& n) { return n.evaluations > 0 && n.guided(); });
+  plan.rows = guided ? 2 * plan.samples : plan.samples;
   PlanContext context(model_, request, options_.placement, devices_, observer, &plan);
   for (; context.stage < recipe.stages.size(); ++context.stage) {
     const Stage& stage = recipe.stages[context.stage];

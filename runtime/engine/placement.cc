@@ -24,13 +24,22 @@ bool in_group(std::string_view group, std::string_view kind) {
   return group == "decode" && kind.starts_with("decode_");
 }
 
-std::string component_of(const Stage& stage) {
+std::vector<std::string> components_of(const Stage& stage) {
   return std::visit(
-      [](const auto& s) -> std::string {
-        if constexpr (requires { s.component; }) return s.component;
-        return "";
+      [](const auto& s) -> std::vector<std::string> {
+        std::vector<std::string> all;
+        if constexpr (requires { s.component; }) all.push_back(s.component);
+        if constexpr (requires { s.experts; })
+          for (const auto& expert : s.experts) all.push_back(expert.component);
+        return all;
       },
       stage);
+}
+
+bool denoises(const Denoise* denoise, const std::string& name) {
+  for (size_t i = 0; denoise != nullptr && i < denoise->networks(); ++i)
+    if (name == "denoise" || name == denoise->network(i)) return true;
+  return false;
 }
 
 }  // namespace
@@ -76,9 +85,9 @@ const std::vector<std::string>* find_placement(const Placement& placement, std::
 Status check_placement(const Placement& placement, const Recipe& recipe) {
   std::set<std::string> known;
   for (const Stage& stage : recipe.stages) {
-    const std::string component = component_of(stage);
-    if (component.empty()) continue;
-    known.insert(component);
+    const std::vector<std::string> components = components_of(stage);
+    if (components.empty()) continue;
+    known.insert(components.begin(), components.end());
     known.emplace(stage_kind(stage));
     for (const char* group : {"text", "encode", "denoise", "decode"})
       if (in_group(group, stage_kind(stage))) known.insert(group);
@@ -90,8 +99,7 @@ Status check_placement(const Placement& placement, const Recipe& recipe) {
     if (!known.contains(name))
       return error(Code::kInvalidArgument, "placement: this model has no '", name, "'; it has ",
                    names);
-    if (devices.size() == 2 &&
-        (denoise == nullptr || (name != "denoise" && name != denoise->component)))
+    if (devices.size() == 2 && !denoises(denoise, name))
       return error(Code::kInvalidArgument, "placement: '", name,
                    "' has no halves to put on two devices; 'denoise' has");
   }

@@ -40,6 +40,8 @@ struct Request {
   uint64_t seed = 0;
   int steps = 0;         // 0: the recipe's
   double guidance = -1;  // negative: the recipe's; 1 switches guidance off
+  // Of the recipe's experts, in their order; empty: as `guidance`, or the recipe's.
+  std::vector<double> expert_guidance;
   GuidanceMode guidance_mode = GuidanceMode::kBatched;
   std::string solver;    // empty: the recipe's
   std::string schedule;  // of flow matching; empty: the recipe's
@@ -51,8 +53,8 @@ struct Request {
   std::vector<float> noise;
 
   // In place of the model's own: the same tensors, some of them adapted (graph/low_rank.h). What
-  // has the same revision is not loaded again; what it loads carries an owner or is the model's own.
-  // Null: the model's.
+  // has the same revision is not loaded again; what it loads carries an owner or is the model's
+  // own. Null: the model's.
   std::shared_ptr<const WeightSource> weights;
 
   DType compute = DType::kF32;

@@ -33,11 +33,62 @@ std::string latents_to_text(const ClipShape& s) {
   return text;
 }
 
-std::string sampler_to_text(const Denoise& d) {
-  if (const auto* flow = std::get_if<FlowSampler>(&d.sampler))
-    return str(solver_name(flow->solver), ", schedule ", schedule_name(flow->schedule));
-  const auto& diffusion = std::get<DiffusionSpec>(d.sampler);
-  return str(diffusion.solver, ", spacing ", diffusion.spacing);
+std::string sampler_to_text(const RequestPlan& plan) {
+  const Denoise& d = plan.denoise;
+  const auto* flow = std::get_if<FlowSampler>(&d.sampler);
+  if (flow == nullptr) {
+    const auto& diffusion = std::get<DiffusionSpec>(d.sampler);
+    return str(diffusion.solver, ", spacing ", diffusion.spacing);
+  }
+  std::string text(solver_name(flow->solver));
+  if (flow->solver == FlowSolver::kUniPc)
+    text += str(" (order ", flow->order, ", ", unipc_b_name(flow->unipc_b), ")");
+  text += str(", schedule ", schedule_name(flow->schedule));
+  if (flow->shift != 1) text += str(" shifted by ", flow->shift);
+  const auto& sigmas = plan.points.sigmas;
+  return text + str(" (", sigmas[static_cast<size_t>(plan.first_step)], " to ",
+                    sigmas[sigmas.size() - 2], ", then 0)");
+}
+
+std::string guidance_to_text(const RequestPlan& plan) {
+  const Denoise& d = plan.denoise;
+  std::string text = str("guidance ", plan.networks[0].guidance,
+                         plan.networks[0].halves ? ", its halves on two devices at once" : "");
+  for (size_t i = 1; i < d.networks(); ++i)
+    text += str("; below ", d.experts[i - 1].below, " '", d.network(i), "' with guidance ",
+                plan.networks[i].guidance,
+                plan.networks[i].halves ? ", its halves on two devices at once" : "");
+  return text;
+}
+
+nlohmann::json sampler_to_json(const RequestPlan& plan) {
+  const auto* flow = std::get_if<FlowSampler>(&plan.denoise.sampler);
+  if (flow == nullptr) {
+    const auto& diffusion = std::get<DiffusionSpec>(plan.denoise.sampler);
+    return {{"solver", diffusion.solver}, {"spacing", diffusion.spacing}};
+  }
+  nlohmann::json out = {{"solver", solver_name(flow->solver)},
+                        {"schedule", schedule_name(flow->schedule)},
+                        {"shift", flow->shift},
+                        {"first_step", plan.first_step},
+                        {"times", plan.points.sigmas},
+                        {"told", plan.points.times}};
+  if (flow->solver == FlowSolver::kUniPc) {
+    out["order"] = flow->order;
+    out["unipc_b"] = unipc_b_name(flow->unipc_b);
+  }
+  return out;
+}
+
+nlohmann::json networks_to_json(const RequestPlan& plan) {
+  nlohmann::json list = nlohmann::json::array();
+  for (size_t i = 0; i < plan.networks.size(); ++i)
+    list.push_back(
+        {{"component", plan.denoise.network(i)},
+         {"below", i == 0 ? nlohmann::json() : nlohmann::json(plan.denoise.experts[i - 1].below)},
+         {"guidance", plan.networks[i].guidance},
+         {"evaluations", plan.networks[i].evaluations}});
+  return list;
 }
 
 }  // namespace
@@ -62,9 +113,8 @@ int64_t RequestPlan::peak_bytes() const {
 double RequestPlan::estimated_seconds() const {
   double seconds = 0, half = 0;
   for (const Job& job : jobs) {
-    const bool first_half = halves && &job != &jobs.back() && (&job)[1].stage == job.stage;
-    seconds += first_half ? 0 : std::max(half, job.seconds);
-    half = first_half ? job.seconds : 0;
+    seconds += job.with_next ? 0 : std::max(half, job.seconds);
+    half = job.with_next ? job.seconds : 0;
   }
   return seconds;
 }
@@ -81,8 +131,7 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
                s.height);
   }
   text += str("\nlatents ", latents_to_text(s), "; ", plan.denoise.steps, " steps of ",
-              sampler_to_text(plan.denoise), ", guidance ", plan.denoise.guidance,
-              plan.halves ? ", its halves on two devices at once" : "", "\n\n");
+              sampler_to_text(plan), ", ", guidance_to_text(plan), "\n\n");
   for (const Job& job : plan.jobs) {
     text += str(job.name, " (", job.calls, job.calls == 1 ? " call" : " calls", ")",
                 tiles_to_text(job.tiles), " on ", job.device->spec());
@@ -119,6 +168,8 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
                     {"sound_latents", s.sound_latents},
                     {"steps", plan.denoise.steps},
                     {"guidance", plan.denoise.guidance},
+                    {"sampler", sampler_to_json(plan)},
+                    {"networks", networks_to_json(plan)},
                     {"jobs", jobs},
                     {"peak_bytes", plan.peak_bytes()},
                     {"estimated_seconds", plan.estimated_seconds()}};

@@ -8,6 +8,7 @@
 #include "runtime/engine/clip_shape.h"
 #include "runtime/engine/tile_plan.h"
 #include "runtime/plan/planner.h"
+#include "runtime/samplers/schedule.h"
 
 namespace zoetrope {
 
@@ -21,28 +22,38 @@ struct Job {
   std::string component;
   EngineDevice* device = nullptr;
   std::shared_ptr<const Plan> plan;
-  double calls = 1;     // how often kStep runs
-  double seconds = 0;   // of all calls, estimated; 0 when unknown
-  TilePlan tiles = {};  // of a decoder; empty in other stages
+  double calls = 1;        // how often kStep runs
+  double seconds = 0;      // of all calls, estimated; 0 when unknown
+  TilePlan tiles = {};     // of a decoder; empty in other stages
+  bool with_next = false;  // runs at the same time as the job behind it
+};
+
+// One of the networks of denoising (Denoise::network): how a step of it runs.
+struct NetworkPlan {
+  double guidance = 1;
+  int evaluations = 0;  // of one row of samples; 0: this request does not need it, it has no job
+  // Rows of one call, and devices that work at once: 2 where each runs one half.
+  int64_t rows_a_call = 1;
+  bool halves = false;
+  bool guided() const { return guidance != 1; }
 };
 
 struct RequestPlan {
   ClipShape shape;
   ClipSpec clip;
-  Denoise denoise;            // the recipe's, with the request applied
-  std::vector<double> times;  // of flow matching: the schedule
+  Denoise denoise;      // the recipe's, with the request applied
+  FlowPoints points;    // of flow matching: the schedule
   int first_step = 0;   // of those of the schedule: later where a picture is given to start from
   int64_t samples = 1;  // clips or pictures
-  int64_t rows = 1;     // of values: samples, or twice as many under guidance
-  // Rows of one call of the denoiser, and devices that work at once: 2 where each runs one half.
-  int64_t rows_a_call = 1;
-  bool halves = false;
+  int64_t rows = 1;     // of values: samples, or twice as many where any network is guided
+  std::vector<NetworkPlan> networks;  // as Denoise::network counts them
   std::vector<Job> jobs;  // in the order in which they run; the two halves of a step stand together
 
   bool guided() const { return rows != samples; }
   const Job* find(size_t stage, int64_t key = 0) const;
 
-  // Largest sum of what one device holds at a time: of one job, or of two halves on it.
+  // Largest sum of what one device must hold at a time: one job's. What ran before stays only where
+  // there is room for both.
   int64_t peak_bytes() const;
   const Job& largest() const;
   double estimated_seconds() const;

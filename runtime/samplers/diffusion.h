@@ -65,8 +65,6 @@ Result<std::vector<int>> spaced_timesteps(const DiffusionSpec& spec, int steps);
 // needs it, the raw variance output (else `variance` is empty).
 using DiffusionModel = std::function<Status(int t, std::span<const float> x,
                                             std::span<float> output, std::span<float> variance)>;
-// Writes the standard normal noise of step `index`.
-using StepNoise = std::function<void(int index, std::span<float> noise)>;
 
 // Steps `first` to the last; x holds what step `first` expects and becomes the result.
 Status sample_diffusion(const DiffusionSampler& sampler, const DiffusionModel& model,

@@ -3,25 +3,33 @@
 
 #include <functional>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "graph/format/recipe.h"
+#include "runtime/samplers/schedule.h"
 
 namespace zoetrope {
 
-// Writes the velocity of `x` at time `t`, guidance included.
-using Velocity = std::function<Status(double t, std::span<const float> x, std::span<float> v)>;
-
+// Writes the velocity of `x`, guidance included; `told`: the time as the network is told it.
+using Velocity = std::function<Status(double told, std::span<const float> x, std::span<float> v)>;
+// Writes the standard normal noise of step `index`.
+using StepNoise = std::function<void(int index, std::span<float> noise)>;
 // After a step: steps done, of how many. False stops with kCancelled.
 using StepObserver = std::function<bool(int done, int total)>;
 
-// kEuler is of first order with one evaluation a step; kMidpoint and kHeun (trapezoid) are of
-// second order with two.
 int evaluations_per_step(FlowSolver solver);
+bool steps_in_logarithms(FlowSolver solver);
+bool needs_noise(FlowSolver solver);
 
-// `times` from make_schedule. `x` holds the noise and becomes the result.
-Status sample_flow(FlowSolver solver, std::span<const double> times, const Velocity& velocity,
-                   std::span<float> x, const StepObserver& observer = {});
+// What the network is told at every evaluation of the steps from `first` on, in their order. Never
+// rises.
+std::vector<double> flow_evaluations(const FlowSampler& sampler, const FlowPoints& points,
+                                     int first = 0);
+
+// Steps `first` to the last of `points`, from space_flow; x holds what step `first` expects and
+// becomes the result. `noise` may be empty where the solver needs none.
+Status sample_flow(const FlowSampler& sampler, const FlowPoints& points, const Velocity& velocity,
+                   const StepNoise& noise, std::span<float> x, const StepObserver& observer = {},
+                   int first = 0);
 
 }  // namespace zoetrope

@@ -1,7 +1,25 @@
 #include "runtime/samplers/schedule.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/samplers/flow.h"
+
 namespace zoetrope {
 namespace {
+
+// Where diffusers' UniPC begins instead of at 1, whose logarithm is infinite.
+constexpr double kMostInLogarithms = 1 - 1e-6;
+
+// In NumPy's order of operations: a time told in whole steps may hang on the last bit.
+std::vector<double> linear(const FlowSampler& s, int steps) {
+  const int intervals = s.reaches_last ? std::max(steps - 1, 1) : steps;
+  const double stride = (s.last - s.first) / intervals;
+  std::vector<double> u;
+  for (int i = 0; i < steps; ++i) u.push_back(i * stride + s.first);
+  if (s.reaches_last && steps > 1) u.back() = s.last;
+  return u;
+}
 
 // With n = steps/2 linear steps of 1/N each, the rest of the way, from sigma = n/N to 1, is the
 // quadratic through (n, n/N) with slope 1/N there and value 1 at i = steps.
@@ -9,44 +27,71 @@ std::vector<double> linear_quadratic(int steps, int linear_steps) {
   const int n = steps / 2, rest = steps - n;
   const double slope = 1.0 / linear_steps, start = n * slope;
   const double curve = rest > 0 ? (1.0 - start - slope * rest) / (double(rest) * rest) : 0;
-  std::vector<double> times;
-  for (int i = 0; i <= steps; ++i) {
+  std::vector<double> u;
+  for (int i = 0; i < steps; ++i) {
     const double k = i - n;
     const double progress = i < n ? i * slope : start + slope * k + curve * k * k;
-    times.push_back(1.0 - progress);
+    u.push_back(1.0 - progress);
   }
-  times.back() = 0.0;
-  return times;
+  return u;
+}
+
+Result<std::vector<double>> curve(const FlowSampler& s, int steps) {
+  switch (s.schedule) {
+    case FlowSchedule::kLinear: return linear(s, steps);
+    case FlowSchedule::kLinearQuadratic:
+      if (s.linear_steps < steps)
+        return error(Code::kInvalidArgument, "steps ", steps, ": a linear-quadratic schedule of ",
+                     s.linear_steps, " linear steps takes at most that many");
+      return linear_quadratic(steps, s.linear_steps);
+    case FlowSchedule::kExplicit: break;
+  }
+  if (s.times.empty())
+    return error(Code::kInvalidArgument, "this model lists no times; take the schedule linear");
+  if (s.times.size() != static_cast<size_t>(steps) + 1)
+    return error(Code::kInvalidArgument, "this model's schedule lists its times and has ",
+                 s.times.size() - 1, " steps, not ", steps,
+                 "; the schedule linear takes any number");
+  return std::vector<double>(s.times.begin(), s.times.end() - 1);
 }
 
 }  // namespace
 
-Result<std::vector<double>> make_schedule(const FlowSampler& sampler, int steps) {
+double told_at(const FlowSampler& sampler, double sigma) {
+  const double n = sampler.train_steps;
+  return n > 0 ? std::floor(sigma * n) / n : sigma;
+}
+
+Result<FlowPoints> space_flow(const FlowSampler& s, int steps) {
   if (steps < 1 || steps > 10000)
     return error(Code::kInvalidArgument, "steps ", steps, ": expected 1 to 10000");
-  if (sampler.schedule == FlowSchedule::kExplicit) {
-    if (sampler.times.size() != static_cast<size_t>(steps) + 1)
-      return error(Code::kInvalidArgument, "this model's schedule has ", sampler.times.size() - 1,
-                   " steps, not ", steps);
-    for (size_t i = 1; i < sampler.times.size(); ++i)
-      if (!(sampler.times[i] < sampler.times[i - 1]))
-        return error(Code::kDataLoss, "the recipe's times do not decrease at entry ", i);
-    return sampler.times;
+  if (!(s.shift > 0) || !(s.first <= 1) || !(s.last >= 0) || s.train_steps < 0)
+    return error(Code::kInvalidArgument, "times from ", s.first, " to ", s.last, " with shift ",
+                 s.shift,
+                 ": expected them to fall from at most 1 to at least 0, and a positive shift");
+  const bool listed = s.schedule == FlowSchedule::kExplicit && !s.told.empty();
+  if (listed && evaluations_per_step(s.solver) > 1)
+    return error(Code::kInvalidArgument, "the solver ", solver_name(s.solver),
+                 " evaluates between the times that this model's schedule lists; take one that "
+                 "evaluates once a step, or the schedule linear");
+  ZT_ASSIGN_OR_RETURN(const std::vector<double> us, curve(s, steps));
+  if (listed && s.told.size() != us.size())
+    return error(Code::kDataLoss, "the recipe lists ", s.told.size(), " times to tell for ",
+                 us.size(), " steps");
+  const double most = steps_in_logarithms(s.solver) ? kMostInLogarithms : 1;
+  FlowPoints points;
+  for (size_t i = 0; i < us.size(); ++i) {
+    const double sigma = std::min(s.shift * us[i] / (1 + (s.shift - 1) * us[i]), most);
+    points.sigmas.push_back(static_cast<float>(sigma));
+    const bool whole = s.train_steps > 0;
+    points.times.push_back(listed ? s.told[i] : told_at(s, whole ? sigma : points.sigmas.back()));
   }
-  if (sampler.schedule == FlowSchedule::kLinearQuadratic) {
-    if (sampler.linear_steps < steps)
-      return error(Code::kInvalidArgument, "steps ", steps, ": a linear-quadratic schedule of ",
-                   sampler.linear_steps, " linear steps takes at most that many");
-    return linear_quadratic(steps, sampler.linear_steps);
-  }
-  std::vector<double> times;
-  for (int i = 0; i <= steps; ++i) {
-    const double u = 1.0 - static_cast<double>(i) / steps;
-    times.push_back(sampler.schedule == FlowSchedule::kShifted
-                        ? sampler.shift * u / (1.0 + (sampler.shift - 1.0) * u)
-                        : u);
-  }
-  return times;
+  points.sigmas.push_back(0);
+  for (size_t i = 1; i < points.sigmas.size(); ++i)
+    if (!(points.sigmas[i] < points.sigmas[i - 1]))
+      return error(Code::kInvalidArgument, steps, " steps with shift ", s.shift,
+                   ": time does not fall any more at step ", i);
+  return points;
 }
 
 }  // namespace zoetrope

@@ -1,4 +1,4 @@
-// Times of the denoising steps.
+// Times of the denoising steps of flow matching.
 #pragma once
 
 #include <vector>
@@ -7,12 +7,18 @@
 
 namespace zoetrope {
 
-// steps + 1 flow-matching times from 1 (noise) to 0 (clean):
-//   linear            t_i = 1 - i / steps
-//   shifted           t = s·u / (1 + (s − 1)·u) of the linear u
-//   linear_quadratic  Movie Gen (arXiv 2410.13720, 3.4.2): the first half are the first steps of a
-//                     linear schedule of sampler.linear_steps, the second half grows quadratically
-//   explicit          sampler.times as they are; `steps` must fit
-Result<std::vector<double>> make_schedule(const FlowSampler& sampler, int steps);
+struct FlowPoints {
+  std::vector<double> sigmas;  // steps + 1, falling, the last 0; of f32 precision, as everybody's
+  std::vector<double> times;   // steps: what the network is told, in [0, 1]
+};
+
+// Errors say what cannot be: steps beyond 1 to 10000, or that the schedule does not have, and times
+// that do not fall. Solvers that step in logarithms of the noise's share (kUniPc, kDpmpp2m) begin
+// just below 1. kLinearQuadratic is Movie Gen's (arXiv 2410.13720, 3.4.2): the first half are the
+// first steps of a linear schedule of sampler.linear_steps, the second half grows quadratically.
+Result<FlowPoints> space_flow(const FlowSampler& sampler, int steps);
+
+// What the network is told at a time between those of the steps.
+double told_at(const FlowSampler& sampler, double sigma);
 
 }  // namespace zoetrope

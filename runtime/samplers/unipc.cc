@@ -34,32 +34,6 @@ std::vector<double> solve(std::vector<Row> m) {
 
 }  // namespace
 
-Result<FlowPoints> space_flow(const FlowSpacing& spacing, int steps) {
-  if (steps < 1 || steps > 10000)
-    return error(Code::kInvalidArgument, "steps ", steps, ": expected 1 to 10000");
-  if (!(spacing.shift > 0) || !(spacing.first <= 1) || !(spacing.last >= 0) ||
-      !(spacing.last < spacing.first) || spacing.train_steps < 0)
-    return error(Code::kInvalidArgument, "sigmas from ", spacing.first, " to ", spacing.last,
-                 " with shift ", spacing.shift,
-                 ": expected them to fall from at most 1 to at "
-                 "least 0, and a positive shift");
-  FlowPoints points;
-  const int intervals = spacing.reaches_last ? std::max(steps - 1, 1) : steps;
-  for (int i = 0; i < steps; ++i) {
-    const double u = spacing.first + (spacing.last - spacing.first) * i / intervals;
-    const double sigma = std::min(spacing.shift * u / (1 + (spacing.shift - 1) * u), spacing.most);
-    points.sigmas.push_back(static_cast<float>(sigma));
-    const double n = spacing.train_steps;
-    points.times.push_back(n > 0 ? std::floor(sigma * n) / n : points.sigmas.back());
-  }
-  points.sigmas.push_back(0);
-  for (size_t i = 1; i < points.sigmas.size(); ++i)
-    if (!(points.sigmas[i] < points.sigmas[i - 1]))
-      return error(Code::kInvalidArgument, steps, " steps with shift ", spacing.shift,
-                   ": sigma does not fall any more at step ", i);
-  return points;
-}
-
 Result<UniPcSampler> UniPcSampler::create(const UniPcSpec& spec, std::span<const double> sigmas) {
   if (spec.order < 1 || spec.order > kMaxOrder)
     return error(Code::kInvalidArgument, "UniPC of order ", spec.order, ": expected 1 to ",
@@ -79,7 +53,7 @@ Result<UniPcSampler> UniPcSampler::create(const UniPcSpec& spec, std::span<const
     for (int order = 1; order <= std::min(spec.order, i + 1); ++order)
       step.predict.push_back(i + 1 < count || order == 1 ? sampler.coefficients(i, order, false)
                                                          : Sum());
-    for (int order = 1; i > 0 && order <= std::min(spec.order, i); ++order)
+    for (int order = 1; spec.corrects && i > 0 && order <= std::min(spec.order, i); ++order)
       step.correct.push_back(sampler.coefficients(i - 1, order, true));
     sampler.steps_.push_back(std::move(step));
   }
@@ -156,7 +130,7 @@ void UniPcSampler::step(int index, std::span<const float> velocity, UniPcState* 
   starts.insert(starts.begin(), std::move(start));
   std::vector<const std::vector<float>*> views;
   for (const auto& held : starts) views.push_back(&held);
-  if (!state->before.empty()) {
+  if (spec_.corrects && !state->before.empty()) {
     const int order = order_at(index - 1, static_cast<int>(starts.size()) - 1);
     apply(s.correct[static_cast<size_t>(order) - 1], state->before, views, x);
   }

@@ -10,29 +10,10 @@
 
 namespace zoetrope {
 
-// Where along the way from noise (sigma 1) to the result (0) a flow is evaluated. With u from
-// `first` towards `last` in even steps, sigma = shift·u / (1 + (shift − 1)·u); the end is 0.
-//   diffusers' UniPC             first 1, last 0.001, most 1 − 1e-6
-//   UniPC in original projects   first 0.999, last 0
-//   diffusers' Euler by default  first 1, last shifted(0.001), reaches_last, no train_steps
-struct FlowSpacing {
-  double shift = 1, first = 1, last = 0.001;
-  double most = 1 - 1e-6;     // sigmas are cut to this: UniPC needs some signal to begin with
-  bool reaches_last = false;  // whether `last` is evaluated; else it is one step further
-  int train_steps = 1000;     // the network is told whole steps of these, rounded down; 0: sigma
-};
-
-struct FlowPoints {
-  std::vector<double> sigmas;  // steps + 1, falling, the last 0; of f32 precision
-  std::vector<double> times;   // steps: what the network is told, in [0, 1]
-};
-
-// Errors say what cannot be: sigmas that do not fall, or steps beyond 1 to 10000.
-Result<FlowPoints> space_flow(const FlowSpacing& spacing, int steps);
-
 struct UniPcSpec {
-  int order = 2;    // 1 to 3; the first and last steps have less
-  bool bh2 = true;  // B(h) = e^h − 1; else B(h) = h
+  int order = 2;         // 1 to 3; the first and last steps have less
+  bool bh2 = true;       // B(h) = e^h − 1; else B(h) = h
+  bool corrects = true;  // else the predictor alone; of order 2 with bh2 that is DPM-Solver++ 2M
 };
 
 // What a run carries from step to step, so that it can be saved and go on elsewhere.
@@ -44,7 +25,7 @@ struct UniPcState {
 // The coefficients of every step, computed once. Immutable, so any thread may use it.
 class UniPcSampler {
  public:
-  // `sigmas` as of space_flow.
+  // `sigmas`: falling from below 1, the last 0.
   static Result<UniPcSampler> create(const UniPcSpec& spec, std::span<const double> sigmas);
 
   int steps() const { return static_cast<int>(steps_.size()); }

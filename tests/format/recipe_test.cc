@@ -88,6 +88,18 @@ TEST_CASE("values out of bounds and unknown keys are named with their place") {
   check_refused(with(video(), "/stages/0/output", "a\nb"), "control characters");
   check_refused(with(video(), "/stages/2/sampler/times", {1, 0.5, 0.5, 0}), "falling");
   check_refused(with(video(), "/stages/2/sampler/eta", 1), "unknown key");
+  check_refused(with(video(), "/stages/2/sampler/order", 0), "between 1 and 3");
+  check_refused(with(video(), "/stages/2/sampler/order", 4), "between 1 and 3");
+  check_refused(with(video(), "/stages/2/sampler/unipc_b", "bh3"), "bh1, bh2");
+  check_refused(with(video(), "/stages/2/sampler/last", 1), "less than first");
+  check_refused(with(video(), "/stages/2/sampler/reaches_last", true), "more than 0");
+  check_refused(with(video(), "/stages/2/sampler/told", {0.5}), "one a step");
+  check_refused(with(video(), "/stages/2/sampler/train_steps", -1), "between 0 and");
+  const Json expert = {{"component", "low"}, {"below", 0.875}, {"guidance", 3}};
+  check_refused(with(video(), "/stages/2/experts", Json::array({expert, expert})), "falling");
+  check_refused(with(video(), "/stages/2/experts", Json::array({{{"component", "low"}}})),
+                "more than 0");
+  check_refused(with(picture(), "/stages/2/experts", Json::array({expert})), "flow matching");
   check_refused(with(video(), "/stages/2/steps", 0), "'stages[2].steps'");
   check_refused(with(video(), "/stages/4/tiles/overlap", 4), "'stages[4].tiles.overlap'");
   check_refused(with(picture(), "/stages/0/names", {"cat"}), "'stages[0].names'");

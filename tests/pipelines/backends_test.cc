@@ -50,7 +50,7 @@ TEST_CASE(
   const auto engine = open_toybox(std::move(options));
   const auto plan = engine->plan(short_clip());
   REQUIRE_MESSAGE(plan.ok(), plan.status().message());
-  CHECK(plan->halves);
+  CHECK(plan->networks[0].halves);
   Collect clip(short_clip().clip);
   const auto stats = engine->run(short_clip(), clip);
   REQUIRE_MESSAGE(stats.ok(), stats.status().message());

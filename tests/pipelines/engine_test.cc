@@ -272,7 +272,7 @@ TEST_CASE("parts of a clip run on devices of different kinds, halves of a step o
   const auto engine = fixture.make_engine(std::move(options));
   const auto plan = engine->plan(request);
   REQUIRE_MESSAGE(plan.ok(), plan.status().message());
-  CHECK(plan->halves);
+  CHECK(plan->networks[0].halves);
   const std::string text = request_plan_to_text(*plan, false);
   for (const char* words : {"encode text (1 call) on reference", "denoise, wanted (3 calls) on cpu",
                             "denoise, unwanted (3 calls) on reference",

@@ -272,7 +272,7 @@ TEST_CASE("a model of classes refuses what it has no stage for") {
   request.prompt = "a cat";
   refused(request, "reads no text");
   request.prompt.clear();
-  request.schedule = "shifted";
+  request.schedule = "linear";
   refused(request, "flow matching");
   request.schedule.clear();
   request.known.first = {std::vector<uint8_t>(kSide * kSide * 3), 1};

@@ -8,7 +8,7 @@
 #include "runtime/random/normal.h"
 #include "runtime/random/torch_generator.h"
 #include "runtime/samplers/diffusion.h"
-#include "runtime/samplers/schedule.h"
+#include "runtime/samplers/flow.h"
 
 using namespace zoetrope;
 using nlohmann::json;
@@ -48,23 +48,26 @@ TEST_CASE("flow solvers and schedules follow the papers' formulas") {
     CAPTURE(c["schedule"].get<std::string>());
     CAPTURE(c["solver"].get<std::string>());
     FlowSampler sampler;
-    sampler.schedule = *parse_flow_schedule(c["schedule"].get<std::string>());
+    const auto solver = parse_flow_solver(c["solver"].get<std::string>());
+    REQUIRE(solver.ok());
+    sampler.solver = *solver;
+    const std::string schedule = c["schedule"];
+    sampler.schedule = *parse_flow_schedule(schedule == "shifted" ? "linear" : schedule);
     sampler.shift = c.value("shift", 1.0);
     sampler.linear_steps = c.value("linear_steps", 1000);
-    auto times = make_schedule(sampler, c["steps"]);
-    REQUIRE(times.ok());
+    const auto points = space_flow(sampler, c["steps"]);
+    REQUIRE(points.ok());
     const auto expected = c["times"].get<std::vector<double>>();
-    REQUIRE(times->size() == expected.size());
-    for (size_t i = 0; i < expected.size(); ++i) CHECK(std::fabs((*times)[i] - expected[i]) < 1e-9);
+    REQUIRE(points->sigmas.size() == expected.size());
+    for (size_t i = 0; i < expected.size(); ++i)
+      CHECK(std::fabs(points->sigmas[i] - expected[i]) < 6e-8);
     const Velocity velocity = [](double t, std::span<const float> x, std::span<float> v) {
       for (size_t i = 0; i < x.size(); ++i)
         v[i] = static_cast<float>(std::tanh(x[i]) * std::cos(3 * t) + 0.5 * t - 0.3 * x[i]);
       return Status();
     };
     std::vector<float> x = start();
-    auto solver = parse_flow_solver(c["solver"].get<std::string>());
-    REQUIRE(solver.ok());
-    REQUIRE(sample_flow(*solver, *times, velocity, x).ok());
+    REQUIRE(sample_flow(sampler, *points, velocity, {}, x).ok());
     check_close(x, c["x"], 2e-6);
   }
 }

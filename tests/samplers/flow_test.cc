@@ -2,9 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
-
-#include "runtime/samplers/schedule.h"
 
 using namespace zoetrope;
 
@@ -24,11 +23,13 @@ Status gaussian_velocity(double t, std::span<const float> x, std::span<float> v)
 }
 
 double error_after(FlowSolver solver, int steps) {
-  auto times = make_schedule(FlowSampler(), steps);
-  REQUIRE(times.ok());
+  FlowSampler sampler;
+  sampler.solver = solver;
+  const auto points = space_flow(sampler, steps);
+  REQUIRE(points.ok());
   const float noise[] = {-1.5f, -0.2f, 0.4f, 2.0f};
   std::vector<float> x(noise, noise + 4);
-  REQUIRE(sample_flow(solver, *times, gaussian_velocity, x).ok());
+  REQUIRE(sample_flow(sampler, *points, gaussian_velocity, {}, x).ok());
   double worst = 0;
   for (size_t i = 0; i < 4; ++i)
     worst = std::max(worst, std::fabs(x[i] - (kMean + kDeviation * noise[i])));
@@ -49,17 +50,18 @@ TEST_CASE("solvers converge to the closed form at their order") {
 }
 
 TEST_CASE("schedules go from one to zero and never back") {
-  for (const char* name : {"linear", "shifted", "linear_quadratic"}) {
+  for (const char* name : {"linear", "linear_quadratic"}) {
     FlowSampler sampler;
     sampler.schedule = *parse_flow_schedule(name);
     sampler.shift = 5;
     for (int steps : {1, 2, 7, 50}) {
-      auto times = make_schedule(sampler, steps);
-      REQUIRE(times.ok());
-      REQUIRE(times->size() == static_cast<size_t>(steps) + 1);
-      CHECK(times->front() == 1.0);
-      CHECK(times->back() == 0.0);
-      for (size_t i = 1; i < times->size(); ++i) CHECK((*times)[i] < (*times)[i - 1]);
+      const auto points = space_flow(sampler, steps);
+      REQUIRE(points.ok());
+      REQUIRE(points->sigmas.size() == static_cast<size_t>(steps) + 1);
+      CHECK(points->sigmas.front() == 1.0);
+      CHECK(points->sigmas.back() == 0.0);
+      for (size_t i = 1; i < points->sigmas.size(); ++i)
+        CHECK(points->sigmas[i] < points->sigmas[i - 1]);
     }
   }
 }
@@ -68,33 +70,95 @@ TEST_CASE("linear-quadratic begins with the steps of the fine linear schedule") 
   FlowSampler sampler;
   sampler.schedule = FlowSchedule::kLinearQuadratic;
   sampler.linear_steps = 1000;
-  auto times = make_schedule(sampler, 50);
-  REQUIRE(times.ok());
+  const auto points = space_flow(sampler, 50);
+  REQUIRE(points.ok());
+  const auto& times = points->sigmas;
   for (int i = 0; i <= 25; ++i)
-    CHECK((*times)[static_cast<size_t>(i)] == doctest::Approx(1 - i / 1000.0));
+    CHECK(times[static_cast<size_t>(i)] == doctest::Approx(1 - i / 1000.0).epsilon(1e-6));
   // Quadratic: constant second difference.
-  const auto second = [&](size_t i) { return (*times)[i + 1] - 2 * (*times)[i] + (*times)[i - 1]; };
-  for (size_t i = 27; i < 50; ++i) CHECK(second(i) == doctest::Approx(second(26)).epsilon(1e-9));
+  const auto second = [&](size_t i) { return times[i + 1] - 2 * times[i] + times[i - 1]; };
+  for (size_t i = 27; i < 50; ++i) CHECK(std::fabs(second(i) - second(26)) < 3e-7);
 }
 
-TEST_CASE("the shifted schedule is s u / (1 + (s - 1) u)") {
+TEST_CASE("a shift is s u / (1 + (s - 1) u), of every schedule") {
   FlowSampler sampler;
-  sampler.schedule = FlowSchedule::kShifted;
   sampler.shift = 3;
-  auto times = make_schedule(sampler, 4);
-  REQUIRE(times.ok());
-  CHECK((*times)[2] == doctest::Approx(3 * 0.5 / (1 + 2 * 0.5)));
+  CHECK((*space_flow(sampler, 4)).sigmas[2] == doctest::Approx(3 * 0.5 / (1 + 2 * 0.5)));
+  sampler.schedule = FlowSchedule::kExplicit;
+  sampler.times = {1, 0.75, 0.5, 0.25, 0};
+  sampler.shift = 5;
+  const auto points = space_flow(sampler, 4);
+  REQUIRE(points.ok());
+  // 5 u / (1 + 4 u): 1, 15/16, 5/6, 5/8
+  CHECK(points->sigmas[1] == 0.9375);
+  CHECK(points->sigmas[2] == doctest::Approx(5.0 / 6));
+  CHECK(points->sigmas[3] == 0.625);
+  CHECK(points->times == std::vector<double>(points->sigmas.begin(), points->sigmas.end() - 1));
+}
+
+TEST_CASE("the network is told whole training steps, or what the recipe lists") {
+  FlowSampler sampler;
+  sampler.solver = FlowSolver::kDmd;
+  sampler.schedule = FlowSchedule::kExplicit;
+  sampler.times = {1, 0.7571, 0.5223, 0};
+  sampler.train_steps = 1000;
+  CHECK((*space_flow(sampler, 3)).times == std::vector<double>{1, 0.757, 0.522});
+  sampler.told = {1, 0.756, 0.521};
+  CHECK((*space_flow(sampler, 3)).times == sampler.told);
+  sampler.solver = FlowSolver::kHeun;
+  CHECK(space_flow(sampler, 3).status().message().find("between the times") != std::string::npos);
+  sampler.solver = FlowSolver::kEuler;
+  CHECK(space_flow(sampler, 4).status().message().find("3 steps, not 4; the schedule linear") !=
+        std::string::npos);
+}
+
+TEST_CASE("evaluations are those that a run makes, and never rise in time") {
+  for (const auto solver : {FlowSolver::kEuler, FlowSolver::kMidpoint, FlowSolver::kHeun,
+                            FlowSolver::kUniPc, FlowSolver::kDpmpp2m, FlowSolver::kDmd})
+    for (const int train_steps : {0, 1000}) {
+      FlowSampler sampler;
+      sampler.solver = solver;
+      sampler.shift = 5;
+      sampler.train_steps = train_steps;
+      const auto points = space_flow(sampler, 9);
+      REQUIRE(points.ok());
+      std::vector<double> told;
+      const Velocity velocity = [&](double t, std::span<const float> x, std::span<float> v) {
+        told.push_back(t);
+        std::copy(x.begin(), x.end(), v.begin());
+        return Status();
+      };
+      std::vector<float> x{0.5f, -1};
+      const StepNoise noise = [](int, std::span<float> out) {
+        std::fill(out.begin(), out.end(), 0.25f);
+      };
+      REQUIRE(sample_flow(sampler, *points, velocity, noise, x, {}, 2).ok());
+      CHECK(told == flow_evaluations(sampler, *points, 2));
+      CHECK(told.size() == static_cast<size_t>(7 * evaluations_per_step(solver)));
+      CHECK(std::is_sorted(told.rbegin(), told.rend()));
+    }
 }
 
 TEST_CASE("a sampler stops when asked and passes errors on") {
   std::vector<float> x{0.5f};
-  const std::vector<double> times{1, 0.5, 0};
-  CHECK(sample_flow(FlowSolver::kEuler, times, gaussian_velocity, x, [](int, int) {
+  FlowSampler sampler;
+  const auto points = *space_flow(sampler, 2);
+  CHECK(sample_flow(sampler, points, gaussian_velocity, {}, x, [](int, int) {
           return false;
         }).code() == Code::kCancelled);
   const Velocity broken = [](double, std::span<const float>, std::span<float>) {
     return error(Code::kUnavailable, "gone");
   };
-  CHECK(sample_flow(FlowSolver::kHeun, times, broken, x).code() == Code::kUnavailable);
+  sampler.solver = FlowSolver::kHeun;
+  CHECK(sample_flow(sampler, points, broken, {}, x).code() == Code::kUnavailable);
   CHECK_FALSE(parse_flow_solver("leapfrog").ok());
+}
+
+TEST_CASE("times that cannot be are refused") {
+  FlowSampler sampler;
+  CHECK(space_flow(sampler, 0).status().message().find("1 to 10000") != std::string::npos);
+  sampler.shift = -1;
+  CHECK(space_flow(sampler, 4).status().message().find("positive") != std::string::npos);
+  sampler.shift = 1e6;  // in f32 nothing is left between the first times
+  CHECK(space_flow(sampler, 10000).status().message().find("does not fall") != std::string::npos);
 }

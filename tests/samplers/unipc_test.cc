@@ -1,12 +1,15 @@
-// UniPC and the spacings of flow samplers against diffusers, from unipc.json that make_unipc.py
-// wrote.
+// Flow samplers against diffusers' schedulers, from unipc.json that make_unipc.py wrote.
 #include "runtime/samplers/unipc.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+
+#include "runtime/random/normal.h"
+#include "runtime/samplers/flow.h"
 
 using namespace zoetrope;
 using nlohmann::json;
@@ -19,11 +22,10 @@ const json& fixtures() {
   return data;
 }
 
-std::vector<float> velocity(std::span<const float> x, double time) {
-  std::vector<float> v;
-  for (const float value : x)
-    v.push_back(static_cast<float>(0.8 * value + 0.3 * std::sin(2.0 * value + 5 * time)));
-  return v;
+Status field(double time, std::span<const float> x, std::span<float> v) {
+  for (size_t i = 0; i < x.size(); ++i)
+    v[i] = static_cast<float>(0.8 * x[i] + 0.3 * std::sin(2.0 * x[i] + 5 * time));
+  return Status();
 }
 
 double distance(std::span<const float> got, const json& expected) {
@@ -35,38 +37,59 @@ double distance(std::span<const float> got, const json& expected) {
   return worst;
 }
 
-void check_points(const FlowPoints& points, const json& c) {
-  REQUIRE(points.sigmas.size() == c["sigmas"].size());
-  for (size_t i = 0; i < points.sigmas.size(); ++i)
-    CHECK(std::fabs(points.sigmas[i] - c["sigmas"][i].get<double>()) <= 6e-8);
+// As a recipe has them.
+FlowSampler sampler_of(const json& fields) {
+  FlowSampler s;
+  const auto solver = parse_flow_solver(fields["solver"].get<std::string>());
+  REQUIRE(solver.ok());
+  s.solver = *solver;
+  s.schedule = *parse_flow_schedule(fields.value("schedule", "linear"));
+  s.order = fields.value("order", 2);
+  s.unipc_b = fields.value("unipc_b", "bh2") == "bh2" ? UniPcB::kBh2 : UniPcB::kBh1;
+  s.shift = fields["shift"];
+  s.first = fields.value("first", 1.0);
+  s.last = fields.value("last", 0.0);
+  s.reaches_last = fields.value("reaches_last", false);
+  s.train_steps = fields.value("train_steps", 0);
+  if (fields.contains("times")) s.times = fields["times"].get<std::vector<double>>();
+  return s;
 }
 
 }  // namespace
 
-TEST_CASE("UniPC steps as diffusers' scheduler does") {
-  for (const json& c : fixtures()["unipc"]) {
-    const int steps = c["steps"], order = c["order"];
-    const std::string solver = c["solver"];
+TEST_CASE("flow samplers step as diffusers' schedulers do") {
+  std::map<std::string, int> seen;
+  for (const json& c : fixtures()["cases"]) {
+    const int steps = c["steps"], first = c["first"];
     CAPTURE(steps);
-    CAPTURE(order);
-    CAPTURE(solver);
-    const auto points = space_flow({.shift = c["shift"]}, steps);
-    REQUIRE(points.ok());
-    check_points(*points, c);
-    const auto sampler =
-        UniPcSampler::create({.order = order, .bh2 = solver == "bh2"}, points->sigmas);
-    REQUIRE_MESSAGE(sampler.ok(), sampler.status().message());
+    const std::string fields = c["fields"].dump();
+    CAPTURE(fields);
+    const FlowSampler sampler = sampler_of(c["fields"]);
+    ++seen[std::string(solver_name(sampler.solver))];
+    const auto points = space_flow(sampler, steps);
+    REQUIRE_MESSAGE(points.ok(), points.status().message());
+    REQUIRE(points->sigmas.size() == c["sigmas"].size());
+    for (size_t i = 0; i < points->sigmas.size(); ++i)
+      CHECK(std::fabs(points->sigmas[i] - c["sigmas"][i].get<double>()) <= 6e-8);
+    REQUIRE(points->times.size() == c["times"].size());
+    for (size_t i = 0; i < points->times.size(); ++i)
+      CHECK(std::fabs(points->times[i] * 1000 - c["times"][i].get<double>()) <= 1e-4);
+
     std::vector<float> x = fixtures()["noise"].get<std::vector<float>>();
     std::vector<std::vector<float>> trace;
-    UniPcState state;
-    for (int i = c["first"]; i < steps; ++i) {
-      const double time = points->times[static_cast<size_t>(i)];
-      CHECK(std::lround(time * 1000) == c["times"].at(static_cast<size_t>(i)).get<int64_t>());
-      sampler->step(i, velocity(x, std::lround(time * 1000) / 1000.0), &state, x);
-      trace.push_back(x);
-    }
+    const StepNoise noise = [](int step, std::span<float> out) {
+      fill_normal(5, 70 + static_cast<uint64_t>(step), 0, out);
+    };
+    const Status run = sample_flow(
+        sampler, *points, field, noise, x,
+        [&](int, int) {
+          trace.push_back(x);
+          return true;
+        },
+        first);
+    REQUIRE_MESSAGE(run.ok(), run.message());
     for (const float value : trace.back()) CHECK(std::isfinite(value));
-    if (solver == "bh1") trace.pop_back();  // diffusers' last step is NaN
+    if (sampler.unipc_b == UniPcB::kBh1) trace.pop_back();  // diffusers' last step is NaN
     const json& expected = c["x"];
     REQUIRE(trace.size() >= expected.size());
     for (size_t k = 0; k < expected.size(); ++k)
@@ -74,43 +97,40 @@ TEST_CASE("UniPC steps as diffusers' scheduler does") {
     // In f32 diffusers' logarithms near sigma 1 lose digits that ours keep.
     if (c.contains("x32")) CHECK(distance(trace.back(), c["x32"]) <= 2e-5);
   }
+  CHECK(seen ==
+        std::map<std::string, int>{{"unipc", 85}, {"dpmpp_2m", 50}, {"euler", 51}, {"dmd", 3}});
 }
 
 TEST_CASE("bh1 ends with the prediction where diffusers has NaN") {
-  const auto points = space_flow({.shift = 3}, 5);
+  FlowSampler sampler;
+  sampler.solver = FlowSolver::kUniPc;
+  sampler.shift = 3;
+  const auto points = space_flow(sampler, 5);
   REQUIRE(points.ok());
-  const auto sampler = UniPcSampler::create({.order = 2, .bh2 = false}, points->sigmas);
-  REQUIRE(sampler.ok());
-  std::vector<float> x{0.5f, -1}, before;
+  const auto unipc = UniPcSampler::create({.order = 2, .bh2 = false}, points->sigmas);
+  REQUIRE(unipc.ok());
+  std::vector<float> x{0.5f, -1}, v(2);
   UniPcState state;
-  for (int i = 0; i < 5; ++i)
-    sampler->step(i, velocity(x, points->times[static_cast<size_t>(i)]), &state, x);
+  for (int i = 0; i < 5; ++i) {
+    REQUIRE(field(points->times[static_cast<size_t>(i)], x, v).ok());
+    unipc->step(i, v, &state, x);
+  }
   for (size_t k = 0; k < x.size(); ++k) CHECK(x[k] == state.starts[0][k]);
 }
 
-TEST_CASE("flow Euler's own sigmas are diffusers', unlike even ones") {
-  for (const json& c : fixtures()["euler"]) {
-    FlowSpacing spacing{.shift = c["shift"], .last = c["last"]};
-    spacing.most = 1;
-    spacing.reaches_last = true;
-    spacing.train_steps = 0;
-    const auto points = space_flow(spacing, c["steps"]);
-    REQUIRE_MESSAGE(points.ok(), points.status().message());
-    check_points(*points, c);
-    for (size_t i = 0; i < points->times.size(); ++i)
-      CHECK(std::fabs(points->times[i] * 1000 - c["times"][i].get<double>()) <= 1e-4);
-  }
-}
-
 TEST_CASE("a run goes on from its saved state") {
-  const auto points = space_flow({.shift = 5}, 9);
+  FlowSampler sampler;
+  sampler.solver = FlowSolver::kUniPc;
+  sampler.shift = 5;
+  const auto points = space_flow(sampler, 9);
   REQUIRE(points.ok());
-  const auto sampler = UniPcSampler::create({.order = 3}, points->sigmas);
-  REQUIRE(sampler.ok());
-  std::vector<float> whole{0.5f, -1, 2}, x = whole;
+  const auto unipc = UniPcSampler::create({.order = 3}, points->sigmas);
+  REQUIRE(unipc.ok());
+  std::vector<float> whole{0.5f, -1, 2}, x = whole, v(3);
   UniPcState state, saved;
   const auto step = [&](int i, UniPcState* s, std::vector<float>& at) {
-    sampler->step(i, velocity(at, points->times[static_cast<size_t>(i)]), s, at);
+    REQUIRE(field(points->times[static_cast<size_t>(i)], at, v).ok());
+    unipc->step(i, v, s, at);
   };
   for (int i = 0; i < 9; ++i) step(i, &state, whole);
   for (int i = 0; i < 4; ++i) step(i, &saved, x);
@@ -128,6 +148,6 @@ TEST_CASE("what UniPC cannot step through is refused") {
   CHECK(message(UniPcSampler::create({}, open).status()).find("end with 0") != std::string::npos);
   CHECK(message(UniPcSampler::create({.order = 4}, noise).status()).find("1 to 3") !=
         std::string::npos);
-  CHECK(message(space_flow({}, 0).status()).find("1 to 10000") != std::string::npos);
-  CHECK(message(space_flow({.shift = -1}, 4).status()).find("positive") != std::string::npos);
+  CHECK(message(UniPcSampler::create({.order = 0}, noise).status()).find("1 to 3") !=
+        std::string::npos);
 }

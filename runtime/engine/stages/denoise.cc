@@ -9,13 +9,12 @@
 #include "runtime/random/normal.h"
 #include "runtime/samplers/diffusion.h"
 #include "runtime/samplers/flow.h"
-#include "runtime/samplers/schedule.h"
 
 namespace zoetrope {
 namespace {
 
 // Noise of sample s: streams s·n … s·n + n − 1 of the seed for n streams of latents; that of its
-// diffusion steps: kStepNoise·(s + 1) + step·n + stream.
+// steps: kStepNoise·(s + 1) + step·n + stream.
 constexpr uint64_t kStepNoise = uint64_t{1} << 32;
 
 std::vector<NamedType> inputs_of(const Denoise& s, const Recipe& recipe, const ClipShape& shape,
@@ -62,32 +61,35 @@ Status check(const Stage& stage, CheckContext* c) {
     ZT_RETURN_IF_ERROR(
         DiffusionSampler::create(std::get<DiffusionSpec>(s.sampler), s.steps).status());
   else
-    ZT_RETURN_IF_ERROR(make_schedule(std::get<FlowSampler>(s.sampler), s.steps).status());
+    ZT_RETURN_IF_ERROR(space_flow(std::get<FlowSampler>(s.sampler), s.steps).status());
   Status status;
-  for (int64_t rows : {1, 2}) {
-    const auto inputs = inputs_of(s, recipe, c->shape, c->values, rows);
-    status = learns_variance(s)
-                 ? Status()
-                 : c->check(s.component, inputs, outputs_of(s, recipe, c->shape, rows, false));
-    if (diffusion && (!status.ok() || learns_variance(s))) {
-      const Status twice =
-          c->check(s.component, inputs, outputs_of(s, recipe, c->shape, rows, true));
-      if (twice.ok() || learns_variance(s)) status = twice;
+  for (size_t network = 0; network < s.networks(); ++network)
+    for (int64_t rows : {1, 2}) {
+      const std::string& component = s.network(network);
+      const auto inputs = inputs_of(s, recipe, c->shape, c->values, rows);
+      status = learns_variance(s)
+                   ? Status()
+                   : c->check(component, inputs, outputs_of(s, recipe, c->shape, rows, false));
+      if (diffusion && (!status.ok() || learns_variance(s))) {
+        const Status twice =
+            c->check(component, inputs, outputs_of(s, recipe, c->shape, rows, true));
+        if (twice.ok() || learns_variance(s)) status = twice;
+      }
+      ZT_RETURN_IF_ERROR(status);
     }
-    ZT_RETURN_IF_ERROR(status);
-  }
   return Status();
 }
 
-JobSpec job_of(const Denoise& s, const PlanContext& c, int64_t rows) {
+// `rows` of one call of a network.
+JobSpec job_of(const Denoise& s, const PlanContext& c, size_t network, int64_t rows) {
   JobSpec job;
-  job.name = "denoise";
-  job.component = s.component;
+  job.name = network == 0 ? "denoise" : str("denoise below ", s.experts[network - 1].below);
+  job.component = s.network(network);
+  job.key = denoise_key(network, 0);
   job.inputs = inputs_of(s, c.model.recipe, c.plan.shape, c.values, rows);
   job.outputs = outputs_of(s, c.model.recipe, c.plan.shape, rows, false);
   for (NamedType& out : job.outputs) out.type.shape[-1] = kAnyExtent;  // see check_channels
-  const auto* flow = std::get_if<FlowSampler>(&s.sampler);
-  job.calls = (s.steps - c.plan.first_step) * (flow ? evaluations_per_step(flow->solver) : 1);
+  job.calls = c.plan.networks[network].evaluations;
   return job;
 }
 
@@ -100,7 +102,7 @@ Status check_channels(const Denoise& s, const Recipe& recipe, const Job& job) {
                     found = job.plan->graph.value(out.value).type.shape[-1];
       if (found == 2 * channels && std::holds_alternative<DiffusionSpec>(s.sampler)) continue;
       if (found != channels || learns_variance(s))
-        return error(Code::kInvalidArgument, "component '", s.component, "' gives ", found,
+        return error(Code::kInvalidArgument, "component '", job.component, "' gives ", found,
                      " channels; ",
                      learns_variance(s) ? "ddpm with a learned variance" : "the sampler", " takes ",
                      (learns_variance(s) ? 2 : 1) * channels);
@@ -109,26 +111,35 @@ Status check_channels(const Denoise& s, const Recipe& recipe, const Job& job) {
 }
 
 // Two jobs of half the rows, for two devices that work at once.
-Result<std::vector<Job>> halves_on(JobSpec spec, PlanContext* c,
+Result<std::vector<Job>> halves_on(const JobSpec& whole, PlanContext* c, size_t network,
                                    const std::vector<EngineDevice*>& devices) {
   std::vector<Job> jobs;
   for (size_t half = 0; half < 2; ++half) {
-    spec.name = half == 0 ? "denoise, wanted" : "denoise, unwanted";
-    spec.key = static_cast<int64_t>(half);
+    JobSpec spec = whole;
+    spec.name += half == 0 ? ", wanted" : ", unwanted";
+    spec.key = denoise_key(network, half);
     ZT_ASSIGN_OR_RETURN(jobs.emplace_back(), c->consider_on(spec, devices[half]));
+    jobs.back().with_next = half == 0;
   }
   return jobs;
 }
 
+void take_halves(PlanContext* c, size_t network, std::vector<Job> jobs) {
+  c->plan.networks[network].rows_a_call = c->plan.samples;
+  c->plan.networks[network].halves = true;
+  for (Job& job : jobs) c->plan.jobs.push_back(std::move(job));
+}
+
 // Halves on the two devices that together are sooner done than the best one alone, if any are.
-Status split_automatically(const Denoise& s, PlanContext* c, const Job& whole) {
+Status split_automatically(const Denoise& s, PlanContext* c, size_t network) {
+  const Job& whole = c->plan.jobs.back();
   ZT_ASSIGN_OR_RETURN(const auto all, c->candidates());
-  if (all.size() < 2 || whole.seconds == 0 || c->is_placed(s.component)) return Status();
+  if (all.size() < 2 || whole.seconds == 0 || c->is_placed(whole.component)) return Status();
   std::vector<Job> best;
   double soonest = whole.seconds;
   for (size_t a = 0; a < all.size(); ++a)
     for (size_t b = a + 1; b < all.size(); ++b) {
-      auto jobs = halves_on(job_of(s, *c, c->plan.samples), c, {all[a], all[b]});
+      auto jobs = halves_on(job_of(s, *c, network, c->plan.samples), c, network, {all[a], all[b]});
       if (!jobs.ok()) continue;  // one of them lacks a kernel
       const double seconds = std::max((*jobs)[0].seconds, (*jobs)[1].seconds);
       const bool room = std::all_of(jobs->begin(), jobs->end(), [&](const Job& job) {
@@ -141,38 +152,41 @@ Status split_automatically(const Denoise& s, PlanContext* c, const Job& whole) {
     }
   if (best.empty()) return Status();
   c->plan.jobs.pop_back();
-  c->plan.rows_a_call = c->plan.samples;
-  c->plan.halves = true;
-  for (Job& job : best) c->plan.jobs.push_back(std::move(job));
+  take_halves(c, network, std::move(best));
   return Status();
 }
 
-Status plan(const Stage&, PlanContext* c) {
-  const Denoise& s = c->plan.denoise;  // with the request applied
-  const bool guided = c->plan.guided();
-  ZT_ASSIGN_OR_RETURN(const auto devices, c->devices_for(s.component));
-  if (devices.size() == 2 && !guided)
-    return error(Code::kInvalidArgument, "two devices for '", s.component,
+Status plan_network(const Denoise& s, PlanContext* c, size_t network) {
+  NetworkPlan& n = c->plan.networks[network];
+  const std::string& component = s.network(network);
+  const bool sequential = n.guided() && c->request.guidance_mode == GuidanceMode::kSequential;
+  ZT_ASSIGN_OR_RETURN(const auto devices, c->devices_for(component));
+  if (devices.size() == 2 && !n.guided())
+    return error(Code::kInvalidArgument, "two devices for '", component,
                  "', but without guidance a step has no halves");
-  if (devices.size() == 2 && c->request.guidance_mode == GuidanceMode::kSequential)
+  if (devices.size() == 2 && sequential)
     return error(Code::kInvalidArgument,
                  "the halves of a guided step either run on two devices at "
                  "once or one after the other on one; give one of the two");
   if (devices.size() == 2) {
-    c->plan.rows_a_call = c->plan.samples;
-    c->plan.halves = true;
     ZT_ASSIGN_OR_RETURN(std::vector<Job> jobs,
-                        halves_on(job_of(s, *c, c->plan.samples), c, devices));
-    for (Job& job : jobs) c->plan.jobs.push_back(std::move(job));
+                        halves_on(job_of(s, *c, network, c->plan.samples), c, network, devices));
+    take_halves(c, network, std::move(jobs));
     return check_channels(s, c->model.recipe, c->plan.jobs.back());
   }
-  const bool sequential = guided && c->request.guidance_mode == GuidanceMode::kSequential;
-  c->plan.rows_a_call = sequential ? c->plan.samples : c->plan.rows;
-  JobSpec spec = job_of(s, *c, c->plan.rows_a_call);
+  n.rows_a_call = n.guided() && !sequential ? 2 * c->plan.samples : c->plan.samples;
+  JobSpec spec = job_of(s, *c, network, n.rows_a_call);
   if (sequential) spec.calls *= 2;
   ZT_ASSIGN_OR_RETURN(const Job* whole, c->add(spec));
   ZT_RETURN_IF_ERROR(check_channels(s, c->model.recipe, *whole));
-  return guided && !sequential ? split_automatically(s, c, *whole) : Status();
+  return n.guided() && !sequential ? split_automatically(s, c, network) : Status();
+}
+
+Status plan(const Stage&, PlanContext* c) {
+  const Denoise& s = c->plan.denoise;  // with the request applied
+  for (size_t network = 0; network < s.networks(); ++network)
+    if (c->plan.networks[network].evaluations > 0) ZT_RETURN_IF_ERROR(plan_network(s, c, network));
+  return Status();
 }
 
 // Wholly known latents are what was given, not what the network made of them.
@@ -196,7 +210,8 @@ class Denoising {
       : c_(*c), s_(c->plan.denoise), samples_(static_cast<size_t>(c->plan.samples)) {}
 
   Status run() {
-    ZT_RETURN_IF_ERROR(denoiser_.open(&c_));
+    denoiser_.open(&c_);
+    ZT_RETURN_IF_ERROR(denoiser_.take(first_network()));
     ZT_RETURN_IF_ERROR(draw_noise());
     const auto start = std::chrono::steady_clock::now();
     c_.stats.first_step_seconds = c_.seconds_since_start();
@@ -218,6 +233,10 @@ class Denoising {
   }
 
  private:
+  size_t first_network() const {
+    const auto& told = c_.plan.points.times;  // of flow matching alone
+    return told.empty() ? 0 : s_.network_at(told[static_cast<size_t>(c_.plan.first_step)]);
+  }
   int steps() const { return s_.steps - c_.plan.first_step; }
   StepObserver observer() const {
     return [this](int done, int) { return c_.report("denoise", done, steps()).ok(); };
@@ -261,16 +280,30 @@ class Denoising {
     return all;
   }
 
+  // Standard normal noise of a step, of every sample its own.
+  StepNoise step_noise() const {
+    const uint64_t n = s_.streams.size();
+    return [this, n](int step, std::span<float> out) {
+      for_parts(out, [&](std::span<float> part, uint64_t k, uint64_t i) {
+        fill_normal(c_.request.seed, kStepNoise * (k + 1) + static_cast<uint64_t>(step) * n + i, 0,
+                    part);
+      });
+    };
+  }
+
   Status flow() {
-    const auto times = std::span(c_.plan.times).subspan(static_cast<size_t>(c_.plan.first_step));
+    const FlowPoints& points = c_.plan.points;
+    const int first = c_.plan.first_step;
     if (const std::vector<float> from = start(); !from.empty()) {
-      const auto t = static_cast<float>(times.front());
+      const auto t = static_cast<float>(points.sigmas[static_cast<size_t>(first)]);
       for (size_t i = 0; i < x_.size(); ++i) x_[i] = (1 - t) * from[i] + t * x_[i];
     }
-    const Velocity velocity = [&](double t, std::span<const float> x, std::span<float> v) {
-      return denoiser_.evaluate(t, x, v, {});
+    const Velocity velocity = [&](double told, std::span<const float> x, std::span<float> v) {
+      ZT_RETURN_IF_ERROR(denoiser_.take(s_.network_at(told)));
+      return denoiser_.evaluate(told, x, v, {});
     };
-    return sample_flow(std::get<FlowSampler>(s_.sampler).solver, times, velocity, x_, observer());
+    return sample_flow(std::get<FlowSampler>(s_.sampler), points, velocity, step_noise(), x_,
+                       observer(), first);
   }
 
   Status diffusion() {
@@ -284,14 +317,7 @@ class Denoising {
                                      std::span<float> variance) {
       return denoiser_.evaluate(t, x, output, variance);
     };
-    const uint64_t n = s_.streams.size();
-    const StepNoise noise = [&](int step, std::span<float> out) {
-      for_parts(out, [&](std::span<float> part, uint64_t k, uint64_t i) {
-        fill_normal(c_.request.seed, kStepNoise * (k + 1) + static_cast<uint64_t>(step) * n + i, 0,
-                    part);
-      });
-    };
-    return sample_diffusion(sampler, model, noise, x_, observer(), c_.plan.first_step);
+    return sample_diffusion(sampler, model, step_noise(), x_, observer(), c_.plan.first_step);
   }
 
   RunContext& c_;

@@ -7,19 +7,34 @@
 
 namespace zoetrope {
 
-Status Denoiser::open(RunContext* c) {
+void Denoiser::open(RunContext* c) {
   c_ = c;
-  const RequestPlan& plan = c->plan;
-  const Job* whole = plan.find(c->stage);
+  for (const Denoise::Stream& stream : c->plan.denoise.streams) {
+    const Shape shape =
+        latent_shape(*c->model.recipe.find_latents(stream.latents), c->plan.shape, c->plan.samples);
+    offsets_.push_back(elements_);
+    sizes_.push_back(static_cast<size_t>(shape.elements()));
+    elements_ += sizes_.back();
+  }
+}
+
+Status Denoiser::take(size_t network) {
+  if (!parts_.empty() && network == network_) return Status();
+  parts_.clear();
+  network_ = network;
+  const RequestPlan& plan = c_->plan;
+  const NetworkPlan& n = plan.networks[network];
+  const Job* whole = plan.find(c_->stage, denoise_key(network, 0));
   ZT_CHECK(whole != nullptr);
-  const int64_t calls = plan.rows / plan.rows_a_call;
-  one_session_ = calls == 2 && !plan.halves;
+  const int64_t calls = rows() / n.rows_a_call;
+  one_session_ = calls == 2 && !n.halves;
   for (int64_t i = 0; i < calls; ++i) {
     Part part;
-    part.first = i * plan.rows_a_call;
-    part.count = plan.rows_a_call;
-    if (i == 0 || plan.halves) {
-      ZT_ASSIGN_OR_RETURN(part.lease, c->open(*plan.find(c->stage, i)));
+    part.first = i * n.rows_a_call;
+    part.count = n.rows_a_call;
+    if (i == 0 || n.halves) {
+      const int64_t key = denoise_key(network, static_cast<size_t>(i));
+      ZT_ASSIGN_OR_RETURN(part.lease, c_->open(*plan.find(c_->stage, key)));
       ZT_RETURN_IF_ERROR(part.lease.use([&](Session& session) -> Status {
         ZT_RETURN_IF_ERROR(session.reset_states());
         return set_conditions(session, part.first, part.count);
@@ -27,18 +42,16 @@ Status Denoiser::open(RunContext* c) {
     }
     parts_.push_back(std::move(part));
   }
+  factor_.clear();
+  outputs_.clear();
   for (const Denoise::Stream& stream : plan.denoise.streams) {
-    const Shape shape =
-        latent_shape(*c->model.recipe.find_latents(stream.latents), plan.shape, plan.samples);
-    offsets_.push_back(elements_);
-    sizes_.push_back(static_cast<size_t>(shape.elements()));
-    elements_ += sizes_.back();
+    const int64_t channels = c_->model.recipe.find_latents(stream.latents)->channels;
     for (const PlanBinding& out : whole->plan->outputs)
       if (out.name == stream.output)
         factor_.push_back(
-            static_cast<size_t>(whole->plan->graph.value(out.value).type.shape[-1] / shape[-1]));
-    outputs_.emplace_back(sizes_.back() / static_cast<size_t>(plan.samples) *
-                          static_cast<size_t>(plan.rows) * factor_.back());
+            static_cast<size_t>(whole->plan->graph.value(out.value).type.shape[-1] / channels));
+    outputs_.emplace_back(sizes_[outputs_.size()] / static_cast<size_t>(plan.samples) *
+                          static_cast<size_t>(rows()) * factor_.back());
   }
   return Status();
 }
@@ -80,7 +93,7 @@ Status Denoiser::call(Session& session, Part* part, double t, std::span<const fl
   }
   ZT_RETURN_IF_ERROR(session.run());
   for (size_t i = 0; i < s.streams.size(); ++i) {
-    const size_t row = outputs_[i].size() / static_cast<size_t>(c_->plan.rows);
+    const size_t row = outputs_[i].size() / static_cast<size_t>(this->rows());
     ZT_RETURN_IF_ERROR(session.get_output(
         s.streams[i].output, outputs_[i].data() + row * static_cast<size_t>(part->first),
         static_cast<int64_t>(row * static_cast<size_t>(part->count) * sizeof(float))));
@@ -102,7 +115,7 @@ Status Denoiser::run_part(Part* part, double t, std::span<const float> x) {
 
 Status Denoiser::evaluate(double t, std::span<const float> x, std::span<float> out,
                           std::span<float> variance) {
-  if (c_->plan.halves) {
+  if (network().halves) {
     // No exception of the second half may end the process, nor of the thread itself.
     Status other;
     try {
@@ -129,7 +142,7 @@ Status Denoiser::evaluate(double t, std::span<const float> x, std::span<float> o
 // variance, what is wanted.
 void Denoiser::guide(std::span<float> out, std::span<float> variance) const {
   const RequestPlan& plan = c_->plan;
-  const auto g = static_cast<float>(plan.denoise.guidance);
+  const auto g = static_cast<float>(network().guidance);
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const auto channels = static_cast<size_t>(
         c_->model.recipe.find_latents(plan.denoise.streams[i].latents)->channels);
@@ -137,7 +150,7 @@ void Denoiser::guide(std::span<float> out, std::span<float> variance) const {
                               ? static_cast<size_t>(plan.denoise.guidance_channels)
                               : channels;
     const float* wanted = outputs_[i].data();
-    const float* unwanted = plan.guided() ? wanted + outputs_[i].size() / 2 : nullptr;
+    const float* unwanted = network().guided() ? wanted + outputs_[i].size() / 2 : nullptr;
     const size_t stride = channels * factor_[i];
     for (size_t p = 0; p < sizes_[i] / channels; ++p)
       for (size_t k = 0; k < channels; ++k) {

@@ -1,4 +1,4 @@
-// The network behind denoising: sessions, rows, guidance. Host tensors are stream by stream, each
+// The networks behind denoising: sessions, rows, guidance. Host tensors are stream by stream, each
 // with its samples one after the other.
 #pragma once
 
@@ -9,11 +9,19 @@
 
 namespace zoetrope {
 
+// A job's key: of a network's whole step, or of one half of it.
+inline int64_t denoise_key(size_t network, size_t half) {
+  return static_cast<int64_t>(2 * network + half);
+}
+
 class Denoiser {
  public:
-  // Opens the plan's sessions and gives them all that does not change from step to step. `c` must
-  // outlive it.
-  Status open(RunContext* c);
+  // `c` must outlive it.
+  void open(RunContext* c);
+  // Evaluates this network from here on: gives the last one's sessions back, so that they go where
+  // memory is short, opens those of its plan and gives them all that does not change from step to
+  // step.
+  Status take(size_t network);
 
   size_t elements() const { return elements_; }
   // The part of a whole that is stream `index`.
@@ -39,7 +47,11 @@ class Denoiser {
   Status call(Session& session, Part* part, double t, std::span<const float> x);
   void guide(std::span<float> out, std::span<float> variance) const;
 
+  const NetworkPlan& network() const { return c_->plan.networks[network_]; }
+  int64_t rows() const { return network().guided() ? 2 * c_->plan.samples : c_->plan.samples; }
+
   RunContext* c_ = nullptr;
+  size_t network_ = 0;  // that parts_ are of, if there are any
   std::vector<Part> parts_;
   bool one_session_ = false;  // parts take turns on it
   size_t elements_ = 0;
