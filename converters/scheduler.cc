@@ -7,10 +7,89 @@
 
 namespace zoetrope {
 
-Result<DiffusionSpec> read_scheduler(const std::string& folder) {
+namespace {
+
+Result<Config> open_config(const std::string& folder) {
   const std::string path = (std::filesystem::path(folder) / "scheduler_config.json").string();
   ZT_ASSIGN_OR_RETURN(const std::string text, read_small_file(path, 1 << 20));
-  ZT_ASSIGN_OR_RETURN(Config c, Config::parse(path, text));
+  return Config::parse(path, text);
+}
+
+// Of the two multistep schedulers, which have most of their fields in common.
+void read_multistep(Config* c, FlowSampler* s, bool unipc) {
+  s->solver = unipc ? FlowSolver::kUniPc : FlowSolver::kDpmpp2m;
+  s->shift = c->number("flow_shift", 1, 1e-3, 1e3);
+  // diffusers 0.42: UniPC from 1 to one training step, DPM-Solver++ from one less than all to 0.
+  s->first = unipc ? 1 : 1 - 1.0 / s->train_steps;
+  s->last = unipc ? 1.0 / s->train_steps : 0;
+  if (!c->flag("use_flow_sigmas", false))
+    c->fail(Code::kUnsupported, "'use_flow_sigmas' is not true: not flow matching");
+  if (c->text("prediction_type", "epsilon", {"flow_prediction"}) != "flow_prediction")
+    c->fail(Code::kUnsupported, "'prediction_type' is not 'flow_prediction': no velocities");
+  c->text("final_sigmas_type", "zero", {"zero"});
+  if (!c->flag("lower_order_final", true))
+    c->fail(Code::kUnsupported, "'lower_order_final' is false; the last steps have a lower order");
+  c->only("thresholding", false, "dynamic thresholding is for pixels, not for latents");
+  c->only("rescale_betas_zero_snr", false, "flow matching has no betas");
+  c->ignore({"dynamic_thresholding_ratio", "sample_max_value"});  // of thresholding
+  // Of diffusion: flow sigmas replace them.
+  c->ignore({"beta_start", "beta_end", "beta_schedule", "trained_betas", "timestep_spacing",
+             "steps_offset"});
+  if (unipc) {
+    s->order = static_cast<int>(c->integer("solver_order", 2, 1, 3));
+    const std::string b =
+        c->text("solver_type", "bh2", {"bh1", "bh2", "midpoint", "heun", "logrho"});
+    s->unipc_b = b == "bh1" ? UniPcB::kBh1 : UniPcB::kBh2;  // the last three mean bh2 there
+    if (!c->flag("predict_x0", true))
+      c->fail(Code::kUnsupported, "'predict_x0' is false; UniPC predicts the result here");
+    if (!c->numbers("disable_corrector", 10000).empty())
+      c->fail(Code::kUnsupported, "'disable_corrector' lists steps; every step is corrected here");
+    c->absent("solver_p", "another solver as the predictor");
+    c->absent("sigma_min", "sigmas are those of the shift");
+    c->absent("sigma_max", "sigmas are those of the shift");
+  } else {
+    c->integer("solver_order", 2, 2, 2);
+    c->text("solver_type", "midpoint", {"midpoint"});
+    c->text("algorithm_type", "dpmsolver++", {"dpmsolver++"});
+    c->only("use_lu_lambdas", false, "sigmas are those of the shift");
+    c->ignore({"euler_at_final", "lambda_min_clipped", "variance_type"});  // nothing with zero ends
+  }
+}
+
+}  // namespace
+
+Result<FlowSampler> read_flow_scheduler(const std::string& folder) {
+  ZT_ASSIGN_OR_RETURN(Config c, open_config(folder));
+  FlowSampler s;
+  const std::string type = c.text("_class_name", "",
+                                  {"UniPCMultistepScheduler", "DPMSolverMultistepScheduler",
+                                   "FlowMatchEulerDiscreteScheduler"});
+  if (type.empty()) c.fail(Code::kUnsupported, "no '_class_name'; expected a flow scheduler's");
+  const auto train_steps = static_cast<int>(c.integer("num_train_timesteps", 1000, 2, 100000));
+  for (const char* key : {"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"})
+    c.only(key, false, "sigmas are those of the shift");
+  c.only("use_dynamic_shifting", false, "a shift that depends on the size is not known");
+  c.absent("shift_terminal", "sigmas are not stretched");
+  c.ignore({"time_shift_type"});  // of dynamic shifting
+  if (type != "FlowMatchEulerDiscreteScheduler") {
+    s.train_steps = train_steps;
+    read_multistep(&c, &s, type == "UniPCMultistepScheduler");
+  } else {
+    s.shift = c.number("shift", 1, 1e-3, 1e3);
+    // Its own sigmas: the least of training, shifted once when it is made and again when it runs.
+    const double least = 1.0 / train_steps;
+    s.last = s.shift * least / (1 + (s.shift - 1) * least);
+    s.reaches_last = true;
+    if (c.flag("stochastic_sampling", false)) s.solver = FlowSolver::kDmd;
+    c.only("invert_sigmas", false, "time runs from noise to the result");
+    c.ignore({"base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len"});  // dynamic
+  }
+  ZT_RETURN_IF_ERROR(c.finish());
+  return s;
+}
+
+Result<DiffusionSpec> read_scheduler(const std::string& folder) {
+  ZT_ASSIGN_OR_RETURN(Config c, open_config(folder));
   DiffusionSpec s;
   s.reference = "diffusers";
   const std::string type = c.text("_class_name", "", {"DDIMScheduler", "DDPMScheduler"});

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "graph/format/diffusion_spec.h"
+#include "graph/format/recipe.h"
 #include "graph/status.h"
 
 namespace zoetrope {
@@ -11,5 +12,9 @@ namespace zoetrope {
 // scheduler_config.json of a folder. DDPMScheduler and DDIMScheduler are known; anything that such
 // a file says and that would change samples is honoured or refused.
 Result<DiffusionSpec> read_scheduler(const std::string& folder);
+
+// The same of flow matching: UniPCMultistepScheduler and DPMSolverMultistepScheduler with flow
+// sigmas, and FlowMatchEulerDiscreteScheduler. The network's time_scale is 'num_train_timesteps'.
+Result<FlowSampler> read_flow_scheduler(const std::string& folder);
 
 }  // namespace zoetrope

@@ -20,36 +20,48 @@ std::pair<std::string, double> split_strength(const std::string& text) {
   return {text.substr(0, colon), strength};
 }
 
-std::vector<std::string> tensor_names(const Model& model) {
+// Of one component, or of all where `component` is empty.
+std::vector<std::string> tensor_names(const Model& model, const std::string& component) {
   std::set<std::string> names;
   for (const auto& [name, graph] : model.components)
-    for (ValueId id : graph.weights()) names.insert(graph.value(id).name);
+    if (component.empty() || name == component)
+      for (ValueId id : graph.weights()) names.insert(graph.value(id).name);
   return {names.begin(), names.end()};
+}
+
+// "dit_low=style.safetensors" names a component; else all of it is the file.
+std::pair<std::string, std::string> split_component(const Model& model, const std::string& text) {
+  const size_t equals = text.find('=');
+  const std::string name = text.substr(0, equals);
+  if (equals == std::string::npos || model.component(name) == nullptr) return {"", text};
+  return {name, text.substr(equals + 1)};
 }
 
 }  // namespace
 
 void LoraFlags::add_to(CLI::App* app) {
   app->add_option("--lora", files,
-                  "FILE[:STRENGTH]: an adapter (LoRA) of this model, in the keys of PEFT, kohya or "
-                  "the original repository; strength 1 is as trained; give more to add them up")
+                  "[COMPONENT=]FILE[:STRENGTH]: an adapter (LoRA) of this model, or of one of its "
+                  "components, in the keys of PEFT, kohya or the original repository; strength 1 "
+                  "is as trained; give more to add them up")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 Result<std::shared_ptr<const WeightSource>> LoraFlags::open(const Model& model) const {
   if (files.empty()) return std::shared_ptr<const WeightSource>();
-  const std::vector<std::string> names = tensor_names(model);
   std::vector<LowRankUpdate> updates;
   std::string revision;
   for (const std::string& text : files) {
-    const auto [path, strength] = split_strength(text);
+    const auto [component, file] = split_component(model, text);
+    const auto [path, strength] = split_strength(file);
+    const std::vector<std::string> names = tensor_names(model, component);
     ZT_ASSIGN_OR_RETURN(Lora lora, read_lora(path, model.family, names, *model.weights));
     for (LowRankUpdate& update : lora.updates) {
       update.scale *= strength;
       updates.push_back(std::move(update));
     }
-    revision += str(lora.revision, "@", strength, ";");
+    revision += str(component, "=", lora.revision, "@", strength, ";");
   }
   ZT_ASSIGN_OR_RETURN(auto adapted,
                       AdaptedWeights::create(*model.weights, std::move(updates), revision));

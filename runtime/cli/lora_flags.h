@@ -1,4 +1,4 @@
-// --lora FILE[:STRENGTH]
+// --lora [COMPONENT=]FILE[:STRENGTH]
 #pragma once
 
 #include <memory>

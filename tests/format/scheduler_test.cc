@@ -1,0 +1,88 @@
+// Flow schedulers' configurations: honoured, or refused by name.
+#include "converters/scheduler.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/temporary_folder.h"
+
+using namespace zoetrope;
+using Json = nlohmann::json;
+
+namespace {
+
+Result<FlowSampler> read(const Json& json) {
+  const TemporaryFolder folder;
+  std::ofstream(folder.file("scheduler_config.json")) << json.dump();
+  return read_flow_scheduler(folder.path());
+}
+
+// As Wan 2.1's folder has it.
+Json wan() {
+  return Json::parse(R"({"_class_name": "UniPCMultistepScheduler", "_diffusers_version": "0.33.0",
+    "beta_end": 0.02, "beta_schedule": "linear", "beta_start": 0.0001, "disable_corrector": [],
+    "dynamic_thresholding_ratio": 0.995, "final_sigmas_type": "zero", "flow_shift": 3.0,
+    "lower_order_final": true, "num_train_timesteps": 1000, "predict_x0": true,
+    "prediction_type": "flow_prediction", "rescale_betas_zero_snr": false, "sample_max_value": 1.0,
+    "solver_order": 2, "solver_p": null, "solver_type": "bh2", "steps_offset": 0,
+    "thresholding": false, "timestep_spacing": "linspace", "trained_betas": null,
+    "use_beta_sigmas": false, "use_exponential_sigmas": false, "use_flow_sigmas": true,
+    "use_karras_sigmas": false})");
+}
+
+}  // namespace
+
+TEST_CASE("Wan's scheduler is UniPC on diffusers' flow sigmas") {
+  const auto s = read(wan());
+  REQUIRE_MESSAGE(s.ok(), s.status().message());
+  CHECK(s->solver == FlowSolver::kUniPc);
+  CHECK(s->order == 2);
+  CHECK(s->unipc_b == UniPcB::kBh2);
+  CHECK(s->shift == 3);
+  CHECK(s->last == 0.001);
+  CHECK(s->train_steps == 1000);
+  CHECK_FALSE(s->reaches_last);
+}
+
+TEST_CASE("flow Euler and DPM-Solver++ are read with their own sigmas") {
+  const auto euler = read({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift", 5.0}});
+  REQUIRE_MESSAGE(euler.ok(), euler.status().message());
+  CHECK(euler->reaches_last);
+  CHECK(euler->last == doctest::Approx(0.005 / 1.004));
+  CHECK(euler->train_steps == 0);
+  const auto dpm = read({{"_class_name", "DPMSolverMultistepScheduler"},
+                         {"prediction_type", "flow_prediction"},
+                         {"use_flow_sigmas", true},
+                         {"flow_shift", 3.0}});
+  REQUIRE_MESSAGE(dpm.ok(), dpm.status().message());
+  CHECK(dpm->solver == FlowSolver::kDpmpp2m);
+  CHECK(dpm->first == 0.999);
+}
+
+TEST_CASE("what would change samples is refused by name") {
+  const std::pair<const char*, Json> cases[] = {{"use_flow_sigmas", false},
+                                                {"prediction_type", "epsilon"},
+                                                {"predict_x0", false},
+                                                {"lower_order_final", false},
+                                                {"final_sigmas_type", "sigma_min"},
+                                                {"solver_order", 4},
+                                                {"solver_type", "bh3"},
+                                                {"use_karras_sigmas", true},
+                                                {"use_dynamic_shifting", true},
+                                                {"shift_terminal", 0.1},
+                                                {"thresholding", true},
+                                                {"disable_corrector", {0}},
+                                                {"_class_name", "LCMScheduler"},
+                                                {"flow_shift", -1},
+                                                {"surprise", 1}};
+  for (const auto& [key, value] : cases) {
+    Json json = wan();
+    json[key] = value;
+    const auto s = read(json);
+    CAPTURE(key);
+    REQUIRE_FALSE(s.ok());
+    CHECK_MESSAGE(s.status().message().find(key) != std::string::npos, s.status().message());
+  }
+}
