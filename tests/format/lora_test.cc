@@ -136,3 +136,47 @@ TEST_CASE("what fits no weight, or is no LoRA, is refused by name") {
   mentions(refusal([](StoredTensors& t) { t.clear(); }), "no tensors");
   mentions(refusal([](StoredTensors&) {}, "moviegen"), "moviegen");
 }
+
+namespace {
+
+// Two components with the same weights, each under a scope of its own.
+class Scoped : public WeightSource {
+ public:
+  Scoped(const WeightSource& base, std::string own) : base_(base), own_(std::move(own)) {}
+  Result<TensorType> type(std::string_view name) const override {
+    return base_.type(own_name(name));
+  }
+  Result<WeightData> load(std::string_view name) const override {
+    return base_.load(own_name(name));
+  }
+
+ private:
+  std::string own_name(std::string_view name) const {
+    return own_ + std::string(name.substr(name.find('/') + 1));
+  }
+  const WeightSource& base_;
+  const std::string own_;  // scope of the weights below
+};
+
+}  // namespace
+
+TEST_CASE("an adapter of one of two networks changes that one alone, and must say which") {
+  const Published folder("format/data/wan_diffusers");
+  const std::string file = kData + "lora/wan_peft.safetensors";
+  const auto model = folder.converted();
+  const std::string first = names_of(*model).front();
+  const Scoped scoped(*model, first.substr(0, first.find('/') + 1));
+  std::vector<std::string> low, both;
+  for (const std::string& name : names_of(*model)) {
+    const std::string rest = name.substr(name.find('/') + 1);
+    low.push_back("low/" + rest);
+    both.insert(both.end(), {"high/" + rest, "low/" + rest});
+  }
+  const auto read = read_lora(file, model->info().family, low, scoped);
+  REQUIRE_MESSAGE(read.ok(), read.status().message());
+  CHECK_FALSE(read->updates.empty());
+  for (const LowRankUpdate& update : read->updates) CHECK(update.tensor.starts_with("low/"));
+  const auto unclear = read_lora(file, model->info().family, both, scoped);
+  REQUIRE_FALSE(unclear.ok());
+  CHECK(unclear.status().message().find("several weights") != std::string::npos);
+}
