@@ -122,8 +122,8 @@ Result<Graph> build_graph(const Options& options) {
   if (options.model == "codec_decoder") return build_toybox_codec_decoder(codec);
   if (options.model == "text_encoder") return build_toybox_text_encoder(text);
   ZT_ASSIGN_OR_RETURN(const BuiltinModel* const model, find_builtin_model(options.model));
-  ZT_ASSIGN_OR_RETURN(std::vector<Graph> graphs, model->build());
-  return std::move(graphs.front());
+  ZT_ASSIGN_OR_RETURN(std::vector<BuiltinPart> parts, model->build());
+  return std::move(parts.front().components.front());
 }
 
 // What the model is bound to.

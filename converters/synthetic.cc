@@ -1,3 +1,5 @@
+#include <set>
+
 #include "converters/convert.h"
 #include "graph/format/hash.h"
 #include "models/registry.h"
@@ -10,27 +12,37 @@ Status convert_synthetic(const std::string& name, const ConvertOptions& options,
   ModelInfo info;
   info.name = builtin->name;
   info.family = builtin->family;
-  ZT_ASSIGN_OR_RETURN(info.components, builtin->build());
+  ZT_ASSIGN_OR_RETURN(std::vector<BuiltinPart> parts, builtin->build());
   if (builtin->recipe != nullptr) info.recipe = recipe_to_json(builtin->recipe());
   info.provenance =
       "the shapes of " + name + " with generated weights: it computes, and means nothing";
   info.licence = "Apache-2.0";
   std::vector<TensorSource> tensors;
-  for (const Graph& graph : info.components) {
-    for (ValueId id : graph.weights()) {
-      const Value& weight = graph.value(id);
-      const WeightInit init = initial_weight(weight);
-      const auto* bytes = reinterpret_cast<const uint8_t*>(weight.name.data());
-      SyntheticTensor synthetic;
-      synthetic.distribution = init.kind == WeightInit::Kind::kConstant ? Distribution::kConstant
-                                                                        : Distribution::kNormal;
-      synthetic.a = init.kind == WeightInit::Kind::kConstant ? init.value : 0;
-      synthetic.b = init.value;
-      synthetic.seed = hash_bytes({bytes, weight.name.size()});
-      tensors.push_back(
-          {weight.name, {options.dtype.value_or(DType::kBF16), weight.type.shape}, synthetic, {}});
+  for (BuiltinPart& part : parts) {
+    const std::string scope = part.scope.empty() ? "" : part.scope + "/";
+    std::set<std::string> listed;  // components of a part share weights
+    for (Graph& graph : part.components) {
+      for (ValueId id : graph.weights()) {
+        Value& weight = graph.values[static_cast<size_t>(id)];
+        const WeightInit init = initial_weight(weight);
+        weight.name = scope + weight.name;
+        if (!listed.insert(weight.name).second) continue;
+        const bool constant = init.kind == WeightInit::Kind::kConstant;
+        SyntheticTensor synthetic;
+        synthetic.distribution = constant ? Distribution::kConstant : Distribution::kNormal;
+        synthetic.a = constant ? init.value : 0;
+        synthetic.b = init.value;
+        synthetic.seed =
+            hash_bytes({reinterpret_cast<const uint8_t*>(weight.name.data()), weight.name.size()});
+        tensors.push_back({weight.name,
+                           {options.dtype.value_or(DType::kBF16), weight.type.shape},
+                           synthetic,
+                           {}});
+      }
+      info.components.push_back(std::move(graph));
     }
   }
+  if (builtin->recipe != nullptr && builtin->recipe().reads_text()) info.tokenizer_kind = "bytes";
   return write_model(options.output, info, std::move(tensors), progress);
 }
 

@@ -6,12 +6,14 @@
 #include <optional>
 
 #include "converters/families.h"
+#include "converters/scheduler.h"
 #include "converters/store.h"
 #include "converters/text_encoder.h"
 #include "converters/vision_encoder.h"
 #include "converters/wan_vae.h"
 #include "converters/weight_map.h"
 #include "graph/format/recipe.h"
+#include "models/wan/recipe.h"
 
 namespace zoetrope {
 namespace {
@@ -85,13 +87,15 @@ Result<WanConfig> read_shapes(const Checkpoint& checkpoint, const Layout& layout
   c.layers = count_blocks(checkpoint, layout.prefix + "blocks.");
   c.width = patch[0];
   c.channels = last[0] / 4;
-  if (patch[1] == 2 * c.channels + c.mask_channels)
+  if (patch[1] > 2 * c.channels) {  // known latents, and a mask of a channel a frame
     c.conditioning = WanConfig::Conditioning::kChannels;
-  else if (patch[1] != c.channels)
+    c.mask_channels = patch[1] - 2 * c.channels;
+  } else if (patch[1] != c.channels) {
     return error(Code::kUnsupported, checkpoint.path(), ": ", patch[1], " input and ", c.channels,
-                 " output channels; known are as many, or with known latents and a mask of ",
-                 c.mask_channels, " beside them, ", 2 * c.channels + c.mask_channels);
-  // The only one with that many channels has a time a frame.
+                 " output channels; known are as many, or more than ", 2 * c.channels,
+                 ": known latents and a mask beside them");
+  }
+  // Without a pipeline's word: the only published one with that many channels has a time a frame.
   if (c.channels == 48 && patch[1] == c.channels) c.conditioning = WanConfig::Conditioning::kFrames;
   if (has("img_emb.proj.1.weight")) {
     ZT_ASSIGN_OR_RETURN(const Shape image, shape("img_emb.proj.1.weight", 2));
@@ -220,10 +224,21 @@ struct Transformer {
   WeightMap weights;
 };
 
-Result<Transformer> read_transformer(const Checkpoint& checkpoint, const std::string& component) {
+// `time_a_frame`: what the pipeline says of it; none: there is no pipeline.
+Result<Transformer> read_transformer(const Checkpoint& checkpoint, const std::string& component,
+                                     std::optional<bool> time_a_frame) {
   Transformer out;
   ZT_ASSIGN_OR_RETURN(const Layout layout, find_layout(checkpoint));
   ZT_ASSIGN_OR_RETURN(out.config, read_shapes(checkpoint, layout));
+  if (time_a_frame) {
+    using Conditioning = WanConfig::Conditioning;
+    if (*time_a_frame && out.config.conditioning == Conditioning::kChannels)
+      return error(Code::kDataLoss, checkpoint.path(),
+                   ": takes known latents as channels; 'expand_timesteps' of the pipeline is for "
+                   "those that do not");
+    if (out.config.conditioning != Conditioning::kChannels)
+      out.config.conditioning = *time_a_frame ? Conditioning::kFrames : Conditioning::kNone;
+  }
   ZT_ASSIGN_OR_RETURN(Config config, read_config(checkpoint));
   ZT_RETURN_IF_ERROR(layout.diffusers ? read_diffusers_config(&config, &out.config, &out.positions)
                                       : read_original_config(checkpoint, &config, &out.config));
@@ -262,9 +277,11 @@ std::string find_component(const ConvertSource& source, const ConvertOptions& op
 // All of a model, as far as it is there.
 struct Whole {
   Transformer dit;
+  std::optional<bool> time_a_frame;  // of the pipeline
   OpenedPart second_file;
-  std::optional<Transformer> second;  // A14B: takes over from the first at a boundary
-  double boundary = 0;
+  std::optional<Transformer> second;   // A14B: takes over from the first at a boundary
+  double boundary = 0;                 // 0: the published one
+  std::optional<FlowSampler> sampler;  // of the pipeline's scheduler
   std::optional<WanAutoencoder> vae;
   std::optional<TextEncoder> text;
   std::optional<VisionEncoder> vision;
@@ -291,10 +308,14 @@ Status read_pipeline(const DiffusersFolder& pipeline, Whole* whole) {
                two ? "two transformers take turns, and no 'boundary_ratio' says where"
                    : "'boundary_ratio' says where a second transformer takes over, and there is "
                      "none (transformer_2)");
-  // That TI2V's time is each frame's is in its graph.
+  whole->time_a_frame = index.flag("expand_timesteps", false);
   index.ignore({"transformer", "transformer_2", "vae", "text_encoder", "tokenizer", "scheduler",
-                "image_encoder", "image_processor", "expand_timesteps"});
-  return index.finish();
+                "image_encoder", "image_processor"});
+  ZT_RETURN_IF_ERROR(index.finish());
+  if (const auto it = pipeline.components.find("scheduler"); it != pipeline.components.end()) {
+    ZT_ASSIGN_OR_RETURN(whole->sampler, read_flow_scheduler(it->second.path));
+  }
+  return Status();
 }
 
 Status read_second(const ConvertSource& source, const ConvertOptions& options, Whole* whole) {
@@ -302,7 +323,8 @@ Status read_second(const ConvertSource& source, const ConvertOptions& options, W
       find_component(source, options, "", "transformer_2", {"low_noise_model"});
   if (path.empty()) return Status();
   ZT_RETURN_IF_ERROR(open_weights(path, &whole->second_file));
-  ZT_ASSIGN_OR_RETURN(whole->second, read_transformer(whole->second_file.checkpoint(), "dit_low"));
+  ZT_ASSIGN_OR_RETURN(whole->second, read_transformer(whole->second_file.checkpoint(), "dit_low",
+                                                      whole->time_a_frame));
   const WanConfig &a = whole->dit.config, &b = whole->second->config;
   if (a.channels != b.channels || a.conditioning != b.conditioning ||
       a.text_width != b.text_width || a.image_width != b.image_width)
@@ -338,6 +360,17 @@ Status read_components(const ConvertSource& source, const ConvertOptions& option
     if (whole->vae->config.latent_channels != dit.channels)
       return error(Code::kDataLoss, path, ": latents of ", whole->vae->config.latent_channels,
                    " channels; the transformer's have ", dit.channels);
+    if (dit.conditioning == WanConfig::Conditioning::kChannels &&
+        dit.mask_channels != whole->vae->config.time())
+      return error(Code::kDataLoss, path, ": a latent of ", whole->vae->config.time(),
+                   " frames; the transformer's mask has ", dit.mask_channels, " a latent");
+  } else if (dit.conditioning == WanConfig::Conditioning::kChannels && dit.mask_channels != 4) {
+    // Without an autoencoder that says otherwise, latents are of four frames.
+    return error(Code::kUnsupported, source.checkpoint.path(), ": ", dit.input_channels(),
+                 " input and ", dit.channels,
+                 " output channels; known are as many, or known "
+                 "latents and a mask of 4 beside them, ",
+                 2 * dit.channels + 4);
   }
   if (const std::string path = find_component(source, options, options.text_encoder, "text_encoder",
                                               {"models_t5_umt5-xxl-enc-bf16.pth"});
@@ -364,31 +397,28 @@ Status read_components(const ConvertSource& source, const ConvertOptions& option
 }
 
 Recipe recipe_of(const Whole& whole) {
-  Recipe recipe;
-  LatentSpec latents;
-  latents.name = "video";
-  latents.channels = static_cast<int>(whole.dit.config.channels);
-  // 2.2's autoencoder of 48 channels halves once more.
-  latents.pixels =
-      whole.vae ? static_cast<int>(whole.vae->config.space()) : (latents.channels == 48 ? 16 : 8);
-  latents.later_frames = whole.vae ? static_cast<int>(whole.vae->config.time()) : 4;
-  LatentStatistics known = wan_latent_statistics(latents.channels);
-  latents.mean = whole.vae ? whole.vae->mean : std::move(known.mean);
-  latents.std = whole.vae ? whole.vae->deviation : std::move(known.deviation);
-  const int64_t step = 2 * latents.pixels, later = latents.later_frames;
-  const int64_t positions = whole.dit.positions;
-  const auto side = [&](int64_t preferred) {
-    const int64_t most = step * std::min<int64_t>(positions, 2048 / step);
-    return Range{step, most, step, std::min(preferred / step * step, most)};
-  };
-  const bool larger = latents.channels == 48;  // TI2V: 1280x704, 121 frames, 24 a second
-  recipe.clip.fps = larger ? 24 : 16;
-  recipe.clip.width = side(larger ? 1280 : 832);
-  recipe.clip.height = side(larger ? 704 : 480);
-  const int64_t most_frames = 1 + later * (std::min<int64_t>(positions, 41) - 1);
-  recipe.clip.frames = {1, most_frames, later,
-                        std::min<int64_t>(1 + (larger ? 30 : 20) * later, most_frames), 1};
-  if (!latents.mean.empty()) recipe.latents = {std::move(latents)};
+  const WanConfig& dit = whole.dit.config;
+  WanPipeline pipeline;
+  pipeline.dit = dit;
+  pipeline.experts = whole.second.has_value();
+  pipeline.positions = whole.dit.positions;
+  pipeline.sampling = published_wan_sampling(dit, pipeline.experts);
+  if (whole.boundary > 0) pipeline.sampling.boundary = whole.boundary;
+  pipeline.sampler = whole.sampler ? *whole.sampler : wan_sampler(pipeline.sampling.shift);
+  if (whole.vae) {
+    pipeline.vae = whole.vae->config;
+    pipeline.latents = {whole.vae->mean, whole.vae->deviation};
+  } else {
+    pipeline.vae = dit.channels == 48 ? wan_vae_2_2() : wan_vae_2_1();
+    pipeline.latents = wan_latent_statistics(dit.channels);
+  }
+  if (whole.vision) pipeline.picture.size = static_cast<int>(whole.vision->config.image_size);
+  // The original stretches frames, by PyTorch's interpolate; diffusers' processor cuts the middle.
+  if (!whole.time_a_frame) {
+    pipeline.picture.fit = ImageFeatures::Fit::kStretch;
+    pipeline.picture.antialias = false;
+  }
+  Recipe recipe = wan_recipe(pipeline);
   std::string lacks;
   const auto lack = [&](bool there, const char* what) {
     if (!there) lacks += str(lacks.empty() ? "it has no " : ", no ", what);
@@ -396,9 +426,10 @@ Recipe recipe_of(const Whole& whole) {
   lack(whole.text.has_value(), "text encoder");
   lack(!whole.tokenizer.empty(), "tokenizer");
   lack(whole.vae.has_value(), "autoencoder");
-  lack(whole.dit.config.image_width == 0 || whole.vision.has_value(), "image encoder");
-  recipe.incomplete =
-      lacks.empty() ? "it is whole, but this version has no stages that run it" : lacks;
+  lack(dit.image_width == 0 || whole.vision.has_value(), "image encoder");
+  if (lacks.empty()) return recipe;
+  recipe.stages.clear();
+  recipe.incomplete += str(recipe.incomplete.empty() ? "" : "; ", lacks);
   return recipe;
 }
 
@@ -406,7 +437,7 @@ Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
                    const WriteProgress& progress) {
   Whole whole;
   if (source.pipeline != nullptr) ZT_RETURN_IF_ERROR(read_pipeline(*source.pipeline, &whole));
-  ZT_ASSIGN_OR_RETURN(whole.dit, read_transformer(source.checkpoint, "dit"));
+  ZT_ASSIGN_OR_RETURN(whole.dit, read_transformer(source.checkpoint, "dit", whole.time_a_frame));
   ZT_RETURN_IF_ERROR(read_second(source, options, &whole));
   ZT_RETURN_IF_ERROR(read_components(source, options, &whole));
   ModelInfo info;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "converters/opened_part.h"
+#include "models/wan/recipe.h"
 #include "models/wan/vae.h"
 
 namespace zoetrope {
@@ -17,11 +18,5 @@ struct WanAutoencoder {
 
 // A folder of diffusers (AutoencoderKLWan), or the original's file, 2.1 or 2.2.
 Result<WanAutoencoder> open_wan_autoencoder(const std::string& path);
-
-// Statistics of the published latents with so many channels (16: 2.1's, 48: 2.2's).
-struct LatentStatistics {
-  std::vector<float> mean, deviation;
-};
-LatentStatistics wan_latent_statistics(int64_t channels);
 
 }  // namespace zoetrope

@@ -2,17 +2,32 @@
 
 #include <cmath>
 
+#include "models/clip/clip.h"
 #include "models/dit/recipe.h"
 #include "models/moviegen/moviegen.h"
+#include "models/t5/t5.h"
 #include "models/vae/vae.h"
-#include "models/wan/wan.h"
+#include "models/wan/recipe.h"
 
 namespace zoetrope {
 namespace {
 
-Result<std::vector<Graph>> one(Result<Graph> graph) {
-  if (!graph.ok()) return graph.status();
-  return std::vector<Graph>{std::move(*graph)};
+using Parts = std::vector<BuiltinPart>;
+
+Status add(Parts* parts, std::string scope, std::vector<Result<Graph>> graphs) {
+  BuiltinPart part{std::move(scope), {}};
+  for (Result<Graph>& graph : graphs) {
+    if (!graph.ok()) return graph.status();
+    part.components.push_back(std::move(*graph));
+  }
+  parts->push_back(std::move(part));
+  return Status();
+}
+
+Result<Parts> one(Result<Graph> graph) {
+  Parts parts;
+  ZT_RETURN_IF_ERROR(add(&parts, "", {std::move(graph)}));
+  return parts;
 }
 
 template <char kSize, int kPatch>
@@ -30,26 +45,63 @@ BuiltinModel dit_pictures(std::string_view name) {
   return {name,
           "dit",
           "DiT with its autoencoder, class-conditional images at 256x256",
-          []() -> Result<std::vector<Graph>> {
-            std::vector<Graph> graphs;
-            const VaeConfig vae;
-            for (auto graph : {build_dit(dit_config(kSize, 2)), build_vae_encoder(vae),
-                               build_vae_decoder(vae)}) {
-              if (!graph.ok()) return graph.status();
-              graphs.push_back(std::move(*graph));
-            }
-            return graphs;
+          []() -> Result<Parts> {
+            Parts parts;
+            ZT_RETURN_IF_ERROR(add(&parts, "",
+                                   {build_dit(dit_config(kSize, 2)), build_vae_encoder(VaeConfig()),
+                                    build_vae_decoder(VaeConfig())}));
+            return parts;
           },
           {{"batch", 2}, {"height", 32}, {"width", 32}},
           [] { return dit_recipe(dit_config(kSize, 2), diffusers_dit_pictures()); }};
 }
 
+// Prompts are read as bytes: no vocabulary is built in.
+WanPipeline wan_pipeline(const WanConfig& dit, bool experts) {
+  WanPipeline p;
+  p.dit = dit;
+  p.vae = dit.channels == 48 ? wan_vae_2_2() : wan_vae_2_1();
+  p.latents = wan_latent_statistics(dit.channels);
+  p.experts = experts;
+  p.sampling = published_wan_sampling(dit, experts);
+  p.sampler = wan_sampler(p.sampling.shift);
+  p.tokenizer = EncodeText::Tokenizer::kBytes;
+  return p;
+}
+
+Result<Parts> wan_parts(const WanPipeline& p) {
+  Parts parts;
+  ZT_RETURN_IF_ERROR(add(&parts, "dit", {build_wan_dit(p.dit)}));
+  if (p.experts) {
+    ZT_RETURN_IF_ERROR(add(&parts, "dit_low", {build_wan_dit(p.dit)}));
+    parts.back().components[0].name = "dit_low";
+  }
+  ZT_RETURN_IF_ERROR(add(&parts, "vae",
+                         {build_wan_vae_encoder(p.vae, ClipPart::kFirst),
+                          build_wan_vae_decoder(p.vae, ClipPart::kFirst),
+                          build_wan_vae_encoder(p.vae, ClipPart::kLater),
+                          build_wan_vae_decoder(p.vae, ClipPart::kLater)}));
+  ZT_RETURN_IF_ERROR(add(&parts, "text_encoder", {build_t5_encoder(umt5_xxl())}));
+  if (p.dit.image_width > 0)
+    ZT_RETURN_IF_ERROR(add(&parts, "image_encoder", {build_clip_vision(clip_vit_h_14())}));
+  return parts;
+}
+
+template <WanConfig (*kDit)(), bool kExperts = false>
+BuiltinModel wan(std::string_view name, std::string_view description, const Bindings& example) {
+  return {name,        "wan",
+          description, [] { return wan_parts(wan_pipeline(kDit(), kExperts)); },
+          example,     [] { return wan_recipe(wan_pipeline(kDit(), kExperts)); }};
+}
+
 const std::vector<BuiltinModel>& list() {
   // Wan at 832x480, 81 frames; Movie Gen at 768x768, 256 frames: 73,728 tokens.
-  static const Bindings wan{
+  static const Bindings wan_clip{
       {"batch", 1}, {"frames", 21}, {"height", 60}, {"width", 104}, {"text_length", 512}};
   static const Bindings wan_image{{"batch", 1},   {"frames", 21},       {"height", 60},
                                   {"width", 104}, {"text_length", 512}, {"image_length", 257}};
+  static const Bindings wan_720p{
+      {"batch", 1}, {"frames", 21}, {"height", 90}, {"width", 160}, {"text_length", 512}};
   // 1280x704, 121 frames.
   static const Bindings wan_5b{
       {"batch", 1}, {"frames", 31}, {"height", 44}, {"width", 80}, {"text_length", 512}};
@@ -71,16 +123,17 @@ const std::vector<BuiltinModel>& list() {
       dit<'x', 8>("dit-xl-8"),
       dit_pictures<'s'>("dit-s-2-pictures"),
       dit_pictures<'x'>("dit-xl-2-pictures"),
-      {"wan2.1-1.3b", "wan", "Wan 2.1 text-to-video DiT, 832x480, 81 frames",
-       [] { return one(build_wan_dit(wan_1_3b())); }, wan},
-      {"wan2.1-14b", "wan", "Wan 2.1 text-to-video DiT, 832x480, 81 frames",
-       [] { return one(build_wan_dit(wan_14b())); }, wan},
-      {"wan2.1-i2v-14b", "wan", "Wan 2.1 image-to-video DiT, 832x480, 81 frames",
-       [] { return one(build_wan_dit(wan_i2v_14b())); }, wan_image},
-      {"wan2.2-i2v-a14b", "wan", "Wan 2.2 image-to-video DiT, one expert, 832x480, 81 frames",
-       [] { return one(build_wan_dit(wan_i2v_a14b())); }, wan},
-      {"wan2.2-ti2v-5b", "wan", "Wan 2.2 text- and image-to-video DiT, 1280x704, 121 frames",
-       [] { return one(build_wan_dit(wan_ti2v_5b())); }, wan_5b},
+      wan<wan_1_3b>("wan2.1-1.3b", "Wan 2.1 text to video, 832x480, 81 frames", wan_clip),
+      wan<wan_14b>("wan2.1-14b", "Wan 2.1 text to video, 832x480, 81 frames", wan_clip),
+      wan<wan_i2v_14b>("wan2.1-i2v-14b", "Wan 2.1 image to video, 832x480, 81 frames", wan_image),
+      wan<wan_flf2v_14b>("wan2.1-flf2v-14b",
+                         "Wan 2.1 first and last frame to video, 1280x720, 81 frames", wan_720p),
+      wan<wan_14b, true>("wan2.2-t2v-a14b",
+                         "Wan 2.2 text to video, two experts, 832x480, 81 frames", wan_clip),
+      wan<wan_i2v_a14b, true>("wan2.2-i2v-a14b",
+                              "Wan 2.2 image to video, two experts, 832x480, 81 frames", wan_clip),
+      wan<wan_ti2v_5b>("wan2.2-ti2v-5b", "Wan 2.2 text and image to video, 1280x704, 121 frames",
+                       wan_5b),
       {"moviegen-1b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",
        [] { return one(build_moviegen_dit(moviegen_config(1))); }, moviegen},
       {"moviegen-5b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,13 +13,19 @@
 
 namespace zoetrope {
 
+// Components that would come from one checkpoint: their weights' names begin with "<scope>/".
+struct BuiltinPart {
+  std::string scope;
+  std::vector<Graph> components;
+};
+
 struct BuiltinModel {
   std::string_view name;    // "wan2.1-1.3b"
   std::string_view family;  // "wan"
   std::string_view description;
-  Result<std::vector<Graph>> (*build)();
-  Bindings example;              // symbols for a typical clip
-  Recipe (*recipe)() = nullptr;  // null: components only
+  Result<std::vector<BuiltinPart>> (*build)();  // the denoiser first
+  Bindings example;                             // the denoiser's symbols for a typical clip
+  Recipe (*recipe)() = nullptr;                 // null: components only
 };
 
 std::span<const BuiltinModel> builtin_models();

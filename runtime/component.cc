@@ -9,6 +9,7 @@ Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, 
   PassOptions passes;
   passes.compute = options.compute;
   passes.fuse = options.fuse;
+  passes.narrow_states = options.narrow_states;
   passes.observer = options.after_pass;
   passes.storage = [&](std::string_view name) -> Result<DType> {
     ZT_ASSIGN_OR_RETURN(const TensorType type, weights.type(name));

@@ -13,6 +13,7 @@ struct CompileOptions {
   Bindings bindings;
   DType compute = DType::kF32;  // f32, bf16 or f16
   bool fuse = true;
+  std::set<std::string> narrow_states = {};  // by name, kept in `compute`: narrowable_states()
   int64_t memory_budget = 0;  // bytes on the device: weights are streamed to keep it; 0: none
   PassObserver after_pass;    // sees the graph after each pass
 };

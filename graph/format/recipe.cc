@@ -12,6 +12,9 @@ namespace {
 using Names = std::span<const std::string_view>;
 constexpr std::string_view kModalities[] = {"image", "video", "sound"};
 constexpr std::string_view kTokenizers[] = {"bytes", "sentencepiece"};
+constexpr std::string_view kFits[] = {"cover", "stretch"};
+constexpr std::string_view kFills[] = {"zeros", "grey"};
+constexpr std::string_view kMasks[] = {"latent", "frames"};
 constexpr std::string_view kFlowSolvers[] = {"euler", "midpoint", "heun",
                                              "unipc", "dpmpp_2m", "dmd"};
 constexpr std::string_view kFlowSchedules[] = {"linear", "linear_quadratic", "explicit"};
@@ -26,9 +29,9 @@ constexpr std::string_view kVariances[] = {"fixed_small", "fixed_large", "learne
                                            "learned_range"};
 constexpr std::string_view kSamplers[] = {"flow", "diffusion"};
 // In the order of Stage's alternatives.
-constexpr std::string_view kStages[] = {"encode_text",   "class_label", "start_picture",
-                                        "known_latents", "denoise",     "decode_sound",
-                                        "decode_video",  "decode_image"};
+constexpr std::string_view kStages[] = {"encode_text",   "class_label",   "image_features",
+                                        "start_picture", "known_latents", "denoise",
+                                        "decode_sound",  "decode_video",  "decode_image"};
 
 constexpr size_t kMaxStages = 64;
 constexpr int64_t kMaxSide = 1 << 20;
@@ -122,8 +125,22 @@ void fields(V& v, ClassLabel& s) {
 }
 
 template <typename V>
+void fields(V& v, ImageFeatures& s) {
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+  v.name("gives", &s.gives);
+  v.integer("size", &s.size, 1, 4096);
+  v.integer("pictures", &s.pictures, 1, 2);
+  v.choice("fit", &s.fit, kFits);
+  v.flag("antialias", &s.antialias);
+  v.require(s.size > 0, "size", "given");
+}
+
+template <typename V>
 void fields(V& v, StartPicture& s) {
   v.name("latents", &s.latents);
+  v.optional_name("first", &s.first);
   v.name("component", &s.component);
   v.name("input", &s.input);
   v.name("output", &s.output);
@@ -132,6 +149,7 @@ void fields(V& v, StartPicture& s) {
 template <typename V>
 void fields(V& v, KnownLatents& s) {
   v.name("latents", &s.latents);
+  v.optional_name("first", &s.first);
   v.name("component", &s.component);
   v.name("input", &s.input);
   v.name("output", &s.output);
@@ -140,6 +158,11 @@ void fields(V& v, KnownLatents& s) {
   v.number("mask_known", &s.mask_known, -1e6, 1e6);
   v.optional_number("mask_first_frame", &s.mask_first_frame, -1e6, 1e6);
   v.optional_number("mask_last_frame", &s.mask_last_frame, -1e6, 1e6);
+  v.choice("fill", &s.fill, kFills);
+  v.choice("mask", &s.mask, kMasks);
+  v.flag("required", &s.required);
+  v.require(s.kept() || !(s.mask_first_frame || s.mask_last_frame), "mask_first_frame",
+            "only with fill zeros and mask latent");
 }
 
 template <typename V>
@@ -245,6 +268,7 @@ void fields(V& v, Denoise& s) {
 template <typename V>
 void fields(V& v, Decode& s) {
   v.name("latents", &s.latents);
+  v.optional_name("first", &s.first);
   v.name("component", &s.component);
   v.name("input", &s.input);
   v.name("output", &s.output);
@@ -309,6 +333,12 @@ class References {
     return l;
   }
 
+  static Status first_of_video(const std::string& first, const LatentSpec& l) {
+    if (first.empty() || l.media == Modality::kVideo) return Status();
+    return bad("'first' is of video; latents '", l.name, "' are ",
+               kModalities[static_cast<size_t>(l.media)]);
+  }
+
   Status before_denoising(std::string_view kind) const {
     return denoised_.empty() ? Status() : bad("'", kind, "' stands behind 'denoise'");
   }
@@ -322,14 +352,29 @@ class References {
     ZT_RETURN_IF_ERROR(before_denoising("class_label"));
     return give(s.gives);
   }
+  Status visit(const ImageFeatures& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("image_features"));
+    return give(s.gives);
+  }
   Status visit(const StartPicture& s) {
     ZT_RETURN_IF_ERROR(before_denoising("start_picture"));
     ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
-    return l->media == Modality::kSound ? bad("'start_picture' of sound") : Status();
+    if (l->media == Modality::kSound) return bad("'start_picture' of sound");
+    return first_of_video(s.first, *l);
   }
   Status visit(const KnownLatents& s) {
     ZT_RETURN_IF_ERROR(before_denoising("known_latents"));
-    ZT_RETURN_IF_ERROR(latents(s.latents).status());
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    ZT_RETURN_IF_ERROR(first_of_video(s.first, *l));
+    const bool video = l->media == Modality::kVideo;
+    if (!video && (!s.kept() || s.required))
+      return bad("'fill', 'mask' and 'required' are of video; '", l->name, "' are ",
+                 kModalities[static_cast<size_t>(l->media)]);
+    if (s.mask == KnownLatents::Mask::kFrames && l->first_frames != 1 &&
+        l->first_frames != l->later_frames)
+      return bad("a mask of frames: the first latent of '", l->name, "' stands for ",
+                 l->first_frames, " frames; expected 1 or as many as the later ones, ",
+                 l->later_frames);
     ZT_RETURN_IF_ERROR(give(s.gives));
     return give(s.gives_mask);
   }
@@ -349,6 +394,7 @@ class References {
       return bad("latents '", l->name, "' are ", kModalities[static_cast<size_t>(l->media)],
                  ", not ", kModalities[static_cast<size_t>(media)],
                  " as their decoder's kind says");
+    ZT_RETURN_IF_ERROR(first_of_video(s.first, *l));
     if (!denoised_.contains(s.latents)) return bad("latents '", s.latents, "' are not denoised");
     if (!decoded_.insert(s.latents).second)
       return bad("latents '", s.latents, "' are decoded twice");

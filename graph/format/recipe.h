@@ -46,8 +46,8 @@ struct LatentSpec {
   int samples = 1;       // sound: samples (of each channel) that a latent stands for
 };
 
-// How a decoder may be run piece by piece, counted in latents: of clips and sound along time, of
-// pictures along rows and along columns.
+// How a decoder may be run piece by piece, counted in latents: of clips and sound along time; of
+// pictures, and of clips whose decoder has a `first`, along rows and along columns.
 struct TileSpec {
   int64_t length = 0;   // of one call; 0: always the whole sequence
   int64_t overlap = 0;  // that neighbouring tiles share, at least
@@ -79,13 +79,18 @@ struct ClassLabel {
   std::vector<std::string> names;  // by class, synonyms between commas; may be empty
 };
 
-// A picture to start from, where the request gives one with a strength: latents for denoising.
+// Causal coders of video are two graphs with the same states: `first` for the clip's first latent
+// (the first frames), `component` for one or more later ones a call, with the states handed on by
+// name. Empty: `component` knows no states and takes any number of latents.
+
+// A picture or clip to start from, where the request gives one with a strength: latents for
+// denoising.
 struct StartPicture {
   std::string latents, component, input, output;
+  std::string first = "";
 };
 
-// What is already known of a clip, as normalised latents and a mask: gives both, channels last, 0
-// where nothing is known.
+// What is already known of a clip, as normalised latents and a mask, channels last.
 struct KnownLatents {
   std::string latents, component, input, output;
   std::string gives, gives_mask;
@@ -93,6 +98,16 @@ struct KnownLatents {
   // Of a latent of several frames where only the first (last) is known, and the known latent is
   // that frame encoded alone. Absent: the model was not made for that.
   std::optional<double> mask_first_frame = std::nullopt, mask_last_frame = std::nullopt;
+  std::string first = "";
+  // Where nothing is known: latents of 0; or the whole clip is encoded, its unknown frames grey (0
+  // in [-1, 1]).
+  enum class Fill : uint8_t { kZeros, kGrey } fill = Fill::kZeros;
+  // One channel a latent; or one for each of `later_frames` frames of a latent, of which a first
+  // latent of one frame repeats that frame's.
+  enum class Mask : uint8_t { kLatent, kFrames } mask = Mask::kLatent;
+  bool required = false;  // the model goes on from a first frame: a request must give one
+  // Whether wholly known latents come out as they were given, whatever the network makes of them.
+  bool kept() const { return fill == Fill::kZeros && mask == Mask::kLatent; }
 };
 
 // kEuler, kUniPc, kDpmpp2m and kDmd evaluate once a step, kMidpoint and kHeun twice.
@@ -101,6 +116,20 @@ struct KnownLatents {
 //   kDmd       predicts the result and makes it as noisy as the next time with fresh noise:
 //   few-step
 //              models of distribution matching (arXiv 2405.14867)
+// What a model sees of the given pictures: the first frame, or the first and the last one. Their
+// shorter side becomes `size` and the middle is cut out; or both sides become it. Bicubic, widened
+// where the picture gets smaller (as PIL), or not (as PyTorch's interpolate). Gives [1, pictures *
+// length, width].
+struct ImageFeatures {
+  std::string component = "", input = "",
+              output = "";  // [pictures, size, size, 3] in [-1, 1] to [pictures, ...]
+  std::string gives = "";
+  int size = 0;
+  int pictures = 1;
+  enum class Fit : uint8_t { kCover, kStretch } fit = Fit::kCover;
+  bool antialias = true;
+};
+
 enum class FlowSolver : uint8_t { kEuler, kMidpoint, kHeun, kUniPc, kDpmpp2m, kDmd };
 enum class FlowSchedule : uint8_t { kLinear, kLinearQuadratic, kExplicit };
 enum class UniPcB : uint8_t { kBh1, kBh2 };  // B(h) = h, or e^h - 1
@@ -172,13 +201,14 @@ struct Denoise {
 struct Decode {
   std::string latents, component, input, output;
   TileSpec tiles;
+  std::string first = "";  // of video
 };
 struct DecodeVideo : Decode {};  // output [batch, frames, height, width, 3] in [-1, 1]
 struct DecodeImage : Decode {};  // output [batch, height, width, 3] in [-1, 1]
 struct DecodeSound : Decode {};  // output [batch, samples, channels] in [-1, 1]
 
-using Stage = std::variant<EncodeText, ClassLabel, StartPicture, KnownLatents, Denoise, DecodeSound,
-                           DecodeVideo, DecodeImage>;
+using Stage = std::variant<EncodeText, ClassLabel, ImageFeatures, StartPicture, KnownLatents,
+                           Denoise, DecodeSound, DecodeVideo, DecodeImage>;
 
 // "encode_text", "class_label", ...
 std::string_view stage_kind(const Stage& stage);

@@ -17,7 +17,7 @@ struct Pass {
 constexpr Pass kPasses[] = {
     {"choose_precision", false,
      [](const Graph& g, const PassOptions& o) {
-       return choose_precision(g, o.compute, o.storage);
+       return choose_precision(g, o.compute, o.storage, o.narrow_states);
      }},
     {"fold_constants", false, [](const Graph& g, const PassOptions&) { return fold_constants(g); }},
     {"eliminate_common", false,

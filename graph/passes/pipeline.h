@@ -17,7 +17,8 @@ struct PassOptions {
   DType compute = DType::kF32;
   StorageDType storage;  // dtypes of the weights as stored
   bool fuse = true;
-  PassObserver observer;  // called after each pass
+  std::set<std::string> narrow_states = {};  // as choose_precision takes them
+  PassObserver observer;                     // called after each pass
 };
 
 // Names of all passes, in order.

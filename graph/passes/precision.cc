@@ -27,9 +27,19 @@ bool reads_any_float(OpKind op, size_t input) {
 // Ops whose inputs stay as they are.
 bool keeps_dtypes(OpKind op) { return op == OpKind::kCast || op == OpKind::kQuantizedMatmul; }
 
+// f32 for what is computed once or once a timestep; the compute type for the rest.
+bool is_island(const Graph& graph, const Node& node) {
+  Rate rate = Rate::kWeights;
+  for (ValueId id : node.inputs)
+    if (id != kNone) rate = std::max(rate, graph.value(id).rate);
+  return node.inputs.empty() || rate == Rate::kWeights || rate == Rate::kShape ||
+         rate == Rate::kTimestep;
+}
+
 class Rewriter {
  public:
-  Rewriter(const Graph& from, DType compute) : r_(from), compute_(compute) {}
+  Rewriter(const Graph& from, DType compute, const std::set<std::string>& narrow)
+      : r_(from), compute_(compute), narrow_(narrow) {}
 
   Result<Graph> run(const StorageDType& storage) {
     const Graph& from = r_.from();
@@ -39,9 +49,15 @@ class Rewriter {
       ZT_ASSIGN_OR_RETURN(const DType stored, storage(v.name));
       r_.set_dtype(r_.mapped(static_cast<ValueId>(i)), stored);
     }
+    for (const StatePair& pair : from.states) {
+      const Value& state = from.value(pair.state);
+      if (state.type.dtype == DType::kF32 && narrow_.contains(state.name))
+        r_.set_dtype(r_.mapped(pair.state), compute_);
+    }
     for (const Node& node : from.nodes) ZT_RETURN_IF_ERROR(rewrite(node));
+    for (const StatePair& pair : from.states)
+      r_.set_next(pair.state, as(r_.mapped(pair.next), dtype(r_.mapped(pair.state))));
     for (const GraphOutput& output : from.outputs) keep_type(output.value);
-    for (const StatePair& pair : from.states) keep_type(pair.next);
     return r_.finish();
   }
 
@@ -60,14 +76,8 @@ class Rewriter {
                                          {{"dtype", std::string(dtype_name(wanted))}}, name);
   }
 
-  // f32 for what is computed once or once a timestep; the compute type for the rest.
   DType working_dtype(const Node& node) const {
-    Rate rate = Rate::kWeights;
-    for (ValueId id : node.inputs)
-      if (id != kNone) rate = std::max(rate, r_.from().value(id).rate);
-    const bool island = node.inputs.empty() || rate == Rate::kWeights || rate == Rate::kShape ||
-                        rate == Rate::kTimestep;
-    return island ? DType::kF32 : compute_;
+    return is_island(r_.from(), node) ? DType::kF32 : compute_;
   }
 
   Status rewrite(const Node& node) {
@@ -89,16 +99,31 @@ class Rewriter {
 
   Rebuild r_;
   DType compute_;
+  const std::set<std::string>& narrow_;
   std::map<std::pair<ValueId, DType>, ValueId> casts_;
 };
 
 }  // namespace
 
-Result<Graph> choose_precision(const Graph& graph, DType compute, const StorageDType& storage) {
+std::set<std::string> narrowable_states(const Graph& graph) {
+  std::set<ValueId> wide;
+  for (const GraphOutput& output : graph.outputs) wide.insert(output.value);
+  for (const StatePair& pair : graph.states) wide.insert(pair.next);
+  for (const Node& node : graph.nodes)
+    if (keeps_dtypes(node.op) || node.op == OpKind::kRope || is_island(graph, node))
+      wide.insert(node.inputs.begin(), node.inputs.end());
+  std::set<std::string> names;
+  for (const StatePair& pair : graph.states)
+    if (!wide.contains(pair.state)) names.insert(graph.value(pair.state).name);
+  return names;
+}
+
+Result<Graph> choose_precision(const Graph& graph, DType compute, const StorageDType& storage,
+                               const std::set<std::string>& narrow) {
   if (compute != DType::kF32 && compute != DType::kBF16 && compute != DType::kF16)
     return error(Code::kInvalidArgument, "compute dtype ", dtype_name(compute),
                  ": expected f32, bf16 or f16");
-  return Rewriter(graph, compute).run(storage);
+  return Rewriter(graph, compute, narrow).run(storage);
 }
 
 }  // namespace zoetrope

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <set>
+#include <string>
 
 #include "graph/graph.h"
 
@@ -13,7 +15,13 @@ using StorageDType = std::function<Result<DType>(std::string_view name)>;
 // Gives every weight its stored dtype, and activations `compute` (f32, bf16 or f16). Contractions,
 // norms and gathers read weights as they are stored; elsewhere a cast, run once at load, makes
 // dtypes agree. Islands stay f32 (design: numbers): whatever only depends on the shape or the
-// timestep, rotary tables, and inputs and outputs of the graph.
-Result<Graph> choose_precision(const Graph& graph, DType compute, const StorageDType& storage);
+// timestep, rotary tables, and inputs and outputs of the graph; but f32 states of `narrow` get
+// `compute`.
+Result<Graph> choose_precision(const Graph& graph, DType compute, const StorageDType& storage,
+                               const std::set<std::string>& narrow = {});
+
+// States that every reader takes in the compute type: storing them in it changes no bit. Of graphs
+// that share states, those of the one that reads them.
+std::set<std::string> narrowable_states(const Graph& graph);
 
 }  // namespace zoetrope

@@ -41,8 +41,10 @@ Result<Graph> Rebuild::finish() {
   ZT_RETURN_IF_ERROR(builder_.status());
   for (const GraphOutput& output : from_.outputs)
     out_.outputs.push_back({output.name, mapped(output.value)});
-  for (const StatePair& pair : from_.states)
-    out_.states.push_back({mapped(pair.state), mapped(pair.next)});
+  for (const StatePair& pair : from_.states) {
+    const auto it = next_.find(pair.state);
+    out_.states.push_back({mapped(pair.state), it != next_.end() ? it->second : mapped(pair.next)});
+  }
   propagate_rates(&out_);
   return eliminate_dead(out_);
 }

@@ -1,6 +1,7 @@
 // Copying a graph node by node while changing it: what most passes share.
 #pragma once
 
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -29,6 +30,9 @@ class Rebuild {
   std::vector<ValueId> mapped(const std::vector<ValueId>& old) const;
   void set(ValueId old, ValueId now) { map_[static_cast<size_t>(old)] = now; }
 
+  // What the old state becomes, where that is not mapped() of its old `next`.
+  void set_next(ValueId old_state, ValueId now) { next_[old_state] = now; }
+
   // Of an input or weight, before nodes read it.
   void set_dtype(ValueId now, DType dtype) { out_.value(now).type.dtype = dtype; }
 
@@ -49,6 +53,7 @@ class Rebuild {
   Graph out_;
   Builder builder_;
   std::vector<ValueId> map_;
+  std::map<ValueId, ValueId> next_;  // by old state
 };
 
 // Each element of the output depends on the elements of the inputs at the same (broadcast) place.

@@ -61,5 +61,6 @@ void add_run(CLI::App* root, Run* run);
 void add_inspect(CLI::App* root, Run* run);
 void add_convert(CLI::App* root, Run* run);
 void add_devices(CLI::App* root, Run* run);
+void add_models(CLI::App* root, Run* run);
 
 }  // namespace zoetrope

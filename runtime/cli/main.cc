@@ -20,6 +20,7 @@ constexpr const char* kDescription =
     "  zoetrope inspect model.zoe                              what is in the file?\n"
     "  zoetrope convert checkpoint.safetensors -o model.zoe\n"
     "  zoetrope run model.zoe COMPONENT --input in.safetensors --output out.safetensors\n"
+    "  zoetrope models                                         what is built in?\n"
     "  zoetrope devices";
 
 constexpr const char* kFooter =
@@ -92,6 +93,7 @@ int run_command(int argc, char** argv) {
   add_inspect(&app, &run);
   add_convert(&app, &run);
   add_devices(&app, &run);
+  add_models(&app, &run);
   Status status;
   int code = kExitOk;
   try {

@@ -100,6 +100,7 @@ Result<std::vector<ComponentOutput>> Engine::run_component(const ComponentCall& 
           }));
   std::vector<ComponentOutput> outputs;
   ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
+    session.reset_states();
     for (size_t i = 0; i < call.inputs.size(); ++i)
       ZT_RETURN_IF_ERROR(
           session.set_input(call.inputs[i].name, call.data[i], call.inputs[i].type.bytes()));

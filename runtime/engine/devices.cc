@@ -1,6 +1,7 @@
 #include "runtime/engine/devices.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace zoetrope {
 namespace {
@@ -21,6 +22,7 @@ std::string revisions_of(const Plan& plan, const WeightSource& source) {
 std::string plan_key(const Graph& graph, const CompileOptions& options) {
   std::string key = str(graph.name, ";", dtype_name(options.compute), ";", options.fuse, ";",
                         options.memory_budget);
+  for (const std::string& state : options.narrow_states) key += ";n" + state;
   for (const auto& [name, value] : options.bindings) key += str(";", name, "=", value);
   for (const GraphOutput& out : graph.outputs) key += str(";", out.name, ">", out.value);
   return key;
@@ -42,6 +44,17 @@ void SessionLease::give_back() {
   const Session* session = session_.get();
   session_.reset();
   device_->give_back(session);
+}
+
+Status SessionLease::continue_from(const SessionLease& from) const {
+  if (session_->arena() == from.session_->arena())
+    return device_->exclusively([&] { return session_->take_states(*from.session_); });
+  StateBytes states;
+  ZT_RETURN_IF_ERROR(from.use([&](Session& session) -> Status {
+    ZT_ASSIGN_OR_RETURN(states, session.get_states());
+    return Status();
+  }));
+  return use([&](Session& session) { return session.set_states(states); });
 }
 
 Result<std::shared_ptr<const Plan>> EngineDevice::compile(const Graph& graph,
@@ -76,20 +89,23 @@ Result<Plan> EngineDevice::compile_here(const Graph& graph, const CompileOptions
 
 Result<SessionLease> EngineDevice::open(const std::shared_ptr<const Plan>& plan,
                                         const std::shared_ptr<const WeightSource>& weights,
-                                        int64_t budget, const LoadProgress& progress) {
+                                        int64_t budget, const LoadProgress& progress,
+                                        const SessionShare& share) {
   const WeightSource& source = weights != nullptr ? *weights : source_;
   std::string revisions = revisions_of(*plan, source);
-  {
-    const std::lock_guard lock(cache_mutex_);
-    for (auto it = kept_.begin(); it != kept_.end(); ++it) {
-      if (it->plan != plan || it->used || it->revisions != revisions) continue;
-      it->used = true;
-      kept_.splice(kept_.end(), kept_, it);
-      return SessionLease(this, it->host, it->session);
-    }
-  }
+  ArenaShare arena;
+  arena.least_bytes = std::max({plan->memory.arena_bytes, device_->alignment(),
+                                share.other ? share.other->memory.arena_bytes : 0});
+  if (share.beside != nullptr) arena.buffer = share.beside->session_->arena();
+  if (auto kept = find_kept(plan, revisions, arena)) return std::move(*kept);
   const std::lock_guard device(device_mutex_);
-  if (budget > 0) shrink_locked(std::max<int64_t>(budget - plan->memory.total_bytes(), 0));
+  const int64_t needs = plan->memory.total_bytes() - plan->memory.arena_bytes +
+                        (arena.buffer ? 0 : arena.least_bytes);
+  if (arena.buffer != nullptr) {  // the arenas of others like it serve nobody any more
+    const std::lock_guard lock(cache_mutex_);
+    kept_.remove_if([&](const Kept& kept) { return kept.plan == plan && !kept.used; });
+  }
+  if (budget > 0) shrink_locked(std::max<int64_t>(budget - needs, 0));
   EngineDevice* host = nullptr;
   std::unique_lock<std::mutex> host_lock;
   if (!plan->host.empty()) {
@@ -99,15 +115,32 @@ Result<SessionLease> EngineDevice::open(const std::shared_ptr<const Plan>& plan,
   }
   weights_.set_source(source);
   // The one place where sessions are made.
-  auto created = Session::create(*plan, weights_, progress, host ? &host->weights_ : nullptr);
+  auto created =
+      Session::create(*plan, weights_, progress, host ? &host->weights_ : nullptr, arena);
   weights_.set_source(source_);
   if (host != nullptr) host->weights_.set_source(source_);
   if (!created.ok()) return created.status();
   std::shared_ptr<Session> session = std::move(*created);
   const std::lock_guard lock(cache_mutex_);
-  kept_.push_back({plan, std::move(revisions), weights, session, host, true});
+  kept_.push_back({plan, std::move(revisions), weights, session, host, arena.least_bytes, true});
   ++made_;
   return SessionLease(this, host, std::move(session));
+}
+
+std::optional<SessionLease> EngineDevice::find_kept(const std::shared_ptr<const Plan>& plan,
+                                                    const std::string& revisions,
+                                                    const ArenaShare& arena) {
+  const std::lock_guard lock(cache_mutex_);
+  for (auto it = kept_.begin(); it != kept_.end(); ++it) {
+    if (it->plan != plan || it->used || it->revisions != revisions) continue;
+    if (arena.buffer != nullptr ? it->session->arena() != arena.buffer
+                                : it->arena_bytes != arena.least_bytes)
+      continue;
+    it->used = true;
+    kept_.splice(kept_.end(), kept_, it);
+    return SessionLease(this, it->host, it->session);
+  }
+  return std::nullopt;
 }
 
 void EngineDevice::give_back(const Session* session) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,11 +35,23 @@ class SessionLease {
   Status use(const Work& work) const;
   const Plan& plan() const { return session_->plan(); }
 
+  // Begins a turn of this session with the states that another's last run left, by name: in place
+  // where they share an arena, else over the host.
+  Status continue_from(const SessionLease& from) const;
+
  private:
+  friend class EngineDevice;
   void give_back();
   EngineDevice* device_ = nullptr;
   EngineDevice* host_ = nullptr;  // null: every call runs on the device
   std::shared_ptr<Session> session_;
+};
+
+// How two sessions on a device run in turns on one arena: the first is opened with what the other's
+// plan needs, the other beside it.
+struct SessionShare {
+  const Plan* other = nullptr;           // of the one opened later
+  const SessionLease* beside = nullptr;  // the one opened before
 };
 
 // The device that takes what another has no kernel for; an error where this machine has none.
@@ -69,7 +82,7 @@ class EngineDevice {
   // nobody uses are dropped first, longest unused first.
   Result<SessionLease> open(const std::shared_ptr<const Plan>& plan,
                             const std::shared_ptr<const WeightSource>& weights, int64_t budget,
-                            const LoadProgress& progress);
+                            const LoadProgress& progress, const SessionShare& share = {});
 
   // Has the device compile what the plan will run, where no session of it is kept.
   void foresee(const Plan& plan);
@@ -96,8 +109,12 @@ class EngineDevice {
     std::shared_ptr<const WeightSource> weights;  // null: the model's
     std::shared_ptr<Session> session;
     EngineDevice* host = nullptr;
+    int64_t arena_bytes = 0;  // as asked for
     bool used = false;
   };
+  // Kept, in use by nobody, and with the arena that it must have.
+  std::optional<SessionLease> find_kept(const std::shared_ptr<const Plan>& plan,
+                                        const std::string& revisions, const ArenaShare& arena);
   void give_back(const Session* session);
   void shrink_locked(int64_t bytes);
   Result<Plan> compile_here(const Graph& graph, const CompileOptions& options);

@@ -22,11 +22,17 @@ int64_t room_on(const EngineDevice& device, const Request& request) {
 const Job* find_too_large(const RequestPlan& plan, const Request& request) {
   const Job* worst = nullptr;
   for (const Job& job : plan.jobs) {
-    const int64_t room = room_on(*job.device, request), needs = job.plan->memory.total_bytes();
-    if (room > 0 && needs > room && (worst == nullptr || needs > worst->plan->memory.total_bytes()))
-      worst = &job;
+    const int64_t room = room_on(*job.device, request), needs = job.bytes();
+    if (room > 0 && needs > room && (worst == nullptr || needs > worst->bytes())) worst = &job;
   }
   return worst;
+}
+
+bool needs_frame(const Recipe& recipe) {
+  return std::any_of(recipe.stages.begin(), recipe.stages.end(), [](const Stage& stage) {
+    const auto* known = std::get_if<KnownLatents>(&stage);
+    return known != nullptr && known->required;
+  });
 }
 
 // Steps of the schedule that are left where a picture is given to start from.
@@ -102,7 +108,7 @@ Result<RequestPlan> Engine::plan(const Request& request, const PassObserver& obs
   if (job == nullptr) return plan;
   ZT_ASSIGN_OR_RETURN(const std::string nearest, nearest_fit(request, plan.shape, stop));
   return error(Code::kResourceExhausted, "'", job->name, "' needs ",
-               format_bytes(static_cast<double>(job->plan->memory.total_bytes())), " but ",
+               format_bytes(static_cast<double>(job->bytes())), " but ",
                request.memory_budget > 0 ? "the budget is " : "the device has ",
                format_bytes(static_cast<double>(room_on(*job->device, request))), nearest);
 }
@@ -113,6 +119,7 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
                                         const std::stop_token& stop) {
   Request smaller = request;
   smaller.known = {};
+  smaller.known.first.frames = needs_frame(model_.recipe) ? 1 : 0;
   smaller.start = {};
   smaller.clip = {asked.width, asked.height, asked.frames, 0};
   const ClipSpec& clip = model_.recipe.clip;

@@ -8,6 +8,14 @@
 namespace zoetrope {
 namespace {
 
+std::string frame_tiles_to_text(const Job& job) {
+  const size_t rows = job.rows.tiles.size(), columns = job.columns.tiles.size();
+  if (rows * columns < 2) return "";
+  const int64_t blend = std::max(job.rows.blend, job.columns.blend);
+  return str(", ", rows, "x", columns, " tiles of ", job.rows.length, "x", job.columns.length,
+             " latents, ", blend > 0 ? str("blended over ", blend) : std::string("cut"));
+}
+
 std::string tiles_to_text(const TilePlan& plan) {
   if (plan.tiles.size() < 2) return "";
   return str(", ", plan.tiles.size(), " tiles of ", plan.length, " latents, ",
@@ -100,14 +108,11 @@ const Job* RequestPlan::find(size_t stage, int64_t key) const {
 }
 
 const Job& RequestPlan::largest() const {
-  return *std::max_element(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) {
-    return a.plan->memory.total_bytes() < b.plan->memory.total_bytes();
-  });
+  return *std::max_element(jobs.begin(), jobs.end(),
+                           [](const Job& a, const Job& b) { return a.bytes() < b.bytes(); });
 }
 
-int64_t RequestPlan::peak_bytes() const {
-  return jobs.empty() ? 0 : largest().plan->memory.total_bytes();
-}
+int64_t RequestPlan::peak_bytes() const { return jobs.empty() ? 0 : largest().bytes(); }
 
 // Halves run at once: the slower one counts.
 double RequestPlan::estimated_seconds() const {
@@ -134,8 +139,10 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
               sampler_to_text(plan), ", ", guidance_to_text(plan), "\n\n");
   for (const Job& job : plan.jobs) {
     text += str(job.name, " (", job.calls, job.calls == 1 ? " call" : " calls", ")",
-                tiles_to_text(job.tiles), " on ", job.device->spec());
+                tiles_to_text(job.tiles), frame_tiles_to_text(job), " on ", job.device->spec());
     if (job.seconds > 0) text += str(", about ", format_seconds(job.seconds));
+    if (job.beside_bytes > 0)
+      text += str(", ", format_bytes(static_cast<double>(job.beside_bytes)), " more beside it");
     text += "\n" + plan_to_text(*job.plan, calls);
   }
   text += str("\npeak memory ", format_bytes(static_cast<double>(plan.peak_bytes())), ", in '",
@@ -153,9 +160,13 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
     entry["job"] = job.name;
     entry["on"] = job.device->spec();
     entry["runs"] = job.calls;
-    entry["bytes"] = job.plan->memory.total_bytes();
+    entry["bytes"] = job.bytes();
     entry["seconds"] = job.seconds;
     if (!job.tiles.tiles.empty()) entry["tiles"] = tiles_to_json(job.tiles);
+    if (!job.rows.tiles.empty()) {
+      entry["rows"] = tiles_to_json(job.rows);
+      entry["columns"] = tiles_to_json(job.columns);
+    }
     jobs.push_back(std::move(entry));
   }
   const ClipShape& s = plan.shape;

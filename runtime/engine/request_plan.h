@@ -22,10 +22,18 @@ struct Job {
   std::string component;
   EngineDevice* device = nullptr;
   std::shared_ptr<const Plan> plan;
-  double calls = 1;        // how often kStep runs
-  double seconds = 0;      // of all calls, estimated; 0 when unknown
-  TilePlan tiles = {};     // of a decoder; empty in other stages
-  bool with_next = false;  // runs at the same time as the job behind it
+  double calls = 1;     // how often kStep runs
+  double seconds = 0;   // of all calls, estimated; 0 when unknown
+  TilePlan tiles = {};  // of a decoder along time; empty in other stages
+  // Of coders that take a frame in pieces; empty in other stages.
+  TilePlan rows = {}, columns = {};
+  // What its stage holds on the device beside the plan while this runs: of coders in two parts that
+  // share an arena, what the other part holds more.
+  int64_t beside_bytes = 0;
+  bool shares_arena = false;  // with the job before or behind
+  bool with_next = false;     // runs at the same time as the job behind it
+
+  int64_t bytes() const { return plan->memory.total_bytes() + beside_bytes; }
 };
 
 // One of the networks of denoising (Denoise::network): how a step of it runs.

@@ -98,8 +98,17 @@ Result<Job> PlanContext::consider_on(const JobSpec& spec, EngineDevice* device) 
   options.compute = request.compute;
   options.fuse = request.fuse;
   options.after_pass = observer_;
+  const Graph* reader = spec.states_of.empty() ? graph : model.component(spec.states_of);
+  if (reader != nullptr) options.narrow_states = narrowable_states(*reader);
   ZT_ASSIGN_OR_RETURN(options.bindings, infer_bindings(*graph, spec.inputs));
-  Job job{spec.name, stage, spec.key, spec.component, device, nullptr, spec.calls, 0, spec.tiles};
+  Job job;
+  job.name = spec.name;
+  job.stage = stage;
+  job.key = spec.key;
+  job.component = spec.component;
+  job.device = device;
+  job.calls = spec.calls;
+  job.tiles = spec.tiles;
   ZT_ASSIGN_OR_RETURN(job.plan, device->compile(*graph, options));
   const int64_t room = budget(*device);
   if (room > 0 && job.plan->memory.total_bytes() > room) {  // weights are streamed to fit
@@ -130,8 +139,7 @@ Result<Job> PlanContext::consider(const JobSpec& spec) {
   Status last;
   const auto rank = [&](const Job& job) {  // smaller is better
     const int64_t room = budget(*job.device);
-    return std::tuple(room > 0 && job.plan->memory.total_bytes() > room, job.seconds == 0,
-                      job.seconds);
+    return std::tuple(room > 0 && job.bytes() > room, job.seconds == 0, job.seconds);
   };
   for (EngineDevice* device : all) {
     auto job = consider_on(spec, device);
@@ -151,17 +159,18 @@ Result<const Job*> PlanContext::add(const JobSpec& spec) {
   return &plan.jobs.back();
 }
 
-Result<SessionLease> RunContext::open(const Job& job) {
+Result<SessionLease> RunContext::open(const Job& job, const SessionShare& share) {
   const auto start = std::chrono::steady_clock::now();
   const int64_t room =
       request.memory_budget > 0 ? request.memory_budget : job.device->info().memory_bytes;
   if (!keep_sessions) job.device->shrink(0);
   notice_host(job);
-  auto lease = job.device->open(job.plan, request.weights, room, [&](int64_t done, int64_t total) {
+  const auto progress = [&](int64_t done, int64_t total) {
     return report(str("load ", job.component), static_cast<double>(done),
                   static_cast<double>(total))
         .ok();
-  });
+  };
+  auto lease = job.device->open(job.plan, request.weights, room, progress, share);
   stats.load_seconds += seconds_since(start);
   stats.peak_bytes = std::max(stats.peak_bytes, job.device->held_bytes());
   return lease;

@@ -58,7 +58,8 @@ struct JobSpec {
   double calls = 1;
   int64_t key = 0;
   TilePlan tiles = {};
-  size_t half = 0;  // of a guided step on two devices: which
+  size_t half = 0;             // of a guided step on two devices: which
+  std::string states_of = {};  // the component whose reads decide the states' types; empty: its own
 };
 
 class PlanContext {
@@ -125,7 +126,7 @@ class RunContext {
   std::map<std::string, std::vector<float>> start, latents;
 
   // The job's session, loaded if it is not kept.
-  Result<SessionLease> open(const Job& job);
+  Result<SessionLease> open(const Job& job, const SessionShare& share = {});
   // kCancelled where the hooks say so.
   Status report(std::string_view task, double done, double total) const;
   void notice(const std::string& text) const {
@@ -152,7 +153,7 @@ struct StageDef {
 
 const StageDef& stage_def(const Stage& stage);
 
-extern const StageDef kEncodeTextStage, kClassLabelStage, kStartPictureStage, kKnownLatentsStage,
+extern const StageDef kEncodeTextStage, kClassLabelStage, kImageFeaturesStage, kStartPictureStage, kKnownLatentsStage,
     kDenoiseStage, kDecodeSoundStage, kDecodeVideoStage, kDecodeImageStage;
 
 }  // namespace zoetrope

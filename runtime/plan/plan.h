@@ -89,9 +89,13 @@ struct PlanBinding {
   TensorRef ref;
 };
 
-// After a run `next` is copied over `state`.
+// After a run `next` is copied over `state`, unless it was written there. States lie at the
+// arena's beginning in the order of their names, so that plans with the same states have them at
+// the same places.
 struct PlanState {
   TensorRef state, next;
+  std::string name;
+  bool read = true;  // else what is in it before a run does not matter
 };
 
 struct PlanMemory {

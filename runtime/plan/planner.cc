@@ -1,6 +1,7 @@
 #include "runtime/plan/planner.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <unordered_map>
 
@@ -182,17 +183,48 @@ class Planner {
     }
     for (Use& u : uses_)
       if (u.forever) u.last = std::max(count - 1, 0);
+    find_state_reads();
+  }
+
+  // The last call that reads each state, by root; INT32_MAX where it is wanted after the run.
+  void find_state_reads() {
+    for (const StatePair& pair : plan_.graph.states) last_read_[root(pair.state)] = -1;
+    const auto wanted = [&](ValueId id, int32_t at) {
+      if (const auto it = last_read_.find(root(id)); it != last_read_.end())
+        it->second = std::max(it->second, at);
+    };
+    for (size_t p = 0; p < plan_.calls.size(); ++p)
+      for (ValueId id : plan_.graph.nodes[static_cast<size_t>(plan_.calls[p].node)].inputs)
+        if (id != kNone) wanted(id, static_cast<int32_t>(p));
+    for (const GraphOutput& out : plan_.graph.outputs) wanted(out.value, INT32_MAX);
+    for (const StatePair& pair : plan_.graph.states) wanted(pair.next, INT32_MAX);
+  }
+
+  // What becomes of a state takes over its storage where it is made at every step and after the
+  // state was last read: then nothing is copied, and a state takes its bytes once.
+  void join_states() {
+    for (const StatePair& pair : plan_.graph.states) {
+      const ValueId state = root(pair.state), next = root(pair.next);
+      const Value& made = plan_.graph.value(next);
+      if (made.kind == ValueKind::kNode && made.rate == Rate::kStep &&
+          made.type.bytes() == plan_.graph.value(state).type.bytes() &&
+          last_read_.at(state) < use(next).first && slot_[static_cast<size_t>(next)] == kNone)
+        slot_[static_cast<size_t>(next)] = state;
+    }
   }
 
   // An output may take over an input's storage when that input dies at this call.
   void share_in_place() {
     slot_.assign(plan_.graph.values.size(), kNone);
+    join_states();
     for (int32_t p = 0; p < static_cast<int32_t>(plan_.calls.size()); ++p) {
       const Node& node =
           plan_.graph.nodes[static_cast<size_t>(plan_.calls[static_cast<size_t>(p)].node)];
       const OpDef& def = op_def(node.op);
       const ValueId out = node.outputs[0];
-      if (def.inplace_inputs == 0 || node.outputs.size() != 1) continue;
+      if (def.inplace_inputs == 0 || node.outputs.size() != 1 ||
+          slot_[static_cast<size_t>(out)] != kNone)
+        continue;
       for (size_t i = 0; i < node.inputs.size() && i < 32; ++i) {
         const ValueId in = node.inputs[i];
         if (!(def.inplace_inputs >> i & 1) || in == kNone) continue;
@@ -236,8 +268,10 @@ class Planner {
       const auto id = static_cast<ValueId>(i);
       const Value& v = plan_.graph.value(id);
       if (v.kind == ValueKind::kWeight || root(id) != id || uses_[i].last < 0) continue;
-      buffer_for(slot_of(id), v.type.bytes(), uses_[i]);
-      if (uses_[i].forever) plan_.memory.carried_bytes += v.type.bytes();
+      const ValueId slot = slot_of(id);
+      if (uses_[i].forever && (slot == id || !last_read_.contains(slot)))
+        plan_.memory.carried_bytes += v.type.bytes();
+      if (!last_read_.contains(slot)) buffer_for(slot, v.type.bytes(), uses_[i]);
     }
     workspace_first_ = buffers.size();
     for (size_t p = 0; p < plan_.calls.size(); ++p) {
@@ -246,13 +280,37 @@ class Planner {
       buffers.push_back({call.on_host ? 0 : call.kernel.workspace_bytes, at, at, 0});
     }
     const ArenaLayout layout = assign_offsets(buffers, device_.alignment());
-    plan_.memory.arena_bytes = layout.bytes;
-    plan_.memory.lower_bound_bytes = layout.lower_bound;
     constexpr int64_t kSmall = 256 << 10;  // bytes: projections of an embedding, of a few rows
     constexpr int32_t kApart = 64;         // calls: several of them and their slices
     if (device_.info().side_by_side)
       spread_offsets(buffers, layout, device_.alignment(), kSmall, kApart);
     buffers_ = std::move(buffers);
+    const int64_t below = place_states();
+    plan_.memory.arena_bytes = below + layout.bytes;
+    plan_.memory.lower_bound_bytes = below + layout.lower_bound;
+  }
+
+  // Below everything else, which is moved up by what they take: see PlanState.
+  int64_t place_states() {
+    std::vector<ValueId> states;
+    for (const auto& [state, read] : last_read_) states.push_back(state);
+    std::sort(states.begin(), states.end(), [&](ValueId a, ValueId b) {
+      return plan_.graph.value(a).name < plan_.graph.value(b).name;
+    });
+    const int64_t step = device_.alignment();
+    int64_t below = 0;
+    std::vector<ArenaBuffer> placed;
+    for (ValueId state : states) {
+      const int64_t bytes = plan_.graph.value(state).type.bytes();
+      const auto last = static_cast<int32_t>(std::max<size_t>(plan_.calls.size(), 1) - 1);
+      buffer_of_[static_cast<size_t>(state)] =
+          static_cast<int32_t>(buffers_.size() + placed.size());
+      placed.push_back({bytes, 0, last, below});
+      below += (bytes + step - 1) / step * step;
+    }
+    for (ArenaBuffer& b : buffers_) b.offset += below;
+    buffers_.insert(buffers_.end(), placed.begin(), placed.end());
+    return below;
   }
 
   TensorRef arena_ref(ValueId id) const {
@@ -364,7 +422,9 @@ class Planner {
       if (plan_.graph.value(root(ready->next)).kind == ValueKind::kWeight)
         return error(Code::kUnsupported, "state '", plan_.graph.value(ready->state).name, "' of '",
                      plan_.component, "' becomes a weight");
-      plan_.states.push_back({arena_ref(ready->state), arena_ref(ready->next)});
+      plan_.states.push_back({arena_ref(ready->state), arena_ref(ready->next),
+                              plan_.graph.value(ready->state).name,
+                              last_read_.at(root(ready->state)) >= 0});
       left.erase(ready);
     }
     return Status();
@@ -432,7 +492,8 @@ class Planner {
   std::vector<ValueId> slot_;           // by root: the root whose buffer it took over in place
   std::vector<int32_t> buffer_of_;      // by slot
   std::vector<ArenaBuffer> buffers_;
-  size_t workspace_first_ = 0;  // buffers_[workspace_first_ + p] is call p's workspace
+  std::map<ValueId, int32_t> last_read_;  // by state's root: find_state_reads()
+  size_t workspace_first_ = 0;            // buffers_[workspace_first_ + p] is call p's workspace
   std::unordered_map<std::string, int32_t> forms_;
 };
 

@@ -14,18 +14,24 @@ void foresee_kernels(const Plan& plan, Device& device) {
 }
 
 Result<std::unique_ptr<Session>> Session::create(Plan plan, WeightStore& weights,
-                                                 const LoadProgress& progress, WeightStore* host) {
+                                                 const LoadProgress& progress, WeightStore* host,
+                                                 const ArenaShare& share) {
   ZT_CHECK(plan.host.empty() || host != nullptr);
   std::unique_ptr<Session> session(new Session(std::move(plan), weights, host));
-  if (Status status = session->load(progress); !status.ok())
+  if (Status status = session->load(progress, share); !status.ok())
     return status.with_context(str("loading ", session->plan_.component));
   return session;
 }
 
-Status Session::load(const LoadProgress& progress) {
-  auto arena = device_.allocate(std::max<int64_t>(plan_.memory.arena_bytes, device_.alignment()));
-  if (!arena.ok()) return arena.status().with_context("allocating the arena");
-  arena_ = std::move(*arena);
+Status Session::load(const LoadProgress& progress, const ArenaShare& share) {
+  arena_ = share.buffer;
+  if (arena_ == nullptr) {
+    auto arena = device_.allocate(
+        std::max({plan_.memory.arena_bytes, share.least_bytes, device_.alignment()}));
+    if (!arena.ok()) return arena.status().with_context("allocating the arena");
+    arena_ = std::move(*arena);
+  }
+  ZT_CHECK(arena_->bytes() >= plan_.memory.arena_bytes);
   if (!plan_.host.empty()) {
     int64_t bytes = 0;
     for (const PlanCall& call : plan_.calls) {
@@ -41,7 +47,7 @@ Status Session::load(const LoadProgress& progress) {
   ZT_RETURN_IF_ERROR(create_kernels());
   ZT_RETURN_IF_ERROR(load_weights(progress));
   resolve_views();
-  return reset_states();
+  return Status();
 }
 
 Status Session::load_weights(const LoadProgress& progress) {
@@ -149,22 +155,26 @@ Status Session::set_input(std::string_view name, const void* data, int64_t bytes
                  plan_.graph.value(binding->value).type.to_string(), ", ", binding->ref.bytes,
                  " bytes; got ", bytes);
   ZT_RETURN_IF_ERROR(advance_states());
+  if (states_unset_ && is_state(binding->value)) ZT_RETURN_IF_ERROR(zero_states());
   if (bytes > 0) ZT_RETURN_IF_ERROR(device_.upload(view(binding->ref), data));
   input_set_[static_cast<size_t>(binding - plan_.inputs.data())] = true;
   dirty_ = std::min(dirty_, plan_.graph.value(binding->value).rate);
   return Status();
 }
 
+bool Session::is_state(ValueId input) const {
+  return std::any_of(plan_.graph.states.begin(), plan_.graph.states.end(),
+                     [&](const StatePair& pair) { return pair.state == input; });
+}
+
 Status Session::run() {
   for (size_t i = 0; i < input_set_.size(); ++i) {
-    const bool state =
-        std::any_of(plan_.graph.states.begin(), plan_.graph.states.end(),
-                    [&](const StatePair& pair) { return pair.state == plan_.inputs[i].value; });
-    if (!input_set_[i] && !state)
+    if (!input_set_[i] && !is_state(plan_.inputs[i].value))
       return error(Code::kInvalidArgument, "input '", plan_.inputs[i].name, "' of ",
                    plan_.component, " was never set");
   }
   ZT_RETURN_IF_ERROR(advance_states());
+  if (states_unset_) ZT_RETURN_IF_ERROR(zero_states());
   for (auto rate = static_cast<size_t>(dirty_); rate < kRateCount; ++rate) {
     if (Status status = submit_phase(rate); !status.ok()) {
       (void)device_.wait();  // slower phases are under way: they must not outlive their sequences
@@ -264,7 +274,8 @@ Status Session::submit_groups(size_t rate) {
 Status Session::advance_states() {
   if (states_pending_)
     for (const PlanState& pair : plan_.states)
-      ZT_RETURN_IF_ERROR(device_.copy(view(pair.state), view(pair.next)));
+      if (pair.next.offset != pair.state.offset)
+        ZT_RETURN_IF_ERROR(device_.copy(view(pair.state), view(pair.next)));
   states_pending_ = false;
   return Status();
 }
@@ -279,12 +290,67 @@ Status Session::get_output(std::string_view name, void* data, int64_t bytes) {
   return bytes > 0 ? device_.download(data, view(binding->ref)) : Status();
 }
 
-Status Session::reset_states() {
+void Session::begin_turn() {
   states_pending_ = false;
+  if (arena_.use_count() == 1) return;
+  // The others wrote over inputs and over what slower phases carry.
+  std::fill(input_set_.begin(), input_set_.end(), false);
+  dirty_ = Rate::kWeights;
+}
+
+void Session::reset_states() {
+  begin_turn();
+  states_unset_ = true;
+}
+
+Status Session::zero_states() {
+  constexpr int64_t kPiece = 4 << 20;  // bytes
+  const std::vector<char> zeros(static_cast<size_t>(kPiece), 0);
   for (const PlanState& pair : plan_.states) {
-    const std::vector<char> zeros(static_cast<size_t>(pair.state.bytes), 0);
-    ZT_RETURN_IF_ERROR(device_.upload(view(pair.state), zeros.data()));
+    const BufferView all = view(pair.state);
+    for (int64_t done = 0; pair.read && done < all.bytes; done += kPiece)
+      ZT_RETURN_IF_ERROR(device_.upload(
+          {all.buffer, all.offset + done, std::min(kPiece, all.bytes - done)}, zeros.data()));
   }
+  states_unset_ = false;
+  return Status();
+}
+
+Result<StateBytes> Session::get_states() {
+  ZT_CHECK(!states_unset_);
+  ZT_RETURN_IF_ERROR(advance_states());
+  StateBytes states;
+  for (const PlanState& pair : plan_.states) {
+    std::vector<uint8_t>& bytes = states[pair.name];
+    bytes.resize(static_cast<size_t>(pair.state.bytes));
+    if (!bytes.empty()) ZT_RETURN_IF_ERROR(device_.download(bytes.data(), view(pair.state)));
+  }
+  return states;
+}
+
+Status Session::set_states(const StateBytes& states) {
+  begin_turn();
+  for (const PlanState& pair : plan_.states) {
+    const auto it = states.find(pair.name);
+    if (it == states.end() || static_cast<int64_t>(it->second.size()) != pair.state.bytes)
+      return error(Code::kInvalidArgument, "state '", pair.name, "' of ", plan_.component,
+                   " takes ", pair.state.bytes, " bytes; got ",
+                   it == states.end() ? std::string("none") : str(it->second.size()));
+    if (pair.state.bytes > 0)
+      ZT_RETURN_IF_ERROR(device_.upload(view(pair.state), it->second.data()));
+  }
+  states_unset_ = false;
+  return Status();
+}
+
+Status Session::take_states(Session& from) {
+  ZT_CHECK(arena_ == from.arena_ && plan_.states.size() == from.plan_.states.size());
+  ZT_CHECK(!from.states_unset_);
+  ZT_RETURN_IF_ERROR(from.advance_states());
+  ZT_RETURN_IF_ERROR(device_.wait());
+  from.reset_states();
+  begin_turn();
+  states_unset_ = false;
   return Status();
 }
 

@@ -4,7 +4,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/plan/plan.h"
 #include "runtime/plan/weight_store.h"
@@ -15,6 +17,15 @@ namespace zoetrope {
 // Called before each weight: bytes of weights there, of all. Return false to cancel.
 using LoadProgress = std::function<bool(int64_t done, int64_t total)>;
 
+// What states hold, by name.
+using StateBytes = std::map<std::string, std::vector<uint8_t>>;
+
+// Where a session that runs in turns with others has its arena.
+struct ArenaShare {
+  int64_t least_bytes = 0;         // to be allocated: what the others need as well
+  std::shared_ptr<Buffer> buffer;  // the other one's; null: allocate it
+};
+
 // Tells the device of every kernel of a plan that will be run soon: it may compile them meanwhile.
 void foresee_kernels(const Plan& plan, Device& device);
 
@@ -24,7 +35,8 @@ class Session {
   // the plan was given as its host, where Plan::host names one.
   static Result<std::unique_ptr<Session>> create(Plan plan, WeightStore& weights,
                                                  const LoadProgress& progress = {},
-                                                 WeightStore* host = nullptr);
+                                                 WeightStore* host = nullptr,
+                                                 const ArenaShare& share = {});
 
   const Plan& plan() const { return plan_; }
 
@@ -45,11 +57,20 @@ class Session {
   const TensorType* input_type(std::string_view name) const;  // null when there is none
   const TensorType* output_type(std::string_view name) const;
 
-  // Zeroes every state.
-  Status reset_states();
+  // States are zero at the next run. Where the arena is shared all inputs are to be set again: this
+  // is how a session begins its turn.
+  void reset_states();
+  // What the states hold after the last run, and the other way: how another session goes on, on
+  // another device too.
+  Result<StateBytes> get_states();
+  Status set_states(const StateBytes& states);
+  // The same from a session that shares the arena: nothing is copied but what the plan copies after
+  // every run. Begins this session's turn, and ends the other's.
+  Status take_states(Session& from);
+  const std::shared_ptr<Buffer>& arena() const { return arena_; }
 
-  // What it takes on the device for itself: arena and slots. Weights that stay are the store's,
-  // which others may share.
+  // What it takes on the device for itself: arena (which may be shared) and slots. Weights that
+  // stay are the store's, which others may share.
   int64_t own_bytes() const;
 
   // Seconds spent a call since enable_profile(); index as Plan::calls.
@@ -59,7 +80,7 @@ class Session {
  private:
   Session(Plan plan, WeightStore& store, WeightStore* host)
       : plan_(std::move(plan)), device_(store.device()), store_(store), host_(host) {}
-  Status load(const LoadProgress& progress);
+  Status load(const LoadProgress& progress, const ArenaShare& share);
   Status load_weights(const LoadProgress& progress);
   Status create_kernels();
   void resolve_views();
@@ -71,6 +92,9 @@ class Session {
   // Copies every `next` of the last run over its state. Not before the outputs may go: one of them
   // may be a view of a state. Not after inputs change: a `next` may be a view of an input.
   Status advance_states();
+  Status zero_states();
+  void begin_turn();
+  bool is_state(ValueId input) const;
   BufferView view(const TensorRef& ref) const;
   const PlanBinding* find(const std::vector<PlanBinding>& list, std::string_view name) const;
 
@@ -78,7 +102,8 @@ class Session {
   Device& device_;
   WeightStore& store_;
   WeightStore* const host_;  // null: every call runs on the device
-  std::unique_ptr<Buffer> arena_, host_arena_;
+  std::shared_ptr<Buffer> arena_;
+  std::unique_ptr<Buffer> host_arena_;
   std::vector<std::shared_ptr<Buffer>> weights_;  // by Plan::weights; null: streamed
   std::vector<std::unique_ptr<Kernel>> kernels_;  // by PlanCall::distinct
   std::vector<std::string> labels_;               // by call: describe()
@@ -91,7 +116,8 @@ class Session {
   std::vector<std::unique_ptr<Sequence>> parts_;
   std::unique_ptr<WeightStream> stream_;  // null: nothing is streamed
   std::vector<bool> input_set_;
-  bool states_pending_ = false;
+  bool states_pending_ = false;  // `next` holds them
+  bool states_unset_ = true;     // to be zeroed
   Rate dirty_ = Rate::kWeights;  // slowest phase that must run again
   std::vector<double> seconds_;
 };

@@ -132,7 +132,8 @@ TEST_CASE("folders and files become one model with every part in its role") {
   CHECK(latents.later_frames == 4);
   CHECK(latents.mean.at(2) == doctest::Approx(0.2));
   CHECK(latents.std.at(4) == doctest::Approx(1.4));
-  CHECK(diffusers.recipe.incomplete.find("stages") != std::string::npos);
+  CHECK(diffusers.recipe.incomplete.empty());
+  CHECK(!diffusers.recipe.stages.empty());
 }
 
 TEST_CASE("two experts and a picture's encoder are parts of their own") {

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # Families that people ask for and their tokenizers, whether or not they are in models/ yet.
 KNOWN = {"ltx", "hunyuan", "minimax", "sora", "flux", "mochi", "cogvideo", "umt5", "gemma", "qwen", "clip_l", "byt5",
          "dac", "bigvgan"}
-# The command names what it converts from.
-EXCEPT = {"runtime/cli/convert.cc"}
+# The commands name what they convert from, and what is built in.
+EXCEPT = {"runtime/cli/convert.cc", "runtime/cli/models.cc"}
 BUILDER = re.compile(r'Builder\w*\s*\w*\(\s*(?:config,\s*)?"(\w+)"|\bb_\("(\w+)"|\(config, "(\w+)"\)')
 # Words that a component may be called by and that mean something else too.
 COMMON = {"decoder", "encoder", "clip"}

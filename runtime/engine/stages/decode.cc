@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/engine/stages/causal_coder.h"
 #include "runtime/engine/stages/latents.h"
+#include "runtime/engine/tile_canvas.h"
 
 namespace zoetrope {
 namespace {
@@ -48,6 +50,10 @@ bool uniform(const LatentSpec& spec) {
   return spec.media != Modality::kVideo || spec.first_frames == spec.later_frames;
 }
 
+CausalCoder coder_of(const Decode& s) {
+  return {s.first, s.component, s.input, s.output, /*encodes=*/false};
+}
+
 // The head of `fresh` fades in over `held`, linearly and without reaching 0 or 1.
 void mix(std::span<const float> held, std::span<float> fresh, size_t steps) {
   const size_t unit = held.size() / steps;
@@ -73,6 +79,7 @@ JobSpec decoder_job(const Decode& s, const LatentSpec& spec, const ClipSpec& cli
 
 Status check_decoder(const Decode& s, CheckContext* c) {
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
+  if (!s.first.empty()) return check_causal_coder(coder_of(s), spec, c);
   if (!uniform(spec) && s.tiles.length > 0)
     return error(Code::kUnsupported, "decoding '", s.latents,
                  "' in tiles: its first latent stands for another number of frames than the rest");
@@ -89,6 +96,9 @@ Status check_decoder(const Decode& s, CheckContext* c) {
 Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
   const int64_t asked = c->request.decode_tile;
+  if (!s.first.empty())
+    return plan_causal_coder(coder_of(s), spec,
+                             {std::string(name), c->plan.shape.latent_frames, s.tiles, asked}, c);
   ZT_ASSIGN_OR_RETURN(const TileSpec tiles, requested_tiles(s, spec, asked));
   if (!uniform(spec) && tiles.length > 0)
     return error(Code::kUnsupported, "this model's clips are decoded whole, not in tiles");
@@ -100,7 +110,7 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
   ZT_ASSIGN_OR_RETURN(Job job, consider(tiles));
   const auto too_large = [&](const Job& candidate) {
     const int64_t budget = c->budget(*candidate.device);
-    return budget > 0 && candidate.plan->memory.total_bytes() > budget;
+    return budget > 0 && candidate.bytes() > budget;
   };
   // The longest tile that fits, as memory grows with its length; the shortest where none does.
   if (too_large(job) && asked == kAutomaticTile && uniform(spec) && job.tiles.length > 1) {
@@ -143,7 +153,7 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
     ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
       const TensorType* type = session.output_type(s.output);
       tile.resize(static_cast<size_t>(type->shape.elements()));
-      ZT_RETURN_IF_ERROR(session.reset_states());
+      session.reset_states();
       ZT_RETURN_IF_ERROR(
           session.set_input(s.input, std::span<const float>(latents).subspan(
                                          static_cast<size_t>(t.start) * row, length * row)));
@@ -164,6 +174,50 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
     ZT_RETURN_IF_ERROR(emit(done));
     held.assign(fresh.begin() + static_cast<int64_t>(done.size()), fresh.end());
   }
+  return Status();
+}
+
+Status decode_causally(const Decode& s, const LatentSpec& spec, std::vector<float> latents,
+                       RunContext* c, const EmitValues& emit) {
+  denormalize_latents(spec, latents);
+  const ClipShape& shape = c->plan.shape;
+  const int64_t count = shape.latent_frames;
+  ZT_ASSIGN_OR_RETURN(CoderCalls calls, CoderCalls::open(coder_of(s), count, c));
+  const TilePlan &rows = calls.rows(), &columns = calls.columns();
+  const bool whole = rows.tiles.size() * columns.tiles.size() == 1;
+  const int64_t row = static_cast<int64_t>(latents.size()) / count;
+  // In tiles a frame is whole once the last tile has gone through the clip.
+  std::vector<TileCanvas> canvases;
+  for (int64_t f = 0; !whole && f < frames_of_latents(spec, count); ++f)
+    canvases.emplace_back(rows, columns, spec.pixels, 3);
+  const double total = static_cast<double>(calls.count()) *
+                       static_cast<double>(rows.tiles.size() * columns.tiles.size());
+  double done = 0;
+  std::vector<float> input, output;
+  for (size_t r = 0; r < rows.tiles.size(); ++r)
+    for (size_t q = 0; q < columns.tiles.size(); ++q) {
+      ZT_RETURN_IF_ERROR(calls.begin());
+      size_t frame = 0;
+      for (int64_t i = 0, latent = 0; latent < count; latent += calls.latents(i++)) {
+        if (!whole) ZT_RETURN_IF_ERROR(c->report("decode tiles", done++, total));
+        const auto part = std::span<const float>(latents).subspan(
+            static_cast<size_t>(latent * row), static_cast<size_t>(calls.latents(i) * row));
+        input =
+            cut_frames(part, shape.latent_height, shape.latent_width, spec.channels,
+                       rows.tiles[r].start, columns.tiles[q].start, rows.length, columns.length);
+        ZT_RETURN_IF_ERROR(calls.call(input, &output));
+        ZT_RETURN_IF_ERROR(check_decoded(s, output));
+        if (whole) {
+          ZT_RETURN_IF_ERROR(emit(output));
+          continue;
+        }
+        const auto one =
+            static_cast<size_t>(rows.length * columns.length * spec.pixels * spec.pixels * 3);
+        for (size_t at = 0; at < output.size(); at += one)
+          canvases[frame++].add(r, q, std::span<const float>(output).subspan(at, one));
+      }
+    }
+  for (TileCanvas& canvas : canvases) ZT_RETURN_IF_ERROR(emit(canvas.pixels()));
   return Status();
 }
 

@@ -31,6 +31,11 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
                       const Job& job, const SessionLease& lease, RunContext* c,
                       const EmitValues& emit);
 
+// The same by a decoder with a `first`: each call's frames go out as they come; in tiles of rows
+// and columns, all frames at the end.
+Status decode_causally(const Decode& s, const LatentSpec& spec, std::vector<float> latents,
+                       RunContext* c, const EmitValues& emit);
+
 // Pixels of `height` rows of `stride` floats, cropped and rounded to u8 RGB.
 void crop_to_bytes(const float* from, int64_t stride, const ClipShape& clip,
                    std::span<uint8_t> frame);

@@ -43,7 +43,7 @@ Status plan(const Stage& stage, PlanContext* c) {
   };
   const auto too_large = [&](const Job& job) {
     const int64_t budget = c->budget(*job.device);
-    return budget > 0 && job.plan->memory.total_bytes() > budget;
+    return budget > 0 && job.bytes() > budget;
   };
   const int64_t longest = std::max(shape.latent_height, shape.latent_width);
   int64_t length = asked > 0 ? asked : asked == kWholeClip ? 0 : s.tiles.length;
@@ -107,7 +107,7 @@ Status run(const Stage& stage, RunContext* c) {
         ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
           const TensorType* type = session.output_type(s.output);
           output.resize(static_cast<size_t>(type->shape.elements()));
-          ZT_RETURN_IF_ERROR(session.reset_states());
+          session.reset_states();
           ZT_RETURN_IF_ERROR(session.set_input(s.input, std::span<const float>(tile)));
           ZT_RETURN_IF_ERROR(session.run());
           return session.get_output(s.output, output.data(), type->bytes());

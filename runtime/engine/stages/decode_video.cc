@@ -36,10 +36,14 @@ Status run(const Stage& stage, RunContext* c) {
     }
     return Status();
   };
-  const Job& job = *c->plan.find(c->stage);
-  ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(job));
-  ZT_RETURN_IF_ERROR(
-      decode_latents(s, spec, std::move(c->latents[s.latents]), job, lease, c, emit));
+  std::vector<float> latents = std::move(c->latents[s.latents]);
+  if (s.first.empty()) {
+    const Job& job = *c->plan.find(c->stage);
+    ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(job));
+    ZT_RETURN_IF_ERROR(decode_latents(s, spec, std::move(latents), job, lease, c, emit));
+  } else {
+    ZT_RETURN_IF_ERROR(decode_causally(s, spec, std::move(latents), c, emit));
+  }
   ZT_CHECK(written == clip.frames);  // the plan's shapes say so
   return Status();
 }

@@ -144,7 +144,7 @@ Status split_automatically(const Denoise& s, PlanContext* c, size_t network) {
       const double seconds = std::max((*jobs)[0].seconds, (*jobs)[1].seconds);
       const bool room = std::all_of(jobs->begin(), jobs->end(), [&](const Job& job) {
         const int64_t budget = c->budget(*job.device);
-        return job.seconds > 0 && (budget <= 0 || job.plan->memory.total_bytes() <= budget);
+        return job.seconds > 0 && (budget <= 0 || job.bytes() <= budget);
       });
       if (!room || seconds >= soonest) continue;
       soonest = seconds;
@@ -193,7 +193,7 @@ Status plan(const Stage&, PlanContext* c) {
 void keep_known(RunContext* c) {
   for (const Stage& stage : c->model.recipe.stages) {
     const auto* s = std::get_if<KnownLatents>(&stage);
-    if (s == nullptr || !c->latents.contains(s->latents)) continue;
+    if (s == nullptr || !s->kept() || !c->latents.contains(s->latents)) continue;
     std::vector<float>& latents = c->latents[s->latents];
     const auto known = std::as_const(c->values[s->gives]).as<float>();
     const auto masks = std::as_const(c->values[s->gives_mask]).as<float>();

@@ -36,7 +36,7 @@ Status Denoiser::take(size_t network) {
       const int64_t key = denoise_key(network, static_cast<size_t>(i));
       ZT_ASSIGN_OR_RETURN(part.lease, c_->open(*plan.find(c_->stage, key)));
       ZT_RETURN_IF_ERROR(part.lease.use([&](Session& session) -> Status {
-        ZT_RETURN_IF_ERROR(session.reset_states());
+        session.reset_states();
         return set_conditions(session, part.first, part.count);
       }));
     }

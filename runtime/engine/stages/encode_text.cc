@@ -127,7 +127,7 @@ Status run(const Stage& stage, RunContext* c) {
   ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(*job));
   StageValue out;
   ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
-    ZT_RETURN_IF_ERROR(session.reset_states());
+    session.reset_states();
     ZT_RETURN_IF_ERROR(session.set_input(s.ids, std::span<const int32_t>(ids)));
     if (!s.lengths.empty())
       ZT_RETURN_IF_ERROR(session.set_input(s.lengths, std::span<const int32_t>(lengths)));

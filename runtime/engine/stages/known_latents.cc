@@ -6,7 +6,7 @@
 namespace zoetrope {
 namespace {
 
-EncoderNames names(const KnownLatents& s) { return {s.component, s.input, s.output}; }
+EncoderNames names(const KnownLatents& s) { return {s.component, s.input, s.output, s.first}; }
 
 // Frames that the request gives, and where they stand.
 struct Given {
@@ -34,7 +34,7 @@ bool is_part(const Given& g, const LatentSpec& spec, const ClipShape& clip) {
 Status check_length(const Given& g, const KnownLatents& s, const LatentSpec& spec,
                     const ClipShape& clip) {
   const int64_t frames = g.frames->frames, latents = latents_of_frames(spec, frames);
-  if (g.at_end && spec.first_frames != spec.later_frames)
+  if (s.fill == KnownLatents::Fill::kZeros && g.at_end && spec.first_frames != spec.later_frames)
     return error(Code::kUnsupported, g.what,
                  ": this model encodes clips from their beginning, so that an end cannot be given");
   if (frames > clip.frames || latents > clip.latent_frames)
@@ -43,6 +43,7 @@ Status check_length(const Given& g, const KnownLatents& s, const LatentSpec& spe
   if (std::string_view(g.what) == "the video" && frames != clip.frames)
     return error(Code::kInvalidArgument, "the video has ", frames, " frames; the clip has ",
                  clip.frames);
+  if (s.fill == KnownLatents::Fill::kGrey) return Status();
   if (is_part(g, spec, clip)) {
     if (!(g.at_end ? s.mask_last_frame : s.mask_first_frame))
       return error(Code::kUnsupported, "this model was not made to take ", g.what, " alone");
@@ -59,32 +60,32 @@ Status check_length(const Given& g, const KnownLatents& s, const LatentSpec& spe
   return Status();
 }
 
-Shape with_one_channel(Shape shape) {
-  shape[-1] = 1;
+Shape mask_shape(const KnownLatents& s, const LatentSpec& spec, Shape shape) {
+  shape[-1] = s.mask == KnownLatents::Mask::kFrames ? spec.later_frames : 1;
   return shape;
 }
 
-JobSpec job_of(const KnownLatents& s, const LatentSpec& spec, const ClipSpec& clip,
-               const ClipShape& shape, int64_t frames) {
-  JobSpec job = encoder_job(names(s), spec, clip, shape, frames);
-  if (spec.media == Modality::kSound) job.key = 0;
-  return job;
+JobSpec sound_job(const KnownLatents& s, const LatentSpec& spec, const ClipSpec& clip,
+                  const ClipShape& shape) {
+  return encoder_job(names(s), spec, clip, shape, 0);
 }
 
 Status check(const Stage& stage, CheckContext* c) {
   const auto& s = std::get<KnownLatents>(stage);
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
-  std::vector<int64_t> lengths{c->shape.frames};
-  if (spec.media == Modality::kVideo)
-    lengths = {1, spec.first_frames, int64_t{spec.first_frames} + spec.later_frames,
-               c->shape.frames};
-  for (int64_t frames : lengths) {
-    const JobSpec job = job_of(s, spec, c->model.recipe.clip, c->shape, frames);
+  if (spec.media == Modality::kSound) {
+    const JobSpec job = sound_job(s, spec, c->model.recipe.clip, c->shape);
     ZT_RETURN_IF_ERROR(c->check(s.component, job.inputs, job.outputs));
+  } else {
+    std::vector<int64_t> lengths{c->shape.frames};
+    if (spec.media == Modality::kVideo && s.fill == KnownLatents::Fill::kZeros)
+      lengths.insert(lengths.end(),
+                     {1, spec.first_frames, int64_t{spec.first_frames} + spec.later_frames});
+    ZT_RETURN_IF_ERROR(check_frame_encoder(names(s), spec, lengths, c));
   }
   const Shape shape = latent_shape(spec, c->shape, 1);
   c->values[s.gives] = {DType::kF32, shape};
-  c->values[s.gives_mask] = {DType::kF32, with_one_channel(shape)};
+  c->values[s.gives_mask] = {DType::kF32, mask_shape(s, spec, shape)};
   return Status();
 }
 
@@ -94,39 +95,107 @@ Status plan(const Stage& stage, PlanContext* c) {
   const ClipShape& clip = c->plan.shape;
   const Shape shape = latent_shape(spec, clip, 1);
   ZT_RETURN_IF_ERROR(c->give(s.gives, {DType::kF32, shape}));
-  ZT_RETURN_IF_ERROR(c->give(s.gives_mask, {DType::kF32, with_one_channel(shape)}));
+  ZT_RETURN_IF_ERROR(c->give(s.gives_mask, {DType::kF32, mask_shape(s, spec, shape)}));
   const KnownMedia& known = c->request.known;
   if (spec.media == Modality::kSound) {
     if (!known.has_sound()) return Status();
-    return c->add(job_of(s, spec, c->plan.clip, clip, 0)).status();
+    return c->add(sound_job(s, spec, c->plan.clip, clip)).status();
   }
+  if (s.required && known.first.frames + known.before.frames + known.video.frames == 0)
+    return error(Code::kInvalidArgument,
+                 "this model goes on from a picture: give the first frame (--image) or a clip to "
+                 "continue (--extend)");
   for (const Given& g : given_frames(known)) {
     ZT_RETURN_IF_ERROR(check_length(g, s, spec, clip));
+    if (s.fill == KnownLatents::Fill::kGrey) continue;
     // Equal lengths share a session.
-    if (c->plan.find(c->stage, g.frames->frames) != nullptr) continue;
-    auto added = c->add(job_of(s, spec, c->plan.clip, clip, g.frames->frames));
-    if (!added.ok()) return added.status().with_context(g.what);
+    const Status planned = plan_frame_encoder(names(s), spec, g.frames->frames, c);
+    if (!planned.ok()) return planned.with_context(g.what);
   }
+  if (s.fill == KnownLatents::Fill::kZeros) return Status();
+  return plan_frame_encoder(names(s), spec, clip.frames, c);
+}
+
+// Where each frame's pixels are; null: unknown.
+std::vector<const uint8_t*> find_frames(const KnownMedia& known, const ClipShape& clip) {
+  std::vector<const uint8_t*> all(static_cast<size_t>(clip.frames), nullptr);
+  const int64_t frame = clip.height * clip.width * 3;
+  for (const Given& g : given_frames(known)) {
+    const int64_t first = g.at_end ? clip.frames - g.frames->frames : 0;
+    for (int64_t f = 0; f < g.frames->frames; ++f)
+      all[static_cast<size_t>(first + f)] = g.frames->pixels.data() + f * frame;
+  }
+  return all;
+}
+
+// The whole clip encoded, unknown frames grey.
+Status fill_grey(const KnownLatents& s, const LatentSpec& spec,
+                 const std::vector<const uint8_t*>& frames, RunContext* c) {
+  const ClipShape& clip = c->plan.shape;
+  const auto size = static_cast<size_t>(clip.height * clip.width * 3);
+  const FrameSource source = [&](int64_t first, int64_t count, std::span<float> pixels) {
+    for (int64_t i = 0; i < count; ++i) {
+      const auto at = static_cast<size_t>(first + i);
+      const auto to = pixels.subspan(static_cast<size_t>(i) * size, size);
+      std::fill(to.begin(), to.end(), 0.0f);
+      if (at >= frames.size() || frames[at] == nullptr) continue;
+      const std::vector<float> one = pixels_to_floats({frames[at], size});
+      std::copy(one.begin(), one.end(), to.begin());
+    }
+  };
+  ZT_ASSIGN_OR_RETURN(const std::vector<float> encoded,
+                      encode_frames(names(s), spec, clip.frames, source, c));
+  const auto latents = c->values[s.gives].as<float>();
+  ZT_CHECK(encoded.size() == latents.size());
+  std::copy(encoded.begin(), encoded.end(), latents.begin());
   return Status();
+}
+
+// The mask from what is known frame by frame.
+void mask_frames(const KnownLatents& s, const LatentSpec& spec,
+                 const std::vector<const uint8_t*>& frames, const ClipShape& clip,
+                 std::span<float> masks) {
+  const auto known = [&](int64_t f) {
+    return f < clip.frames && frames[static_cast<size_t>(f)] != nullptr;
+  };
+  const int64_t channels = s.mask == KnownLatents::Mask::kFrames ? spec.later_frames : 1;
+  const int64_t places = clip.latent_height * clip.latent_width;
+  for (int64_t t = 0; t < clip.latent_frames; ++t) {
+    const int64_t count = t == 0 ? spec.first_frames : spec.later_frames;
+    const int64_t first = t == 0 ? 0 : frames_of_latents(spec, t);
+    bool all = true;
+    for (int64_t f = first; f < std::min(first + count, clip.frames); ++f) all = all && known(f);
+    for (int64_t p = 0; p < places; ++p)
+      for (int64_t k = 0; k < channels; ++k) {
+        const bool one = channels == 1 ? all : known(first + std::min(k, count - 1));
+        masks[static_cast<size_t>((t * places + p) * channels + k)] =
+            one ? static_cast<float>(s.mask_known) : 0.0f;
+      }
+  }
 }
 
 Status run_frames(const KnownLatents& s, const LatentSpec& spec, RunContext* c) {
   const ClipShape& clip = c->plan.shape;
   const auto latents = c->values[s.gives].as<float>();
   const auto masks = c->values[s.gives_mask].as<float>();
-  for (const Given& g : given_frames(c->request.known)) {
+  for (const Given& g : given_frames(c->request.known))
     ZT_RETURN_IF_ERROR(check_pixels(g.what, *g.frames, clip));
-    ZT_ASSIGN_OR_RETURN(const std::vector<float> encoded,
-                        encode(names(s), spec, pixels_to_floats(g.frames->pixels),
-                               *c->plan.find(c->stage, g.frames->frames), c));
+  const std::vector<const uint8_t*> frames = find_frames(c->request.known, clip);
+  if (!s.kept()) mask_frames(s, spec, frames, clip, masks);
+  if (s.fill == KnownLatents::Fill::kGrey) return fill_grey(s, spec, frames, c);
+  for (const Given& g : given_frames(c->request.known)) {
+    ZT_ASSIGN_OR_RETURN(
+        const std::vector<float> encoded,
+        encode_frames(names(s), spec, g.frames->frames, frames_from(*g.frames, clip), c));
+    const auto channels = static_cast<size_t>(spec.channels);
+    const auto at = static_cast<int64_t>(g.at_end ? latents.size() - encoded.size() : 0);
+    std::copy(encoded.begin(), encoded.end(), latents.begin() + at);
+    if (!s.kept()) continue;
     const double mask = !is_part(g, spec, clip) ? s.mask_known
                         : g.at_end              ? *s.mask_last_frame
                                                 : *s.mask_first_frame;
-    const size_t count = encoded.size() / static_cast<size_t>(spec.channels);
-    const size_t to = g.at_end ? masks.size() - count : 0;
-    std::copy(encoded.begin(), encoded.end(),
-              latents.begin() + static_cast<int64_t>(to * static_cast<size_t>(spec.channels)));
-    std::fill_n(masks.begin() + static_cast<int64_t>(to), count, static_cast<float>(mask));
+    std::fill_n(masks.begin() + at / static_cast<int64_t>(channels), encoded.size() / channels,
+                static_cast<float>(mask));
   }
   return Status();
 }
@@ -182,7 +251,7 @@ Status run(const Stage& stage, RunContext* c) {
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
   const Shape shape = latent_shape(spec, c->plan.shape, 1);
   c->values[s.gives] = StageValue::make({DType::kF32, shape});
-  c->values[s.gives_mask] = StageValue::make({DType::kF32, with_one_channel(shape)});
+  c->values[s.gives_mask] = StageValue::make({DType::kF32, mask_shape(s, spec, shape)});
   return spec.media == Modality::kSound ? run_sound(s, spec, c) : run_frames(s, spec, c);
 }
 

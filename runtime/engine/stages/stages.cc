@@ -7,6 +7,7 @@ namespace {
 struct Find {
   const StageDef& operator()(const EncodeText&) const { return kEncodeTextStage; }
   const StageDef& operator()(const ClassLabel&) const { return kClassLabelStage; }
+  const StageDef& operator()(const ImageFeatures&) const { return kImageFeaturesStage; }
   const StageDef& operator()(const StartPicture&) const { return kStartPictureStage; }
   const StageDef& operator()(const KnownLatents&) const { return kKnownLatentsStage; }
   const StageDef& operator()(const Denoise&) const { return kDenoiseStage; }

@@ -1,16 +1,15 @@
-// A picture to start denoising from: encoded once, the same for every sample.
+// A picture or clip to start denoising from: encoded once, the same for every sample.
 #include "runtime/engine/stages/latents.h"
 
 namespace zoetrope {
 namespace {
 
-EncoderNames names(const StartPicture& s) { return {s.component, s.input, s.output}; }
+EncoderNames names(const StartPicture& s) { return {s.component, s.input, s.output, s.first}; }
 
 Status check(const Stage& stage, CheckContext* c) {
   const auto& s = std::get<StartPicture>(stage);
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
-  const JobSpec job = encoder_job(names(s), spec, c->model.recipe.clip, c->shape, c->shape.frames);
-  return c->check(s.component, job.inputs, job.outputs);
+  return check_frame_encoder(names(s), spec, {c->shape.frames}, c);
 }
 
 Status plan(const Stage& stage, PlanContext* c) {
@@ -21,7 +20,7 @@ Status plan(const Stage& stage, PlanContext* c) {
     return error(Code::kInvalidArgument, "what to start from has ", c->request.start.frames,
                  " frames; expected ", shape.frames);
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
-  return c->add(encoder_job(names(s), spec, c->plan.clip, shape, shape.frames)).status();
+  return plan_frame_encoder(names(s), spec, shape.frames, c);
 }
 
 Status run(const Stage& stage, RunContext* c) {
@@ -30,9 +29,8 @@ Status run(const Stage& stage, RunContext* c) {
   if (start.frames == 0) return Status();
   ZT_RETURN_IF_ERROR(check_pixels("the picture to start from", start, c->plan.shape));
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
-  ZT_ASSIGN_OR_RETURN(c->start[s.latents],
-                      encode(names(s), spec, pixels_to_floats(start.pixels),
-                             *c->plan.find(c->stage, c->plan.shape.frames), c));
+  ZT_ASSIGN_OR_RETURN(c->start[s.latents], encode_frames(names(s), spec, start.frames,
+                                                         frames_from(start, c->plan.shape), c));
   return Status();
 }
 

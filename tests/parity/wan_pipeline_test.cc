@@ -1,0 +1,139 @@
+// Whole Wan pipelines, from diffusers' folders to frames, against diffusers' own from the same
+// noise (make_wan_pipelines.py).
+#include <filesystem>
+#include <fstream>
+
+#include "runtime/engine/engine.h"
+#include "tests/devices.h"
+#include "tests/parity/converted.h"
+#include "tests/support/psnr.h"
+#include "tests/support/temporary_folder.h"
+
+using namespace zoetrope;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string kParity = ZOETROPE_SOURCE_DIR "/tests/parity/data/";
+const std::string kTokenizer = ZOETROPE_SOURCE_DIR "/tests/text/data/identity.model";
+
+class Collect : public ClipSink {
+ public:
+  Status frames(const uint8_t* p, int64_t count) override {
+    pixels.insert(pixels.end(), p, p + count * frame_bytes);
+    return Status();
+  }
+  Status audio(const float*, int64_t) override { return Status(); }
+  int64_t frame_bytes = 0;
+  std::vector<uint8_t> pixels;
+};
+
+std::vector<uint8_t> bytes_of(const ParityFixture& io, const std::string& name) {
+  const WeightData data = require_ok(io.file().load(name));
+  REQUIRE(data.type.dtype == DType::kU8);
+  const auto* begin = static_cast<const uint8_t*>(data.data);
+  return {begin, begin + data.type.bytes()};
+}
+
+// A pipeline as its library saved it, converted.
+struct Saved {
+  explicit Saved(const std::string& name) : io("wan_pipelines/" + name + "_io") {
+    const std::string from = kParity + "wan_pipelines/" + name, to = folder.file("in");
+    fs::copy(from, to, fs::copy_options::recursive);
+    fs::copy(kParity + "wan_pipelines/text_encoder", to + "/text_encoder");
+    fs::create_directory(to + "/tokenizer");
+    fs::copy(kTokenizer, to + "/tokenizer/spiece.model");
+    const auto parts = nlohmann::json::parse(std::ifstream(to + "/parts.json"));
+    for (const auto& [part, stored] : parts.items())
+      fs::copy(kParity + "wan/" + stored.get<std::string>(), to + "/" + part);
+    fs::remove(to + "/parts.json");
+    const Status status = convert({.input = to, .output = folder.file("model.zoe")});
+    REQUIRE_MESSAGE(status.ok(), status.message());
+  }
+
+  std::unique_ptr<Engine> open(const std::string& device) const {
+    EngineOptions options;
+    options.placement.device = device;
+    return require_ok(Engine::open(folder.file("model.zoe"), std::move(options)));
+  }
+
+  nlohmann::json cases() const { return nlohmann::json::parse(io.metadata("cases")); }
+
+  Request request(size_t index) const {
+    const nlohmann::json all = cases(), &c = all.at(index);
+    const std::string prefix = std::to_string(index) + ".in.";
+    Request r;
+    r.prompt = c.at("prompt");
+    if (!c.at("negative").is_null()) r.negative = c.at("negative");
+    r.clip.width = c.at("width");
+    r.clip.height = c.at("height");
+    r.clip.frames = c.at("frames");
+    r.steps = c.at("steps");
+    // Two experts have guidances of their own, the recipe's.
+    if (!c.contains("guidance_2")) r.guidance = c.at("guidance");
+    for (const double x : io.tensor(prefix + "noise").data)
+      r.noise.push_back(static_cast<float>(x));
+    const auto given = io.names(prefix);
+    for (const std::string& name : given) {
+      if (name == "image") r.known.first = {bytes_of(io, prefix + name), 1};
+      if (name == "last_image") r.known.last = {bytes_of(io, prefix + name), 1};
+    }
+    return r;
+  }
+
+  TemporaryFolder folder;
+  ParityFixture io;
+};
+
+double decibels(const Saved& saved, Engine& engine, size_t index, DType compute) {
+  Request request = saved.request(index);
+  request.compute = compute;
+  Collect out;
+  out.frame_bytes = request.clip.width * request.clip.height * 3;
+  const auto stats = engine.run(request, out);
+  REQUIRE_MESSAGE(stats.ok(), stats.status().message());
+  const auto expected = bytes_of(saved.io, std::to_string(index) + ".out.frames");
+  REQUIRE(out.pixels.size() == expected.size());
+  return psnr(out.pixels, expected, 255);
+}
+
+void check_pipeline(const std::string& name) {
+  const Saved saved(name);
+  for (const char* device : {"cpu", "vulkan", "cuda"}) {
+    if (!has_device(device)) continue;
+    const auto engine = saved.open(device);
+    for (size_t i = 0; i < saved.cases().size(); ++i) {
+      CAPTURE(std::string(device));
+      CAPTURE(i);
+      const double db = decibels(saved, *engine, i, DType::kF32);
+      MESSAGE(name, " ", i, " on ", std::string(device), ": ", db, " dB");
+      CHECK(db >= 60);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("Wan 2.1, text to video") { check_pipeline("t2v"); }
+TEST_CASE("Wan 2.1, image to video") { check_pipeline("i2v"); }
+TEST_CASE("Wan 2.1, first and last frame to video") { check_pipeline("flf2v"); }
+TEST_CASE("Wan 2.2, text to video with two experts") { check_pipeline("t2v_experts"); }
+TEST_CASE("Wan 2.2, image to video with two experts") { check_pipeline("i2v_experts"); }
+TEST_CASE("Wan 2.2 with a time a frame: text to video") { check_pipeline("ti2v"); }
+TEST_CASE("Wan 2.2 with a time a frame: image to video") { check_pipeline("ti2v_image"); }
+
+TEST_CASE("the recipe has the guidances that its experts were published with") {
+  for (const char* name : {"t2v_experts", "i2v_experts"}) {
+    const Saved saved(name);
+    const Denoise& denoise = *saved.open("cpu")->model().recipe.denoise();
+    const nlohmann::json c = saved.cases().at(0);
+    CHECK(denoise.guidance_of(0) == c.at("guidance").get<double>());
+    CHECK(denoise.guidance_of(1) == c.at("guidance_2").get<double>());
+  }
+}
+
+TEST_CASE("bf16 stays near") {
+  const Saved saved("t2v");
+  const auto engine = saved.open("cpu");
+  CHECK(decibels(saved, *engine, 0, DType::kBF16) >= 25);
+}
