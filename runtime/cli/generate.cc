@@ -262,6 +262,7 @@ void add_generate(CLI::App* root, Run* run) {
   auto options = std::make_shared<Options>();
   CLI::App* app = root->add_subcommand("generate", "Make a clip with sound from a caption");
   app->footer(
+      "`zoetrope inspect` lists the words that the model knows.\n\n"
       "Examples:\n"
       "  zoetrope generate \"a small red star bounces on a blue floor\" -o clip.mp4\n"
       "  zoetrope generate \"a green ring spins\" --seconds 4 --width 160 --height 96 -o ring.gif\n"

@@ -67,6 +67,21 @@ void print_json(const ModelFile& file) {
   std::printf("%s\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
+void print_words(const ModelInfo& info) {
+  constexpr size_t kColumns = 100;
+  if (info.vocabulary.empty()) return;
+  std::printf("\n%zu words known:\n", info.vocabulary.size());
+  std::string line;
+  for (const std::string& word : info.vocabulary) {
+    if (!line.empty() && line.size() + word.size() + 3 > kColumns) {
+      std::printf(" %s\n", printable(line).c_str());
+      line.clear();
+    }
+    line += " " + word;
+  }
+  std::printf(" %s\n", printable(line).c_str());
+}
+
 void print_text(const ModelFile& file, bool tensors) {
   const ModelInfo& info = file.info();
   std::printf("%s: %s, %s, %.2f M parameters in %zu tensors\n", file.path().c_str(),
@@ -84,9 +99,9 @@ void print_text(const ModelFile& file, bool tensors) {
     }
     for (const GraphOutput& out : graph.outputs) std::printf("  out  %s\n", out.name.c_str());
   }
-  std::printf("\ntokenizer %s, %zu words known\nrecipe %s\n",
-              printable(info.tokenizer_kind).c_str(), info.vocabulary.size(),
+  std::printf("\ntokenizer %s\nrecipe %s\n", printable(info.tokenizer_kind).c_str(),
               printable(info.recipe).c_str());
+  print_words(info);
   if (!tensors) return;
   std::printf("\n");
   for (const TensorEntry& t : file.tensors())
@@ -131,6 +146,7 @@ void add_inspect(CLI::App* root, Run* run) {
   CLI::App* app = root->add_subcommand("inspect", "Show what a model file holds");
   app->footer(
       "Examples:\n"
+      "  zoetrope inspect                                        the embedded model and its words\n"
       "  zoetrope inspect model.zoe --tensors\n"
       "  zoetrope inspect model.zoe --graph NAME                 a component's graph as text\n"
       "  zoetrope inspect model.zoe --graph NAME --svg net.svg   the graph as a picture");

@@ -27,4 +27,8 @@ size_t find_invalid_utf8(std::string_view text);
 std::vector<std::string> unknown_words(std::string_view prompt,
                                        const std::vector<std::string>& vocabulary);
 
+// The known word at the least edit distance (a letter more, less or another, or two swapped), among
+// equals one with the same beginning; empty where more than a third of the letters would change.
+std::string nearest_word(std::string_view word, const std::vector<std::string>& vocabulary);
+
 }  // namespace zoetrope

@@ -41,6 +41,21 @@ TEST_CASE("unknown words are reported once, whatever their case") {
   CHECK(unknown_words("", vocabulary).empty());
 }
 
+TEST_CASE("the nearest word is suggested, and none where nothing is near") {
+  const std::vector<std::string> vocabulary{"a",    "ball", "bounces", "bouncing", "circle",
+                                            "pink", "red",  "ring",    "spins",    "triangle"};
+  CHECK(nearest_word("redd", vocabulary) == "red");           // a letter too many
+  CHECK(nearest_word("bal", vocabulary) == "ball");           // too few
+  CHECK(nearest_word("rign", vocabulary) == "ring");          // swapped
+  CHECK(nearest_word("trianlge", vocabulary) == "triangle");  // one step, not two
+  CHECK(nearest_word("pinc", vocabulary) == "pink");
+  CHECK(nearest_word("bounce", vocabulary) == "bounces");
+  CHECK(nearest_word("dragon", vocabulary).empty());
+  CHECK(nearest_word("xyz", vocabulary).empty());
+  CHECK(nearest_word(std::string(100000, 'a'), vocabulary).empty());
+  CHECK(nearest_word("red", {}).empty());
+}
+
 TEST_CASE("models without special ids, and with one") {
   CHECK(tokenize_bytes("ab", -1, -1, 8)->ids == std::vector<int32_t>{'a', 'b'});
   CHECK(tokenize_bytes("ab", -1, 1, 2)->ids == std::vector<int32_t>{'a', 1});

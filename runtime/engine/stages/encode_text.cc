@@ -107,8 +107,12 @@ void notice_prompt(const RunContext& c, const Tokens& tokens, const EncodeText& 
       break;
     }
     words += (words.empty() ? "" : ", ") + word.substr(0, 40);
+    if (const std::string known = nearest_word(word, c.model.vocabulary); !known.empty())
+      words += str(" (did you mean ", known, "?)");
   }
-  if (!words.empty()) c.notice("words that this model never saw: " + words);
+  if (!words.empty())
+    c.notice(str("words that this model never saw: ", words,
+                 "; `zoetrope inspect` lists those that it knows"));
 }
 
 Status run(const Stage& stage, RunContext* c) {
