@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
+#include <system_error>
 
 #include "runtime/engine/stages/causal_coder.h"
 #include "runtime/engine/stages/latents.h"
@@ -177,6 +179,38 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
   return Status();
 }
 
+namespace {
+
+// Frames whole: while some are written here, the next call runs beside. Sessions are opened by this
+// thread, which happens in the first two calls.
+Status decode_whole_frames(const Decode& s, std::span<const float> latents, int64_t count,
+                           CoderCalls* calls, const EmitValues& emit) {
+  const size_t row = latents.size() / static_cast<size_t>(count);
+  const auto decode = [&](int64_t i, int64_t latent, std::vector<float>* frames) -> Status {
+    ZT_RETURN_IF_ERROR(calls->call(latents.subspan(static_cast<size_t>(latent) * row,
+                                                   static_cast<size_t>(calls->latents(i)) * row),
+                                   frames));
+    return check_decoded(s, *frames);
+  };
+  std::vector<float> now, next;
+  ZT_RETURN_IF_ERROR(calls->begin());
+  ZT_RETURN_IF_ERROR(decode(0, 0, &now));
+  for (int64_t i = 0, latent = calls->latents(0);; latent += calls->latents(++i)) {
+    const bool more = latent < count;
+    std::future<Status> ahead;  // waited for wherever this is left
+    if (more && i > 0) try {
+        ahead = std::async(std::launch::async, decode, i + 1, latent, &next);
+      } catch (const std::system_error&) {  // no thread: one after the other
+      }
+    ZT_RETURN_IF_ERROR(emit(now));
+    if (!more) return Status();
+    ZT_RETURN_IF_ERROR(ahead.valid() ? ahead.get() : decode(i + 1, latent, &next));
+    std::swap(now, next);
+  }
+}
+
+}  // namespace
+
 Status decode_causally(const Decode& s, const LatentSpec& spec, std::vector<float> latents,
                        RunContext* c, const EmitValues& emit) {
   denormalize_latents(spec, latents);
@@ -184,11 +218,12 @@ Status decode_causally(const Decode& s, const LatentSpec& spec, std::vector<floa
   const int64_t count = shape.latent_frames;
   ZT_ASSIGN_OR_RETURN(CoderCalls calls, CoderCalls::open(coder_of(s), count, c));
   const TilePlan &rows = calls.rows(), &columns = calls.columns();
-  const bool whole = rows.tiles.size() * columns.tiles.size() == 1;
+  if (rows.tiles.size() * columns.tiles.size() == 1)
+    return decode_whole_frames(s, latents, count, &calls, emit);
   const int64_t row = static_cast<int64_t>(latents.size()) / count;
   // In tiles a frame is whole once the last tile has gone through the clip.
   std::vector<TileCanvas> canvases;
-  for (int64_t f = 0; !whole && f < frames_of_latents(spec, count); ++f)
+  for (int64_t f = 0; f < frames_of_latents(spec, count); ++f)
     canvases.emplace_back(rows, columns, spec.pixels, 3);
   const double total = static_cast<double>(calls.count()) *
                        static_cast<double>(rows.tiles.size() * columns.tiles.size());
@@ -199,7 +234,7 @@ Status decode_causally(const Decode& s, const LatentSpec& spec, std::vector<floa
       ZT_RETURN_IF_ERROR(calls.begin());
       size_t frame = 0;
       for (int64_t i = 0, latent = 0; latent < count; latent += calls.latents(i++)) {
-        if (!whole) ZT_RETURN_IF_ERROR(c->report("decode tiles", done++, total));
+        ZT_RETURN_IF_ERROR(c->report("decode tiles", done++, total));
         const auto part = std::span<const float>(latents).subspan(
             static_cast<size_t>(latent * row), static_cast<size_t>(calls.latents(i) * row));
         input =
@@ -207,10 +242,6 @@ Status decode_causally(const Decode& s, const LatentSpec& spec, std::vector<floa
                        rows.tiles[r].start, columns.tiles[q].start, rows.length, columns.length);
         ZT_RETURN_IF_ERROR(calls.call(input, &output));
         ZT_RETURN_IF_ERROR(check_decoded(s, output));
-        if (whole) {
-          ZT_RETURN_IF_ERROR(emit(output));
-          continue;
-        }
         const auto one =
             static_cast<size_t>(rows.length * columns.length * spec.pixels * spec.pixels * 3);
         for (size_t at = 0; at < output.size(); at += one)
