@@ -33,6 +33,11 @@ Result<Config> Config::parse(std::string origin, const std::string& text) {
 bool Config::empty() const { return json_->value.empty(); }
 bool Config::has(const char* key) const { return json_->find(key) != nullptr; }
 
+bool Config::is_object(const char* key) const {
+  const auto* value = json_->find(key);
+  return value != nullptr && value->is_object();
+}
+
 void Config::fail(Code code, const std::string& message) {
   if (status_.ok()) status_ = error(code, origin_, ": ", message);
 }
@@ -140,6 +145,17 @@ std::vector<std::string> Config::texts(const char* key, size_t limit) {
   }
   if (!fits) expected(key, str("a list of at most ", limit, " names"));
   return read;
+}
+
+std::optional<Config> Config::object(const char* key) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_object()) {
+    expected(key, "an object");
+    return std::nullopt;
+  }
+  return Config(str(origin_, ": '", key, "'"), std::make_unique<Json>(Json{*value}));
 }
 
 std::vector<std::string> Config::numbered_texts(const char* key, int64_t count) {

@@ -28,6 +28,8 @@ class Config {
   bool empty() const;
   // Whether the key is there and not null. Does not count as reading it.
   bool has(const char* key) const;
+  // Whether it is there and an object. Does not count as reading it either.
+  bool is_object(const char* key) const;
 
   int64_t integer(const char* key, int64_t otherwise, int64_t low, int64_t high);
   double number(const char* key, double otherwise, double low, double high);
@@ -39,6 +41,8 @@ class Config {
   std::vector<bool> flags(const char* key, std::vector<bool> otherwise);  // at most 16
   std::vector<double> numbers(const char* key, size_t limit);
   std::vector<std::string> texts(const char* key, size_t limit);
+  // An object, to be read and finished like this one; none where the key is missing.
+  std::optional<Config> object(const char* key);
   // {"0": "tench, Tinca tinca", ...}: `count` texts by number, empty where there is none; no texts
   // at all where the key is missing.
   std::vector<std::string> numbered_texts(const char* key, int64_t count);

@@ -58,6 +58,7 @@ Status check_components(const ConvertOptions& options, const Family& family) {
   for (const auto& [flag, value, taken] :
        {std::tuple{"--vae", &options.vae, wan || dit},
         std::tuple{"--text-encoder", &options.text_encoder, wan},
+        std::tuple{"--transformer-2", &options.second, wan},
         std::tuple{"--image-encoder", &options.image_encoder, wan},
         std::tuple{"--tokenizer", &options.tokenizer, wan}})
     if (!value->empty() && !taken)

@@ -15,7 +15,8 @@ struct ConvertOptions {
   std::string name = "";        // of the model; empty: the family's
   // Folders or files of components, for a checkpoint without them.
   std::string vae = "", text_encoder = "", image_encoder = "";
-  std::string tokenizer = "";                 // a SentencePiece model, or the folder of one
+  std::string second = "";     // of two denoisers that take turns, the one for little noise
+  std::string tokenizer = "";  // a SentencePiece model, or the folder of one
   std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are
 };
 

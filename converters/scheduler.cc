@@ -58,7 +58,7 @@ void read_multistep(Config* c, FlowSampler* s, bool unipc) {
 
 }  // namespace
 
-Result<FlowSampler> read_flow_scheduler(const std::string& folder) {
+Result<FlowSampler> read_flow_scheduler(const std::string& folder, int told_in) {
   ZT_ASSIGN_OR_RETURN(Config c, open_config(folder));
   FlowSampler s;
   const std::string type = c.text("_class_name", "",
@@ -66,6 +66,9 @@ Result<FlowSampler> read_flow_scheduler(const std::string& folder) {
                                    "FlowMatchEulerDiscreteScheduler"});
   if (type.empty()) c.fail(Code::kUnsupported, "no '_class_name'; expected a flow scheduler's");
   const auto train_steps = static_cast<int>(c.integer("num_train_timesteps", 1000, 2, 100000));
+  if (told_in > 0 && train_steps != told_in)
+    c.fail(Code::kUnsupported, str("'num_train_timesteps' is ", train_steps,
+                                   "; the transformer is told its time in ", told_in));
   for (const char* key : {"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"})
     c.only(key, false, "sigmas are those of the shift");
   c.only("use_dynamic_shifting", false, "a shift that depends on the size is not known");

@@ -14,7 +14,8 @@ namespace zoetrope {
 Result<DiffusionSpec> read_scheduler(const std::string& folder);
 
 // The same of flow matching: UniPCMultistepScheduler and DPMSolverMultistepScheduler with flow
-// sigmas, and FlowMatchEulerDiscreteScheduler. The network's time_scale is 'num_train_timesteps'.
-Result<FlowSampler> read_flow_scheduler(const std::string& folder);
+// sigmas, and FlowMatchEulerDiscreteScheduler. `train_steps`: in which the network is told its
+// time; another 'num_train_timesteps' is refused (0: any).
+Result<FlowSampler> read_flow_scheduler(const std::string& folder, int train_steps = 0);
 
 }  // namespace zoetrope

@@ -13,7 +13,13 @@ Status convert_synthetic(const std::string& name, const ConvertOptions& options,
   info.name = builtin->name;
   info.family = builtin->family;
   ZT_ASSIGN_OR_RETURN(std::vector<BuiltinPart> parts, builtin->build());
-  if (builtin->recipe != nullptr) info.recipe = recipe_to_json(builtin->recipe());
+  if (builtin->recipe != nullptr) {
+    const Recipe recipe = builtin->recipe();
+    info.recipe = recipe_to_json(recipe);
+    for (const Stage& stage : recipe.stages)
+      if (const auto* text = std::get_if<EncodeText>(&stage))
+        info.tokenizer_kind = tokenizer_name(text->tokenizer);
+  }
   info.provenance =
       "the shapes of " + name + " with generated weights: it computes, and means nothing";
   info.licence = "Apache-2.0";
@@ -42,7 +48,6 @@ Status convert_synthetic(const std::string& name, const ConvertOptions& options,
       info.components.push_back(std::move(graph));
     }
   }
-  if (builtin->recipe != nullptr && builtin->recipe().reads_text()) info.tokenizer_kind = "bytes";
   return write_model(options.output, info, std::move(tensors), progress);
 }
 

@@ -1,5 +1,8 @@
 #include "converters/vision_encoder.h"
 
+#include <cmath>
+#include <filesystem>
+
 #include "converters/families.h"
 
 namespace zoetrope {
@@ -91,9 +94,62 @@ Status read_configuration(Config* config, ClipVisionConfig* c) {
   return config->finish();
 }
 
+// {"height": N, "width": N}, {"shortest_edge": N} or N alone; `edge` says which of the first two.
+int64_t read_size(Config* config, const char* key, int64_t otherwise, bool* edge) {
+  std::optional<Config> size;
+  if (config->is_object(key)) size = config->object(key);
+  if (!size) return config->integer(key, otherwise, 1, 4096);
+  *edge = size->has("shortest_edge");
+  const int64_t side = size->integer(*edge ? "shortest_edge" : "height", otherwise, 1, 4096);
+  if (!*edge && size->integer("width", side, 1, 4096) != side)
+    size->fail(Code::kUnsupported, "a picture tower's pictures are squares");
+  if (const Status status = size->finish(); !status.ok())
+    config->fail(status.code(), std::string(status.message()));
+  return side;
+}
+
+std::array<double, 3> read_colours(Config* config, const char* key,
+                                   const std::array<double, 3>& otherwise) {
+  const std::vector<double> read = config->numbers(key, 3);
+  if (read.empty()) return otherwise;
+  if (read.size() != 3) {
+    config->fail(Code::kUnsupported, str("'", key, "' must have three numbers"));
+    return otherwise;
+  }
+  return {read[0], read[1], read[2]};
+}
+
+// Defaults are those of transformers' CLIPImageProcessor.
+Status read_processor(const std::string& folder, ClipVisionConfig* c, ImageFeatures* picture) {
+  const std::string path = (std::filesystem::path(folder) / "preprocessor_config.json").string();
+  ZT_ASSIGN_OR_RETURN(const std::string text, read_small_file(path, 1 << 20));
+  ZT_ASSIGN_OR_RETURN(Config config, Config::parse(path, text));
+  config.text("image_processor_type", "CLIPImageProcessor",
+              {"CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil"});
+  config.text("feature_extractor_type", "CLIPFeatureExtractor", {"CLIPFeatureExtractor"});
+  for (const char* step : {"do_resize", "do_rescale", "do_normalize"})
+    config.only(step, true, "the picture tower's input is resized, and its colours normalised");
+  bool edge = true, square = false;
+  const int64_t size = read_size(&config, "size", c->image_size, &edge);
+  const bool cuts = config.flag("do_center_crop", true);
+  const int64_t crop = read_size(&config, "crop_size", c->image_size, &square);
+  if (size != c->image_size || (cuts && crop != c->image_size) || (edge && !cuts))
+    config.fail(Code::kUnsupported,
+                str("pictures are resized to ", size, cuts ? str(" and cut to ", crop) : "",
+                    "; the tower sees squares of ", c->image_size));
+  picture->fit = edge ? ImageFeatures::Fit::kCover : ImageFeatures::Fit::kStretch;
+  config.integer("resample", 3, 3, 3);  // PIL's number of bicubic
+  if (std::fabs(config.number("rescale_factor", 1 / 255.0, 0, 1) - 1 / 255.0) > 1e-9)
+    config.fail(Code::kUnsupported, "'rescale_factor' is not 1/255");
+  c->mean = read_colours(&config, "image_mean", c->mean);
+  c->deviation = read_colours(&config, "image_std", c->deviation);
+  config.ignore({"do_convert_rgb"});  // frames are RGB
+  return config.finish();
+}
+
 }  // namespace
 
-Result<VisionEncoder> open_vision_encoder(const std::string& path) {
+Result<VisionEncoder> open_vision_encoder(const std::string& path, const std::string& processor) {
   VisionEncoder out;
   ZT_RETURN_IF_ERROR(open_weights(path, &out.part));
   const Checkpoint& checkpoint = out.part.checkpoint();
@@ -108,6 +164,12 @@ Result<VisionEncoder> open_vision_encoder(const std::string& path) {
     return error(Code::kNotFound, checkpoint.path(), ": ", out.config.layers, " layers of width ",
                  out.config.width,
                  " are not ViT-H/14, and no config.json beside them says how many heads they have");
+  out.picture.size = static_cast<int>(out.config.image_size);
+  if (layout.original) {  // stretched, by PyTorch's interpolate
+    out.picture.fit = ImageFeatures::Fit::kStretch;
+    out.picture.antialias = false;
+  }
+  if (!processor.empty()) ZT_RETURN_IF_ERROR(read_processor(processor, &out.config, &out.picture));
   auto graph = build_clip_vision(out.config);
   if (!graph.ok()) return graph.status().with_context(checkpoint.path());
   out.part.graphs.push_back(std::move(*graph));

@@ -18,6 +18,9 @@
 namespace zoetrope {
 namespace {
 
+// In which the transformer is told its time.
+constexpr int kTrainSteps = 1000;
+
 constexpr std::string_view kOriginalMark = "time_projection.1.weight";
 constexpr std::string_view kDiffusersMark = "condition_embedder.time_proj.weight";
 
@@ -138,7 +141,8 @@ void check_patch(Config* config) {
     config->fail(Code::kDataLoss, "'patch_size' differs from the weights, which have 1x2x2");
 }
 
-Status read_original_config(const Checkpoint& checkpoint, Config* config, WanConfig* c) {
+Status read_original_config(const Checkpoint& checkpoint, Config* config, WanConfig* c,
+                            int64_t* text_length) {
   config->text("_class_name", "WanModel", {"WanModel"});
   const std::string type = config->text("model_type", "", {"t2v", "i2v", "flf2v", "ti2v"});
   const char* const found = c->conditioning == WanConfig::Conditioning::kFrames     ? "ti2v"
@@ -166,7 +170,7 @@ Status read_original_config(const Checkpoint& checkpoint, Config* config, WanCon
   config->agree("in_dim", c->input_channels(), "input channels");
   config->agree("out_dim", c->channels, "output channels");
   config->agree("num_layers", c->layers, "blocks");
-  config->ignore({"text_len"});  // of the text encoder
+  *text_length = config->integer("text_len", 512, 1, 1 << 16);
   return Status();
 }
 
@@ -220,6 +224,7 @@ Status read_diffusers_config(Config* config, WanConfig* c, int64_t* positions) {
 struct Transformer {
   WanConfig config;
   int64_t positions = 1024;  // along each axis
+  int64_t text_length = 512;
   std::vector<Graph> graphs;
   WeightMap weights;
 };
@@ -240,8 +245,9 @@ Result<Transformer> read_transformer(const Checkpoint& checkpoint, const std::st
       out.config.conditioning = *time_a_frame ? Conditioning::kFrames : Conditioning::kNone;
   }
   ZT_ASSIGN_OR_RETURN(Config config, read_config(checkpoint));
-  ZT_RETURN_IF_ERROR(layout.diffusers ? read_diffusers_config(&config, &out.config, &out.positions)
-                                      : read_original_config(checkpoint, &config, &out.config));
+  ZT_RETURN_IF_ERROR(
+      layout.diffusers ? read_diffusers_config(&config, &out.config, &out.positions)
+                       : read_original_config(checkpoint, &config, &out.config, &out.text_length));
   ZT_RETURN_IF_ERROR(config.finish());
   auto graph = build_wan_dit(out.config);
   if (!graph.ok()) return graph.status().with_context(checkpoint.path());
@@ -300,7 +306,8 @@ struct Whole {
 Status read_pipeline(const DiffusersFolder& pipeline, Whole* whole) {
   ZT_ASSIGN_OR_RETURN(Config index,
                       Config::parse(pipeline.path + "/model_index.json", pipeline.index));
-  index.text("_class_name", "", {"WanPipeline", "WanImageToVideoPipeline"});
+  index.text("_class_name", "",
+             {"WanPipeline", "WanImageToVideoPipeline", "WanVideoToVideoPipeline"});
   const bool two = pipeline.components.contains("transformer_2");
   whole->boundary = index.number("boundary_ratio", 0, 0, 1);
   if (two != (whole->boundary > 0))
@@ -313,14 +320,14 @@ Status read_pipeline(const DiffusersFolder& pipeline, Whole* whole) {
                 "image_encoder", "image_processor"});
   ZT_RETURN_IF_ERROR(index.finish());
   if (const auto it = pipeline.components.find("scheduler"); it != pipeline.components.end()) {
-    ZT_ASSIGN_OR_RETURN(whole->sampler, read_flow_scheduler(it->second.path));
+    ZT_ASSIGN_OR_RETURN(whole->sampler, read_flow_scheduler(it->second.path, kTrainSteps));
   }
   return Status();
 }
 
 Status read_second(const ConvertSource& source, const ConvertOptions& options, Whole* whole) {
   const std::string path =
-      find_component(source, options, "", "transformer_2", {"low_noise_model"});
+      find_component(source, options, options.second, "transformer_2", {"low_noise_model"});
   if (path.empty()) return Status();
   ZT_RETURN_IF_ERROR(open_weights(path, &whole->second_file));
   ZT_ASSIGN_OR_RETURN(whole->second, read_transformer(whole->second_file.checkpoint(), "dit_low",
@@ -357,6 +364,9 @@ Status read_components(const ConvertSource& source, const ConvertOptions& option
           find_component(source, options, options.vae, "vae", {"Wan2.1_VAE.pth", "Wan2.2_VAE.pth"});
       !path.empty()) {
     ZT_ASSIGN_OR_RETURN(whole->vae, open_wan_autoencoder(path));
+    if (whole->vae->config.space() > 256 || whole->vae->config.time() > 64)
+      return error(Code::kUnsupported, path, ": a latent of ", whole->vae->config.space(),
+                   " pixels a side and ", whole->vae->config.time(), " frames; at most 256 and 64");
     if (whole->vae->config.latent_channels != dit.channels)
       return error(Code::kDataLoss, path, ": latents of ", whole->vae->config.latent_channels,
                    " channels; the transformer's have ", dit.channels);
@@ -389,11 +399,17 @@ Status read_components(const ConvertSource& source, const ConvertOptions& option
     if (options.image_encoder.empty()) return Status();
     return error(Code::kInvalidArgument, "--image-encoder: this transformer looks at no pictures");
   }
-  ZT_ASSIGN_OR_RETURN(whole->vision, open_vision_encoder(path));
+  const std::string processor = find_component(source, options, "", "image_processor", {});
+  ZT_ASSIGN_OR_RETURN(whole->vision, open_vision_encoder(path, processor));
   if (whole->vision->config.width != dit.image_width)
     return error(Code::kDataLoss, path, ": features of ", whole->vision->config.width,
                  " channels; the transformer reads ", dit.image_width);
   return Status();
+}
+
+// Known channels without a picture's features: 2.2's, of which there are two.
+bool needs_second(const WanConfig& dit) {
+  return dit.conditioning == WanConfig::Conditioning::kChannels && dit.image_width == 0;
 }
 
 Recipe recipe_of(const Whole& whole) {
@@ -402,6 +418,7 @@ Recipe recipe_of(const Whole& whole) {
   pipeline.dit = dit;
   pipeline.experts = whole.second.has_value();
   pipeline.positions = whole.dit.positions;
+  pipeline.text_length = static_cast<int>(whole.dit.text_length);
   pipeline.sampling = published_wan_sampling(dit, pipeline.experts);
   if (whole.boundary > 0) pipeline.sampling.boundary = whole.boundary;
   pipeline.sampler = whole.sampler ? *whole.sampler : wan_sampler(pipeline.sampling.shift);
@@ -409,24 +426,23 @@ Recipe recipe_of(const Whole& whole) {
     pipeline.vae = whole.vae->config;
     pipeline.latents = {whole.vae->mean, whole.vae->deviation};
   } else {
-    pipeline.vae = dit.channels == 48 ? wan_vae_2_2() : wan_vae_2_1();
+    pipeline.vae = published_wan_vae(dit);
     pipeline.latents = wan_latent_statistics(dit.channels);
   }
-  if (whole.vision) pipeline.picture.size = static_cast<int>(whole.vision->config.image_size);
-  // The original stretches frames, by PyTorch's interpolate; diffusers' processor cuts the middle.
-  if (!whole.time_a_frame) {
-    pipeline.picture.fit = ImageFeatures::Fit::kStretch;
-    pipeline.picture.antialias = false;
-  }
+  if (whole.vision) pipeline.picture = whole.vision->picture;
   Recipe recipe = wan_recipe(pipeline);
   std::string lacks;
   const auto lack = [&](bool there, const char* what) {
     if (!there) lacks += str(lacks.empty() ? "it has no " : ", no ", what);
   };
+  const std::string statistics = str("statistics of latents with ", dit.channels, " channels");
+  lack(!whole.vae || !pipeline.latents.mean.empty(), statistics.c_str());
   lack(whole.text.has_value(), "text encoder");
   lack(!whole.tokenizer.empty(), "tokenizer");
   lack(whole.vae.has_value(), "autoencoder");
   lack(dit.image_width == 0 || whole.vision.has_value(), "image encoder");
+  lack(!needs_second(dit) || whole.second.has_value(),
+       "second transformer (--transformer-2), which takes over where little noise is left");
   if (lacks.empty()) return recipe;
   recipe.stages.clear();
   recipe.incomplete += str(recipe.incomplete.empty() ? "" : "; ", lacks);

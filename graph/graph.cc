@@ -7,7 +7,6 @@ namespace zoetrope {
 namespace {
 
 constexpr size_t kMaxNodes = 1 << 20;
-constexpr size_t kMaxNodeInputs = 4096;
 
 Status node_error(const Node& node, const Status& status) {
   return status.with_context(str("node '", node.name, "' (", op_def(node.op).name, ")"));
@@ -45,8 +44,10 @@ Result<std::vector<TensorType>> infer_node(const Graph& graph, const Node& node)
 Status verify_node(const Graph& graph, const Node& node, const std::vector<bool>& defined) {
   const OpDef& def = op_def(node.op);
   const auto count = static_cast<int64_t>(node.inputs.size());
-  if (count < def.min_inputs || (def.max_inputs >= 0 && count > def.max_inputs) ||
-      node.inputs.size() > kMaxNodeInputs)
+  if (node.inputs.size() > kMaxNodeInputs)
+    return error(Code::kInvalidArgument, "has ", count, " inputs; expected at most ",
+                 kMaxNodeInputs);
+  if (count < def.min_inputs || (def.max_inputs >= 0 && count > def.max_inputs))
     return error(Code::kInvalidArgument, "has ", count, " inputs; expected ", def.min_inputs,
                  def.max_inputs < 0 ? " or more" : str(" to ", def.max_inputs));
   for (size_t i = 0; i < node.inputs.size(); ++i) {

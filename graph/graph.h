@@ -43,6 +43,9 @@ struct Value {
   TensorType type;        // dtype always; shape only in a bound graph
 };
 
+// Of ops that take any number. Passes that join nodes keep to it.
+inline constexpr size_t kMaxNodeInputs = 4096;
+
 struct Node {
   OpKind op;
   std::string name;

@@ -60,7 +60,7 @@ BuiltinModel dit_pictures(std::string_view name) {
 WanPipeline wan_pipeline(const WanConfig& dit, bool experts) {
   WanPipeline p;
   p.dit = dit;
-  p.vae = dit.channels == 48 ? wan_vae_2_2() : wan_vae_2_1();
+  p.vae = published_wan_vae(dit);
   p.latents = wan_latent_statistics(dit.channels);
   p.experts = experts;
   p.sampling = published_wan_sampling(dit, experts);

@@ -14,7 +14,7 @@ constexpr int64_t kLeastRows = 512;
 
 Result<LtRows> LtRows::choice(CublasLt& library, const LtProblem& problem) {
   LtRows made;
-  made.library_ = &library;
+  made.lt_ = &library;
   made.problem_ = problem;
   const int64_t row_bytes = problem.n * 4;
   made.rows_ = std::min(problem.m, std::max(kLeastRows, kSumsBytes / row_bytes / 256 * 256));
@@ -22,18 +22,18 @@ Result<LtRows> LtRows::choice(CublasLt& library, const LtProblem& problem) {
   LtProblem part = problem;
   part.m = made.rows_;
   ZT_ASSIGN_OR_RETURN(made.most_, library.choice(part));
-  made.library_bytes_ = made.most_->workspace_bytes;
+  made.lt_bytes_ = made.most_->workspace_bytes;
   part.m = problem.m % made.rows_;
   if (part.m > 0) {
     ZT_ASSIGN_OR_RETURN(made.last_, library.choice(part));
-    made.library_bytes_ = std::max(made.library_bytes_, made.last_->workspace_bytes);
+    made.lt_bytes_ = std::max(made.lt_bytes_, made.last_->workspace_bytes);
   }
   return made;
 }
 
 Status LtRows::choose(cudaStream_t stream) {
-  ZT_RETURN_IF_ERROR(library_->choose(*most_, stream));
-  return last_ != nullptr ? library_->choose(*last_, stream) : Status();
+  ZT_RETURN_IF_ERROR(lt_->choose(*most_, stream));
+  return last_ != nullptr ? lt_->choose(*last_, stream) : Status();
 }
 
 Status LtRows::run(const void* a, const void* b, const FinishParams& finish, char* workspace,
@@ -46,7 +46,7 @@ Status LtRows::run(const void* a, const void* b, const FinishParams& finish, cha
                               .b = b,
                               .c = workspace,
                               .workspace = workspace + sums_bytes_};
-    ZT_RETURN_IF_ERROR(library_->run(rows == rows_ ? *most_ : *last_, operands, stream));
+    ZT_RETURN_IF_ERROR(lt_->run(rows == rows_ ? *most_ : *last_, operands, stream));
     FinishParams part = finish;
     part.sums = workspace;
     part.sums_dtype = problem_.out;

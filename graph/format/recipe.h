@@ -110,19 +110,13 @@ struct KnownLatents {
   bool kept() const { return fill == Fill::kZeros && mask == Mask::kLatent; }
 };
 
-// kEuler, kUniPc, kDpmpp2m and kDmd evaluate once a step, kMidpoint and kHeun twice.
-//   kUniPc     arXiv 2302.04867, of `order`
-//   kDpmpp2m   DPM-Solver++ (arXiv 2211.01095) of order 2, multistep, midpoint
-//   kDmd       predicts the result and makes it as noisy as the next time with fresh noise:
-//   few-step
-//              models of distribution matching (arXiv 2405.14867)
 // What a model sees of the given pictures: the first frame, or the first and the last one. Their
 // shorter side becomes `size` and the middle is cut out; or both sides become it. Bicubic, widened
 // where the picture gets smaller (as PIL), or not (as PyTorch's interpolate). Gives [1, pictures *
 // length, width].
 struct ImageFeatures {
-  std::string component = "", input = "",
-              output = "";  // [pictures, size, size, 3] in [-1, 1] to [pictures, ...]
+  // [pictures, size, size, 3] in [-1, 1] to [pictures, length, width]
+  std::string component = "", input = "", output = "";
   std::string gives = "";
   int size = 0;
   int pictures = 1;
@@ -130,6 +124,11 @@ struct ImageFeatures {
   bool antialias = true;
 };
 
+// kEuler, kUniPc, kDpmpp2m and kDmd evaluate once a step, kMidpoint and kHeun twice.
+//   kUniPc    arXiv 2302.04867, of `order`
+//   kDpmpp2m  DPM-Solver++ (arXiv 2211.01095) of order 2, multistep, midpoint
+//   kDmd      predicts the result and makes it as noisy as the next time with fresh noise: few-step
+//             models of distribution matching (arXiv 2405.14867)
 enum class FlowSolver : uint8_t { kEuler, kMidpoint, kHeun, kUniPc, kDpmpp2m, kDmd };
 enum class FlowSchedule : uint8_t { kLinear, kLinearQuadratic, kExplicit };
 enum class UniPcB : uint8_t { kBh1, kBh2 };  // B(h) = h, or e^h - 1

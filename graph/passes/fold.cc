@@ -261,15 +261,20 @@ class Folder {
     const int64_t given = node.attrs.get_int("axis");
     const int axis = static_cast<int>(given < 0 ? given + want_.shape.rank() : given);
     std::vector<ValueId> parts;
+    size_t inputs = in.size();
     for (ValueId id : in) {
       if (r_.type(id).shape[axis] == 0) continue;
       const Node* inner = r_.made_by(id, OpKind::kConcat);
       const int64_t inner_axis = inner ? inner->attrs.get_int("axis") : 0;
-      if (inner != nullptr &&
-          (inner_axis < 0 ? inner_axis + want_.shape.rank() : inner_axis) == axis)
+      const size_t more = inner != nullptr ? inner->inputs.size() : 0;
+      if (inner != nullptr && inputs + more <= kMaxNodeInputs && more <= may_take_apart_ &&
+          (inner_axis < 0 ? inner_axis + want_.shape.rank() : inner_axis) == axis) {
         parts.insert(parts.end(), inner->inputs.begin(), inner->inputs.end());
-      else
+        inputs += more;
+        may_take_apart_ -= more;
+      } else {
         parts.push_back(id);
+      }
     }
     if (parts.empty()) return kNone;
     if (parts.size() == 1) return same_type(parts[0]);
@@ -335,6 +340,7 @@ class Folder {
   std::vector<bool> pinned_;           // by old value: an output or a state's successor
   const std::string* name_ = nullptr;  // of the node being simplified
   TensorType want_;                    // its type
+  size_t may_take_apart_ = 1 << 20;    // inputs of inner concats, in all: nesting must not multiply
 };
 
 }  // namespace

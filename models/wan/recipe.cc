@@ -94,6 +94,10 @@ LatentStatistics wan_latent_statistics(int64_t channels) {
   return {};
 }
 
+WanVaeConfig published_wan_vae(const WanConfig& dit) {
+  return dit.channels == 48 ? wan_vae_2_2() : wan_vae_2_1();
+}
+
 FlowSampler wan_sampler(double shift) {
   FlowSampler s;
   s.solver = FlowSolver::kUniPc;
@@ -142,7 +146,7 @@ Recipe wan_recipe(const WanPipeline& p) {
   latents.std = p.latents.deviation;
   const int64_t step = 2 * latents.pixels, later = latents.later_frames;
   const auto side = [&](int64_t preferred) {
-    const int64_t most = step * std::min<int64_t>(p.positions / 2, 2048 / step);
+    const int64_t most = step * std::min<int64_t>(p.positions, 2048 / step);
     return Range{step, most, step, std::clamp(preferred / step * step, step, most)};
   };
   recipe.clip.fps = p.sampling.fps;

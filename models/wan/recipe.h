@@ -15,6 +15,9 @@ struct LatentStatistics {
 };
 LatentStatistics wan_latent_statistics(int64_t channels);
 
+// The autoencoder that was published with so many latent channels.
+WanVaeConfig published_wan_vae(const WanConfig& dit);
+
 // What the projects' own scripts sample each kind of model with (wan/configs of Wan2.1 and Wan2.2).
 struct WanSampling {
   double shift = 5;

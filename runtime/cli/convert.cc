@@ -59,6 +59,10 @@ void add_convert(CLI::App* root, Run* run) {
                   "Its SentencePiece model (spiece.model), or the folder that holds it");
   app->add_option("--image-encoder", options->convert.image_encoder,
                   "CLIP's picture tower, likewise (Wan 2.1: image to video)");
+  app->add_option(
+      "--transformer-2", options->convert.second,
+      "Of two transformers that take turns (Wan 2.2 A14B), the low-noise one's folder or "
+      "file, where single files are converted; the input is then the high-noise one");
   app->add_option("--dtype", options->dtype,
                   "Store float tensors as f32, f16 or bf16; left out, as the checkpoint has them");
   app->add_flag("-q,--quiet", options->quiet, "No progress");

@@ -62,9 +62,9 @@ void GenerateFlags::add_to(CLI::App* app) {
   app->add_option(
          "--decode-tile", decode_tile,
          "How much of the clip is decoded at once. auto: what the model's recipe says, "
-         "less when --memory asks for it; whole: everything, the most memory; N: N latents "
-         "of the picture, where fewer take less memory and may "
-         "show at the seams")
+         "or what is quick, less when --memory asks for it; whole: everything, the most memory; "
+         "N: at most N latents of the picture, where fewer take less memory and may show at the "
+         "seams (never where a decoder hands on what it has seen)")
       ->capture_default_str();
   app->add_option(
       "--place", place,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include "runtime/cli/command.h"
 
@@ -284,8 +285,8 @@ void KnownFlags::add_to(CLI::App* app) {
   auto* first = app->add_option("--image", image, "The clip begins with this picture");
   app->add_option(
          "--strength", strength,
-         "Start from --image rather than keep it, and make this much of it new: 0.3 little, "
-         "1 all; models of pictures always start from it")
+         "Start from --image or --video rather than keep it, and make this much of it new: 0.3 "
+         "little, 1 all; models of pictures always start from it")
       ->check(number_in(0.001, 1));
   auto* last = app->add_option("--last-image", last_image, "The clip ends with this picture");
   auto* before = app->add_option("--extend", extend,
@@ -350,12 +351,13 @@ Status give_known(const Recipe& recipe, const KnownFlags& flags, KnownFiles* fil
     request->clip.frames = files->frames;
     request->clip.seconds = 0;
   }
-  if (flags.strength > 0 && flags.image.empty())
+  if (flags.strength > 0 && flags.image.empty() && flags.video.empty())
     return error(Code::kInvalidArgument,
-                 "--strength says how much of --image is made new; give one");
-  if (request->known.first.frames == 0 || (flags.strength == 0 && !pictures)) return Status();
-  request->start = std::move(request->known.first);
-  request->known.first = {};
+                 "--strength says how much of --image or --video is made new; give one");
+  KnownFrames& from = flags.video.empty() ? request->known.first : request->known.video;
+  if (from.frames == 0 || (flags.strength == 0 && !pictures)) return Status();
+  request->start = std::exchange(from, {});
+  files->copy_picture.clear();  // what comes out is new
   if (flags.strength > 0) request->strength = flags.strength;
   return Status();
 }

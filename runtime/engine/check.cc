@@ -111,7 +111,12 @@ Result<Denoise> apply_request(const Denoise& recipe, const Request& request) {
     if (!request.schedule.empty()) {
       ZT_ASSIGN_OR_RETURN(flow->schedule, parse_flow_schedule(request.schedule));
     }
-    if (request.shift > 0) flow->shift = request.shift;
+    if (request.shift > 0) {
+      if (flow->schedule == FlowSchedule::kExplicit && !flow->told.empty())
+        return error(Code::kInvalidArgument,
+                     "shift: this model's schedule lists what the network is told at each time");
+      flow->shift = request.shift;
+    }
     return d;
   }
   auto& diffusion = std::get<DiffusionSpec>(d.sampler);

@@ -31,7 +31,7 @@ const Job* find_too_large(const RequestPlan& plan, const Request& request) {
 bool needs_frame(const Recipe& recipe) {
   return std::any_of(recipe.stages.begin(), recipe.stages.end(), [](const Stage& stage) {
     const auto* known = std::get_if<KnownLatents>(&stage);
-    return known != nullptr && known->required;
+    return std::holds_alternative<ImageFeatures>(stage) || (known != nullptr && known->required);
   });
 }
 
@@ -119,7 +119,10 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
                                         const std::stop_token& stop) {
   Request smaller = request;
   smaller.known = {};
-  smaller.known.first.frames = needs_frame(model_.recipe) ? 1 : 0;
+  if (needs_frame(model_.recipe)) {
+    smaller.known.first.frames = request.known.has_first() ? 1 : 0;
+    smaller.known.last.frames = request.known.has_last() ? 1 : 0;
+  }
   smaller.start = {};
   smaller.clip = {asked.width, asked.height, asked.frames, 0};
   const ClipSpec& clip = model_.recipe.clip;

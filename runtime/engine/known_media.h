@@ -24,6 +24,9 @@ struct KnownMedia {
   // The sound of `before` and of `after`, as long as they are or empty: not known.
   std::vector<float> before_sound, after_sound;
 
+  // Whether the clip's first (last) frame is among them, whoever gives it.
+  bool has_first() const { return first.frames + before.frames + video.frames > 0; }
+  bool has_last() const { return last.frames + after.frames + video.frames > 0; }
   bool has_frames() const {
     return first.frames > 0 || last.frames > 0 || before.frames > 0 || after.frames > 0 ||
            video.frames > 0;

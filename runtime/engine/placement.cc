@@ -16,10 +16,11 @@ std::vector<std::string> split(std::string_view text, char separator) {
   return parts;
 }
 
-// "text" of encode_text, "decode" of decode_video, "encode" of whatever makes latents of media.
+// "text" of encode_text, "decode" of decode_video, "encode" of whatever reads media.
 bool in_group(std::string_view group, std::string_view kind) {
   if (group == "text") return kind == "encode_text";
-  if (group == "encode") return kind == "known_latents" || kind == "start_picture";
+  if (group == "encode")
+    return kind == "known_latents" || kind == "start_picture" || kind == "image_features";
   if (group == "denoise") return kind == "denoise";
   return group == "decode" && kind.starts_with("decode_");
 }

@@ -133,7 +133,7 @@ Result<Job> PlanContext::consider(const JobSpec& spec) {
   ZT_ASSIGN_OR_RETURN(const auto all, candidates());
   if (all.empty() || is_placed(spec.component)) {
     ZT_ASSIGN_OR_RETURN(const auto devices, devices_for(spec.component));
-    return consider_on(spec, devices[std::min(spec.half, devices.size() - 1)]);
+    return consider_on(spec, devices.front());
   }
   std::optional<Job> best;
   Status last;

@@ -58,7 +58,6 @@ struct JobSpec {
   double calls = 1;
   int64_t key = 0;
   TilePlan tiles = {};
-  size_t half = 0;             // of a guided step on two devices: which
   std::string states_of = {};  // the component whose reads decide the states' types; empty: its own
 };
 
@@ -153,7 +152,7 @@ struct StageDef {
 
 const StageDef& stage_def(const Stage& stage);
 
-extern const StageDef kEncodeTextStage, kClassLabelStage, kImageFeaturesStage, kStartPictureStage, kKnownLatentsStage,
-    kDenoiseStage, kDecodeSoundStage, kDecodeVideoStage, kDecodeImageStage;
+extern const StageDef kEncodeTextStage, kClassLabelStage, kImageFeaturesStage, kStartPictureStage,
+    kKnownLatentsStage, kDenoiseStage, kDecodeSoundStage, kDecodeVideoStage, kDecodeImageStage;
 
 }  // namespace zoetrope

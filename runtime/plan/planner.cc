@@ -7,6 +7,7 @@
 
 #include "graph/passes/decompose.h"
 #include "runtime/plan/arena.h"
+#include "runtime/plan/estimate.h"
 
 namespace zoetrope {
 namespace {
@@ -31,6 +32,7 @@ class Planner {
     place_host_calls();
     ZT_RETURN_IF_ERROR(order_states());
     account();
+    estimate(device_, host_, &plan_);
     return std::move(plan_);
   }
 
@@ -430,18 +432,6 @@ class Planner {
     return Status();
   }
 
-  // At the rates that a device tells of itself; 0 where it does not.
-  double seconds_of(const PlanCall& call, bool narrow) const {
-    const DeviceInfo& info = call.on_host ? host_->info() : device_.info();
-    const double rate = narrow ? info.flops_bf16 : info.flops_f32;
-    if (rate <= 0 || info.bytes_per_second <= 0) return 0;
-    double seconds = std::max(call.cost.flops / rate, call.cost.bytes / info.bytes_per_second);
-    if (const double bus = device_.info().upload_bytes_per_second; bus > 0)
-      for (const auto& copies : {call.fetched, call.given})
-        for (const HostCopy& copy : copies) seconds += static_cast<double>(copy.host.bytes) / bus;
-    return seconds;
-  }
-
   void account() {
     for (const PlanWeight& weight : plan_.weights) {
       PlanMemory& m = plan_.memory;
@@ -461,24 +451,9 @@ class Planner {
     }
     int64_t now = 0;
     for (size_t p = 0; p < plan_.calls.size(); ++p) {
-      PlanCall& call = plan_.calls[p];
       now += live[p];
-      const auto phase = static_cast<size_t>(call.rate);
+      const auto phase = static_cast<size_t>(plan_.calls[p].rate);
       plan_.memory.phase_peak_bytes[phase] = std::max(plan_.memory.phase_peak_bytes[phase], now);
-      const Node& node = plan_.graph.nodes[static_cast<size_t>(call.node)];
-      std::vector<const TensorType*> inputs;
-      for (ValueId id : node.inputs)
-        inputs.push_back(id == kNone ? nullptr : &plan_.graph.value(id).type);
-      std::vector<TensorType> outputs;
-      bool narrow = false;
-      for (ValueId id : node.outputs) {
-        outputs.push_back(plan_.graph.value(id).type);
-        narrow |= outputs.back().dtype == DType::kBF16 || outputs.back().dtype == DType::kF16;
-      }
-      call.cost = node_cost(op_def(node.op), OpContext{inputs, node.attrs}, outputs);
-      plan_.phase_cost[phase].flops += call.cost.flops;
-      plan_.phase_cost[phase].bytes += call.cost.bytes;
-      if (call.rate >= Rate::kTimestep) plan_.estimated_step_seconds += seconds_of(call, narrow);
     }
   }
 

@@ -106,6 +106,55 @@ TEST_CASE("values out of bounds and unknown keys are named with their place") {
   check_refused(with(picture(), "/stages/2/sampler/method", "guess"), "flow, diffusion");
 }
 
+TEST_CASE("causal coders, known frames, a picture's features and experts come back as written") {
+  Recipe recipe = small_video_recipe();
+  auto& known = std::get<KnownLatents>(recipe.stages[1]);
+  recipe.latents[0].first_frames = 1;
+  known.first = "encoder_first";
+  known.mask_first_frame.reset();
+  known.fill = KnownLatents::Fill::kGrey;
+  known.mask = KnownLatents::Mask::kFrames;
+  known.required = true;
+  std::get<DecodeVideo>(recipe.stages[4]).first = "decoder_first";
+  auto& denoise = std::get<Denoise>(recipe.stages[2]);
+  denoise.experts = {{"low", 0.875, 3.0}, {"lowest", 0.5, std::nullopt}};
+  denoise.conditions.push_back({"seen", "image"});
+  recipe.stages.insert(recipe.stages.begin() + 1,
+                       ImageFeatures{"tower", "image", "features", "seen", 224, 2,
+                                     ImageFeatures::Fit::kStretch, false});
+  const auto parsed = parse_recipe(recipe_to_json(recipe));
+  REQUIRE_MESSAGE(parsed.ok(), parsed.status().message());
+  const auto& image = std::get<ImageFeatures>(parsed->stages[1]);
+  CHECK(image.component == "tower");
+  CHECK(image.gives == "seen");
+  CHECK(image.size == 224);
+  CHECK(image.pictures == 2);
+  CHECK(image.fit == ImageFeatures::Fit::kStretch);
+  CHECK_FALSE(image.antialias);
+  const auto& read = std::get<KnownLatents>(parsed->stages[2]);
+  CHECK(read.first == "encoder_first");
+  CHECK(read.fill == KnownLatents::Fill::kGrey);
+  CHECK(read.mask == KnownLatents::Mask::kFrames);
+  CHECK(read.required);
+  CHECK(std::get<DecodeVideo>(parsed->stages[5]).first == "decoder_first");
+  REQUIRE(parsed->denoise()->experts.size() == 2);
+  CHECK(parsed->denoise()->experts[0].below == 0.875);
+  CHECK(parsed->denoise()->guidance_of(1) == 3.0);
+  CHECK(parsed->denoise()->guidance_of(2) == 4.5);
+
+  const Json whole = Json::parse(recipe_to_json(recipe));
+  check_refused(with(whole, "/stages/1/size", 0), "'stages[1].size'");
+  check_refused(with(whole, "/stages/1/size", 5000), "'stages[1].size'");
+  check_refused(with(whole, "/stages/1/pictures", 3), "'stages[1].pictures'");
+  check_refused(with(whole, "/stages/1/fit", "contain"), "cover, stretch");
+  check_refused(with(whole, "/stages/1/gives", "features"), "given twice");
+  check_refused(with(whole, "/stages/2/fill", "black"), "zeros, grey");
+  check_refused(with(whole, "/stages/2/mask", "pixels"), "latent, frames");
+  check_refused(with(whole, "/stages/2/required", 1), "'stages[2].required'");
+  check_refused(with(whole, "/stages/2/first", "a\nb"), "control characters");
+  check_refused(with(whole, "/stages/4/first", "x"), "first");  // of sound
+}
+
 TEST_CASE("names of latents and values must refer to something") {
   check_refused(with(video(), "/latents/1/name", "frames"), "twice");
   check_refused(with(video(), "/stages/1/latents", "pixels"), "'pixels'");

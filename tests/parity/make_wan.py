@@ -9,8 +9,11 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
+import PIL
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from PIL import Image
+from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanTransformer3DModel
 from diffusers.loaders import single_file_utils
 from safetensors.torch import save_file
 from transformers import (CLIPVisionConfig, CLIPVisionModel, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel)
@@ -118,6 +121,40 @@ def vae():
                         f"{case}.out.log_variance": log_variance, f"{case}.in.latents": last(x),
                         f"{case}.out.video": last(out)}
         save(f"{name}_io", tensors)
+
+
+def known():
+    """What WanImageToVideoPipeline makes of a first frame, and of a last one too: condition and mask."""
+    tensors = {}
+    for seed, name in enumerate(("vae_2_1", "vae_2_2")):
+        model = AutoencoderKLWan.from_pretrained(DATA / name)
+        space = VAES[name].get("scale_factor_spatial", 8)
+        pipe = WanImageToVideoPipeline(tokenizer=None, text_encoder=None, vae=model, scheduler=None, transformer=None,
+                                       image_encoder=None, image_processor=None)
+        g = generator(300 + seed)
+        h, w, z = 2 * space, 3 * space, VAES[name]["z_dim"]
+        first, end = (torch.randint(0, 256, (1, 3, h, w), generator=g).float() for _ in range(2))
+        tensors |= {f"{name}.first": last(first), f"{name}.last": last(end)}
+        for case, image in (("first", None), ("both", end / 127.5 - 1)):
+            _, condition = pipe.prepare_latents(first / 127.5 - 1, 1, z, h, w, 9, torch.float32, torch.device("cpu"),
+                                                None, torch.zeros(1, z, 3, 2, 3), image)
+            tensors |= {f"{name}.{case}.mask": last(condition[:, :4]), f"{name}.{case}.known": last(condition[:, 4:])}
+    save("known", tensors)
+
+
+def resize():
+    """Pictures resized by PIL (antialiased, rounded) and by PyTorch (neither). PIL to 12: columns first, whatever the
+    sizes; 13 begins with rows where that is less work, which moves some pixels by their rounding."""
+    assert int(PIL.__version__.split(".")[0]) <= 12, "pip install pillow==12.2.0"
+    g, tensors = generator(400), {}
+    for case, (h, w, to_h, to_w) in enumerate([(13, 9, 5, 7), (20, 31, 20, 20), (4, 3, 9, 11), (1, 2, 3, 1),
+                                               (64, 48, 20, 20)]):
+        pixels = torch.randint(0, 256, (h, w, 3), generator=g, dtype=torch.uint8)
+        pil = Image.fromarray(pixels.numpy()).resize((to_w, to_h), Image.Resampling.BICUBIC)
+        plain = torch.nn.functional.interpolate(pixels.permute(2, 0, 1)[None].double(), (to_h, to_w), mode="bicubic")
+        tensors |= {f"{case}.pixels": pixels, f"{case}.pil": torch.from_numpy(np.array(pil)),
+                    f"{case}.torch": last(plain)[0].float()}
+    save("resize", tensors)
 
 
 TEXTS = {
@@ -336,7 +373,7 @@ def layouts():
     (original / "clip" / "config.json").write_text((DATA / "clip" / "config.json").read_text())
 
 
-PARTS = {"vae": vae, "dit": dit, "text": text, "vision": vision, "layouts": layouts}
+PARTS = {"vae": vae, "known": known, "resize": resize, "dit": dit, "text": text, "vision": vision, "layouts": layouts}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -10,11 +10,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import sentencepiece
 import torch
 from diffusers import (AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideoPipeline, WanPipeline,
-                       WanTransformer3DModel)
+                       WanTransformer3DModel, WanVideoToVideoPipeline)
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import BatchEncoding, BatchFeature, CLIPImageProcessor, CLIPVisionModel, UMT5Config, UMT5EncoderModel
@@ -109,7 +110,7 @@ class Pipeline:
         self.pipe.set_progress_bar_config(disable=True)
         self.cases, self.tensors = [], {}
 
-    def case(self, prompt, negative, width, height, frames, steps, guidance, guidance_2=None, pictures=()):
+    def case(self, prompt, negative, width, height, frames, steps, guidance, guidance_2=None, pictures=(), strength=None):
         """One clip; `pictures`: of "image" and "last_image"."""
         i = len(self.cases)
         g = generator(900 + 37 * i + len(self.name))
@@ -125,21 +126,30 @@ class Pipeline:
             pixels[:5, :7] = torch.randint(0, 256, (5, 7, 3), generator=g).numpy()
             given[what] = Image.fromarray(pixels)
             self.tensors[f"{i}.in.{what}"] = torch.from_numpy(pixels.copy())
-        latents = []
+        latents, length = [], dict(num_frames=frames)
+        if strength is not None:
+            clip = torch.randint(0, 256, (frames, height // 4, width // 4, 3), generator=g, dtype=torch.uint8)
+            clip = [Image.fromarray(c.numpy()).resize((width, height), Image.Resampling.BILINEAR) for c in clip]
+            self.tensors[f"{i}.in.clip"] = torch.from_numpy(np.stack([np.array(c) for c in clip]))
+            given, length = {"video": clip, "strength": strength}, {}
+            # The pipeline takes noise as latents that it does not noise: its own noise is set instead.
+            diffusers.pipelines.wan.pipeline_wan_video2video.randn_tensor = lambda *_, **__: noise
+        latents_given = {} if strength is not None else {"latents": noise}
 
         def keep(pipe, step, t, values):
             latents.append(values["latents"].clone())
             return {}
 
         more = {} if guidance_2 is None else {"guidance_scale_2": guidance_2}
-        out = self.pipe(prompt=prompt, negative_prompt=negative, width=width, height=height, num_frames=frames,
-                        num_inference_steps=steps, guidance_scale=guidance, latents=noise, output_type="np",
-                        callback_on_step_end=keep, **given, **more).frames[0]
+        out = self.pipe(prompt=prompt, negative_prompt=negative, width=width, height=height,
+                        num_inference_steps=steps, guidance_scale=guidance, output_type="np",
+                        callback_on_step_end=keep, **length, **latents_given, **given, **more).frames[0]
         self.tensors[f"{i}.in.noise"] = last(noise)
         self.tensors[f"{i}.out.latents"] = last(latents[-1])
         self.tensors[f"{i}.out.frames"] = torch.from_numpy(np.rint(out * 255).astype(np.uint8))
         self.cases.append(dict(prompt=prompt, negative=negative, width=width, height=height, frames=frames,
-                               steps=steps, guidance=guidance) | ({"guidance_2": guidance_2} if guidance_2 else {}))
+                               steps=steps, guidance=guidance) | ({"guidance_2": guidance_2} if guidance_2 else {})
+                          | ({"strength": strength} if strength else {}))
         spread = out.std()
         clipped = ((out <= 0) | (out >= 1)).mean()
         assert spread > 0.05 and clipped < 0.3, (self.name, spread, clipped)
@@ -157,6 +167,14 @@ def t2v():
     p.case("a b", "bad", 32, 48, 9, 3, 5.0)
     p.case("  one &amp; two ", "", 48, 16, 5, 4, 1.0)
     p.case("", None, 16, 16, 1, 2, 3.5)
+    p.save()
+
+
+def v2v():
+    """From a clip: noise to a strength, then the steps that are left."""
+    p = Pipeline("v2v", WanVideoToVideoPipeline, "vae_2_1", dict(in_channels=5, out_channels=5, num_layers=2))
+    p.case("a b", "bad", 32, 48, 9, 5, 5.0, strength=0.7)
+    p.case("one", "", 16, 32, 5, 4, 1.0, strength=1.0)
     p.save()
 
 
@@ -198,7 +216,7 @@ def ti2v():
         p.save()
 
 
-PIPELINES = {f.__name__: f for f in (t2v, t2v_experts, i2v, flf2v, i2v_experts, ti2v)}
+PIPELINES = {f.__name__: f for f in (t2v, v2v, t2v_experts, i2v, flf2v, i2v_experts, ti2v)}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -12,6 +12,7 @@
 
 using namespace zoetrope;
 namespace fs = std::filesystem;
+using Json = nlohmann::json;
 
 namespace {
 
@@ -133,7 +134,17 @@ TEST_CASE("folders and files become one model with every part in its role") {
   CHECK(latents.mean.at(2) == doctest::Approx(0.2));
   CHECK(latents.std.at(4) == doctest::Approx(1.4));
   CHECK(diffusers.recipe.incomplete.empty());
-  CHECK(!diffusers.recipe.stages.empty());
+  // Only diffusers' configuration says how latents of so few channels are spread.
+  for (const Converted* model : {&original, &files}) {
+    mentions(model->recipe.incomplete, "statistics of latents with 5 channels");
+    CHECK(model->recipe.stages.empty());
+  }
+  const auto& sampler = std::get<FlowSampler>(diffusers.recipe.denoise()->sampler);
+  CHECK(sampler.solver == FlowSolver::kUniPc);
+  CHECK(sampler.shift == 5);
+  CHECK(sampler.train_steps == 1000);
+  CHECK(diffusers.recipe.denoise()->steps == 50);
+  CHECK(diffusers.recipe.denoise()->guidance == 5);
 }
 
 TEST_CASE("two experts and a picture's encoder are parts of their own") {
@@ -152,6 +163,42 @@ TEST_CASE("two experts and a picture's encoder are parts of their own") {
   REQUIRE(first != nullptr);
   REQUIRE(second != nullptr);
   CHECK(first->hash == second->hash);
+}
+
+TEST_CASE("one of two transformers alone is not a whole model; the other may be named") {
+  const std::string original = kData + "original/";
+  const ConvertOptions parts{.input = kData + "i2v_a14b",
+                             .output = "",
+                             .text_encoder = original + "models_t5_umt5-xxl-enc-bf16.pth",
+                             .tokenizer = original + "google/umt5-xxl/spiece.model"};
+  const Converted alone(parts);
+  mentions(alone.recipe.incomplete, "--transformer-2");
+  CHECK(alone.recipe.stages.empty());
+  ConvertOptions both = parts;
+  both.second = kData + "i2v_a14b";
+  const Converted model(both);
+  CHECK(model.recipe.incomplete.find("--transformer-2") == std::string::npos);
+  CHECK(components_of(*model.file) == std::vector<std::string>{"dit", "dit_low", "text_encoder"});
+  both.second = kData + "t2v";
+  mentions(refusal(both), "not those of the transformer");
+}
+
+TEST_CASE("times told in other steps than the transformer's are refused") {
+  const Pipeline pipeline({{"scheduler", {"diffusers", "UniPCMultistepScheduler"}}}, kText);
+  const auto convert_with = [&](int steps) {
+    fs::create_directories(pipeline.path() + "/scheduler");
+    std::ofstream(pipeline.path() + "/scheduler/scheduler_config.json")
+        << Json{{"_class_name", "UniPCMultistepScheduler"},
+                {"use_flow_sigmas", true},
+                {"prediction_type", "flow_prediction"},
+                {"num_train_timesteps", steps},
+                {"flow_shift", 3}};
+  };
+  convert_with(500);
+  mentions(refusal({.input = pipeline.path(), .output = ""}), "500");
+  convert_with(1000);
+  const Converted model({.input = pipeline.path(), .output = ""});
+  CHECK(std::get<FlowSampler>(model.recipe.denoise()->sampler).shift == 3);
 }
 
 TEST_CASE("parts that do not fit each other are refused") {
@@ -173,6 +220,48 @@ TEST_CASE("parts that do not fit each other are refused") {
            "spiece.model");
   mentions(refusal({.input = kData + "t2v", .output = "", .vae = kData + "umt5"}),
            "not Wan's autoencoder");
+}
+
+TEST_CASE("a picture's processing is honoured or refused") {
+  const nlohmann::json published = nlohmann::json::parse(
+      std::ifstream(kData + "../wan_pipelines/i2v/image_processor/preprocessor_config.json"));
+  const auto open = [&](const nlohmann::json& change) {
+    const TemporaryFolder folder;
+    nlohmann::json json = published;
+    json.update(change);
+    std::ofstream(folder.file("preprocessor_config.json")) << json;
+    return open_vision_encoder(kData + "clip", folder.path());
+  };
+  const VisionEncoder as_published = require_ok(open(nlohmann::json::object()));
+  CHECK(as_published.picture.size == 20);
+  CHECK(as_published.picture.fit == ImageFeatures::Fit::kCover);
+  CHECK(as_published.picture.antialias);
+  const auto square = require_ok(open({{"size", {{"height", 20}, {"width", 20}}}}));
+  CHECK(square.picture.fit == ImageFeatures::Fit::kStretch);
+  CHECK(require_ok(open({{"size", 20}, {"crop_size", 20}})).picture.fit ==
+        ImageFeatures::Fit::kCover);
+  CHECK(require_ok(open({{"image_mean", {0.1, 0.2, 0.3}}})).config.mean[2] == 0.3);
+  const VisionEncoder own = require_ok(open_vision_encoder(kData + "original/clip/clip.pth"));
+  CHECK(own.picture.fit == ImageFeatures::Fit::kStretch);
+  CHECK_FALSE(own.picture.antialias);
+  for (const auto& [change, expected] : std::vector<std::pair<nlohmann::json, const char*>>{
+           {{{"resample", 2}}, "resample"},
+           {{{"do_resize", false}}, "do_resize"},
+           {{{"do_normalize", false}}, "do_normalize"},
+           {{{"do_center_crop", false}}, "squares of 20"},
+           {{{"size", {{"shortest_edge", 24}}}}, "squares of 20"},
+           {{{"size", {{"height", 20}, {"width", 24}}}}, "squares"},
+           {{{"size", {{"longest_edge", 20}}}}, "longest_edge"},
+           {{{"crop_size", {{"height", 16}, {"width", 16}}}}, "squares of 20"},
+           {{{"rescale_factor", 0.5}}, "rescale_factor"},
+           {{{"image_std", {1, 1}}}, "three numbers"},
+           {{{"image_std", {0, 1, 1}}}, "deviation"},
+           {{{"pad", 1}}, "\"pad\""}}) {
+    const Status status = open(change).status();
+    CAPTURE(change.dump());
+    CHECK_FALSE(status.ok());
+    mentions(status.message(), expected);
+  }
 }
 
 TEST_CASE("configurations of parts are honoured or refused") {
@@ -217,7 +306,7 @@ TEST_CASE("configurations of parts are honoured or refused") {
         {"feed_forward_proj", "gated-silu", "gated-gelu"},
         {"is_decoder", true, "is_decoder"},
         {"new_key", 1, "new_key"}});
-  each("clip", open_vision_encoder,
+  each("clip", [](const std::string& path) { return open_vision_encoder(path); },
        {{"num_attention_heads", 7, "7 heads"},
         {"hidden_act", "relu", "hidden_act"},
         {"image_size", 24, "image_size"},

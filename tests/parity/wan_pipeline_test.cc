@@ -76,6 +76,10 @@ struct Saved {
     const auto given = io.names(prefix);
     for (const std::string& name : given) {
       if (name == "image") r.known.first = {bytes_of(io, prefix + name), 1};
+      if (name == "clip") {
+        r.start = {bytes_of(io, prefix + name), r.clip.frames};
+        r.strength = c.at("strength");
+      }
       if (name == "last_image") r.known.last = {bytes_of(io, prefix + name), 1};
     }
     return r;
@@ -115,6 +119,7 @@ void check_pipeline(const std::string& name) {
 }  // namespace
 
 TEST_CASE("Wan 2.1, text to video") { check_pipeline("t2v"); }
+TEST_CASE("Wan 2.1, video to video") { check_pipeline("v2v"); }
 TEST_CASE("Wan 2.1, image to video") { check_pipeline("i2v"); }
 TEST_CASE("Wan 2.1, first and last frame to video") { check_pipeline("flf2v"); }
 TEST_CASE("Wan 2.2, text to video with two experts") { check_pipeline("t2v_experts"); }

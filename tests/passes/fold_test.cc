@@ -134,6 +134,27 @@ TEST_CASE("cutting and joining again is nothing; shuffled or partial cuts stay")
   CHECK(count(apply(fold_constants, finished(b)), OpKind::kConcat) == 2);
 }
 
+TEST_CASE("nested concats are taken apart as far as a node may have inputs, and no further") {
+  const auto nested = [](const std::vector<int>& counts) {
+    Builder b("g");
+    ValueId x = b.input("x", DType::kF32, {1, 1});
+    for (const int count : counts)
+      x = b.concat(std::vector<ValueId>(static_cast<size_t>(count), x), 0);
+    b.output("y", b.silu(x));
+    const auto folded = fold_constants(finished(b));  // too large to evaluate
+    REQUIRE_MESSAGE(folded.ok(), folded.status().message());
+    CHECK(verify(*folded).ok());
+    size_t most = 0;
+    for (const Node& node : folded->nodes) most = std::max(most, node.inputs.size());
+    return std::pair{count(*folded, OpKind::kConcat), most};
+  };
+  CHECK(nested({16, 16}) == std::pair{1, size_t{256}});
+  CHECK(nested({64, 63}) == std::pair{1, size_t{4032}});
+  CHECK(nested({20, 20, 20}).second <= kMaxNodeInputs);  // 8,000 together
+  CHECK(nested({4096, 4096}).second <= kMaxNodeInputs);
+  CHECK(nested(std::vector<int>(40, 2)).second <= kMaxNodeInputs);  // 2^40 together
+}
+
 TEST_CASE("a cast back from a wider type goes, one through a narrower type stays") {
   Builder b("g");
   const ValueId x = b.input("x", DType::kBF16, {4}), y = b.input("y", DType::kF32, {4});

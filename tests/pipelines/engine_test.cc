@@ -8,10 +8,13 @@
 #include <functional>
 #include <thread>
 
+#include "converters/convert.h"
 #include "graph/builder.h"
+#include "models/registry.h"
 #include "tests/devices.h"
 #include "tests/pipelines/tiny_toybox.h"
 #include "tests/plan/lacking_device.h"
+#include "tests/support/temporary_folder.h"
 
 using namespace zoetrope;
 using namespace zoetrope::tiny;
@@ -59,6 +62,25 @@ TEST_CASE("an honest model opens without any device") {
   EngineOptions options;
   options.placement.device = "no such device";
   CHECK(Engine::create(fixture.model, std::move(options)).ok());
+}
+
+TEST_CASE("every built-in model with a recipe opens: its components are what the recipe says") {
+  int opened = 0;
+  for (const BuiltinModel& builtin : builtin_models()) {
+    if (builtin.recipe == nullptr) continue;
+    CAPTURE(std::string(builtin.name));
+    const TemporaryFolder folder;
+    const std::string path = folder.file("m.zoe");
+    const Status converted =
+        convert({.input = "synthetic:" + std::string(builtin.name), .output = path});
+    REQUIRE_MESSAGE(converted.ok(), converted.message());
+    EngineOptions options;
+    options.placement.device = "no such device";
+    const auto engine = Engine::open(path, std::move(options));
+    CHECK_MESSAGE(engine.ok(), engine.status().message());
+    ++opened;
+  }
+  CHECK(opened >= 9);
 }
 
 TEST_CASE("a recipe that its components do not bear out is refused at opening") {

@@ -19,11 +19,13 @@ struct Taps {
   std::vector<double> weights;
 };
 
-std::vector<Taps> make_taps(int64_t from, int64_t to, bool antialias) {
+// Of outputs [first, first + count) among `to`.
+std::vector<Taps> make_taps(int64_t from, int64_t to, int64_t first, int64_t count,
+                            bool antialias) {
   const double scale = static_cast<double>(from) / static_cast<double>(to);
-  std::vector<Taps> all(static_cast<size_t>(to));
-  for (int64_t i = 0; i < to; ++i) {
-    Taps& taps = all[static_cast<size_t>(i)];
+  std::vector<Taps> all(static_cast<size_t>(count));
+  for (int64_t i = first; i < first + count; ++i) {
+    Taps& taps = all[static_cast<size_t>(i - first)];
     const double centre = (static_cast<double>(i) + 0.5) * scale;
     if (antialias) {
       const double wide = std::max(scale, 1.0), support = 2 * wide;
@@ -49,31 +51,31 @@ std::vector<Taps> make_taps(int64_t from, int64_t to, bool antialias) {
 
 }  // namespace
 
-std::vector<float> resize_bicubic(std::span<const uint8_t> pixels, int64_t width, int64_t height,
-                                  int64_t to_width, int64_t to_height, bool antialias) {
+std::vector<float> resize_bicubic(const Picture& picture, const BicubicSpec& s) {
   const auto finish = [&](double x) {
-    return static_cast<float>(antialias ? std::clamp(std::floor(x + 0.5), 0.0, 255.0) : x);
+    return static_cast<float>(s.antialias ? std::clamp(std::floor(x + 0.5), 0.0, 255.0) : x);
   };
-  const std::vector<Taps> columns = make_taps(width, to_width, antialias),
-                          rows = make_taps(height, to_height, antialias);
-  std::vector<float> across(static_cast<size_t>(height * to_width * 3)),
-      out(static_cast<size_t>(to_height * to_width * 3));
-  for (int64_t y = 0; y < height; ++y)
-    for (int64_t x = 0; x < to_width; ++x)
+  const std::vector<Taps> columns =
+                              make_taps(picture.width, s.width, s.left, s.columns, s.antialias),
+                          rows = make_taps(picture.height, s.height, s.top, s.rows, s.antialias);
+  std::vector<float> across(static_cast<size_t>(picture.height * s.columns * 3)),
+      out(static_cast<size_t>(s.rows * s.columns * 3));
+  for (int64_t y = 0; y < picture.height; ++y)
+    for (int64_t x = 0; x < s.columns; ++x)
       for (int64_t c = 0; c < 3; ++c) {
         const Taps& taps = columns[static_cast<size_t>(x)];
         double sum = 0;
         for (size_t k = 0; k < taps.at.size(); ++k)
-          sum += taps.weights[k] * pixels[static_cast<size_t>((y * width + taps.at[k]) * 3 + c)];
-        across[static_cast<size_t>((y * to_width + x) * 3 + c)] = finish(sum);
+          sum += taps.weights[k] * picture.pixels[(y * picture.width + taps.at[k]) * 3 + c];
+        across[static_cast<size_t>((y * s.columns + x) * 3 + c)] = finish(sum);
       }
-  for (int64_t y = 0; y < to_height; ++y)
-    for (int64_t x = 0; x < to_width * 3; ++x) {
+  for (int64_t y = 0; y < s.rows; ++y)
+    for (int64_t x = 0; x < s.columns * 3; ++x) {
       const Taps& taps = rows[static_cast<size_t>(y)];
       double sum = 0;
       for (size_t k = 0; k < taps.at.size(); ++k)
-        sum += taps.weights[k] * across[static_cast<size_t>(taps.at[k] * to_width * 3 + x)];
-      out[static_cast<size_t>(y * to_width * 3 + x)] = finish(sum);
+        sum += taps.weights[k] * across[static_cast<size_t>(taps.at[k] * s.columns * 3 + x)];
+      out[static_cast<size_t>(y * s.columns * 3 + x)] = finish(sum);
     }
   return out;
 }

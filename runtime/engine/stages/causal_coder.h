@@ -1,6 +1,7 @@
 // Causal coders of video: the first latent by one component, later ones by another, some a call,
-// with the states handed on. Any length takes the memory of one call; frames too large for the
-// budget go through in tiles of rows and columns, each through the whole clip.
+// with the states handed on. Any length takes the memory of one call. Frames too large for the
+// budget go through in tiles of rows and columns, each through the whole clip: a decoder's frames
+// then wait on the host until the last tile is done.
 #pragma once
 
 #include <optional>

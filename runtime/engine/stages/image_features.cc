@@ -37,12 +37,11 @@ Status check(const Stage& stage, CheckContext* c) {
 
 Status plan(const Stage& stage, PlanContext* c) {
   const auto& s = std::get<ImageFeatures>(stage);
-  if (c->request.known.first.frames == 0)
-    return error(Code::kInvalidArgument, "this model looks at the first frame: give it (--image)");
-  if (s.pictures == 2 && c->request.known.last.frames == 0)
+  ZT_RETURN_IF_ERROR(require_first_frame(c->request.known));
+  if (s.pictures == 2 && !c->request.known.has_last())
     return error(Code::kInvalidArgument,
-                 "this model looks at the first and the last frame: give both (--image, "
-                 "--last-image)");
+                 "this model looks at the first and the last frame: give the last one too "
+                 "(--last-image)");
   ZT_ASSIGN_OR_RETURN(const Job* job, c->add({.name = "look at pictures",
                                               .component = s.component,
                                               .inputs = {input_of(s)},
@@ -50,39 +49,31 @@ Status plan(const Stage& stage, PlanContext* c) {
   return c->give(s.gives, joined(s, job->plan->graph));
 }
 
-// [size, size, 3] in [−1, 1] of a frame [height, width, 3].
-std::vector<float> look(const ImageFeatures& s, std::span<const uint8_t> frame,
-                        const ClipShape& clip) {
-  int64_t width = s.size, height = s.size;
+// Appends [size, size, 3] in [−1, 1] of a frame [height, width, 3].
+void look(const ImageFeatures& s, const uint8_t* pixels, const ClipShape& clip,
+          std::vector<float>* out) {
+  const Picture frame{pixels, clip.width, clip.height};
+  BicubicSpec spec{.width = s.size, .height = s.size, .antialias = s.antialias};
   if (s.fit == ImageFeatures::Fit::kCover) {  // longer sides are rounded down
     if (clip.width > clip.height)
-      width = s.size * clip.width / clip.height;
+      spec.width = s.size * clip.width / clip.height;
     else
-      height = s.size * clip.height / clip.width;
+      spec.height = s.size * clip.height / clip.width;
   }
-  const std::vector<float> resized =
-      resize_bicubic(frame, clip.width, clip.height, width, height, s.antialias);
-  const int64_t left = (width - s.size) / 2, top = (height - s.size) / 2;
-  std::vector<float> out;
-  out.reserve(static_cast<size_t>(s.size * s.size * 3));
-  for (int64_t y = 0; y < s.size; ++y)
-    for (int64_t x = 0; x < s.size * 3; ++x)
-      out.push_back(resized[static_cast<size_t>((top + y) * width * 3 + left * 3 + x)] / 127.5f -
-                    1.0f);
-  return out;
+  spec.left = (spec.width - s.size) / 2;
+  spec.top = (spec.height - s.size) / 2;
+  spec.columns = spec.rows = s.size;
+  for (const float value : resize_bicubic(frame, spec)) out->push_back(value / 127.5f - 1.0f);
 }
 
 Status run(const Stage& stage, RunContext* c) {
   const auto& s = std::get<ImageFeatures>(stage);
-  const KnownMedia& known = c->request.known;
   const ClipShape& clip = c->plan.shape;
-  ZT_RETURN_IF_ERROR(check_pixels("the first frame", known.first, clip));
-  std::vector<float> pictures = look(s, known.first.pixels, clip);
-  if (s.pictures == 2) {
-    ZT_RETURN_IF_ERROR(check_pixels("the last frame", known.last, clip));
-    const std::vector<float> last = look(s, known.last.pixels, clip);
-    pictures.insert(pictures.end(), last.begin(), last.end());
-  }
+  ZT_ASSIGN_OR_RETURN(const std::vector<const uint8_t*> frames,
+                      find_frames(c->request.known, clip));
+  std::vector<float> pictures;
+  look(s, frames.front(), clip, &pictures);
+  if (s.pictures == 2) look(s, frames.back(), clip, &pictures);
   const Job& job = *c->plan.find(c->stage);
   ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(job));
   StageValue out = StageValue::make(joined(s, job.plan->graph));

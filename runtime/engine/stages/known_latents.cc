@@ -8,30 +8,13 @@ namespace {
 
 EncoderNames names(const KnownLatents& s) { return {s.component, s.input, s.output, s.first}; }
 
-// Frames that the request gives, and where they stand.
-struct Given {
-  const KnownFrames* frames;
-  const char* what;
-  bool at_end;
-};
-
-std::vector<Given> given_frames(const KnownMedia& k) {
-  std::vector<Given> all;
-  for (const Given& g :
-       {Given{&k.before, "the clip to continue", false},
-        Given{&k.after, "the clip to lead to", true}, Given{&k.first, "the first frame", false},
-        Given{&k.last, "the last frame", true}, Given{&k.video, "the video", false}})
-    if (g.frames->frames > 0) all.push_back(g);
-  return all;
-}
-
 // Whole latents but for a single frame at either end, whose latent is known in part.
-bool is_part(const Given& g, const LatentSpec& spec, const ClipShape& clip) {
+bool is_part(const GivenFrames& g, const LatentSpec& spec, const ClipShape& clip) {
   if (g.frames->frames == clip.frames || g.frames->frames != 1) return false;
   return (g.at_end && clip.latent_frames > 1 ? spec.later_frames : spec.first_frames) > 1;
 }
 
-Status check_length(const Given& g, const KnownLatents& s, const LatentSpec& spec,
+Status check_length(const GivenFrames& g, const KnownLatents& s, const LatentSpec& spec,
                     const ClipShape& clip) {
   const int64_t frames = g.frames->frames, latents = latents_of_frames(spec, frames);
   if (s.fill == KnownLatents::Fill::kZeros && g.at_end && spec.first_frames != spec.later_frames)
@@ -101,11 +84,8 @@ Status plan(const Stage& stage, PlanContext* c) {
     if (!known.has_sound()) return Status();
     return c->add(sound_job(s, spec, c->plan.clip, clip)).status();
   }
-  if (s.required && known.first.frames + known.before.frames + known.video.frames == 0)
-    return error(Code::kInvalidArgument,
-                 "this model goes on from a picture: give the first frame (--image) or a clip to "
-                 "continue (--extend)");
-  for (const Given& g : given_frames(known)) {
+  if (s.required) ZT_RETURN_IF_ERROR(require_first_frame(known));
+  for (const GivenFrames& g : given_frames(known)) {
     ZT_RETURN_IF_ERROR(check_length(g, s, spec, clip));
     if (s.fill == KnownLatents::Fill::kGrey) continue;
     // Equal lengths share a session.
@@ -114,18 +94,6 @@ Status plan(const Stage& stage, PlanContext* c) {
   }
   if (s.fill == KnownLatents::Fill::kZeros) return Status();
   return plan_frame_encoder(names(s), spec, clip.frames, c);
-}
-
-// Where each frame's pixels are; null: unknown.
-std::vector<const uint8_t*> find_frames(const KnownMedia& known, const ClipShape& clip) {
-  std::vector<const uint8_t*> all(static_cast<size_t>(clip.frames), nullptr);
-  const int64_t frame = clip.height * clip.width * 3;
-  for (const Given& g : given_frames(known)) {
-    const int64_t first = g.at_end ? clip.frames - g.frames->frames : 0;
-    for (int64_t f = 0; f < g.frames->frames; ++f)
-      all[static_cast<size_t>(first + f)] = g.frames->pixels.data() + f * frame;
-  }
-  return all;
 }
 
 // The whole clip encoded, unknown frames grey.
@@ -178,12 +146,11 @@ Status run_frames(const KnownLatents& s, const LatentSpec& spec, RunContext* c) 
   const ClipShape& clip = c->plan.shape;
   const auto latents = c->values[s.gives].as<float>();
   const auto masks = c->values[s.gives_mask].as<float>();
-  for (const Given& g : given_frames(c->request.known))
-    ZT_RETURN_IF_ERROR(check_pixels(g.what, *g.frames, clip));
-  const std::vector<const uint8_t*> frames = find_frames(c->request.known, clip);
+  ZT_ASSIGN_OR_RETURN(const std::vector<const uint8_t*> frames,
+                      find_frames(c->request.known, clip));
   if (!s.kept()) mask_frames(s, spec, frames, clip, masks);
   if (s.fill == KnownLatents::Fill::kGrey) return fill_grey(s, spec, frames, c);
-  for (const Given& g : given_frames(c->request.known)) {
+  for (const GivenFrames& g : given_frames(c->request.known)) {
     ZT_ASSIGN_OR_RETURN(
         const std::vector<float> encoded,
         encode_frames(names(s), spec, g.frames->frames, frames_from(*g.frames, clip), c));

@@ -178,4 +178,35 @@ Status check_pixels(const char* what, const KnownFrames& known, const ClipShape&
                known.pixels.size());
 }
 
+std::vector<GivenFrames> given_frames(const KnownMedia& k) {
+  std::vector<GivenFrames> all;
+  for (const GivenFrames& g :
+       {GivenFrames{&k.before, "the clip to continue", false},
+        GivenFrames{&k.after, "the clip to lead to", true},
+        GivenFrames{&k.first, "the first frame", false},
+        GivenFrames{&k.last, "the last frame", true}, GivenFrames{&k.video, "the video", false}})
+    if (g.frames->frames > 0) all.push_back(g);
+  return all;
+}
+
+Result<std::vector<const uint8_t*>> find_frames(const KnownMedia& known, const ClipShape& clip) {
+  std::vector<const uint8_t*> all(static_cast<size_t>(clip.frames), nullptr);
+  const int64_t frame = clip.height * clip.width * 3;
+  for (const GivenFrames& g : given_frames(known)) {
+    ZT_RETURN_IF_ERROR(check_pixels(g.what, *g.frames, clip));
+    ZT_CHECK(g.frames->frames <= clip.frames);  // planning says so
+    const int64_t first = g.at_end ? clip.frames - g.frames->frames : 0;
+    for (int64_t f = 0; f < g.frames->frames; ++f)
+      all[static_cast<size_t>(first + f)] = g.frames->pixels.data() + f * frame;
+  }
+  return all;
+}
+
+Status require_first_frame(const KnownMedia& known) {
+  if (known.has_first()) return Status();
+  return error(Code::kInvalidArgument,
+               "this model goes on from a picture: give the first frame (--image) or a clip to "
+               "continue (--extend)");
+}
+
 }  // namespace zoetrope

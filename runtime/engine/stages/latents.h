@@ -45,4 +45,18 @@ FrameSource frames_from(const KnownFrames& known, const ClipShape& shape);
 // Whether given pixels are `frames` frames of the clip's size.
 Status check_pixels(const char* what, const KnownFrames& known, const ClipShape& shape);
 
+// Frames that a request gives, and where they stand.
+struct GivenFrames {
+  const KnownFrames* frames;
+  const char* what;  // for messages
+  bool at_end;
+};
+std::vector<GivenFrames> given_frames(const KnownMedia& known);
+
+// Where each frame's pixels are; null: unknown. Checks that they are of the clip's size.
+Result<std::vector<const uint8_t*>> find_frames(const KnownMedia& known, const ClipShape& clip);
+
+// What to say where the first frame is not given.
+Status require_first_frame(const KnownMedia& known);
+
 }  // namespace zoetrope
