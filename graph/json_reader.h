@@ -52,6 +52,32 @@ class JsonReader {
     *out = value->get<std::string>();
   }
 
+  // What a person wrote: lines and tabs, and any other character.
+  void free_text(const char* key, std::string* out, size_t limit) {
+    const Json* value = find(key);
+    if (value == nullptr) return;
+    if (!value->is_string() || value->get_ref<const std::string&>().size() > limit)
+      return fail(key, str("text of at most ", limit, " bytes"));
+    *out = value->get<std::string>();
+  }
+
+  // The name of a file; bytes that are no clean text stand under KEY_hex.
+  void path(const char* key, std::string* out) {
+    const std::string hex_key = std::string(key) + "_hex";
+    std::string hex;
+    text(hex_key.c_str(), &hex, 2 * kMaxPath);
+    if (hex.empty()) {
+      text(key, out, kMaxPath);
+    } else if (find(key) != nullptr) {
+      fail(hex_key, str("left out where '", key, "' is given"));
+    } else if (auto bytes = from_hex(hex); bytes.has_value()) {
+      *out = std::move(*bytes);
+    } else {
+      fail(hex_key, "pairs of hexadecimal digits");
+    }
+    if (out->find('\0') != std::string::npos) fail(key, "without a zero byte");
+  }
+
   void texts(const char* key, std::vector<std::string>* out, size_t limit) {
     const Json* value = find(key);
     if (value == nullptr) return;
@@ -102,6 +128,20 @@ class JsonReader {
     if (!is_integer(*value, low, high))
       return fail(key, str("an integer between ", low, " and ", high));
     *out = static_cast<T>(value->get<int64_t>());
+  }
+
+  void unsigned_integer(const char* key, uint64_t* out) {
+    const Json* value = find(key);
+    if (value == nullptr) return;
+    if (!value->is_number_unsigned()) return fail(key, "an integer from 0 to 2^64 - 1");
+    *out = value->get<uint64_t>();
+  }
+
+  void optional_integer(const char* key, std::optional<int64_t>* out, int64_t low, int64_t high) {
+    if (find(key) == nullptr) return;
+    int64_t read = low;
+    integer(key, &read, low, high);
+    *out = read;
   }
 
   // Exactly `count` of them, or up to `limit`.
@@ -159,6 +199,12 @@ class JsonReader {
     JsonReader inner(*value, origin_, path_ + key + ".", keys_);
     fields(inner, *out);
     status_ = inner.finish();
+  }
+
+  // One that may be left out; `given` is the writer's to know.
+  template <typename T>
+  void optional_object(const char* key, T* out, bool /*given*/) {
+    object(key, out);
   }
 
   template <typename T>

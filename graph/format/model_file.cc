@@ -62,14 +62,14 @@ Status ModelFile::parse() {
                  kModelVersion);
   const uint64_t total = read_le(bytes.data() + 16, 8);
   const uint64_t root_length = read_le(bytes.data() + 24, 8);
-  const uint64_t root_hash = read_le(bytes.data() + 32, 8);
+  root_hash_ = read_le(bytes.data() + 32, 8);
   if (total != bytes.size())
     return error(Code::kDataLoss, "the file has ", bytes.size(), " bytes; its header says ", total,
                  total > bytes.size() ? " (cut short?)" : "");
   if (root_length > bytes.size() - kModelHeaderBytes)
     return error(Code::kDataLoss, "the root reaches beyond the file");
   const auto root = bytes.subspan(kModelHeaderBytes, root_length);
-  if (hash_bytes(root) != root_hash)
+  if (hash_bytes(root) != root_hash_)
     return error(Code::kDataLoss, "the root is damaged: its hash does not match");
   return decode_root(root, static_cast<int64_t>(bytes.size()), &info_, &tensors_);
 }

@@ -59,6 +59,8 @@ class ModelFile : public WeightSource {
   const std::string& path() const { return file_.path(); }
   int64_t file_bytes() const { return static_cast<int64_t>(file_.bytes().size()); }
   const ModelInfo& info() const { return info_; }
+  // Of the root, which holds every tensor's hash: equal ones, equal models.
+  uint64_t root_hash() const { return root_hash_; }
   std::span<const TensorEntry> tensors() const { return tensors_; }  // sorted by name
   const TensorEntry* find_tensor(std::string_view name) const;
 
@@ -73,6 +75,7 @@ class ModelFile : public WeightSource {
   Status parse();
 
   MappedFile file_;
+  uint64_t root_hash_ = 0;
   ModelInfo info_;
   std::vector<TensorEntry> tensors_;
 };

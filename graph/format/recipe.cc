@@ -4,7 +4,7 @@
 #include <array>
 #include <set>
 
-#include "graph/format/recipe_json.h"
+#include "graph/json_writer.h"
 
 namespace zoetrope {
 namespace {
@@ -449,7 +449,7 @@ bool Recipe::reads_text() const {
 }
 
 Result<Recipe> parse_recipe(std::string_view text) {
-  const auto json = recipe_json::Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return error(Code::kDataLoss, "recipe: not valid JSON");
   Recipe recipe;
   JsonReader reader(json, "recipe");
@@ -461,7 +461,7 @@ Result<Recipe> parse_recipe(std::string_view text) {
 
 std::string recipe_to_json(const Recipe& recipe) {
   Recipe copy = recipe;  // one list of fields reads and writes
-  recipe_json::Writer writer;
+  JsonWriter writer;
   fields(writer, copy);
   return writer.json.dump(1);
 }

@@ -128,7 +128,8 @@ Result<std::unique_ptr<Engine>> GenerateFlags::open_engine(bool keep_sessions) {
   options.keep_sessions = keep_sessions;
   ZT_ASSIGN_OR_RETURN(const std::string path, find_model(model));
   ZT_ASSIGN_OR_RETURN(auto engine, Engine::open(path, std::move(options)));
-  ZT_ASSIGN_OR_RETURN(request.weights, lora.open(engine->model()));
+  if (adapters.empty()) adapters = lora.read(engine->model());
+  ZT_ASSIGN_OR_RETURN(request.weights, open_adapters(engine->model(), adapters));
   return engine;
 }
 

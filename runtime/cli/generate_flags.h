@@ -16,6 +16,7 @@ struct GenerateFlags {
   std::string place;
   bool sequential = false, no_fusion = false;
   LoraFlags lora;
+  std::vector<AdapterRecord> adapters;  // those of `lora` once the model is open, or a record's
   DeviceFlags device;
 
   void add_to(CLI::App* app);

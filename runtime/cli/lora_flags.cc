@@ -48,20 +48,32 @@ void LoraFlags::add_to(CLI::App* app) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
-Result<std::shared_ptr<const WeightSource>> LoraFlags::open(const Model& model) const {
-  if (files.empty()) return std::shared_ptr<const WeightSource>();
-  std::vector<LowRankUpdate> updates;
-  std::string revision;
+std::vector<AdapterRecord> LoraFlags::read(const Model& model) const {
+  std::vector<AdapterRecord> adapters;
   for (const std::string& text : files) {
     const auto [component, file] = split_component(model, text);
     const auto [path, strength] = split_strength(file);
-    const std::vector<std::string> names = tensor_names(model, component);
-    ZT_ASSIGN_OR_RETURN(Lora lora, read_lora(path, model.family, names, *model.weights));
+    adapters.push_back({component, {path, ""}, strength});
+  }
+  return adapters;
+}
+
+Result<std::shared_ptr<const WeightSource>> open_adapters(
+    const Model& model, const std::vector<AdapterRecord>& adapters) {
+  if (adapters.empty()) return std::shared_ptr<const WeightSource>();
+  std::vector<LowRankUpdate> updates;
+  std::string revision;
+  for (const AdapterRecord& a : adapters) {
+    if (!a.component.empty() && model.component(a.component) == nullptr)
+      return error(Code::kInvalidArgument, "the adapter ", a.file.path, " is for '", a.component,
+                   "', which this model does not have");
+    const std::vector<std::string> names = tensor_names(model, a.component);
+    ZT_ASSIGN_OR_RETURN(Lora lora, read_lora(a.file.path, model.family, names, *model.weights));
     for (LowRankUpdate& update : lora.updates) {
-      update.scale *= strength;
+      update.scale *= a.strength;
       updates.push_back(std::move(update));
     }
-    revision += str(component, "=", lora.revision, "@", strength, ";");
+    revision += str(a.component, "=", lora.revision, "@", a.strength, ";");
   }
   ZT_ASSIGN_OR_RETURN(auto adapted,
                       AdaptedWeights::create(*model.weights, std::move(updates), revision));

@@ -50,7 +50,7 @@ Status run_component(Options& o) {
   options.devices = o.device.options();
   options.placement.device = o.device.device;
   ZT_ASSIGN_OR_RETURN(const auto engine, Engine::open(o.model, std::move(options)));
-  ZT_ASSIGN_OR_RETURN(o.call.weights, o.lora.open(engine->model()));
+  ZT_ASSIGN_OR_RETURN(o.call.weights, open_adapters(engine->model(), o.lora.read(engine->model())));
   ZT_ASSIGN_OR_RETURN(const auto given, open_safetensors(o.input));
   const Graph* graph = engine->model().component(o.call.component);
   std::vector<std::vector<uint8_t>> data;

@@ -1,5 +1,6 @@
 #include "runtime/engine/model.h"
 
+#include "graph/format/hash.h"
 #include "graph/format/model_file.h"
 
 namespace zoetrope {
@@ -10,6 +11,8 @@ Result<Model> load_model(const std::string& path) {
   Model model;
   model.name = info.name;
   model.family = info.family;
+  model.path = path;
+  model.digest = digest_text(file->root_hash());
   if (!info.recipe.empty()) {
     auto recipe = parse_recipe(info.recipe);
     if (!recipe.ok()) return recipe.status().with_context(path);

@@ -15,6 +15,7 @@ namespace zoetrope {
 
 struct Model {
   std::string name, family;
+  std::string path, digest;  // of the file; empty: made in memory
   Recipe recipe;
   std::map<std::string, Graph, std::less<>> components;
   std::string tokenizer_kind;

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <unordered_set>
 
+#include "graph/text.h"
+
 namespace zoetrope {
 namespace {
 
@@ -39,28 +41,6 @@ size_t common_beginning(std::string_view a, std::string_view b) {
 }
 
 }  // namespace
-
-size_t find_invalid_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    size_t length = lead < 0x80                   ? 1
-                    : lead >= 0xf0 && lead < 0xf5 ? 4
-                    : lead >= 0xe0 && lead < 0xf0 ? 3
-                    : lead >= 0xc2 && lead < 0xe0 ? 2
-                                                  : 0;
-    if (length == 0 || i + length > text.size()) return i;
-    for (size_t k = 1; k < length; ++k)
-      if (!is_continuation(text[i + k])) return i;
-    if (length > 2) {
-      const auto second = static_cast<unsigned char>(text[i + 1]);
-      if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) ||
-          (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90))
-        return i;
-    }
-    i += length;
-  }
-  return std::string_view::npos;
-}
 
 Result<Tokens> tokenize_bytes(std::string_view prompt, int bos, int eos, int64_t max_ids) {
   if (const size_t bad = find_invalid_utf8(prompt); bad != std::string_view::npos)

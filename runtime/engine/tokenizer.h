@@ -20,9 +20,6 @@ struct Tokens {
 // first bad byte.
 Result<Tokens> tokenize_bytes(std::string_view prompt, int bos, int eos, int64_t max_ids);
 
-// Offset of the first byte that breaks UTF-8 (overlong forms and surrogates do), or npos.
-size_t find_invalid_utf8(std::string_view text);
-
 // Words of the prompt (letters, lower-cased) that are not in the sorted `vocabulary`, each once.
 std::vector<std::string> unknown_words(std::string_view prompt,
                                        const std::vector<std::string>& vocabulary);

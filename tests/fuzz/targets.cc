@@ -10,6 +10,7 @@
 #include "converters/pickle.h"
 #include "graph/format/model_file.h"
 #include "graph/format/recipe.h"
+#include "graph/text.h"
 #include "models/toybox/toybox.h"
 #include "runtime/engine/tokenizer.h"
 #include "tests/format/small_model.h"

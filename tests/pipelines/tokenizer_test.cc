@@ -1,4 +1,5 @@
 #include "runtime/engine/tokenizer.h"
+#include "graph/text.h"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,7 @@
 // Prompts to features: tokens, then a text encoder, once a request.
 #include <algorithm>
 
+#include "graph/text.h"
 #include "runtime/engine/stage.h"
 #include "runtime/engine/tokenizer.h"
 #include "runtime/text/clean.h"

@@ -1,5 +1,4 @@
 // Writes structs whose fields are listed once, by `fields(visitor, struct)`: what JsonReader reads.
-// For recipe.cc alone.
 #pragma once
 
 #include <optional>
@@ -9,14 +8,15 @@
 #include <vector>
 
 #include "graph/json_reader.h"
+#include "graph/text.h"
 
-namespace zoetrope::recipe_json {
-
-using Json = nlohmann::json;
+namespace zoetrope {
 
 // The other way: every field, except what is empty and need not be given.
-class Writer {
+class JsonWriter {
  public:
+  using Json = nlohmann::json;
+
   Json json = Json::object();
 
   void name(const char* key, std::string* in) { json[key] = *in; }
@@ -24,6 +24,15 @@ class Writer {
     if (!in->empty()) json[key] = *in;
   }
   void text(const char* key, std::string* in, size_t) { optional_name(key, in); }
+  void free_text(const char* key, std::string* in, size_t limit) { text(key, in, limit); }
+  // Bytes that are no clean text, as names of files may have, in hexadecimal under another key.
+  void path(const char* key, std::string* in) {
+    if (in->empty()) return;
+    if (is_printable(*in) && is_utf8(*in))
+      json[key] = *in;
+    else
+      json[std::string(key) + "_hex"] = to_hex(*in);
+  }
   void texts(const char* key, std::vector<std::string>* in, size_t) {
     if (!in->empty()) json[key] = *in;
   }
@@ -39,6 +48,10 @@ class Writer {
   void integer(const char* key, T* in, int64_t, int64_t) {
     json[key] = *in;
   }
+  void unsigned_integer(const char* key, uint64_t* in) { json[key] = *in; }
+  void optional_integer(const char* key, std::optional<int64_t>* in, int64_t, int64_t) {
+    if (in->has_value()) json[key] = **in;
+  }
   void number(const char* key, double* in, double, double) { json[key] = *in; }
   void optional_number(const char* key, std::optional<double>* in, double, double) {
     if (in->has_value()) json[key] = **in;
@@ -49,15 +62,19 @@ class Writer {
   }
   template <typename T>
   void object(const char* key, T* in) {
-    Writer inner;
+    JsonWriter inner;
     fields(inner, *in);
     json[key] = std::move(inner.json);
+  }
+  template <typename T>
+  void optional_object(const char* key, T* in, bool given) {
+    if (given) object(key, in);
   }
   template <typename T>
   void objects(const char* key, std::vector<T>* in, size_t) {
     Json list = Json::array();
     for (T& item : *in) {
-      Writer inner;
+      JsonWriter inner;
       fields(inner, item);
       list.push_back(std::move(inner.json));
     }
@@ -71,4 +88,4 @@ class Writer {
   void require(bool, const char*, std::string_view) {}
 };
 
-}  // namespace zoetrope::recipe_json
+}  // namespace zoetrope
