@@ -1,0 +1,197 @@
+#include "runtime/cli/generation.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "graph/format/output_file.h"
+#include "runtime/cli/clip_assembly.h"
+
+namespace zoetrope {
+namespace {
+
+ClipTags tags_of(const GenerationOptions& o, const Model& model, const RequestPlan& plan) {
+  const Request& g = o.generate.request;
+  const ClipShape& shape = plan.shape;
+  std::vector<std::pair<std::string, std::string>> options = {
+      {"width", str(shape.width)},
+      {"height", str(shape.height)},
+      {"frames", str(shape.frames)},
+      {"steps", str(plan.denoise.steps)},
+      {"guidance", str(plan.denoise.guidance)},
+      {"compute", std::string(dtype_name(g.compute))}};
+  for (const double guidance : g.expert_guidance)
+    options.emplace_back("expert_guidance", str(guidance));
+  if (!g.solver.empty()) options.emplace_back("solver", g.solver);
+  if (!g.schedule.empty()) options.emplace_back("schedule", g.schedule);
+  if (g.shift > 0) options.emplace_back("shift", str(g.shift));
+  if (!g.spacing.empty()) options.emplace_back("spacing", g.spacing);
+  if (g.eta >= 0) options.emplace_back("eta", str(g.eta));
+  for (const std::string& file : o.generate.lora.files) options.emplace_back("lora", file);
+  for (const std::string& label : g.classes) options.emplace_back("class", label);
+  return make_tags(model.name, std::string("Zoetrope ") + ZOETROPE_VERSION, g.prompt, g.negative,
+                   g.seed, options);
+}
+
+int64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
+
+nlohmann::json to_json(const Clip& clip, const std::vector<std::string>& paths,
+                       const ClipFormat& format, const Outputs& outputs, const RunStats& stats) {
+  nlohmann::json files = nlohmann::json::array();
+  for (size_t i = 0; i < paths.size(); ++i)
+    files.push_back({{"path", paths[i]}, {"codecs", outputs.description(i)}});
+  return {{"files", files},
+          {"width", format.width},
+          {"height", format.height},
+          {"frames", format.frames},
+          {"samples", format.samples},
+          {"seed", clip.seed},
+          {"load_seconds", stats.load_seconds},
+          {"first_step_seconds", stats.first_step_seconds},
+          {"denoise_seconds", stats.denoise_seconds},
+          {"decode_seconds", stats.decode_seconds},
+          {"total_seconds", stats.total_seconds},
+          {"planned_peak_bytes", stats.planned_peak_bytes},
+          {"session_peak_bytes", stats.peak_bytes},
+          {"process_peak_bytes", peak_resident_bytes()}};
+}
+
+std::string length_of(const ClipFormat& format, const RequestPlan& plan) {
+  if (plan.shape.frames <= 1) return plan.samples > 1 ? str(plan.samples, " pictures, ") : "";
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.2f s, ", static_cast<double>(format.frames) / format.fps);
+  return text;
+}
+
+}  // namespace
+
+Status check_stdout(const std::vector<std::string>& outputs, bool json) {
+  for (const std::string& path : outputs)
+    if (const auto target = resolve_output(path); target.ok() && target->descriptor == 1 && json)
+      return error(Code::kInvalidArgument, "-o ", path,
+                   " and --json both write to standard output; give one of them a file");
+  return Status();
+}
+
+Generation::Generation(GenerationOptions& options, Engine& engine)
+    : o_(options),
+      engine_(engine),
+      request_(options.generate.request),
+      bar_(options.quiet || options.json) {
+  hooks_.progress = [this](std::string_view task, double done, double total) {
+    bar_.update(task, done, total);
+    return !interrupted();
+  };
+  hooks_.notice = [this](const std::string& text) {
+    if (o_.json) std::fprintf(stderr, "%s\n", text.c_str());
+    bar_.message(text);
+  };
+}
+
+Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn) {
+  const Recipe& recipe = engine_.model().recipe;
+  ZT_ASSIGN_OR_RETURN(target_, media_target(recipe, request_.clip));
+  ZT_ASSIGN_OR_RETURN(known_, read_known_files(o_.known, target_));
+  ZT_RETURN_IF_ERROR(give_known(recipe, o_.known, &known_, &request_));
+  ZT_RETURN_IF_ERROR(prepare(clips));
+  for (const std::string& notice : known_.notices) hooks_.notice(notice);
+  nlohmann::json all = nlohmann::json::array();
+  for (size_t i = 0; i < clips.size(); ++i) {
+    if (clips.size() > 1)
+      hooks_.notice(str(paths_[i][0], ": seed ", clips[i].seed));
+    else if (seed_drawn)
+      hooks_.notice(str("seed ", clips[i].seed));
+    ZT_ASSIGN_OR_RETURN(nlohmann::json made, make(clips[i], paths_[i]));
+    all.push_back(std::move(made));
+  }
+  if (!o_.json) return Status();
+  // Paths are bytes; what is not UTF-8 in them is shown as U+FFFD.
+  const nlohmann::json& answer = clips.size() == 1 ? all[0] : all;
+  std::printf("%s\n", answer.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  return Status();
+}
+
+Result<RequestPlan> Generation::plan(const Clip& clip) {
+  request_.prompt = clip.prompt;
+  request_.seed = clip.seed;
+  ZT_ASSIGN_OR_RETURN(RequestPlan plan, engine_.plan(request_));
+  known_.frames = plan.shape.frames;
+  return plan;
+}
+
+// Pictures of several classes share a file, but where its name counts them.
+bool Generation::as_grid(const RequestPlan& plan) const {
+  return plan.samples > 1 &&
+         std::none_of(o_.outputs.begin(), o_.outputs.end(),
+                      [](const std::string& path) { return path.find('%') != std::string::npos; });
+}
+
+ClipFormat Generation::format_of(const RequestPlan& plan, const ClipAssembly& assembly,
+                                 const GridSink& tiles) const {
+  ClipFormat format = assembly.format(plan.shape.frames);
+  if (as_grid(plan)) {
+    format.width = tiles.width();
+    format.height = tiles.height();
+  } else if (plan.samples > 1) {
+    format.frames = plan.samples;
+  }
+  format.container = o_.format;
+  if (!o_.no_metadata) format.tags = tags_of(o_, engine_.model(), plan);
+  return format;
+}
+
+// Plans every clip and looks at all files, before anything is computed.
+Status Generation::prepare(const std::vector<Clip>& clips) {
+  std::vector<std::string> all;
+  ClipFormat format;
+  paths_.assign(clips.size(), o_.outputs);
+  for (size_t i = 0; i < clips.size(); ++i) {
+    ZT_ASSIGN_OR_RETURN(const RequestPlan planned, plan(clips[i]));
+    Outputs none;
+    format = format_of(planned, ClipAssembly(known_, request_.known, target_, none),
+                       GridSink(planned.samples, planned.shape.width, planned.shape.height, none));
+    for (std::string& path : paths_[i]) {
+      if (clips.size() == 1) break;
+      ZT_ASSIGN_OR_RETURN(path, numbered_path(path, format, i + 1, clips.size()));
+    }
+    all.insert(all.end(), paths_[i].begin(), paths_[i].end());
+  }
+  return check_outputs(all, format, o_.known.paths());
+}
+
+// The files are opened once the plan is accepted.
+Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std::string>& paths) {
+  ZT_ASSIGN_OR_RETURN(const RequestPlan planned, plan(clip));
+  Outputs outputs;
+  ClipAssembly assembly(known_, request_.known, target_, outputs);
+  GridSink tiles(planned.samples, planned.shape.width, planned.shape.height, outputs);
+  const bool grid = as_grid(planned);
+  const ClipFormat format = format_of(planned, assembly, tiles);
+  ZT_RETURN_IF_ERROR(outputs.open(paths, format));
+  // Pictures of several classes go past the assembly, which puts one clip together.
+  ClipSink* sink = planned.samples == 1 ? static_cast<ClipSink*>(&assembly)
+                   : grid               ? static_cast<ClipSink*>(&tiles)
+                                        : &outputs;
+  ZT_ASSIGN_OR_RETURN(const RunStats stats, engine_.run(request_, *sink, hooks_));
+  if (grid) ZT_RETURN_IF_ERROR(tiles.finish());
+  ZT_RETURN_IF_ERROR(assembly.finish());
+  ZT_RETURN_IF_ERROR(outputs.finish());
+  bar_.end();
+  if (!o_.json && !o_.quiet) {
+    for (size_t i = 0; i < paths.size(); ++i)
+      std::fprintf(stderr, "%s: %ldx%ld, %s%s\n", paths[i].c_str(), static_cast<long>(format.width),
+                   static_cast<long>(format.height), length_of(format, planned).c_str(),
+                   outputs.description(i).c_str());
+    std::fprintf(stderr, "done in %s, peak memory %s\n",
+                 format_seconds(stats.total_seconds).c_str(),
+                 format_bytes(static_cast<double>(peak_resident_bytes())).c_str());
+  }
+  return to_json(clip, paths, format, outputs, stats);
+}
+
+}  // namespace zoetrope
