@@ -7,8 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "converters/checkpoint.h"
-#include "converters/families.h"
+#include "converters/lora_keys.h"
 #include "converters/weight_map.h"
 #include "graph/elements.h"
 #include "graph/format/hash.h"
@@ -16,91 +15,7 @@
 namespace zoetrope {
 namespace {
 
-constexpr std::string_view kWeight = ".weight";
-
-// What a key says of a module: kohya's files have dots as underscores in its name.
-enum class Part { kDown, kUp, kAlpha };
-constexpr std::pair<std::string_view, Part> kSuffixes[] = {
-    {".lora_A.weight", Part::kDown},
-    {".lora_B.weight", Part::kUp},
-    {".lora_A.default.weight", Part::kDown},
-    {".lora_B.default.weight", Part::kUp},
-    {".lora_down.weight", Part::kDown},
-    {".lora_up.weight", Part::kUp},
-    {".lora.down.weight", Part::kDown},
-    {".lora.up.weight", Part::kUp},
-    {".alpha", Part::kAlpha},
-};
-// Before a module's name, the long before the short.
-constexpr std::string_view kPrefixes[] = {
-    "base_model.model.",
-    "model.diffusion_model.",
-    "diffusion_model.",
-    "transformer.",
-    "model.",
-    "lora_transformer_",
-    "lora_unet_",
-};
-// What looks like an adapter and is none that this reads.
-constexpr std::pair<std::string_view, std::string_view> kForeign[] = {
-    {".dora_scale", "DoRA"},
-    {".lora_magnitude_vector", "DoRA"},
-    {".hada_w", "LoHa"},
-    {".lokr_w", "LoKr"},
-    {".diff_b", "a full difference"},
-    {".diff", "a full difference"},
-    {".lora_mid.weight", "CP-LoRA"},
-};
-
-struct Pair {
-  std::string down, up, alpha;  // keys; empty: not there
-};
-
-// Part of a tensor that a module's update changes.
-struct Target {
-  std::string tensor;
-  int64_t part = 0, parts = 1;  // of its rows
-  bool ambiguous = false;       // another tensor has the same name
-};
-
-std::string flat(std::string name) {
-  std::replace(name.begin(), name.end(), '.', '_');
-  return name;
-}
-
-std::string_view without_prefix(std::string_view module) {
-  for (bool found = true; found;) {
-    found = false;
-    for (std::string_view prefix : kPrefixes)
-      if (module.starts_with(prefix)) {
-        module.remove_prefix(prefix.size());
-        found = true;
-        break;
-      }
-  }
-  return module;
-}
-
-// Every name that files may give to the model's modules.
-std::map<std::string, Target, std::less<>> module_names(const Family& family,
-                                                        std::span<const std::string> tensors) {
-  std::map<std::string, Target, std::less<>> names;
-  for (const std::string& tensor : tensors) {
-    if (!tensor.ends_with(kWeight)) continue;
-    const std::string unscoped = tensor.substr(tensor.find('/') + 1);
-    for (const std::vector<std::string>& keys : family.key_layouts(unscoped)) {
-      for (size_t i = 0; i < keys.size(); ++i) {
-        const std::string module = keys[i].substr(0, keys[i].size() - kWeight.size());
-        const Target target{tensor, static_cast<int64_t>(i), static_cast<int64_t>(keys.size())};
-        for (const std::string& name : {module, flat(module)}) {
-          const auto [it, fresh] = names.try_emplace(name, target);
-          if (!fresh && it->second.tensor != tensor) it->second.ambiguous = true;
-        }
-      }
-    }
-  }
-  return names;
-}
+constexpr int64_t kScan = 1 << 14;  // elements looked at together
 
 // How the factor of an update follows from its rank.
 class Alphas {
@@ -180,71 +95,177 @@ Result<std::vector<float>> read_floats(const Checkpoint& checkpoint, const std::
   return list;
 }
 
-Result<LowRankUpdate> read_update(const Checkpoint& checkpoint, const std::string& module,
-                                  const Pair& pair, const Target& target, const Alphas& alphas,
-                                  const WeightSource& weights) {
-  ZT_ASSIGN_OR_RETURN(const TensorType down, checkpoint.type(pair.down));
-  ZT_ASSIGN_OR_RETURN(const TensorType up, checkpoint.type(pair.up));
-  ZT_ASSIGN_OR_RETURN(const TensorType weight, weights.type(target.tensor));
-  const auto misfit = [&](const std::string& what) {
-    return error(Code::kDataLoss, checkpoint.path(), ": '", pair.down, "' ", down.to_string(),
-                 " and '", pair.up, "' ", up.to_string(), " ", what);
-  };
-  if (down.shape.rank() < 2 || up.shape.rank() < 2 || down.shape.elements() == 0 ||
-      up.shape.elements() == 0)
-    return misfit("are no pair of matrices");
-  LowRankUpdate update;
-  update.tensor = target.tensor;
-  update.rank = down.shape[0];
-  if (up.shape.elements() / up.shape[0] != update.rank) return misfit("differ in their ranks");
-  update.rows = up.shape[0];
-  update.columns = down.shape.elements() / update.rank;
-  const int64_t all = weight.shape.rank() > 0 ? weight.shape[0] : 0;
-  if (all == 0 || all % target.parts != 0 || update.rows != all / target.parts ||
-      update.columns != weight.shape.elements() / all)
-    return misfit(str("do not fit '", target.tensor, "', ", weight.to_string()));
-  update.first_row = target.part * update.rows;
-  const bool filter = weight.shape.rank() > 2 && down.shape.rank() == weight.shape.rank();
-  ZT_ASSIGN_OR_RETURN(
-      update.down,
-      read_floats(checkpoint, pair.down,
-                  filter ? channels_last_permutation(weight.shape.rank()) : std::vector<int>{}));
-  ZT_ASSIGN_OR_RETURN(update.up, read_floats(checkpoint, pair.up));
-  std::optional<double> own;
-  if (!pair.alpha.empty()) {
-    ZT_ASSIGN_OR_RETURN(const std::vector<float> alpha, read_floats(checkpoint, pair.alpha));
-    if (alpha.size() != 1)
-      return error(Code::kDataLoss, checkpoint.path(), ": '", pair.alpha, "' is not one number");
-    own = alpha[0];
-  }
-  update.scale = alphas.scale(module, update.rank, own);
-  return update;
+// Filters of convolutions have their channels last in the model.
+bool is_filter(const std::string& tensor, const Shape& weight, const Shape& stored) {
+  return weight.rank() > 2 && stored.rank() == weight.rank() && tensor.ends_with(".weight");
 }
 
-Result<std::map<std::string, Pair>> find_pairs(const Checkpoint& checkpoint) {
-  std::map<std::string, Pair> pairs;  // by module
-  for (const std::string& key : checkpoint.names()) {
-    const auto suffix = std::find_if(std::begin(kSuffixes), std::end(kSuffixes),
-                                     [&](const auto& s) { return key.ends_with(s.first); });
-    if (suffix == std::end(kSuffixes)) {
-      for (const auto& [mark, kind] : kForeign)
-        if (key.ends_with(mark) || (mark.ends_with("_w") && key.find(mark) != std::string::npos))
-          return error(Code::kUnsupported, checkpoint.path(), ": tensor '", key, "' belongs to ",
-                       kind, "; only LoRA is supported");
-      return error(Code::kDataLoss, checkpoint.path(), ": tensor '", key,
-                   "' is no part of a LoRA (lora_A and lora_B, lora_down and lora_up, alpha)");
-    }
-    Pair& pair = pairs[key.substr(0, key.size() - suffix->first.size())];
-    std::string& slot = suffix->second == Part::kDown ? pair.down
-                        : suffix->second == Part::kUp ? pair.up
-                                                      : pair.alpha;
-    if (!slot.empty())
-      return error(Code::kDataLoss, checkpoint.path(), ": '", slot, "' and '", key,
-                   "' are the same part of one module");
-    slot = key;
+// Where in the model, and how large there.
+struct Place {
+  const LoraTarget* target;
+  TensorType weight;
+  int64_t rows = 0, columns = 0;  // of the part that is changed
+
+  LowRankUpdate update() const {
+    LowRankUpdate u;
+    u.tensor = target->tensor;
+    u.rows = rows;
+    u.columns = columns;
+    u.first_row = target->part * rows;
+    return u;
   }
-  return pairs;
-}
+};
+
+class Reader {
+ public:
+  Reader(std::shared_ptr<const Checkpoint> checkpoint, std::string_view family,
+         const LoraNames& names, const Alphas& alphas, const WeightSource& weights)
+      : checkpoint_(std::move(checkpoint)),
+        family_(family),
+        names_(names),
+        alphas_(alphas),
+        weights_(weights) {}
+
+  // Every key of the module becomes an update, or is an error that names it.
+  Status read(const std::string& module, const LoraModule& keys, std::vector<LowRankUpdate>* out) {
+    const auto has = [&](LoraPart part) { return keys.contains(part); };
+    const bool pair = has(LoraPart::kDown) && has(LoraPart::kUp);
+    for (const LoraPart part :
+         {LoraPart::kDown, LoraPart::kUp, LoraPart::kAlpha, LoraPart::kUpBias})
+      if (has(part) && !pair)
+        return error(Code::kDataLoss, checkpoint_->path(), ": '", keys.at(part), "' has no ",
+                     has(LoraPart::kDown) ? "lora_B (or lora_up)" : "lora_A (or lora_down)",
+                     " beside it");
+    double scale = 1;
+    if (pair) {
+      ZT_ASSIGN_OR_RETURN(out->emplace_back(), read_pair(module, keys));
+      scale = out->back().scale;
+    }
+    for (const auto& [part, key] : keys) {
+      if (part == LoraPart::kDown || part == LoraPart::kUp || part == LoraPart::kAlpha) continue;
+      ZT_ASSIGN_OR_RETURN(out->emplace_back(), read_difference(module, part, key));
+      if (part == LoraPart::kUpBias) out->back().scale = scale;
+    }
+    return Status();
+  }
+
+ private:
+  Result<Place> find(const std::string& module, LoraPart part, const std::string& key) const {
+    Place place;
+    place.target = names_.find(module, part);
+    if (place.target == nullptr)
+      return error(Code::kInvalidArgument, checkpoint_->path(), ": '", key,
+                   "' fits no weight of this ", family_,
+                   " model; was the adapter made for another model?");
+    if (place.target->ambiguous)
+      return error(Code::kUnsupported, checkpoint_->path(), ": '", key,
+                   "' fits several weights of this model, '", place.target->tensor, "' among them");
+    ZT_ASSIGN_OR_RETURN(place.weight, weights_.type(place.target->tensor));
+    const Shape& shape = place.weight.shape;
+    const int64_t all = shape.rank() > 0 ? shape[0] : 0;
+    if (all == 0 || all % place.target->parts != 0)
+      return error(Code::kDataLoss, checkpoint_->path(), ": '", key, "' means a part of '",
+                   place.target->tensor, "', ", place.weight.to_string(), ", which has no such");
+    place.rows = all / place.target->parts;
+    place.columns = shape.elements() / all;
+    return place;
+  }
+
+  Status misfit(const std::string& what, const Place& place, const Shape& stored) const {
+    std::string why = "was the adapter made for another model?";
+    const Shape& weight = place.weight.shape;
+    if (is_filter(place.target->tensor, weight, stored) && stored[1] != weight[-1])
+      why = str("it was made for a model with ", stored[1], " input channels, and this one has ",
+                weight[-1]);
+    return error(Code::kDataLoss, checkpoint_->path(), ": ", what, " not fit '",
+                 place.target->tensor, "', ", place.weight.to_string(), ": ", why);
+  }
+
+  Result<LowRankUpdate> read_pair(const std::string& module, const LoraModule& keys) const {
+    const std::string &down_key = keys.at(LoraPart::kDown), &up_key = keys.at(LoraPart::kUp);
+    ZT_ASSIGN_OR_RETURN(const Place place, find(module, LoraPart::kDown, down_key));
+    ZT_ASSIGN_OR_RETURN(const TensorType down, checkpoint_->type(down_key));
+    ZT_ASSIGN_OR_RETURN(const TensorType up, checkpoint_->type(up_key));
+    const std::string both =
+        str("'", down_key, "' ", down.to_string(), " and '", up_key, "' ", up.to_string());
+    if (down.shape.rank() < 2 || up.shape.rank() < 2 || down.shape.elements() == 0 ||
+        up.shape.elements() == 0)
+      return error(Code::kDataLoss, checkpoint_->path(), ": ", both, " are no pair of matrices");
+    LowRankUpdate update = place.update();
+    update.rank = down.shape[0];
+    if (up.shape.elements() / up.shape[0] != update.rank)
+      return error(Code::kDataLoss, checkpoint_->path(), ": ", both, " differ in their ranks");
+    const bool filter = is_filter(update.tensor, place.weight.shape, down.shape);
+    bool fits = up.shape[0] == update.rows && down.shape.elements() == update.rank * update.columns;
+    for (int i = 1; filter && i < down.shape.rank(); ++i)
+      fits = fits && down.shape[i] == place.weight.shape[i == 1 ? -1 : i - 1];
+    if (!fits) return misfit(both + " do", place, down.shape);
+    ZT_ASSIGN_OR_RETURN(
+        update.down,
+        read_floats(*checkpoint_, down_key,
+                    filter ? channels_last_permutation(down.shape.rank()) : std::vector<int>{}));
+    ZT_ASSIGN_OR_RETURN(update.up, read_floats(*checkpoint_, up_key));
+    std::optional<double> own;
+    if (const auto it = keys.find(LoraPart::kAlpha); it != keys.end()) {
+      ZT_ASSIGN_OR_RETURN(const std::vector<float> alpha, read_floats(*checkpoint_, it->second));
+      if (alpha.size() != 1)
+        return error(Code::kDataLoss, checkpoint_->path(), ": '", it->second,
+                     "' is not one number");
+      own = alpha[0];
+    }
+    update.scale = alphas_.scale(module, update.rank, own);
+    return update;
+  }
+
+  // All of a tensor, read where the file is mapped as the weight is loaded.
+  Result<LowRankUpdate> read_difference(const std::string& module, LoraPart part,
+                                        const std::string& key) const {
+    ZT_ASSIGN_OR_RETURN(const Place place, find(module, part, key));
+    ZT_ASSIGN_OR_RETURN(WeightData data, checkpoint_->load(key));
+    if (!is_float(data.type.dtype))
+      return error(Code::kUnsupported, checkpoint_->path(), ": tensor '", key, "' is ",
+                   data.type.to_string(), "; expected floats");
+    LowRankUpdate update = place.update();
+    const Shape stored = data.type.shape;
+    const bool filter = is_filter(update.tensor, place.weight.shape, stored);
+    bool fits = stored.elements() == update.rows * update.columns && stored[0] == update.rows;
+    for (int i = 1; filter && i < stored.rank(); ++i)
+      fits = fits && stored[i] == place.weight.shape[i == 1 ? -1 : i - 1];
+    if (!fits) return misfit(str("'", key, "' ", data.type.to_string(), " does"), place, stored);
+    if (filter) {
+      ZT_ASSIGN_OR_RETURN(auto list,
+                          read_floats(*checkpoint_, key, channels_last_permutation(stored.rank())));
+      auto held = std::make_shared<const std::vector<float>>(std::move(list));
+      update.added = {{DType::kF32, {update.rows, update.columns}}, held->data(), held};
+      return update;
+    }
+    ZT_RETURN_IF_ERROR(check_finite(data, key));
+    if (data.owner == nullptr) data.owner = checkpoint_;
+    data.type.shape = {update.rows, update.columns};
+    update.added = std::move(data);
+    return update;
+  }
+
+  Status check_finite(const WeightData& data, const std::string& key) const {
+    std::vector<double> some(static_cast<size_t>(kScan));
+    const int64_t count = data.type.shape.elements(), size = dtype_size(data.type.dtype);
+    for (int64_t at = 0; at < count; at += kScan) {
+      const int64_t n = std::min(kScan, count - at);
+      load_elements(data.type.dtype, static_cast<const char*>(data.data) + at * size, n,
+                    some.data());
+      if (!std::all_of(some.begin(), some.begin() + n, [](double x) { return std::isfinite(x); }))
+        return error(Code::kDataLoss, checkpoint_->path(), ": tensor '", key,
+                     "' holds NaN or infinity");
+    }
+    return Status();
+  }
+
+  const std::shared_ptr<const Checkpoint> checkpoint_;
+  const std::string_view family_;
+  const LoraNames& names_;
+  const Alphas& alphas_;
+  const WeightSource& weights_;
+};
 
 // Of every tensor's bytes and the factors.
 uint64_t fingerprint(const std::vector<LowRankUpdate>& updates) {
@@ -258,6 +279,7 @@ uint64_t fingerprint(const std::vector<LowRankUpdate>& updates) {
     add(&u.scale, sizeof u.scale);
     add(u.up.data(), u.up.size() * sizeof(float));
     add(u.down.data(), u.down.size() * sizeof(float));
+    if (u.rank == 0) add(u.added.data, static_cast<size_t>(u.added.type.bytes()));
   }
   return hash;
 }
@@ -273,29 +295,15 @@ Result<Lora> read_lora(const std::string& path, std::string_view family_name,
   if (family == known.end())
     return error(Code::kUnsupported, path, ": adapters for models of the family '", family_name,
                  "' are not known");
-  ZT_ASSIGN_OR_RETURN(const auto checkpoint, open_checkpoint(path));
-  ZT_ASSIGN_OR_RETURN(const auto pairs, find_pairs(*checkpoint));
+  ZT_ASSIGN_OR_RETURN(auto opened, open_checkpoint(path));
+  const std::shared_ptr<const Checkpoint> checkpoint = std::move(opened);
+  ZT_ASSIGN_OR_RETURN(const auto modules, find_lora_modules(*checkpoint));
   ZT_ASSIGN_OR_RETURN(const Alphas alphas, Alphas::read(*checkpoint, checkpoint->path()));
-  const auto names = module_names(**family, tensors);
+  const LoraNames names(**family, tensors);
+  Reader reader(checkpoint, family_name, names, alphas, weights);
   Lora lora;
-  for (const auto& [module, pair] : pairs) {
-    const std::string& any = !pair.down.empty() ? pair.down
-                             : !pair.up.empty() ? pair.up
-                                                : pair.alpha;
-    if (pair.down.empty() || pair.up.empty())
-      return error(Code::kDataLoss, path, ": '", any, "' has no ",
-                   pair.down.empty() ? "lora_A (or lora_down)" : "lora_B (or lora_up)",
-                   " beside it");
-    const auto target = names.find(without_prefix(module));
-    if (target == names.end())
-      return error(Code::kInvalidArgument, path, ": '", any, "' fits no weight of this ",
-                   family_name, " model; was the adapter made for another model?");
-    if (target->second.ambiguous)
-      return error(Code::kUnsupported, path, ": '", any, "' fits several weights of this model, '",
-                   target->second.tensor, "' among them");
-    ZT_ASSIGN_OR_RETURN(lora.updates.emplace_back(),
-                        read_update(*checkpoint, module, pair, target->second, alphas, weights));
-  }
+  for (const auto& [module, keys] : modules)
+    ZT_RETURN_IF_ERROR(reader.read(module, keys, &lora.updates));
   if (lora.updates.empty()) return error(Code::kDataLoss, path, ": no tensors in it");
   lora.revision = str("lora ", fingerprint(lora.updates));
   return lora;

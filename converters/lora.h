@@ -16,11 +16,12 @@ struct Lora {
   std::string revision;                // equal files, equal texts
 };
 
-// Every pair of matrices in the file (safetensors or PyTorch) as an update of one of `tensors`, the
-// model's weights, which carry the names that `family` gives them. Alpha stands beside the pairs,
-// in the file's metadata or in an adapter_config.json; without any, it is the rank. Errors name a
-// key that fits no weight, a pair that is torn or whose ranks differ, and kinds of adapters that
-// are no LoRA (DoRA, LoHa, LoKr, full differences).
+// Every tensor of the file (safetensors or PyTorch) as an update of one of `tensors`, the model's
+// weights, which carry the names that `family` gives them: pairs of matrices, and differences of
+// whole weights, biases, norms and modulations. A pair's alpha stands beside it, in the file's
+// metadata or in an adapter_config.json; without any, it is the rank. Differences are as they are.
+// Errors name a key that fits no weight, a pair that is torn or whose ranks differ, and kinds of
+// adapters that are neither (DoRA, LoHa, LoKr).
 Result<Lora> read_lora(const std::string& path, std::string_view family,
                        std::span<const std::string> tensors, const WeightSource& weights);
 

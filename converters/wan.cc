@@ -10,6 +10,7 @@
 #include "converters/store.h"
 #include "converters/text_encoder.h"
 #include "converters/vision_encoder.h"
+#include "converters/wan_keys.h"
 #include "converters/wan_vae.h"
 #include "converters/weight_map.h"
 #include "graph/format/recipe.h"
@@ -21,56 +22,8 @@ namespace {
 // In which the transformer is told its time.
 constexpr int kTrainSteps = 1000;
 
-constexpr std::string_view kOriginalMark = "time_projection.1.weight";
-constexpr std::string_view kDiffusersMark = "condition_embedder.time_proj.weight";
-
-const KeyRewrite kDiffusersKeys[] = {
-    {"time_embedding.0.", "condition_embedder.time_embedder.linear_1."},
-    {"time_embedding.2.", "condition_embedder.time_embedder.linear_2."},
-    {"time_projection.1.", "condition_embedder.time_proj."},
-    {"text_embedding.0.", "condition_embedder.text_embedder.linear_1."},
-    {"text_embedding.2.", "condition_embedder.text_embedder.linear_2."},
-    {"head.modulation", "scale_shift_table"},
-    {"head.head.", "proj_out."},
-    {".modulation", ".scale_shift_table"},
-    {".self_attn.", ".attn1."},
-    {".cross_attn.", ".attn2."},
-    {".q.", ".to_q."},
-    {".k.", ".to_k."},
-    {".v.", ".to_v."},
-    {".o.", ".to_out.0."},
-    {".norm3.", ".norm2."},
-    {".ffn.0.", ".ffn.net.0.proj."},
-    {".ffn.2.", ".ffn.net.2."},
-    {"img_emb.proj.0.", "condition_embedder.image_embedder.norm1."},
-    {"img_emb.proj.1.", "condition_embedder.image_embedder.ff.net.0.proj."},
-    {"img_emb.proj.3.", "condition_embedder.image_embedder.ff.net.2."},
-    {"img_emb.proj.4.", "condition_embedder.image_embedder.norm2."},
-    {"img_emb.emb_pos", "condition_embedder.image_embedder.pos_embed"},
-    {".k_img.", ".add_k_proj."},
-    {".v_img.", ".add_v_proj."},
-    {".norm_k_img.", ".norm_added_k."},
-};
-
-struct Layout {
-  bool diffusers = false;
-  std::string prefix;
-
-  std::string key(const std::string& name) const {
-    return prefix + (diffusers ? rewrite_key(name, kDiffusersKeys) : name);
-  }
-};
-
-Result<Layout> find_layout(const Checkpoint& checkpoint) {
-  if (const auto prefix = find_prefix(checkpoint, kDiffusersMark)) return Layout{true, *prefix};
-  if (const auto prefix = find_prefix(checkpoint, kOriginalMark)) return Layout{false, *prefix};
-  return error(Code::kInvalidArgument, checkpoint.path(),
-               ": not a Wan transformer: it has no 'patch_embedding.weight' with '", kOriginalMark,
-               "' or '", kDiffusersMark, "' beside it");
-}
-
 // Sizes that shapes tell; heads and constants are not among them.
-Result<WanConfig> read_shapes(const Checkpoint& checkpoint, const Layout& layout) {
+Result<WanConfig> read_shapes(const Checkpoint& checkpoint, const WanLayout& layout) {
   const auto shape = [&](const char* name, int rank) {
     return weight_shape(checkpoint, layout.key(name), rank);
   };
@@ -233,7 +186,7 @@ struct Transformer {
 Result<Transformer> read_transformer(const Checkpoint& checkpoint, const std::string& component,
                                      std::optional<bool> time_a_frame) {
   Transformer out;
-  ZT_ASSIGN_OR_RETURN(const Layout layout, find_layout(checkpoint));
+  ZT_ASSIGN_OR_RETURN(const WanLayout layout, find_wan_layout(checkpoint));
   ZT_ASSIGN_OR_RETURN(out.config, read_shapes(checkpoint, layout));
   if (time_a_frame) {
     using Conditioning = WanConfig::Conditioning;
@@ -473,9 +426,7 @@ Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
 
 const Family& wan_family() {
   static const Family family{
-      "wan", {kOriginalMark, kDiffusersMark}, convert_wan, [](const std::string& weight) {
-        return std::vector<std::vector<std::string>>{{weight}, {Layout{true, ""}.key(weight)}};
-      }};
+      "wan", {kWanOriginalMark, kWanDiffusersMark}, convert_wan, wan_key_layouts};
   return family;
 }
 

@@ -33,6 +33,15 @@ void for_rows(int64_t count, int64_t parts, const Body& body) {
   }
 }
 
+// row[j] += scale · added[j]
+void add_difference(const LowRankUpdate& update, int64_t i, double* buffer, double* row) {
+  const DType dtype = update.added.type.dtype;
+  load_elements(
+      dtype, static_cast<const char*>(update.added.data) + i * update.columns * dtype_size(dtype),
+      update.columns, buffer);
+  for (int64_t j = 0; j < update.columns; ++j) row[j] += update.scale * buffer[j];
+}
+
 // row[j] += scale · Σ_r up[r] · down[r, j]
 void add_row(const LowRankUpdate& update, const float* up, float* sums, double* row) {
   std::fill_n(sums, update.columns, 0.0f);
@@ -56,7 +65,10 @@ Result<std::unique_ptr<AdaptedWeights>> AdaptedWeights::create(const WeightSourc
     if (type.dtype != DType::kF32 && type.dtype != DType::kF16 && type.dtype != DType::kBF16)
       return error(Code::kUnsupported, "tensor '", update.tensor, "' is ", type.to_string(),
                    "; adapters change f32, f16 and bf16");
-    if (rows == 0 || update.rank < 1 || update.rows < 1 || update.first_row < 0 ||
+    const bool whole = update.rank == 0 && update.added.data != nullptr &&
+                       is_float(update.added.type.dtype) &&
+                       update.added.type.shape == Shape{update.rows, update.columns};
+    if (rows == 0 || (update.rank < 1 && !whole) || update.rows < 1 || update.first_row < 0 ||
         update.first_row + update.rows > rows || update.columns != type.shape.elements() / rows ||
         update.up.size() != static_cast<size_t>(update.rows * update.rank) ||
         update.down.size() != static_cast<size_t>(update.rank * update.columns))
@@ -85,14 +97,19 @@ Result<WeightData> AdaptedWeights::load(std::string_view name) const {
   const int64_t parts = std::clamp<int64_t>(rows / kRowsATask, 1, most);
   std::vector<double> rows_of_parts(static_cast<size_t>(parts * columns));
   std::vector<float> sums_of_parts(static_cast<size_t>(parts * columns));
+  std::vector<double> loaded_of_parts(static_cast<size_t>(parts * columns));
   for_rows(rows, parts, [&](int64_t part, int64_t begin, int64_t end) {
     const std::span row(rows_of_parts.data() + part * columns, static_cast<size_t>(columns));
     const std::span sums(sums_of_parts.data() + part * columns, static_cast<size_t>(columns));
+    double* const loaded = loaded_of_parts.data() + part * columns;
     for (int64_t i = begin; i < end; ++i) {
       load_elements(data.type.dtype, from + i * row_bytes, columns, row.data());
       for (const LowRankUpdate& update : found->second) {
         const int64_t k = i - update.first_row;
-        if (k >= 0 && k < update.rows)
+        if (k < 0 || k >= update.rows) continue;
+        if (update.rank == 0)
+          add_difference(update, k, loaded, row.data());
+        else
           add_row(update, update.up.data() + k * update.rank, sums.data(), row.data());
       }
       store_elements(data.type.dtype, bytes->data() + i * row_bytes, columns, row.data());

@@ -10,14 +10,15 @@
 namespace zoetrope {
 
 // tensor[first_row + i, j] += scale · Σ_r up[i, r] · down[r, j], where a tensor's dimensions after
-// the first are one, in the tensor's own order.
+// the first are one, in the tensor's own order. Of rank 0: += scale · added[i, j].
 struct LowRankUpdate {
   std::string tensor;
   int64_t first_row = 0;  // joined q, k and v are updated in parts
   int64_t rows = 0, rank = 0, columns = 0;
-  std::vector<float> up;    // [rows, rank]
-  std::vector<float> down;  // [rank, columns]
-  double scale = 1;         // strength · alpha / rank
+  std::vector<float> up = {};    // [rows, rank]
+  std::vector<float> down = {};  // [rank, columns]
+  double scale = 1;              // strength · alpha / rank
+  WeightData added = {};         // floats [rows, columns]; its owner keeps them
 };
 
 // A source with updates. Sums are f32, rounded once to the tensor's dtype, however many updates it

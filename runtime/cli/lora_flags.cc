@@ -40,10 +40,11 @@ std::pair<std::string, std::string> split_component(const Model& model, const st
 }  // namespace
 
 void LoraFlags::add_to(CLI::App* app) {
-  app->add_option("--lora", files,
-                  "[COMPONENT=]FILE[:STRENGTH]: an adapter (LoRA) of this model, or of one of its "
-                  "components, in the keys of PEFT, kohya or the original repository; strength 1 "
-                  "is as trained; give more to add them up")
+  app->add_option(
+         "--lora", files,
+         "[COMPONENT=]FILE[:STRENGTH]: an adapter (LoRA) of this model, or of one of its "
+         "components, in the keys of PEFT, kohya, FastVideo or the original repository; strength 1 "
+         "is as trained; give more to add them up")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }

@@ -110,7 +110,22 @@ TEST_CASE("what fits no weight, or is no LoRA, is refused by name") {
   };
   mentions(renamed(module + "lora_up.weight", module + "lora_sideways.weight"), "lora_sideways");
   mentions(renamed(module + "lora_up.weight", module + "dora_scale"), "DoRA");
-  mentions(renamed(module + "lora_up.weight", module + "diff"), "full difference");
+  mentions(renamed(module + "lora_up.weight", module + "set_weight"), "replaces");
+  mentions(renamed(module + "lora_up.weight", module + "lora_B.bias"), "lora_up");
+  // 48x3, which is no difference of 48x48; a bias that holds no number; patches of more channels.
+  mentions(refusal([&](StoredTensors& t) {
+             StoredTensor& up = t.at(module + "lora_up.weight");
+             t["diffusion_model.blocks.0.self_attn.k.diff"] = up;
+           }),
+           "self_attn.k.diff");
+  mentions(refusal([&](StoredTensors& t) {
+             StoredTensor bias = t.at(module + "lora_up.weight");
+             bias.dims = {48};
+             bias.bytes.resize(48 * 4);
+             bias.set(7, NAN);
+             t[module + "diff_b"] = bias;
+           }),
+           "NaN");
   mentions(refusal([&](StoredTensors& t) { t.erase(module + "lora_up.weight"); }), "lora_up");
   mentions(refusal([&](StoredTensors& t) {
              for (const char* part : {"lora_up.weight", "lora_down.weight", "alpha"}) {

@@ -32,10 +32,27 @@ LowRankUpdate draw_update(std::string tensor, int64_t first, int64_t rows, int64
   return update;
 }
 
+// Of rank 0: bf16 numbers.
+LowRankUpdate draw_difference(std::string tensor, int64_t first, int64_t rows, int64_t columns,
+                              double scale) {
+  LowRankUpdate update{.tensor = std::move(tensor),
+                       .first_row = first,
+                       .rows = rows,
+                       .columns = columns,
+                       .scale = scale};
+  auto bytes = std::make_shared<std::vector<uint16_t>>(static_cast<size_t>(rows * columns));
+  for (int64_t i = 0; i < rows * columns; ++i)
+    store_element(DType::kBF16, bytes->data(), i, draw());
+  update.added = {{DType::kBF16, {rows, columns}}, bytes->data(), bytes};
+  return update;
+}
+
 // The element (i, j) of what the update adds.
 double added(const LowRankUpdate& u, int64_t i, int64_t j) {
   const int64_t k = i - u.first_row;
   if (k < 0 || k >= u.rows) return 0;
+  if (u.rank == 0)
+    return u.scale * load_element(u.added.type.dtype, u.added.data, k * u.columns + j);
   double sum = 0;
   for (int64_t r = 0; r < u.rank; ++r)
     sum += static_cast<double>(u.up[static_cast<size_t>(k * u.rank + r)]) *
@@ -59,7 +76,8 @@ TEST_CASE("updates are summed in one rounding, in every dtype, on the rows they 
     load_elements(dtype, original->data, kRows * kColumns, stored.data.data());
 
     const std::vector<LowRankUpdate> updates = {draw_update("w", 0, kRows, 5, kColumns, 0.5),
-                                                draw_update("w", 100, 111, 1, kColumns, -2)};
+                                                draw_update("w", 100, 111, 1, kColumns, -2),
+                                                draw_difference("w", 7, 222, kColumns, 1.5)};
     auto adapted = AdaptedWeights::create(base, updates, "style:0.5");
     REQUIRE_MESSAGE(adapted.ok(), adapted.status().message());
     const auto changed = (*adapted)->load("w");
@@ -99,4 +117,8 @@ TEST_CASE("an update that does not fit its tensor is refused by name") {
   LowRankUpdate torn = draw_update("w", 0, 4, 2, 6, 1);
   torn.up.pop_back();
   refused(torn, "'w'");
+  refused(draw_difference("w", 0, 4, 5, 1), "'w'");
+  LowRankUpdate empty = draw_difference("w", 0, 4, 6, 1);
+  empty.added.data = nullptr;
+  refused(empty, "'w'");
 }

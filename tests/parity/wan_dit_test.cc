@@ -7,21 +7,6 @@
 
 using namespace zoetrope;
 
-namespace {
-
-Bindings bindings_of(const EvalTensors& inputs) {
-  const Shape& video = inputs.at("video").shape;
-  Bindings bindings{{"batch", video[0]},
-                    {"frames", video[1]},
-                    {"height", video[2]},
-                    {"width", video[3]},
-                    {"text_length", inputs.at("text").shape[1]}};
-  if (inputs.contains("image")) bindings["image_length"] = inputs.at("image").shape[1];
-  return bindings;
-}
-
-}  // namespace
-
 TEST_CASE("Wan's transformers equal diffusers', block by block") {
   for (const char* name : {"t2v", "t2v_bare", "i2v", "flf2v", "i2v_a14b", "ti2v"}) {
     CAPTURE(name);

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "graph/format/model_file.h"
 #include "tests/parity/fixture.h"
 
 namespace zoetrope {
@@ -29,6 +30,24 @@ struct SavedNetwork {
   ParityFixture io;
   nlohmann::json json;
 };
+
+// A transformer's symbols from its inputs.
+inline Bindings bindings_of(const EvalTensors& inputs) {
+  const Shape& video = inputs.at("video").shape;
+  Bindings bindings{{"batch", video[0]},
+                    {"frames", video[1]},
+                    {"height", video[2]},
+                    {"width", video[3]},
+                    {"text_length", inputs.at("text").shape[1]}};
+  if (inputs.contains("image")) bindings["image_length"] = inputs.at("image").shape[1];
+  return bindings;
+}
+
+inline std::vector<std::string> tensor_names(const ModelFile& file) {
+  std::vector<std::string> names;
+  for (const TensorEntry& tensor : file.tensors()) names.push_back(tensor.name);
+  return names;
+}
 
 inline void check_within(double tolerance, const std::string& name, const EvalTensor& got,
                          const EvalTensor& expected) {
