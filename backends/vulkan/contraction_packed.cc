@@ -1,5 +1,6 @@
-// f16 and bf16 contractions with a weight, which is kept in the order of the device's cooperative
-// matrices: shaders/pack_coopmat.comp, shaders/matmul_coopmat_packed.comp.
+// f16 and bf16 contractions with a weight, which is kept in the order and the dtype of the device's
+// cooperative matrices, however the model file stores it: shaders/pack_coopmat.comp,
+// shaders/matmul_coopmat_packed.comp.
 #include <algorithm>
 #include <iterator>
 
@@ -88,7 +89,8 @@ int64_t packed_bytes(const Contraction& c, const Tile& tile, const MatrixTile& t
 
 bool accepts_packed(const KernelRequest& request, const Capabilities& caps) {
   const DType dtype = in(request, 0).dtype;
-  if ((dtype != DType::kF16 && dtype != DType::kBF16) || in(request, kWeight).dtype != dtype)
+  if ((dtype != DType::kF16 && dtype != DType::kBF16) ||
+      !is_compute_dtype(in(request, kWeight).dtype))
     return false;
   const MatrixTile& t = caps.matrices_of(dtype);
   if (!t || !caps.packs(t) || !accepts_contraction(request, caps)) return false;
@@ -112,6 +114,7 @@ Result<KernelSpec> prepare_packed(const KernelRequest& request, const Capabiliti
 
   Dispatch d = c.dispatch(request, on_matrices_of(dtype, shader_of(tile, c, t, caps).name), group,
                           tile.bm, tile.bn, tile.bk(t));
+  d.operands[kWeight].dtype = dtype;
   for (int64_t constant :
        {int64_t{group}, int64_t{c.vector_a(8)}, int64_t{true}, tile.wm, tile.wn, int64_t{t.m},
         int64_t{t.n}, int64_t{t.k}, int64_t{caps.subgroup_size}, int64_t{c.vector_c(8)}})
@@ -121,7 +124,8 @@ Result<KernelSpec> prepare_packed(const KernelRequest& request, const Capabiliti
 
   Packing packing{.packed = {kWeight, bytes,
                              str("coopmat_", dtype_name(dtype), "_", t.k, "x", t.n, "_", tile.wn,
-                                 "_columns_", steps, "_steps_", c.k, "x", c.n)}};
+                                 "_columns_", steps, "_steps_", c.k, "x", c.n)},
+                  .dtype = dtype};
   packing.rows_at_once =
       std::max<int64_t>(kPartBytes / (c.k * dtype_size(dtype)) / tile.wn, 1) * tile.wn;
   packing.dispatch = [=, block = tile.wn, subgroup = caps.subgroup_size](int64_t first,

@@ -121,7 +121,22 @@ Result<std::unique_ptr<Kernel>> VulkanDevice::create_kernel(const KernelRequest&
   return std::unique_ptr<Kernel>(new VulkanKernel(std::move(spec)));
 }
 
-// Beside the packed weight, the device holds one part of the raw one meanwhile.
+Status VulkanDevice::cast_elements(const TensorType& type, BufferView from,
+                                   const TensorType& wanted, BufferView to) {
+  Node node;
+  node.op = OpKind::kCast;
+  node.attrs = Attrs{{"dtype", std::string(dtype_name(wanted.dtype))}};
+  const KernelRequest request{
+      .node = &node, .inputs = {&type}, .outputs = {&wanted}, .is_weight = {true}};
+  ZT_ASSIGN_OR_RETURN(KernelSpec spec, prepare_kernel(request, context_->caps));
+  const VulkanKernel kernel(std::move(spec));
+  const KernelCall call{
+      .kernel = &kernel, .args = {{&from, 1}, {&to, 1}, {}}, .label = "casting a weight"};
+  return run_once(*this, {&call, 1});
+}
+
+// Beside the packed weight, the device holds one part of the raw one meanwhile, and that part's
+// elements in the dtype that is packed.
 Status VulkanDevice::pack(const KernelRequest& request, const PackedInput& packed,
                           const HostTensor& tensor, BufferView to) {
   ZT_ASSIGN_OR_RETURN(const KernelSpec spec, prepare_kernel(request, context_->caps));
@@ -131,11 +146,24 @@ Status VulkanDevice::pack(const KernelRequest& request, const PackedInput& packe
                  packed.layout, " into ", to.bytes, " bytes");
   const Packing& packing = *spec.packing;
   const int64_t rows = tensor.type.shape[0], row_bytes = tensor.type.bytes() / rows;
-  ZT_ASSIGN_OR_RETURN(auto part, allocate(std::min(rows, packing.rows_at_once) * row_bytes));
+  const int64_t most = std::min(rows, packing.rows_at_once);
+  ZT_ASSIGN_OR_RETURN(auto part, allocate(most * row_bytes));
+  const int64_t columns = tensor.type.shape.elements() / rows;
+  const bool casts = tensor.type.dtype != packing.dtype;
+  std::unique_ptr<Buffer> cast;
+  if (casts) {
+    ZT_ASSIGN_OR_RETURN(cast, allocate(most * columns * dtype_size(packing.dtype)));
+  }
   for (int64_t first = 0; first < rows; first += packing.rows_at_once) {
     const int64_t count = std::min(rows - first, packing.rows_at_once);
-    const BufferView from{part.get(), 0, count * row_bytes};
+    BufferView from{part.get(), 0, count * row_bytes};
     ZT_RETURN_IF_ERROR(upload(from, static_cast<const char*>(tensor.data) + first * row_bytes));
+    if (casts) {
+      const TensorType raw{tensor.type.dtype, {count, columns}}, wanted{packing.dtype, raw.shape};
+      const BufferView to_pack{cast.get(), 0, wanted.bytes()};
+      ZT_RETURN_IF_ERROR(cast_elements(raw, from, wanted, to_pack));
+      from = to_pack;
+    }
     const VulkanKernel kernel({.name = "pack", .dispatches = {packing.dispatch(first, count)}});
     const KernelCall call{
         .kernel = &kernel, .args = {{&from, 1}, {&to, 1}, {}}, .label = "packing a weight"};

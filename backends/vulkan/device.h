@@ -36,6 +36,8 @@ class VulkanDevice : public Device {
   VulkanDevice() = default;
   // In the background, as far as it is known without operands.
   void compile(const KernelSpec& spec);
+  Status cast_elements(const TensorType& type, BufferView from, const TensorType& wanted,
+                       BufferView to);
 
   DeviceInfo info_;
   std::unique_ptr<Context> context_;

@@ -43,6 +43,7 @@ struct Dispatch {
 // A weight that a kernel reads in an order of its own, made on the device.
 struct Packing {
   PackedInput packed;
+  DType dtype;  // of the parts: what is stored otherwise is cast first
   // Its first dimension goes to the device in parts of so many. For one: operand 0 is the part (an
   // input), operand 1 all of the packed weight (an output).
   int64_t rows_at_once = 0;
