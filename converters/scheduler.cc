@@ -56,6 +56,21 @@ void read_multistep(Config* c, FlowSampler* s, bool unipc) {
   }
 }
 
+// A shift that follows the clip's size; the defaults are those of diffusers' calculate_shift().
+void read_shift(Config* c, FlowSampler* s) {
+  const bool dynamic = c->flag("use_dynamic_shifting", false);
+  const std::string type = c->text("time_shift_type", "exponential", {"exponential", "linear"});
+  s->base_shift = c->number("base_shift", 0.5, -1e3, 1e3);
+  s->max_shift = c->number("max_shift", 1.15, -1e3, 1e3);
+  s->base_tokens = static_cast<int>(c->integer("base_image_seq_len", 256, 0, 1 << 30));
+  s->max_tokens = static_cast<int>(c->integer("max_image_seq_len", 4096, 0, 1 << 30));
+  if (!dynamic) return;
+  s->shift_by = type == "linear" ? FlowShift::kLinear : FlowShift::kExponential;
+  if (s->base_tokens >= s->max_tokens)
+    c->fail(Code::kUnsupported, str("'base_image_seq_len' ", s->base_tokens,
+                                    " is not less than 'max_image_seq_len' ", s->max_tokens));
+}
+
 }  // namespace
 
 Result<FlowSampler> read_flow_scheduler(const std::string& folder, int told_in) {
@@ -71,21 +86,24 @@ Result<FlowSampler> read_flow_scheduler(const std::string& folder, int told_in) 
                                    "; the transformer is told its time in ", told_in));
   for (const char* key : {"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"})
     c.only(key, false, "sigmas are those of the shift");
-  c.only("use_dynamic_shifting", false, "a shift that depends on the size is not known");
-  c.absent("shift_terminal", "sigmas are not stretched");
-  c.ignore({"time_shift_type"});  // of dynamic shifting
+  read_shift(&c, &s);
+  if (type == "DPMSolverMultistepScheduler")
+    c.absent("shift_terminal", "its sigmas are not stretched");
+  else
+    s.terminal = c.number("shift_terminal", 0, 0, 0.999);
   if (type != "FlowMatchEulerDiscreteScheduler") {
     s.train_steps = train_steps;
     read_multistep(&c, &s, type == "UniPCMultistepScheduler");
   } else {
     s.shift = c.number("shift", 1, 1e-3, 1e3);
-    // Its own sigmas: the least of training, shifted once when it is made and again when it runs.
+    // Its own sigmas: the least of training, shifted once when it is made (but for a shift that
+    // follows the size) and again when it runs.
     const double least = 1.0 / train_steps;
-    s.last = s.shift * least / (1 + (s.shift - 1) * least);
+    const bool fixed = s.shift_by == FlowShift::kFixed;
+    s.last = fixed ? s.shift * least / (1 + (s.shift - 1) * least) : least;
     s.reaches_last = true;
     if (c.flag("stochastic_sampling", false)) s.solver = FlowSolver::kDmd;
     c.only("invert_sigmas", false, "time runs from noise to the result");
-    c.ignore({"base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len"});  // dynamic
   }
   ZT_RETURN_IF_ERROR(c.finish());
   return s;

@@ -274,6 +274,7 @@ Status read_pipeline(const DiffusersFolder& pipeline, Whole* whole) {
   ZT_RETURN_IF_ERROR(index.finish());
   if (const auto it = pipeline.components.find("scheduler"); it != pipeline.components.end()) {
     ZT_ASSIGN_OR_RETURN(whole->sampler, read_flow_scheduler(it->second.path, kTrainSteps));
+    whole->sampler->latents_a_token = 4;  // patches of 1x2x2
   }
   return Status();
 }

@@ -132,6 +132,9 @@ struct ImageFeatures {
 enum class FlowSolver : uint8_t { kEuler, kMidpoint, kHeun, kUniPc, kDpmpp2m, kDmd };
 enum class FlowSchedule : uint8_t { kLinear, kLinearQuadratic, kExplicit };
 enum class UniPcB : uint8_t { kBh1, kBh2 };  // B(h) = h, or e^h - 1
+// Whether the shift is the same for every size, or follows the number of tokens: then µ lies on the
+// line through (base_tokens, base_shift) and (max_tokens, max_shift), and the shift is e^µ or µ.
+enum class FlowShift : uint8_t { kFixed, kExponential, kLinear };
 
 // Flow matching: time runs from 1 (noise) to 0, the network gives a velocity. A schedule gives u a
 // step, whose time is shift·u / (1 + (shift - 1)·u); behind the last step it is 0. Those of others:
@@ -145,6 +148,11 @@ struct FlowSampler {
   UniPcB unipc_b = UniPcB::kBh2;  // of kUniPc
   FlowSchedule schedule = FlowSchedule::kLinear;
   double shift = 1;
+  FlowShift shift_by = FlowShift::kFixed;
+  double base_shift = 0.5, max_shift = 1.15;
+  int base_tokens = 256, max_tokens = 4096;
+  int latents_a_token = 1;  // positions of the latents that are one token of the network
+  double terminal = 0;      // the last step's time: all are stretched towards it; 0: they are not
   // Of kLinear: u goes from `first` towards `last` in even steps. The last step's is `last`, or one
   // short of it.
   double first = 1, last = 0;

@@ -116,6 +116,7 @@ Result<Denoise> apply_request(const Denoise& recipe, const Request& request) {
         return error(Code::kInvalidArgument,
                      "shift: this model's schedule lists what the network is told at each time");
       flow->shift = request.shift;
+      flow->shift_by = FlowShift::kFixed;
     }
     return d;
   }

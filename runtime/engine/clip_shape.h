@@ -15,6 +15,11 @@ struct ClipShape {
   int64_t latent_frames = 0, latent_height = 0, latent_width = 0;
   int64_t sound_latents = 0;
 
+  // Positions of the picture's latents, or of the sound's where there is no picture.
+  int64_t latents() const {
+    const int64_t picture = latent_frames * latent_height * latent_width;
+    return picture > 0 ? picture : sound_latents;
+  }
   double seconds(const Recipe& recipe) const {
     return static_cast<double>(frames) / recipe.clip.fps;
   }

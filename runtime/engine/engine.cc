@@ -80,7 +80,8 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
   plan.clip = recipe.clip;
   ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(recipe, request.clip));
   ZT_ASSIGN_OR_RETURN(plan.denoise, apply_request(*recipe.denoise(), request));
-  if (const auto* flow = std::get_if<FlowSampler>(&plan.denoise.sampler)) {
+  if (auto* flow = std::get_if<FlowSampler>(&plan.denoise.sampler)) {
+    ZT_RETURN_IF_ERROR(fix_shift(flow, plan.shape.latents()));
     ZT_ASSIGN_OR_RETURN(plan.points, space_flow(*flow, plan.denoise.steps));
   } else {
     ZT_RETURN_IF_ERROR(

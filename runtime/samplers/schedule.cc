@@ -11,8 +11,20 @@ namespace {
 // Where diffusers' UniPC begins instead of at 1, whose logarithm is infinite.
 constexpr double kMostInLogarithms = 1 - 1e-6;
 
+// diffusers' DPM-Solver++ counts from the clean end, and in shares of signal.
+bool counts_signal(const FlowSampler& s) {
+  return s.solver == FlowSolver::kDpmpp2m && s.train_steps > 0 && s.last == 0 &&
+         s.first == 1 - 1.0 / s.train_steps;
+}
+
 // In NumPy's order of operations: a time told in whole steps may hang on the last bit.
 std::vector<double> linear(const FlowSampler& s, int steps) {
+  if (counts_signal(s)) {
+    const double least = 1.0 / s.train_steps, stride = (least - 1) / steps;
+    std::vector<double> u{1 - least};
+    for (int i = steps - 1; i > 0; --i) u.push_back(1 - (i * stride + 1));
+    return u;
+  }
   const int intervals = s.reaches_last ? std::max(steps - 1, 1) : steps;
   const double stride = (s.last - s.first) / intervals;
   std::vector<double> u;
@@ -62,7 +74,23 @@ double told_at(const FlowSampler& sampler, double sigma) {
   return n > 0 ? std::floor(sigma * n) / n : sigma;
 }
 
+Status fix_shift(FlowSampler* s, int64_t latents) {
+  if (s->shift_by == FlowShift::kFixed) return Status();
+  const double tokens = static_cast<double>(latents) / s->latents_a_token;
+  const double slope = (s->max_shift - s->base_shift) / (s->max_tokens - s->base_tokens);
+  const double mu = tokens * slope + (s->base_shift - slope * s->base_tokens);
+  s->shift = s->shift_by == FlowShift::kExponential ? std::exp(mu) : mu;
+  if (!(s->shift > 0) || !std::isfinite(s->shift))
+    return error(Code::kInvalidArgument, "of ", tokens, " tokens this model's schedule makes a ",
+                 "shift of ", s->shift,
+                 "; expected a positive one: take another size, or say it "
+                 "(--shift)");
+  s->shift_by = FlowShift::kFixed;
+  return Status();
+}
+
 Result<FlowPoints> space_flow(const FlowSampler& s, int steps) {
+  ZT_CHECK(s.shift_by == FlowShift::kFixed);
   if (steps < 1 || steps > 10000)
     return error(Code::kInvalidArgument, "steps ", steps, ": expected 1 to 10000");
   if (!(s.shift > 0) || !(s.first <= 1) || !(s.last >= 0) || s.train_steps < 0)
@@ -79,12 +107,22 @@ Result<FlowPoints> space_flow(const FlowSampler& s, int steps) {
     return error(Code::kDataLoss, "the recipe lists ", s.told.size(), " times to tell for ",
                  us.size(), " steps");
   const double most = steps_in_logarithms(s.solver) ? kMostInLogarithms : 1;
+  const auto shifted = [&](double u) { return s.shift * u / (1 + (s.shift - 1) * u); };
+  const double scale = s.terminal > 0 ? (1 - shifted(us.back())) / (1 - s.terminal) : 1;
+  if (!(scale > 0))
+    return error(
+        Code::kInvalidArgument, steps,
+        " steps end where they begin: this model's schedule, which is stretched to end at ",
+        s.terminal, ", takes more");
   FlowPoints points;
-  for (size_t i = 0; i < us.size(); ++i) {
-    const double sigma = std::min(s.shift * us[i] / (1 + (s.shift - 1) * us[i]), most);
+  for (const double u : us) {
+    double sigma = shifted(u);
+    if (s.terminal > 0) sigma = 1 - (1 - sigma) / scale;
+    sigma = std::min(sigma, most);
     points.sigmas.push_back(static_cast<float>(sigma));
     const bool whole = s.train_steps > 0;
-    points.times.push_back(listed ? s.told[i] : told_at(s, whole ? sigma : points.sigmas.back()));
+    points.times.push_back(listed ? s.told[points.times.size()]
+                                  : told_at(s, whole ? sigma : points.sigmas.back()));
   }
   points.sigmas.push_back(0);
   for (size_t i = 1; i < points.sigmas.size(); ++i)

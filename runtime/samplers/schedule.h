@@ -18,6 +18,10 @@ struct FlowPoints {
 // first steps of a linear schedule of sampler.linear_steps, the second half grows quadratically.
 Result<FlowPoints> space_flow(const FlowSampler& sampler, int steps);
 
+// Sets the sampler's shift for latents of so many positions and makes it kFixed, as space_flow wants
+// it. Errors where the line gives no positive shift.
+Status fix_shift(FlowSampler* sampler, int64_t latents);
+
 // What the network is told at a time between those of the steps.
 double told_at(const FlowSampler& sampler, double sigma);
 

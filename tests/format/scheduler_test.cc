@@ -61,6 +61,34 @@ TEST_CASE("flow Euler and DPM-Solver++ are read with their own sigmas") {
   CHECK(dpm->first == 0.999);
 }
 
+TEST_CASE("a shift that follows the size is read with its line") {
+  for (const char* type : {"exponential", "linear"}) {
+    const auto s = read({{"_class_name", "FlowMatchEulerDiscreteScheduler"},
+                         {"use_dynamic_shifting", true},
+                         {"time_shift_type", type},
+                         {"base_shift", 0.95},
+                         {"max_shift", 2.05},
+                         {"base_image_seq_len", 1024},
+                         {"max_image_seq_len", 4097},
+                         {"shift_terminal", 0.1}});
+    REQUIRE_MESSAGE(s.ok(), s.status().message());
+    CHECK((s->shift_by == FlowShift::kLinear) == (type == std::string("linear")));
+    CHECK(s->base_shift == 0.95);
+    CHECK(s->max_shift == 2.05);
+    CHECK(s->base_tokens == 1024);
+    CHECK(s->max_tokens == 4097);
+    CHECK(s->terminal == 0.1);
+    CHECK(s->last == 0.001);
+  }
+  Json json = wan();
+  json["use_dynamic_shifting"] = true;
+  const auto unipc = read(json);
+  REQUIRE(unipc.ok());
+  CHECK(unipc->shift_by == FlowShift::kExponential);
+  json["base_image_seq_len"] = 5000;
+  CHECK(read(json).status().message().find("base_image_seq_len") != std::string::npos);
+}
+
 TEST_CASE("what would change samples is refused by name") {
   const std::pair<const char*, Json> cases[] = {{"use_flow_sigmas", false},
                                                 {"prediction_type", "epsilon"},
@@ -70,8 +98,8 @@ TEST_CASE("what would change samples is refused by name") {
                                                 {"solver_order", 4},
                                                 {"solver_type", "bh3"},
                                                 {"use_karras_sigmas", true},
-                                                {"use_dynamic_shifting", true},
-                                                {"shift_terminal", 0.1},
+                                                {"time_shift_type", "quadratic"},
+                                                {"shift_terminal", 1.5},
                                                 {"thresholding", true},
                                                 {"disable_corrector", {0}},
                                                 {"_class_name", "LCMScheduler"},

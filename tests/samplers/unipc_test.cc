@@ -46,12 +46,23 @@ FlowSampler sampler_of(const json& fields) {
   s.schedule = *parse_flow_schedule(fields.value("schedule", "linear"));
   s.order = fields.value("order", 2);
   s.unipc_b = fields.value("unipc_b", "bh2") == "bh2" ? UniPcB::kBh2 : UniPcB::kBh1;
-  s.shift = fields["shift"];
+  s.shift = fields.value("shift", 1.0);
+  const std::string by = fields.value("shift_by", "fixed");
+  s.shift_by = by == "linear"        ? FlowShift::kLinear
+               : by == "exponential" ? FlowShift::kExponential
+                                     : FlowShift::kFixed;
+  s.base_shift = fields.value("base_shift", 0.5);
+  s.max_shift = fields.value("max_shift", 1.15);
+  s.base_tokens = fields.value("base_tokens", 256);
+  s.max_tokens = fields.value("max_tokens", 4096);
+  s.latents_a_token = fields.value("latents_a_token", 1);
+  s.terminal = fields.value("terminal", 0.0);
   s.first = fields.value("first", 1.0);
   s.last = fields.value("last", 0.0);
   s.reaches_last = fields.value("reaches_last", false);
   s.train_steps = fields.value("train_steps", 0);
   if (fields.contains("times")) s.times = fields["times"].get<std::vector<double>>();
+  REQUIRE(fix_shift(&s, fields.value("latents", 1)).ok());
   return s;
 }
 
@@ -98,7 +109,69 @@ TEST_CASE("flow samplers step as diffusers' schedulers do") {
     if (c.contains("x32")) CHECK(distance(trace.back(), c["x32"]) <= 2e-5);
   }
   CHECK(seen ==
-        std::map<std::string, int>{{"unipc", 85}, {"dpmpp_2m", 50}, {"euler", 51}, {"dmd", 3}});
+        std::map<std::string, int>{{"unipc", 135}, {"dpmpp_2m", 100}, {"euler", 102}, {"dmd", 3}});
+}
+
+TEST_CASE("1 to 50 steps are told diffusers' times with any shift") {
+  for (const json& c : fixtures()["grid"]) {
+    const FlowSampler sampler = sampler_of(c["fields"]);
+    const std::string fields = c["fields"].dump();
+    CAPTURE(fields);
+    for (int steps = 1; steps <= 50; ++steps) {
+      CAPTURE(steps);
+      const auto points = space_flow(sampler, steps);
+      REQUIRE_MESSAGE(points.ok(), points.status().message());
+      double told = 0, sigmas = 0;
+      for (size_t i = 0; i < points->times.size(); ++i)
+        told += static_cast<double>(i + 1) * points->times[i] * 1000;
+      for (const double sigma : points->sigmas) sigmas += sigma;
+      const auto at = static_cast<size_t>(steps - 1);
+      // Whole steps are told exactly; flow Euler's times are f32.
+      CHECK(std::fabs(told - c["told"][at].get<double>()) < 0.05);
+      CHECK(std::fabs(sigmas - c["sigmas"][at].get<double>()) < 1e-6);
+    }
+  }
+}
+
+TEST_CASE("UniPC of every order ends where diffusers' does, in 1 to 50 steps") {
+  for (const json& c : fixtures()["orders"]) {
+    const FlowSampler sampler = sampler_of(c["fields"]);
+    const std::string fields = c["fields"].dump();
+    CAPTURE(fields);
+    for (int steps = 1; steps <= 50; ++steps) {
+      CAPTURE(steps);
+      const json& expected = c["ends"][static_cast<size_t>(steps - 1)];
+      if (expected.empty()) continue;  // bh1's only step is NaN there
+      const auto points = space_flow(sampler, steps);
+      REQUIRE(points.ok());
+      std::vector<float> x = fixtures()["noise"].get<std::vector<float>>();
+      std::vector<std::vector<float>> trace;
+      REQUIRE(sample_flow(sampler, *points, field, {}, x, [&](int, int) {
+                trace.push_back(x);
+                return true;
+              }).ok());
+      if (sampler.unipc_b == UniPcB::kBh1) trace.pop_back();  // diffusers' last step is NaN
+      CHECK(distance(trace.back(), expected) <= 1e-6);
+    }
+  }
+}
+
+TEST_CASE("a shift that follows the size must come out positive") {
+  FlowSampler sampler;
+  sampler.shift_by = FlowShift::kLinear;
+  sampler.base_shift = -1;
+  sampler.max_shift = 1;
+  sampler.base_tokens = 0;
+  sampler.max_tokens = 1000;
+  FlowSampler small = sampler, large = sampler;
+  CHECK(fix_shift(&small, 100).message().find("of 100 tokens") != std::string::npos);
+  REQUIRE(fix_shift(&large, 1000).ok());
+  CHECK(large.shift == doctest::Approx(1));
+  CHECK(large.shift_by == FlowShift::kFixed);
+  sampler = {};
+  sampler.terminal = 0.1;
+  CHECK(space_flow(sampler, 1).status().message().find("takes more") != std::string::npos);
+  CHECK(space_flow(sampler, 2).ok());
 }
 
 TEST_CASE("bh1 ends with the prediction where diffusers has NaN") {

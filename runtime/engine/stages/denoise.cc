@@ -60,8 +60,11 @@ Status check(const Stage& stage, CheckContext* c) {
   if (diffusion)
     ZT_RETURN_IF_ERROR(
         DiffusionSampler::create(std::get<DiffusionSpec>(s.sampler), s.steps).status());
-  else
-    ZT_RETURN_IF_ERROR(space_flow(std::get<FlowSampler>(s.sampler), s.steps).status());
+  else {
+    FlowSampler flow = std::get<FlowSampler>(s.sampler);
+    ZT_RETURN_IF_ERROR(fix_shift(&flow, c->shape.latents()));
+    ZT_RETURN_IF_ERROR(space_flow(flow, s.steps).status());
+  }
   Status status;
   for (size_t network = 0; network < s.networks(); ++network)
     for (int64_t rows : {1, 2}) {
