@@ -12,6 +12,7 @@ std::string_view code_name(Code code) {
     case Code::kDataLoss: return "data loss";
     case Code::kUnavailable: return "unavailable";
     case Code::kCancelled: return "cancelled";
+    case Code::kDiffers: return "results differ";
     case Code::kIoError: return "i/o error";
     case Code::kInternal: return "internal error";
   }

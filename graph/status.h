@@ -21,6 +21,7 @@ enum class Code {
   kDataLoss,           // damaged or hostile bytes
   kUnavailable,        // device lost, driver missing, library not installed
   kCancelled,          // the user asked to stop
+  kDiffers,            // a result is not what it was compared with
   kIoError,            // the operating system refused a read or a write
   kInternal,           // an invariant of ours was broken
 };

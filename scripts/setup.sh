@@ -13,7 +13,7 @@ needed=(
   g++:12 cmake:3.25 ninja-build ccache pkg-config git python3
   libdnnl-dev:3.7 libhwy-dev:1.2
   libflatbuffers-dev:23.5 flatbuffers-compiler:23.5
-  libcli11-dev:2.1 nlohmann-json3-dev:3.11 doctest-dev:2.4 libbenchmark-dev:1.7 libxxhash-dev:0.8
+  libcli11-dev:2.1 nlohmann-json3-dev:3.11 doctest-dev:2.4 libxxhash-dev:0.8
   libsentencepiece-dev:0.1.97 zlib1g-dev libavformat-dev:7:5.1 libavcodec-dev:7:5.1 libswscale-dev:7:5.1 libswresample-dev:7:5.1
   ffmpeg
   # Vulkan: what turns GLSL into checked SPIR-V, and headers; the loader itself is found at run time.

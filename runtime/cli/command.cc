@@ -34,6 +34,7 @@ int exit_code(const Status& status) {
     case Code::kUnavailable:
     case Code::kUnsupported: return kExitNoDevice;
     case Code::kResourceExhausted: return kExitNoMemory;
+    case Code::kDiffers: return kExitDiffers;
     case Code::kCancelled: return kExitInterrupted;
     case Code::kInternal: return kExitFailure;
   }

@@ -20,6 +20,7 @@ inline constexpr int kExitUsage = 2;          // bad flags or values
 inline constexpr int kExitBadFile = 3;        // a damaged, missing or unreadable input
 inline constexpr int kExitNoDevice = 4;       // device or library not available
 inline constexpr int kExitNoMemory = 5;       // memory, budget or disk exhausted
+inline constexpr int kExitDiffers = 6;        // results are not what they were compared with
 inline constexpr int kExitInterrupted = 130;  // Ctrl-C
 
 int exit_code(const Status& status);
@@ -62,5 +63,6 @@ void add_inspect(CLI::App* root, Run* run);
 void add_convert(CLI::App* root, Run* run);
 void add_devices(CLI::App* root, Run* run);
 void add_models(CLI::App* root, Run* run);
+void add_bench(CLI::App* root, Run* run);
 
 }  // namespace zoetrope

@@ -21,11 +21,13 @@ constexpr const char* kDescription =
     "  zoetrope convert checkpoint.safetensors -o model.zoe\n"
     "  zoetrope run model.zoe COMPONENT --input in.safetensors --output out.safetensors\n"
     "  zoetrope models                                         what is built in?\n"
+    "  zoetrope bench --quick                                  how fast is it here?\n"
     "  zoetrope devices";
 
 constexpr const char* kFooter =
     "Exit codes: 0 done, 1 internal failure, 2 bad flags or values, 3 missing or damaged file,\n"
-    "4 device or library not available, 5 out of memory, budget or disk, 130 interrupted.";
+    "4 device or library not available, 5 out of memory, budget or disk, 6 results differ, 130 "
+    "interrupted.";
 
 // The last resort allocates nothing.
 int out_of_memory() {
@@ -94,6 +96,7 @@ int run_command(int argc, char** argv) {
   add_convert(&app, &run);
   add_devices(&app, &run);
   add_models(&app, &run);
+  add_bench(&app, &run);
   Status status;
   int code = kExitOk;
   try {

@@ -25,8 +25,9 @@ ALLOWED = {
     "models": ["graph", "models"],
     "converters": ["graph", "models", "converters"],
     "runtime": ["graph", "runtime"],
-    "runtime/cli": ["graph", "runtime", "models", "converters"],
+    "runtime/cli": ["graph", "runtime", "models", "converters", "bench"],
     "tests": ["graph", "runtime", "models", "converters", "tests"],
+    "tests/bench": ["graph", "runtime", "models", "converters", "tests", "bench"],
     "bench": ["graph", "runtime", "models", "converters", "bench"],
 }
 

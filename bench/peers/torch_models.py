@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
-"""PyTorch at the shapes of zoetrope_bench_model, for the same GPU in the same hour.
+"""PyTorch at the networks of `zoetrope bench model`, for the same machine in the same minutes.
 
-    python3 bench/peers/models.py wan --tokens 14040 --tokens 32760
-    python3 bench/peers/models.py dit-xl-2 --batch 2
-    python3 bench/peers/models.py moviegen-layer --tokens 73728
+    zoetrope bench model --models wan2.1-1.3b,dit-xl-2 --devices cuda --list --json cases.json
+    python3 bench/peers/torch_models.py --cases cases.json --json torch.json
 
-Plain implementations in bf16 with random weights: every block through torch.compile, attention through cuDNN where PyTorch
-offers it, the whole forward replayed as one CUDA graph. Prints the median of --runs forwards, in milliseconds, as JSON.
+Plain implementations with random weights: every block through torch.compile, attention through cuDNN where PyTorch offers
+it, the whole forward replayed as one CUDA graph. Wan, DiT and Movie Gen (of which --layers may take a part: 48 of them fill
+a device); other networks are skipped.
 """
-import argparse
 import contextlib
-import json
-import statistics
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-DEVICE, DTYPE = "cuda", torch.bfloat16
+import schema
+from torch_timing import DTYPES, device_name, samples_of, version
+
+DEVICE, DTYPE = "cuda", torch.bfloat16  # set by main()
 
 
 def modulate(x, shift, scale):
@@ -104,20 +104,22 @@ class MovieGenBlock(nn.Module):
         return x + self.down(F.silu(self.gate(y)) * self.up(y)) * m[5]
 
 
-def random(*shape, scale=1.0, dtype=DTYPE):
-    return torch.randn(*shape, device=DEVICE, dtype=dtype) * scale
+def random(*shape, scale=1.0):
+    return torch.randn(*shape, device=DEVICE, dtype=DTYPE) * scale
 
 
-def build(kind, layers):
-    """`layers` blocks, each with weights of its own, compiled."""
+def build(kind, layers, compiled):
+    """`layers` blocks, each with weights of its own."""
     with torch.device(DEVICE):
-        return [torch.compile(kind().to(DTYPE).eval(), dynamic=False) for _ in range(layers)]
+        blocks = [kind().to(DTYPE).eval() for _ in range(layers)]
+    return [torch.compile(b, dynamic=False) for b in blocks] if compiled else blocks
 
 
-def wan(tokens, layers):
-    blocks = build(WanBlock, layers)
-    x, time = random(1, tokens, 1536), random(1, 6, 1536, scale=0.1)
-    text = [(random(1, 512, 12, 128), random(1, 512, 12, 128)) for _ in blocks]
+def wan(tokens, symbols, layers, compiled):
+    blocks = build(WanBlock, layers or 30, compiled)
+    batch, length = symbols.get("batch", 1), symbols.get("text_length", 512)
+    x, time = random(batch, tokens, 1536), random(batch, 6, 1536, scale=0.1)
+    text = [(random(batch, length, 12, 128), random(batch, length, 12, 128)) for _ in blocks]
     angles = torch.rand(1, tokens, 1, 64, device=DEVICE)
     cos, sin = angles.cos(), angles.sin()
     head = nn.Linear(1536, 64).to(DEVICE, DTYPE)
@@ -131,9 +133,10 @@ def wan(tokens, layers):
     return forward
 
 
-def dit(batch, layers):
-    blocks = build(DitBlock, layers)
-    x, c = random(batch, 256, 1152), random(batch, 1152)
+def dit(tokens, symbols, layers, compiled):
+    blocks = build(DitBlock, layers or 28, compiled)
+    batch = symbols.get("batch", 2)
+    x, c = random(batch, tokens, 1152), random(batch, 1152)
     head = nn.Linear(1152, 32).to(DEVICE, DTYPE)
 
     def forward():
@@ -145,55 +148,63 @@ def dit(batch, layers):
     return forward
 
 
-def moviegen_layer(tokens):
-    block = build(MovieGenBlock, 1)[0]
+def moviegen(tokens, symbols, layers, compiled):
+    blocks = build(MovieGenBlock, layers or 48, compiled)
+    length = sum(n for name, n in symbols.items() if name.endswith("_length")) or 768
     x, time = random(1, tokens, 6144), random(1, 6, 6144, scale=0.1)
-    k, v = random(1, 768, 48, 128), random(1, 768, 48, 128)
-    return lambda: block(x, k, v, time)
+    k, v = random(1, length, 48, 128), random(1, length, 48, 128)
+
+    def forward():
+        y = x
+        for block in blocks:
+            y = block(y, k, v, time)
+        return y
+
+    return forward
 
 
-def median_ms(forward, runs):
-    for _ in range(3):
-        forward()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        forward()
-    times = []
-    for i in range(runs + 3):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        if i >= 3:
-            times.append(start.elapsed_time(end))
-    return statistics.median(times)
+NETWORKS = {"wan2.1-1.3b": wan, "dit-xl-2": dit, "moviegen-30b": moviegen}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=["wan", "dit-xl-2", "moviegen-layer"])
-    parser.add_argument("--tokens", type=int, action="append")
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--layers", type=int, help="fewer than the model has")
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--attention", choices=["cudnn", "flash", "any"], default="cudnn")
-    options = parser.parse_args()
-    backends = {"cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION}
-    chosen = sdpa_kernel(backends[options.attention]) if options.attention != "any" else contextlib.nullcontext()
-    cases = {
-        "wan": lambda n: wan(n, options.layers or 30),
-        "dit-xl-2": lambda _: dit(options.batch, options.layers or 28),
-        "moviegen-layer": moviegen_layer,
-    }
-    with torch.inference_mode(), chosen:
-        for tokens in options.tokens or [14040]:
-            forward = cases[options.model](tokens)
-            result = {"model": options.model, "attention": options.attention, "milliseconds": median_ms(forward, options.runs)}
-            if options.model != "dit-xl-2":
-                result["tokens"] = tokens
-            print(json.dumps(result), flush=True)
+    global DEVICE, DTYPE
+    p = schema.parser(__doc__)
+    p.add_argument("--cases", required=True, help="a JSON file of ours: its networks are measured")
+    p.add_argument("--filter", action="append", default=[], help="only names that contain it")
+    p.add_argument("--dtypes", default="bf16", help="only these, such as bf16,f16")
+    p.add_argument("--layers", type=int, default=0, help="fewer than the model has; its name then says so")
+    p.add_argument("--attention", choices=["cudnn", "flash", "any"], default="cudnn")
+    p.add_argument("--eager", action="store_true", help="without torch.compile")
+    args = p.parse_args()
+    DEVICE = args.device
+    ways = {"cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION}
+    report = schema.Report("pytorch", f"{version()}, {'eager' if args.eager else 'torch.compile'}, {args.attention} attention")
+    report.device(args.device, device_name(args.device))
+    for row in schema.read_cases(args.cases, "model", args.filter):
+        if row["dtype"] not in args.dtypes.split(","):
+            continue
+        DTYPE = DTYPES[row["dtype"]]
+        model = row["name"].split()[0]
+        name = row["name"] + (f", {args.layers} layers" if args.layers else "")
+        common = dict(device=args.device, dtype=row["dtype"], tokens=row.get("tokens"), family=row.get("family"),
+                      flops=0 if args.layers else row.get("flops", 0))
+        if model not in NETWORKS:
+            report.row("model", name, skipped="not one of " + ", ".join(NETWORKS), **common)
+            continue
+        try:
+            way = contextlib.nullcontext() if args.attention == "any" else sdpa_kernel(ways[args.attention])
+            with torch.inference_mode(), way:
+                forward = NETWORKS[model](row["tokens"], row.get("symbols", {}), args.layers, not args.eager)
+                for _ in range(2):
+                    forward()
+                samples, calls = samples_of(forward, args.runs, args.device)
+            report.row("model", name, samples=samples, calls_a_sample=calls, **common)
+        except Exception as e:  # out of memory, mostly: this row's error
+            report.row("model", name, error=e, **common)
+        forward = None
+        if args.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+    report.write(args.json)
 
 
 if __name__ == "__main__":
