@@ -4,6 +4,7 @@
 
 #include "models/clip/clip.h"
 #include "models/dit/recipe.h"
+#include "models/ltx2/recipe.h"
 #include "models/moviegen/moviegen.h"
 #include "models/t5/t5.h"
 #include "models/vae/vae.h"
@@ -94,6 +95,30 @@ BuiltinModel wan(std::string_view name, std::string_view description, const Bind
           example,     [] { return wan_recipe(wan_pipeline(kDit(), kExperts)); }};
 }
 
+// The distilled one; statistics of its latents come with the checkpoint: here they change nothing.
+Ltx2Pipeline ltx2_pipeline() {
+  Ltx2Pipeline p;
+  p.dit = ltx2_19b();
+  p.text = ltx2_text();
+  p.mean.assign(static_cast<size_t>(p.dit.video.channels), 0);
+  p.deviation.assign(static_cast<size_t>(p.dit.video.channels), 1);
+  p.sound_mean.assign(static_cast<size_t>(p.dit.sound.channels), 0);
+  p.sound_deviation.assign(static_cast<size_t>(p.dit.sound.channels), 1);
+  p.tokenizer = EncodeText::Tokenizer::kBytes;
+  p.sampler = ltx2_distilled_sampler();
+  return p;
+}
+
+Result<Parts> ltx2_parts(const Ltx2Pipeline& p) {
+  Parts parts;
+  ZT_RETURN_IF_ERROR(add(&parts, "dit", {build_ltx2_dit(p.dit)}));
+  ZT_RETURN_IF_ERROR(add(&parts, "text_encoder", {build_ltx2_text_encoder(p.text)}));
+  ZT_RETURN_IF_ERROR(
+      add(&parts, "vae", {build_ltx2_video_encoder(p.vae), build_ltx2_video_decoder(p.vae)}));
+  ZT_RETURN_IF_ERROR(add(&parts, "sound_decoder", {build_ltx2_sound_decoder(p.sound)}));
+  return parts;
+}
+
 const std::vector<BuiltinModel>& list() {
   // Wan at 832x480, 81 frames; Movie Gen at 768x768, 256 frames: 73,728 tokens.
   static const Bindings wan_clip{
@@ -108,6 +133,9 @@ const std::vector<BuiltinModel>& list() {
   static const Bindings moviegen{
       {"batch", 1},        {"frames", 32},       {"height", 96},          {"width", 96},
       {"ul2_length", 256}, {"byt5_length", 256}, {"metaclip_length", 256}};
+  // LTX-2 at 768x512, 121 frames: 6,144 tokens of video and 127 of sound.
+  static const Bindings ltx_clip{{"batch", 1},  {"frames", 16},        {"height", 16},
+                                 {"width", 24}, {"sound_frames", 127}, {"text_length", 1024}};
   static const std::vector<BuiltinModel> models = {
       dit<'s', 2>("dit-s-2"),
       dit<'s', 4>("dit-s-4"),
@@ -134,6 +162,9 @@ const std::vector<BuiltinModel>& list() {
                               "Wan 2.2 image to video, two experts, 832x480, 81 frames", wan_clip),
       wan<wan_ti2v_5b>("wan2.2-ti2v-5b", "Wan 2.2 text and image to video, 1280x704, 121 frames",
                        wan_5b),
+      {"ltx-2-19b", "ltx-2", "LTX-2, distilled: video with sound, 768x512, 121 frames",
+       [] { return ltx2_parts(ltx2_pipeline()); }, ltx_clip,
+       [] { return ltx2_recipe(ltx2_pipeline()); }},
       {"moviegen-1b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",
        [] { return one(build_moviegen_dit(moviegen_config(1))); }, moviegen},
       {"moviegen-5b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",

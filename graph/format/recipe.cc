@@ -100,6 +100,9 @@ void fields(V& v, EncodeText& s) {
   v.flag("pad_to_max", &s.pad_to_max);
   v.flag("zero_padding", &s.zero_padding);
   v.flag("clean", &s.clean);
+  v.integer("places", &s.places, 0, 1 << 16);
+  v.require(s.places == 0 || (s.places >= s.max_ids && !s.zero_padding), "places",
+            "at least max_ids, and without zero_padding");
 }
 
 template <typename V>

@@ -69,6 +69,7 @@ struct EncodeText {
   bool pad_to_max = false;    // every row has max_ids; else the request's longest decides
   bool zero_padding = false;  // features of padding become 0
   bool clean = false;         // prompts are cleaned first (runtime/text/clean.h)
+  int places = 0;             // length of what is given; 0: as many as ids
 };
 
 // Labels of classes. Gives i32[rows]; the rows that guidance compares with hold null_class.

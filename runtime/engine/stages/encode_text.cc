@@ -45,8 +45,8 @@ std::vector<NamedType> inputs_of(const EncodeText& s, int64_t rows, int64_t leng
   return inputs;
 }
 
-TensorType features(int64_t rows, int64_t length) {
-  return {DType::kF32, {rows, length, kAnyExtent}};
+TensorType features(const EncodeText& s, int64_t rows, int64_t length) {
+  return {DType::kF32, {rows, s.places > 0 ? s.places : length, kAnyExtent}};
 }
 
 Status check(const Stage& stage, CheckContext* c) {
@@ -65,15 +65,14 @@ Status check(const Stage& stage, CheckContext* c) {
   }
   for (int64_t length : {int64_t{1}, int64_t{7}, int64_t{s.max_ids}})
     ZT_RETURN_IF_ERROR(
-        c->check(s.component, inputs_of(s, 2, length), {{s.output, features(2, length)}}));
-  c->values[s.gives] = features(kAnyExtent, kAnyExtent);
+        c->check(s.component, inputs_of(s, 2, length), {{s.output, features(s, 2, length)}}));
+  c->values[s.gives] = {DType::kF32, {kAnyExtent, kAnyExtent, kAnyExtent}};
   // The width is the same for every text.
   ZT_ASSIGN_OR_RETURN(const Graph* graph, c->component(s.component));
   ZT_ASSIGN_OR_RETURN(const Bindings bindings, infer_bindings(*graph, inputs_of(s, 2, 7)));
   ZT_ASSIGN_OR_RETURN(const Graph bound, zoetrope::bind(*graph, bindings));
   for (const GraphOutput& out : bound.outputs)
-    if (out.name == s.output)
-      c->values[s.gives] = {DType::kF32, {2, 7, bound.value(out.value).type.shape[2]}};
+    if (out.name == s.output) c->values[s.gives] = bound.value(out.value).type;
   if (!s.gives_lengths.empty()) c->values[s.gives_lengths] = {DType::kI32, {2}};
   return Status();
 }
@@ -86,7 +85,7 @@ Status plan(const Stage& stage, PlanContext* c) {
   ZT_ASSIGN_OR_RETURN(const Job* job, c->add({.name = "encode text",
                                               .component = s.component,
                                               .inputs = inputs_of(s, rows, length),
-                                              .outputs = {{s.output, features(rows, length)}}}));
+                                              .outputs = {{s.output, features(s, rows, length)}}}));
   for (const PlanBinding& out : job->plan->outputs)
     if (out.name == s.output)
       ZT_RETURN_IF_ERROR(c->give(s.gives, job->plan->graph.value(out.value).type));

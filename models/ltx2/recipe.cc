@@ -1,0 +1,106 @@
+#include "models/ltx2/recipe.h"
+
+#include <algorithm>
+
+namespace zoetrope {
+namespace {
+
+constexpr int kBos = 2, kPad = 0;  // of Gemma
+
+LatentSpec video_latents(const Ltx2Pipeline& p) {
+  LatentSpec s;
+  s.name = "video";
+  s.media = Modality::kVideo;
+  s.channels = static_cast<int>(p.dit.video.channels);
+  s.pixels = static_cast<int>(p.vae.space());
+  s.first_frames = 1;
+  s.later_frames = static_cast<int>(p.vae.time());
+  s.mean = p.mean;
+  s.std = p.deviation;
+  return s;
+}
+
+LatentSpec sound_latents(const Ltx2Pipeline& p) {
+  LatentSpec s;
+  s.name = "sound";
+  s.media = Modality::kSound;
+  s.channels = static_cast<int>(p.dit.sound.channels);
+  s.samples = static_cast<int>(p.sound.samples());
+  s.mean = p.sound_mean;
+  s.std = p.sound_deviation;
+  return s;
+}
+
+EncodeText encode_text(const Ltx2Pipeline& p) {
+  EncodeText s;
+  s.component = "text_encoder";
+  s.ids = "ids";
+  s.lengths = "lengths";
+  s.output = "text";
+  s.gives = "text";
+  s.tokenizer = p.tokenizer;
+  s.bos = kBos;
+  s.pad = kPad;
+  s.max_ids = s.places = static_cast<int>(p.text.places);
+  return s;
+}
+
+Denoise denoise(const Ltx2Pipeline& p) {
+  Denoise s;
+  s.component = "dit";
+  s.time = "time";
+  s.streams = {{"video", "video", "video_velocity"}, {"sound", "sound", "sound_velocity"}};
+  s.conditions = {{"text", "text"}};
+  s.sampler = p.sampler;
+  s.steps = p.steps;
+  s.guidance = p.guidance;
+  return s;
+}
+
+template <typename Kind>
+Kind decode(const char* latents, const char* component, const char* output) {
+  Kind s;
+  s.latents = latents;
+  s.component = component;
+  s.input = "latents";
+  s.output = output;
+  return s;
+}
+
+}  // namespace
+
+FlowSampler ltx2_distilled_sampler() {
+  FlowSampler s;
+  s.solver = FlowSolver::kEuler;
+  s.schedule = FlowSchedule::kExplicit;
+  s.times = {1, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0};
+  return s;
+}
+
+Recipe ltx2_recipe(const Ltx2Pipeline& p) {
+  Recipe recipe;
+  recipe.latents = {video_latents(p), sound_latents(p)};
+  const auto step = static_cast<int64_t>(recipe.latents[0].pixels),
+             later = static_cast<int64_t>(recipe.latents[0].later_frames);
+  const auto side = [&](int64_t preferred, int64_t most) {
+    const int64_t least =
+        (p.vae.decoder_reflects ? 2 : 1) * step;  // what is reflected has a neighbour
+    return Range{least, most / step * step, step, std::max(preferred / step * step, least)};
+  };
+  recipe.clip.fps = static_cast<int>(p.dit.fps);
+  recipe.clip.sample_rate = p.sample_rate;
+  recipe.clip.sound_channels = static_cast<int>(p.sound.channels);
+  recipe.clip.width = side(768, p.dit.most_width);
+  recipe.clip.height = side(512, p.dit.most_height);
+  // Up to the longest that positions are fractions of.
+  const int64_t latents = p.dit.most_seconds * recipe.clip.fps / later;
+  recipe.clip.frames = {1, 1 + later * latents, later, 1 + later * std::min<int64_t>(15, latents),
+                        1 % later};
+  recipe.stages.push_back(encode_text(p));
+  recipe.stages.push_back(denoise(p));
+  recipe.stages.push_back(decode<DecodeSound>("sound", "sound_decoder", "sound"));
+  recipe.stages.push_back(decode<DecodeVideo>("video", "decoder", "video"));
+  return recipe;
+}
+
+}  // namespace zoetrope

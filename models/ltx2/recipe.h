@@ -1,0 +1,34 @@
+// How LTX-2's components make a clip with sound: the recipe of a pipeline, from what its parts are.
+#pragma once
+
+#include <vector>
+
+#include "graph/format/recipe.h"
+#include "models/ltx2/dit.h"
+#include "models/ltx2/sound.h"
+#include "models/ltx2/text_encoder.h"
+#include "models/ltx2/video_vae.h"
+
+namespace zoetrope {
+
+struct Ltx2Pipeline {
+  Ltx2Config dit;
+  Ltx2TextConfig text;
+  Ltx2VaeConfig vae;
+  Ltx2SoundConfig sound;
+  int sample_rate = 24000;
+  std::vector<float> mean, deviation;              // of the video's latents, a channel
+  std::vector<float> sound_mean, sound_deviation;  // of the sound's
+  EncodeText::Tokenizer tokenizer = EncodeText::Tokenizer::kSentencePiece;
+  FlowSampler sampler;
+  int steps = 8;
+  double guidance = 1;
+};
+
+// Euler in the eight steps of the distilled checkpoint (Lightricks/LTX-2), without guidance.
+FlowSampler ltx2_distilled_sampler();
+
+// Components: text_encoder, dit, decoder, sound_decoder.
+Recipe ltx2_recipe(const Ltx2Pipeline& pipeline);
+
+}  // namespace zoetrope
