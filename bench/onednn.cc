@@ -202,7 +202,9 @@ Result<std::unique_ptr<PeerCall>> prepare(const OpCase& c, int threads) {
       default: return unsupported("this op");
     }
     return std::unique_ptr<PeerCall>(std::move(call));
-  } catch (const dnnl::error& e) {  // no such primitive on this processor, no memory, ...
+  } catch (const dnnl::error& e) {
+    if (e.status == dnnl_unimplemented)
+      return error(Code::kUnavailable, "oneDNN has no such primitive for this processor");
     return error(e.status == dnnl_out_of_memory ? Code::kResourceExhausted : Code::kInternal,
                  "oneDNN: ", e.what());
   } catch (const std::exception& e) {

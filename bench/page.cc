@@ -22,6 +22,18 @@ std::vector<const Report*> all_reports(const Shown& shown) {
 
 std::string who(const Row& row) { return str(row.program, ", ", row.device, ", ", row.dtype); }
 
+// For labels of bars, which have room for a few words: the op and its first two operands.
+std::string short_name(const Row& row) {
+  if (row.kind != "op") return row.name;
+  std::string text = row.name;
+  constexpr std::string_view kLong = "scaled_dot_product_attention";
+  if (text.starts_with(kLong)) text = "attention" + text.substr(kLong.size());
+  size_t end = text.find(' ');
+  if (end != std::string::npos) end = text.find(' ', end + 1);
+  if (end != std::string::npos) end = text.find(' ', end + 1);
+  return text.substr(0, end);
+}
+
 void add_devices(const Shown& shown, Page* page) {
   Table table{.columns = {{"device"},
                           {"name"},
@@ -155,7 +167,8 @@ void add_peers(const Shown& shown, Page* page) {
                                                         : ratio > 1.05 ? Tone::kGood
                                                                        : Tone::kPlain)});
       if (plot.categories.size() < kMostBars) {
-        plot.categories.push_back(str(row.name, " ", row.dtype, ": ", peer_name(row, *peer)));
+        plot.categories.push_back(
+            str(peer_name(row, *peer), " ", row.dtype, ": ", short_name(row)));
         plot.bands[0].values.push_back(ratio);
       }
     }

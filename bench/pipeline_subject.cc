@@ -121,13 +121,17 @@ Status PipelineSubject::make_request(DType compute) {
     if (request_.clip.seconds == 0) least(&request_.clip.frames, recipe.clip.frames);
     if (request_.steps == 0) request_.steps = 2;
   }
+  int steps = request_.steps;
+  for (const Stage& stage : recipe.stages)
+    if (const auto* denoise = std::get_if<Denoise>(&stage); denoise != nullptr && steps == 0)
+      steps = denoise->steps;
   ZT_ASSIGN_OR_RETURN(shape_, resolve_clip_shape(recipe, request_.clip));
-  row.family =
+  base_ =
       engine_->model().name.empty() ? fs::path(case_.path).stem().string() : engine_->model().name;
-  const std::string pictures =
-      request_.classes.size() > 1 ? str(request_.classes.size(), " pictures of ") : "";
-  row.name = str(row.family, " ", pictures, shape_.width, "x", shape_.height,
-                 shape_.frames > 1 ? str("x", shape_.frames) : "");
+  if (request_.classes.size() > 1) base_ += str(" ", request_.classes.size(), " pictures of");
+  base_ += str(" ", shape_.width, "x", shape_.height);
+  if (shape_.frames > 1) base_ += str("x", shape_.frames);
+  row.name = str(base_, ": whole, ", steps, " steps");
   return Status();
 }
 
@@ -196,8 +200,7 @@ Result<double> PipelineSubject::sample() {
 
 Row PipelineSubject::part(const std::string& name, const std::vector<double>& seconds) const {
   Row r = row;
-  r.name += ": " + name;
-  r.family += ": " + name;
+  r.name = str(base_, ": ", name);
   r.phases.clear();
   r.flops = r.bytes = r.of_roof = 0;
   r.roof.clear();
@@ -213,8 +216,6 @@ Status PipelineSubject::finish(std::vector<Row>* more) {
   more->push_back(part("to the first step", first_step_));
   more->push_back(part("a step", step_));
   more->push_back(part("decode and write", decode_));
-  row.name += str(": whole, ", steps_, " steps");
-  row.family += str(": whole, ", steps_, " steps");
   return Status();
 }
 

@@ -46,6 +46,7 @@ class PipelineSubject : public Subject {
   const PipelineCase case_;
   std::unique_ptr<Engine> engine_;
   Request request_;
+  std::string base_;  // of the rows' names: "toybox 128x128x32"
   ClipShape shape_;
   int steps_ = 0;
   double estimated_ = 0;

@@ -126,7 +126,7 @@ Bindings resize(const Bindings& example, const Bindings& set, double wanted) {
       for (int64_t w : axis("width", width, unit, 4 * width)) {
         if (std::abs(static_cast<double>(w) - ideal) > static_cast<double>(unit) && w != width)
           continue;
-        const double deviation = 10 * off(static_cast<double>(f * h * w), target) +
+        const double deviation = 4 * off(static_cast<double>(f * h * w), target) +
                                  0.1 * off(static_cast<double>(f), static_cast<double>(frames)) +
                                  0.2 * off(static_cast<double>(h), static_cast<double>(height)) +
                                  0.2 * off(static_cast<double>(w), static_cast<double>(width));
