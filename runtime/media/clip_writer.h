@@ -13,8 +13,8 @@
 namespace zoetrope {
 
 // What the file says of itself: ("prompt", "a red ball"), ("seed", "7"), ... in UTF-8. MP4, MOV,
-// MKV and WebM keep every pair as a tag, PNG as text, WAV what RIFF's INFO has a name for; GIF and
-// Y4M hold none.
+// MKV and WebM keep every pair as a tag, PNG as text, WAV what RIFF's INFO has a name for, GIF the
+// "comment"; Y4M holds none (readers take headers of 80 bytes).
 using ClipTags = std::vector<std::pair<std::string, std::string>>;
 
 struct ClipFormat {

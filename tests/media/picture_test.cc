@@ -400,6 +400,77 @@ TEST_CASE("frames are picked by their times, as ffmpeg picks them") {
   }
 }
 
+TEST_CASE("BMP: the fourth byte is transparency only where the header says so") {
+  const TemporaryFolder folder;
+  // BITMAPINFOHEADER (40 bytes) has no mask: viewers and Pillow show the colours. BITMAPV4HEADER
+  // has.
+  const auto bmp = [](int header, bool masks) {
+    std::string text = "BM";
+    const auto le = [&](uint32_t value, int bytes) {
+      for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));
+    };
+    le(static_cast<uint32_t>(14 + header + 16), 4);
+    le(0, 4);
+    le(static_cast<uint32_t>(14 + header), 4);
+    le(static_cast<uint32_t>(header), 4);
+    le(2, 4);
+    le(2, 4);
+    le(1, 2);
+    le(32, 2);
+    le(masks ? 3 : 0, 4);  // BI_BITFIELDS or BI_RGB
+    for (int i = 0; i < 5; ++i) le(0, 4);
+    if (masks)
+      for (const uint32_t mask : {0xff0000u, 0xff00u, 0xffu, 0xff000000u}) le(mask, 4);
+    text.resize(static_cast<size_t>(14 + header), '\0');
+    for (int i = 0; i < 4; ++i) text += std::string("\x20\x40\x80\x01", 4);
+    return std::vector<uint8_t>(text.begin(), text.end());
+  };
+  write_bytes(folder / "plain.bmp", bmp(40, false));
+  const Media plain = read_frames(folder / "plain.bmp", 2, 2);
+  CHECK(std::vector<uint8_t>(plain.pixels.begin(), plain.pixels.begin() + 3) ==
+        std::vector<uint8_t>{0x80, 0x40, 0x20});
+  CHECK(plain.notices.empty());
+  write_bytes(folder / "v4.bmp", bmp(108, true));
+  const Media v4 = read_frames(folder / "v4.bmp", 2, 2);
+  CHECK(v4.pixels[0] == 255);  // over white
+  CHECK(says(v4, "transparent"));
+}
+
+TEST_CASE("a clip that begins late or lasts a little longer has no frame more for it") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i testsrc2=s=64x48:r=30000/1001 -frames:v 30 -c:v libx264 " +
+         (folder / "a.mp4"));
+  CHECK(read_frames(folder / "a.mp4", 64, 48, 100, 16).frames == 16);
+  ffmpeg(
+      "-f lavfi -i testsrc2=s=64x48:r=16:d=1 -f lavfi -i sine=d=1 -c:v libvpx-vp9 -c:a libopus " +
+      (folder / "b.webm"));
+  CHECK(read_frames(folder / "b.webm", 64, 48, 100, 16).frames == 16);
+}
+
+TEST_CASE("interlaced clips: whole frames as ffmpeg's bwdif makes them") {
+  const TemporaryFolder folder;
+  const std::string make =
+      "-f lavfi -i testsrc2=s=64x48:r=50:d=0.4 -vf tinterlace=interleave_top,format=yuv420p ";
+  for (const auto& [name, codec] :
+       {std::pair{"a.mpg", "-c:v mpeg2video -q:v 2 -flags +ilme+ildct -top 1 "},
+        {"a.mkv", "-c:v libx264 -qp 4 -x264opts tff=1 "}}) {
+    CAPTURE(name);
+    ffmpeg(make + codec + (folder / name));
+    const auto woven = ffmpeg("-i " + (folder / name) + kRgb);
+    const auto expected = ffmpeg("-i " + (folder / name) +
+                                 " -vf bwdif=send_frame:auto:interlaced -sws_flags "
+                                 "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp" +
+                                 kRgb);
+    const Media media = read_frames(folder / name, 64, 48, 100);
+    CHECK(media.frames == 10);
+    CHECK(mean_difference(media.pixels, expected) < 0.5);
+    CHECK(mean_difference(woven, expected) > 4);
+    CHECK(says(media, "interlaced"));
+  }
+  ffmpeg("-f lavfi -i testsrc2=s=64x48:r=25:d=0.4 -c:v libx264 -qp 4 " + (folder / "b.mkv"));
+  CHECK_FALSE(says(read_frames(folder / "b.mkv", 64, 48, 100), "interlaced"));
+}
+
 TEST_CASE("clips with transparency") {
   const TemporaryFolder folder;
   const std::string source =

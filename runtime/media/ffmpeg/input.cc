@@ -7,8 +7,10 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <optional>
 
 #include "graph/format/output_file.h"
+#include "runtime/media/ffmpeg/deinterlacer.h"
 #include "runtime/media/ffmpeg/to_rgb.h"
 #include "runtime/media/frame_sequence.h"
 #include "runtime/media/heif.h"
@@ -237,31 +239,44 @@ class Decoding {
 Status decode_container(const std::string& path, const HeifInfo& heif,
                         std::vector<std::string>* notices, const UsePicture& use) {
   Decoding* running = nullptr;
-  double next = 0;
-  const UseFrame picture = [&](AVFrame& frame, const AVStream& stream) -> Result<bool> {
+  double next = 0, duration = 0, tick = 0;
+  const AVStream* of = nullptr;
+  std::optional<Deinterlacer> deinterlacer;
+  const Deinterlacer::Use whole = [&](AVFrame& frame, double seconds) -> Result<bool> {
+    const AVStream& stream = *of;
     PictureFrame p;
     p.frame = &frame;
     p.pixel_aspect = aspect_of(frame.sample_aspect_ratio.num > 0 ? frame.sample_aspect_ratio
                                                                  : stream.sample_aspect_ratio);
-    p.tick = av_q2d(stream.time_base);
+    p.tick = tick;
+    p.duration = duration;
+    p.seconds = std::isnan(seconds) ? next : seconds - running->origin();
+    next = p.seconds + p.duration;
+    p.orientation = container_orientation(frame, stream, heif.orientation);
+    p.still = !heif.brand.empty();
+    return use(p);
+  };
+  const UseFrame picture = [&](AVFrame& frame, const AVStream& stream) -> Result<bool> {
+    of = &stream;
+    tick = av_q2d(stream.time_base);
     const double rate = av_q2d(stream.avg_frame_rate);
 #if LIBAVUTIL_VERSION_MAJOR < 58
     const int64_t ticks = frame.pkt_duration;
 #else
     const int64_t ticks = frame.duration;
 #endif
-    p.duration = ticks > 0 ? static_cast<double>(ticks) * p.tick : rate > 0 ? 1 / rate : 0;
-    p.seconds = frame.best_effort_timestamp == AV_NOPTS_VALUE
-                    ? next
-                    : static_cast<double>(frame.best_effort_timestamp) * p.tick - running->origin();
-    next = p.seconds + p.duration;
-    p.orientation = container_orientation(frame, stream, heif.orientation);
-    p.still = !heif.brand.empty();
-    return use(p);
+    duration = ticks > 0 ? static_cast<double>(ticks) * tick : rate > 0 ? 1 / rate : 0;
+    if (!deinterlacer && is_interlaced(frame)) deinterlacer.emplace(path, stream.time_base);
+    if (deinterlacer) return deinterlacer->add(&frame, whole);
+    const bool timed = frame.best_effort_timestamp != AV_NOPTS_VALUE;
+    return whole(frame, timed ? static_cast<double>(frame.best_effort_timestamp) * tick : NAN);
   };
   Decoding decoding(path, notices, picture);
   running = &decoding;
-  return decoding.run(AVMEDIA_TYPE_VIDEO, heif);
+  ZT_RETURN_IF_ERROR(decoding.run(AVMEDIA_TYPE_VIDEO, heif));
+  if (!deinterlacer) return Status();
+  notices->push_back(path + " is interlaced; its fields are made into whole frames");
+  return deinterlacer->finish(whole).status();
 }
 
 Status decode_picture_or_clip(const std::string& path, std::vector<std::string>* notices,

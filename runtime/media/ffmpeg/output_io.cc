@@ -17,7 +17,7 @@ struct OutputIoCallbacks {
   static int write(void* opaque, Bytes bytes, int count) {
     auto* io = static_cast<OutputIo*>(opaque);
     if (!io->status_.ok()) return AVERROR(EIO);
-    Status status = io->file_->write(bytes, static_cast<size_t>(count));
+    Status status = io->put(bytes, static_cast<size_t>(count));
     if (!status.ok()) return keep(io, std::move(status));
     io->position_ += count;
     io->end_ = std::max(io->end_, io->position_);
@@ -34,6 +34,21 @@ struct OutputIoCallbacks {
     return io->position_ = offset;
   }
 };
+
+Status OutputIo::put(const uint8_t* bytes, size_t count) {
+  if (insertion_.empty() || count == 0) return file_->write(bytes, count);
+  if (held_) ZT_RETURN_IF_ERROR(file_->write(&*held_, 1));
+  held_ = bytes[count - 1];
+  return file_->write(bytes, count - 1);
+}
+
+Status OutputIo::finish() {
+  if (!held_) return Status();
+  ZT_RETURN_IF_ERROR(file_->write(insertion_.data(), insertion_.size()));
+  ZT_RETURN_IF_ERROR(file_->write(&*held_, 1));
+  held_.reset();
+  return Status();
+}
 
 OutputIo::~OutputIo() {
   if (context_ == nullptr) return;

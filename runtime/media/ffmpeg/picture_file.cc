@@ -179,9 +179,18 @@ Status use_picture_file(Bytes bytes, AVCodecID id, const std::string& path, cons
   if (compression == kOldJpeg || compression == kJpeg)
     return error(Code::kUnsupported, "TIFF with JPEG inside is not supported; save ", path,
                  " as PNG or JPEG");
+  constexpr int kSampleFormat = 339, kFloat = 3;
+  if (id == AV_CODEC_ID_TIFF && tiff_value(bytes, kSampleFormat) == kFloat)
+    return error(Code::kUnsupported, "TIFF of floating point is not supported; save ", path,
+                 " as PNG, or as EXR");
   if (id == AV_CODEC_ID_WEBP && is_animated_webp(bytes))
     return use_animated_webp(bytes, path, orientation, use);
   ZT_ASSIGN_OR_RETURN(const FramePtr frame, decode_picture(bytes, id, path));
+  // The fourth byte of a pixel means something only where the header has a mask for it.
+  constexpr int kHeaderWithAlpha = 56;
+  if (id == AV_CODEC_ID_BMP && frame->format == AV_PIX_FMT_BGRA && bytes.size() > 14 &&
+      bytes[14] < kHeaderWithAlpha)
+    frame->format = AV_PIX_FMT_BGR0;
   PictureFrame p;
   p.frame = frame.get();
   p.orientation = id == AV_CODEC_ID_JPEGXL ? kUpright : orientation;  // its decoder turns by itself

@@ -140,13 +140,18 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
         ended_early = !more;
         return more;
       }));
-  ZT_RETURN_IF_ERROR(picker.end(ended_early ? -1 : end - 1e-3));
+  // A quarter of a frame is what containers' clocks and late begins add: no frame is made of it.
+  const double rest = r.fps > 0 ? 0.25 / r.fps : 0;
+  ZT_RETURN_IF_ERROR(picker.end(ended_early ? -1 : end - rest));
   if (media->frames == 0) return error(Code::kDataLoss, path, " has no frame at the asked place");
   note_cut(r, path, shape, &media->notices);
   if (converter.had_alpha())
     media->notices.push_back(
         str(path, " has transparent parts; they are laid over a background of ",
             int{r.background.r}, ",", int{r.background.g}, ",", int{r.background.b}));
+  if (!converter.ignored_profile().empty())
+    media->notices.push_back(str(path, ": its colour profile is ", converter.ignored_profile(),
+                                 " and not applied; colours may be a little off"));
   if (!converter.hdr().empty())
     media->notices.push_back(path + " is HDR (" + converter.hdr() +
                              "); its highlights are brought down to SDR");

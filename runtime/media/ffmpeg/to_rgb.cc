@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 
 #include "runtime/media/ffmpeg/input.h"
-#include "runtime/media/icc.h"
 #include "runtime/media/tone.h"
 
 extern "C" {
@@ -104,16 +102,24 @@ Light light_of(const AVFrame& frame, const AVPixFmtDescriptor& d) {
   return light;
 }
 
-// What the frame's own profile makes of its colours; nothing where that is sRGB or not known.
-std::optional<IccProfile> profile_of(const AVFrame& frame) {
-  const AVFrameSideData* data = av_frame_get_side_data(&frame, AV_FRAME_DATA_ICC_PROFILE);
-  if (data == nullptr) return std::nullopt;
-  auto profile = parse_icc({data->data, static_cast<size_t>(data->size)});
-  if (profile && profile->is_srgb()) return std::nullopt;
-  return profile;
-}
-
 }  // namespace
+
+// What the frame's own profile makes of its colours; null where that is sRGB or not known.
+const IccTransform* RgbConverter::profile_of(const AVFrame& frame) {
+  const AVFrameSideData* data = av_frame_get_side_data(&frame, AV_FRAME_DATA_ICC_PROFILE);
+  if (data == nullptr) return nullptr;
+  const std::span bytes(data->data, static_cast<size_t>(data->size));
+  if (std::equal(bytes.begin(), bytes.end(), profile_.begin(), profile_.end()))
+    return transform_.get();
+  profile_.assign(bytes.begin(), bytes.end());
+  transform_ = nullptr;
+  auto transform = IccTransform::create(bytes);
+  if (!transform.ok())
+    ignored_profile_ = transform.status().message();
+  else if (!(*transform)->is_srgb())
+    transform_ = *transform;
+  return transform_.get();
+}
 
 Result<std::vector<uint8_t>> to_rgba(const AVFrame& frame) {
   return repack(frame, AV_PIX_FMT_RGBA, true);
@@ -129,9 +135,9 @@ Result<std::vector<uint8_t>> RgbConverter::convert(const AVFrame& frame, bool st
     rgb = to_srgb(wide, light);
     if (light.transfer == Light::kPq) hdr_ = "PQ";
     if (light.transfer == Light::kHlg) hdr_ = "HLG";
-  } else if (const auto profile = profile_of(frame)) {
+  } else if (const IccTransform* profile = profile_of(frame)) {
     ZT_ASSIGN_OR_RETURN(const std::vector<uint16_t> wide, to_rgb48(frame, *d, still, coarse));
-    rgb = to_srgb(wide, *profile);
+    rgb = profile->apply(wide);
   }
   if (!may_have_alpha(*d))
     return rgb.empty() ? repack(frame, AV_PIX_FMT_RGB24, still, coarse) : rgb;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/media/ffmpeg/common.h"
+#include "runtime/media/ffmpeg/icc.h"
 #include "runtime/media/resize.h"
 
 namespace zoetrope {
@@ -19,13 +20,20 @@ class RgbConverter {
   Result<std::vector<uint8_t>> convert(const AVFrame& frame, bool still, bool coarse);
 
   bool had_alpha() const { return had_alpha_; }
+  // Why a profile was not applied, such as "of CMYK colours"; "" where it was, or there is none.
+  const std::string& ignored_profile() const { return ignored_profile_; }
   // "PQ", "HLG" or "" when nothing was brought down.
   const std::string& hdr() const { return hdr_; }
 
  private:
+  const IccTransform* profile_of(const AVFrame& frame);
+
   Rgb background_;
   bool had_alpha_ = false;
-  std::string hdr_;
+  std::string hdr_, ignored_profile_;
+  // Of the last frame that had one, and what is made of it; null: nothing to convert.
+  std::vector<uint8_t> profile_;
+  std::shared_ptr<const IccTransform> transform_;
 };
 
 // [height, width, 4], straight alpha, 8 bits.

@@ -19,6 +19,22 @@ Status cannot_start(int code, const AVCodec& codec) {
   return code == AVERROR_EXTERNAL ? Status(Code::kResourceExhausted, status.message()) : status;
 }
 
+// A comment extension of GIF89a (section 24): blocks of up to 255 bytes, and an empty one.
+std::string gif_comment(const ClipTags& tags) {
+  std::string out;
+  for (const auto& [key, text] : tags) {
+    if (key != "comment" || text.empty()) continue;
+    out += "\x21\xfe";
+    for (size_t at = 0; at < text.size(); at += 255) {
+      const std::string part = text.substr(at, 255);
+      out += static_cast<char>(part.size());
+      out += part;
+    }
+    out += '\0';
+  }
+  return out;
+}
+
 class FfmpegWriter : public ClipWriter {
  public:
   FfmpegWriter(std::string path, ClipFormat format)
@@ -41,6 +57,8 @@ class FfmpegWriter : public ClipWriter {
       if (std::strcmp(choice.container, "gif") != 0)
         av_dict_set(&output_->metadata, key.c_str(), text.c_str(), 0);
     ZT_RETURN_IF_ERROR(io_.open(path_));
+    if (std::strcmp(choice.container, "gif") == 0)
+      io_.put_before_last_byte(gif_comment(format_.tags));
     output_->pb = io_.context();
     // MP4 reads its file again to put the index in front. "file:" keeps a colon from naming a
     // protocol.
@@ -100,6 +118,7 @@ class FfmpegWriter : public ClipWriter {
     avio_flush(output_->pb);
     if (output_->pb->error < 0) return failed(output_->pb->error, "cannot finish");
     ZT_RETURN_IF_ERROR(io_.status());
+    ZT_RETURN_IF_ERROR(io_.finish());
     return io_.file().commit();
   }
 

@@ -1,0 +1,94 @@
+#include "runtime/media/ffmpeg/icc.h"
+
+#include <lcms2.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace zoetrope {
+namespace {
+
+constexpr size_t kPixelsAtOnce = size_t{1} << 24;
+// Three 16-bit values, of which the first counts.
+constexpr cmsUInt32Number kGrayOfThree =
+    COLORSPACE_SH(PT_GRAY) | EXTRA_SH(2) | CHANNELS_SH(1) | BYTES_SH(2);
+
+std::string space_name(cmsColorSpaceSignature space) {
+  switch (space) {
+    case cmsSigCmykData: return "CMYK";
+    case cmsSigLabData: return "Lab";
+    case cmsSigXYZData: return "XYZ";
+    default: break;
+  }
+  std::string name;
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    const auto c = static_cast<char>(static_cast<uint32_t>(space) >> shift);
+    name += c > 0x20 && c < 0x7f ? c : '?';
+  }
+  return name;
+}
+
+}  // namespace
+
+struct IccTransform::Handles {
+  cmsContext context = nullptr;
+  cmsHPROFILE profile = nullptr, srgb = nullptr;
+  cmsHTRANSFORM transform = nullptr;
+
+  ~Handles() {
+    if (transform != nullptr) cmsDeleteTransform(transform);
+    if (srgb != nullptr) cmsCloseProfile(srgb);
+    if (profile != nullptr) cmsCloseProfile(profile);
+    if (context != nullptr) cmsDeleteContext(context);
+  }
+};
+
+IccTransform::IccTransform(std::unique_ptr<Handles> handles) : handles_(std::move(handles)) {}
+IccTransform::~IccTransform() = default;
+
+Result<std::shared_ptr<const IccTransform>> IccTransform::create(std::span<const uint8_t> profile) {
+  auto h = std::make_unique<Handles>();
+  h->context = cmsCreateContext(nullptr, nullptr);
+  if (h->context == nullptr) return error(Code::kResourceExhausted, "no memory");
+  cmsSetLogErrorHandlerTHR(h->context, [](cmsContext, cmsUInt32Number, const char*) {});
+  h->profile = cmsOpenProfileFromMemTHR(h->context, profile.data(),
+                                        static_cast<cmsUInt32Number>(profile.size()));
+  if (h->profile == nullptr) return error(Code::kDataLoss, "damaged");
+  const cmsColorSpaceSignature space = cmsGetColorSpace(h->profile);
+  if (space != cmsSigRgbData && space != cmsSigGrayData)
+    return error(Code::kUnsupported, "of ", space_name(space), " colours");
+  h->srgb = cmsCreate_sRGBProfileTHR(h->context);
+  if (h->srgb == nullptr) return error(Code::kResourceExhausted, "no memory");
+  // Absolute colours would show the paper's tint; screens show their own white.
+  cmsUInt32Number intent = cmsGetHeaderRenderingIntent(h->profile);
+  if (intent > INTENT_SATURATION) intent = INTENT_RELATIVE_COLORIMETRIC;
+  h->transform = cmsCreateTransformTHR(
+      h->context, h->profile, space == cmsSigGrayData ? kGrayOfThree : TYPE_RGB_16, h->srgb,
+      TYPE_RGB_8, intent, cmsFLAGS_NOCACHE | cmsFLAGS_HIGHRESPRECALC);
+  if (h->transform == nullptr) return error(Code::kDataLoss, "damaged");
+  return std::shared_ptr<const IccTransform>(new IccTransform(std::move(h)));
+}
+
+std::vector<uint8_t> IccTransform::apply(std::span<const uint16_t> rgb) const {
+  std::vector<uint8_t> out(rgb.size());
+  for (size_t at = 0; at < rgb.size(); at += 3 * kPixelsAtOnce) {
+    const size_t pixels = std::min(kPixelsAtOnce, (rgb.size() - at) / 3);
+    cmsDoTransform(handles_->transform, rgb.data() + at, out.data() + at,
+                   static_cast<cmsUInt32Number>(pixels));
+  }
+  return out;
+}
+
+bool IccTransform::is_srgb() const {
+  for (int level = 0; level < 125; ++level) {  // a grid of five levels a channel
+    const uint16_t rgb[] = {static_cast<uint16_t>(level % 5 * 16383),
+                            static_cast<uint16_t>(level / 5 % 5 * 16383),
+                            static_cast<uint16_t>(level / 25 * 16383)};
+    const std::vector<uint8_t> out = apply(rgb);
+    for (size_t c = 0; c < 3; ++c)
+      if (std::abs(out[c] - rgb[c] / 257.0) > 1.6) return false;
+  }
+  return true;
+}
+
+}  // namespace zoetrope
