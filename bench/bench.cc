@@ -12,7 +12,7 @@
 #include "bench/model_subject.h"
 #include "bench/op_timer.h"
 #include "bench/peer_subject.h"
-#include "runtime/backend/host.h"
+#include "graph/host.h"
 
 namespace zoetrope::bench {
 namespace {

@@ -1,5 +1,6 @@
 # What a person gets: the command, the backends, the media library and the embedded model. `product`
-# builds it, and `cmake --install` lays it out so that bin/ finds lib/ and share/ beside it.
+# builds it, and `cmake --install` lays it out so that bin/ finds lib/zoetrope and share/zoetrope beside it,
+# wherever the whole is moved.
 include_guard()
 
 # One model file that every build carries, once its checkpoint is in the repository.
@@ -30,13 +31,13 @@ endforeach()
 add_custom_target(product DEPENDS ${product})
 
 foreach(target ${programs})
-  set_target_properties(${target} PROPERTIES INSTALL_RPATH "\$ORIGIN/../lib")
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "\$ORIGIN/../lib/zoetrope")
   install(TARGETS ${target} RUNTIME DESTINATION bin)
 endforeach()
 foreach(target ${libraries})
   if(TARGET ${target})
     set_target_properties(${target} PROPERTIES INSTALL_RPATH "\$ORIGIN")
-    install(TARGETS ${target} LIBRARY DESTINATION lib)
+    install(TARGETS ${target} LIBRARY DESTINATION lib/zoetrope)
   endif()
 endforeach()
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION share/doc/zoetrope)

@@ -1,6 +1,7 @@
 #include "converters/convert.h"
 
 #include <filesystem>
+#include <regex>
 #include <tuple>
 
 #include "converters/families.h"
@@ -66,6 +67,13 @@ Status check_components(const ConvertOptions& options, const Family& family) {
   return Status();
 }
 
+// "model-00001-of-00003.safetensors" is one of 3 parts; 0: no part.
+int64_t parts_of(const std::string& path) {
+  static const std::regex form("-[0-9]{1,9}-of-([0-9]{1,9})\\.[a-z]+$");
+  std::smatch found;
+  return std::regex_search(path, found, form) ? std::stoll(found[1]) : 0;
+}
+
 Result<const Family*> choose_family(const std::string& asked, const Checkpoint& checkpoint) {
   std::string known;
   for (const Family* family : families()) {
@@ -78,6 +86,9 @@ Result<const Family*> choose_family(const std::string& asked, const Checkpoint& 
   if (const std::string_view name = name_foreign_model(checkpoint); !name.empty())
     return error(Code::kUnsupported, checkpoint.path(), ": this looks like ", name,
                  "; known families: ", known);
+  if (const int64_t parts = parts_of(checkpoint.path()); parts > 1)
+    return error(Code::kInvalidArgument, checkpoint.path(), " is one of ", parts,
+                 " parts; give the folder that holds all of them, or its .index.json");
   const std::string remark = checkpoint.remark();
   return error(Code::kInvalidArgument, checkpoint.path(),
                ": cannot tell the model's family from its tensors ('",

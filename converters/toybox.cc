@@ -18,6 +18,16 @@ std::vector<std::string> read_vocabulary(const std::string& text) {
   return words;
 }
 
+// What the README shows: all that it was trained on, once each.
+const std::vector<std::string> kCaptions = {
+    "a small red star bounces on a blue floor",
+    "a large yellow heart grows",
+    "a green ring slides from side to side while a red ball bounces",
+    "a white cross blinks on and off on a dark background",
+    "a green triangle shrinks on a plain pink background",
+    "a red ball bounces up and down",
+};
+
 std::string metadata_or(const Checkpoint& checkpoint, const char* key, const char* otherwise) {
   const auto it = checkpoint.metadata().find(key);
   return it == checkpoint.metadata().end() ? otherwise : it->second;
@@ -43,6 +53,7 @@ Status convert_toybox(const ConvertSource& source, const ConvertOptions& options
                  " tensors belong to no component, first '", rest.front(), "'");
   info.tokenizer_kind = "bytes";
   info.vocabulary = read_vocabulary(metadata_or(checkpoint, "vocabulary", "[]"));
+  info.captions = kCaptions;
   info.recipe = recipe_to_json(config->recipe);
   info.provenance =
       metadata_or(checkpoint, "provenance", "trained by the Zoetrope project on generated data");

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "graph/elements.h"
+#include "graph/host.h"
 
 namespace zoetrope {
 namespace {
@@ -93,7 +94,7 @@ Result<WeightData> AdaptedWeights::load(std::string_view name) const {
   const int64_t row_bytes = columns * dtype_size(data.type.dtype);
   auto bytes = std::make_shared<std::vector<char>>(static_cast<size_t>(rows * row_bytes));
   const auto* const from = static_cast<const char*>(data.data);
-  const int64_t most = std::max<int64_t>(std::thread::hardware_concurrency(), 1);
+  const int64_t most = usable_threads();
   const int64_t parts = std::clamp<int64_t>(rows / kRowsATask, 1, most);
   std::vector<double> rows_of_parts(static_cast<size_t>(parts * columns));
   std::vector<float> sums_of_parts(static_cast<size_t>(parts * columns));

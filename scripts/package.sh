@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Lays the product of a build folder out in dist/, with private copies of every library that is not
-# part of glibc, and starts it in a root that holds nothing else. Usage: scripts/package.sh BUILD_FOLDER
+# part of glibc, and starts it in a root that holds nothing else.
+# Usage: scripts/package.sh BUILD_FOLDER [FOLDER]; with a FOLDER it is laid out there, and no archive is made.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-build=${1:?usage: scripts/package.sh BUILD_FOLDER}
+build=${1:?usage: scripts/package.sh BUILD_FOLDER [FOLDER]}
 
 glibc_floor=2.38
 version=$(sed -n 's/^project(zoetrope VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 name=zoetrope-$version-linux-x86_64
-out=$PWD/dist/$name
+out=${2:-$PWD/dist/$name}
 
 say() { printf '==> %s\n' "$*" >&2; }
 die() { printf 'package: %s\n' "$*" >&2; exit 1; }
+command -v patchelf >/dev/null || die 'patchelf is missing; ./dev package installs it'
 
 [[ $(uname -m) == x86_64 ]] || die "this makes packages for x86-64; here is $(uname -m)"
 
@@ -26,20 +28,22 @@ is_glibc() {
 
 ours() { find "$out/bin" "$out/lib" -type f \( -path "$out/bin/*" -o -name 'libzoetrope*' \); }
 
-# "name path" of each library that our files load, directly or not.
-needed_libraries() {
-  local file
-  for file in $(ours); do ldd "$file"; done | awk '$2 == "=>" {print $1, $3}' | sort -u
+# "name path" of each library in what ldd prints; the path is "not found" where there is none. Paths may have spaces.
+libraries_of_ldd() {
+  sed -n -e 's/^\t\([^ ]*\) => \(.*\) (0x[0-9a-f]*)$/\1 \2/p' -e 's/^\t\([^ ]*\) => not found$/\1 not found/p' | sort -u
 }
+
+# What our files load, directly or not.
+needed_libraries() { ours | while read -r file; do ldd "$file"; done | libraries_of_ldd; }
 
 bundle() {
   local soname path copied=0
   while read -r soname path; do
     is_glibc "$soname" && continue
-    [[ $path == not ]] && die "$soname is not found on this machine"
+    [[ $path == "not found" ]] && die "$soname is not found on this machine"
     [[ $soname == libzoetrope* ]] && continue
-    install -m 644 "$path" "$out/lib/$soname"
-    patchelf --set-rpath "\$ORIGIN" "$out/lib/$soname"
+    install -m 644 "$path" "$out/lib/zoetrope/$soname"
+    patchelf --set-rpath "\$ORIGIN" "$out/lib/zoetrope/$soname"
     licence "$soname" "$path"
     copied=$((copied + 1))
   done < <(needed_libraries)
@@ -62,7 +66,7 @@ licence() {
 
 write_notice() {
   cat >"$out/share/licences/README" <<TEXT
-Zoetrope is Apache-2.0 (share/doc/zoetrope/LICENSE). The other libraries in lib/ are unmodified copies of
+Zoetrope is Apache-2.0 (share/doc/zoetrope/LICENSE). The other libraries in lib/zoetrope are unmodified copies of
 Debian's, apart from their run path; each file here is the licence of the Debian package it is named after,
 and Debian offers their sources. FFmpeg's libraries and the encoders they load are partly under the GPL:
 who passes this folder on does so under its terms. Without libzoetrope_ffmpeg.so and the libraries only it
@@ -85,8 +89,8 @@ check_glibc() {
 check_links() {
   local outside
   outside=$(find "$out/bin" "$out/lib" -type f -exec env -i ldd {} + |
-    awk -v home="$out/" '$2 == "=>" && index($3, home) != 1 {print $1, $3}' | sort -u |
-    while read -r soname path; do is_glibc "$soname" || echo "$soname ($path)"; done)
+    libraries_of_ldd |
+    while read -r soname path; do is_glibc "$soname" || [[ $path == "$out/"* ]] || echo "$soname ($path)"; done)
   [[ -z $outside ]] || die "these come from outside: $outside"
 }
 
@@ -133,5 +137,6 @@ write_notice
 check_glibc
 check_links
 check_bare_root
+[[ -z ${2:-} ]] || exit 0
 tar -C dist --sort=name --owner=0 --group=0 --numeric-owner -czf "$out.tar.gz" "$name"
 say "$out ($(du -sh "$out" | cut -f1)), $out.tar.gz ($(du -sh "$out.tar.gz" | cut -f1))"

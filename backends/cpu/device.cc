@@ -7,7 +7,7 @@
 #include <exception>
 
 #include "backends/cpu/gemm/gemm.h"
-#include "runtime/backend/host.h"
+#include "graph/host.h"
 
 namespace zoetrope::cpu {
 namespace {

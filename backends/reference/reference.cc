@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "graph/host.h"
 #include "graph/host_op.h"
 #include "runtime/backend/backend.h"
 
@@ -60,7 +61,7 @@ DeviceInfo reference_info() {
   DeviceInfo info;
   info.backend = "reference";
   info.name = "double arithmetic on one thread";
-  info.memory_bytes = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+  info.memory_bytes = usable_memory();
   info.host_memory = true;
   info.flops_f32 = info.flops_bf16 = 1e9;
   info.bytes_per_second = 1e9;

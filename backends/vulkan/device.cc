@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "backends/vulkan/instance.h"
-#include "runtime/backend/host.h"
+#include "graph/host.h"
 
 namespace zoetrope::vulkan {
 namespace {

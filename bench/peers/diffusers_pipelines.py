@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """diffusers with random weights, eager, beside `zoetrope bench pipeline` of the same shapes: Wan 2.1 of 1.3B parameters (a
-guided denoising step and decoding), LTX-2 (a step of the distilled one, decoding of video and of sound), and DiT-XL/2 from labels to PNG files.
+guided denoising step and decoding), and DiT-XL/2 from labels to PNG files.
 
     zoetrope convert synthetic:wan2.1-1.3b -o wan.zoe
     zoetrope convert synthetic:dit-xl-2-pictures -o dit.zoe
     python3 bench/peers/diffusers_pipelines.py wan --frames 33 81 --json wan.json
     python3 bench/peers/diffusers_pipelines.py dit --json dit.json
-    python3 bench/peers/diffusers_pipelines.py ltx2 --width 768 --height 512 --frames 121 --json ltx2.json
     zoetrope bench pipeline --models wan.zoe --frames 33 --steps 10 --devices cuda --dtypes bf16 --beside wan.json
     zoetrope bench pipeline --models dit.zoe --count 8 --steps 50 --devices cuda --dtypes bf16 --beside dit.json
 
@@ -65,32 +64,6 @@ def wan(args, report):
             report_row(report, args, f"{size}x{frames}: decode and write", lambda: vae.decode(z).sample)  # noqa: B023
 
 
-def ltx2(args, report):
-    from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
-    from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
-    with torch.device(args.device), torch.inference_mode():
-        torch.set_default_dtype(DTYPES[args.dtype])
-        network = LTX2VideoTransformer3DModel(rope_type="split", num_layers=48 if args.layers == 30 else args.layers).eval()
-        t = torch.full((1, 1), 500.0)
-        text = torch.randn(1, 1024, 3840)
-        shapes = []
-        for frames in args.frames:
-            f, h, w = (frames - 1) // 8 + 1, args.height // 32, args.width // 32
-            shapes.append((f"ltx-2-19b {args.width}x{args.height}x{frames}", f, h, w, -(-frames * 25 // 24)))
-        for size, f, h, w, a in shapes:
-            x, y = torch.randn(1, f * h * w, 128), torch.randn(1, a, 128)
-            report_row(report, args, f"{size}: a step", lambda: network(
-                x, y, text, text, timestep=t, sigma=t[:, 0], num_frames=f, height=h, width=w, audio_num_frames=a,  # noqa: B023
-                return_dict=False))
-        del network
-        vae = AutoencoderKLLTX2Video(decoder_causal=False).eval()
-        sound, vocoder = AutoencoderKLLTX2Audio().eval(), LTX2Vocoder().eval()
-        for size, f, h, w, a in shapes:
-            z, s = torch.randn(1, 128, f, h, w), torch.randn(1, 8, a, 16)
-            report_row(report, args, f"{size}: decode and write", lambda: vae.decode(z).sample)  # noqa: B023
-            report_row(report, args, f"{size}: decode sound", lambda: vocoder(sound.decode(s).sample))  # noqa: B023
-
-
 def dit(args, report):
     from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
     with torch.device(args.device):
@@ -114,7 +87,7 @@ def dit(args, report):
 
 def main():
     p = schema.parser(__doc__)
-    p.add_argument("model", choices=["wan", "ltx2", "dit"])
+    p.add_argument("model", choices=["wan", "dit"])
     p.add_argument("--dtype", default="bf16", choices=DTYPES)
     p.add_argument("--width", type=int, default=832)
     p.add_argument("--height", type=int, default=480)
@@ -126,7 +99,7 @@ def main():
     import diffusers
     report = schema.Report("diffusers", f"{diffusers.__version__}, PyTorch {torch.__version__}, eager")
     report.device(args.device, device_name(args.device))
-    {"wan": wan, "ltx2": ltx2, "dit": dit}[args.model](args, report)
+    {"wan": wan, "dit": dit}[args.model](args, report)
     report.write(args.json)
 
 

@@ -306,8 +306,8 @@ Status decode_root(std::span<const uint8_t> root, int64_t file_bytes, ModelInfo*
   ZT_ASSIGN_OR_RETURN(info->name, read_name(model.name(), "the model", &budget));
   info->family = text_of(model.family());
   if (size_of(model.components()) > kMaxComponents || size_of(model.tensors()) > kMaxTensors ||
-      size_of(model.vocabulary()) > kMaxTensors)
-    return error(Code::kDataLoss, "too many components, tensors or words");
+      size_of(model.vocabulary()) > kMaxTensors || size_of(model.captions()) > kMaxTensors)
+    return error(Code::kDataLoss, "too many components, tensors, words or captions");
   for (size_t i = 0; i < size_of(model.components()); ++i) {
     ZT_ASSIGN_OR_RETURN(Graph graph,
                         read_graph(*model.components()->Get(static_cast<uint32_t>(i)), &budget));
@@ -339,6 +339,11 @@ Status decode_root(std::span<const uint8_t> root, int64_t file_bytes, ModelInfo*
   info->recipe = text_of(model.recipe());
   info->provenance = text_of(model.provenance());
   info->licence = text_of(model.licence());
+  for (size_t i = 0; i < size_of(model.captions()); ++i) {
+    const fbs::String& caption = *model.captions()->Get(static_cast<uint32_t>(i));
+    ZT_RETURN_IF_ERROR(budget.spend(caption.size()));
+    info->captions.push_back(caption.str());
+  }
   return Status();
 }
 

@@ -83,7 +83,8 @@ std::vector<uint8_t> encode_root(const ModelInfo& info, std::span<const TensorEn
       b, b.CreateString(info.name), b.CreateString(info.family), b.CreateVector(components),
       b.CreateVector(table), b.CreateString(info.tokenizer_kind), b.CreateVector(info.tokenizer),
       b.CreateVectorOfStrings(info.vocabulary), b.CreateString(info.recipe),
-      b.CreateString(info.provenance), b.CreateString(info.licence));
+      b.CreateString(info.provenance), b.CreateString(info.licence),
+      b.CreateVectorOfStrings(info.captions));
   b.Finish(model, fb::ModelIdentifier());
   return std::vector<uint8_t>(b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize());
 }

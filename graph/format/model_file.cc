@@ -7,6 +7,7 @@
 
 #include "graph/format/encode.h"
 #include "graph/format/hash.h"
+#include "graph/host.h"
 
 namespace zoetrope {
 namespace {
@@ -111,8 +112,7 @@ Result<WeightData> ModelFile::load(std::string_view name) const {
   if (!data)
     return error(Code::kResourceExhausted, "no memory for ", bytes, " bytes of tensor '", name,
                  "'");
-  generate_synthetic(*entry->synthetic, entry->type, data.get(),
-                     static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  generate_synthetic(*entry->synthetic, entry->type, data.get(), usable_threads());
   return WeightData{entry->type, data.get(), data};
 }
 

@@ -48,6 +48,7 @@ struct ModelInfo {
   std::string recipe;  // JSON, see recipe.h
   std::string provenance;
   std::string licence;
+  std::vector<std::string> captions;  // that show what it can
 };
 
 class ModelFile : public WeightSource {

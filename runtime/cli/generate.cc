@@ -48,13 +48,15 @@ void add_generate(CLI::App* root, Run* run) {
   options->run.outputs = {"clip.mp4"};
   CLI::App* app = root->add_subcommand("generate", "Make a clip with sound from a caption");
   app->footer(
-      "`zoetrope inspect` lists the words that the model knows.\n\n"
+      "`zoetrope inspect` lists captions to try, and the words that the model knows.\n\n"
       "Examples:\n"
       "  zoetrope generate \"a small red star bounces on a blue floor\" -o clip.mp4\n"
-      "  zoetrope generate \"a green ring spins\" --seconds 4 --width 160 --height 96 -o ring.gif\n"
-      "  zoetrope generate \"a big heart\" --frames 1 -o heart.png            a still image\n"
-      "  zoetrope generate \"it falls\" --image heart.png -o fall.mp4          image to video\n"
-      "  zoetrope generate \"it rolls away\" --extend clip.mp4 -o longer.mp4   more behind a clip\n"
+      "  zoetrope generate \"a large yellow heart grows\" --seconds 4 --width 160 --height 96 -o "
+      "heart.gif\n"
+      "  zoetrope generate \"a green triangle\" --frames 1 -o green.png         a still image\n"
+      "  zoetrope generate \"a green triangle shrinks\" --image green.png       image to video\n"
+      "  zoetrope generate \"a red star bounces\" --extend clip.mp4 -o longer.mp4   more behind a "
+      "clip\n"
       "  zoetrope generate \"\" --video silent.mp4 -o sound.wav -o joined.mp4  video to sound\n"
       "  zoetrope generate --model m.zoe --class 207 --class \"tabby cat\" -o grid.png   two "
       "classes");

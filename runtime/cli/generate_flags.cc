@@ -56,9 +56,12 @@ void GenerateFlags::add_to(CLI::App* app) {
   app->add_option("--compute", compute, "Arithmetic: f32, bf16 or f16")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();
-  app->add_option("--memory", memory,
-                  "Stay within this on each device, such as 8GiB or 500M: weights are streamed and "
-                  "clips decoded in shorter pieces; refused where that is not enough");
+  app->add_option(
+      "--memory", memory,
+      "Stay within this on each device, such as 8GiB or 500M: weights are streamed and "
+      "clips decoded in shorter pieces; refused where that is not enough. It bounds what `plan` "
+      "counts, weights and intermediate values; on the CPU the process itself (libraries, "
+      "the mapped file, encoders) comes on top");
   app->add_option(
          "--decode-tile", decode_tile,
          "How much of the clip is decoded at once. auto: what the model's recipe says, "

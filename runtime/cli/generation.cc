@@ -187,8 +187,9 @@ Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std:
       std::fprintf(stderr, "%s: %ldx%ld, %s%s\n", paths[i].c_str(), static_cast<long>(format.width),
                    static_cast<long>(format.height), length_of(format, planned).c_str(),
                    outputs.description(i).c_str());
-    std::fprintf(stderr, "done in %s, peak memory %s\n",
+    std::fprintf(stderr, "done in %s; peak memory: plan %s, whole process %s\n",
                  format_seconds(stats.total_seconds).c_str(),
+                 format_bytes(static_cast<double>(stats.planned_peak_bytes)).c_str(),
                  format_bytes(static_cast<double>(peak_resident_bytes())).c_str());
   }
   return to_json(clip, paths, format, outputs, stats);

@@ -59,12 +59,20 @@ void print_json(const ModelFile& file) {
                               {"parameters", parameters(file)},
                               {"tokenizer", info.tokenizer_kind},
                               {"vocabulary", info.vocabulary},
+                              {"captions", info.captions},
                               {"recipe", nlohmann::json::parse(info.recipe, nullptr, false)},
                               {"provenance", info.provenance},
                               {"licence", info.licence},
                               {"components", components},
                               {"tensors", tensors}};
   std::printf("%s\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+}
+
+void print_captions(const ModelInfo& info) {
+  if (info.captions.empty()) return;
+  std::printf("\ncaptions to try:\n");
+  for (const std::string& caption : info.captions)
+    std::printf("  zoetrope generate \"%s\"\n", printable(caption).c_str());
 }
 
 void print_words(const ModelInfo& info) {
@@ -101,6 +109,7 @@ void print_text(const ModelFile& file, bool tensors) {
   }
   std::printf("\ntokenizer %s\nrecipe %s\n", printable(info.tokenizer_kind).c_str(),
               printable(info.recipe).c_str());
+  print_captions(info);
   print_words(info);
   if (!tensors) return;
   std::printf("\n");

@@ -91,7 +91,8 @@ void add_models(CLI::App* root, Run* run) {
       "One call is the denoiser's, for one row of the size that is named. What a clip takes on a\n"
       "device, at any size, before a checkpoint is there:\n"
       "  zoetrope convert synthetic:wan2.1-1.3b -o wan.zoe\n"
-      "  zoetrope plan \"a red ball\" --model wan.zoe --compute bf16 --memory 12G");
+      "  zoetrope plan \"a red ball bounces up and down\" --model wan.zoe --compute bf16 --memory "
+      "12G");
   app->add_flag("--json", options->json, "Print JSON");
   app->callback([=] { *run = [=] { return run_models(*options); }; });
 }

@@ -46,11 +46,13 @@ void ProgressBar::update(std::string_view phase, double done, double total) {
   if (mode_ == Mode::kQuiet) return;
   const auto now = std::chrono::steady_clock::now();
   if (phase != phase_) {
-    end();
+    const bool follows = !phase_.empty();
+    end_phase(false);
     phase_ = phase;
-    start_ = now;
+    start_ = follows ? updated_ : now;  // phases leave no gap: what is between belongs to the next
     drawn_ = now - std::chrono::seconds(1);
   }
+  updated_ = now;
   done_ = done;
   total_ = std::max(total, 1e-9);
   if (mode_ == Mode::kTerminal && now - drawn_ >= std::chrono::milliseconds(50)) {
@@ -81,9 +83,12 @@ void ProgressBar::draw(bool final) {
   std::fflush(stream_);
 }
 
-void ProgressBar::end() {
+void ProgressBar::end_phase(bool last) {
   if (phase_.empty()) return;
-  if (mode_ == Mode::kTerminal) {
+  if (done_ <= 0 && !last) {
+    // Something else goes first, such as loading: the phase is told when it has come to something.
+    if (mode_ == Mode::kTerminal) std::fputs("\r\033[K", stream_);
+  } else if (mode_ == Mode::kTerminal) {
     draw(true);
     std::fputc('\n', stream_);
   } else if (mode_ == Mode::kPlain) {

@@ -22,18 +22,19 @@ class ProgressBar {
   // Starts the phase when `phase` differs from the current one. done and total in any unit.
   void update(std::string_view phase, double done, double total);
   // Ends the current phase and leaves its line on the screen.
-  void end();
+  void end() { end_phase(/*last=*/true); }
   // Prints a line without tearing the bar.
   void message(std::string_view text);
 
  private:
   void draw(bool final);
+  void end_phase(bool last);
 
   Mode mode_;
   std::FILE* stream_;
   std::string phase_;
   double done_ = 0, total_ = 1;
-  std::chrono::steady_clock::time_point start_, drawn_;
+  std::chrono::steady_clock::time_point start_, drawn_, updated_;
 };
 
 }  // namespace zoetrope

@@ -137,6 +137,20 @@ TEST_CASE("models of other families are named, not taken for one of ours") {
   mentions(folder.refusal(), "cannot tell");
 }
 
+TEST_CASE("one part of several is called that, and where the others are") {
+  const Published folder(kOriginal);
+  folder.edit_weights("dit.pt", [](StoredTensors& t) {
+    const StoredTensor one = t.begin()->second;
+    t.clear();
+    t["blocks.0.attn.proj.bias"] = one;
+  });
+  const std::string part = folder.path("dit-00001-of-00003.safetensors");
+  std::filesystem::rename(folder.path("dit.safetensors"), part);
+  const Status refused = convert({.input = part, .output = folder.output()});
+  CHECK(refused.code() == Code::kInvalidArgument);
+  mentions(refused.message(), "one of 3 parts");
+}
+
 TEST_CASE("8-bit weights are multiplied by the scales beside them") {
   const auto scaled = [](const char* suffix, bool by_row) {
     const Published folder(kOriginal);

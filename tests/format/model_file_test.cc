@@ -45,6 +45,7 @@ TEST_CASE("a model comes back from its file as it was written") {
   CHECK(info.tokenizer_kind == expected.tokenizer_kind);
   CHECK(info.tokenizer == expected.tokenizer);
   CHECK(info.vocabulary == expected.vocabulary);
+  CHECK(info.captions == expected.captions);
   CHECK(info.recipe == expected.recipe);
   CHECK(info.provenance == expected.provenance);
   CHECK(info.licence == expected.licence);

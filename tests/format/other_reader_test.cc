@@ -50,6 +50,7 @@ TEST_CASE("a reader in another language sees the same model") {
   CHECK(json["name"] == info.name);
   CHECK(json["family"] == info.family);
   CHECK(json["vocabulary"] == info.vocabulary);
+  CHECK(json["captions"] == info.captions);
   CHECK(json["tokenizer"] == info.tokenizer);
   CHECK(json["tokenizer_kind"] == info.tokenizer_kind);
   CHECK(json["recipe"] == info.recipe);

@@ -178,6 +178,7 @@ def read(path):
         "tensors": [read_tensor(file, t, xxh3, 64 + root_length) for t in model.tables(3)],
         "tokenizer_kind": model.text(4), "tokenizer": model.numbers(5, "B"),
         "vocabulary": [text_at(root, at) for at in model.targets(6)],
+        "captions": [text_at(root, at) for at in model.targets(10)],
         "recipe": model.text(7), "provenance": model.text(8), "licence": model.text(9),
     }
 

@@ -57,6 +57,7 @@ ModelInfo small_model_info() {
   info.tokenizer_kind = "bytes";
   info.tokenizer = {1, 2, 3, 255};
   info.vocabulary = {"blue", "red", "star"};
+  info.captions = {"a red star", "a \"blue\" one"};
   info.recipe = "{\"clip\": {\"fps\": 4}}";
   info.provenance = "made by a test";
   info.licence = "Apache-2.0";
