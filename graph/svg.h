@@ -7,8 +7,10 @@
 
 namespace zoetrope {
 
-// Layers from top (inputs) to bottom (outputs), coloured by rate. Repeated blocks ("blocks.N.") are
-// drawn once, for N = 0, with the count beside them.
+// From inputs at the top to outputs at the bottom, coloured by rate, with a legend. Scopes that
+// repeat ("blocks.0." to "blocks.29.") are drawn once, in a frame that says how often; shapes are
+// shown as far as they are known: all of them in a bound graph. Boxes tell all of their nodes where
+// the pointer rests.
 std::string to_svg(const Graph& graph);
 
 }  // namespace zoetrope

@@ -5,6 +5,7 @@
 #include "graph/format/output_file.h"
 #include "graph/svg.h"
 #include "runtime/cli/command.h"
+#include "runtime/engine/check.h"
 #include "runtime/plan/planner.h"
 
 namespace zoetrope {
@@ -15,6 +16,7 @@ struct Options {
   bool json = false, tensors = false, verify = false;
   std::string graph;  // component
   std::string svg;    // path
+  std::vector<std::string> bindings;
 };
 
 int64_t parameters(const ModelFile& file) {
@@ -118,6 +120,23 @@ void print_text(const ModelFile& file, bool tensors) {
                 static_cast<long>(t.length), t.synthetic ? "synthetic" : "");
 }
 
+// Bound at the size that the model prefers, or as --set says; as it is where symbols stay open.
+Result<Graph> with_shapes(const Graph& graph, const std::string& path,
+                          const std::vector<std::string>& set) {
+  Bindings bindings;
+  ZT_ASSIGN_OR_RETURN(const Model model, load_model(path));
+  if (const auto preferred = preferred_bindings(model); preferred.ok())
+    if (const auto found = preferred->find(graph.name); found != preferred->end())
+      bindings = found->second;
+  ZT_RETURN_IF_ERROR(parse_bindings(set, &bindings));
+  std::string open;
+  for (const std::string& symbol : graph.symbols())
+    if (!bindings.contains(symbol)) open += str(open.empty() ? "" : " ", "--set ", symbol, "=...");
+  if (open.empty()) return zoetrope::bind(graph, bindings);
+  std::fprintf(stderr, "shapes stay open; to have them shown, give %s\n", open.c_str());
+  return graph;
+}
+
 Status run_inspect(const Options& options) {
   ZT_ASSIGN_OR_RETURN(const std::string path, find_model(options.model));
   ZT_ASSIGN_OR_RETURN(const auto file, ModelFile::open(path));
@@ -136,7 +155,8 @@ Status run_inspect(const Options& options) {
       std::fputs(to_text(*found).c_str(), stdout);
       return Status();
     }
-    const std::string svg = to_svg(*found);
+    ZT_ASSIGN_OR_RETURN(const Graph drawn, with_shapes(*found, path, options.bindings));
+    const std::string svg = to_svg(drawn);
     ZT_ASSIGN_OR_RETURN(OutputFile out, OutputFile::create(options.svg));
     ZT_RETURN_IF_ERROR(out.write(svg.data(), svg.size()));
     return out.commit();
@@ -164,8 +184,13 @@ void add_inspect(CLI::App* root, Run* run) {
   app->add_flag("--tensors", options->tensors, "List the tensors too");
   app->add_flag("--verify", options->verify,
                 "Read every tensor: check hashes, refuse NaN and infinity");
-  app->add_option("--graph", options->graph, "Print this component's graph");
-  app->add_option("--svg", options->svg, "With --graph: draw it into this file instead");
+  auto* graph = app->add_option("--graph", options->graph, "Print this component's graph");
+  auto* svg = app->add_option("--svg", options->svg, "With --graph: draw it into this file instead")
+                  ->needs(graph);
+  app->add_option("--set", options->bindings,
+                  "NAME=INTEGER: a symbol, for the shapes in the picture; left out, as the model "
+                  "prefers")
+      ->needs(svg);
   app->callback([=] { *run = [=] { return run_inspect(*options); }; });
 }
 

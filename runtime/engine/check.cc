@@ -23,10 +23,11 @@ bool takes_known(const Recipe& recipe, const LatentSpec* spec) {
          });
 }
 
-Status check_stages(const Model& model, const ClipRequest& size) {
+Status check_stages(const Model& model, const ClipRequest& size,
+                    std::map<std::string, Bindings>* bindings = nullptr) {
   auto shape = resolve_clip_shape(model.recipe, size);
   if (!shape.ok()) return Status(Code::kDataLoss, "recipe: " + shape.status().message());
-  CheckContext context{model, {}, *shape};
+  CheckContext context{model, {}, *shape, bindings};
   for (size_t i = 0; i < model.recipe.stages.size(); ++i) {
     const Stage& stage = model.recipe.stages[i];
     ZT_RETURN_IF_ERROR(stage_def(stage)
@@ -54,6 +55,12 @@ Status check_model(const Model& model) {
   if (recipe.picture() == nullptr || recipe.picture()->media != Modality::kImage)
     least.frames = nearest_in_range(recipe.clip.frames, 1);
   return check_stages(model, least);
+}
+
+Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model) {
+  std::map<std::string, Bindings> bindings;
+  ZT_RETURN_IF_ERROR(check_stages(model, {}, &bindings));
+  return bindings;
 }
 
 Status check_request(const Recipe& recipe, const Request& request) {

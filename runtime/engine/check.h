@@ -11,6 +11,9 @@ namespace zoetrope {
 // Errors name the stage.
 Status check_model(const Model& model);
 
+// The symbols of every component that the recipe runs, at the preferred size.
+Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model);
+
 // Whether the request asks for something that this model's recipe has: prompts, classes, known
 // frames and sound, pictures to start from.
 Status check_request(const Recipe& recipe, const Request& request);

@@ -56,6 +56,7 @@ Status CheckContext::check(const std::string& name, const std::vector<NamedType>
                            const std::vector<NamedType>& outputs) const {
   ZT_ASSIGN_OR_RETURN(const Graph* graph, component(name));
   auto checked = check_signature(*graph, inputs, outputs);
+  if (checked.ok() && bindings != nullptr) bindings->try_emplace(name, *checked);
   // Whatever does not fit here is the file's fault.
   if (checked.ok() || checked.status().code() == Code::kUnsupported) return checked.status();
   return Status(Code::kDataLoss, checked.status().message());

@@ -43,6 +43,7 @@ struct CheckContext {
   // Types of values so far, at some typical size: kAnyExtent where a request decides.
   std::map<std::string, TensorType> values;
   ClipShape shape;
+  std::map<std::string, Bindings>* bindings = nullptr;  // gets each component's, as first checked
 
   Result<const Graph*> component(const std::string& name) const;
   // check_signature of a component.
