@@ -64,5 +64,6 @@ void add_convert(CLI::App* root, Run* run);
 void add_devices(CLI::App* root, Run* run);
 void add_models(CLI::App* root, Run* run);
 void add_bench(CLI::App* root, Run* run);
+void add_verify(CLI::App* root, Run* run);
 
 }  // namespace zoetrope

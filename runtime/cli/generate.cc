@@ -78,7 +78,11 @@ void add_generate(CLI::App* root, Run* run) {
                   "png, wav")
       ->check(CLI::IsMember({"mp4", "webm", "mkv", "mov", "gif", "y4m", "png", "wav"}));
   app->add_flag("--no-metadata", options->run.no_metadata,
-                "Leave prompt, seed, model and options out of the files");
+                "Leave prompt, seed, model, options and receipt out of the files");
+  app->add_option("--receipt", options->run.receipt,
+                  "Write what made the clip as JSON: the request, devices, kernels, and digests of "
+                  "every stage, for `zoetrope verify --receipt`. MP4, MOV, PNG and WAV files hold "
+                  "it, too, unless --no-metadata is given");
   app->add_option("--count", options->count,
                   "So many clips in one run, with seeds that follow each other. Names get -1, -2, "
                   "... or have a %d for the number")

@@ -7,6 +7,8 @@
 
 #include "graph/format/output_file.h"
 #include "runtime/cli/clip_assembly.h"
+#include "runtime/cli/receipt_flags.h"
+#include "runtime/cli/record_flags.h"
 
 namespace zoetrope {
 namespace {
@@ -106,7 +108,7 @@ Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn) {
       hooks_.notice(str(paths_[i][0], ": seed ", clips[i].seed));
     else if (seed_drawn)
       hooks_.notice(str("seed ", clips[i].seed));
-    ZT_ASSIGN_OR_RETURN(nlohmann::json made, make(clips[i], paths_[i]));
+    ZT_ASSIGN_OR_RETURN(nlohmann::json made, make(clips[i], paths_[i], receipts_[i]));
     all.push_back(std::move(made));
   }
   if (!o_.json) return Status();
@@ -160,12 +162,48 @@ Status Generation::prepare(const std::vector<Clip>& clips) {
       ZT_ASSIGN_OR_RETURN(path, numbered_path(path, format, i + 1, clips.size()));
     }
     all.insert(all.end(), paths_[i].begin(), paths_[i].end());
+    std::string receipt = o_.receipt;
+    if (!receipt.empty() && clips.size() > 1) {
+      ZT_ASSIGN_OR_RETURN(receipt, numbered_path(receipt, format, i + 1, clips.size()));
+    }
+    receipts_.push_back(std::move(receipt));
   }
-  return check_outputs(all, format, o_.known.paths());
+  ZT_RETURN_IF_ERROR(check_outputs(all, format, o_.known.paths()));
+  return check_receipts(all);
+}
+
+// A receipt takes no other file's place.
+Status Generation::check_receipts(const std::vector<std::string>& outputs) const {
+  std::vector<std::string> others = outputs;
+  const std::vector<std::string> inputs = o_.known.paths();
+  others.insert(others.end(), inputs.begin(), inputs.end());
+  for (const std::string& receipt : receipts_) {
+    if (receipt.empty()) continue;
+    auto target = resolve_output(receipt);
+    if (!target.ok()) return target.status().with_context("--receipt");
+    for (const std::string& other : others)
+      if (const auto taken = resolve_output(other);
+          taken.ok() && taken->identity() == target->identity())
+        return error(Code::kInvalidArgument, "--receipt ", receipt, " is ", other,
+                     ", which is another file of this run");
+  }
+  return Status();
+}
+
+// Into the files that can hold it, and beside them where asked for. Adds nothing to the files when
+// metadata is not wanted.
+Status Generation::give_receipt(const RequestPlan& plan, const StageLog& log,
+                                const std::string& file, Outputs* outputs) {
+  ZT_ASSIGN_OR_RETURN(RequestRecord record, record_of(o_.generate, o_.known, engine_.model()));
+  const Receipt receipt = make_receipt(std::string("Zoetrope ") + ZOETROPE_VERSION,
+                                       std::move(record), plan, log.records());
+  if (!o_.no_metadata) outputs->add_tag(kReceiptTag, receipt_to_json(for_clip(receipt)));
+  return file.empty() ? Status() : write_text(file, receipt_to_json(receipt) + "\n");
 }
 
 // The files are opened once the plan is accepted.
-Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std::string>& paths) {
+Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std::string>& paths,
+                                        const std::string& receipt) {
   ZT_ASSIGN_OR_RETURN(const RequestPlan planned, plan(clip));
   Outputs outputs;
   ClipAssembly assembly(known_, request_.known, target_, outputs);
@@ -177,9 +215,16 @@ Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std:
   ClipSink* sink = planned.samples == 1 ? static_cast<ClipSink*>(&assembly)
                    : grid               ? static_cast<ClipSink*>(&tiles)
                                         : &outputs;
-  ZT_ASSIGN_OR_RETURN(const RunStats stats, engine_.run(request_, *sink, hooks_));
+  StageLog log(sink, kReceiptSamples, /*keep_clip=*/false);
+  log.begin(planned.shape.width * planned.shape.height * 3, planned.clip.sound_channels);
+  RunHooks hooks = hooks_;
+  if (wants_receipt())
+    hooks.observe = [&log](const Observation& made) { return log.observe(made); };
+  ZT_ASSIGN_OR_RETURN(const RunStats stats,
+                      engine_.run(request_, wants_receipt() ? log : *sink, hooks));
   if (grid) ZT_RETURN_IF_ERROR(tiles.finish());
   ZT_RETURN_IF_ERROR(assembly.finish());
+  if (wants_receipt()) ZT_RETURN_IF_ERROR(give_receipt(planned, log, receipt, &outputs));
   ZT_RETURN_IF_ERROR(outputs.finish());
   bar_.end();
   if (!o_.json && !o_.quiet) {

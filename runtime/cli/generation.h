@@ -10,6 +10,7 @@
 #include "runtime/cli/known_files.h"
 #include "runtime/cli/outputs.h"
 #include "runtime/cli/progress.h"
+#include "runtime/verify/stage_log.h"
 
 namespace zoetrope {
 
@@ -21,6 +22,7 @@ struct GenerationOptions {
   std::vector<std::string> outputs;  // of every clip; numbered where there are several
   std::string format;                // of outputs, whatever their names; empty: by the name
   bool json = false, quiet = false, no_metadata = false;
+  std::string receipt;  // a file for the receipt; numbered where there are several clips
 };
 
 // One clip of a run.
@@ -46,7 +48,12 @@ class Generation {
                        const GridSink& tiles) const;
   bool as_grid(const RequestPlan& plan) const;
   Status prepare(const std::vector<Clip>& clips);
-  Result<nlohmann::json> make(const Clip& clip, const std::vector<std::string>& paths);
+  Status check_receipts(const std::vector<std::string>& outputs) const;
+  Result<nlohmann::json> make(const Clip& clip, const std::vector<std::string>& paths,
+                              const std::string& receipt);
+  bool wants_receipt() const { return !o_.no_metadata || !o_.receipt.empty(); }
+  Status give_receipt(const RequestPlan& plan, const StageLog& log, const std::string& file,
+                      Outputs* outputs);
 
   GenerationOptions& o_;
   Engine& engine_;
@@ -56,6 +63,7 @@ class Generation {
   MediaTarget target_;
   KnownFiles known_;
   std::vector<std::vector<std::string>> paths_;  // of outputs, by clip
+  std::vector<std::string> receipts_;            // by clip; empty: none beside it
 };
 
 }  // namespace zoetrope

@@ -10,6 +10,7 @@
 
 #include "graph/format/output_file.h"
 #include "runtime/cli/command.h"
+#include "runtime/verify/numerics.h"
 
 namespace {
 
@@ -21,6 +22,8 @@ constexpr const char* kDescription =
     "knows\n"
     "  zoetrope convert checkpoint.safetensors -o model.zoe\n"
     "  zoetrope run model.zoe COMPONENT --input in.safetensors --output out.safetensors\n"
+    "  zoetrope verify --devices cpu,vulkan                    does every device do what it "
+    "should?\n"
     "  zoetrope models                                         what is built in?\n"
     "  zoetrope bench --quick                                  how fast is it here?\n"
     "  zoetrope devices";
@@ -87,7 +90,8 @@ int run_command(int argc, char** argv) {
   CLI::App app(kDescription);
   app.name("zoetrope");
   app.footer(kFooter);
-  app.set_version_flag("--version", std::string("zoetrope ") + ZOETROPE_VERSION);
+  app.set_version_flag("--version",
+                       str("zoetrope ", ZOETROPE_VERSION, ", numerics ", kNumericsVersion));
   app.require_subcommand(1);
   Run run;
   add_generate(&app, &run);
@@ -98,6 +102,7 @@ int run_command(int argc, char** argv) {
   add_devices(&app, &run);
   add_models(&app, &run);
   add_bench(&app, &run);
+  add_verify(&app, &run);
   Status status;
   int code = kExitOk;
   try {

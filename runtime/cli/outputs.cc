@@ -64,6 +64,10 @@ Status Outputs::audio(const float* samples, int64_t count) {
   return Status();
 }
 
+void Outputs::add_tag(const std::string& name, const std::string& text) {
+  for (auto& writer : writers_) (void)writer->add_tag(name, text);
+}
+
 Status Outputs::finish() {
   for (auto& writer : writers_) ZT_RETURN_IF_ERROR(writer->finish());
   return Status();

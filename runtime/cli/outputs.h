@@ -26,6 +26,8 @@ class Outputs : public ClipSink {
   Status open(const std::vector<std::string>& paths, const ClipFormat& format);
   Status frames(const uint8_t* pixels, int64_t count) override;
   Status audio(const float* samples, int64_t count) override;
+  // To every file whose format takes it: ClipWriter::add_tag.
+  void add_tag(const std::string& name, const std::string& text);
   Status finish();
   // Of the i-th file: "H.264 + AAC".
   std::string description(size_t i) const { return writers_[i]->description(); }

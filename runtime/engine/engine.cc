@@ -1,6 +1,7 @@
 #include "runtime/engine/engine.h"
 
 #include <algorithm>
+#include <set>
 
 #include "runtime/engine/check.h"
 #include "runtime/engine/stage.h"
@@ -55,6 +56,24 @@ std::vector<NetworkPlan> plan_networks(const RequestPlan& plan) {
   else
     networks[0].evaluations = d.steps - plan.first_step;
   return networks;
+}
+
+// Shows the hooks what the stage added; `shown` holds the names of what earlier ones had.
+Status show_made(const Stage& stage, const RunContext& context, std::set<std::string>* shown) {
+  if (!context.observed()) return Status();
+  for (const auto& [name, value] : context.values)
+    if (shown->insert(name).second)
+      ZT_RETURN_IF_ERROR(
+          context.observe({stage_kind(stage), name, value.type, value.bytes.data()}));
+  for (const auto* latents : {&context.start, &context.latents})
+    for (const auto& [name, values] : *latents) {
+      // A decoder takes its latents away.
+      const std::string label = latents == &context.start ? name + " to start from" : name;
+      if (values.empty() || !shown->insert(label).second) continue;
+      const TensorType type{DType::kF32, {static_cast<int64_t>(values.size())}};
+      ZT_RETURN_IF_ERROR(context.observe({stage_kind(stage), label, type, values.data()}));
+    }
+  return Status();
 }
 
 }  // namespace
@@ -177,10 +196,12 @@ Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHo
   context.stats.planned_peak_bytes = plan.peak_bytes();
   for (const Job& job : plan.jobs) job.device->foresee(*job.plan);
   Status ran;
+  std::set<std::string> shown;
   for (; ran.ok() && context.stage < model_.recipe.stages.size(); ++context.stage) {
     const Stage& stage = model_.recipe.stages[context.stage];
     const auto began = std::chrono::steady_clock::now();
     ran = stage_def(stage).run(stage, &context);
+    if (ran.ok()) ran = show_made(stage, context, &shown);
     if (stage_kind(stage).starts_with("decode"))
       context.stats.decode_seconds += seconds_since(began);
   }

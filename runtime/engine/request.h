@@ -9,12 +9,16 @@
 #include <vector>
 
 #include "graph/dtype.h"
+#include "graph/shape.h"
 #include "graph/status.h"
 #include "graph/weights.h"
 #include "runtime/engine/clip_shape.h"
 #include "runtime/engine/known_media.h"
 
 namespace zoetrope {
+
+class CallTrace;
+struct Job;
 
 enum class GuidanceMode : uint8_t {
   kBatched,     // what is wanted and what is not in one call of twice the rows
@@ -76,12 +80,28 @@ class ClipSink {
   virtual Status audio(const float* samples, int64_t count) = 0;
 };
 
+// Something that a stage has made, valid during the call that shows it.
+struct Observation {
+  std::string_view stage;  // its kind: "encode_text", "denoise", ...
+  // A value's name, "noise", "step 3" (latents after it, of how many: `steps`), or the name of
+  // latents when denoising is done.
+  std::string name;
+  const TensorType& type;
+  const void* data;
+  int step = 0, steps = 0;
+};
+
 struct RunHooks {
   // Progress of a task ("load", "denoise", "decode video", ...); false cancels. Called by the
   // thread that called Engine::run.
   std::function<bool(std::string_view task, double done, double total)> progress;
   // Things a person should know: truncated prompts, unknown words.
   std::function<void(const std::string& text)> notice;
+  // Sees what stages make, in their order, up to the latents: frames and sound go to the sink. An
+  // error ends the run.
+  std::function<Status(const Observation&)> observe;
+  // Sees the kernel calls of a job's sessions where it gives a trace, which must outlive the run.
+  std::function<CallTrace*(const Job&)> trace;
   // Cancels from any thread: heard between steps, frames and weights.
   std::stop_token stop;
 };

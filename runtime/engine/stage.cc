@@ -172,6 +172,13 @@ Result<SessionLease> RunContext::open(const Job& job, const SessionShare& share)
         .ok();
   };
   auto lease = job.device->open(job.plan, request.weights, room, progress, share);
+  if (lease.ok()) {
+    CallTrace* const trace = hooks_.trace ? hooks_.trace(job) : nullptr;
+    ZT_RETURN_IF_ERROR(lease->use([&](Session& session) {
+      session.set_trace(trace);
+      return Status();
+    }));
+  }
   stats.load_seconds += seconds_since(start);
   stats.peak_bytes = std::max(stats.peak_bytes, job.device->held_bytes());
   return lease;

@@ -129,6 +129,11 @@ class RunContext {
   Result<SessionLease> open(const Job& job, const SessionShare& share = {});
   // kCancelled where the hooks say so.
   Status report(std::string_view task, double done, double total) const;
+  // Shows it to the hooks.
+  Status observe(const Observation& made) const {
+    return hooks_.observe ? hooks_.observe(made) : Status();
+  }
+  bool observed() const { return hooks_.observe != nullptr; }
   void notice(const std::string& text) const {
     if (hooks_.notice) hooks_.notice(text);
   }

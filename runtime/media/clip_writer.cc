@@ -6,10 +6,12 @@
 #include <cctype>
 #include <filesystem>
 
+#include "graph/format/mapped_file.h"
 #include "graph/format/output_file.h"
 #include "runtime/library.h"
 #include "runtime/media/ffmpeg/module.h"
 #include "runtime/media/plain_writers.h"
+#include "runtime/media/png.h"
 
 namespace zoetrope {
 namespace {
@@ -104,6 +106,15 @@ Result<Media> read_media(const std::string& path, const ReadRequest& request,
                          const FrameSink& sink) {
   ZT_ASSIGN_OR_RETURN(const MediaModule* module, load_ffmpeg());
   return module->read(path, request, sink);
+}
+
+Result<ClipTags> read_tags(const std::string& path) {
+  ZT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
+  constexpr uint8_t kPng[] = {0x89, 'P', 'N', 'G'};
+  if (file.bytes().size() > 8 && std::equal(kPng, kPng + 4, file.bytes().begin()))
+    return read_png_texts(file.bytes());
+  ZT_ASSIGN_OR_RETURN(const MediaModule* module, load_ffmpeg());
+  return module->read_tags(path);
 }
 
 Result<Media> read_media(const std::string& path, const ReadRequest& request) {

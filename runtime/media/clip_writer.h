@@ -42,6 +42,9 @@ class ClipWriter {
   virtual Status frames(const uint8_t* pixels, int64_t count) = 0;
   // Interleaved samples in [-1, 1]; `count` a channel.
   virtual Status audio(const float* samples, int64_t count) = 0;
+  // One more tag, known only when all is written: before finish(). False: the format (or a pipe)
+  // has no place for it any more. MP4 and MOV take it, PNG with its last frame, WAV.
+  virtual bool add_tag(const std::string&, const std::string&) { return false; }
   virtual Status finish() = 0;
   // What was written, for people: "H.264 + AAC". Known after creation.
   virtual std::string description() const = 0;

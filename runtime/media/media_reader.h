@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graph/status.h"
@@ -56,5 +57,9 @@ Result<Media> read_media(const std::string& path, const ReadRequest& request);
 // The same without keeping pixels: each frame goes to `sink`.
 Result<Media> read_media(const std::string& path, const ReadRequest& request,
                          const FrameSink& sink);
+
+// What a clip, sound or PNG says of itself: ClipFormat::tags as they were written, and others.
+// Names as FFmpeg has them.
+Result<std::vector<std::pair<std::string, std::string>>> read_tags(const std::string& path);
 
 }  // namespace zoetrope

@@ -53,25 +53,36 @@ class PngWriter : public ClipWriter {
   Status begin() { return open_next(); }
   Status frames(const uint8_t* pixels, int64_t count) override {
     const int64_t size = format_.width * format_.height * 3;
-    for (int64_t i = 0; i < count; ++i, ++written_) {
-      if (written_ == static_cast<int64_t>(files_.size()) && files_.front().seekable())
-        ZT_RETURN_IF_ERROR(open_next());
-      OutputFile& file = files_.back();
-      ZT_RETURN_IF_ERROR(
-          file.write(encode_png(pixels + i * size, format_.width, format_.height, format_.tags)));
-      if (file.seekable()) ZT_RETURN_IF_ERROR(file.close());
+    for (int64_t i = 0; i < count; ++i) {
+      if (!held_.empty()) ZT_RETURN_IF_ERROR(write_held());
+      held_.assign(pixels + i * size, pixels + (i + 1) * size);
     }
     return Status();
   }
+  bool add_tag(const std::string& name, const std::string& text) override {
+    format_.tags.emplace_back(name, text);
+    return true;
+  }
   Status audio(const float*, int64_t) override { return Status(); }
   Status finish() override {
-    if (written_ == 0) return no_frames(path_);
+    if (held_.empty()) return no_frames(path_);
+    ZT_RETURN_IF_ERROR(write_held());
     for (OutputFile& file : files_) ZT_RETURN_IF_ERROR(file.commit());
     return Status();
   }
   std::string description() const override { return "PNG"; }
 
  private:
+  Status write_held() {
+    if (written_ == static_cast<int64_t>(files_.size()) && files_.front().seekable())
+      ZT_RETURN_IF_ERROR(open_next());
+    OutputFile& file = files_.back();
+    ZT_RETURN_IF_ERROR(
+        file.write(encode_png(held_.data(), format_.width, format_.height, format_.tags)));
+    ++written_;
+    return file.seekable() ? file.close() : Status();
+  }
+
   Status open_next() {
     ZT_ASSIGN_OR_RETURN(const OutputTarget target, resolve_output(path_));
     std::string name = path_;
@@ -87,6 +98,7 @@ class PngWriter : public ClipWriter {
   std::string path_;
   ClipFormat format_;
   std::vector<OutputFile> files_;
+  std::vector<uint8_t> held_;  // the last frame: a tag may still come
   int64_t written_ = 0;
 };
 
@@ -130,12 +142,22 @@ class WavWriter : public ClipWriter {
     if (written_ > kMostBytes) return too_long();
     return file_.write(bytes);
   }
+  bool add_tag(const std::string& name, const std::string& text) override {
+    if (!file_.seekable() || text.size() > (1 << 24)) return false;
+    append_info(&late_, info_name(name), text);
+    return true;
+  }
   Status finish() override {
     if (written_ % 2 != 0) {  // chunks begin at even places
       const uint8_t nothing = 0;
       ZT_RETURN_IF_ERROR(file_.write(&nothing, 1));
     }
-    if (written_ != data_bytes_ && file_.seekable())
+    if (!late_.empty()) {
+      std::vector<uint8_t> list;
+      append_list(&list, late_);
+      ZT_RETURN_IF_ERROR(file_.write(list));
+    }
+    if ((written_ != data_bytes_ || !late_.empty()) && file_.seekable())
       ZT_RETURN_IF_ERROR(file_.write_at(0, header(static_cast<uint64_t>(written_))));
     return file_.commit();
   }
@@ -163,20 +185,36 @@ class WavWriter : public ClipWriter {
     put_le(out, static_cast<uint64_t>(static_cast<int64_t>(scaled)), format_.sample_bits / 8);
   }
 
+  static std::string info_name(const std::string& tag) {
+    for (const auto& [key, name] : kInfoNames)
+      if (tag == key) return name;
+    return "ZOET";  // no name of RIFF's: one of ours
+  }
+  static void append_info(std::vector<uint8_t>* info, const std::string& name,
+                          const std::string& text) {
+    append_text(info, name.c_str());
+    append_le(info, text.size() + 1, 4);
+    info->insert(info->end(), text.begin(), text.end());
+    info->resize(info->size() + 1 + (text.size() + 1) % 2);
+  }
+  static void append_list(std::vector<uint8_t>* out, const std::vector<uint8_t>& info) {
+    append_text(out, "LIST");
+    append_le(out, info.size() + 4, 4);
+    append_text(out, "INFO");
+    out->insert(out->end(), info.begin(), info.end());
+  }
+
   std::vector<uint8_t> header(uint64_t data_bytes) const {
     std::vector<uint8_t> info;
     for (const auto& [key, name] : kInfoNames)
       for (const auto& [tag, text] : format_.tags) {
-        if (tag != key) continue;
-        append_text(&info, name);
-        append_le(&info, text.size() + 1, 4);
-        info.insert(info.end(), text.begin(), text.end());
-        info.resize(info.size() + 1 + (text.size() + 1) % 2);
+        if (tag == key) append_info(&info, name, text);
       }
     std::vector<uint8_t> out;
     const uint64_t listed = info.empty() ? 0 : info.size() + 12;
     append_text(&out, "RIFF");
-    const uint64_t riff = 36 + listed + data_bytes + data_bytes % 2;
+    const uint64_t late = late_.empty() ? 0 : late_.size() + 12;
+    const uint64_t riff = 36 + listed + data_bytes + data_bytes % 2 + late;
     append_le(&out, data_bytes == 0xffffffffull ? data_bytes : riff, 4);
     append_text(&out, "WAVEfmt ");
     append_le(&out, 16, 4);
@@ -186,12 +224,7 @@ class WavWriter : public ClipWriter {
     append_le(&out, static_cast<uint64_t>(format_.sample_rate * frame_bytes()), 4);
     append_le(&out, static_cast<uint64_t>(frame_bytes()), 2);
     append_le(&out, static_cast<uint64_t>(format_.sample_bits), 2);
-    if (!info.empty()) {
-      append_text(&out, "LIST");
-      append_le(&out, info.size() + 4, 4);
-      append_text(&out, "INFO");
-      out.insert(out.end(), info.begin(), info.end());
-    }
+    if (!info.empty()) append_list(&out, info);
     append_text(&out, "data");
     append_le(&out, data_bytes, 4);
     return out;
@@ -199,7 +232,8 @@ class WavWriter : public ClipWriter {
 
   OutputFile file_;
   ClipFormat format_;
-  int64_t data_bytes_ = 0;  // as the header has it
+  std::vector<uint8_t> late_;  // names and texts that stand behind the samples
+  int64_t data_bytes_ = 0;     // as the header has it
   int64_t written_ = 0;
 };
 

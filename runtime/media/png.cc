@@ -68,4 +68,28 @@ std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t heigh
   return out;
 }
 
+std::vector<std::pair<std::string, std::string>> read_png_texts(std::span<const uint8_t> file) {
+  std::vector<std::pair<std::string, std::string>> texts;
+  for (size_t at = 8; at + 12 <= file.size();) {
+    const uint64_t length =
+        uint64_t{file[at]} << 24 | file[at + 1] << 16 | file[at + 2] << 8 | file[at + 3];
+    if (length > file.size() - at - 12) break;
+    const std::string type(reinterpret_cast<const char*>(&file[at + 4]), 4);
+    const std::string data(reinterpret_cast<const char*>(file.data() + at + 8), length);
+    at += 12 + length;
+    const size_t keyword = data.find('\0');
+    if (type == "tEXt" && keyword != std::string::npos)
+      texts.emplace_back(data.substr(0, keyword), data.substr(keyword + 1));
+    if (type != "iTXt" || keyword == std::string::npos || keyword + 3 > data.size() ||
+        data[keyword + 1] != 0)
+      continue;
+    const size_t language = data.find('\0', keyword + 3);
+    const size_t translated =
+        language == std::string::npos ? std::string::npos : data.find('\0', language + 1);
+    if (translated != std::string::npos)
+      texts.emplace_back(data.substr(0, keyword), data.substr(translated + 1));
+  }
+  return texts;
+}
+
 }  // namespace zoetrope

@@ -175,8 +175,9 @@ Status Session::run() {
   }
   ZT_RETURN_IF_ERROR(advance_states());
   if (states_unset_) ZT_RETURN_IF_ERROR(zero_states());
+  const bool traced = trace_ != nullptr && trace_->begin_run(plan_);
   for (auto rate = static_cast<size_t>(dirty_); rate < kRateCount; ++rate) {
-    if (Status status = submit_phase(rate); !status.ok()) {
+    if (Status status = traced ? run_traced(rate) : submit_phase(rate); !status.ok()) {
       (void)device_.wait();  // slower phases are under way: they must not outlive their sequences
       return status;
     }
@@ -219,6 +220,61 @@ Status Session::run_with_host(size_t rate) {
     ZT_RETURN_IF_ERROR(device_.submit(*calls));
   }
   return Status();
+}
+
+Status Session::run_traced(size_t rate) {
+  for (size_t call = phase_begin_[rate]; call < phase_begin_[rate + 1]; ++call) {
+    ZT_RETURN_IF_ERROR(fill_group_of(call));
+    ZT_RETURN_IF_ERROR(trace_call(call));
+  }
+  return Status();
+}
+
+// What the call's group streams is in its slot afterwards, and the next group's on its way, as in
+// runs without a trace.
+Status Session::fill_group_of(size_t call) {
+  const auto at = static_cast<int32_t>(call);
+  const std::vector<StreamGroup>& groups = plan_.stream.groups;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    if (at < groups[g].first_call || at >= groups[g].end_call) continue;
+    if (at != groups[g].first_call) return Status();
+    const int32_t next = g + 1 < groups.size() ? static_cast<int32_t>(g + 1) : -1;
+    ZT_RETURN_IF_ERROR(stream_->submit(static_cast<int32_t>(g), nullptr, next));
+    return device_.wait();
+  }
+  return Status();
+}
+
+Status Session::trace_call(size_t index) {
+  const PlanCall& planned = plan_.calls[index];
+  Device& device = planned.on_host ? host_->device() : device_;
+  auto* const memory =
+      planned.on_host ? static_cast<char*>(host_arena_->host_data()) : static_cast<char*>(nullptr);
+  for (const HostCopy& copy : planned.fetched)
+    if (copy.host.bytes > 0)
+      ZT_RETURN_IF_ERROR(device_.download(memory + copy.host.offset, view(copy.device)));
+  const TracedCall traced{plan_, index, device, calls_[index], [&](size_t input) {
+                            const TensorRef& ref = planned.inputs[input];
+                            if (ref.space == Space::kWeight) return ref.weight;
+                            if (ref.space != Space::kSlot) return int32_t{-1};
+                            return streamed_weight(index, ref);
+                          }};
+  ZT_RETURN_IF_ERROR(
+      trace_->call(traced, [&] { return run_once(device, std::span(&calls_[index], 1)); }));
+  for (const HostCopy& copy : planned.given)
+    if (copy.host.bytes > 0)
+      ZT_RETURN_IF_ERROR(device_.upload(view(copy.device), memory + copy.host.offset));
+  return Status();
+}
+
+// The weight at a place of the slot that the call's group has.
+int32_t Session::streamed_weight(size_t call, const TensorRef& ref) const {
+  for (const StreamGroup& group : plan_.stream.groups)
+    if (static_cast<int32_t>(call) >= group.first_call &&
+        static_cast<int32_t>(call) < group.end_call)
+      for (const StreamedWeight& streamed : group.weights)
+        if (streamed.offset == ref.offset) return streamed.weight;
+  return -1;
 }
 
 // Waits for what the call reads, and ends when what it gives is on its way back.

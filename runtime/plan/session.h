@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/plan/plan.h"
+#include "runtime/plan/trace.h"
 #include "runtime/plan/weight_store.h"
 #include "runtime/plan/weight_stream.h"
 
@@ -73,6 +74,9 @@ class Session {
   // stay are the store's, which others may share.
   int64_t own_bytes() const;
 
+  // Asked before every run from now on; null: nobody. Must outlive the session or be taken away.
+  void set_trace(CallTrace* trace) { trace_ = trace; }
+
   // Seconds spent a call since enable_profile(); index as Plan::calls.
   void enable_profile();
   std::span<const double> call_seconds() const { return seconds_; }
@@ -88,6 +92,10 @@ class Session {
   Status submit_groups(size_t rate);
   Status run_with_host(size_t rate);
   Status run_on_host(size_t call);
+  Status run_traced(size_t rate);
+  Status trace_call(size_t call);
+  Status fill_group_of(size_t call);
+  int32_t streamed_weight(size_t call, const TensorRef& ref) const;
   Result<Sequence*> recorded(std::unique_ptr<Sequence>* sequence, size_t begin, size_t end);
   // Copies every `next` of the last run over its state. Not before the outputs may go: one of them
   // may be a view of a state. Not after inputs change: a `next` may be a view of an input.
@@ -120,6 +128,7 @@ class Session {
   bool states_unset_ = true;     // to be zeroed
   Rate dirty_ = Rate::kWeights;  // slowest phase that must run again
   std::vector<double> seconds_;
+  CallTrace* trace_ = nullptr;
 };
 
 }  // namespace zoetrope

@@ -6,6 +6,7 @@
 
 #include "graph/elements.h"
 #include "graph/evaluate.h"
+#include "graph/tolerance.h"
 
 namespace zoetrope::conformance {
 namespace {
@@ -261,27 +262,13 @@ class CaseRun {
     return Status();
   }
 
-  bool accumulates() const {
-    switch (def_.kind) {
-      case OpKind::kMatmul:
-      case OpKind::kConv:
-      case OpKind::kConvTranspose:
-      case OpKind::kAttention:
-      case OpKind::kPackedAttention:
-      case OpKind::kLinear:
-      case OpKind::kConvBias: return true;
-      default: return false;
-    }
-  }
-
-  // Tensor cores align products of f8e4m3 to the largest and keep some 13 bits below its point,
-  // whatever the library: 2^-12 of Σ|a·b|, which for independent operands is about √K·rms. Other
-  // backends sum them in f32 and get no allowance.
+  // Of CUDA's products of f8e4m3. Other backends sum them in f32 and get no allowance.
   double lost_in_sums(double rms) const {
     if (def_.kind != OpKind::kQuantizedMatmul || drawn_.input_types[0].dtype != DType::kF8E4M3 ||
         device_.info().backend != "cuda")
       return 0;
-    return 0x1p-11 * std::sqrt(static_cast<double>(drawn_.input_types[0].shape[-1])) * rms;
+    return ErrorBound::lost_by_tensor_cores(static_cast<double>(drawn_.input_types[0].shape[-1]),
+                                            rms);
   }
 
   // Attention, whose probabilities may be rounded to the compute dtype inside.
@@ -303,30 +290,11 @@ class CaseRun {
     return Status();
   }
 
-  static double unit_of(DType dtype) {
-    return dtype == DType::kBF16 ? 0x1p-8 : dtype == DType::kF16 ? 0x1p-11 : 0;
-  }
-
-  // |found − expected| may reach this. Narrow outputs are rounded once; contractions may also round
-  // one operand to the compute dtype inside (weights stored wider, probabilities of attention):
-  // such errors average to unit/(2√3)·rms; 3·unit·rms also covers activations that shrink the rms.
-  // Where few probabilities count, they do not average: `magnitude` is what they weigh.
-  double allowed(double expected, double rms, DType dtype, double magnitude = 0) const {
-    const Tolerance& t = def_.tolerance;
-    if (t.absolute == 0 && t.relative == 0) return 0;
-    const double unit = unit_of(dtype), least = dtype == DType::kF16 ? 0x1p-25 : 0;
-    const double inside = std::max(accumulates() ? 3 * unit * rms : 0, unit / 2 * magnitude);
-    return t.absolute * std::max(1.0, rms) + (t.relative + 1.01 * unit) * std::fabs(expected) +
-           least + inside + lost_in_sums(rms);
-  }
-
-  // Of many sums of random products, errors must not lean to one side, as they do where outputs or
-  // operands are cut off instead of rounded (by 0.7 units): `along` is Σ error·expected, `squares`
-  // is Σ expected².
-  Status check_lean(double along, double squares, size_t count, DType dtype) const {
+  // See ErrorBound::lean().
+  Status check_lean(double along, double squares, size_t count, const ErrorBound& bound) const {
     constexpr size_t kMany = 4096;
-    const double limit = unit_of(dtype) / 8;
-    if (!accumulates() || limit == 0 || count < kMany) return Status();
+    const double limit = bound.lean();
+    if (limit == 0 || count < kMany) return Status();
     const bool drawn = test_.inputs[0].values.empty() && test_.inputs[1].values.empty();
     if (!drawn || std::fabs(along) <= limit * squares) return Status();
     return error(Code::kInternal, info_.name, ": outputs are on average ", 1 + along / squares,
@@ -340,6 +308,9 @@ class CaseRun {
     for (double e : expected) squares += std::isfinite(e) ? e * e : 0;
     const double rms =
         expected.empty() ? 0 : std::sqrt(squares / static_cast<double>(expected.size()));
+    const ErrorBound bound(def_, dtype, rms);
+    const bool exact = bound.at(1) == 0;
+    const double lost = exact ? 0 : lost_in_sums(rms);
     double along = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
       const auto index = static_cast<int64_t>(i);
@@ -349,10 +320,10 @@ class CaseRun {
       store_element(dtype, &bits, 0, expected[i]);
       if (found == load_element(dtype, &bits, 0)) continue;
       const double off = std::fabs(found - expected[i]);
-      double limit = allowed(expected[i], rms, dtype);
+      double limit = bound.at(expected[i]) + lost;
       if (off > limit && weighs_values()) {
         ZT_RETURN_IF_ERROR(weigh_magnitudes());
-        limit = allowed(expected[i], rms, dtype, magnitudes_[i]);
+        limit = bound.at(expected[i], magnitudes_[i]) + lost;
       }
       *worst = std::max(*worst, limit > 0 ? off / limit : INFINITY);
       if (!(off <= limit))
@@ -360,7 +331,7 @@ class CaseRun {
                      drawn_.types[k].to_string(), " is ", found, "; expected ", expected[i], " ± ",
                      limit);
     }
-    return check_lean(along, squares, expected.size(), dtype);
+    return check_lean(along, squares, expected.size(), bound);
   }
 
   Device& device_;

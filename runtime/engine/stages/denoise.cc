@@ -216,10 +216,13 @@ class Denoising {
     denoiser_.open(&c_);
     ZT_RETURN_IF_ERROR(denoiser_.take(first_network()));
     ZT_RETURN_IF_ERROR(draw_noise());
+    ZT_RETURN_IF_ERROR(show("noise", 0));
     const auto start = std::chrono::steady_clock::now();
     c_.stats.first_step_seconds = c_.seconds_since_start();
     ZT_RETURN_IF_ERROR(c_.report("denoise", 0, steps()));
-    ZT_RETURN_IF_ERROR(std::holds_alternative<FlowSampler>(s_.sampler) ? flow() : diffusion());
+    const Status sampled = std::holds_alternative<FlowSampler>(s_.sampler) ? flow() : diffusion();
+    ZT_RETURN_IF_ERROR(shown_);
+    ZT_RETURN_IF_ERROR(sampled);
     c_.stats.denoise_seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     for (float x : x_)
@@ -242,7 +245,15 @@ class Denoising {
   }
   int steps() const { return s_.steps - c_.plan.first_step; }
   StepObserver observer() const {
-    return [this](int done, int) { return c_.report("denoise", done, steps()).ok(); };
+    return [this](int done, int) {
+      shown_ = show(str("step ", done), done);
+      return shown_.ok() && c_.report("denoise", done, steps()).ok();
+    };
+  }
+  Status show(std::string name, int step) const {
+    if (!c_.observed()) return Status();
+    const TensorType type{DType::kF32, {static_cast<int64_t>(x_.size())}};
+    return c_.observe({"denoise", std::move(name), type, x_.data(), step, steps()});
   }
 
   // Calls with each sample of each stream and the two indices.
@@ -328,6 +339,7 @@ class Denoising {
   const size_t samples_;
   Denoiser denoiser_;
   std::vector<float> x_;
+  mutable Status shown_;  // what the hooks said of the last step
 };
 
 Status run(const Stage&, RunContext* c) { return Denoising(c).run(); }

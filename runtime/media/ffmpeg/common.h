@@ -16,6 +16,7 @@ extern "C" {
 #include <string>
 
 #include "graph/status.h"
+#include "runtime/media/clip_writer.h"
 #include "runtime/media/media_reader.h"
 
 namespace zoetrope {
@@ -46,6 +47,9 @@ using FifoPtr = std::unique_ptr<AVAudioFifo, FreePlain<av_audio_fifo_free>>;
 // reader.cc
 Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& request,
                                const FrameSink& sink);
+
+// tags.cc
+Result<ClipTags> read_tags_with_ffmpeg(const std::string& path);
 
 inline Status ffmpeg_error(int code, const std::string& what) {
   char text[AV_ERROR_MAX_STRING_SIZE] = {};

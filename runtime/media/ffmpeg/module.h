@@ -7,7 +7,7 @@
 
 namespace zoetrope {
 
-inline constexpr uint32_t kMediaAbi = 2;
+inline constexpr uint32_t kMediaAbi = 3;
 
 struct MediaModule {
   uint32_t abi = kMediaAbi;
@@ -15,6 +15,7 @@ struct MediaModule {
                                                        const ClipFormat& format) = nullptr;
   Result<Media> (*read)(const std::string& path, const ReadRequest& request,
                         const FrameSink& sink) = nullptr;
+  Result<ClipTags> (*read_tags)(const std::string& path) = nullptr;
 };
 
 }  // namespace zoetrope

@@ -122,6 +122,13 @@ class FfmpegWriter : public ClipWriter {
     return io_.file().commit();
   }
 
+  // MP4 and MOV write their index, which has the tags, at the end; in pieces, and elsewhere, it
+  // went out first.
+  bool add_tag(const std::string& name, const std::string& text) override {
+    const std::string_view muxer = output_->oformat->name;
+    if ((muxer != "mp4" && muxer != "mov") || !io_.file().seekable()) return false;
+    return av_dict_set(&output_->metadata, name.c_str(), text.c_str(), 0) >= 0;
+  }
   std::string description() const override { return description_; }
 
  private:
@@ -348,6 +355,7 @@ Result<std::unique_ptr<ClipWriter>> create_writer(const std::string& path,
 
 extern "C" __attribute__((visibility("default"))) const zoetrope::MediaModule* zoetrope_media() {
   static const zoetrope::MediaModule module{zoetrope::kMediaAbi, &zoetrope::create_writer,
-                                            &zoetrope::read_with_ffmpeg};
+                                            &zoetrope::read_with_ffmpeg,
+                                            &zoetrope::read_tags_with_ffmpeg};
   return &module;
 }

@@ -1,0 +1,42 @@
+// How far a kernel's output may lie from the op's definition: the op's own tolerance, and what
+// narrower dtypes add. Conformance judges drawn tensors by it, `zoetrope verify` a model's own.
+#pragma once
+
+#include "graph/op.h"
+
+namespace zoetrope {
+
+// u = 2^-p of a float dtype with p bits of significand: rounding changes a number by at most u of
+// it. 0 for others.
+double unit_roundoff(DType dtype);
+
+// Whether an output element is a sum of products, so that its error follows what is summed.
+bool sums_products(OpKind op);
+
+class ErrorBound {
+ public:
+  // `rms`: of the expected output.
+  ErrorBound(const OpDef& def, DType output, double rms);
+
+  // |found − expected| may reach this. `weighed`: of attention, Σ probability·|value|: where few
+  // probabilities count, their rounding to the compute dtype does not average. `summed`: Σ|a·b| of
+  // a sum of products over `depth` terms, where it is known: terms much larger than their sum leave
+  // larger errors in it.
+  double at(double expected, double weighed = 0, double summed = 0, double depth = 1) const;
+
+  // Of many sums of random products, errors must not lean to one side, as they do where outputs or
+  // operands are cut off instead of rounded (by 0.7 units): |Σ error·expected| may reach this times
+  // Σ expected². 0: not judged.
+  double lean() const;
+
+  // Tensor cores align products of f8e4m3 to the largest and keep some 13 bits below its point,
+  // whatever the library: 2^-12 of Σ|a·b|, which for independent operands is about √depth·rms.
+  static double lost_by_tensor_cores(double depth, double rms);
+
+ private:
+  const Tolerance tolerance_;
+  const bool exact_, sums_;
+  const double narrow_, least_, rms_;
+};
+
+}  // namespace zoetrope
