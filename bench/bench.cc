@@ -273,7 +273,7 @@ Report Bench::list() const {
 Report Bench::measure() {
   Report report;
   describe(&report);
-  if (report.load_average > 0.5) {
+  if (report.load_average > std::max(0.5, 0.1 * usable_threads())) {
     char load[16];
     std::snprintf(load, sizeof(load), "%.1f", report.load_average);
     report.notes.push_back(str("other work kept this machine at a load of ", load,

@@ -16,8 +16,9 @@ class Ceilings {
   // `quick`: smaller ones. `device` owns this.
   Ceilings(BenchDevice* device, bool quick) : device_(device), quick_(quick) {}
 
-  // Bytes read and written a second: on a device by its own copying, on the host by as many threads
-  // as the device has.
+  // Bytes read and written a second, by the better of two ways: the device's own copying (on the
+  // host, as many threads as the device has), and a kernel that streams as much: some drivers leave
+  // copies to engines slower than memory.
   Result<double> sample_copy();
   // FLOP a second; of a dtype without products, kUnsupported.
   Result<double> sample_matmul(DType dtype);
@@ -41,6 +42,7 @@ class Ceilings {
   const bool quick_;
   std::unique_ptr<Buffer> from_, to_;
   int64_t copy_bytes_ = 0;
+  std::unique_ptr<OpTimer> stream_;  // null: the device has no such kernel
   std::vector<double> copy_rates_;
   std::map<DType, Product> products_;
 };
