@@ -179,11 +179,16 @@ Status verify(const Graph& graph) {
     if (out.value < 0 || static_cast<size_t>(out.value) >= graph.values.size() ||
         out.name.empty() || !names.insert(out.name).second)
       return error(Code::kInvalidArgument, "graph '", graph.name, "': bad output '", out.name, "'");
+  std::vector<bool> is_state(graph.values.size(), false);
   for (const StatePair& pair : graph.states) {
     const auto count = static_cast<ValueId>(graph.values.size());
     if (pair.state < 0 || pair.state >= count || pair.next < 0 || pair.next >= count ||
         graph.value(pair.state).kind != ValueKind::kInput)
       return error(Code::kInvalidArgument, "graph '", graph.name, "': bad state pair");
+    if (is_state[static_cast<size_t>(pair.state)])
+      return error(Code::kInvalidArgument, "state '", graph.value(pair.state).name,
+                   "' has two successors");
+    is_state[static_cast<size_t>(pair.state)] = true;
     if (graph.bound && !(graph.value(pair.state).type == graph.value(pair.next).type))
       return error(Code::kInvalidArgument, "state '", graph.value(pair.state).name, "' is ",
                    graph.value(pair.state).type.to_string(), " but its successor is ",

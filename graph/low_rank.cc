@@ -86,6 +86,11 @@ std::string AdaptedWeights::revision(std::string_view name) const {
   return base_.revision(name) + (updates_.contains(name) ? revision_ : "");
 }
 
+int64_t AdaptedWeights::made_bytes(std::string_view name) const {
+  const auto type = updates_.contains(name) ? base_.type(name) : Status(Code::kNotFound, "");
+  return type.ok() ? type->bytes() : base_.made_bytes(name);
+}
+
 Result<WeightData> AdaptedWeights::load(std::string_view name) const {
   ZT_ASSIGN_OR_RETURN(WeightData data, base_.load(name));
   const auto found = updates_.find(name);

@@ -34,6 +34,7 @@ class AdaptedWeights : public WeightSource {
   Result<TensorType> type(std::string_view name) const override { return base_.type(name); }
   Result<WeightData> load(std::string_view name) const override;
   std::string revision(std::string_view name) const override;
+  int64_t made_bytes(std::string_view name) const override;
 
  private:
   AdaptedWeights(const WeightSource& base, std::string revision)

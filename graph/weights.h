@@ -28,6 +28,8 @@ class WeightSource {
   // What was done to the tensor on its way from the file (adapters); "": nothing. Equal names with
   // equal revisions are equal bytes.
   virtual std::string revision(std::string_view) const { return ""; }
+  // What load() takes in memory; 0 where it gives a view of a file.
+  virtual int64_t made_bytes(std::string_view) const { return 0; }
 };
 
 }  // namespace zoetrope

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <exception>
+#include <new>
 
 #include "backends/cpu/gemm/gemm.h"
 #include "graph/host.h"
@@ -146,6 +147,8 @@ Status CpuDevice::submit(Sequence& sequence, const Order&) {
     try {
       if (Status status = kernel->run(Call(call.args)); !status.ok())
         return status.with_context(call.label);
+    } catch (const std::bad_alloc&) {
+      return error(Code::kResourceExhausted, call.label, ": out of memory");
     } catch (const std::exception& e) {
       return error(Code::kInternal, call.label, ": ", e.what());
     }

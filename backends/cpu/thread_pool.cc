@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace zoetrope::cpu {
 namespace {
@@ -48,9 +49,14 @@ void ThreadPool::stop() {
 void ThreadPool::drain(int worker) {
   tls_worker = worker;
   const Job job = job_;
-  for (int64_t task = next_.fetch_add(1, std::memory_order_relaxed); task < job.tasks;
-       task = next_.fetch_add(1, std::memory_order_relaxed))
-    job.call(job.body, task, worker);
+  try {
+    for (int64_t task = next_.fetch_add(1, std::memory_order_relaxed); task < job.tasks;
+         task = next_.fetch_add(1, std::memory_order_relaxed))
+      job.call(job.body, task, worker);
+  } catch (...) {
+    if (!failed_.exchange(true)) failure_ = std::current_exception();
+    next_.store(job.tasks, std::memory_order_relaxed);  // nobody begins another
+  }
   tls_worker = -1;
 }
 
@@ -77,6 +83,8 @@ void ThreadPool::run_impl(int64_t tasks, const void* body, Trampoline call) {
       busy_.wait(left, std::memory_order_acquire);
     }
   }
+  // Only now: the others have read `body` until here.
+  if (failed_.exchange(false)) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void ThreadPool::worker_loop(int worker) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <thread>
 #include <type_traits>
@@ -22,8 +23,9 @@ class ThreadPool {
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls body(task, worker) once for each task in [0, tasks), worker in [0, threads()), and
-  // returns when all are done. The body must not throw. One caller at a time; a call from inside a
-  // body runs its tasks inline with the same worker.
+  // returns when all are done. What a body throws (memory that a library cannot get) is thrown here
+  // once no task runs any more; tasks that had not begun are left out. One caller at a time; a call
+  // from inside a body runs its tasks inline with the same worker.
   template <typename Body>
   void run(int64_t tasks, const Body& body) {
     run_impl(tasks, &body, [](const void* b, int64_t task, int worker) {
@@ -61,6 +63,8 @@ class ThreadPool {
   alignas(64) std::atomic<int32_t> busy_{0};
   alignas(64) std::atomic<uint32_t> epoch_{0};  // counts the jobs
   std::atomic<bool> stop_{false};
+  std::atomic<bool> failed_{false};
+  std::exception_ptr failure_;  // of the first who set failed_
   std::vector<std::thread> workers_;
 };
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <new>
 #include <numeric>
 #include <vector>
 
@@ -56,5 +57,32 @@ TEST_CASE("what a loop wrote is visible after it, loop after loop") {
   for (int round = 1; round <= 2000; ++round) {
     pool.run(64, [&](int64_t task, int) { values[static_cast<size_t>(task)] += task; });
     CHECK(std::accumulate(values.begin(), values.end(), int64_t{0}) == round * 2016);
+  }
+}
+
+TEST_CASE("what a task throws comes out when no other runs any more, and the pool goes on") {
+  for (int threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 200; ++round) {
+      std::atomic<int> inside{0};
+      bool thrown = false;
+      try {
+        pool.run(64, [&](int64_t task, int) {
+          ++inside;
+          if (task % 8 == round % 8) {
+            --inside;
+            throw std::bad_alloc();
+          }
+          --inside;
+        });
+      } catch (const std::bad_alloc&) {
+        thrown = true;
+        CHECK(inside == 0);
+      }
+      CHECK(thrown);
+    }
+    std::atomic<int> runs{0};
+    pool.run(100, [&](int64_t, int) { ++runs; });
+    CHECK(runs == 100);
   }
 }

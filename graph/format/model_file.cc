@@ -102,6 +102,11 @@ Result<TensorType> ModelFile::type(std::string_view name) const {
   return entry->type;
 }
 
+int64_t ModelFile::made_bytes(std::string_view name) const {
+  const TensorEntry* entry = find_tensor(name);
+  return entry != nullptr && entry->synthetic ? entry->type.bytes() : 0;
+}
+
 Result<WeightData> ModelFile::load(std::string_view name) const {
   const TensorEntry* entry = find_tensor(name);
   if (entry == nullptr) return error(Code::kNotFound, path(), " has no tensor '", name, "'");

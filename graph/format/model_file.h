@@ -71,6 +71,7 @@ class ModelFile : public WeightSource {
   Result<TensorType> type(std::string_view name) const override;
   // Stored tensors are views into the mapping; synthetic ones are generated.
   Result<WeightData> load(std::string_view name) const override;
+  int64_t made_bytes(std::string_view name) const override;
 
  private:
   Status parse();

@@ -28,6 +28,20 @@ std::string plan_key(const Graph& graph, const CompileOptions& options) {
   return key;
 }
 
+// Plans count weights as if all lay in the file, whoever makes them: a model of generated weights is
+// planned like the real one. Running must not take what is not there.
+Status check_made(const Plan& plan, const WeightSource& source, int64_t budget) {
+  for (const PlanWeight& weight : plan.weights) {
+    const std::string& name = plan.graph.value(weight.value).name;
+    const int64_t bytes = source.made_bytes(name);
+    if (budget > 0 && bytes > budget)
+      return error(Code::kResourceExhausted, "tensor '", name,
+                   "' is not stored in the file but made when it is loaded, in ", bytes,
+                   " bytes; there is room for ", budget);
+  }
+  return Status();
+}
+
 }  // namespace
 
 SessionLease& SessionLease::operator=(SessionLease&& other) noexcept {
@@ -92,6 +106,7 @@ Result<SessionLease> EngineDevice::open(const std::shared_ptr<const Plan>& plan,
                                         int64_t budget, const LoadProgress& progress,
                                         const SessionShare& share) {
   const WeightSource& source = weights != nullptr ? *weights : source_;
+  ZT_RETURN_IF_ERROR(check_made(*plan, source, budget));
   std::string revisions = revisions_of(*plan, source);
   ArenaShare arena;
   arena.least_bytes = std::max({plan->memory.arena_bytes, device_->alignment(),

@@ -148,15 +148,16 @@ Result<Bindings> check_signature(const Graph& graph, const std::vector<NamedType
       return error(Code::kDataLoss, "component '", graph.name, "': nothing gives input '", name,
                    "'");
   }
-  ZT_ASSIGN_OR_RETURN(const Graph bound, zoetrope::bind(graph, bindings));
+  const auto bound = zoetrope::bind(graph, bindings);
+  if (!bound.ok()) return bound.status().with_context(str("component '", graph.name, "'"));
   for (const NamedType& wanted : outputs) {
     const auto found =
-        std::find_if(bound.outputs.begin(), bound.outputs.end(),
+        std::find_if(bound->outputs.begin(), bound->outputs.end(),
                      [&](const GraphOutput& out) { return out.name == wanted.name; });
-    if (found == bound.outputs.end())
+    if (found == bound->outputs.end())
       return error(Code::kDataLoss, "component '", graph.name, "' has no output '", wanted.name,
                    "'; it has ", list_names(graph, false));
-    const TensorType& type = bound.value(found->value).type;
+    const TensorType& type = bound->value(found->value).type;
     if (!fits(wanted.type, type))
       return mismatch(graph, "output", wanted.name, type.to_string(),
                       expected_to_string(wanted.type));

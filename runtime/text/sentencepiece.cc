@@ -3,6 +3,7 @@
 #include <sentencepiece_processor.h>
 
 #include <exception>
+#include <new>
 
 namespace zoetrope {
 
@@ -22,6 +23,8 @@ std::string failure(const Call& call) {
   try {
     const auto status = call();
     return status.ok() ? "" : status.ToString();
+  } catch (const std::bad_alloc&) {
+    throw;  // not the model's fault
   } catch (const std::exception& thrown) {
     return thrown.what();
   }
