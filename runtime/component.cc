@@ -1,5 +1,8 @@
 #include "runtime/component.h"
 
+#include <optional>
+
+#include "runtime/plan/estimate.h"
 #include "runtime/plan/streaming.h"
 
 namespace zoetrope {
@@ -19,6 +22,13 @@ Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, 
   ZT_ASSIGN_OR_RETURN(Graph optimised, run_passes(std::move(bound), passes));
   ZT_ASSIGN_OR_RETURN(Plan plan, make_plan(std::move(optimised), device, options.bindings, host));
   if (options.memory_budget > 0) stream_weights(&plan, device, options.memory_budget);
+  const DeviceTimes told(device.info());
+  std::optional<DeviceTimes> host_told;
+  if (host != nullptr) host_told.emplace(host->info());
+  const DeviceTimes* const of_host = options.host_times != nullptr ? options.host_times
+                                     : host != nullptr             ? &*host_told
+                                                                   : nullptr;
+  estimate_seconds(options.times != nullptr ? *options.times : told, of_host, device.info(), &plan);
   return plan;
 }
 

@@ -4,6 +4,7 @@
 
 #include "graph/passes/pipeline.h"
 #include "graph/weights.h"
+#include "runtime/plan/device_times.h"
 #include "runtime/plan/planner.h"
 #include "runtime/plan/session.h"
 
@@ -16,6 +17,9 @@ struct CompileOptions {
   std::set<std::string> narrow_states = {};  // by name, kept in `compute`: narrowable_states()
   int64_t memory_budget = 0;  // bytes on the device: weights are streamed to keep it; 0: none
   PassObserver after_pass;    // sees the graph after each pass
+  // Of the device and of the host, for estimates; null: what devices tell of themselves.
+  const DeviceTimes* times = nullptr;
+  const DeviceTimes* host_times = nullptr;
 };
 
 // Symbolic graph → bound → optimised → planned. Does not touch a weight's bytes.

@@ -58,6 +58,7 @@ Status parse_bindings(const std::vector<std::string>& texts, Bindings* bindings)
 using Run = std::function<Status()>;
 void add_generate(CLI::App* root, Run* run);
 void add_plan(CLI::App* root, Run* run);
+void add_calibrate(CLI::App* root, Run* run);
 void add_run(CLI::App* root, Run* run);
 void add_inspect(CLI::App* root, Run* run);
 void add_convert(CLI::App* root, Run* run);

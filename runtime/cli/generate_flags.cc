@@ -2,7 +2,10 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 
+#include "models/registry.h"
+#include "runtime/cli/builtin.h"
 #include "runtime/cli/prompt_flags.h"
 
 namespace zoetrope {
@@ -124,11 +127,18 @@ Status GenerateFlags::finish() {
   return Status();
 }
 
-Result<std::unique_ptr<Engine>> GenerateFlags::open_engine(bool keep_sessions) {
+Result<std::unique_ptr<Engine>> GenerateFlags::open_engine(bool keep_sessions, bool for_planning) {
   EngineOptions options;
   options.devices = device.options();
-  ZT_ASSIGN_OR_RETURN(options.placement, parse_placement(place, device.device));
+  ZT_ASSIGN_OR_RETURN(options.placement, placement());
   options.keep_sessions = keep_sessions;
+  if (for_planning && find_builtin_model(model).ok() && !std::filesystem::exists(model)) {
+    if (!lora.files.empty())
+      return error(Code::kInvalidArgument, "--lora: '", model,
+                   "' is a built-in shape, without weights to adapt");
+    ZT_ASSIGN_OR_RETURN(Model shape, builtin_model(model));
+    return Engine::create(std::move(shape), std::move(options));
+  }
   ZT_ASSIGN_OR_RETURN(const std::string path, find_model(model));
   ZT_ASSIGN_OR_RETURN(auto engine, Engine::open(path, std::move(options)));
   if (adapters.empty()) adapters = lora.read(engine->model());

@@ -22,8 +22,10 @@ struct GenerateFlags {
   void add_to(CLI::App* app);
   // Applies the textual flags to `request`; errors name the flag.
   Status finish();
-  // The model, opened for one request or for several; adapters go into the request.
-  Result<std::unique_ptr<Engine>> open_engine(bool keep_sessions);
+  // The model, opened for one request or for several; adapters go into the request. For planning a
+  // built-in model's name will do.
+  Result<std::unique_ptr<Engine>> open_engine(bool keep_sessions, bool for_planning = false);
+  Result<Placement> placement() const { return parse_placement(place, device.device); }
 };
 
 // "8GiB", "500M", "1.5g": bytes. Suffixes are powers of 1024.

@@ -6,12 +6,15 @@
 #include <cstdio>
 
 #include "graph/format/output_file.h"
+#include "runtime/cli/calibration.h"
 #include "runtime/cli/clip_assembly.h"
 #include "runtime/cli/receipt_flags.h"
 #include "runtime/cli/record_flags.h"
 
 namespace zoetrope {
 namespace {
+
+constexpr double kLong = 30, kFirstUse = 3;  // seconds
 
 ClipTags tags_of(const GenerationOptions& o, const Model& model, const RequestPlan& plan) {
   const Request& g = o.generate.request;
@@ -201,10 +204,29 @@ Status Generation::give_receipt(const RequestPlan& plan, const StageLog& log,
   return file.empty() ? Status() : write_text(file, receipt_to_json(receipt) + "\n");
 }
 
+// What the plan says, before anything runs. Where a person waits for a long time that is but
+// roughly known, a few seconds go into measuring.
+Result<RequestPlan> Generation::tell(const Clip& clip) {
+  ZT_ASSIGN_OR_RETURN(RequestPlan planned, plan(clip));
+  if (o_.json || o_.quiet) return planned;
+  if (const double rough = planned.estimated_seconds(); rough == 0 || rough > kLong) {
+    ZT_ASSIGN_OR_RETURN(const Placement placement, o_.generate.placement());
+    ZT_ASSIGN_OR_RETURN(const bool again, calibrate_on_first_use(planned, placement, kFirstUse));
+    if (again) {
+      ZT_ASSIGN_OR_RETURN(planned, plan(clip));
+    }
+  }
+  if (const double seconds = planned.estimated_seconds(); seconds > 0)
+    hooks_.notice(str("about ", format_seconds(seconds), planned.calibrated() ? "" : " (roughly)",
+                      ", at most ", format_bytes(static_cast<double>(planned.peak_bytes())), " on ",
+                      planned.largest().device->spec()));
+  return planned;
+}
+
 // The files are opened once the plan is accepted.
 Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std::string>& paths,
                                         const std::string& receipt) {
-  ZT_ASSIGN_OR_RETURN(const RequestPlan planned, plan(clip));
+  ZT_ASSIGN_OR_RETURN(const RequestPlan planned, tell(clip));
   Outputs outputs;
   ClipAssembly assembly(known_, request_.known, target_, outputs);
   GridSink tiles(planned.samples, planned.shape.width, planned.shape.height, outputs);
@@ -215,6 +237,7 @@ Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std:
   ClipSink* sink = planned.samples == 1 ? static_cast<ClipSink*>(&assembly)
                    : grid               ? static_cast<ClipSink*>(&tiles)
                                         : &outputs;
+  bar_.expect(expected_tasks(planned));
   StageLog log(sink, kReceiptSamples, /*keep_clip=*/false);
   log.begin(planned.shape.width * planned.shape.height * 3, planned.clip.sound_channels);
   RunHooks hooks = hooks_;

@@ -44,6 +44,7 @@ class Generation {
 
  private:
   Result<RequestPlan> plan(const Clip& clip);
+  Result<RequestPlan> tell(const Clip& clip);
   ClipFormat format_of(const RequestPlan& plan, const ClipAssembly& assembly,
                        const GridSink& tiles) const;
   bool as_grid(const RequestPlan& plan) const;

@@ -96,6 +96,7 @@ int run_command(int argc, char** argv) {
   Run run;
   add_generate(&app, &run);
   add_plan(&app, &run);
+  add_calibrate(&app, &run);
   add_run(&app, &run);
   add_inspect(&app, &run);
   add_convert(&app, &run);

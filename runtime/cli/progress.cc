@@ -42,6 +42,11 @@ ProgressBar::ProgressBar(bool quiet, std::FILE* stream)
                                      : Mode::kPlain),
       stream_(stream) {}
 
+void ProgressBar::expect(std::vector<ExpectedTask> tasks) {
+  remaining_ = RemainingTime(std::move(tasks));
+  begun_ = std::chrono::steady_clock::now();
+}
+
 void ProgressBar::update(std::string_view phase, double done, double total) {
   if (mode_ == Mode::kQuiet) return;
   const auto now = std::chrono::steady_clock::now();
@@ -55,6 +60,7 @@ void ProgressBar::update(std::string_view phase, double done, double total) {
   updated_ = now;
   done_ = done;
   total_ = std::max(total, 1e-9);
+  remaining_.update(phase, done_ / total_, seconds_since(begun_));
   if (mode_ == Mode::kTerminal && now - drawn_ >= std::chrono::milliseconds(50)) {
     drawn_ = now;
     draw(false);
@@ -69,7 +75,9 @@ void ProgressBar::draw(bool final) {
   name.resize(std::max<size_t>(name.size() + 1, 14), ' ');
   name.resize(std::min<size_t>(name.size(), static_cast<size_t>(std::max(columns - 6, 1))));
   std::string times = format_seconds(spent);
-  if (!final && fraction > 0.01 && spent > 0.2)
+  if (const double left = remaining_.left(seconds_since(begun_)); !final && left >= 0)
+    times += str(", ", format_seconds(left), " left");
+  else if (!final && fraction > 0.01 && spent > 0.2)
     times += str(", ", format_seconds(spent * (1 - fraction) / fraction), " left");
   const std::string percent = str(static_cast<int>(fraction * 100 + 0.5), "%");
   // A line that wraps could not be drawn over: the bar gives way first, then the times.

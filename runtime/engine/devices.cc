@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "runtime/engine/calibrate.h"
+
 namespace zoetrope {
 namespace {
 
@@ -71,6 +73,26 @@ Status SessionLease::continue_from(const SessionLease& from) const {
   return use([&](Session& session) { return session.set_states(states); });
 }
 
+EngineDevice::EngineDevice(std::string spec, std::unique_ptr<Device> device,
+                           const WeightSource& source, FindHost find_host)
+    : spec_(std::move(spec)),
+      device_(std::move(device)),
+      source_(source),
+      find_host_(std::move(find_host)),
+      weights_(*device_, source),
+      times_(std::make_shared<const DeviceTimes>(load_device_times(device_->info()))) {}
+
+std::shared_ptr<const DeviceTimes> EngineDevice::times() const {
+  const std::lock_guard lock(cache_mutex_);
+  return times_;
+}
+
+void EngineDevice::set_times(DeviceTimes times) {
+  const std::lock_guard lock(cache_mutex_);
+  times_ = std::make_shared<const DeviceTimes>(std::move(times));
+  plans_.clear();  // sessions hold theirs
+}
+
 Result<std::shared_ptr<const Plan>> EngineDevice::compile(const Graph& graph,
                                                           const CompileOptions& options) {
   const std::string key = plan_key(graph, options);
@@ -92,13 +114,18 @@ Result<std::shared_ptr<const Plan>> EngineDevice::compile(const Graph& graph,
 
 // With the device locked.
 Result<Plan> EngineDevice::compile_here(const Graph& graph, const CompileOptions& options) {
-  auto compiled = compile_component(graph, source_, *device_, options);
+  const auto by = times();
+  CompileOptions timed = options;
+  timed.times = by.get();
+  auto compiled = compile_component(graph, source_, *device_, timed);
   if (compiled.ok() || compiled.status().code() != Code::kUnsupported || !find_host_)
     return compiled;
   auto host = find_host_();
   if (!host.ok()) return compiled;  // what this device lacks says more
   const std::lock_guard lock((*host)->device_mutex_);
-  return compile_component(graph, source_, *device_, options, (*host)->device_.get());
+  const auto host_by = (*host)->times();
+  timed.host_times = host_by.get();
+  return compile_component(graph, source_, *device_, timed, (*host)->device_.get());
 }
 
 Result<SessionLease> EngineDevice::open(const std::shared_ptr<const Plan>& plan,

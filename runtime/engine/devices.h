@@ -63,12 +63,7 @@ class EngineDevice {
  public:
   // `source` must outlive it.
   EngineDevice(std::string spec, std::unique_ptr<Device> device, const WeightSource& source,
-               FindHost find_host)
-      : spec_(std::move(spec)),
-        device_(std::move(device)),
-        source_(source),
-        find_host_(std::move(find_host)),
-        weights_(*device_, source) {}
+               FindHost find_host);
 
   const std::string& spec() const { return spec_; }  // as it was asked for
   const DeviceInfo& info() const { return device_->info(); }
@@ -94,6 +89,16 @@ class EngineDevice {
   // Sessions made so far: a second request of the same shape makes none.
   int64_t sessions_made() const;
 
+  // What estimates go by: what a calibration found (calibrate.h), or rough rates. New times make
+  // new plans.
+  std::shared_ptr<const DeviceTimes> times() const;
+  void set_times(DeviceTimes times);
+
+  // Runs `work(device)` with the device to itself: to measure it.
+  template <typename Work>
+  Status with_device(const Work& work) {
+    return exclusively([&] { return work(*device_); });
+  }
   // Runs `work()` with the device to itself.
   template <typename Work>
   Status exclusively(const Work& work) {
@@ -127,6 +132,7 @@ class EngineDevice {
   std::mutex device_mutex_;  // before cache_mutex_, and before the host's
   mutable std::mutex cache_mutex_;
   std::map<std::string, std::shared_ptr<const Plan>> plans_;
+  std::shared_ptr<const DeviceTimes> times_;
   std::list<Kept> kept_;  // longest unused first
   int64_t made_ = 0;
 };

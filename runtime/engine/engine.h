@@ -78,6 +78,9 @@ class Engine {
     devices_.add(name, std::move(device));
   }
 
+  // The device of that name, opened: to look at it and to calibrate it.
+  Result<EngineDevice*> device(const std::string& spec) { return devices_.open(spec); }
+
   // Frees all that is kept on devices and in use by nobody.
   void release();
   // Sessions made so far, and bytes held now, over all devices.

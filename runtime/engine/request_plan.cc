@@ -114,14 +114,44 @@ const Job& RequestPlan::largest() const {
 
 int64_t RequestPlan::peak_bytes() const { return jobs.empty() ? 0 : largest().bytes(); }
 
-// Halves run at once: the slower one counts.
-double RequestPlan::estimated_seconds() const {
-  double seconds = 0, half = 0;
-  for (const Job& job : jobs) {
-    seconds += job.with_next ? 0 : std::max(half, job.seconds);
-    half = job.with_next ? job.seconds : 0;
+std::vector<ExpectedTask> expected_tasks(const RequestPlan& plan) {
+  std::vector<ExpectedTask> tasks;
+  const auto add = [&](const std::string& name, double seconds) {
+    if (!tasks.empty() && tasks.back().name == name)
+      tasks.back().seconds += seconds;
+    else
+      tasks.push_back({name, seconds});
+  };
+  for (size_t i = 0; i < plan.jobs.size(); ++i) {
+    const Job& job = plan.jobs[i];
+    add(str("load ", job.component), job.plan->seconds.load);
+    if (!job.with_next) {
+      add(job.task, job.seconds);
+      continue;
+    }
+    // Halves run at once; on one processor they share it.
+    const Job& other = plan.jobs[++i];
+    const auto on_host = [](const Job& half) {
+      return half.device->info().host_memory || half.device->info().software;
+    };
+    add(str("load ", other.component), other.plan->seconds.load);
+    add(job.task, on_host(job) && on_host(other) ? job.seconds + other.seconds
+                                                 : std::max(job.seconds, other.seconds));
   }
+  return tasks;
+}
+
+double RequestPlan::estimated_seconds() const {
+  for (const Job& job : jobs)
+    if (job.seconds == 0 && !job.plan->calls.empty()) return 0;
+  double seconds = 0;
+  for (const ExpectedTask& task : expected_tasks(*this)) seconds += task.seconds;
   return seconds;
+}
+
+bool RequestPlan::calibrated() const {
+  return std::all_of(jobs.begin(), jobs.end(),
+                     [](const Job& job) { return job.plan->seconds.measured; });
 }
 
 std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
@@ -148,7 +178,8 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
   text += str("\npeak memory ", format_bytes(static_cast<double>(plan.peak_bytes())), ", in '",
               plan.largest().name, "' on ", plan.largest().device->spec());
   if (plan.estimated_seconds() > 0)
-    text += str("; estimated time ", format_seconds(plan.estimated_seconds()));
+    text += str("; estimated time ", format_seconds(plan.estimated_seconds()),
+                plan.calibrated() ? "" : ", roughly (zoetrope calibrate measures)");
   return text + "\n";
 }
 
@@ -162,6 +193,7 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
     entry["runs"] = job.calls;
     entry["bytes"] = job.bytes();
     entry["seconds"] = job.seconds;
+    entry["load_seconds"] = job.plan->seconds.load;
     if (!job.tiles.tiles.empty()) entry["tiles"] = tiles_to_json(job.tiles);
     if (!job.rows.tiles.empty()) {
       entry["rows"] = tiles_to_json(job.rows);
@@ -183,7 +215,8 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
                     {"networks", networks_to_json(plan)},
                     {"jobs", jobs},
                     {"peak_bytes", plan.peak_bytes()},
-                    {"estimated_seconds", plan.estimated_seconds()}};
+                    {"estimated_seconds", plan.estimated_seconds()},
+                    {"calibrated", plan.calibrated()}};
   return out.dump(2);
 }
 

@@ -22,9 +22,11 @@ struct Job {
   std::string component;
   EngineDevice* device = nullptr;
   std::shared_ptr<const Plan> plan;
-  double calls = 1;     // how often kStep runs
-  double seconds = 0;   // of all calls, estimated; 0 when unknown
-  TilePlan tiles = {};  // of a decoder along time; empty in other stages
+  std::string task;       // what progress is told under
+  double calls = 1;       // how often kStep runs
+  double clip_calls = 1;  // how often kClip runs
+  double seconds = 0;     // of all calls, estimated, without loading; 0 when unknown
+  TilePlan tiles = {};    // of a decoder along time; empty in other stages
   // Of coders that take a frame in pieces; empty in other stages.
   TilePlan rows = {}, columns = {};
   // What its stage holds on the device beside the plan while this runs: of coders in two parts that
@@ -64,8 +66,18 @@ struct RequestPlan {
   // there is room for both.
   int64_t peak_bytes() const;
   const Job& largest() const;
+  // Loading, and all calls; without writing files. 0 where the time of any job is not known.
   double estimated_seconds() const;
+  bool calibrated() const;  // every device that takes part was
 };
+
+// What progress will be told (RunHooks), in order, and how long each takes: the sum is
+// estimated_seconds().
+struct ExpectedTask {
+  std::string name;
+  double seconds = 0;
+};
+std::vector<ExpectedTask> expected_tasks(const RequestPlan& plan);
 
 std::string request_plan_to_text(const RequestPlan& plan, bool calls);
 std::string request_plan_to_json(const RequestPlan& plan, bool calls);

@@ -11,19 +11,18 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// What runs once, by the device's rates, and `calls` times what runs at each step; 0 when unknown.
-double estimate_seconds(const Plan& plan, const DeviceInfo& info, double calls) {
-  double once = 0;
-  for (const PlanCall& call : plan.calls) {
-    if (call.rate >= Rate::kTimestep) break;  // sorted by rate
-    const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
-    const DType dtype = plan.graph.value(node.outputs[0]).type.dtype;
-    const double rate =
-        dtype == DType::kBF16 || dtype == DType::kF16 ? info.flops_bf16 : info.flops_f32;
-    if (rate <= 0 || info.bytes_per_second <= 0) return 0;
-    once += std::max(call.cost.flops / rate, call.cost.bytes / info.bytes_per_second);
+// Of all that a job runs; 0 where any of it is not known.
+double estimate_seconds(const Plan& plan, double calls, double clip_calls) {
+  double seconds = 0;
+  std::array<bool, kRateCount> runs{};
+  for (const PlanCall& call : plan.calls) runs[static_cast<size_t>(call.rate)] = true;
+  for (size_t r = 0; r < kRateCount; ++r) {
+    if (runs[r] && plan.seconds.phase[r] <= 0) return 0;
+    seconds += plan.seconds.phase[r] * (r >= static_cast<size_t>(Rate::kTimestep) ? calls
+                                        : r == static_cast<size_t>(Rate::kClip)   ? clip_calls
+                                                                                  : 1);
   }
-  return once + calls * plan.estimated_step_seconds;
+  return seconds;
 }
 
 Status check_outputs(const Plan& plan, const std::vector<NamedType>& outputs) {
@@ -108,7 +107,9 @@ Result<Job> PlanContext::consider_on(const JobSpec& spec, EngineDevice* device) 
   job.key = spec.key;
   job.component = spec.component;
   job.device = device;
+  job.task = spec.task.empty() ? spec.name : spec.task;
   job.calls = spec.calls;
+  job.clip_calls = spec.clip_calls;
   job.tiles = spec.tiles;
   ZT_ASSIGN_OR_RETURN(job.plan, device->compile(*graph, options));
   const int64_t room = budget(*device);
@@ -124,7 +125,7 @@ Result<Job> PlanContext::consider_on(const JobSpec& spec, EngineDevice* device) 
                    input.type.to_string());
   }
   ZT_RETURN_IF_ERROR(check_outputs(*job.plan, spec.outputs));
-  job.seconds = estimate_seconds(*job.plan, device->info(), spec.calls);
+  job.seconds = estimate_seconds(*job.plan, spec.calls, spec.clip_calls);
   return job;
 }
 
@@ -181,6 +182,10 @@ Result<SessionLease> RunContext::open(const Job& job, const SessionShare& share)
   }
   stats.load_seconds += seconds_since(start);
   stats.peak_bytes = std::max(stats.peak_bytes, job.device->held_bytes());
+  if (!lease.ok()) return lease;
+  const auto before = told_.find(job.task);
+  const auto [done, total] = before == told_.end() ? std::pair(0.0, 1.0) : before->second;
+  ZT_RETURN_IF_ERROR(report(job.task, done, total));
   return lease;
 }
 
@@ -202,6 +207,7 @@ void RunContext::notice_host(const Job& job) const {
 }
 
 Status RunContext::report(std::string_view task, double done, double total) const {
+  if (!task.starts_with("load ")) told_.insert_or_assign(std::string(task), std::pair(done, total));
   if (hooks_.stop.stop_requested() || (hooks_.progress && !hooks_.progress(task, done, total)))
     return error(Code::kCancelled, "cancelled");
   return Status();

@@ -57,6 +57,8 @@ struct JobSpec {
   std::string component;
   std::vector<NamedType> inputs, outputs;
   double calls = 1;
+  double clip_calls = 1;  // how often what depends on the clip alone runs
+  std::string task = {};  // what progress is told under; empty: the name
   int64_t key = 0;
   TilePlan tiles = {};
   std::string states_of = {};  // the component whose reads decide the states' types; empty: its own
@@ -125,7 +127,8 @@ class RunContext {
   // what it has made.
   std::map<std::string, std::vector<float>> start, latents;
 
-  // The job's session, loaded if it is not kept.
+  // The job's session, loaded if it is not kept. Afterwards progress stands where the job's task
+  // was.
   Result<SessionLease> open(const Job& job, const SessionShare& share = {});
   // kCancelled where the hooks say so.
   Status report(std::string_view task, double done, double total) const;
@@ -144,6 +147,7 @@ class RunContext {
   void notice_host(const Job& job) const;
 
   const RunHooks& hooks_;
+  mutable std::map<std::string, std::pair<double, double>, std::less<>> told_;  // by task
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 

@@ -1,43 +1,178 @@
 #include "runtime/plan/estimate.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace zoetrope {
 namespace {
 
-// 0 where the device does not tell its rates.
-double seconds_of(const PlanCall& call, bool narrow, const Device& device, const Device* host) {
-  const DeviceInfo& info = call.on_host ? host->info() : device.info();
-  const double rate = narrow ? info.flops_bf16 : info.flops_f32;
-  if (rate <= 0 || info.bytes_per_second <= 0) return 0;
-  double seconds = std::max(call.cost.flops / rate, call.cost.bytes / info.bytes_per_second);
-  if (const double bus = device.info().upload_bytes_per_second; bus > 0)
-    for (const auto& copies : {call.fetched, call.given})
-      for (const HostCopy& copy : copies) seconds += static_cast<double>(copy.host.bytes) / bus;
+double time_at(double bytes, double rate) { return rate > 0 ? bytes / rate : 0; }
+
+// Weights pass through slots while groups of calls run, as WeightStream does it: a slot is filled
+// once its last reader is done and the bus is free.
+class Streaming {
+ public:
+  Streaming(const Plan& plan, double stream) : plan_(plan), stream_(stream) {
+    held_.assign(static_cast<size_t>(plan.stream.slots), -1);
+    read_.assign(held_.size(), 0);
+    filled_.assign(held_.size(), 0);
+  }
+
+  // The seconds that the phase [begin, end) takes after what ran before; `seconds` by call.
+  double run(int32_t begin, int32_t end) {
+    const double start = done_;
+    const auto& groups = plan_.stream.groups;
+    for (size_t g = 0; g < groups.size(); ++g) {
+      const StreamGroup& group = groups[g];
+      if (group.first_call < begin || group.first_call > end || group.end_call > end) continue;
+      if (group.first_call == end && group.first_call < group.end_call) continue;
+      fill(g);
+      const auto slot = static_cast<size_t>(group.slot);
+      double at = std::max(done_, filled_[slot]);
+      for (int32_t p = group.first_call; p < group.end_call; ++p)
+        at += plan_.calls[static_cast<size_t>(p)].seconds;
+      done_ = read_[slot] = at;
+      if (g + 1 < groups.size()) fill(g + 1);
+    }
+    return done_ - start;
+  }
+
+ private:
+  void fill(size_t g) {
+    const StreamGroup& group = plan_.stream.groups[g];
+    const auto slot = static_cast<size_t>(group.slot);
+    if (held_[slot] == static_cast<int64_t>(g)) return;
+    held_[slot] = static_cast<int64_t>(g);
+    bus_ = std::max(bus_, read_[slot]) + time_at(static_cast<double>(group.bytes), stream_);
+    filled_[slot] = bus_;
+  }
+
+  const Plan& plan_;
+  const double stream_;
+  std::vector<int64_t> held_;
+  std::vector<double> read_, filled_;
+  double bus_ = 0, done_ = 0;
+};
+
+// Of one run of each phase without streaming.
+void add_calls(const DeviceRates& rates, const DeviceInfo& info, Plan* plan) {
+  std::array<bool, kRateCount> unknown{}, any{};
+  for (const PlanCall& call : plan->calls) {
+    const auto phase = static_cast<size_t>(call.rate);
+    double seconds = call.seconds;
+    any[phase] = true;
+    unknown[phase] |= seconds <= 0;
+    // A wait, the copies, and the way back to the device.
+    if (call.on_host) {
+      const double bus = info.upload_bytes_per_second;
+      seconds += rates.run_seconds;
+      for (const HostCopy& copy : call.fetched)
+        seconds += time_at(static_cast<double>(copy.host.bytes),
+                           rates.download > 0 ? rates.download : bus);
+      for (const HostCopy& copy : call.given)
+        seconds +=
+            time_at(static_cast<double>(copy.host.bytes), rates.upload > 0 ? rates.upload : bus);
+    }
+    plan->seconds.phase[phase] += seconds;
+  }
+  for (size_t r = 0; r < kRateCount; ++r)
+    if (unknown[r]) plan->seconds.phase[r] = 0;
+}
+
+// Inputs that change with each step go in, outputs come out, and somebody waits for them.
+double around_a_step(const DeviceRates& rates, const Plan& plan) {
+  double seconds = rates.run_seconds;
+  for (const PlanBinding& input : plan.inputs)
+    if (plan.graph.value(input.value).rate >= Rate::kTimestep)
+      seconds += time_at(static_cast<double>(input.ref.bytes), rates.upload);
+  for (const PlanBinding& output : plan.outputs)
+    seconds += time_at(static_cast<double>(output.ref.bytes), rates.download);
   return seconds;
+}
+
+double loading(const DeviceRates& rates, const DeviceInfo& info, const Plan& plan) {
+  double packed = 0, uploaded = 0;
+  for (const PlanWeight& weight : plan.weights) {
+    if (weight.streamed && info.host_memory) continue;  // packed again and again, at each step
+    if (!weight.layout.empty())
+      packed += static_cast<double>(weight.bytes);
+    else if (!info.host_memory)
+      uploaded += static_cast<double>(weight.bytes);
+  }
+  return plan.distinct_kernels * rates.create_seconds + time_at(packed, rates.pack) +
+         time_at(uploaded, rates.upload);
 }
 
 }  // namespace
 
-void estimate(const Device& device, const Device* host, Plan* plan) {
+double PlanSeconds::once() const {
+  double total = 0;
+  for (size_t r = 0; r < static_cast<size_t>(Rate::kTimestep); ++r) total += phase[r];
+  return total;
+}
+
+double PlanSeconds::step() const {
+  return phase[static_cast<size_t>(Rate::kTimestep)] + phase[static_cast<size_t>(Rate::kStep)];
+}
+
+void count_costs(Plan* plan) {
+  plan->phase_cost = {};
   for (PlanCall& call : plan->calls) {
     const Node& node = plan->graph.nodes[static_cast<size_t>(call.node)];
-    std::vector<const TensorType*> inputs;
-    for (ValueId id : node.inputs)
-      inputs.push_back(id == kNone ? nullptr : &plan->graph.value(id).type);
+    const KernelRequest request = kernel_request(plan->graph, node);
     std::vector<TensorType> outputs;
-    bool narrow = false;
-    for (ValueId id : node.outputs) {
-      outputs.push_back(plan->graph.value(id).type);
-      narrow |= outputs.back().dtype == DType::kBF16 || outputs.back().dtype == DType::kF16;
-    }
-    call.cost = node_cost(op_def(node.op), OpContext{inputs, node.attrs}, outputs);
+    for (const TensorType* type : request.outputs) outputs.push_back(*type);
+    call.cost = node_cost(op_def(node.op), OpContext{request.inputs, node.attrs}, outputs);
     Cost& phase = plan->phase_cost[static_cast<size_t>(call.rate)];
     phase.flops += call.cost.flops;
     phase.bytes += call.cost.bytes;
-    if (call.rate >= Rate::kTimestep)
-      plan->estimated_step_seconds += seconds_of(call, narrow, device, host);
   }
+}
+
+void estimate_seconds(const DeviceTimes& times, const DeviceTimes* host, const DeviceInfo& info,
+                      Plan* plan) {
+  plan->seconds = {};
+  plan->seconds.measured = times.measured() && (host == nullptr || host->measured());
+  std::vector<double> known(static_cast<size_t>(plan->distinct_kernels), -1);
+  for (PlanCall& call : plan->calls) {
+    double& seconds = known[static_cast<size_t>(call.distinct)];
+    if (seconds < 0) {
+      const Node& node = plan->graph.nodes[static_cast<size_t>(call.node)];
+      const DeviceTimes& by = call.on_host && host != nullptr ? *host : times;
+      seconds =
+          by.seconds(kernel_point(kernel_request(plan->graph, node), call.kernel.name, call.cost));
+    }
+    call.seconds = seconds;
+  }
+  const DeviceRates& rates = times.rates();
+  add_calls(rates, info, plan);
+  if (plan->stream.slots > 0) {
+    const double rate = info.host_memory ? rates.pack : rates.stream;
+    plan->stream.step_seconds = time_at(static_cast<double>(plan->stream.step_bytes), rate);
+    Streaming stream(*plan, rate);
+    std::array<double, kRateCount> first{}, second{};
+    for (std::array<double, kRateCount>* pass : {&first, &second})
+      for (size_t r = 0; r < kRateCount; ++r) {
+        if (pass == &second && r < static_cast<size_t>(Rate::kTimestep)) continue;
+        const auto at = [&](size_t rate_index) {
+          return static_cast<int32_t>(std::partition_point(plan->calls.begin(), plan->calls.end(),
+                                                           [&](const PlanCall& call) {
+                                                             return static_cast<size_t>(call.rate) <
+                                                                    rate_index;
+                                                           }) -
+                                      plan->calls.begin());
+        };
+        (*pass)[r] = stream.run(at(r), at(r + 1));
+      }
+    for (size_t r = 0; r < kRateCount; ++r) {
+      const double streamed = r < static_cast<size_t>(Rate::kTimestep) ? first[r] : second[r];
+      if (plan->seconds.phase[r] > 0)
+        plan->seconds.phase[r] = std::max(plan->seconds.phase[r], streamed);
+    }
+  }
+  double& step = plan->seconds.phase[static_cast<size_t>(Rate::kStep)];
+  if (step > 0) step += around_a_step(rates, *plan);
+  plan->seconds.load = loading(rates, info, *plan);
 }
 
 }  // namespace zoetrope

@@ -1,11 +1,18 @@
-// What a plan's calls cost: work, traffic, and time at the rates that devices tell of themselves.
+// What a plan's calls cost: work, traffic and time.
 #pragma once
 
+#include "runtime/plan/device_times.h"
 #include "runtime/plan/plan.h"
 
 namespace zoetrope {
 
-// Sets cost, phase_cost and estimated_step_seconds. `host` runs what is on_host; null: nothing is.
-void estimate(const Device& device, const Device* host, Plan* plan);
+// Sets the cost of every call and phase_cost.
+void count_costs(Plan* plan);
+
+// Sets the seconds of every call and of the plan, from times of its device and, where calls run on
+// the host, of that (else null). After stream_weights(). A phase is 0 where the time of one of its
+// calls is not known.
+void estimate_seconds(const DeviceTimes& times, const DeviceTimes* host, const DeviceInfo& info,
+                      Plan* plan);
 
 }  // namespace zoetrope

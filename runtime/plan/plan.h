@@ -59,7 +59,7 @@ struct StreamPlan {
   std::vector<StreamGroup> groups;  // every call of a phase that has any belongs to one
   int64_t host_bytes = 0;           // pinned host memory that streamed weights are copied from
   int64_t step_bytes = 0;           // copied at every step
-  double step_seconds = 0;          // what that takes at the device's rate; 0 when unknown
+  double step_seconds = 0;          // what that takes, estimated, if nothing else is done; 0: unknown
 };
 
 // The same bytes on the device and on the host.
@@ -75,7 +75,9 @@ struct PlanCall {
   std::vector<TensorRef> inputs;
   std::vector<TensorRef> outputs;
   TensorRef workspace;
+  int64_t live_bytes = 0;  // of the arena in use meanwhile, workspace included
   Cost cost;
+  double seconds = 0;  // estimated; 0: unknown
   // Runs on the host: the device has no kernel for it. What it reads is copied there before, what
   // it gives is copied back.
   bool on_host = false;
@@ -112,6 +114,17 @@ struct PlanMemory {
   int64_t total_bytes() const { return arena_bytes + packed_bytes + raw_weight_bytes + slot_bytes; }
 };
 
+// What running takes, estimated (estimate.h); 0: unknown.
+struct PlanSeconds {
+  double load = 0;  // packing and uploading weights, creating kernels
+  std::array<double, kRateCount> phase{};  // of one run of each phase, streaming and copies with it
+  bool measured = false;  // from a calibration of the device; else from rough rates
+
+  // What runs once a clip, and what runs at each step.
+  double once() const;
+  double step() const;
+};
+
 struct Plan {
   std::string component;
   std::string device;
@@ -127,11 +140,14 @@ struct Plan {
   int32_t distinct_kernels = 0;
   PlanMemory memory;
   std::array<Cost, kRateCount> phase_cost{};
-  double estimated_step_seconds = 0;  // kTimestep + kStep at the device's rates; 0 when unknown
+  PlanSeconds seconds;
 };
 
 // What a device is asked about a node of a graph: points into the graph, which must not change.
 KernelRequest kernel_request(const Graph& graph, const Node& node);
+
+// Equal for calls that one kernel serves: op, attributes, types, and what is a weight.
+std::string kernel_signature(const KernelRequest& request);
 
 // For errors: "node 'blocks.0.q', matmul(bf16[2, 1536], bf16[1536, 1536])".
 std::string describe(const Graph& graph, const Node& node);

@@ -32,7 +32,7 @@ class Planner {
     place_host_calls();
     ZT_RETURN_IF_ERROR(order_states());
     account();
-    estimate(device_, host_, &plan_);
+    count_costs(&plan_);
     return std::move(plan_);
   }
 
@@ -41,19 +41,6 @@ class Planner {
     int32_t first = INT32_MAX, last = -1;
     bool forever = false;
   };
-
-  // Everything that a kernel choice may depend on.
-  static std::string signature(const KernelRequest& request) {
-    std::string key(op_def(request.node->op).name);
-    for (const auto& [name, value] : request.node->attrs.items())
-      key += "," + name + "=" + attr_to_string(value);
-    for (size_t i = 0; i < request.inputs.size(); ++i)
-      key += (request.is_weight[i] ? ";w" : ";") +
-             (request.inputs[i] ? request.inputs[i]->to_string() : "-");
-    key += "->";
-    for (const TensorType* type : request.outputs) key += type->to_string();
-    return key;
-  }
 
   struct Answer {
     Result<KernelInfo> info;
@@ -64,7 +51,7 @@ class Planner {
   // Asks the device once about equal nodes.
   Result<const Answer*> query(const Node& node) {
     const KernelRequest request = kernel_request(plan_.graph, node);
-    std::string key = signature(request);
+    std::string key = kernel_signature(request);
     if (const auto it = known_.find(key); it != known_.end()) return &it->second;
     auto info = device_.query_kernel(request);
     if (!info.ok() && info.status().code() != Code::kUnsupported)
@@ -110,7 +97,7 @@ class Planner {
     const KernelRequest request = kernel_request(plan_.graph, node);
     auto info = host_->query_kernel(request);
     if (!info.ok()) return info.status().code() == Code::kUnsupported ? Status() : info.status();
-    Answer& answer = known_.at(signature(request));
+    Answer& answer = known_.at(kernel_signature(request));
     answer.info = std::move(info);
     answer.on_host = true;
     return Status();
@@ -452,6 +439,7 @@ class Planner {
     int64_t now = 0;
     for (size_t p = 0; p < plan_.calls.size(); ++p) {
       now += live[p];
+      plan_.calls[p].live_bytes = now;
       const auto phase = static_cast<size_t>(plan_.calls[p].rate);
       plan_.memory.phase_peak_bytes[phase] = std::max(plan_.memory.phase_peak_bytes[phase], now);
     }
@@ -483,6 +471,18 @@ KernelRequest kernel_request(const Graph& graph, const Node& node) {
   }
   for (ValueId id : node.outputs) request.outputs.push_back(&graph.value(id).type);
   return request;
+}
+
+std::string kernel_signature(const KernelRequest& request) {
+  std::string key(op_def(request.node->op).name);
+  for (const auto& [name, value] : request.node->attrs.items())
+    key += "," + name + "=" + attr_to_string(value);
+  for (size_t i = 0; i < request.inputs.size(); ++i)
+    key += (request.is_weight[i] ? ";w" : ";") +
+           (request.inputs[i] ? request.inputs[i]->to_string() : "-");
+  key += "->";
+  for (const TensorType* type : request.outputs) key += type->to_string();
+  return key;
 }
 
 Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings, Device* host) {

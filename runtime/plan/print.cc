@@ -146,10 +146,12 @@ std::string plan_to_text(const Plan& plan, bool calls) {
     for (const PlanCall& call : plan.calls) count += call.rate == static_cast<Rate>(r);
     if (count == 0) continue;
     const auto i = static_cast<size_t>(r);
-    text += str("  phase ", rate_name(static_cast<Rate>(r)), ": ", count, " calls, ",
-                format_flops(plan.phase_cost[i].flops), ", ",
-                format_bytes(plan.phase_cost[i].bytes), " moved, peak ",
-                format_bytes(static_cast<double>(plan.memory.phase_peak_bytes[i])), "\n");
+    text +=
+        str("  phase ", rate_name(static_cast<Rate>(r)), ": ", count, " calls, ",
+            format_flops(plan.phase_cost[i].flops), ", ", format_bytes(plan.phase_cost[i].bytes),
+            " moved, peak ", format_bytes(static_cast<double>(plan.memory.phase_peak_bytes[i])));
+    if (plan.seconds.phase[i] > 0) text += str(", about ", format_seconds(plan.seconds.phase[i]));
+    text += "\n";
   }
   const PlanMemory& m = plan.memory;
   text += str("  memory: arena ", format_bytes(static_cast<double>(m.arena_bytes)),
@@ -161,8 +163,9 @@ std::string plan_to_text(const Plan& plan, bool calls) {
   if (m.mapped_bytes > 0)
     text += str("; read from the mapped file ", format_bytes(static_cast<double>(m.mapped_bytes)));
   text += "\n" + host_to_text(plan) + stream_to_text(plan);
-  if (plan.estimated_step_seconds > 0)
-    text += str("  estimated time a step: ", format_seconds(plan.estimated_step_seconds), "\n");
+  if (plan.seconds.step() > 0)
+    text += str("  estimated time a step: ", format_seconds(plan.seconds.step()),
+                plan.seconds.measured ? "" : ", roughly: this device was not calibrated", "\n");
   if (!calls) return text;
   for (const PlanCall& call : plan.calls) {
     const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
@@ -183,7 +186,8 @@ std::string plan_to_json(const Plan& plan, bool calls) {
     phases[std::string(rate_name(static_cast<Rate>(i)))] = {
         {"flops", plan.phase_cost[i].flops},
         {"bytes_moved", plan.phase_cost[i].bytes},
-        {"peak_bytes", plan.memory.phase_peak_bytes[i]}};
+        {"peak_bytes", plan.memory.phase_peak_bytes[i]},
+        {"seconds", plan.seconds.phase[i]}};
   nlohmann::json json = {{"component", plan.component},
                          {"device", plan.device},
                          {"symbols", plan.bindings},
@@ -199,7 +203,9 @@ std::string plan_to_json(const Plan& plan, bool calls) {
                            {"mapped_bytes", plan.memory.mapped_bytes},
                            {"slot_bytes", plan.memory.slot_bytes},
                            {"total_bytes", plan.memory.total_bytes()}}},
-                         {"estimated_step_seconds", plan.estimated_step_seconds}};
+                         {"estimated_step_seconds", plan.seconds.step()},
+                         {"estimated_load_seconds", plan.seconds.load},
+                         {"calibrated", plan.seconds.measured}};
   if (!plan.host.empty()) json["host"] = plan.host;
   if (plan.stream.slots > 0) json["stream"] = stream_to_json(plan);
   if (calls) {
@@ -218,7 +224,8 @@ std::string plan_to_json(const Plan& plan, bool calls) {
                       {"outputs", outputs},
                       {"workspace_bytes", call.kernel.workspace_bytes},
                       {"flops", call.cost.flops},
-                      {"bytes_moved", call.cost.bytes}});
+                      {"bytes_moved", call.cost.bytes},
+                      {"seconds", call.seconds}});
     }
     json["calls"] = list;
   }

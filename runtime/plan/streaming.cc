@@ -193,9 +193,6 @@ class Streamer {
         stream.step_bytes += group.bytes;
     }
     memory.slot_bytes = slots_ * stream.slot_bytes;
-    if (info_.upload_bytes_per_second > 0)
-      stream.step_seconds = static_cast<double>(stream.step_bytes) / info_.upload_bytes_per_second;
-    plan_.estimated_step_seconds = std::max(plan_.estimated_step_seconds, stream.step_seconds);
   }
 
   Plan& plan_;

@@ -162,6 +162,7 @@ class Planning {
     const auto spec_of = [&] {
       JobSpec spec = job_of(coder_, spec_, call);
       spec.name = call.first && later_ > 0 ? pass_.name + ", first frame" : pass_.name;
+      spec.task = passes > 1 && !coder_.encodes ? "decode tiles" : pass_.name;
       spec.key = call.first ? -pass_.latents : pass_.latents;
       spec.calls = call.first ? passes : passes * static_cast<double>(later_ / n);
       if (later_ > 0) spec.states_of = coder_.component;

@@ -87,6 +87,7 @@ Status check(const Stage& stage, CheckContext* c) {
 JobSpec job_of(const Denoise& s, const PlanContext& c, size_t network, int64_t rows) {
   JobSpec job;
   job.name = network == 0 ? "denoise" : str("denoise below ", s.experts[network - 1].below);
+  job.task = "denoise";
   job.component = s.network(network);
   job.key = denoise_key(network, 0);
   job.inputs = inputs_of(s, c.model.recipe, c.plan.shape, c.values, rows);
@@ -179,7 +180,10 @@ Status plan_network(const Denoise& s, PlanContext* c, size_t network) {
   }
   n.rows_a_call = n.guided() && !sequential ? 2 * c->plan.samples : c->plan.samples;
   JobSpec spec = job_of(s, *c, network, n.rows_a_call);
-  if (sequential) spec.calls *= 2;
+  if (sequential) {  // one session takes the conditions of either half in turn
+    spec.calls *= 2;
+    spec.clip_calls = spec.calls;
+  }
   ZT_ASSIGN_OR_RETURN(const Job* whole, c->add(spec));
   ZT_RETURN_IF_ERROR(check_channels(s, c->model.recipe, *whole));
   return n.guided() && !sequential ? split_automatically(s, c, network) : Status();

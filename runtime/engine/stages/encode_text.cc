@@ -139,6 +139,7 @@ Status run(const Stage& stage, RunContext* c) {
     out = StageValue::make(*session.output_type(s.output));
     return session.get_output(s.output, out.bytes.data(), out.type.bytes());
   }));
+  ZT_RETURN_IF_ERROR(c->report(job->task, 1, 1));
   if (s.zero_padding) {
     const auto width = static_cast<size_t>(out.type.shape[2]);
     for (size_t row = 0; row < tokens.size(); ++row) {

@@ -83,6 +83,7 @@ Status run(const Stage& stage, RunContext* c) {
     ZT_RETURN_IF_ERROR(session.run());
     return session.get_output(s.output, out.bytes.data(), out.type.bytes());
   }));
+  ZT_RETURN_IF_ERROR(c->report(job.task, 1, 1));
   c->values[s.gives] = std::move(out);
   return Status();
 }

@@ -1,0 +1,232 @@
+#include "runtime/engine/calibrate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+
+#include "graph/format/hash.h"
+#include "runtime/backend/cache_file.h"
+#include "runtime/plan/measure.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr size_t kMostBytes = 16 << 20;  // of a file of times
+constexpr double kFarthest = 16;         // powers of two: an op of which nothing is known
+constexpr int64_t kCopied = 64 << 20;    // bytes, to measure copies with
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// What times are true for. Names of devices hold their driver's version, and of the host its
+// threads.
+std::string identity_of(const DeviceInfo& info) {
+  std::string text = str(ZOETROPE_VERSION, "\n", info.backend, "\n", info.name);
+  for (const std::string& feature : info.features) text += "\n" + feature;
+  return text;
+}
+
+std::string path_of(const DeviceInfo& info) {
+  const std::string identity = identity_of(info);
+  char digits[20];
+  std::snprintf(digits, sizeof(digits), "%016llx",
+                static_cast<unsigned long long>(hash_bytes(
+                    {reinterpret_cast<const uint8_t*>(identity.data()), identity.size()})));
+  return cache_path(str("times/", info.backend, "-", digits));
+}
+
+// A kernel of the work, once.
+struct Candidate {
+  const Plan* plan = nullptr;
+  NodeId node = kNone;
+  KernelPoint point;
+  double calls = 0;     // over all plans, each plan's seconds counting as 1
+  double distance = 0;  // to what is known
+  bool done = false;    // measured now, or cannot be
+};
+
+class Calibrator {
+ public:
+  Calibrator(Device& device, DeviceTimes times, const CalibrationOptions& options)
+      : device_(device), times_(std::move(times)), options_(options), start_(now()) {}
+
+  Status run(std::span<const CalibrationWork> work) {
+    collect(work);
+    const int64_t memory = device_.info().memory_bytes;
+    DeviceRates rates = times_.rates();
+    ZT_RETURN_IF_ERROR(
+        measure_copies(device_, memory > 0 ? std::min(kCopied, memory / 64) : kCopied, &rates));
+    times_.set_rates(rates);
+    double done = 0;
+    for (Candidate* next = choose(); next != nullptr; next = choose()) {
+      if (options_.stop.stop_requested()) return error(Code::kCancelled, "cancelled");
+      ZT_RETURN_IF_ERROR(measure(next));
+      done = std::max(done, std::min(spent() / options_.seconds, 1.0));
+      if (options_.progress) options_.progress(done, 1);
+    }
+    take_rates();
+    return Status();
+  }
+
+  CalibrationReport report() const {
+    CalibrationReport r;
+    r.kernels = candidates_.size();
+    r.measured = measured_;
+    r.points = times_.points().size();
+    double all = 0, exact = 0;
+    for (const Candidate& c : candidates_) {
+      const double seconds = c.calls * times_.seconds(c.point);
+      all += seconds;
+      if (times_.find(c.point.signature) != nullptr) exact += seconds;
+    }
+    r.share = all > 0 ? exact / all : 0;
+    r.seconds = spent();
+    return r;
+  }
+
+  DeviceTimes take_times() { return std::move(times_); }
+
+ private:
+  double spent() const { return now() - start_; }
+
+  void collect(std::span<const CalibrationWork> work) {
+    std::unordered_map<uint64_t, size_t> by_signature;
+    for (const CalibrationWork& w : work) {
+      const Plan& plan = *w.plan;
+      // Of each call: how often it runs, and in all what the plan takes, to weigh plans alike.
+      std::vector<std::pair<KernelPoint, double>> calls;
+      double total = 0;
+      for (const PlanCall& call : plan.calls) {
+        const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
+        KernelPoint point =
+            kernel_point(kernel_request(plan.graph, node), call.kernel.name, call.cost);
+        const double count = call.rate >= Rate::kTimestep ? w.steps : 1;
+        total += count * times_.seconds(point);
+        calls.emplace_back(std::move(point), count);
+      }
+      for (size_t i = 0; i < calls.size(); ++i) {
+        if (plan.calls[i].on_host) continue;
+        auto& [point, count] = calls[i];
+        const auto [it, fresh] = by_signature.emplace(point.signature, candidates_.size());
+        if (fresh)
+          candidates_.push_back({&plan, plan.calls[i].node, std::move(point), 0, 0, false});
+        candidates_[it->second].calls += total > 0 ? count / total : count;
+      }
+    }
+    for (Candidate& c : candidates_) {
+      c.distance = std::min(times_.distance(c.point), kFarthest);
+      if (!options_.fresh && c.distance == 0) c.done = true;
+    }
+  }
+
+  // Where the most time depends on the least knowledge, for the time that measuring takes; null:
+  // nothing that there is time for.
+  Candidate* choose() {
+    const double left = options_.seconds - spent();
+    Candidate* best = nullptr;
+    double most = 0;
+    for (Candidate& c : candidates_) {
+      if (c.done) continue;
+      const double seconds = times_.seconds(c.point);
+      const double cost = 3 * seconds + 0.02;
+      if (cost > left || seconds > options_.seconds / 8) continue;
+      const double worth = c.calls * seconds * (c.distance + 0.1) / std::sqrt(cost);
+      if (best == nullptr || worth > most) best = &c, most = worth;
+    }
+    return left > 0 ? best : nullptr;
+  }
+
+  Status measure(Candidate* c) {
+    c->done = true;
+    const Node& node = c->plan->graph.nodes[static_cast<size_t>(c->node)];
+    const KernelRequest request = kernel_request(c->plan->graph, node);
+    MeasureOptions options;
+    options.seconds = std::clamp(options_.seconds / 200, 0.02, 0.25);
+    options.memory_bytes = device_.info().memory_bytes / 4;
+    const auto measured = measure_kernel(device_, request, options);
+    if (!measured.ok()) {
+      // One kernel's trouble; a device that is gone is everyone's.
+      (void)device_.wait();
+      return measured.status().code() == Code::kUnavailable ? measured.status() : Status();
+    }
+    c->point.seconds = std::max(measured->seconds, 1e-9);
+    times_.add(c->point);
+    ++measured_;
+    created_.push_back(measured->create_seconds);
+    packed_seconds_ += measured->pack_seconds;
+    packed_bytes_ += measured->packed_bytes;
+    if (measured->run_seconds > 0) runs_.push_back(measured->run_seconds);
+    for (Candidate& other : candidates_)
+      if (!other.done && other.point.op == c->point.op)
+        other.distance = std::min(other.distance, point_distance(other.point, c->point));
+    return Status();
+  }
+
+  void take_rates() {
+    DeviceRates rates = times_.rates();
+    if (!created_.empty()) {
+      double sum = 0;
+      for (double seconds : created_) sum += seconds;
+      rates.create_seconds = sum / static_cast<double>(created_.size());
+    }
+    if (!runs_.empty()) {
+      std::sort(runs_.begin(), runs_.end());
+      rates.run_seconds = runs_[runs_.size() / 2];
+    }
+    if (packed_seconds_ > 0) rates.pack = packed_bytes_ / packed_seconds_;
+    times_.set_rates(rates);
+  }
+
+  Device& device_;
+  DeviceTimes times_;
+  const CalibrationOptions& options_;
+  const double start_;
+  std::vector<Candidate> candidates_;
+  std::vector<double> created_, runs_;
+  double packed_seconds_ = 0, packed_bytes_ = 0;
+  size_t measured_ = 0;
+};
+
+}  // namespace
+
+DeviceTimes load_device_times(const DeviceInfo& info) {
+  DeviceTimes times(info);
+  const std::string path = path_of(info);
+  if (path.empty()) return times;
+  const std::string text = read_sealed_cache(path, kMostBytes);
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("of") || !json.contains("times")) return times;
+  if (!json["of"].is_string() || json["of"].get<std::string>() != identity_of(info)) return times;
+  DeviceTimes read(info);
+  return read.parse(json["times"].dump()).ok() ? read : times;
+}
+
+bool save_device_times(const DeviceInfo& info, const DeviceTimes& times) {
+  const std::string path = path_of(info);
+  if (path.empty()) return false;
+  const nlohmann::json json = {{"of", identity_of(info)},
+                               {"times", nlohmann::json::parse(times.to_json())}};
+  return write_sealed_cache(path,
+                            json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+Result<CalibrationReport> calibrate(EngineDevice& device, std::span<const CalibrationWork> work,
+                                    const CalibrationOptions& options) {
+  CalibrationReport report;
+  DeviceTimes times(device.info());
+  ZT_RETURN_IF_ERROR(device.with_device([&](Device& d) -> Status {
+    Calibrator calibrator(d, options.fresh ? times : *device.times(), options);
+    ZT_RETURN_IF_ERROR(calibrator.run(work));
+    report = calibrator.report();
+    times = calibrator.take_times();
+    return Status();
+  }));
+  report.saved = save_device_times(device.info(), times);
+  device.set_times(std::move(times));
+  return report;
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,77 @@
+// How long a device takes: measured points of kernels, and rates of what goes on beside them.
+// Between points it interpolates; without any it knows the rough rates that the device tells of
+// itself.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "graph/op.h"
+#include "runtime/backend/backend.h"
+
+namespace zoetrope {
+
+// One call of a kernel: what of it decides the time, and the time.
+struct KernelPoint {
+  std::string op, kernel;  // "matmul", "matmul_f32_bf16_..."
+  std::string types;       // of inputs and outputs: "f32 bf16 -> f32"
+  uint64_t signature = 0;  // of kernel_signature()
+  double flops = 0, bytes = 0;
+  double inner = 1, outer = 1;  // innermost extents of the first input and the first output
+  double seconds = 0;           // within a long sequence; 0: not known
+};
+
+KernelPoint kernel_point(const KernelRequest& request, std::string_view kernel, const Cost& cost);
+
+// How unlike two points of one op are, in powers of two of what decides their time.
+double point_distance(const KernelPoint& a, const KernelPoint& b);
+
+// Beside kernels; 0: not known.
+struct DeviceRates {
+  double run_seconds = 0;           // submitting a sequence and waiting for it
+  double create_seconds = 0;        // making one kernel
+  double upload = 0, download = 0;  // bytes a second, from memory that is not pinned
+  double stream = 0;                // from pinned memory, beside the arithmetic
+  double pack = 0;                  // of weights into the layouts of kernels
+};
+
+// Plain data. Not thread safe while it changes.
+class DeviceTimes {
+ public:
+  // Only what `info` says.
+  explicit DeviceTimes(const DeviceInfo& info);
+
+  // A point of the same signature is replaced.
+  void add(KernelPoint point);
+  void set_rates(const DeviceRates& rates) { rates_ = rates; }
+
+  // Interpolated from points of the same op that are near in work, traffic and extents, or else
+  // from rates; 0 where neither is known. `asked.seconds` does not matter.
+  double seconds(const KernelPoint& asked) const;
+  // The point of that signature; null: it was not measured.
+  const KernelPoint* find(uint64_t signature) const;
+  // How far away the nearest point of the same op is, in powers of two; infinite without any.
+  double distance(const KernelPoint& asked) const;
+
+  const DeviceRates& rates() const { return rates_; }
+  const std::vector<KernelPoint>& points() const { return points_; }
+  bool measured() const { return !points_.empty(); }
+
+  std::string to_json() const;
+  // Of to_json(); whatever else it is given is an error.
+  Status parse(std::string_view json);
+
+ private:
+  // By the best rates known.
+  double bound(const KernelPoint& point) const;
+  void find_bounds();
+
+  DeviceRates rates_;
+  double told_narrow_, told_wide_, told_bytes_;  // FLOP/s and bytes/s of DeviceInfo
+  double narrow_, wide_, bytes_, least_;         // the best of all points; seconds of the shortest
+  std::vector<KernelPoint> points_;              // sorted by op, then by signature
+};
+
+}  // namespace zoetrope

@@ -1,0 +1,233 @@
+#include "runtime/plan/measure.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "graph/elements.h"
+#include "graph/op.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr int64_t kBeyondCaches = 64 << 20;  // bytes of operands in turn, if so many fit
+constexpr int64_t kMostSets = 4;
+// Seconds of one sequence, if calls are shorter. On the host it is short: others take their turns
+// on its processor, and the shortest of many is what the kernel takes.
+constexpr double kSequence = 4e-3, kHostSequence = 1e-3;
+constexpr int kMostCalls = 256;  // of a sequence
+constexpr int kLeastRuns = 5, kMostRuns = 40;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Floats in [-1, 1), other numbers 0 (indices must lie inside).
+std::vector<uint8_t> noise(const TensorType& type) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(type.bytes()));
+  if (!is_float(type.dtype) && type.dtype != DType::kI8) return bytes;
+  // A block over and over, of odd length so that rows differ.
+  const int64_t count = std::min<int64_t>(type.shape.elements(), 100'003);
+  std::vector<double> block(static_cast<size_t>(count));
+  uint64_t state = 0x9e3779b97f4a7c15u;
+  for (double& value : block) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    value = static_cast<double>(state >> 11) / 0x1p52 - 1;
+    if (type.dtype == DType::kI8) value = static_cast<double>(static_cast<int>(100 * value));
+  }
+  store_elements(type.dtype, bytes.data(), count, block.data());
+  const auto size = static_cast<size_t>(count * dtype_size(type.dtype));
+  for (size_t at = size; at < bytes.size(); at += size)
+    std::memcpy(bytes.data() + at, bytes.data(), std::min(size, bytes.size() - at));
+  return bytes;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+class Measuring {
+ public:
+  Measuring(Device& device, const KernelRequest& request) : device_(device), request_(request) {}
+
+  Result<KernelMeasure> run(const MeasureOptions& options) {
+    ZT_ASSIGN_OR_RETURN(info_, device_.query_kernel(request_));
+    ZT_RETURN_IF_ERROR(make_operands(options.memory_bytes));
+    double begin = now();
+    ZT_ASSIGN_OR_RETURN(kernel_, device_.create_kernel(request_));
+    out_.create_seconds = now() - begin;
+    ZT_RETURN_IF_ERROR(record(1));
+    ZT_ASSIGN_OR_RETURN(const double cold, time());  // code is made ready, pages are touched
+    if (cold > 4 * options.seconds) {
+      out_.seconds = cold;
+      return out_;
+    }
+    ZT_ASSIGN_OR_RETURN(const double one, time());
+    if (one > options.seconds / 3) {
+      out_.seconds = one;
+      return out_;
+    }
+    std::vector<double> ones, many;
+    for (int i = 0; i < 3; ++i) {
+      ZT_ASSIGN_OR_RETURN(ones.emplace_back(), time());
+    }
+    const bool host = device_.info().host_memory || device_.info().software;
+    const double least = *std::min_element(ones.begin(), ones.end());
+    const int calls =
+        std::clamp(static_cast<int>((host ? kHostSequence : kSequence) / least), 1, kMostCalls);
+    if (calls > 1) ZT_RETURN_IF_ERROR(record(calls));
+    begin = now();
+    while (static_cast<int>(many.size()) < kLeastRuns ||
+           (static_cast<int>(many.size()) < kMostRuns && now() - begin < options.seconds / 2)) {
+      ZT_ASSIGN_OR_RETURN(many.emplace_back(), time());
+      if (now() - begin > options.seconds && many.size() >= 3) break;
+    }
+    // Submitting is a small part of so many.
+    out_.seconds = (host ? *std::min_element(many.begin(), many.end()) : median(many)) / calls;
+    if (calls > 16) out_.run_seconds = std::max(least - out_.seconds, 0.0);
+    return out_;
+  }
+
+ private:
+  struct Set {
+    std::vector<std::unique_ptr<Buffer>> buffers;
+    std::vector<BufferView> inputs;
+  };
+
+  Result<BufferView> place(int64_t bytes, std::vector<std::unique_ptr<Buffer>>* owner) {
+    ZT_ASSIGN_OR_RETURN(auto buffer, device_.allocate(std::max<int64_t>(bytes, 1)));
+    owner->push_back(std::move(buffer));
+    return BufferView{owner->back().get(), 0, bytes};
+  }
+
+  int64_t bytes_of(size_t input) const {
+    const PackedInput* const packed = info_.packed_input(input);
+    return packed != nullptr ? packed->bytes : request_.inputs[input]->bytes();
+  }
+
+  Status make_operands(int64_t memory) {
+    int64_t inputs = 0, rest = info_.workspace_bytes;
+    for (size_t i = 0; i < request_.inputs.size(); ++i)
+      if (request_.inputs[i] != nullptr) inputs += bytes_of(i);
+    for (const TensorType* type : request_.outputs) rest += type->bytes();
+    if (memory > 0 && inputs + rest > memory)
+      return error(Code::kResourceExhausted, "operands of ", inputs + rest, " bytes, more than ",
+                   memory);
+    int64_t sets =
+        std::clamp<int64_t>(kBeyondCaches / std::max<int64_t>(inputs + rest, 1), 1, kMostSets);
+    if (memory > 0 && inputs > 0)
+      sets = std::min(sets, std::max<int64_t>((memory - rest) / inputs, 1));
+    sets_.resize(static_cast<size_t>(sets));
+    for (size_t i = 0; i < request_.inputs.size(); ++i) ZT_RETURN_IF_ERROR(make_input(i));
+    for (const TensorType* type : request_.outputs) {
+      ZT_ASSIGN_OR_RETURN(outputs_.emplace_back(), place(type->bytes(), &own_));
+    }
+    ZT_ASSIGN_OR_RETURN(workspace_, place(info_.workspace_bytes, &own_));
+    return Status();
+  }
+
+  Status make_input(size_t i) {
+    if (request_.inputs[i] == nullptr) {
+      for (Set& set : sets_) set.inputs.push_back({});
+      return Status();
+    }
+    const std::vector<uint8_t> data = noise(*request_.inputs[i]);
+    const PackedInput* const packed = info_.packed_input(i);
+    for (Set& set : sets_) {
+      ZT_ASSIGN_OR_RETURN(const BufferView view, place(bytes_of(i), &set.buffers));
+      set.inputs.push_back(view);
+      if (&set != &sets_.front()) {
+        ZT_RETURN_IF_ERROR(device_.copy(view, sets_.front().inputs[i]));
+        continue;
+      }
+      if (packed == nullptr) {
+        ZT_RETURN_IF_ERROR(device_.upload(view, data.data()));
+        continue;
+      }
+      ZT_RETURN_IF_ERROR(device_.wait());
+      const double begin = now();
+      ZT_RETURN_IF_ERROR(device_.pack(request_, *packed, {*request_.inputs[i], data.data()}, view));
+      ZT_RETURN_IF_ERROR(device_.wait());
+      out_.pack_seconds += now() - begin;
+      out_.packed_bytes += static_cast<double>(view.bytes);
+    }
+    return device_.wait();
+  }
+
+  // One output for all, so that no two calls may run at once.
+  Status record(int calls) {
+    std::vector<KernelCall> list;
+    for (int i = 0; i < calls; ++i)
+      list.push_back(
+          {.kernel = kernel_.get(),
+           .args = {sets_[static_cast<size_t>(i) % sets_.size()].inputs, outputs_, workspace_},
+           .label = "measured kernel"});
+    ZT_ASSIGN_OR_RETURN(sequence_, device_.record(list));
+    // Captured and warmed up outside of what is timed.
+    if (calls > 1) ZT_RETURN_IF_ERROR(time().status());
+    return Status();
+  }
+
+  Result<double> time() {
+    const double begin = now();
+    ZT_RETURN_IF_ERROR(device_.submit(*sequence_));
+    ZT_RETURN_IF_ERROR(device_.wait());
+    return now() - begin;
+  }
+
+  Device& device_;
+  const KernelRequest& request_;
+  KernelInfo info_;
+  KernelMeasure out_;
+  std::vector<Set> sets_;
+  std::vector<std::unique_ptr<Buffer>> own_;
+  std::vector<BufferView> outputs_;
+  BufferView workspace_;
+  std::unique_ptr<Kernel> kernel_;
+  std::unique_ptr<Sequence> sequence_;  // before what it was recorded from
+};
+
+// Bytes a second of `copy`, by the median of a few.
+template <typename Copy>
+Result<double> rate_of(double bytes, const Copy& copy) {
+  std::vector<double> times;
+  for (int i = 0; i < 6; ++i) {
+    const double begin = now();
+    ZT_RETURN_IF_ERROR(copy());
+    if (i > 0) times.push_back(now() - begin);
+  }
+  return bytes / std::max(median(times), 1e-9);
+}
+
+}  // namespace
+
+Result<KernelMeasure> measure_kernel(Device& device, const KernelRequest& request,
+                                     const MeasureOptions& options) {
+  return Measuring(device, request).run(options);
+}
+
+Status measure_copies(Device& device, int64_t bytes, DeviceRates* rates) {
+  ZT_ASSIGN_OR_RETURN(const auto buffer, device.allocate(bytes));
+  const BufferView view{buffer.get(), 0, bytes};
+  std::vector<uint8_t> host(static_cast<size_t>(bytes), 1);
+  const auto size = static_cast<double>(bytes);
+  ZT_ASSIGN_OR_RETURN(rates->upload, rate_of(size, [&]() -> Status {
+                        ZT_RETURN_IF_ERROR(device.upload(view, host.data()));
+                        return device.wait();
+                      }));
+  ZT_ASSIGN_OR_RETURN(rates->download,
+                      rate_of(size, [&] { return device.download(host.data(), view); }));
+  if (device.info().host_memory) return Status();  // weights are packed again instead
+  ZT_ASSIGN_OR_RETURN(const auto pinned, device.allocate_host(bytes));
+  std::memset(pinned->host_data(), 1, static_cast<size_t>(bytes));
+  ZT_ASSIGN_OR_RETURN(
+      rates->stream, rate_of(size, [&]() -> Status {
+        ZT_RETURN_IF_ERROR(device.upload_beside(view, {pinned.get(), 0, bytes}, {}));
+        return device.wait();
+      }));
+  return Status();
+}
+
+}  // namespace zoetrope

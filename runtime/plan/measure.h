@@ -1,0 +1,32 @@
+// Times single kernels and copies of a device, as plans use them.
+#pragma once
+
+#include <functional>
+
+#include "runtime/plan/device_times.h"
+#include "runtime/plan/plan.h"
+
+namespace zoetrope {
+
+struct KernelMeasure {
+  double seconds = 0;         // one call in a sequence of many, each after the one before
+  double run_seconds = 0;     // submitting a sequence and waiting for it, beyond its calls
+  double create_seconds = 0;  // making the kernel
+  double pack_seconds = 0;    // of `packed_bytes`
+  double packed_bytes = 0;
+};
+
+struct MeasureOptions {
+  double seconds = 0.25;     // about how long it may take, when one call is much shorter
+  int64_t memory_bytes = 0;  // most that operands may take on the device
+};
+
+// On operands of noise that take turns, as in a network one layer's weights follow another's.
+// kResourceExhausted where the operands do not fit.
+Result<KernelMeasure> measure_kernel(Device& device, const KernelRequest& request,
+                                     const MeasureOptions& options);
+
+// upload, download and stream of DeviceRates, in pieces of `bytes`.
+Status measure_copies(Device& device, int64_t bytes, DeviceRates* rates);
+
+}  // namespace zoetrope

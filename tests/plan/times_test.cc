@@ -1,0 +1,222 @@
+// Times of devices: between measured points a law is followed, hostile files are refused, streaming
+// overlaps.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "graph/builder.h"
+#include "graph/passes/pipeline.h"
+#include "runtime/backend/registry.h"
+#include "runtime/engine/remaining.h"
+#include "runtime/plan/estimate.h"
+#include "runtime/plan/measure.h"
+#include "runtime/plan/planner.h"
+#include "runtime/plan/streaming.h"
+#include "tests/plan/lacking_device.h"
+
+using namespace zoetrope;
+
+namespace {
+
+// A device of 1e11 FLOP/s and 1e10 bytes/s that needs a microsecond for each call.
+double law(const KernelPoint& p) { return 1e-6 + std::max(p.flops / 1e11, p.bytes / 1e10); }
+
+KernelPoint point(const std::string& op, double flops, double bytes, double inner = 64) {
+  KernelPoint p;
+  p.op = op;
+  p.kernel = op + "_f32";
+  p.types = "f32 f32 -> f32";
+  p.flops = flops;
+  p.bytes = bytes;
+  p.inner = p.outer = inner;
+  p.signature = std::hash<double>()(flops + 3 * bytes + inner);
+  p.seconds = law(p);
+  return p;
+}
+
+DeviceInfo untold() { return {}; }
+
+DeviceTimes by_the_law() {
+  DeviceTimes times(untold());
+  for (double n = 1e4; n <= 1e10; n *= 10) {
+    times.add(point("matmul", n * 40, n));
+    times.add(point("matmul", n, n));
+    times.add(point("add", n / 4, n));
+  }
+  return times;
+}
+
+// Products one after the other: weights of equal size, which pass through slots evenly.
+Graph chain(int64_t width, int count) {
+  Builder b("chain");
+  ValueId x = b.input("x", DType::kF32, {4, width});
+  for (int i = 0; i < count; ++i)
+    x = b.matmul(x, b.weight("w" + std::to_string(i), {width, width}));
+  b.output("y", x);
+  auto graph = b.finish();
+  REQUIRE(graph.ok());
+  auto bound = bind(*graph, {});
+  REQUIRE(bound.ok());
+  PassOptions options;
+  options.storage = [](std::string_view) -> Result<DType> { return DType::kF32; };
+  auto optimised = run_passes(*bound, options);
+  REQUIRE(optimised.ok());
+  return std::move(*optimised);
+}
+
+}  // namespace
+
+TEST_CASE("a device of which nothing is known has no times") {
+  CHECK(DeviceTimes(untold()).seconds(point("matmul", 1e9, 1e6)) == 0);
+  CHECK(std::isinf(DeviceTimes(untold()).distance(point("matmul", 1, 1))));
+}
+
+TEST_CASE("without points a device's own rates count") {
+  DeviceInfo info;
+  info.flops_f32 = 1e10;
+  info.flops_bf16 = 1e11;
+  info.bytes_per_second = 1e9;
+  const DeviceTimes times(info);
+  CHECK(times.seconds(point("matmul", 1e10, 1e3)) == doctest::Approx(1));
+  CHECK(times.seconds(point("add", 1e3, 1e9)) == doctest::Approx(1));
+  KernelPoint narrow = point("matmul", 1e11, 1e3);
+  narrow.types = "f32 bf16 -> bf16";
+  CHECK(times.seconds(narrow) == doctest::Approx(1));
+  CHECK_FALSE(times.measured());
+}
+
+TEST_CASE("between points the law of the points is followed") {
+  const DeviceTimes times = by_the_law();
+  for (double n = 3e4; n < 1e10; n *= 4.7) {
+    for (const KernelPoint& asked :
+         {point("matmul", n * 30, n), point("matmul", n * 2, n), point("add", n / 4, n)})
+      CHECK(times.seconds(asked) == doctest::Approx(law(asked)).epsilon(0.15));
+  }
+  // A measured point is itself, and an op that was never seen is like what has its work and
+  // traffic.
+  CHECK(times.seconds(point("matmul", 4e7, 1e6)) == law(point("matmul", 4e7, 1e6)));
+  CHECK(times.seconds(point("conv", 4e9, 1e8)) ==
+        doctest::Approx(law(point("conv", 4e9, 1e8))).epsilon(0.2));
+  CHECK(times.distance(point("matmul", 4e7, 1e6)) == 0);
+}
+
+TEST_CASE("a kernel that is slow at a size is slow near that size alone") {
+  DeviceTimes times = by_the_law();
+  KernelPoint slow = point("add", 1e6 / 4, 1e6);
+  slow.seconds *= 5;
+  times.add(slow);  // in place of the other
+  const KernelPoint near = point("add", 1.1e6 / 4, 1.1e6), far = point("add", 1e9 / 4, 1e9);
+  CHECK(times.seconds(near) > 3 * law(near));
+  CHECK(times.seconds(far) == doctest::Approx(law(far)));
+}
+
+TEST_CASE("times come back from JSON as they were") {
+  DeviceTimes times = by_the_law();
+  times.set_rates({1e-5, 2e-3, 1e9, 2e9, 3e9, 4e9});
+  DeviceTimes read(untold());
+  REQUIRE(read.parse(times.to_json()).ok());
+  CHECK(read.points().size() == times.points().size());
+  CHECK(read.rates().stream == 3e9);
+  CHECK(read.rates().run_seconds == 1e-5);
+  const KernelPoint asked = point("matmul", 3e7, 4e5);
+  CHECK(read.seconds(asked) == times.seconds(asked));
+}
+
+TEST_CASE("hostile times are refused, and change nothing") {
+  const std::string good = by_the_law().to_json();
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    const size_t at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    return text.replace(at, from.size(), to);
+  };
+  DeviceTimes times = by_the_law();
+  const double before = times.seconds(point("matmul", 3e7, 4e5));
+  for (const std::string& bad :
+       {std::string(), std::string("[]"), std::string("{"), good.substr(0, good.size() / 2),
+        with("\"format\": 1", "\"format\": 2"), with("\"upload\": 0", "\"upload\": -1"),
+        with("\"upload\": 0", "\"upload\": 1e999"), with("\"pack\": 0", "\"pack\": \"x\""),
+        with("\"points\"", "\"others\""), with("\"op\": \"add\"", "\"op\": 7"),
+        with("\"flops\"", "\"flips\""), with("\"seconds\": ", "\"seconds\": -"),
+        with("\"signature\": ", "\"signature\": -"), std::string(100000, '[')}) {
+    CHECK_FALSE(times.parse(bad).ok());
+    CHECK(times.seconds(point("matmul", 3e7, 4e5)) == before);
+  }
+}
+
+TEST_CASE("streamed steps take the longer of arithmetic and bus, and a resident one neither") {
+  auto opened = open_device("reference", {});
+  REQUIRE(opened.ok());
+  Lacking device(std::move(*opened), {});  // as a card: two slots, filled beside the arithmetic
+  auto made = make_plan(chain(256, 32), device, {});
+  REQUIRE(made.ok());
+  Plan resident = *made, streamed = *made;
+  stream_weights(&streamed, device, made->memory.total_bytes() / 4);
+  REQUIRE(streamed.stream.slots > 0);
+  const auto step = [&](Plan& plan, double stream) {
+    DeviceTimes times(untold());
+    const Node& node = plan.graph.nodes[static_cast<size_t>(plan.calls[0].node)];
+    KernelPoint one = kernel_point(kernel_request(plan.graph, node), plan.calls[0].kernel.name,
+                                   plan.calls[0].cost);
+    one.seconds = 1e-3;  // each product
+    times.add(one);
+    DeviceRates rates;
+    rates.stream = rates.pack = stream;
+    times.set_rates(rates);
+    estimate_seconds(times, nullptr, device.info(), &plan);
+    return plan.seconds.step();
+  };
+  const double alone = step(resident, 1e12);
+  CHECK(alone == doctest::Approx(32e-3));
+  CHECK(step(streamed, 1e15) == doctest::Approx(alone).epsilon(0.001));
+  const auto bytes = static_cast<double>(streamed.stream.step_bytes);
+  REQUIRE(bytes > 0);
+  // The bus takes ten times as long as the arithmetic: little of that is hidden, and nothing takes
+  // longer than both.
+  const double slow = step(streamed, bytes / (10 * alone));
+  CHECK(slow >= 10 * alone * 0.999);
+  CHECK(slow <= 11 * alone * 1.001);
+}
+
+TEST_CASE("a kernel is measured on operands of its own") {
+  auto device = open_device("cpu", {});
+  REQUIRE(device.ok());
+  auto plan = make_plan(chain(64, 1), **device, {});
+  REQUIRE(plan.ok());
+  const KernelRequest request =
+      kernel_request(plan->graph, plan->graph.nodes[static_cast<size_t>(plan->calls[0].node)]);
+  const int64_t before = (*device)->allocated_bytes();
+  const auto measured = measure_kernel(**device, request, {.seconds = 0.02});
+  REQUIRE_MESSAGE(measured.ok(), measured.status().message());
+  CHECK(measured->seconds > 1e-8);
+  CHECK(measured->seconds < 0.1);
+  CHECK((*device)->allocated_bytes() == before);
+  const auto large = measure_kernel(**device, request, {.seconds = 0.02, .memory_bytes = 1000});
+  CHECK(large.status().code() == Code::kResourceExhausted);
+  DeviceRates rates;
+  REQUIRE(measure_copies(**device, 1 << 20, &rates).ok());
+  CHECK(rates.upload > 1e6);
+  CHECK(rates.download > 1e6);
+}
+
+TEST_CASE("time left begins with the estimate and goes over to the pace") {
+  RemainingTime left({{"load a", 2}, {"work", 6}, {"load b", 0}, {"decode", 2}});
+  CHECK(left.left(0) == doctest::Approx(10));
+  CHECK(left.left(1) == doctest::Approx(9));  // the clock runs while nothing is told
+  left.update("load a", 0.5, 1);
+  CHECK(left.left(1) == doctest::Approx(9));
+  left.update("something else", 1, 1.5);
+  CHECK(left.left(1) == doctest::Approx(9));
+  // Everything takes twice as long as was thought: 5 of 10 are done after 10 seconds, and 10 are
+  // left by the pace, 5 by the estimate.
+  left.update("work", 0.5, 10);
+  CHECK(left.left(10) > 8);
+  CHECK(left.left(10) < 10);
+  left.update("work", 0.25, 11);  // a task begun anew does not turn time back
+  CHECK(left.left(10) > 8);
+  left.update("decode", 1, 20);
+  CHECK(left.left(20) == 0);
+  CHECK(left.left(25) == 0);
+  CHECK(RemainingTime({}).left(3) < 0);
+  CHECK(RemainingTime({{"work", 0}}).left(3) < 0);
+}
