@@ -144,10 +144,15 @@ class JsonReader {
     *out = read;
   }
 
-  // Exactly `count` of them, or up to `limit`.
+  // Exactly `count` of them.
   void integers(const char* key, std::vector<int64_t>* out, size_t count, int64_t low,
                 int64_t high) {
     if (const Json* value = find(key)) integers_of(*value, key, out, count, count, low, high);
+  }
+  // Up to `limit` of them.
+  void integers_up_to(const char* key, std::vector<int64_t>* out, size_t limit, int64_t low,
+                      int64_t high) {
+    if (const Json* value = find(key)) integers_of(*value, key, out, 0, limit, low, high);
   }
   void integer_lists(const char* key, std::vector<std::vector<int64_t>>* out, size_t count,
                      size_t limit, int64_t low, int64_t high) {
@@ -231,6 +236,14 @@ class JsonReader {
     size_t at = 0;
     ((at++ == which ? static_cast<void>(out->template emplace<T>()) : void()), ...);
     std::visit([&](auto& held) { fields(*this, held); }, *out);
+  }
+
+  // A part that somebody else reads.
+  void part(const char* key, Json* out) {
+    const Json* value = find(key);
+    if (value == nullptr) return;
+    if (!value->is_object()) return fail(key, "an object");
+    *out = *value;
   }
 
   void require(bool good, const char* key, std::string_view expected) {

@@ -66,6 +66,12 @@ class JsonWriter {
     fields(inner, *in);
     json[key] = std::move(inner.json);
   }
+  void integers_up_to(const char* key, std::vector<int64_t>* in, size_t, int64_t, int64_t) {
+    json[key] = *in;
+  }
+  void part(const char* key, Json* in) {
+    if (!in->empty()) json[key] = *in;
+  }
   template <typename T>
   void optional_object(const char* key, T* in, bool given) {
     if (given) object(key, in);

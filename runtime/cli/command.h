@@ -59,6 +59,7 @@ using Run = std::function<Status()>;
 void add_generate(CLI::App* root, Run* run);
 void add_plan(CLI::App* root, Run* run);
 void add_calibrate(CLI::App* root, Run* run);
+void add_resume(CLI::App* root, Run* run);
 void add_run(CLI::App* root, Run* run);
 void add_inspect(CLI::App* root, Run* run);
 void add_convert(CLI::App* root, Run* run);

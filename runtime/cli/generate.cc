@@ -1,3 +1,4 @@
+#include "runtime/cli/checkpoint_flags.h"
 #include "runtime/cli/generation.h"
 #include "runtime/cli/prompt_flags.h"
 
@@ -8,6 +9,7 @@ struct Options {
   GenerationOptions run;
   std::string prompt, prompts, negative, seed = "0";
   int64_t count = 1;
+  CheckpointFlags checkpoint;
   CLI::Option* prompt_option = nullptr;
 };
 
@@ -38,7 +40,12 @@ Status run_generate(Options& o) {
   if (o.prompt_option->count() == 0 && o.prompts.empty() && engine->model().recipe.reads_text())
     return error(Code::kInvalidArgument,
                  "say what to show, such as \"a red ball\"; \"\" leaves it to the model");
-  return Generation(o.run, *engine).run(clips, drawn);
+  Generation generation(o.run, *engine);
+  if (!o.checkpoint.folder.empty()) {
+    ZT_ASSIGN_OR_RETURN(CheckpointJob job, o.checkpoint.job(o.run, clips, engine->model()));
+    generation.keep_states(o.checkpoint.folder, std::move(job));
+  }
+  return generation.run(clips, drawn);
 }
 
 }  // namespace
@@ -58,6 +65,7 @@ void add_generate(CLI::App* root, Run* run) {
       "  zoetrope generate \"a red star bounces\" --extend clip.mp4 -o longer.mp4   more behind a "
       "clip\n"
       "  zoetrope generate \"\" --video silent.mp4 -o sound.wav -o joined.mp4  video to sound\n"
+      "  zoetrope generate \"a red ball\" --checkpoint ck -o ball.mp4          resume goes on\n"
       "  zoetrope generate --model m.zoe --class 207 --class \"tabby cat\" -o grid.png   two "
       "classes");
   options->prompt_option = app->add_option(
@@ -99,6 +107,7 @@ void add_generate(CLI::App* root, Run* run) {
       ->capture_default_str();
   options->run.known.add_to(app);
   options->run.generate.add_to(app);
+  options->checkpoint.add_to(app);
   app->add_flag("--json", options->run.json, "Print figures as JSON instead of progress");
   app->add_flag("-q,--quiet", options->run.quiet, "Print nothing but errors");
   app->callback([=] { *run = [=] { return run_generate(*options); }; });

@@ -98,35 +98,60 @@ Generation::Generation(GenerationOptions& options, Engine& engine)
   };
 }
 
-Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn) {
+Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn, Continuation from) {
   const Recipe& recipe = engine_.model().recipe;
+  clips_ = clips;
+  from_ = std::move(from);
   ZT_ASSIGN_OR_RETURN(target_, media_target(recipe, request_.clip));
   ZT_ASSIGN_OR_RETURN(known_, read_known_files(o_.known, target_));
   ZT_RETURN_IF_ERROR(give_known(recipe, o_.known, &known_, &request_));
-  ZT_RETURN_IF_ERROR(prepare(clips));
+  ZT_RETURN_IF_ERROR(prepare());
+  if (!new_checkpoint_.first.empty()) {
+    ZT_ASSIGN_OR_RETURN(auto folder, CheckpointFolder::create(new_checkpoint_.first,
+                                                              std::move(new_checkpoint_.second)));
+    checkpoint_.emplace(std::move(folder));
+  }
   for (const std::string& notice : known_.notices) hooks_.notice(notice);
   nlohmann::json all = nlohmann::json::array();
-  for (size_t i = 0; i < clips.size(); ++i) {
-    if (clips.size() > 1)
-      hooks_.notice(str(paths_[i][0], ": seed ", clips[i].seed));
+  for (size_t i = from_.clip; i < clips_.size(); ++i) {
+    if (clips_.size() > 1)
+      hooks_.notice(str(paths_[i][0], ": seed ", clips_[i].seed));
     else if (seed_drawn)
-      hooks_.notice(str("seed ", clips[i].seed));
-    ZT_ASSIGN_OR_RETURN(nlohmann::json made, make(clips[i], paths_[i], receipts_[i]));
+      hooks_.notice(str("seed ", clips_[i].seed));
+    ZT_ASSIGN_OR_RETURN(nlohmann::json made, make(i));
     all.push_back(std::move(made));
   }
   if (!o_.json) return Status();
   // Paths are bytes; what is not UTF-8 in them is shown as U+FFFD.
-  const nlohmann::json& answer = clips.size() == 1 ? all[0] : all;
+  const nlohmann::json& answer = clips_.size() == 1 ? all[0] : all;
   std::printf("%s\n", answer.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   return Status();
 }
 
-Result<RequestPlan> Generation::plan(const Clip& clip) {
-  request_.prompt = clip.prompt;
-  request_.seed = clip.seed;
+Result<RequestPlan> Generation::plan(size_t clip) {
+  request_.prompt = clips_[clip].prompt;
+  request_.seed = clips_[clip].seed;
+  request_.resume = clip == from_.clip ? from_.point : nullptr;
   ZT_ASSIGN_OR_RETURN(RequestPlan plan, engine_.plan(request_));
   known_.frames = plan.shape.frames;
   return plan;
+}
+
+void Generation::keep_state(size_t clip, const RequestPlan& plan, const DenoiseState& state,
+                            const StageValues& values) {
+  const Status kept = checkpoint_->save(static_cast<int64_t>(clip), state, values, plan,
+                                        engine_.model().recipe, "");
+  if (kept.ok())
+    not_kept_.clear();
+  else
+    say_not_kept(kept);
+}
+
+// Hours of work are worth more than their copy.
+void Generation::say_not_kept(const Status& status) {
+  if (status.message() == not_kept_) return;
+  not_kept_ = status.message();
+  hooks_.notice("the checkpoint could not be written; the run goes on without: " + not_kept_);
 }
 
 // Pictures of several classes share a file, but where its name counts them.
@@ -151,25 +176,26 @@ ClipFormat Generation::format_of(const RequestPlan& plan, const ClipAssembly& as
 }
 
 // Plans every clip and looks at all files, before anything is computed.
-Status Generation::prepare(const std::vector<Clip>& clips) {
+Status Generation::prepare() {
   std::vector<std::string> all;
   ClipFormat format;
-  paths_.assign(clips.size(), o_.outputs);
-  for (size_t i = 0; i < clips.size(); ++i) {
-    ZT_ASSIGN_OR_RETURN(const RequestPlan planned, plan(clips[i]));
+  paths_.assign(clips_.size(), o_.outputs);
+  receipts_.assign(clips_.size(), "");
+  for (size_t i = from_.clip; i < clips_.size(); ++i) {
+    ZT_ASSIGN_OR_RETURN(const RequestPlan planned, plan(i));
     Outputs none;
     format = format_of(planned, ClipAssembly(known_, request_.known, target_, none),
                        GridSink(planned.samples, planned.shape.width, planned.shape.height, none));
     for (std::string& path : paths_[i]) {
-      if (clips.size() == 1) break;
-      ZT_ASSIGN_OR_RETURN(path, numbered_path(path, format, i + 1, clips.size()));
+      if (clips_.size() == 1) break;
+      ZT_ASSIGN_OR_RETURN(path, numbered_path(path, format, i + 1, clips_.size()));
     }
     all.insert(all.end(), paths_[i].begin(), paths_[i].end());
     std::string receipt = o_.receipt;
-    if (!receipt.empty() && clips.size() > 1) {
-      ZT_ASSIGN_OR_RETURN(receipt, numbered_path(receipt, format, i + 1, clips.size()));
+    if (!receipt.empty() && clips_.size() > 1) {
+      ZT_ASSIGN_OR_RETURN(receipt, numbered_path(receipt, format, i + 1, clips_.size()));
     }
-    receipts_.push_back(std::move(receipt));
+    receipts_[i] = std::move(receipt);
   }
   ZT_RETURN_IF_ERROR(check_outputs(all, format, o_.known.paths()));
   return check_receipts(all);
@@ -206,7 +232,7 @@ Status Generation::give_receipt(const RequestPlan& plan, const StageLog& log,
 
 // What the plan says, before anything runs. Where a person waits for a long time that is but
 // roughly known, a few seconds go into measuring.
-Result<RequestPlan> Generation::tell(const Clip& clip) {
+Result<RequestPlan> Generation::tell(size_t clip) {
   ZT_ASSIGN_OR_RETURN(RequestPlan planned, plan(clip));
   if (o_.json || o_.quiet) return planned;
   if (const double rough = planned.estimated_seconds(); rough == 0 || rough > kLong) {
@@ -224,8 +250,8 @@ Result<RequestPlan> Generation::tell(const Clip& clip) {
 }
 
 // The files are opened once the plan is accepted.
-Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std::string>& paths,
-                                        const std::string& receipt) {
+Result<nlohmann::json> Generation::make(size_t clip) {
+  const std::vector<std::string>& paths = paths_[clip];
   ZT_ASSIGN_OR_RETURN(const RequestPlan planned, tell(clip));
   Outputs outputs;
   ClipAssembly assembly(known_, request_.known, target_, outputs);
@@ -243,12 +269,20 @@ Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std:
   RunHooks hooks = hooks_;
   if (wants_receipt())
     hooks.observe = [&log](const Observation& made) { return log.observe(made); };
+  if (checkpoint_)
+    hooks.state = [&](const DenoiseState& state, const StageValues& values) {
+      keep_state(clip, planned, state, values);
+      return Status();
+    };
   ZT_ASSIGN_OR_RETURN(const RunStats stats,
                       engine_.run(request_, wants_receipt() ? log : *sink, hooks));
   if (grid) ZT_RETURN_IF_ERROR(tiles.finish());
   ZT_RETURN_IF_ERROR(assembly.finish());
-  if (wants_receipt()) ZT_RETURN_IF_ERROR(give_receipt(planned, log, receipt, &outputs));
+  if (wants_receipt()) ZT_RETURN_IF_ERROR(give_receipt(planned, log, receipts_[clip], &outputs));
   ZT_RETURN_IF_ERROR(outputs.finish());
+  if (checkpoint_)
+    if (const Status done = checkpoint_->finish(static_cast<int64_t>(clip)); !done.ok())
+      say_not_kept(done);
   bar_.end();
   if (!o_.json && !o_.quiet) {
     for (size_t i = 0; i < paths.size(); ++i)
@@ -260,7 +294,7 @@ Result<nlohmann::json> Generation::make(const Clip& clip, const std::vector<std:
                  format_bytes(static_cast<double>(stats.planned_peak_bytes)).c_str(),
                  format_bytes(static_cast<double>(peak_resident_bytes())).c_str());
   }
-  return to_json(clip, paths, format, outputs, stats);
+  return to_json(clips_[clip], paths, format, outputs, stats);
 }
 
 }  // namespace zoetrope

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/cli/generate_flags.h"
 #include "runtime/cli/grid.h"
 #include "runtime/cli/known_files.h"
@@ -31,6 +33,12 @@ struct Clip {
   uint64_t seed = 0;
 };
 
+// Where a run that stopped goes on: at a clip, and within it at a state; null: from its start.
+struct Continuation {
+  size_t clip = 0;
+  std::shared_ptr<const ResumePoint> point;
+};
+
 // Standard output is one thing at a time.
 Status check_stdout(const std::vector<std::string>& outputs, bool json);
 
@@ -39,19 +47,28 @@ class Generation {
   // Both are kept by reference.
   Generation(GenerationOptions& options, Engine& engine);
 
-  // All of them, in order. `seed_drawn`: people want to know it.
-  Status run(const std::vector<Clip>& clips, bool seed_drawn);
+  // States go into this folder from here on; or into one that is made for this job once its plan
+  // is accepted. Where a state cannot be written the run says so and goes on.
+  void keep_states(CheckpointFolder folder) { checkpoint_.emplace(std::move(folder)); }
+  void keep_states(std::string path, CheckpointJob job) {
+    new_checkpoint_ = {std::move(path), std::move(job)};
+  }
+
+  // All of them, in order, or those that are left. `seed_drawn`: people want to know it.
+  Status run(const std::vector<Clip>& clips, bool seed_drawn, Continuation from = {});
 
  private:
-  Result<RequestPlan> plan(const Clip& clip);
-  Result<RequestPlan> tell(const Clip& clip);
+  Result<RequestPlan> plan(size_t clip);
+  Result<RequestPlan> tell(size_t clip);
   ClipFormat format_of(const RequestPlan& plan, const ClipAssembly& assembly,
                        const GridSink& tiles) const;
   bool as_grid(const RequestPlan& plan) const;
-  Status prepare(const std::vector<Clip>& clips);
+  Status prepare();
+  Result<nlohmann::json> make(size_t clip);
+  void keep_state(size_t clip, const RequestPlan& plan, const DenoiseState& state,
+                  const StageValues& values);
+  void say_not_kept(const Status& status);
   Status check_receipts(const std::vector<std::string>& outputs) const;
-  Result<nlohmann::json> make(const Clip& clip, const std::vector<std::string>& paths,
-                              const std::string& receipt);
   bool wants_receipt() const { return !o_.no_metadata || !o_.receipt.empty(); }
   Status give_receipt(const RequestPlan& plan, const StageLog& log, const std::string& file,
                       Outputs* outputs);
@@ -63,8 +80,13 @@ class Generation {
   RunHooks hooks_;
   MediaTarget target_;
   KnownFiles known_;
+  std::vector<Clip> clips_;
+  Continuation from_;
   std::vector<std::vector<std::string>> paths_;  // of outputs, by clip
   std::vector<std::string> receipts_;            // by clip; empty: none beside it
+  std::pair<std::string, CheckpointJob> new_checkpoint_;
+  std::optional<CheckpointFolder> checkpoint_;
+  std::string not_kept_;  // why the last state was not; said once
 };
 
 }  // namespace zoetrope

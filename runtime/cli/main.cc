@@ -17,6 +17,7 @@ namespace {
 constexpr const char* kDescription =
     "zoetrope: generate video with sound on whatever hardware you have.\n\n"
     "  zoetrope generate \"a small red star bounces on a blue floor\" -o clip.mp4\n"
+    "  zoetrope resume DIR                                     after a crash of a run with --checkpoint DIR\n"
     "  zoetrope plan --width 160 --height 96 --seconds 4      what would it take?\n"
     "  zoetrope inspect                                        captions and words that the model "
     "knows\n"
@@ -95,6 +96,7 @@ int run_command(int argc, char** argv) {
   app.require_subcommand(1);
   Run run;
   add_generate(&app, &run);
+  add_resume(&app, &run);
   add_plan(&app, &run);
   add_calibrate(&app, &run);
   add_run(&app, &run);

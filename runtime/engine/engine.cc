@@ -4,6 +4,7 @@
 #include <set>
 
 #include "runtime/engine/check.h"
+#include "runtime/engine/resume.h"
 #include "runtime/engine/stage.h"
 #include "runtime/samplers/diffusion.h"
 #include "runtime/samplers/flow.h"
@@ -45,16 +46,16 @@ Result<int> first_step(const Denoise& denoise, const Request& request) {
                " steps leaves none; take more of either");
 }
 
-// Which network evaluates how often.
-std::vector<NetworkPlan> plan_networks(const RequestPlan& plan) {
+// Which network evaluates how often from a step on.
+std::vector<NetworkPlan> plan_networks(const RequestPlan& plan, int from) {
   const Denoise& d = plan.denoise;
   std::vector<NetworkPlan> networks(d.networks());
   for (size_t i = 0; i < networks.size(); ++i) networks[i].guidance = d.guidance_of(i);
   if (const auto* flow = std::get_if<FlowSampler>(&d.sampler))
-    for (const double told : flow_evaluations(*flow, plan.points, plan.first_step))
+    for (const double told : flow_evaluations(*flow, plan.points, from))
       ++networks[d.network_at(told)].evaluations;
   else
-    networks[0].evaluations = d.steps - plan.first_step;
+    networks[0].evaluations = d.steps - from;
   return networks;
 }
 
@@ -109,14 +110,29 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
   }
   ZT_ASSIGN_OR_RETURN(plan.first_step, first_step(plan.denoise, request));
   plan.samples = std::max<int64_t>(1, static_cast<int64_t>(request.classes.size()));
-  plan.networks = plan_networks(plan);
+  plan.networks = plan_networks(plan, plan.first_step);
   const bool guided = std::any_of(plan.networks.begin(), plan.networks.end(),
                                   [](const auto& n) { return n.evaluations > 0 && n.guided(); });
   plan.rows = guided ? 2 * plan.samples : plan.samples;
+  plan.next_step = plan.first_step;
+  const ResumePoint* resume = request.resume.get();
+  if (resume != nullptr) {
+    ZT_RETURN_IF_ERROR(check_resume(recipe, request, plan));
+    plan.next_step = resume->decode_only ? plan.denoise.steps : resume->state.step;
+    plan.networks = plan_networks(plan, plan.next_step);  // rows stay those of the whole run
+  }
+  plan.given.assign(recipe.stages.size(), false);
   PlanContext context(model_, request, options_.placement, devices_, observer, &plan);
+  bool denoised = false;
   for (; context.stage < recipe.stages.size(); ++context.stage) {
     const Stage& stage = recipe.stages[context.stage];
+    const auto before = context.values;
     ZT_RETURN_IF_ERROR(stage_def(stage).plan(stage, &context));
+    denoised = denoised || std::holds_alternative<Denoise>(stage);
+    if (resume == nullptr || denoised) continue;
+    ZT_ASSIGN_OR_RETURN(const bool given, is_given(*resume, before, context.values));
+    plan.given[context.stage] = given;
+    if (given) std::erase_if(plan.jobs, [&](const Job& j) { return j.stage == context.stage; });
   }
   return plan;
 }
@@ -139,6 +155,7 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
                                         const std::stop_token& stop) {
   Request smaller = request;
   smaller.known = {};
+  smaller.resume = nullptr;
   if (needs_frame(model_.recipe)) {
     smaller.known.first.frames = request.known.has_first() ? 1 : 0;
     smaller.known.last.frames = request.known.has_last() ? 1 : 0;
@@ -195,9 +212,11 @@ Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHo
   context.stats.load_seconds = seconds_since(start);
   context.stats.planned_peak_bytes = plan.peak_bytes();
   for (const Job& job : plan.jobs) job.device->foresee(*job.plan);
+  if (request.resume != nullptr) context.values = request.resume->values;
   Status ran;
   std::set<std::string> shown;
   for (; ran.ok() && context.stage < model_.recipe.stages.size(); ++context.stage) {
+    if (plan.given[context.stage]) continue;
     const Stage& stage = model_.recipe.stages[context.stage];
     const auto began = std::chrono::steady_clock::now();
     ran = stage_def(stage).run(stage, &context);

@@ -13,6 +13,7 @@
 #include "graph/status.h"
 #include "graph/weights.h"
 #include "runtime/engine/clip_shape.h"
+#include "runtime/engine/denoise_state.h"
 #include "runtime/engine/known_media.h"
 
 namespace zoetrope {
@@ -55,6 +56,10 @@ struct Request {
   // Starts from these latents (stream by stream, channels last) instead of the seed's noise: for
   // parity with other programs. Empty: the seed decides.
   std::vector<float> noise;
+
+  // Goes on from here, in place of beginning. The request must be the one that came by this state,
+  // but for what may change between steps: text, guidance, devices. Null: from the start.
+  std::shared_ptr<const ResumePoint> resume;
 
   // In place of the model's own: the same tensors, some of them adapted (graph/low_rank.h). What
   // has the same revision is not loaded again; what it loads carries an owner or is the model's
@@ -102,6 +107,10 @@ struct RunHooks {
   std::function<Status(const Observation&)> observe;
   // Sees the kernel calls of a job's sessions where it gives a trace, which must outlive the run.
   std::function<CallTrace*(const Job&)> trace;
+  // Before the first step that is taken and after each, and what earlier stages gave: the same
+  // every time. Called by the thread that called Engine::run; valid during the call. An error ends
+  // the run. kUnsupported where the network itself carries a state from step to step.
+  std::function<Status(const DenoiseState& state, const StageValues& values)> state;
   // Cancels from any thread: heard between steps, frames and weights.
   std::stop_token stop;
 };

@@ -54,10 +54,13 @@ struct RequestPlan {
   Denoise denoise;      // the recipe's, with the request applied
   FlowPoints points;    // of flow matching: the schedule
   int first_step = 0;   // of those of the schedule: later where a picture is given to start from
+  int next_step = 0;    // the first that is taken: later than first_step where a run goes on
   int64_t samples = 1;  // clips or pictures
   int64_t rows = 1;     // of values: samples, or twice as many where any network is guided
   std::vector<NetworkPlan> networks;  // as Denoise::network counts them
   std::vector<Job> jobs;  // in the order in which they run; the two halves of a step stand together
+
+  std::vector<bool> given;  // by stage: what it would make is in the request's ResumePoint
 
   bool guided() const { return rows != samples; }
   const Job* find(size_t stage, int64_t key = 0) const;

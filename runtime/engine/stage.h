@@ -14,28 +14,9 @@
 #include "runtime/engine/request.h"
 #include "runtime/engine/request_plan.h"
 #include "runtime/engine/signature.h"
+#include "runtime/engine/stage_value.h"
 
 namespace zoetrope {
-
-// What a stage gives and another takes: rows of the batch first. With one row only, every row of
-// the denoiser's batch gets it.
-struct StageValue {
-  TensorType type;
-  std::vector<uint8_t> bytes;  // empty in plans
-
-  template <typename T>
-  std::span<T> as() {
-    return {reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)};
-  }
-  template <typename T>
-  std::span<const T> as() const {
-    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
-  }
-  // Zeros of that type.
-  static StageValue make(const TensorType& type) {
-    return {type, std::vector<uint8_t>(static_cast<size_t>(type.bytes()))};
-  }
-};
 
 // What opening a model gives a stage: the components to check it against.
 struct CheckContext {
@@ -122,7 +103,7 @@ class RunContext {
   ClipSink& sink;
   size_t stage = 0;
   RunStats stats;
-  std::map<std::string, StageValue> values;
+  StageValues values;
   // Latents by name: what denoising starts from (normalised), where a picture is given, and then
   // what it has made.
   std::map<std::string, std::vector<float>> start, latents;
@@ -130,6 +111,11 @@ class RunContext {
   // The job's session, loaded if it is not kept. Afterwards progress stands where the job's task
   // was.
   Result<SessionLease> open(const Job& job, const SessionShare& share = {});
+  // Tells the hooks what denoising is.
+  Status report_state(const DenoiseState& state) const {
+    return hooks_.state ? hooks_.state(state, values) : Status();
+  }
+  bool wants_states() const { return static_cast<bool>(hooks_.state); }
   // kCancelled where the hooks say so.
   Status report(std::string_view task, double done, double total) const;
   // Shows it to the hooks.

@@ -2,8 +2,6 @@
 
 #include <optional>
 
-#include "runtime/samplers/unipc.h"
-
 namespace zoetrope {
 namespace {
 
@@ -11,7 +9,7 @@ void axpy(float a, std::span<const float> v, std::span<const float> x, std::span
   for (size_t i = 0; i < out.size(); ++i) out[i] = x[i] + a * v[i];
 }
 
-// One run of a solver: its scratch, and what multistep solvers carry from step to step.
+// One run of a solver and its scratch.
 class FlowRun {
  public:
   static Result<FlowRun> create(const FlowSampler& sampler, const FlowPoints& points,
@@ -31,7 +29,7 @@ class FlowRun {
     return run;
   }
 
-  Status step(int i, std::span<float> x) {
+  Status step(int i, UniPcState* state, std::span<float> x) {
     const auto at = static_cast<size_t>(i);
     const double t = points_.sigmas[at], next = points_.sigmas[at + 1];
     const auto h = static_cast<float>(next - t);  // negative
@@ -49,7 +47,7 @@ class FlowRun {
         for (size_t k = 0; k < x.size(); ++k) x[k] += h * 0.5f * (v_[k] + v2_[k]);
         break;
       case FlowSolver::kUniPc:
-      case FlowSolver::kDpmpp2m: multistep_->step(i, v_, &state_, x); break;
+      case FlowSolver::kDpmpp2m: multistep_->step(i, v_, state, x); break;
       case FlowSolver::kDmd:
         axpy(static_cast<float>(-t), v_, x, x);  // the predicted result
         if (next == 0) break;
@@ -79,7 +77,6 @@ class FlowRun {
   const Velocity& velocity_;
   const StepNoise& noise_;
   std::optional<UniPcSampler> multistep_;
-  UniPcState state_;
   std::vector<float> v_, v2_, middle_, fresh_;
 };
 
@@ -108,11 +105,13 @@ std::vector<double> flow_evaluations(const FlowSampler& sampler, const FlowPoint
 
 Status sample_flow(const FlowSampler& sampler, const FlowPoints& points, const Velocity& velocity,
                    const StepNoise& noise, std::span<float> x, const StepObserver& observer,
-                   int first) {
+                   int first, UniPcState* state) {
+  UniPcState own;
+  if (state == nullptr) state = &own;
   ZT_ASSIGN_OR_RETURN(FlowRun run, FlowRun::create(sampler, points, velocity, noise, x.size()));
   const int steps = static_cast<int>(points.times.size());
   for (int i = first; i < steps; ++i) {
-    ZT_RETURN_IF_ERROR(run.step(i, x));
+    ZT_RETURN_IF_ERROR(run.step(i, state, x));
     if (observer && !observer(i + 1 - first, steps - first))
       return error(Code::kCancelled, "cancelled");
   }

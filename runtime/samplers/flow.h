@@ -7,6 +7,7 @@
 
 #include "graph/format/recipe.h"
 #include "runtime/samplers/schedule.h"
+#include "runtime/samplers/unipc.h"
 
 namespace zoetrope {
 
@@ -27,9 +28,11 @@ std::vector<double> flow_evaluations(const FlowSampler& sampler, const FlowPoint
                                      int first = 0);
 
 // Steps `first` to the last of `points`, from space_flow; x holds what step `first` expects and
-// becomes the result. `noise` may be empty where the solver needs none.
+// becomes the result. `noise` may be empty where the solver needs none. `state`: what a multistep
+// solver carries from step to step; as the observer saw it after the step before `first`, the run
+// goes on as if it had never stopped. Null: the run keeps its own, empty at first.
 Status sample_flow(const FlowSampler& sampler, const FlowPoints& points, const Velocity& velocity,
                    const StepNoise& noise, std::span<float> x, const StepObserver& observer = {},
-                   int first = 0);
+                   int first = 0, UniPcState* state = nullptr);
 
 }  // namespace zoetrope

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "tests/pipelines/resumed.h"
 #include "tests/pipelines/tiny_toybox.h"
 
 using namespace zoetrope;
@@ -132,6 +133,17 @@ TEST_CASE("a run is cancelled where the expert takes over") {
   hooks.progress = [](std::string_view task, double, double) { return task != "load low"; };
   CHECK(engine->run(eight_steps(), sink, hooks).status().code() == Code::kCancelled);
   CHECK(engine->run(eight_steps(), sink).ok());
+}
+
+TEST_CASE("a run of two experts goes on from any step, before and after one hands over") {
+  // With one guidance for each, and with an expert that is not guided: then what is left of the run
+  // takes fewer rows than what came before.
+  for (const std::optional<double> guidance : {std::optional<double>(), std::optional<double>(1)}) {
+    const Twins twins(0.6, guidance);
+    Request request = eight_steps();
+    request.solver = "unipc";
+    resumed::check_resumes([&] { return twins.engine("cpu"); }, request, 8);
+  }
 }
 
 TEST_CASE("an expert that the file lacks is named at opening") {

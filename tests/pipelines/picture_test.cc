@@ -7,6 +7,7 @@
 #include "graph/builder.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/stages/class_label.h"
+#include "tests/pipelines/resumed.h"
 
 using namespace zoetrope;
 
@@ -233,6 +234,23 @@ TEST_CASE("a picture does not depend on those beside it, and DDPM repeats with i
   Pictures d;
   REQUIRE(engine->run(one, d).ok());
   CHECK(d.bytes != a.bytes);
+}
+
+TEST_CASE("pictures by diffusion go on from any step, whatever noise their steps add") {
+  DiffusionSpec ddpm;  // original, respaced, learned range
+  DiffusionSpec noisy = ddim("fixed_small");
+  noisy.eta = 1;
+  for (const DiffusionSpec& spec : {ddpm, noisy, ddim("fixed_small")}) {
+    const Model model = picture_model(2, spec, 3);
+    Request request;
+    request.classes = {"2", "0", "1"};
+    request.seed = 4;
+    request.steps = 5;
+    resumed::check_resumes([&] { return open(model); }, request, 5);
+    request.start = {std::vector<uint8_t>(kSide * kSide * 3, 140), 1};
+    request.strength = 0.6;
+    resumed::check_resumes([&] { return open(model); }, request, 3);
+  }
 }
 
 TEST_CASE("classes are found by number and by any of their names, and errors say what there is") {

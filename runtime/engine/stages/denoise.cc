@@ -218,24 +218,23 @@ class Denoising {
 
   Status run() {
     denoiser_.open(&c_);
-    ZT_RETURN_IF_ERROR(denoiser_.take(first_network()));
-    ZT_RETURN_IF_ERROR(draw_noise());
-    ZT_RETURN_IF_ERROR(show("noise", 0));
+    ZT_RETURN_IF_ERROR(check_states());
+    if (c_.plan.next_step < s_.steps) ZT_RETURN_IF_ERROR(denoiser_.take(first_network()));
+    ZT_RETURN_IF_ERROR(begin());
     const auto start = std::chrono::steady_clock::now();
     c_.stats.first_step_seconds = c_.seconds_since_start();
-    ZT_RETURN_IF_ERROR(c_.report("denoise", 0, steps()));
-    const Status sampled = std::holds_alternative<FlowSampler>(s_.sampler) ? flow() : diffusion();
-    ZT_RETURN_IF_ERROR(shown_);
-    ZT_RETURN_IF_ERROR(sampled);
+    ZT_RETURN_IF_ERROR(report());
+    if (c_.plan.next_step < s_.steps)
+      ZT_RETURN_IF_ERROR(std::holds_alternative<FlowSampler>(s_.sampler) ? flow() : diffusion());
     c_.stats.denoise_seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    for (float x : x_)
+    for (float x : state_.latents)
       if (!std::isfinite(x))
         return error(Code::kDataLoss,
                      "denoising gave NaN or infinity: the weights are damaged, or the compute type "
                      "is too narrow for this model");
     for (size_t i = 0; i < s_.streams.size(); ++i) {
-      const auto part = denoiser_.stream(i, std::span<float>(x_));
+      const auto part = denoiser_.stream(i, std::span<float>(state_.latents));
       c_.latents[s_.streams[i].latents].assign(part.begin(), part.end());
     }
     keep_known(&c_);
@@ -245,19 +244,53 @@ class Denoising {
  private:
   size_t first_network() const {
     const auto& told = c_.plan.points.times;  // of flow matching alone
-    return told.empty() ? 0 : s_.network_at(told[static_cast<size_t>(c_.plan.first_step)]);
+    return told.empty() ? 0 : s_.network_at(told[static_cast<size_t>(c_.plan.next_step)]);
   }
-  int steps() const { return s_.steps - c_.plan.first_step; }
-  StepObserver observer() const {
+  // What denoising is now goes to the hooks, and then how far it is: who cancels has the last step.
+  Status report() const {
+    ZT_RETURN_IF_ERROR(c_.report_state(state_));
+    return c_.report("denoise", state_.step - state_.first, state_.steps - state_.first);
+  }
+  StepObserver observer() {
     return [this](int done, int) {
-      shown_ = show(str("step ", done), done);
-      return shown_.ok() && c_.report("denoise", done, steps()).ok();
+      state_.step = c_.plan.next_step + done;
+      const int step = state_.step - state_.first;
+      stopped_ = show(str("step ", step), step);
+      if (stopped_.ok()) stopped_ = report();
+      return stopped_.ok();
     };
   }
   Status show(std::string name, int step) const {
     if (!c_.observed()) return Status();
-    const TensorType type{DType::kF32, {static_cast<int64_t>(x_.size())}};
-    return c_.observe({"denoise", std::move(name), type, x_.data(), step, steps()});
+    const std::vector<float>& x = state_.latents;
+    const TensorType type{DType::kF32, {static_cast<int64_t>(x.size())}};
+    return c_.observe({"denoise", std::move(name), type, x.data(), step, s_.steps - state_.first});
+  }
+  // The sampler's own error, or why a hook stopped it.
+  Status reason(Status ran) const { return stopped_.ok() ? ran : stopped_; }
+
+  // A network that remembers its last call cannot go on elsewhere.
+  Status check_states() const {
+    if (!c_.wants_states() && c_.request.resume == nullptr) return Status();
+    for (size_t i = 0; i < s_.networks(); ++i)
+      if (const Graph* graph = c_.model.component(s_.network(i)); !graph->states.empty())
+        return error(Code::kUnsupported, "'", graph->name,
+                     "' carries a state of its own from step to step; such a run cannot be saved "
+                     "and resumed");
+    return Status();
+  }
+
+  // Noise and what else denoising starts from, or the state to go on from.
+  Status begin() {
+    if (c_.request.resume != nullptr) {
+      state_ = c_.request.resume->state;
+      return Status();
+    }
+    state_.step = state_.first = c_.plan.first_step;
+    state_.steps = s_.steps;
+    ZT_RETURN_IF_ERROR(draw_noise());
+    ZT_RETURN_IF_ERROR(show("noise", 0));
+    return mix_start();
   }
 
   // Calls with each sample of each stream and the two indices.
@@ -276,11 +309,11 @@ class Denoising {
     if (!given.empty() && given.size() != size)
       return error(Code::kInvalidArgument, "the given noise has ", given.size(),
                    " elements; this request takes ", size);
-    x_ = given;
-    if (!x_.empty()) return Status();
-    x_.resize(size);
+    state_.latents = given;
+    if (!given.empty()) return Status();
+    state_.latents.resize(size);
     const uint64_t n = s_.streams.size();
-    for_parts(x_, [&](std::span<float> part, uint64_t k, uint64_t i) {
+    for_parts(state_.latents, [&](std::span<float> part, uint64_t k, uint64_t i) {
       fill_normal(c_.request.seed, k * n + i, 0, part);
     });
     return Status();
@@ -290,12 +323,32 @@ class Denoising {
   std::vector<float> start() const {
     std::vector<float> all;
     if (c_.start.empty()) return all;
-    all.resize(x_.size());
+    all.resize(state_.latents.size());
     for_parts(all, [&](std::span<float> part, size_t, size_t i) {
       const auto it = c_.start.find(s_.streams[i].latents);
       if (it != c_.start.end()) std::copy(it->second.begin(), it->second.end(), part.begin());
     });
     return all;
+  }
+
+  // A picture that is given, as noisy as the first step expects.
+  Status mix_start() {
+    std::vector<float> from = start();
+    if (from.empty()) return Status();
+    std::vector<float>& x = state_.latents;
+    if (std::holds_alternative<FlowSampler>(s_.sampler)) {
+      const auto t = static_cast<float>(c_.plan.points.sigmas[static_cast<size_t>(state_.first)]);
+      for (size_t i = 0; i < x.size(); ++i) x[i] = (1 - t) * from[i] + t * x[i];
+      return Status();
+    }
+    ZT_ASSIGN_OR_RETURN(const DiffusionSampler sampler, diffusion_sampler());
+    sampler.add_noise(state_.first, x, from);
+    x = std::move(from);
+    return Status();
+  }
+
+  Result<DiffusionSampler> diffusion_sampler() const {
+    return DiffusionSampler::create(std::get<DiffusionSpec>(s_.sampler), s_.steps);
   }
 
   // Standard normal noise of a step, of every sample its own.
@@ -310,40 +363,31 @@ class Denoising {
   }
 
   Status flow() {
-    const FlowPoints& points = c_.plan.points;
-    const int first = c_.plan.first_step;
-    if (const std::vector<float> from = start(); !from.empty()) {
-      const auto t = static_cast<float>(points.sigmas[static_cast<size_t>(first)]);
-      for (size_t i = 0; i < x_.size(); ++i) x_[i] = (1 - t) * from[i] + t * x_[i];
-    }
     const Velocity velocity = [&](double told, std::span<const float> x, std::span<float> v) {
       ZT_RETURN_IF_ERROR(denoiser_.take(s_.network_at(told)));
       return denoiser_.evaluate(told, x, v, {});
     };
-    return sample_flow(std::get<FlowSampler>(s_.sampler), points, velocity, step_noise(), x_,
-                       observer(), first);
+    return reason(sample_flow(std::get<FlowSampler>(s_.sampler), c_.plan.points, velocity,
+                              step_noise(), state_.latents, observer(), c_.plan.next_step,
+                              &state_.solver));
   }
 
   Status diffusion() {
-    ZT_ASSIGN_OR_RETURN(const DiffusionSampler sampler,
-                        DiffusionSampler::create(std::get<DiffusionSpec>(s_.sampler), s_.steps));
-    if (std::vector<float> from = start(); !from.empty()) {
-      sampler.add_noise(c_.plan.first_step, x_, from);
-      x_ = std::move(from);
-    }
+    ZT_ASSIGN_OR_RETURN(const DiffusionSampler sampler, diffusion_sampler());
     const DiffusionModel model = [&](int t, std::span<const float> x, std::span<float> output,
                                      std::span<float> variance) {
       return denoiser_.evaluate(t, x, output, variance);
     };
-    return sample_diffusion(sampler, model, step_noise(), x_, observer(), c_.plan.first_step);
+    return reason(sample_diffusion(sampler, model, step_noise(), state_.latents, observer(),
+                                   c_.plan.next_step));
   }
 
   RunContext& c_;
   const Denoise& s_;
   const size_t samples_;
   Denoiser denoiser_;
-  std::vector<float> x_;
-  mutable Status shown_;  // what the hooks said of the last step
+  DenoiseState state_;
+  Status stopped_;  // by a hook
 };
 
 Status run(const Stage&, RunContext* c) { return Denoising(c).run(); }
