@@ -24,7 +24,8 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   } else if (info.st_size > 0) {
     void* data = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) {
-      status = error(Code::kIoError, "cannot map ", path, ": ", std::strerror(errno));
+      status = error(errno == ENOMEM ? Code::kResourceExhausted : Code::kIoError, "cannot map ",
+                     path, ": ", std::strerror(errno));
     } else {
       file.data_ = static_cast<const uint8_t*>(data);
       file.size_ = info.st_size;
