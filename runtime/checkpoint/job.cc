@@ -48,6 +48,7 @@ void fields(V& v, CheckpointJob& j) {
   j.outputs.clear();
   for (const Path& output : outputs) j.outputs.push_back(output.path);
   v.optional_name("output_format", &j.format);
+  v.path("receipt", &j.receipt);
   v.flag("metadata", &j.metadata);
   v.integer("every", &j.every, 1, kMaxSteps);
   v.integer("keep", &j.keep, kFewestKept, kMaxSteps + 1);

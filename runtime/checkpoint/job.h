@@ -20,6 +20,7 @@ struct CheckpointJob {
   std::vector<CheckpointClip> clips;
   std::vector<std::string> outputs;  // before they are numbered
   std::string format;                // of outputs; empty: by their names
+  std::string receipt;               // a file beside them; empty: none
   bool metadata = true;              // goes into the outputs
   int every = 1;                     // steps between states; the last step has one whatever
   int keep = 8;                      // states of the clip in work, at most

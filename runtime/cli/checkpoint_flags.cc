@@ -49,6 +49,7 @@ Result<CheckpointJob> CheckpointFlags::job(const GenerationOptions& options,
   for (const Clip& clip : clips) job.clips.push_back({clip.prompt, clip.seed});
   for (const std::string& path : options.outputs) job.outputs.push_back(whole_path(path));
   job.format = options.format;
+  if (!options.receipt.empty()) job.receipt = whole_path(options.receipt);
   job.metadata = !options.no_metadata;
   job.every = every;
   job.keep = keep;

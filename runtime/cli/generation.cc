@@ -137,10 +137,12 @@ Result<RequestPlan> Generation::plan(size_t clip) {
   return plan;
 }
 
-void Generation::keep_state(size_t clip, const RequestPlan& plan, const DenoiseState& state,
-                            const StageValues& values) {
+void Generation::keep_state(size_t clip, const RequestPlan& plan, const StageLog& log,
+                            const DenoiseState& state, const StageValues& values) {
+  const std::string receipt =
+      wants_receipt(clip) ? receipt_to_json(receipt_of(RequestRecord(), plan, log)) : "";
   const Status kept = checkpoint_->save(static_cast<int64_t>(clip), state, values, plan,
-                                        engine_.model().recipe, "");
+                                        engine_.model().recipe, receipt);
   if (kept.ok())
     not_kept_.clear();
   else
@@ -219,13 +221,30 @@ Status Generation::check_receipts(const std::vector<std::string>& outputs) const
   return Status();
 }
 
+// With the jobs that a run that goes on no longer has.
+Receipt Generation::receipt_of(RequestRecord record, const RequestPlan& plan,
+                               const StageLog& log) const {
+  Receipt receipt = make_receipt(std::string("Zoetrope ") + ZOETROPE_VERSION, std::move(record),
+                                 plan, log.records());
+  std::vector<ReceiptJob> jobs = before_.jobs;
+  for (ReceiptJob& job : receipt.jobs) {
+    const auto old = std::find_if(jobs.begin(), jobs.end(),
+                                  [&](const ReceiptJob& j) { return j.name == job.name; });
+    if (old != jobs.end())
+      *old = std::move(job);
+    else
+      jobs.push_back(std::move(job));
+  }
+  receipt.jobs = std::move(jobs);
+  return receipt;
+}
+
 // Into the files that can hold it, and beside them where asked for. Adds nothing to the files when
 // metadata is not wanted.
 Status Generation::give_receipt(const RequestPlan& plan, const StageLog& log,
                                 const std::string& file, Outputs* outputs) {
   ZT_ASSIGN_OR_RETURN(RequestRecord record, record_of(o_.generate, o_.known, engine_.model()));
-  const Receipt receipt = make_receipt(std::string("Zoetrope ") + ZOETROPE_VERSION,
-                                       std::move(record), plan, log.records());
+  const Receipt receipt = receipt_of(std::move(record), plan, log);
   if (!o_.no_metadata) outputs->add_tag(kReceiptTag, receipt_to_json(for_clip(receipt)));
   return file.empty() ? Status() : write_text(file, receipt_to_json(receipt) + "\n");
 }
@@ -266,19 +285,25 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   bar_.expect(expected_tasks(planned));
   StageLog log(sink, kReceiptSamples, /*keep_clip=*/false);
   log.begin(planned.shape.width * planned.shape.height * 3, planned.clip.sound_channels);
+  before_ = Receipt();
+  if (clip == from_.clip && !from_.receipt.empty()) {
+    ZT_ASSIGN_OR_RETURN(before_, parse_receipt(from_.receipt, "the checkpoint's receipt"));
+    log.go_on_from(before_.stages);
+  }
   RunHooks hooks = hooks_;
-  if (wants_receipt())
+  if (wants_receipt(clip))
     hooks.observe = [&log](const Observation& made) { return log.observe(made); };
   if (checkpoint_)
     hooks.state = [&](const DenoiseState& state, const StageValues& values) {
-      keep_state(clip, planned, state, values);
+      keep_state(clip, planned, log, state, values);
       return Status();
     };
   ZT_ASSIGN_OR_RETURN(const RunStats stats,
-                      engine_.run(request_, wants_receipt() ? log : *sink, hooks));
+                      engine_.run(request_, wants_receipt(clip) ? log : *sink, hooks));
   if (grid) ZT_RETURN_IF_ERROR(tiles.finish());
   ZT_RETURN_IF_ERROR(assembly.finish());
-  if (wants_receipt()) ZT_RETURN_IF_ERROR(give_receipt(planned, log, receipts_[clip], &outputs));
+  if (wants_receipt(clip))
+    ZT_RETURN_IF_ERROR(give_receipt(planned, log, receipts_[clip], &outputs));
   ZT_RETURN_IF_ERROR(outputs.finish());
   if (checkpoint_)
     if (const Status done = checkpoint_->finish(static_cast<int64_t>(clip)); !done.ok())

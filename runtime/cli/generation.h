@@ -12,6 +12,7 @@
 #include "runtime/cli/known_files.h"
 #include "runtime/cli/outputs.h"
 #include "runtime/cli/progress.h"
+#include "runtime/verify/receipt.h"
 #include "runtime/verify/stage_log.h"
 
 namespace zoetrope {
@@ -37,6 +38,9 @@ struct Clip {
 struct Continuation {
   size_t clip = 0;
   std::shared_ptr<const ResumePoint> point;
+  // Of what was made before, as JSON; empty: not known, and then the clip holds none: what it is
+  // made of would not make it again.
+  std::string receipt;
 };
 
 // Standard output is one thing at a time.
@@ -65,11 +69,15 @@ class Generation {
   bool as_grid(const RequestPlan& plan) const;
   Status prepare();
   Result<nlohmann::json> make(size_t clip);
-  void keep_state(size_t clip, const RequestPlan& plan, const DenoiseState& state,
-                  const StageValues& values);
+  void keep_state(size_t clip, const RequestPlan& plan, const StageLog& log,
+                  const DenoiseState& state, const StageValues& values);
   void say_not_kept(const Status& status);
   Status check_receipts(const std::vector<std::string>& outputs) const;
-  bool wants_receipt() const { return !o_.no_metadata || !o_.receipt.empty(); }
+  bool wants_receipt(size_t clip) const {
+    const bool known = clip != from_.clip || from_.point == nullptr || !from_.receipt.empty();
+    return known && (!o_.no_metadata || !o_.receipt.empty());
+  }
+  Receipt receipt_of(RequestRecord record, const RequestPlan& plan, const StageLog& log) const;
   Status give_receipt(const RequestPlan& plan, const StageLog& log, const std::string& file,
                       Outputs* outputs);
 
@@ -81,6 +89,7 @@ class Generation {
   MediaTarget target_;
   KnownFiles known_;
   std::vector<Clip> clips_;
+  Receipt before_;  // of the clip in work: what was made of it before it went on
   Continuation from_;
   std::vector<std::vector<std::string>> paths_;  // of outputs, by clip
   std::vector<std::string> receipts_;            // by clip; empty: none beside it

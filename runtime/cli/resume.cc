@@ -122,6 +122,7 @@ Status apply(const Options& o, const CheckpointJob& job, GenerationOptions* run)
     for (const std::string& path : o.outputs) run->outputs.push_back(whole_path(path));
     run->format = o.format;
   }
+  run->receipt = o.outputs.empty() ? job.receipt : "";
   run->json = o.json;
   run->quiet = o.quiet;
   run->no_metadata = !job.metadata;
@@ -173,7 +174,9 @@ Status run_resume(Options& o) {
   ZT_RETURN_IF_ERROR(check_model_file(job.request, engine->model()));
   std::vector<Clip> clips;
   for (const CheckpointClip& c : job.clips) clips.push_back({c.prompt, c.seed});
-  Continuation from{static_cast<size_t>(clip), saved.point};
+  // What another prompt goes on from is no request's to make again.
+  const bool whole = !o.changes_text() && !o.decode_only;
+  Continuation from{static_cast<size_t>(clip), saved.point, whole ? saved.receipt : ""};
   if (branch) {
     clips = {clips[static_cast<size_t>(clip)]};
     from.clip = 0;

@@ -132,7 +132,10 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
     if (resume == nullptr || denoised) continue;
     ZT_ASSIGN_OR_RETURN(const bool given, is_given(*resume, before, context.values));
     plan.given[context.stage] = given;
-    if (given) std::erase_if(plan.jobs, [&](const Job& j) { return j.stage == context.stage; });
+    if (!given) continue;
+    std::erase_if(plan.jobs, [&](const Job& j) { return j.stage == context.stage; });
+    for (const auto& [name, type] : context.values)
+      if (!before.contains(name)) plan.given_values.insert(name);
   }
   return plan;
 }
@@ -212,9 +215,10 @@ Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHo
   context.stats.load_seconds = seconds_since(start);
   context.stats.planned_peak_bytes = plan.peak_bytes();
   for (const Job& job : plan.jobs) job.device->foresee(*job.plan);
-  if (request.resume != nullptr) context.values = request.resume->values;
+  for (const std::string& name : plan.given_values)
+    context.values[name] = request.resume->values.at(name);
   Status ran;
-  std::set<std::string> shown;
+  std::set<std::string> shown = plan.given_values;  // to whoever saw the run begin
   for (; ran.ok() && context.stage < model_.recipe.stages.size(); ++context.stage) {
     if (plan.given[context.stage]) continue;
     const Stage& stage = model_.recipe.stages[context.stage];

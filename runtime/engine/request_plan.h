@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -60,7 +61,9 @@ struct RequestPlan {
   std::vector<NetworkPlan> networks;  // as Denoise::network counts them
   std::vector<Job> jobs;  // in the order in which they run; the two halves of a step stand together
 
-  std::vector<bool> given;  // by stage: what it would make is in the request's ResumePoint
+  // By stage: what it would make is in the request's ResumePoint, under these names.
+  std::vector<bool> given;
+  std::set<std::string> given_values;
 
   bool guided() const { return rows != samples; }
   const Job* find(size_t stage, int64_t key = 0) const;

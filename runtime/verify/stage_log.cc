@@ -17,8 +17,17 @@ void append_hash(std::vector<uint8_t>* to, uint64_t hash) {
 }  // namespace
 
 Status StageLog::observe(const Observation& made) {
-  records_.push_back(
-      {std::string(made.stage), made.name, made.step, make_sketch(made.type, made.data, samples_)});
+  StageRecord record{std::string(made.stage), made.name, made.step,
+                     make_sketch(made.type, made.data, samples_)};
+  const auto same = [&](const StageRecord& r) {
+    return r.stage == record.stage && r.name == record.name;
+  };
+  const auto before =
+      goes_on_ ? std::find_if(records_.begin(), records_.end(), same) : records_.end();
+  if (before != records_.end())
+    *before = std::move(record);
+  else
+    records_.push_back(std::move(record));
   return Status();
 }
 

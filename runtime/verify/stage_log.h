@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/engine/request.h"
@@ -28,6 +29,12 @@ class StageLog : public ClipSink {
   void begin(int64_t frame_bytes, int channels) {
     frame_bytes_ = frame_bytes;
     channels_ = channels;
+  }
+  // What a run that goes on had made before. A stage that is made again takes its own record's
+  // place.
+  void go_on_from(std::vector<StageRecord> records) {
+    records_ = std::move(records);
+    goes_on_ = true;
   }
   // For RunHooks::observe.
   Status observe(const Observation& made);
@@ -55,6 +62,7 @@ class StageLog : public ClipSink {
   const bool keep_;
   int64_t frame_bytes_ = 0, frame_count_ = 0;
   int channels_ = 0;
+  bool goes_on_ = false;
   std::vector<StageRecord> records_;
   Stream video_, audio_;
   std::vector<float> pending_;  // sound that does not fill a piece yet

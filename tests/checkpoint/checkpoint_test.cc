@@ -54,6 +54,7 @@ CheckpointJob job(size_t clips = 1) {
   j.request.model = {"/m.zoe", "xxh3:0123456789abcdef"};
   for (size_t i = 0; i < clips; ++i) j.clips.push_back({str("clip\n", i), i});
   j.outputs = {"/out.mp4", "/odd\xff.wav"};
+  j.receipt = "/receipt.json";
   return j;
 }
 
@@ -143,6 +144,7 @@ TEST_CASE("states, values and the job come back as they were") {
   CHECK(folder.job().clips[1].prompt == "clip\n1");
   CHECK(folder.job().clips[1].seed == 1);
   CHECK(folder.job().outputs == job().outputs);
+  CHECK(folder.job().receipt == "/receipt.json");
   CHECK(folder.clip_in_work() == 0);
   CHECK(require(folder.steps(0)) == std::vector<int>{4, 5});
   for (const int done : {4, 5}) {
