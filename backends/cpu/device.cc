@@ -166,8 +166,8 @@ Result<DeviceInfo> describe_cpu(const DeviceOptions& options) {
   const int threads = options.threads > 0 ? options.threads : usable_threads();
   DeviceInfo info;
   info.backend = "cpu";
-  info.name = str(processor_name(), ", ", isa_name(isa), ", ", threads,
-                  threads == 1 ? " thread" : " threads");
+  info.hardware = str(processor_name(), ", ", isa_name(isa));
+  info.name = str(info.hardware, ", ", threads, threads == 1 ? " thread" : " threads");
   info.memory_bytes = usable_memory();
   info.features = feature_names(isa);
   info.host_memory = true;

@@ -19,7 +19,8 @@ namespace zoetrope {
 
 struct DeviceInfo {
   std::string backend;                // "cpu"
-  std::string name;                   // "AMD EPYC, 2 threads"
+  std::string name;                   // "AMD EPYC, avx512, 2 threads"
+  std::string hardware;               // the name without settings that change no result; empty: it
   std::string unusable;               // why it cannot be opened; empty: it can
   int64_t memory_bytes = 0;           // what plans may use in all
   std::vector<std::string> features;  // "avx512_bf16", "amx_bf16", "cooperative_matrix", ...
@@ -203,7 +204,7 @@ struct DeviceOptions {
 };
 
 // Changes with every incompatible edit of this header.
-inline constexpr uint32_t kBackendAbi = 5;
+inline constexpr uint32_t kBackendAbi = 6;
 
 struct BackendModule {
   uint32_t abi = kBackendAbi;

@@ -53,6 +53,7 @@ Result<Receipt> read_receipt(const std::string& path) {
 Receipt for_clip(Receipt receipt) {
   for (const NamedFile& named : files_of(&receipt.request))
     named.file->path = fs::path(named.file->path).filename().string();
+  receipt.request.devices.threads = 0;  // no number of them changes a bit of the clip
   return receipt;
 }
 

@@ -14,7 +14,7 @@ Status write_text(const std::string& path, const std::string& text);
 // From the tag of a clip, or a file that is a receipt itself. kNotFound: the clip holds none.
 Result<Receipt> read_receipt(const std::string& path);
 
-// The receipt as a clip carries it: of the paths of files, their names.
+// The receipt as a clip carries it: of the paths of files, their names; without threads.
 Receipt for_clip(Receipt receipt);
 
 // Runs the request of the receipt at `path` again. `flags` bring the model, where it is given, and

@@ -62,9 +62,12 @@ Receipt make_receipt(const std::string& software, RequestRecord request, const R
   receipt.software = software;
   receipt.numerics = kNumericsVersion;
   receipt.request = std::move(request);
-  for (const Job& job : plan.jobs)
-    receipt.jobs.push_back({job.name, job.component, job.device->spec(), job.device->info().name,
+  for (const Job& job : plan.jobs) {
+    const DeviceInfo& device = job.device->info();
+    receipt.jobs.push_back({job.name, job.component, job.device->spec(),
+                            device.hardware.empty() ? device.name : device.hardware,
                             plan_fingerprint(*job.plan)});
+  }
   receipt.stages = std::move(stages);
   for (StageRecord& stage : receipt.stages) {  // JSON knows no infinity
     for (double& v : stage.sketch.samples)
