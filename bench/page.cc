@@ -8,12 +8,6 @@
 namespace zoetrope::bench {
 namespace {
 
-std::string format(const char* pattern, double value) {
-  char text[48];
-  std::snprintf(text, sizeof(text), pattern, value);
-  return text;
-}
-
 std::vector<const Report*> all_reports(const Shown& shown) {
   std::vector<const Report*> all{shown.report};
   all.insert(all.end(), shown.beside.begin(), shown.beside.end());

@@ -21,6 +21,8 @@ struct Shown {
 std::string to_table(const Shown& shown);
 Page to_page(const Shown& shown);
 
+// A number by a pattern of printf.
+std::string format(const char* pattern, double value);
 // "1.23 ms", "412 us": three digits.
 std::string short_seconds(double seconds);
 // The program, or the device too where another machine's is meant.

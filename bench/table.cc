@@ -5,13 +5,14 @@
 #include "bench/show.h"
 
 namespace zoetrope::bench {
-namespace {
 
 std::string format(const char* pattern, double value) {
   char text[48];
   std::snprintf(text, sizeof(text), pattern, value);
   return text;
 }
+
+namespace {
 
 std::string three_digits(double value, const char* unit) {
   return format(value < 10 ? "%.2f " : value < 100 ? "%.1f " : "%.0f ", value) + unit;

@@ -7,7 +7,6 @@ line), and a step as what twice as many steps take longer.
 """
 import re
 import sys
-import tempfile
 from pathlib import Path
 
 import external
@@ -25,11 +24,5 @@ def read_log(log, seconds):
     return {"whole": float(told[-1]) * 1e-3 if told else seconds}
 
 
-def main():
-    args = external.parser(__doc__, "ed-cli").parse_args()
-    with tempfile.TemporaryDirectory() as args.folder:
-        return external.measure(args, "edge-dit.cpp", "", command, read_log)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(external.main(__doc__, "ed-cli", "edge-dit.cpp", command, read_log))

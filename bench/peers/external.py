@@ -2,6 +2,7 @@
 import re
 import shlex
 import subprocess
+import tempfile
 import time
 
 import schema
@@ -23,6 +24,13 @@ def total(pattern, log):
     """Sum of all numbers that the pattern finds; None where it finds none. Experts sample one after the other."""
     found = [float(n) for n in re.findall(pattern, log)]
     return sum(found) if found else None
+
+
+def main(description, program, name, make_command, read_log):
+    """A peer's script: `program` is its build's usual name; make_command and read_log as measure() wants them."""
+    args = parser(description, program).parse_args()
+    with tempfile.TemporaryDirectory() as args.folder:
+        return measure(args, name, "", make_command, read_log)
 
 
 def parser(description, program):

@@ -8,7 +8,6 @@ of sampling and decoding that its log tells.
 Each run loads the model; "a step" and "decode and write" do not count that. Videos use -M vid_gen; --frames 1 makes a picture.
 """
 import sys
-import tempfile
 from pathlib import Path
 
 import external
@@ -26,11 +25,5 @@ def read_log(log, seconds):
             "decode": external.total(r"decode_first_stage completed, taking ([0-9.]+)s", log)}
 
 
-def main():
-    args = external.parser(__doc__, "sd-cli").parse_args()
-    with tempfile.TemporaryDirectory() as args.folder:
-        return external.measure(args, "stable-diffusion.cpp", "", command, read_log)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(external.main(__doc__, "sd-cli", "stable-diffusion.cpp", command, read_log))

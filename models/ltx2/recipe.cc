@@ -7,27 +7,14 @@ namespace {
 
 constexpr int kBos = 2, kPad = 0;  // of Gemma
 
-LatentSpec video_latents(const Ltx2Pipeline& p) {
+LatentSpec latents_of(const char* name, Modality media, const Ltx2Config::Stream& stream,
+                      const std::vector<float>& mean, const std::vector<float>& deviation) {
   LatentSpec s;
-  s.name = "video";
-  s.media = Modality::kVideo;
-  s.channels = static_cast<int>(p.dit.video.channels);
-  s.pixels = static_cast<int>(p.vae.space());
-  s.first_frames = 1;
-  s.later_frames = static_cast<int>(p.vae.time());
-  s.mean = p.mean;
-  s.std = p.deviation;
-  return s;
-}
-
-LatentSpec sound_latents(const Ltx2Pipeline& p) {
-  LatentSpec s;
-  s.name = "sound";
-  s.media = Modality::kSound;
-  s.channels = static_cast<int>(p.dit.sound.channels);
-  s.samples = static_cast<int>(p.sound.samples());
-  s.mean = p.sound_mean;
-  s.std = p.sound_deviation;
+  s.name = name;
+  s.media = media;
+  s.channels = static_cast<int>(stream.channels);
+  s.mean = mean;
+  s.std = deviation;
   return s;
 }
 
@@ -79,7 +66,12 @@ FlowSampler ltx2_distilled_sampler() {
 
 Recipe ltx2_recipe(const Ltx2Pipeline& p) {
   Recipe recipe;
-  recipe.latents = {video_latents(p), sound_latents(p)};
+  recipe.latents = {
+      latents_of("video", Modality::kVideo, p.dit.video, p.mean, p.deviation),
+      latents_of("sound", Modality::kSound, p.dit.sound, p.sound_mean, p.sound_deviation)};
+  recipe.latents[0].pixels = static_cast<int>(p.vae.space());
+  recipe.latents[0].later_frames = static_cast<int>(p.vae.time());
+  recipe.latents[1].samples = static_cast<int>(p.sound.samples());
   const auto step = static_cast<int64_t>(recipe.latents[0].pixels),
              later = static_cast<int64_t>(recipe.latents[0].later_frames);
   const auto side = [&](int64_t preferred, int64_t most) {

@@ -93,4 +93,23 @@ void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes) {
             static_cast<std::streamsize>(bytes.size()));
 }
 
+Media read_frames(const std::string& path, int64_t width, int64_t height, int64_t frames, int fps,
+                  Fit fit) {
+  ReadRequest request;
+  request.width = width;
+  request.height = height;
+  request.max_frames = frames;
+  request.fps = fps;
+  request.fit = fit;
+  auto media = read_media(path, request);
+  REQUIRE_MESSAGE(media.ok(), media.status().message());
+  return std::move(*media);
+}
+
+bool says(const Media& media, const std::string& word) {
+  return std::any_of(media.notices.begin(), media.notices.end(), [&](const std::string& notice) {
+    return notice.find(word) != std::string::npos;
+  });
+}
+
 }  // namespace zoetrope

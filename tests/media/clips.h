@@ -30,6 +30,15 @@ Status write_clip(const std::string& path, const ClipFormat& format,
 // when it fails.
 std::vector<uint8_t> ffmpeg(const std::string& arguments);
 
+// What makes ffmpeg() print raw RGB.
+inline constexpr const char* kRgb = " -f rawvideo -pix_fmt rgb24 -";
+
+// Fails the test where the file cannot be read.
+Media read_frames(const std::string& path, int64_t width, int64_t height, int64_t frames = 1,
+                  int fps = 0, Fit fit = Fit::kCover);
+// Whether a notice has this word.
+bool says(const Media& media, const std::string& word);
+
 // Raw RGB of one size: at most how far two pictures are apart in any value, and on the mean.
 int largest_difference(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b);
 double mean_difference(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b);

@@ -125,12 +125,6 @@ void check_colour(const Media& media, const uint8_t* expected, int tolerance) {
   }
 }
 
-bool says(const Media& media, const std::string& words) {
-  for (const std::string& notice : media.notices)
-    if (notice.find(words) != std::string::npos) return true;
-  return false;
-}
-
 TEST_CASE("profiles of primaries and curves") {
   for (size_t i = 0; i < 6; ++i) {
     CAPTURE(i);

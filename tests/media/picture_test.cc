@@ -14,32 +14,12 @@
 namespace zoetrope {
 namespace {
 
-constexpr const char* kRgb = " -f rawvideo -pix_fmt rgb24 -";
 // Four colours in the corners of a gradient, so that every turn shows; smooth, so that subsampled
 // chroma hurts nothing.
 constexpr const char* kCorners =
     "-f lavfi -i "
     "\"color=black:s=64x48,format=gbrp,geq=r='(W-X)*200/W+20':g='X*180/W+30':b='Y*200/H+"
     "20'\" -frames:v 1 ";
-
-Media read_frames(const std::string& path, int64_t width, int64_t height, int64_t frames = 1,
-                  int fps = 0, Fit fit = Fit::kCover) {
-  ReadRequest request;
-  request.width = width;
-  request.height = height;
-  request.max_frames = frames;
-  request.fps = fps;
-  request.fit = fit;
-  auto media = read_media(path, request);
-  REQUIRE_MESSAGE(media.ok(), media.status().message());
-  return std::move(*media);
-}
-
-bool says(const Media& media, const std::string& word) {
-  return std::any_of(media.notices.begin(), media.notices.end(), [&](const std::string& notice) {
-    return notice.find(word) != std::string::npos;
-  });
-}
 
 // Exif's header, and a directory with one entry.
 std::string exif(int orientation) {
@@ -332,74 +312,6 @@ TEST_CASE("ordinary JPEGs, and the other kinds of pictures") {
   }
 }
 
-TEST_CASE("a sequence of pictures is a clip") {
-  const TemporaryFolder folder;
-  const std::string source = "-f lavfi -i testsrc=s=64x48:r=8:d=1 ";
-  ffmpeg(source + "-start_number 3 " + (folder / "f%04d.png"));
-  const Media media = read_frames(folder / "f%04d.png", 64, 48, 20, 16);
-  CHECK(media.frames == 8);
-  CHECK(media.pixels == ffmpeg(source + kRgb));
-  std::filesystem::remove(folder / "f0006.png");
-  ReadRequest request;
-  request.width = request.height = 16;
-  request.max_frames = 20;
-  const auto gap = read_media(folder / "f%04d.png", request);
-  CHECK(gap.status().code() == Code::kNotFound);
-  CHECK(gap.status().message().find("number 6") != std::string::npos);
-  CHECK(read_media(folder / "g%04d.png", request).status().code() == Code::kNotFound);
-}
-
-TEST_CASE("damaged packets are skipped and counted") {
-  const TemporaryFolder folder;
-  ffmpeg("-f lavfi -i testsrc=s=64x48:r=10:d=3 -c:v ffv1 -g 1 -slicecrc 1 -level 3 " +
-         (folder / "a.mkv"));
-  auto bytes = file_bytes(folder / "a.mkv");
-  for (size_t part = 4; part < 7; ++part)
-    for (size_t i = 0; i < 64; ++i) bytes[bytes.size() * part / 10 + i] ^= 0x5a;
-  write_bytes(folder / "b.mkv", bytes);
-  const Media whole = read_frames(folder / "a.mkv", 64, 48, 100);
-  CHECK(whole.frames == 30);
-  CHECK(whole.notices.empty());
-  const Media media = read_frames(folder / "b.mkv", 64, 48, 100);
-  CHECK(media.frames >= 20);
-  CHECK(says(media, "damaged"));
-}
-
-TEST_CASE("a file that breaks off gives what is there") {
-  const TemporaryFolder folder;
-  ffmpeg("-f lavfi -i testsrc=s=64x48:r=10:d=3 -c:v libx264 -g 5 -movflags +faststart " +
-         (folder / "a.mp4"));
-  auto bytes = file_bytes(folder / "a.mp4");
-  bytes.resize(bytes.size() * 2 / 3);
-  write_bytes(folder / "b.mp4", bytes);
-  const Media media = read_frames(folder / "b.mp4", 64, 48, 100);
-  CHECK(media.frames >= 10);
-  CHECK(media.frames < 30);
-}
-
-TEST_CASE("frames are picked by their times, as ffmpeg picks them") {
-  const TemporaryFolder folder;
-  const std::string source = "-f lavfi -i testsrc=s=64x48:r=30:d=3 ";
-  const std::string codec = "-c:v libx264 -qp 1 -pix_fmt yuv444p ";
-  ffmpeg(source + "-g 30 " + codec + (folder / "long.mp4"));
-  // Cut between key frames: an edit list says where the clip begins.
-  ffmpeg("-ss 1.2 -i " + (folder / "long.mp4") + " -t 1 -c copy " + (folder / "cut.mp4"));
-  ffmpeg(source + "-vf \"select='not(mod(n\\,7))+lt(n\\,10)'\" -fps_mode vfr " + codec +
-         (folder / "uneven.mkv"));
-  ffmpeg(source + "-c:v libx264 -bf 3 -pix_fmt yuv420p " + (folder / "b.ts"));
-  ffmpeg("-f lavfi -i testsrc=s=64x48:r=5:d=2 " + (folder / "slow.gif"));
-  for (const std::string name : {"long.mp4", "cut.mp4", "uneven.mkv", "b.ts", "slow.gif"}) {
-    CAPTURE(name);
-    const auto expected = ffmpeg("-i " + (folder / name) +
-                                 " -vf fps=16:round=up -sws_flags "
-                                 "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp" +
-                                 kRgb);
-    const Media media = read_frames(folder / name, 64, 48, 100, 16);
-    REQUIRE(media.pixels.size() == expected.size());
-    CHECK(largest_difference(media.pixels, expected) <= 2);
-  }
-}
-
 TEST_CASE("BMP: the fourth byte is transparency only where the header says so") {
   const TemporaryFolder folder;
   // BITMAPINFOHEADER (40 bytes) has no mask: viewers and Pillow show the colours. BITMAPV4HEADER
@@ -434,58 +346,6 @@ TEST_CASE("BMP: the fourth byte is transparency only where the header says so") 
   const Media v4 = read_frames(folder / "v4.bmp", 2, 2);
   CHECK(v4.pixels[0] == 255);  // over white
   CHECK(says(v4, "transparent"));
-}
-
-TEST_CASE("a clip that begins late or lasts a little longer has no frame more for it") {
-  const TemporaryFolder folder;
-  ffmpeg("-f lavfi -i testsrc2=s=64x48:r=30000/1001 -frames:v 30 -c:v libx264 " +
-         (folder / "a.mp4"));
-  CHECK(read_frames(folder / "a.mp4", 64, 48, 100, 16).frames == 16);
-  ffmpeg(
-      "-f lavfi -i testsrc2=s=64x48:r=16:d=1 -f lavfi -i sine=d=1 -c:v libvpx-vp9 -c:a libopus " +
-      (folder / "b.webm"));
-  CHECK(read_frames(folder / "b.webm", 64, 48, 100, 16).frames == 16);
-}
-
-TEST_CASE("interlaced clips: whole frames as ffmpeg's bwdif makes them") {
-  const TemporaryFolder folder;
-  const std::string make =
-      "-f lavfi -i testsrc2=s=64x48:r=50:d=0.4 -vf tinterlace=interleave_top,format=yuv420p ";
-  for (const auto& [name, codec] :
-       {std::pair{"a.mpg", "-c:v mpeg2video -q:v 2 -flags +ilme+ildct -top 1 "},
-        {"a.mkv", "-c:v libx264 -qp 4 -x264opts tff=1 "}}) {
-    CAPTURE(name);
-    ffmpeg(make + codec + (folder / name));
-    const auto woven = ffmpeg("-i " + (folder / name) + kRgb);
-    const auto expected = ffmpeg("-i " + (folder / name) +
-                                 " -vf bwdif=send_frame:auto:interlaced -sws_flags "
-                                 "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp" +
-                                 kRgb);
-    const Media media = read_frames(folder / name, 64, 48, 100);
-    CHECK(media.frames == 10);
-    CHECK(mean_difference(media.pixels, expected) < 0.5);
-    CHECK(mean_difference(woven, expected) > 4);
-    CHECK(says(media, "interlaced"));
-  }
-  ffmpeg("-f lavfi -i testsrc2=s=64x48:r=25:d=0.4 -c:v libx264 -qp 4 " + (folder / "b.mkv"));
-  CHECK_FALSE(says(read_frames(folder / "b.mkv", 64, 48, 100), "interlaced"));
-}
-
-TEST_CASE("clips with transparency") {
-  const TemporaryFolder folder;
-  const std::string source =
-      "-f lavfi -i "
-      "\"color=magenta:s=64x48:r=8:d=0.5,format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)'"
-      ":a='if(lt(X,32),0,255)'\" ";
-  ffmpeg(source + "-c:v libvpx-vp9 -pix_fmt yuva420p " + (folder / "a.webm"));
-  ffmpeg(source + "-c:v prores_ks -pix_fmt yuva444p10le " + (folder / "a.mov"));
-  for (const std::string name : {"a.webm", "a.mov"}) {
-    CAPTURE(name);
-    const Media media = read_frames(folder / name, 64, 48);
-    CHECK(says(media, "transparent"));
-    CHECK(media.pixels[3 * (10 * 64 + 10) + 1] >= 254);  // white
-    CHECK(media.pixels[3 * (10 * 64 + 50) + 1] <= 2);    // magenta
-  }
 }
 
 TEST_CASE("a sound file that cannot be read is not called damaged") {

@@ -31,11 +31,10 @@ size_t width_of(const char* label) {
 
 FaultyDevice::FaultyDevice(std::unique_ptr<Device> inner, Fault fault, std::string where,
                            std::string victim)
-    : inner_(std::move(inner)),
+    : ForwardingDevice(std::move(inner)),
       fault_(fault),
       where_(std::move(where)),
-      victim_name_(std::move(victim)),
-      info_(inner_->info()) {
+      victim_name_(std::move(victim)) {
   info_.host_memory = false;  // as a GPU's, so that weights are packed and streamed by copies
   info_.name = "faulty";
 }

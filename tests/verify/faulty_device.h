@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/backend/backend.h"
+#include "tests/support/forwarding_device.h"
 
 namespace zoetrope {
 
@@ -27,41 +27,21 @@ enum class Fault {
   kChangesInput,      // a kernel writes into its input
 };
 
-class FaultyDevice : public Device {
+class FaultyDevice : public ForwardingDevice {
  public:
   // Breaks the first call whose label has `where` in it. `victim`: of whose output kOverwrites
   // writes into the first element.
   FaultyDevice(std::unique_ptr<Device> inner, Fault fault, std::string where,
                std::string victim = "");
 
-  const DeviceInfo& info() const override { return info_; }
-  int64_t alignment() const override { return inner_->alignment(); }
-  Result<std::unique_ptr<Buffer>> allocate(int64_t bytes) override {
-    return inner_->allocate(bytes);
-  }
-  int64_t allocated_bytes() const override { return inner_->allocated_bytes(); }
-  Result<std::unique_ptr<Buffer>> allocate_host(int64_t bytes) override {
-    return inner_->allocate_host(bytes);
-  }
-  Result<std::unique_ptr<Buffer>> wrap_host(const void*, int64_t) override {
-    return error(Code::kUnsupported, "memory of its own");
-  }
-  Status upload(BufferView dst, const void* src) override { return inner_->upload(dst, src); }
-  Status download(void* dst, BufferView src) override { return inner_->download(dst, src); }
-  Status copy(BufferView dst, BufferView src) override { return inner_->copy(dst, src); }
   Status upload_beside(BufferView dst, BufferView src, const Order& order) override;
-  Result<std::unique_ptr<Fence>> create_fence() override { return inner_->create_fence(); }
   Result<KernelInfo> query_kernel(const KernelRequest& request) override;
   Status pack(const KernelRequest& request, const PackedInput& packed, const HostTensor& tensor,
               BufferView to) override;
-  Result<std::unique_ptr<Kernel>> create_kernel(const KernelRequest& request) override {
-    return inner_->create_kernel(request);
-  }
   Result<std::unique_ptr<Sequence>> record(std::span<const KernelCall> calls) override {
     return std::unique_ptr<Sequence>(new CallList(calls));
   }
   Status submit(Sequence& sequence, const Order& order) override;
-  Status wait() override { return inner_->wait(); }
 
   // What was broken: the call's label, or the copy. Empty: nothing yet.
   const std::string& broken() const { return broken_; }
@@ -71,10 +51,8 @@ class FaultyDevice : public Device {
   Status run_broken(const KernelCall& call);
   bool is_target(const KernelCall& call);
 
-  std::unique_ptr<Device> inner_;
   const Fault fault_;
   const std::string where_, victim_name_;
-  DeviceInfo info_;
   std::string broken_;
   int runs_ = 0;
   std::map<std::pair<Buffer*, int64_t>, Buffer*> slots_;  // where copies came from, by place

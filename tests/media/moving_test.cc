@@ -1,0 +1,134 @@
+// Clips as people have them: sequences, damaged ones, odd times, interlaced ones. ffmpeg makes the
+// files and says what is right.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/media/clips.h"
+
+namespace zoetrope {
+namespace {
+
+TEST_CASE("a sequence of pictures is a clip") {
+  const TemporaryFolder folder;
+  const std::string source = "-f lavfi -i testsrc=s=64x48:r=8:d=1 ";
+  ffmpeg(source + "-start_number 3 " + (folder / "f%04d.png"));
+  const Media media = read_frames(folder / "f%04d.png", 64, 48, 20, 16);
+  CHECK(media.frames == 8);
+  CHECK(media.pixels == ffmpeg(source + kRgb));
+  std::filesystem::remove(folder / "f0006.png");
+  ReadRequest request;
+  request.width = request.height = 16;
+  request.max_frames = 20;
+  const auto gap = read_media(folder / "f%04d.png", request);
+  CHECK(gap.status().code() == Code::kNotFound);
+  CHECK(gap.status().message().find("number 6") != std::string::npos);
+  CHECK(read_media(folder / "g%04d.png", request).status().code() == Code::kNotFound);
+}
+
+TEST_CASE("damaged packets are skipped and counted") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i testsrc=s=64x48:r=10:d=3 -c:v ffv1 -g 1 -slicecrc 1 -level 3 " +
+         (folder / "a.mkv"));
+  auto bytes = file_bytes(folder / "a.mkv");
+  for (size_t part = 4; part < 7; ++part)
+    for (size_t i = 0; i < 64; ++i) bytes[bytes.size() * part / 10 + i] ^= 0x5a;
+  write_bytes(folder / "b.mkv", bytes);
+  const Media whole = read_frames(folder / "a.mkv", 64, 48, 100);
+  CHECK(whole.frames == 30);
+  CHECK(whole.notices.empty());
+  const Media media = read_frames(folder / "b.mkv", 64, 48, 100);
+  CHECK(media.frames >= 20);
+  CHECK(says(media, "damaged"));
+}
+
+TEST_CASE("a file that breaks off gives what is there") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i testsrc=s=64x48:r=10:d=3 -c:v libx264 -g 5 -movflags +faststart " +
+         (folder / "a.mp4"));
+  auto bytes = file_bytes(folder / "a.mp4");
+  bytes.resize(bytes.size() * 2 / 3);
+  write_bytes(folder / "b.mp4", bytes);
+  const Media media = read_frames(folder / "b.mp4", 64, 48, 100);
+  CHECK(media.frames >= 10);
+  CHECK(media.frames < 30);
+}
+
+TEST_CASE("frames are picked by their times, as ffmpeg picks them") {
+  const TemporaryFolder folder;
+  const std::string source = "-f lavfi -i testsrc=s=64x48:r=30:d=3 ";
+  const std::string codec = "-c:v libx264 -qp 1 -pix_fmt yuv444p ";
+  ffmpeg(source + "-g 30 " + codec + (folder / "long.mp4"));
+  // Cut between key frames: an edit list says where the clip begins.
+  ffmpeg("-ss 1.2 -i " + (folder / "long.mp4") + " -t 1 -c copy " + (folder / "cut.mp4"));
+  ffmpeg(source + "-vf \"select='not(mod(n\\,7))+lt(n\\,10)'\" -fps_mode vfr " + codec +
+         (folder / "uneven.mkv"));
+  ffmpeg(source + "-c:v libx264 -bf 3 -pix_fmt yuv420p " + (folder / "b.ts"));
+  ffmpeg("-f lavfi -i testsrc=s=64x48:r=5:d=2 " + (folder / "slow.gif"));
+  for (const std::string name : {"long.mp4", "cut.mp4", "uneven.mkv", "b.ts", "slow.gif"}) {
+    CAPTURE(name);
+    const auto expected = ffmpeg("-i " + (folder / name) +
+                                 " -vf fps=16:round=up -sws_flags "
+                                 "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp" +
+                                 kRgb);
+    const Media media = read_frames(folder / name, 64, 48, 100, 16);
+    REQUIRE(media.pixels.size() == expected.size());
+    CHECK(largest_difference(media.pixels, expected) <= 2);
+  }
+}
+
+TEST_CASE("a clip that begins late or lasts a little longer has no frame more for it") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i testsrc2=s=64x48:r=30000/1001 -frames:v 30 -c:v libx264 " +
+         (folder / "a.mp4"));
+  CHECK(read_frames(folder / "a.mp4", 64, 48, 100, 16).frames == 16);
+  ffmpeg(
+      "-f lavfi -i testsrc2=s=64x48:r=16:d=1 -f lavfi -i sine=d=1 -c:v libvpx-vp9 -c:a libopus " +
+      (folder / "b.webm"));
+  CHECK(read_frames(folder / "b.webm", 64, 48, 100, 16).frames == 16);
+}
+
+TEST_CASE("interlaced clips: whole frames as ffmpeg's bwdif makes them") {
+  const TemporaryFolder folder;
+  const std::string make =
+      "-f lavfi -i testsrc2=s=64x48:r=50:d=0.4 -vf tinterlace=interleave_top,format=yuv420p ";
+  for (const auto& [name, codec] :
+       {std::pair{"a.mpg", "-c:v mpeg2video -q:v 2 -flags +ilme+ildct -top 1 "},
+        {"a.mkv", "-c:v libx264 -qp 4 -x264opts tff=1 "}}) {
+    CAPTURE(name);
+    ffmpeg(make + codec + (folder / name));
+    const auto woven = ffmpeg("-i " + (folder / name) + kRgb);
+    const auto expected = ffmpeg("-i " + (folder / name) +
+                                 " -vf bwdif=send_frame:auto:interlaced -sws_flags "
+                                 "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp" +
+                                 kRgb);
+    const Media media = read_frames(folder / name, 64, 48, 100);
+    CHECK(media.frames == 10);
+    CHECK(mean_difference(media.pixels, expected) < 0.5);
+    CHECK(mean_difference(woven, expected) > 4);
+    CHECK(says(media, "interlaced"));
+  }
+  ffmpeg("-f lavfi -i testsrc2=s=64x48:r=25:d=0.4 -c:v libx264 -qp 4 " + (folder / "b.mkv"));
+  CHECK_FALSE(says(read_frames(folder / "b.mkv", 64, 48, 100), "interlaced"));
+}
+
+TEST_CASE("clips with transparency") {
+  const TemporaryFolder folder;
+  const std::string source =
+      "-f lavfi -i "
+      "\"color=magenta:s=64x48:r=8:d=0.5,format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)'"
+      ":a='if(lt(X,32),0,255)'\" ";
+  ffmpeg(source + "-c:v libvpx-vp9 -pix_fmt yuva420p " + (folder / "a.webm"));
+  ffmpeg(source + "-c:v prores_ks -pix_fmt yuva444p10le " + (folder / "a.mov"));
+  for (const std::string name : {"a.webm", "a.mov"}) {
+    CAPTURE(name);
+    const Media media = read_frames(folder / name, 64, 48);
+    CHECK(says(media, "transparent"));
+    CHECK(media.pixels[3 * (10 * 64 + 10) + 1] >= 254);  // white
+    CHECK(media.pixels[3 * (10 * 64 + 50) + 1] <= 2);    // magenta
+  }
+}
+
+}  // namespace
+}  // namespace zoetrope
