@@ -156,15 +156,19 @@ class GroupRun {
       if (stopped()) break;
       begin(t);
     }
+    bool last = false;  // the ceilings were looked at behind everything else
     for (int round = 0; round < o_.rounds && !stopped(); ++round) {
       const bool alive = std::any_of(timed.begin(), timed.end(), [](Timed* t) { return !t->done; });
       if (!alive) break;
       // In the first, the middle and the last round.
-      if (round == 0 || round == o_.rounds / 2 || round == o_.rounds - 1)
+      last = round == o_.rounds - 1;
+      if (round == 0 || round == o_.rounds / 2 || last)
         (void)guarded([&] { return sample_ceilings(timed, true); });
       for (size_t i = 0; i < timed.size() && !stopped(); ++i)
         take(timed[(i + static_cast<size_t>(round)) % timed.size()]);
     }
+    // Rows that are done early leave the last rounds out.
+    if (!last && !stopped()) (void)guarded([&] { return sample_ceilings(timed, true); });
     for (Timed* t : timed) end(t);
     return !stopped();
   }
@@ -257,10 +261,9 @@ class GroupRun {
 
 bool run_groups(const std::vector<Group*>& groups, const RunnerOptions& options,
                 std::vector<Row>* rows) {
-  for (size_t i = 0; i < groups.size(); ++i) {
+  for (Group* group : groups) {
     if (options.stop && options.stop()) return false;
-    if (options.progress) options.progress(groups[i]->name, i, groups.size());
-    if (!GroupRun(*groups[i], options).run(rows)) return false;
+    if (!GroupRun(*group, options).run(rows)) return false;
   }
   return true;
 }

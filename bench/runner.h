@@ -11,12 +11,10 @@
 namespace zoetrope::bench {
 
 struct RunnerOptions {
-  int rounds = 9;        // samples of a row, at most
-  int least_rounds = 3;  // and at least, unless the first call takes longer than `limit`
-  double seconds = 1;    // that a row may take beyond those
-  double limit = 0;      // rows of which one call would take longer are skipped; 0: none
-  // "matmul 512x...", how far of all. Between samples.
-  std::function<void(const std::string& what, size_t done, size_t total)> progress;
+  int rounds = 9;              // samples of a row, at most
+  int least_rounds = 3;        // and at least, unless the first call takes longer than `limit`
+  double seconds = 1;          // that a row may take beyond those
+  double limit = 0;            // rows of which one call would take longer are skipped; 0: none
   std::function<bool()> stop;  // true: end here, with what is there
 };
 

@@ -1,7 +1,8 @@
 #include "converters/convert.h"
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
-#include <regex>
 #include <tuple>
 
 #include "converters/families.h"
@@ -69,9 +70,18 @@ Status check_components(const ConvertOptions& options, const Family& family) {
 
 // "model-00001-of-00003.safetensors" is one of 3 parts; 0: no part.
 int64_t parts_of(const std::string& path) {
-  static const std::regex form("-[0-9]{1,9}-of-([0-9]{1,9})\\.[a-z]+$");
-  std::smatch found;
-  return std::regex_search(path, found, form) ? std::stoll(found[1]) : 0;
+  const auto digits = [&](size_t begin, size_t end) {  // one to nine of them, nothing else
+    return begin < end && end - begin <= 9 &&
+           std::all_of(path.begin() + static_cast<std::ptrdiff_t>(begin),
+                       path.begin() + static_cast<std::ptrdiff_t>(end),
+                       [](unsigned char c) { return std::isdigit(c) != 0; });
+  };
+  constexpr std::string_view kOf = "-of-";
+  const size_t of = path.rfind(kOf), dot = path.rfind('.');
+  const size_t dash = of == std::string::npos || of == 0 ? of : path.rfind('-', of - 1);
+  if (of == std::string::npos || dot == std::string::npos || dash == std::string::npos) return 0;
+  if (!digits(dash + 1, of) || !digits(of + kOf.size(), dot)) return 0;
+  return std::stoll(path.substr(of + kOf.size(), dot - of - kOf.size()));
 }
 
 Result<const Family*> choose_family(const std::string& asked, const Checkpoint& checkpoint) {

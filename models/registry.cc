@@ -164,7 +164,11 @@ const std::vector<BuiltinModel>& list() {
                        wan_5b),
       {"ltx-2-19b", "ltx-2", "LTX-2, distilled: video with sound, 768x512, 121 frames",
        [] { return ltx2_parts(ltx2_pipeline()); }, ltx_clip,
-       [] { return ltx2_recipe(ltx2_pipeline()); }},
+       [] {
+         Result<Recipe> recipe = ltx2_recipe(ltx2_pipeline());
+         ZT_CHECK(recipe.ok());
+         return std::move(*recipe);
+       }},
       {"moviegen-1b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",
        [] { return one(build_moviegen_dit(moviegen_config(1))); }, moviegen},
       {"moviegen-5b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",

@@ -2,10 +2,15 @@
 
 #include <dlfcn.h>
 
+#include "runtime/backend/foreign_code.h"
+
 namespace zoetrope {
 
 Result<void*> open_library(const std::string& path, const std::string& what) {
-  if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
+  {
+    const ForeignCode loading("loading a library");
+    if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
+  }
   const char* reason = dlerror();
   const std::string text = reason != nullptr ? reason : "no reason given";
   // glibc's words; there is no code.

@@ -368,7 +368,7 @@ class Ltx2Builder {
 }  // namespace
 
 Ltx2Config ltx2_19b() { return {}; }
-Ltx2Config ltx2_3_22b() {
+Ltx2Config ltx2_3() {
   Ltx2Config c;
   for (auto* s : {&c.video, &c.sound}) s->gated_attention = s->modulated_prompt = true;
   c.text_width = c.video.width();

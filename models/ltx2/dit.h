@@ -55,7 +55,7 @@ struct Ltx2Config {
 };
 
 Ltx2Config ltx2_19b();    // LTX-2
-Ltx2Config ltx2_3_22b();  // LTX-2.3
+Ltx2Config ltx2_3();  // LTX-2.3
 
 // Errors name what cannot be.
 Result<Graph> build_ltx2_dit(const Ltx2Config& config);

@@ -1,6 +1,7 @@
 #include "models/ltx2/recipe.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace zoetrope {
 namespace {
@@ -54,6 +55,28 @@ Kind decode(const char* latents, const char* component, const char* output) {
   return s;
 }
 
+Status check_positions(const Ltx2Pipeline& p) {
+  const Ltx2Config& c = p.dit;
+  const int64_t hops = p.sound.mel_frames_a_latent();
+  const auto samples = static_cast<double>(p.sound.samples());
+  if (c.frames_a_latent != p.vae.time() || c.pixels_a_latent != p.vae.space())
+    return error(Code::kInvalidArgument, "latents of ", p.vae.time(), " frames and ", p.vae.space(),
+                 " pixels; the transformer's positions are for ", c.frames_a_latent, " and ",
+                 c.pixels_a_latent);
+  // Of sound, in seconds a latent.
+  const double heard = samples / p.sample_rate,
+               told = static_cast<double>(c.hop * c.hops_a_latent) /
+                      static_cast<double>(c.sample_rate);
+  if (hops != c.hops_a_latent || std::abs(heard - told) > 1e-9)
+    return error(Code::kInvalidArgument, "a latent of sound lasts ", heard,
+                 " s; the transformer's positions are for ", told);
+  if (c.fps != std::floor(c.fps))
+    return error(Code::kUnsupported, c.fps, " frames a second: expected a whole number");
+  if (c.known_latents)
+    return error(Code::kUnsupported, "no stage of this recipe gives a transformer known latents");
+  return Status();
+}
+
 }  // namespace
 
 FlowSampler ltx2_distilled_sampler() {
@@ -64,7 +87,8 @@ FlowSampler ltx2_distilled_sampler() {
   return s;
 }
 
-Recipe ltx2_recipe(const Ltx2Pipeline& p) {
+Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
+  ZT_RETURN_IF_ERROR(check_positions(p));
   Recipe recipe;
   recipe.latents = {
       latents_of("video", Modality::kVideo, p.dit.video, p.mean, p.deviation),
@@ -85,7 +109,8 @@ Recipe ltx2_recipe(const Ltx2Pipeline& p) {
   recipe.clip.width = side(768, p.dit.most_width);
   recipe.clip.height = side(512, p.dit.most_height);
   // Up to the longest that positions are fractions of.
-  const int64_t latents = p.dit.most_seconds * recipe.clip.fps / later;
+  const int64_t latents =
+      std::min(p.dit.most_seconds, p.dit.sound_most_seconds) * recipe.clip.fps / later;
   recipe.clip.frames = {1, 1 + later * latents, later, 1 + later * std::min<int64_t>(15, latents),
                         1 % later};
   recipe.stages.push_back(encode_text(p));

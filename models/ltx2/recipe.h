@@ -28,7 +28,8 @@ struct Ltx2Pipeline {
 // Euler in the eight steps of the distilled checkpoint (Lightricks/LTX-2), without guidance.
 FlowSampler ltx2_distilled_sampler();
 
-// Components: text_encoder, dit, decoder, sound_decoder.
-Recipe ltx2_recipe(const Ltx2Pipeline& pipeline);
+// Components: text_encoder, dit, decoder, sound_decoder. An error names what the transformer takes
+// for granted of the other parts and is not so: what a latent stands for decides its positions.
+Result<Recipe> ltx2_recipe(const Ltx2Pipeline& pipeline);
 
 }  // namespace zoetrope

@@ -331,7 +331,8 @@ Status CheckpointFolder::save(int64_t clip, const DenoiseState& state, const Sta
                               const RequestPlan& plan, const Recipe& recipe,
                               const std::string& receipt) {
   const int done = state.step - state.first, total = state.steps - state.first;
-  if (done % job_.every != 0 && done != total) return Status();
+  // The first one always: a clip that branched off in between is no other state's to begin.
+  if (values_of_ == clip && done % job_.every != 0 && done != total) return Status();
   if (values_of_ != clip) {  // of a new clip, or of one that goes on
     ZT_RETURN_IF_ERROR(remove_clips_but(clip));
     std::vector<TensorView> tensors;

@@ -77,7 +77,7 @@ class CheckpointFolder {
   int lock_ = -1;  // of the folder, where this process writes
   CheckpointJob job_;
   std::string id_;          // hash of what decides every bit of the clips
-  int64_t values_of_ = -1;  // the clip whose values this process has written or found
+  int64_t values_of_ = -1;  // the clip whose values this process has written
 };
 
 }  // namespace zoetrope

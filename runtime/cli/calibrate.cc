@@ -54,7 +54,7 @@ Result<std::unique_ptr<Engine>> open_model(const std::string& name, const Engine
   return Engine::open(path, options);
 }
 
-// The model beside the program, and of every family the smallest and the largest that are built in.
+// The model beside the program, and of every family the first that is built in.
 std::vector<std::string> usual_models() {
   std::vector<std::string> names{""};
   std::string_view family;

@@ -4,11 +4,13 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <system_error>
 
 #include "graph/format/output_file.h"
+#include "runtime/backend/foreign_code.h"
 #include "runtime/cli/command.h"
 #include "runtime/verify/numerics.h"
 
@@ -17,7 +19,8 @@ namespace {
 constexpr const char* kDescription =
     "zoetrope: generate video with sound on whatever hardware you have.\n\n"
     "  zoetrope generate \"a small red star bounces on a blue floor\" -o clip.mp4\n"
-    "  zoetrope resume DIR                                     after a crash of a run with --checkpoint DIR\n"
+    "  zoetrope resume DIR                                     after a crash of a run with "
+    "--checkpoint DIR\n"
     "  zoetrope plan --width 160 --height 96 --seconds 4      what would it take?\n"
     "  zoetrope inspect                                        captions and words that the model "
     "knows\n"
@@ -72,14 +75,24 @@ extern "C" void on_crash(int number, siginfo_t* info, void*) {
     [[maybe_unused]] const ssize_t written = ::write(2, kText, sizeof(kText) - 1);
     _exit(zoetrope::kExitBadFile);
   }
+  if (const char* doing = zoetrope::ForeignCode::current(); doing != nullptr) {
+    for (const char* part : {"zoetrope: resource exhausted: another library ended the process in ",
+                             doing, ": most likely it found no memory\n"})
+      [[maybe_unused]] const ssize_t written = ::write(2, part, std::strlen(part));
+    _exit(zoetrope::kExitNoMemory);
+  }
   raise(number);  // SA_RESETHAND: now as if nobody had listened
 }
 
 void watch_crashes() {
+  // A library that fails in telling of a failure runs out of stack.
+  static char stack[64 << 10];
+  const stack_t alternative{.ss_sp = stack, .ss_flags = 0, .ss_size = sizeof(stack)};
+  sigaltstack(&alternative, nullptr);
   struct sigaction action {};
   action.sa_sigaction = on_crash;
-  action.sa_flags = SA_RESETHAND | SA_NODEFER | SA_SIGINFO;
-  for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
+  action.sa_flags = SA_RESETHAND | SA_NODEFER | SA_SIGINFO | SA_ONSTACK;
+  for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) {
     struct sigaction before {};
     sigaction(number, nullptr, &before);
     if (before.sa_handler == SIG_DFL) sigaction(number, &action, nullptr);  // sanitizers go first

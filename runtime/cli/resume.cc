@@ -65,6 +65,9 @@ Status list(const Options& o, const CheckpointFolder& folder) {
   return Status();
 }
 
+// Flags that say where steps run, and in which arithmetic.
+constexpr const char* kMoves[] = {"--device", "--place", "--target", "--compute"};
+
 // The state to go on from; null: there is none, or the clip is to begin anew.
 Result<SavedState> find_state(const Options& o, const CheckpointFolder& folder, int64_t clip) {
   ZT_ASSIGN_OR_RETURN(const std::vector<int> saved, folder.steps(clip));
@@ -73,7 +76,7 @@ Result<SavedState> find_state(const Options& o, const CheckpointFolder& folder, 
   if (o.decode_only && !there && !o.from_step)
     return error(Code::kNotFound, o.folder, " has no latents of clip ", clip + 1,
                  " yet; try again after its first step");
-  if (wanted == 0 && (!there || o.steps)) return SavedState();
+  if (wanted == 0 && !o.decode_only && (!there || o.steps)) return SavedState();
   if (!there)
     return error(Code::kNotFound, o.folder, " has no state after ", wanted, " steps of clip ",
                  clip + 1, "; it has: ", numbers(saved), " (--checkpoint-keep says how many stay)");
@@ -108,6 +111,7 @@ Status apply(const Options& o, const CheckpointJob& job, GenerationOptions* run)
   if (o.given("--memory")) g.request.memory_budget = 0;
   if (o.given("--compute")) g.compute = o.compute;
   if (o.given("--decode-tile")) g.decode_tile = o.decode_tile;
+  if (o.given("--decode-tile")) g.request.decode_tile = kAutomaticTile;
   if (o.sequential) g.sequential = true;
   if (o.steps) g.request.steps = *o.steps;
   if (o.guidance) g.request.guidance = *o.guidance;
@@ -174,8 +178,11 @@ Status run_resume(Options& o) {
   ZT_RETURN_IF_ERROR(check_model_file(job.request, engine->model()));
   std::vector<Clip> clips;
   for (const CheckpointClip& c : job.clips) clips.push_back({c.prompt, c.seed});
-  // What another prompt goes on from is no request's to make again.
-  const bool whole = !o.changes_text() && !o.decode_only;
+  // What another prompt, another arithmetic or another place goes on from is no request's to make
+  // again.
+  const bool moved = std::any_of(std::begin(kMoves), std::end(kMoves),
+                                 [&](const char* flag) { return o.given(flag); });
+  const bool whole = !o.changes_text() && !o.decode_only && (saved.point == nullptr || !moved);
   Continuation from{static_cast<size_t>(clip), saved.point, whole ? saved.receipt : ""};
   if (branch) {
     clips = {clips[static_cast<size_t>(clip)]};
@@ -239,7 +246,8 @@ void add_resume(CLI::App* root, Run* run) {
       ->check(CLI::Range(1, 10000));
   app->add_flag("--decode-only", o->decode_only,
                 "Decode the latents as they stand, noise and all, and denoise no more; also beside "
-                "a run that is still at work");
+                "a run that is still at work")
+      ->excludes("--steps");
   app->add_option("-o,--output", o->outputs,
                   "Where to write, in place of where the run would have; what makes another clip "
                   "needs it")
@@ -247,7 +255,8 @@ void add_resume(CLI::App* root, Run* run) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app->add_option("--format", o->format, "As in generate; of -o")
-      ->check(CLI::IsMember({"mp4", "webm", "mkv", "mov", "gif", "y4m", "png", "wav"}));
+      ->check(CLI::IsMember({"mp4", "webm", "mkv", "mov", "gif", "y4m", "png", "wav"}))
+      ->needs("--output");
   app->add_option("--model", o->model, "The same model, where its file has moved");
   app->add_option("--place", o->place, "As in generate: what runs where");
   app->add_option("--memory", o->memory, "As in generate: a budget, or all");

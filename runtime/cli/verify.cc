@@ -23,6 +23,7 @@ struct Options {
   double min_psnr = -1, min_snr = -1;
   bool whole = false, no_nodes = false, json = false, quiet = false;
   CLI::Option *device_option = nullptr, *steps_option = nullptr;
+  std::vector<CLI::Option*> where;  // --device, --place and --target
 };
 
 // All that this machine has, emulators left out.
@@ -100,7 +101,8 @@ Status run_verify(Options& o) {
     return !interrupted();
   };
   if (!o.receipt.empty()) {
-    const bool moved = o.device_option->count() > 0;
+    const bool moved = std::any_of(o.where.begin(), o.where.end(),
+                                   [](const CLI::Option* option) { return option->count() > 0; });
     ZT_ASSIGN_OR_RETURN(const ReceiptComparison compared,
                         rerun_receipt(o.receipt, o.generate, moved, hooks));
     bar.end();
@@ -203,6 +205,17 @@ void add_verify(CLI::App* root, Run* run) {
   o.known.add_to(app);
   o.generate.add_to(app);
   o.device_option = app->get_option("--device");
+  for (const char* name : {"--device", "--place", "--target"})
+    o.where.push_back(app->get_option(name));
+  // A receipt brings its own request, and a comparison of its own.
+  const std::vector<std::string> heeded{"--help",   "--receipt", "--device", "--place",
+                                        "--target", "--threads", "--quiet",  "--model_file"};
+  CLI::Option* const receipt = app->get_option("--receipt");
+  for (CLI::Option* option : app->get_options())
+    if (option->nonpositional() && std::none_of(heeded.begin(), heeded.end(), [&](const auto& n) {
+          return option->check_name(n);
+        }))
+      receipt->excludes(option);
   app->callback([=] { *run = [=] { return run_verify(*options); }; });
 }
 

@@ -209,9 +209,9 @@ Result<VerifyReport> verify_devices(const VerifyOptions& options, const MakeEngi
       report.model = engine->model().name;
     }
     const DeviceReport* first = report.devices.empty() ? nullptr : &report.devices.front();
-    const RunResult* base = options.baseline ? options.baseline.get()
-                            : first          ? &first->run
-                                             : nullptr;
+    const RunResult* base = options.baseline                         ? options.baseline.get()
+                            : first != nullptr && first->status.ok() ? &first->run
+                                                                     : nullptr;
     if (base != nullptr) {
       compare_stages(*base, &one);
       compare_clips(*base, report.least_psnr, report.least_snr, &one);

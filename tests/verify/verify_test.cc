@@ -98,8 +98,8 @@ TEST_CASE("the CPU and the reference do what the model says, on every element") 
   const VerifyReport report = verify_with(options_for({"reference", "cpu"}));
   CHECK_MESSAGE(report.ok(), verify_report_to_text(report));
   for (const DeviceReport& d : report.devices) {
-    int64_t calls = 0;
     for (const JobReport& job : d.jobs) {
+      int64_t calls = 0;
       CHECK(!job.nodes.empty());
       for (const TracedNode& node : job.nodes) {
         CHECK(node.judged);
