@@ -61,6 +61,7 @@ class [[nodiscard]] Status {
 template <typename... Args>
 std::string str(const Args&... args) {
   std::ostringstream out;
+  out.exceptions(std::ios::badbit);  // without memory it would go on, and leave out the rest
   (out << ... << args);
   return std::move(out).str();
 }

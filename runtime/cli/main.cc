@@ -64,6 +64,17 @@ int out_of_memory() {
 // Before the objects of headers are made: CLI11's allocate, too.
 [[gnu::constructor(101)]] void watch_early() { std::set_terminate(on_terminate); }
 
+// Other libraries crash, abort or exit where they get no memory. Fit for handlers of signals.
+void end_of_foreign_code() {
+  if (const char* doing = zoetrope::ForeignCode::current(); doing != nullptr) {
+    zoetrope::remove_unfinished_files();
+    for (const char* part : {"zoetrope: resource exhausted: another library ended the process in ",
+                             doing, ": most likely it found no memory\n"})
+      [[maybe_unused]] const ssize_t written = ::write(2, part, std::strlen(part));
+    _exit(zoetrope::kExitNoMemory);
+  }
+}
+
 // A crash is ours to mend, but leaves no half-written file.
 extern "C" void on_crash(int number, siginfo_t* info, void*) {
   zoetrope::remove_unfinished_files();
@@ -75,16 +86,12 @@ extern "C" void on_crash(int number, siginfo_t* info, void*) {
     [[maybe_unused]] const ssize_t written = ::write(2, kText, sizeof(kText) - 1);
     _exit(zoetrope::kExitBadFile);
   }
-  if (const char* doing = zoetrope::ForeignCode::current(); doing != nullptr) {
-    for (const char* part : {"zoetrope: resource exhausted: another library ended the process in ",
-                             doing, ": most likely it found no memory\n"})
-      [[maybe_unused]] const ssize_t written = ::write(2, part, std::strlen(part));
-    _exit(zoetrope::kExitNoMemory);
-  }
+  end_of_foreign_code();
   raise(number);  // SA_RESETHAND: now as if nobody had listened
 }
 
 void watch_crashes() {
+  std::atexit(end_of_foreign_code);
   // A library that fails in telling of a failure runs out of stack.
   static char stack[64 << 10];
   const stack_t alternative{.ss_sp = stack, .ss_flags = 0, .ss_size = sizeof(stack)};

@@ -75,21 +75,33 @@ bool room_for_code() {
   return true;
 }
 
-std::shared_ptr<const BlockKernel> make_brgemm(const Context& context, const BlockShape& s) {
+// What oneDNN says when it finds no memory, whatever it was about.
+bool short_of_memory(dnnl_status_t status) {
+  return status == dnnl_out_of_memory || status == dnnl_runtime_error;
+}
+
+// Null: oneDNN has none of this shape.
+Result<std::shared_ptr<const BlockKernel>> make_brgemm(const Context& context,
+                                                       const BlockShape& s) {
+  const auto no_memory = [] {
+    return error(Code::kResourceExhausted, "no memory for a kernel of oneDNN");
+  };
   const dnnl_data_type_t type = s.bf16 ? dnnl_bf16 : dnnl_f32;
   dnnl_brgemm_t kernel = nullptr;
-  if (dnnl_brgemm_create(&kernel, s.m, s.n, s.k, s.batch, s.lda, s.ldb, s.ldc, type, type,
-                         dnnl_f32) != dnnl_success)
-    return nullptr;
+  dnnl_status_t status = dnnl_brgemm_create(&kernel, s.m, s.n, s.k, s.batch, s.lda, s.ldb, s.ldc,
+                                            type, type, dnnl_f32);
+  // Left behind on purpose where anything fails from here: oneDNN 3.6 and 3.7 crash on destroying
+  // a kernel without its code.
   size_t scratch = 0;
-  if (dnnl_brgemm_set_add_C(kernel, s.accumulate ? 1 : 0) != dnnl_success ||
-      dnnl_brgemm_finalize(kernel) != dnnl_success ||
-      dnnl_brgemm_get_scratchpad_size(kernel, &scratch) != dnnl_success || !room_for_code() ||
-      dnnl_brgemm_generate(kernel) != dnnl_success) {
-    // Left behind on purpose: oneDNN 3.6 and 3.7 crash on destroying a kernel without its code.
-    return nullptr;
-  }
-  return std::make_shared<BrgemmBlock>(kernel, scratch, s.bf16 && context.isa >= Isa::kAmx);
+  if (status == dnnl_success) status = dnnl_brgemm_set_add_C(kernel, s.accumulate ? 1 : 0);
+  if (status == dnnl_success) status = dnnl_brgemm_finalize(kernel);
+  if (status == dnnl_success) status = dnnl_brgemm_get_scratchpad_size(kernel, &scratch);
+  if (status == dnnl_success && !room_for_code()) return no_memory();
+  if (status == dnnl_success) status = dnnl_brgemm_generate(kernel);
+  if (short_of_memory(status)) return no_memory();
+  if (status != dnnl_success) return std::shared_ptr<const BlockKernel>();
+  return std::shared_ptr<const BlockKernel>(
+      std::make_shared<BrgemmBlock>(kernel, scratch, s.bf16 && context.isa >= Isa::kAmx));
 }
 
 }  // namespace
@@ -112,7 +124,9 @@ Result<std::shared_ptr<const BlockKernel>> BlockKernel::get(const Context& conte
   std::weak_ptr<const BlockKernel>& known = made[{context.isa, shape}];
   if (auto kernel = known.lock()) return kernel;
   std::shared_ptr<const BlockKernel> kernel;
-  if (context.isa >= Isa::kAvx2) kernel = make_brgemm(context, shape);
+  if (context.isa >= Isa::kAvx2) {
+    ZT_ASSIGN_OR_RETURN(kernel, make_brgemm(context, shape));
+  }
   if (kernel == nullptr && shape.bf16)
     return error(Code::kInternal, "oneDNN has no bf16 block kernel of ", shape.m, "x", shape.n, "x",
                  shape.k);

@@ -58,6 +58,9 @@ Result<std::vector<uint8_t>> repack(const AVFrame& frame, AVPixelFormat format, 
       coarse ? SWS_BILINEAR
              : SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP,
       nullptr, nullptr, nullptr));
+  if (!scaler && sws_isSupportedInput(from) > 0)
+    return error(Code::kResourceExhausted, "no memory for converting pixels of the format ",
+                 d->name);
   if (!scaler)
     return error(Code::kUnsupported, "pixels of the format ", d->name, " are not supported");
   ZT_ASSIGN_OR_RETURN(const int matrix, matrix_of(frame, still));
