@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 
 #include "converters/convert.h"
@@ -17,8 +18,13 @@ Status convert_synthetic(const std::string& name, const ConvertOptions& options,
     const Recipe recipe = builtin->recipe();
     info.recipe = recipe_to_json(recipe);
     for (const Stage& stage : recipe.stages)
-      if (const auto* text = std::get_if<EncodeText>(&stage))
-        info.tokenizer_kind = tokenizer_name(text->tokenizer);
+      if (const auto* text = std::get_if<EncodeText>(&stage)) {
+        const StoredTokenizer tokenizer{text->tokenizer_name,
+                                        std::string(tokenizer_name(text->tokenizer))};
+        if (std::find(info.tokenizers.begin(), info.tokenizers.end(), tokenizer) ==
+            info.tokenizers.end())
+          info.tokenizers.push_back(tokenizer);
+      }
   }
   info.provenance =
       "the shapes of " + name + " with generated weights: it computes, and means nothing";

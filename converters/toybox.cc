@@ -51,7 +51,7 @@ Status convert_toybox(const ConvertSource& source, const ConvertOptions& options
   if (const auto rest = map.unused(); !rest.empty())
     return error(Code::kDataLoss, checkpoint.path(), ": ", rest.size(),
                  " tensors belong to no component, first '", rest.front(), "'");
-  info.tokenizer_kind = "bytes";
+  info.tokenizers = {{"", "bytes"}};
   info.vocabulary = read_vocabulary(metadata_or(checkpoint, "vocabulary", "[]"));
   info.captions = kCaptions;
   info.recipe = recipe_to_json(config->recipe);

@@ -247,11 +247,11 @@ struct Whole {
   std::vector<uint8_t> tokenizer;
 
   std::vector<ModelPart> parts() const {
-    std::vector<ModelPart> parts{{"dit", dit.graphs, &dit.weights}};
-    if (second) parts.push_back({"dit_low", second->graphs, &second->weights});
-    if (vae) parts.push_back(vae->part.as_part("vae"));
-    if (text) parts.push_back(text->part.as_part("text_encoder"));
-    if (vision) parts.push_back(vision->part.as_part("image_encoder"));
+    std::vector<ModelPart> parts{{WanNames::kDit, dit.graphs, &dit.weights}};
+    if (second) parts.push_back({WanNames::kLow, second->graphs, &second->weights});
+    if (vae) parts.push_back(vae->part.as_part(WanNames::kVae));
+    if (text) parts.push_back(text->part.as_part(WanNames::kText));
+    if (vision) parts.push_back(vision->part.as_part(WanNames::kVision));
     return parts;
   }
 };
@@ -284,8 +284,8 @@ Status read_second(const ConvertSource& source, const ConvertOptions& options, W
       find_component(source, options, options.second, "transformer_2", {"low_noise_model"});
   if (path.empty()) return Status();
   ZT_RETURN_IF_ERROR(open_weights(path, &whole->second_file));
-  ZT_ASSIGN_OR_RETURN(whole->second, read_transformer(whole->second_file.checkpoint(), "dit_low",
-                                                      whole->time_a_frame));
+  ZT_ASSIGN_OR_RETURN(whole->second, read_transformer(whole->second_file.checkpoint(),
+                                                      WanNames::kLow, whole->time_a_frame));
   const WanConfig &a = whole->dit.config, &b = whole->second->config;
   if (a.channels != b.channels || a.conditioning != b.conditioning ||
       a.text_width != b.text_width || a.image_width != b.image_width)
@@ -407,15 +407,15 @@ Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
                    const WriteProgress& progress) {
   Whole whole;
   if (source.pipeline != nullptr) ZT_RETURN_IF_ERROR(read_pipeline(*source.pipeline, &whole));
-  ZT_ASSIGN_OR_RETURN(whole.dit, read_transformer(source.checkpoint, "dit", whole.time_a_frame));
+  ZT_ASSIGN_OR_RETURN(whole.dit,
+                      read_transformer(source.checkpoint, WanNames::kDit, whole.time_a_frame));
   ZT_RETURN_IF_ERROR(read_second(source, options, &whole));
   ZT_RETURN_IF_ERROR(read_components(source, options, &whole));
   ModelInfo info;
   info.name = options.name.empty() ? "wan" : options.name;
   info.family = "wan";
   if (!whole.tokenizer.empty()) {
-    info.tokenizer_kind = "sentencepiece";
-    info.tokenizer = whole.tokenizer;
+    info.tokenizers = {{"", "sentencepiece", whole.tokenizer}};
   }
   info.recipe = recipe_to_json(recipe_of(whole));
   info.provenance = "a Wan checkpoint";

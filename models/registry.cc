@@ -72,19 +72,19 @@ WanPipeline wan_pipeline(const WanConfig& dit, bool experts) {
 
 Result<Parts> wan_parts(const WanPipeline& p) {
   Parts parts;
-  ZT_RETURN_IF_ERROR(add(&parts, "dit", {build_wan_dit(p.dit)}));
+  ZT_RETURN_IF_ERROR(add(&parts, WanNames::kDit, {build_wan_dit(p.dit)}));
   if (p.experts) {
-    ZT_RETURN_IF_ERROR(add(&parts, "dit_low", {build_wan_dit(p.dit)}));
-    parts.back().components[0].name = "dit_low";
+    ZT_RETURN_IF_ERROR(add(&parts, WanNames::kLow, {build_wan_dit(p.dit)}));
+    parts.back().components[0].name = WanNames::kLow;
   }
-  ZT_RETURN_IF_ERROR(add(&parts, "vae",
+  ZT_RETURN_IF_ERROR(add(&parts, WanNames::kVae,
                          {build_wan_vae_encoder(p.vae, ClipPart::kFirst),
                           build_wan_vae_decoder(p.vae, ClipPart::kFirst),
                           build_wan_vae_encoder(p.vae, ClipPart::kLater),
                           build_wan_vae_decoder(p.vae, ClipPart::kLater)}));
-  ZT_RETURN_IF_ERROR(add(&parts, "text_encoder", {build_t5_encoder(umt5_xxl())}));
+  ZT_RETURN_IF_ERROR(add(&parts, WanNames::kText, {build_t5_encoder(umt5_xxl())}));
   if (p.dit.image_width > 0)
-    ZT_RETURN_IF_ERROR(add(&parts, "image_encoder", {build_clip_vision(clip_vit_h_14())}));
+    ZT_RETURN_IF_ERROR(add(&parts, WanNames::kVision, {build_clip_vision(clip_vit_h_14())}));
   return parts;
 }
 

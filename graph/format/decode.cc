@@ -13,6 +13,7 @@ namespace fbs = ::flatbuffers;
 
 // Above every real model, far below what could exhaust memory.
 constexpr size_t kMaxComponents = 64;
+constexpr size_t kMaxTokenizers = 16;
 constexpr size_t kMaxValues = 1 << 20;
 constexpr size_t kMaxTensors = 1 << 20;
 constexpr size_t kMaxList = 1 << 12;
@@ -327,9 +328,18 @@ Status decode_root(std::span<const uint8_t> root, int64_t file_bytes, ModelInfo*
   }
   ZT_RETURN_IF_ERROR(check_overlap(*tensors));
   ZT_RETURN_IF_ERROR(check_weights(*info, *tensors));
-  info->tokenizer_kind = text_of(model.tokenizer_kind());
-  if (model.tokenizer() != nullptr)
-    info->tokenizer.assign(model.tokenizer()->begin(), model.tokenizer()->end());
+  if (size_of(model.tokenizers()) > kMaxTokenizers)
+    return error(Code::kDataLoss, size_of(model.tokenizers()), " tokenizers");
+  for (size_t i = 0; i < size_of(model.tokenizers()); ++i) {
+    const fb::Tokenizer& stored = *model.tokenizers()->Get(static_cast<uint32_t>(i));
+    StoredTokenizer tokenizer{text_of(stored.name()), text_of(stored.kind())};
+    if (stored.data() != nullptr)
+      tokenizer.data.assign(stored.data()->begin(), stored.data()->end());
+    for (const StoredTokenizer& other : info->tokenizers)
+      if (other.name == tokenizer.name)
+        return error(Code::kDataLoss, "tokenizer '", tokenizer.name, "' appears twice");
+    info->tokenizers.push_back(std::move(tokenizer));
+  }
   for (size_t i = 0; i < size_of(model.vocabulary()); ++i) {
     const fbs::String& word = *model.vocabulary()->Get(static_cast<uint32_t>(i));
     ZT_RETURN_IF_ERROR(budget.spend(word.size()));

@@ -79,11 +79,14 @@ std::vector<uint8_t> encode_root(const ModelInfo& info, std::span<const TensorEn
                                      b.CreateVector(shape), static_cast<uint64_t>(t.offset),
                                      static_cast<uint64_t>(t.length), t.hash, synthetic));
   }
+  std::vector<fbs::Offset<fb::Tokenizer>> tokenizers;
+  for (const StoredTokenizer& t : info.tokenizers)
+    tokenizers.push_back(fb::CreateTokenizer(b, b.CreateString(t.name), b.CreateString(t.kind),
+                                             b.CreateVector(t.data)));
   const auto model = fb::CreateModel(
       b, b.CreateString(info.name), b.CreateString(info.family), b.CreateVector(components),
-      b.CreateVector(table), b.CreateString(info.tokenizer_kind), b.CreateVector(info.tokenizer),
-      b.CreateVectorOfStrings(info.vocabulary), b.CreateString(info.recipe),
-      b.CreateString(info.provenance), b.CreateString(info.licence),
+      b.CreateVector(table), b.CreateVector(tokenizers), b.CreateVectorOfStrings(info.vocabulary),
+      b.CreateString(info.recipe), b.CreateString(info.provenance), b.CreateString(info.licence),
       b.CreateVectorOfStrings(info.captions));
   b.Finish(model, fb::ModelIdentifier());
   return std::vector<uint8_t>(b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize());

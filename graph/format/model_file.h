@@ -37,13 +37,19 @@ struct TensorEntry {
   std::optional<SyntheticTensor> synthetic;
 };
 
+struct StoredTokenizer {
+  std::string name;  // empty: the only one needs none
+  std::string kind;  // "bytes", "sentencepiece", "clip_bpe"
+  std::vector<uint8_t> data = {};
+  bool operator==(const StoredTokenizer&) const = default;
+};
+
 // What a file holds besides weights.
 struct ModelInfo {
   std::string name;
   std::string family;
   std::vector<Graph> components;
-  std::string tokenizer_kind;
-  std::vector<uint8_t> tokenizer;
+  std::vector<StoredTokenizer> tokenizers;
   std::vector<std::string> vocabulary;
   std::string recipe;  // JSON, see recipe.h
   std::string provenance;

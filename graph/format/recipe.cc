@@ -12,7 +12,7 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 constexpr std::string_view kModalities[] = {"image", "video", "sound"};
-constexpr std::string_view kTokenizers[] = {"bytes", "sentencepiece"};
+constexpr std::string_view kTokenizers[] = {"bytes", "sentencepiece", "clip_bpe"};
 constexpr std::string_view kFits[] = {"cover", "stretch"};
 constexpr std::string_view kFills[] = {"zeros", "grey"};
 constexpr std::string_view kMasks[] = {"latent", "frames"};
@@ -91,7 +91,12 @@ void fields(V& v, EncodeText& s) {
   v.name("output", &s.output);
   v.name("gives", &s.gives);
   v.optional_name("gives_lengths", &s.gives_lengths);
+  v.optional_name("pooled", &s.pooled);
+  v.optional_name("gives_pooled", &s.gives_pooled);
+  v.require(s.pooled.empty() == s.gives_pooled.empty(), "gives_pooled",
+            "given with pooled, and only then");
   v.choice("tokenizer", &s.tokenizer, kTokenizers);
+  v.optional_name("tokenizer_name", &s.tokenizer_name);
   v.integer("bos", &s.bos, -1, 1 << 24);
   v.integer("eos", &s.eos, -1, 1 << 24);
   v.integer("pad", &s.pad, 0, 1 << 24);
@@ -289,6 +294,7 @@ class References {
   Status visit(const EncodeText& s) {
     ZT_RETURN_IF_ERROR(before_denoising("encode_text"));
     ZT_RETURN_IF_ERROR(give(s.gives));
+    ZT_RETURN_IF_ERROR(give(s.gives_pooled));
     return give(s.gives_lengths);
   }
   Status visit(const ClassLabel& s) {

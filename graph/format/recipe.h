@@ -62,7 +62,11 @@ struct TileSpec {
 struct EncodeText {
   std::string component, ids, lengths, output;  // lengths: empty where the graph takes none
   std::string gives, gives_lengths;
-  enum class Tokenizer : uint8_t { kBytes, kSentencePiece } tokenizer = Tokenizer::kBytes;
+  enum class Tokenizer : uint8_t { kBytes, kSentencePiece, kClipBpe } tokenizer = Tokenizer::kBytes;
+  std::string tokenizer_name = "";  // of the file's; empty: the one without a name
+  // An output [rows, width] of the graph that stands for the whole text, and what it is given as;
+  // both or neither.
+  std::string pooled = "", gives_pooled = "";
   int bos = -1, eos = -1;     // ids put before and behind; -1: none
   int pad = 0;                // fills the rows
   int max_ids = 0;            // longest row, with bos and eos

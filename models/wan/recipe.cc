@@ -30,7 +30,7 @@ constexpr float kDeviation48[] = {
 
 EncodeText encode_text(const WanPipeline& p) {
   EncodeText s;
-  s.component = "text_encoder";
+  s.component = WanNames::kText;
   s.ids = "ids";
   s.lengths = "lengths";
   s.output = "text";
@@ -46,8 +46,8 @@ EncodeText encode_text(const WanPipeline& p) {
 KnownLatents known_latents(const WanPipeline& p) {
   KnownLatents s;
   s.latents = "video";
-  s.first = "encoder_first";
-  s.component = "encoder";
+  s.first = WanNames::kFirstEncoder;
+  s.component = WanNames::kEncoder;
   s.input = "video";
   s.output = "mean";
   s.gives = "known";
@@ -62,7 +62,7 @@ KnownLatents known_latents(const WanPipeline& p) {
 
 Denoise denoise(const WanPipeline& p) {
   Denoise s;
-  s.component = "dit";
+  s.component = WanNames::kDit;
   s.time = "time";
   s.streams = {{"video", "video", "video_velocity"}};
   s.conditions = {{"text", "text"}};
@@ -75,7 +75,7 @@ Denoise denoise(const WanPipeline& p) {
   s.steps = p.sampling.steps;
   s.guidance = p.sampling.guidance;
   if (p.experts) {
-    Denoise::Expert low{"dit_low", p.sampling.boundary, std::nullopt};
+    Denoise::Expert low{WanNames::kLow, p.sampling.boundary, std::nullopt};
     if (p.sampling.low_guidance > 0) low.guidance = p.sampling.low_guidance;
     s.experts = {std::move(low)};
   }
@@ -160,7 +160,7 @@ Recipe wan_recipe(const WanPipeline& p) {
   recipe.stages.push_back(encode_text(p));
   if (p.dit.image_width > 0) {
     ImageFeatures features = p.picture;
-    features.component = "vision_encoder";
+    features.component = WanNames::kVision;
     features.input = "image";
     features.output = "features";
     features.gives = "image";
@@ -170,8 +170,8 @@ Recipe wan_recipe(const WanPipeline& p) {
   if (p.dit.conditioning == Conditioning::kNone) {
     StartPicture start;
     start.latents = "video";
-    start.first = "encoder_first";
-    start.component = "encoder";
+    start.first = WanNames::kFirstEncoder;
+    start.component = WanNames::kEncoder;
     start.input = "video";
     start.output = "mean";
     recipe.stages.push_back(std::move(start));
@@ -181,8 +181,8 @@ Recipe wan_recipe(const WanPipeline& p) {
   recipe.stages.push_back(denoise(p));
   DecodeVideo decode;
   decode.latents = "video";
-  decode.first = "decoder_first";
-  decode.component = "decoder";
+  decode.first = WanNames::kFirstDecoder;
+  decode.component = WanNames::kDecoder;
   decode.input = "latents";
   decode.output = "video";
   // Norms see one place, attention a whole frame: tiles only where a frame does not fit.

@@ -46,7 +46,13 @@ struct WanPipeline {
   ImageFeatures picture{.size = 224};  // how the picture tower's input is made of a frame
 };
 
-// Components: text_encoder, dit, dit_low, vision_encoder, and the autoencoder's four.
+// Components, and the scopes of their weights in a file. The autoencoder's four share one scope.
+struct WanNames {
+  static constexpr const char *kText = "text_encoder", *kDit = "dit", *kLow = "dit_low",
+                              *kVision = "vision_encoder", *kVae = "vae", *kEncoder = "encoder",
+                              *kFirstEncoder = "encoder_first", *kDecoder = "decoder",
+                              *kFirstDecoder = "decoder_first";
+};
 Recipe wan_recipe(const WanPipeline& pipeline);
 
 }  // namespace zoetrope

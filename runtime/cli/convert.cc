@@ -62,7 +62,8 @@ void add_convert(CLI::App* root, Run* run) {
   app->add_option(
       "--transformer-2", options->convert.second,
       "Of two transformers that take turns (Wan 2.2 A14B), the low-noise one's folder or "
-      "file, where single files are converted; the input is then the high-noise one");
+      "file, where single files are converted; the input is then the high-noise one. Left out, one "
+      "of A14B's text-to-video pair passes for Wan 2.1 14B, whose tensors are the same");
   app->add_option("--dtype", options->dtype,
                   "Store float tensors as f32, f16 or bf16; left out, as the checkpoint has them");
   app->add_flag("-q,--quiet", options->quiet, "No progress");

@@ -55,11 +55,14 @@ void print_json(const ModelFile& file) {
                        {"hash", hash},
                        {"synthetic", t.synthetic.has_value()}});
   }
+  nlohmann::json tokenizers = nlohmann::json::array();
+  for (const StoredTokenizer& t : info.tokenizers)
+    tokenizers.push_back({{"name", t.name}, {"kind", t.kind}, {"bytes", t.data.size()}});
   const nlohmann::json out = {{"name", info.name},
                               {"family", info.family},
                               {"file_bytes", file.file_bytes()},
                               {"parameters", parameters(file)},
-                              {"tokenizer", info.tokenizer_kind},
+                              {"tokenizers", tokenizers},
                               {"vocabulary", info.vocabulary},
                               {"captions", info.captions},
                               {"recipe", nlohmann::json::parse(info.recipe, nullptr, false)},
@@ -109,8 +112,11 @@ void print_text(const ModelFile& file, bool tensors) {
     }
     for (const GraphOutput& out : graph.outputs) std::printf("  out  %s\n", out.name.c_str());
   }
-  std::printf("\ntokenizer %s\nrecipe %s\n", printable(info.tokenizer_kind).c_str(),
-              printable(info.recipe).c_str());
+  std::printf("\n");
+  for (const StoredTokenizer& t : info.tokenizers)
+    std::printf("tokenizer %s%s%s\n", printable(t.name).c_str(), t.name.empty() ? "" : ": ",
+                printable(t.kind).c_str());
+  std::printf("recipe %s\n", printable(info.recipe).c_str());
   print_captions(info);
   print_words(info);
   if (!tensors) return;

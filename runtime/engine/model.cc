@@ -2,8 +2,24 @@
 
 #include "graph/format/hash.h"
 #include "graph/format/model_file.h"
+#include "runtime/text/clip_bpe.h"
+#include "runtime/text/sentencepiece.h"
 
 namespace zoetrope {
+namespace {
+
+Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const StoredTokenizer& stored) {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  if (stored.data.empty()) return tokenizer;
+  if (stored.kind == tokenizer_name(EncodeText::Tokenizer::kSentencePiece)) {
+    ZT_ASSIGN_OR_RETURN(tokenizer, SentencePiece::open(stored.data));
+  } else if (stored.kind == tokenizer_name(EncodeText::Tokenizer::kClipBpe)) {
+    ZT_ASSIGN_OR_RETURN(tokenizer, ClipBpe::open(stored.data));
+  }
+  return tokenizer;
+}
+
+}  // namespace
 
 Result<Model> load_model(const std::string& path) {
   ZT_ASSIGN_OR_RETURN(std::shared_ptr<ModelFile> file, ModelFile::open(path));
@@ -19,12 +35,12 @@ Result<Model> load_model(const std::string& path) {
     model.recipe = std::move(*recipe);
   }
   for (const Graph& graph : info.components) model.components.emplace(graph.name, graph);
-  model.tokenizer_kind = info.tokenizer_kind;
-  if (info.tokenizer_kind == tokenizer_name(EncodeText::Tokenizer::kSentencePiece) &&
-      !info.tokenizer.empty()) {
-    auto opened = SentencePiece::open(info.tokenizer);
-    if (!opened.ok()) return opened.status().with_context(path + ": the tokenizer");
-    model.sentence_piece = std::move(*opened);
+  for (const StoredTokenizer& stored : info.tokenizers) {
+    auto opened = open_tokenizer(stored);
+    if (!opened.ok())
+      return opened.status().with_context(
+          str(path, ": the tokenizer", stored.name.empty() ? "" : str(" '", stored.name, "'")));
+    model.tokenizers[stored.name] = {stored.kind, std::move(*opened)};
   }
   model.vocabulary = info.vocabulary;
   model.weights = std::move(file);

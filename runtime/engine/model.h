@@ -9,18 +9,22 @@
 #include "graph/format/recipe.h"
 #include "graph/graph.h"
 #include "graph/weights.h"
-#include "runtime/text/sentencepiece.h"
+#include "runtime/text/tokenizer.h"
 
 namespace zoetrope {
+
+struct ModelTokenizer {
+  std::string kind;                       // as the recipe names it
+  std::shared_ptr<const Tokenizer> data;  // null: bytes, or the file holds none
+};
 
 struct Model {
   std::string name, family;
   std::string path, digest;  // of the file; empty: made in memory
   Recipe recipe;
   std::map<std::string, Graph, std::less<>> components;
-  std::string tokenizer_kind;
-  std::shared_ptr<const SentencePiece> sentence_piece;  // where that is the tokenizer
-  std::vector<std::string> vocabulary;                  // sorted; empty: not known
+  std::map<std::string, ModelTokenizer, std::less<>> tokenizers;  // by name
+  std::vector<std::string> vocabulary;                            // sorted; empty: not known
   std::shared_ptr<const WeightSource> weights;
 
   const Graph* component(std::string_view wanted) const {

@@ -45,26 +45,12 @@ Result<std::unique_ptr<SentencePiece>> SentencePiece::open(std::span<const uint8
 
 int64_t SentencePiece::size() const { return processor_->library.GetPieceSize(); }
 
-Result<TokenIds> SentencePiece::encode(std::string_view text, int bos, int eos,
-                                       int64_t max_ids) const {
-  const int64_t ends = (bos >= 0) + (eos >= 0);
-  if (max_ids < ends)
-    return error(Code::kInvalidArgument, "at most ", max_ids, " ids: bos and eos alone are ", ends);
-  for (const int id : {bos, eos})
-    if (id >= size())
-      return error(Code::kDataLoss, "the recipe's id ", id, " is beyond the tokenizer's ", size());
-  std::vector<int> pieces;
-  const std::string failed = failure([&] { return processor_->library.Encode(text, &pieces); });
+Result<std::vector<int32_t>> SentencePiece::pieces(std::string_view text) const {
+  std::vector<int> ids;
+  const std::string failed = failure([&] { return processor_->library.Encode(text, &ids); });
   if (!failed.empty())
     return error(Code::kInvalidArgument, "the text cannot be tokenized: ", failed);
-  TokenIds tokens;
-  const auto room = static_cast<size_t>(max_ids - ends);
-  tokens.truncated = pieces.size() > room;
-  if (tokens.truncated) pieces.resize(room);
-  if (bos >= 0) tokens.ids.push_back(bos);
-  tokens.ids.insert(tokens.ids.end(), pieces.begin(), pieces.end());
-  if (eos >= 0) tokens.ids.push_back(eos);
-  return tokens;
+  return std::vector<int32_t>(ids.begin(), ids.end());
 }
 
 }  // namespace zoetrope

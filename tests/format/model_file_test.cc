@@ -42,8 +42,7 @@ TEST_CASE("a model comes back from its file as it was written") {
   const ModelInfo& info = (*file)->info();
   CHECK(info.name == expected.name);
   CHECK(info.family == expected.family);
-  CHECK(info.tokenizer_kind == expected.tokenizer_kind);
-  CHECK(info.tokenizer == expected.tokenizer);
+  CHECK(info.tokenizers == expected.tokenizers);
   CHECK(info.vocabulary == expected.vocabulary);
   CHECK(info.captions == expected.captions);
   CHECK(info.recipe == expected.recipe);

@@ -176,10 +176,10 @@ def read(path):
         "name": model.text(0), "family": model.text(1),
         "components": [read_graph(g) for g in model.tables(2)],
         "tensors": [read_tensor(file, t, xxh3, 64 + root_length) for t in model.tables(3)],
-        "tokenizer_kind": model.text(4), "tokenizer": model.numbers(5, "B"),
-        "vocabulary": [text_at(root, at) for at in model.targets(6)],
-        "captions": [text_at(root, at) for at in model.targets(10)],
-        "recipe": model.text(7), "provenance": model.text(8), "licence": model.text(9),
+        "tokenizers": [{"name": t.text(0), "kind": t.text(1), "data": t.numbers(2, "B")} for t in model.tables(4)],
+        "vocabulary": [text_at(root, at) for at in model.targets(5)],
+        "captions": [text_at(root, at) for at in model.targets(9)],
+        "recipe": model.text(6), "provenance": model.text(7), "licence": model.text(8),
     }
 
 

@@ -54,8 +54,7 @@ ModelInfo small_model_info() {
   info.name = "small";
   info.family = "test";
   info.components = {first_component(), second_component()};
-  info.tokenizer_kind = "bytes";
-  info.tokenizer = {1, 2, 3, 255};
+  info.tokenizers = {{"", "bytes", {1, 2, 3, 255}}, {"other", "bytes", {7}}};
   info.vocabulary = {"blue", "red", "star"};
   info.captions = {"a red star", "a \"blue\" one"};
   info.recipe = "{\"clip\": {\"fps\": 4}}";

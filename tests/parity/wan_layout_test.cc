@@ -116,8 +116,9 @@ TEST_CASE("folders and files become one model with every part in its role") {
                          .text_encoder = comfy + "umt5.safetensors"});
   for (const Converted* model : {&diffusers, &original, &files}) {
     CHECK(components_of(*model->file) == kTextComponents);
-    CHECK(model->file->info().tokenizer_kind == "sentencepiece");
-    CHECK(model->file->info().tokenizer == diffusers.file->info().tokenizer);
+    REQUIRE(model->file->info().tokenizers.size() == 1);
+    CHECK(model->file->info().tokenizers[0].kind == "sentencepiece");
+    CHECK(model->file->info().tokenizers == diffusers.file->info().tokenizers);
     CHECK(model->file->verify_tensors(/*finite=*/true).ok());
     REQUIRE(model->file->tensors().size() == diffusers.file->tensors().size());
     for (size_t i = 0; i < model->file->tensors().size(); ++i) {

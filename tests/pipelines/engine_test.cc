@@ -11,6 +11,7 @@
 #include "converters/convert.h"
 #include "graph/builder.h"
 #include "models/registry.h"
+#include "runtime/text/sentencepiece.h"
 #include "tests/devices.h"
 #include "tests/pipelines/tiny_toybox.h"
 #include "tests/plan/lacking_device.h"
@@ -117,10 +118,18 @@ TEST_CASE("a recipe that its components do not bear out is refused at opening") 
   check_refused([](Fixture& f) { f.stage<DecodeVideo>().component = "decoder"; },
                 "no component 'decoder'");
   check_refused([](Fixture& f) { f.stage<EncodeText>().output = "ids"; }, "no output 'ids'");
-  check_refused([](Fixture& f) { f.model.tokenizer_kind = "sentencepiece"; }, "tokenizer");
+  check_refused([](Fixture& f) { f.stage<EncodeText>().tokenizer_name = "other"; },
+                "no tokenizer 'other'");
   check_refused(
       [](Fixture& f) {
-        f.model.tokenizer_kind = "sentencepiece";
+        f.stage<EncodeText>().pooled = "whole";
+        f.stage<EncodeText>().gives_pooled = "pooled";
+      },
+      "no output 'whole'");
+  check_refused([](Fixture& f) { f.model.tokenizers[""].kind = "sentencepiece"; }, "tokenizer");
+  check_refused(
+      [](Fixture& f) {
+        f.model.tokenizers[""].kind = "sentencepiece";
         f.stage<EncodeText>().tokenizer = EncodeText::Tokenizer::kSentencePiece;
       },
       "holds no sentencepiece model");
@@ -359,10 +368,11 @@ TEST_CASE("prompts are cleaned and cut into pieces by the tokenizer that the fil
   }
   auto opened = SentencePiece::open(bytes);
   REQUIRE_MESSAGE(opened.ok(), opened.status().message());
-  fixture.model.sentence_piece = std::move(*opened);
-  fixture.model.tokenizer_kind = "sentencepiece";
+  // Beside the file's own, under a name.
+  fixture.model.tokenizers["pieces"] = {"sentencepiece", std::move(*opened)};
   EncodeText& text = fixture.stage<EncodeText>();
   text.tokenizer = EncodeText::Tokenizer::kSentencePiece;
+  text.tokenizer_name = "pieces";
   text.clean = true;
   text.bos = -1;
   text.eos = 1;
@@ -375,7 +385,8 @@ TEST_CASE("prompts are cleaned and cut into pieces by the tokenizer that the fil
   CHECK(run(*engine, one).video == run(*engine, other).video);
   const auto plan = engine->plan(one);
   REQUIRE_MESSAGE(plan.ok(), plan.status().message());
-  const auto ids = fixture.model.sentence_piece->encode("fish & chips", -1, 1, text.max_ids);
+  const auto ids =
+      fixture.model.tokenizers["pieces"].data->encode("fish & chips", -1, 1, text.max_ids);
   REQUIRE(ids.ok());
   CHECK(plan->jobs[0].plan->bindings.at("text_length") == static_cast<int64_t>(ids->ids.size()));
   text.pad = 1 << 20;

@@ -48,7 +48,7 @@ struct Fixture {
     model.recipe = config->recipe;
     model.recipe.clip.width = model.recipe.clip.height = {8, 64, 8, 16};
     model.recipe.clip.frames = {1, 64, 1, 12};
-    model.tokenizer_kind = "bytes";
+    model.tokenizers[""] = {"bytes", nullptr};
     for (Graph& graph : *graphs) {
       const std::string name = graph.name;
       model.components.emplace(name, std::move(graph));

@@ -15,8 +15,8 @@ Result<Tokens> tokenize(const EncodeText& s, const Model& model, const std::stri
   const std::string prompt = s.clean ? clean_prompt(text) : text;
   if (s.tokenizer == EncodeText::Tokenizer::kBytes)
     return tokenize_bytes(prompt, s.bos, s.eos, s.max_ids);
-  ZT_ASSIGN_OR_RETURN(TokenIds tokens,
-                      model.sentence_piece->encode(prompt, s.bos, s.eos, s.max_ids));
+  const Tokenizer& tokenizer = *model.tokenizers.find(s.tokenizer_name)->second.data;
+  ZT_ASSIGN_OR_RETURN(TokenIds tokens, tokenizer.encode(prompt, s.bos, s.eos, s.max_ids));
   return Tokens{std::move(tokens.ids), tokens.truncated};
 }
 
@@ -49,30 +49,45 @@ TensorType features(const EncodeText& s, int64_t rows, int64_t length) {
   return {DType::kF32, {rows, s.places > 0 ? s.places : length, kAnyExtent}};
 }
 
+Status check_tokenizer(const EncodeText& s, const Model& model) {
+  const std::string_view kind = tokenizer_name(s.tokenizer);
+  const auto found = model.tokenizers.find(s.tokenizer_name);
+  if (found == model.tokenizers.end())
+    return error(Code::kDataLoss, "the file has no tokenizer '", s.tokenizer_name,
+                 "', which the recipe names");
+  if (found->second.kind != kind)
+    return error(Code::kDataLoss, "the recipe tokenizes by '", kind, "', the file's tokenizer is '",
+                 found->second.kind, "'");
+  if (s.tokenizer == EncodeText::Tokenizer::kBytes) return Status();
+  if (found->second.data == nullptr)
+    return error(Code::kDataLoss, "the file holds no ", kind, " model");
+  const int64_t size = found->second.data->size();
+  for (int id : {s.bos, s.eos, s.pad})
+    if (id >= size)
+      return error(Code::kDataLoss, "id ", id, " of the recipe is beyond the tokenizer's ", size);
+  return Status();
+}
+
+// The width is the same for every text.
+std::vector<NamedType> outputs_of(const EncodeText& s, int64_t rows, int64_t length) {
+  std::vector<NamedType> outputs{{s.output, features(s, rows, length)}};
+  if (!s.pooled.empty()) outputs.push_back({s.pooled, {DType::kF32, {rows, kAnyExtent}}});
+  return outputs;
+}
+
 Status check(const Stage& stage, CheckContext* c) {
   const auto& s = std::get<EncodeText>(stage);
-  const std::string_view kind = tokenizer_name(s.tokenizer);
-  if (c->model.tokenizer_kind != kind)
-    return error(Code::kDataLoss, "the recipe tokenizes by '", kind, "', the file's tokenizer is '",
-                 c->model.tokenizer_kind, "'");
-  if (s.tokenizer == EncodeText::Tokenizer::kSentencePiece) {
-    if (c->model.sentence_piece == nullptr)
-      return error(Code::kDataLoss, "the file holds no ", kind, " model");
-    const int64_t size = c->model.sentence_piece->size();
-    for (int id : {s.bos, s.eos, s.pad})
-      if (id >= size)
-        return error(Code::kDataLoss, "id ", id, " of the recipe is beyond the tokenizer's ", size);
-  }
+  ZT_RETURN_IF_ERROR(check_tokenizer(s, c->model));
   for (int64_t length : {int64_t{1}, int64_t{7}, int64_t{s.max_ids}})
-    ZT_RETURN_IF_ERROR(
-        c->check(s.component, inputs_of(s, 2, length), {{s.output, features(s, 2, length)}}));
+    ZT_RETURN_IF_ERROR(c->check(s.component, inputs_of(s, 2, length), outputs_of(s, 2, length)));
   c->values[s.gives] = {DType::kF32, {kAnyExtent, kAnyExtent, kAnyExtent}};
-  // The width is the same for every text.
   ZT_ASSIGN_OR_RETURN(const Graph* graph, c->component(s.component));
   ZT_ASSIGN_OR_RETURN(const Bindings bindings, infer_bindings(*graph, inputs_of(s, 2, 7)));
   ZT_ASSIGN_OR_RETURN(const Graph bound, zoetrope::bind(*graph, bindings));
-  for (const GraphOutput& out : bound.outputs)
+  for (const GraphOutput& out : bound.outputs) {
     if (out.name == s.output) c->values[s.gives] = bound.value(out.value).type;
+    if (out.name == s.pooled) c->values[s.gives_pooled] = bound.value(out.value).type;
+  }
   if (!s.gives_lengths.empty()) c->values[s.gives_lengths] = {DType::kI32, {2}};
   return Status();
 }
@@ -85,10 +100,12 @@ Status plan(const Stage& stage, PlanContext* c) {
   ZT_ASSIGN_OR_RETURN(const Job* job, c->add({.name = "encode text",
                                               .component = s.component,
                                               .inputs = inputs_of(s, rows, length),
-                                              .outputs = {{s.output, features(s, rows, length)}}}));
-  for (const PlanBinding& out : job->plan->outputs)
-    if (out.name == s.output)
-      ZT_RETURN_IF_ERROR(c->give(s.gives, job->plan->graph.value(out.value).type));
+                                              .outputs = outputs_of(s, rows, length)}));
+  for (const PlanBinding& out : job->plan->outputs) {
+    const TensorType& type = job->plan->graph.value(out.value).type;
+    if (out.name == s.output) ZT_RETURN_IF_ERROR(c->give(s.gives, type));
+    if (out.name == s.pooled) ZT_RETURN_IF_ERROR(c->give(s.gives_pooled, type));
+  }
   return s.gives_lengths.empty() ? Status() : c->give(s.gives_lengths, {DType::kI32, {rows}});
 }
 
@@ -137,7 +154,12 @@ Status run(const Stage& stage, RunContext* c) {
       ZT_RETURN_IF_ERROR(session.set_input(s.lengths, std::span<const int32_t>(lengths)));
     ZT_RETURN_IF_ERROR(session.run());
     out = StageValue::make(*session.output_type(s.output));
-    return session.get_output(s.output, out.bytes.data(), out.type.bytes());
+    ZT_RETURN_IF_ERROR(session.get_output(s.output, out.bytes.data(), out.type.bytes()));
+    if (s.pooled.empty()) return Status();
+    StageValue pooled = StageValue::make(*session.output_type(s.pooled));
+    ZT_RETURN_IF_ERROR(session.get_output(s.pooled, pooled.bytes.data(), pooled.type.bytes()));
+    c->values[s.gives_pooled] = std::move(pooled);
+    return Status();
   }));
   ZT_RETURN_IF_ERROR(c->report(job->task, 1, 1));
   if (s.zero_padding) {

@@ -1,0 +1,42 @@
+// CLIP's tokenizer: byte-level pair encoding (arXiv 1508.07909) of lower-cased words, as
+// transformers' CLIPTokenizer cuts text.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+
+#include "runtime/text/tokenizer.h"
+
+namespace zoetrope {
+
+class ClipBpe : public Tokenizer {
+ public:
+  // `data` is JSON: "vocab", ids by piece, and "merges", pairs "a b" from the first to be joined to
+  // the last. Pieces have a letter for each byte (GPT-2's), and those that end a word end with
+  // "</w>". Errors say what is wrong with it.
+  static Result<std::unique_ptr<ClipBpe>> open(std::span<const uint8_t> data);
+
+  int64_t size() const override { return size_; }
+
+ protected:
+  // "<|startoftext|>" and "<|endoftext|>" in the text are their ids, as everywhere with CLIP.
+  Result<std::vector<int32_t>> pieces(std::string_view text) const override;
+
+ private:
+  struct Merge {
+    int32_t rank, id;
+  };
+  ClipBpe() = default;
+  void add_words(std::string_view text, std::vector<int32_t>* ids) const;
+  void add_word(std::string_view word, std::vector<int32_t>* ids) const;
+
+  int64_t size_ = 0;
+  int32_t start_ = 0, end_ = 0;
+  std::array<int32_t, 256> inside_{}, last_{};  // by byte: within a word, at its end
+  std::unordered_map<uint64_t, Merge> merges_;  // by both ids
+};
+
+}  // namespace zoetrope
