@@ -41,7 +41,8 @@ Result<Model> builtin_model(std::string_view name, DType storage) {
   model.recipe = builtin->recipe();
   for (const Stage& stage : model.recipe.stages)
     if (const auto* text = std::get_if<EncodeText>(&stage))
-      model.tokenizer_kind = tokenizer_name(text->tokenizer);
+      model.tokenizers[text->tokenizer_name] = {std::string(tokenizer_name(text->tokenizer)),
+                                                nullptr};
   auto weights = std::make_shared<ShapesOnly>(model.name, storage);
   ZT_ASSIGN_OR_RETURN(std::vector<BuiltinPart> parts, builtin->build());
   for (BuiltinPart& part : parts) {

@@ -1,4 +1,5 @@
 #include "runtime/cli/generation.h"
+#include "runtime/cli/loop_measure.h"
 
 #include <sys/resource.h>
 
@@ -46,24 +47,35 @@ int64_t peak_resident_bytes() {
 }
 
 nlohmann::json to_json(const Clip& clip, const std::vector<std::string>& paths,
-                       const ClipFormat& format, const Outputs& outputs, const RunStats& stats) {
+                       const ClipFormat& format, const Outputs& outputs, const RunStats& stats,
+                       const LoopMeasure& loop) {
   nlohmann::json files = nlohmann::json::array();
   for (size_t i = 0; i < paths.size(); ++i)
     files.push_back({{"path", paths[i]}, {"codecs", outputs.description(i)}});
-  return {{"files", files},
-          {"width", format.width},
-          {"height", format.height},
-          {"frames", format.frames},
-          {"samples", format.samples},
-          {"seed", clip.seed},
-          {"load_seconds", stats.load_seconds},
-          {"first_step_seconds", stats.first_step_seconds},
-          {"denoise_seconds", stats.denoise_seconds},
-          {"decode_seconds", stats.decode_seconds},
-          {"total_seconds", stats.total_seconds},
-          {"planned_peak_bytes", stats.planned_peak_bytes},
-          {"session_peak_bytes", stats.peak_bytes},
-          {"process_peak_bytes", peak_resident_bytes()}};
+  nlohmann::json answer = {{"files", files},
+                           {"width", format.width},
+                           {"height", format.height},
+                           {"frames", format.frames},
+                           {"samples", format.samples},
+                           {"seed", clip.seed},
+                           {"load_seconds", stats.load_seconds},
+                           {"first_step_seconds", stats.first_step_seconds},
+                           {"denoise_seconds", stats.denoise_seconds},
+                           {"decode_seconds", stats.decode_seconds},
+                           {"total_seconds", stats.total_seconds},
+                           {"planned_peak_bytes", stats.planned_peak_bytes},
+                           {"session_peak_bytes", stats.peak_bytes},
+                           {"process_peak_bytes", peak_resident_bytes()}};
+  if (loop.count() > 1)
+    answer["loop"] = {{"last_to_first", loop.last_to_first()}, {"neighbours", loop.neighbours()}};
+  return answer;
+}
+
+// Whether the clip is to end where it begins.
+bool asks_for_loop(const KnownFiles& files, const KnownMedia& known) {
+  const bool same =
+      known.first.frames == 1 && known.last.frames == 1 && known.first.pixels == known.last.pixels;
+  return same || (!files.extend.empty() && !files.lead_to.empty() && files.lead_frames == 0);
 }
 
 std::string length_of(const ClipFormat& format, const RequestPlan& plan) {
@@ -273,7 +285,8 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   const std::vector<std::string>& paths = paths_[clip];
   ZT_ASSIGN_OR_RETURN(const RequestPlan planned, tell(clip));
   Outputs outputs;
-  ClipAssembly assembly(known_, request_.known, target_, outputs);
+  LoopMeasure loop(planned.shape.width * planned.shape.height * 3, outputs);
+  ClipAssembly assembly(known_, request_.known, target_, loop);
   GridSink tiles(planned.samples, planned.shape.width, planned.shape.height, outputs);
   const bool grid = as_grid(planned);
   const ClipFormat format = format_of(planned, assembly, tiles);
@@ -314,12 +327,17 @@ Result<nlohmann::json> Generation::make(size_t clip) {
       std::fprintf(stderr, "%s: %ldx%ld, %s%s\n", paths[i].c_str(), static_cast<long>(format.width),
                    static_cast<long>(format.height), length_of(format, planned).c_str(),
                    outputs.description(i).c_str());
+    if (asks_for_loop(known_, request_.known))
+      std::fprintf(stderr,
+                   "in a loop the last frame differs from the first by %.2f of 255 a value, "
+                   "neighbours by %.2f\n",
+                   loop.last_to_first(), loop.neighbours());
     std::fprintf(stderr, "done in %s; peak memory: plan %s, whole process %s\n",
                  format_seconds(stats.total_seconds).c_str(),
                  format_bytes(static_cast<double>(stats.planned_peak_bytes)).c_str(),
                  format_bytes(static_cast<double>(peak_resident_bytes())).c_str());
   }
-  return to_json(clips_[clip], paths, format, outputs, stats);
+  return to_json(clips_[clip], paths, format, outputs, stats, loop);
 }
 
 }  // namespace zoetrope

@@ -173,6 +173,9 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
     if (job.seconds > 0) text += str(", about ", format_seconds(job.seconds));
     if (job.beside_bytes > 0)
       text += str(", ", format_bytes(static_cast<double>(job.beside_bytes)), " more beside it");
+    if (job.host_bytes > 0)
+      text += str(", ", format_bytes(static_cast<double>(job.host_bytes)),
+                  " on the host until the last tile is done");
     text += "\n" + plan_to_text(*job.plan, calls);
   }
   text += str("\npeak memory ", format_bytes(static_cast<double>(plan.peak_bytes())), ", in '",
@@ -194,6 +197,7 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
     entry["bytes"] = job.bytes();
     entry["seconds"] = job.seconds;
     entry["load_seconds"] = job.plan->seconds.load;
+    if (job.host_bytes > 0) entry["host_bytes"] = job.host_bytes;
     if (!job.tiles.tiles.empty()) entry["tiles"] = tiles_to_json(job.tiles);
     if (!job.rows.tiles.empty()) {
       entry["rows"] = tiles_to_json(job.rows);

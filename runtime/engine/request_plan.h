@@ -33,6 +33,8 @@ struct Job {
   // What its stage holds on the device beside the plan while this runs: of coders in two parts that
   // share an arena, what the other part holds more.
   int64_t beside_bytes = 0;
+  int64_t latents = 1;        // of causal coders: that one call takes
+  int64_t host_bytes = 0;     // what its stage holds on the host beside: frames in tiles
   bool shares_arena = false;  // with the job before or behind
   bool with_next = false;     // runs at the same time as the job behind it
 

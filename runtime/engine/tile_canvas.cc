@@ -5,17 +5,15 @@ namespace {
 
 int64_t latents_of(const TilePlan& plan) { return plan.tiles.back().to; }
 
-// What a tile's pixel `p` (from the tile's begin) weighs along one axis: up from its begin and down
-// to its end over what it shares with a neighbour, without reaching 0 or 1; 0 where it is cut off.
-// Neighbours' weights add up to one.
+// What a tile's pixel `p` (from the tile's begin) weighs along one axis: up from 0 at its begin and
+// down to its end over what it shares with a neighbour, as diffusers blends tiles; 0 where it is
+// cut off. Neighbours' weights add up to one.
 double weight(const TilePlan& plan, size_t tile, int64_t p, int64_t scale) {
   const Tile& t = plan.tiles[tile];
   const int64_t blend = plan.blend * scale, at = t.start * scale + p;
   const int64_t from = t.from * scale, to = t.to * scale;
   if (at < from || at >= to) return 0;
-  const auto ramp = [&](int64_t i) {
-    return (static_cast<double>(i) + 0.5) / static_cast<double>(blend);
-  };
+  const auto ramp = [&](int64_t i) { return static_cast<double>(i) / static_cast<double>(blend); };
   double w = 1;
   if (tile > 0 && at < from + blend) w *= ramp(at - from);
   if (tile + 1 < plan.tiles.size() && at >= to - blend) w *= 1 - ramp(at - (to - blend));

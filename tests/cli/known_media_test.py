@@ -206,6 +206,23 @@ class Extension(Base):
         self.generate("--extend", own, "--lead-to", own, "-o", self.out / "o.mp4", words=["loop"])
         self.assertEqual(len(rgb(self.out / "o.mp4")) // (64 * 64 * 3), 32 + 16)
 
+    def test_how_a_clip_plays_in_a_loop_is_measured(self):
+        picture = self.out / "p.png"
+        ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:d=0.04", "-frames:v", 1, picture)
+        for flags, loops in ((["--image", picture, "--last-image", picture], True), (["--image", picture], False)):
+            out = self.out / "o.png"
+            result = self.generate(*flags, "--frames", 8, "-o", out, "--json")
+            measured = json.loads(result.stdout)["loop"]
+            frames = [ffmpeg("-i", p, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+                      for p in sorted(self.out.glob("o-*.png"))]
+            off = lambda a, b: sum(abs(x - y) for x, y in zip(a, b)) / len(a)
+            self.assertAlmostEqual(measured["last_to_first"], off(frames[-1], frames[0]), places=6)
+            self.assertAlmostEqual(measured["neighbours"],
+                                   sum(map(off, frames[1:], frames)) / (len(frames) - 1), places=6)
+            self.assertEqual(measured["last_to_first"] == 0, loops)
+        self.generate("--image", picture, "--last-image", picture, "--frames", 8, "-o", self.out / "o.png",
+                      words=["in a loop the last frame differs from the first by 0.00"])
+
     def test_a_silent_or_very_short_clip(self):
         own = self.out / "own.mp4"
         for frames in (32, 3):

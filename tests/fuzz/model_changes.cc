@@ -232,7 +232,12 @@ std::string change_components(Draw& draw, TinyModel* model) {
       one = std::move(copy);
       return str(one.name, " is another");
     }
-    case 2: model->info.tokenizer_kind = draw.coin() ? "sentencepiece" : ""; return "tokenizer";
+    case 2:
+      if (draw.coin())
+        model->info.tokenizers = {{"", draw.coin() ? "sentencepiece" : "clip_bpe", {}}};
+      else
+        model->info.tokenizers.clear();
+      return "tokenizer";
     default: return change_graph(draw, &one);
   }
 }

@@ -125,7 +125,8 @@ class Case {
     if (!recipe.ok() || !opens) return recipe.ok();
     Model model;
     model.recipe = std::move(*recipe);
-    model.tokenizer_kind = changed.info.tokenizer_kind;
+    for (const StoredTokenizer& t : changed.info.tokenizers)
+      model.tokenizers[t.name] = {t.kind, nullptr};
     for (const Graph& graph : changed.info.components) model.components.emplace(graph.name, graph);
     return check_model(model).ok();
   }

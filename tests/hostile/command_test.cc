@@ -142,7 +142,7 @@ TEST_CASE("the command says which component is not what the recipe says") {
   model.component("decoder").value(0).dims[1] = Dim::symbol("height") * 64;
   check_refused(model, "component 'decoder'");
   model = tiny_clip();
-  model.info.tokenizer_kind = "";
+  model.info.tokenizers.clear();
   check_refused(model, "tokenizer");
   model = tiny_causal();
   model.stage<Denoise>().experts[0].component = "lost";
@@ -332,7 +332,8 @@ TEST_CASE("text of a file reaches the terminal without control characters") {
   const std::string evil =
       "a\x1b[31mb\xc2\x9b"
       "2Jc\x07\x7f\r";
-  model.info.provenance = model.info.licence = model.info.tokenizer_kind = evil;
+  model.info.provenance = model.info.licence = evil;
+  model.info.tokenizers = {{evil, evil, {}}};
   model.info.vocabulary = {evil};
   model.info.recipe = "{\"" + evil + "\": 1}";
   Commands commands(model);

@@ -144,21 +144,27 @@ TEST_CASE("the recipe's own numbers are compared with the components") {
        "'sound_encoder'"},
       {tiny_clip, [](TinyModel& m) { m.stage<Denoise>().conditions.pop_back(); }, "'sound_mask'"},
       {tiny_clip, [](TinyModel& m) { m.stage<EncodeText>().lengths = ""; }, "'lengths'"},
-      {tiny_clip, [](TinyModel& m) { m.info.tokenizer_kind = ""; }, "tokenizer"},
-      {tiny_clip, [](TinyModel& m) { m.info.tokenizer_kind = "class_table"; }, "tokenizer"},
+      {tiny_clip, [](TinyModel& m) { m.info.tokenizers.clear(); }, "tokenizer"},
+      {tiny_clip, [](TinyModel& m) { m.info.tokenizers[0].kind = "class_table"; }, "tokenizer"},
       {tiny_clip,
        [](TinyModel& m) {
-         m.info.tokenizer_kind = "sentencepiece";
+         m.info.tokenizers[0].kind = "sentencepiece";
          m.stage<EncodeText>().tokenizer = EncodeText::Tokenizer::kSentencePiece;
        },
        "holds no sentencepiece model"},
       {tiny_clip,
        [](TinyModel& m) {
-         m.info.tokenizer_kind = "sentencepiece";
-         m.info.tokenizer.assign(300, 0x0a);
+         m.info.tokenizers = {{"", "sentencepiece", std::vector<uint8_t>(300, 0x0a)}};
          m.stage<EncodeText>().tokenizer = EncodeText::Tokenizer::kSentencePiece;
        },
        "tokenizer"},
+      {tiny_clip,
+       [](TinyModel& m) {
+         m.info.tokenizers = {{"", "clip_bpe", std::vector<uint8_t>(300, '[')}};
+         m.stage<EncodeText>().tokenizer = EncodeText::Tokenizer::kClipBpe;
+       },
+       "tokenizer"},
+      {tiny_clip, [](TinyModel& m) { m.stage<EncodeText>().tokenizer_name = "other"; }, "'other'"},
       {tiny_causal, [](TinyModel& m) { m.recipe.latents[0].first_frames = 2; }, "'encoder"},
       {tiny_causal, [](TinyModel& m) { m.stage<ImageFeatures>().size = 16; }, "'image_encoder'"},
       {tiny_causal, [](TinyModel& m) { m.stage<Denoise>().experts[0].component = "decoder"; },

@@ -295,7 +295,7 @@ TinyModel tiny(const char* name, std::vector<Graph> components, Recipe recipe) {
   model.info.name = name;
   model.info.family = "test";
   model.info.components = std::move(components);
-  model.info.tokenizer_kind = recipe.reads_text() ? "bytes" : "";
+  if (recipe.reads_text()) model.info.tokenizers = {{"", "bytes", {}}};
   model.recipe = std::move(recipe);
   model.complete_tensors();
   return model;

@@ -1,5 +1,7 @@
 // Whole Wan pipelines, from diffusers' folders to frames, against diffusers' own from the same
 // noise (make_wan_pipelines.py).
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 
@@ -126,6 +128,83 @@ TEST_CASE("Wan 2.2, text to video with two experts") { check_pipeline("t2v_exper
 TEST_CASE("Wan 2.2, image to video with two experts") { check_pipeline("i2v_experts"); }
 TEST_CASE("Wan 2.2 with a time a frame: text to video") { check_pipeline("ti2v"); }
 TEST_CASE("Wan 2.2 with a time a frame: image to video") { check_pipeline("ti2v_image"); }
+
+namespace {
+
+// Frames of a picture that moves a little.
+KnownFrames moving(const ClipRequest& clip, int64_t frames) {
+  KnownFrames known{{}, frames};
+  for (int64_t f = 0; f < frames; ++f)
+    for (int64_t y = 0; y < clip.height; ++y)
+      for (int64_t x = 0; x < clip.width * 3; ++x)
+        known.pixels.push_back(
+            static_cast<uint8_t>(100 + 60 * std::sin(0.2 * double(x + y + 3 * f))));
+  return known;
+}
+
+}  // namespace
+
+TEST_CASE("a clip is continued, by models of known channels and by those of kept latents") {
+  for (const char* name : {"i2v", "i2v_experts", "ti2v_image"}) {
+    CAPTURE(name);
+    const Saved saved(name);
+    const auto engine = saved.open("cpu");
+    Request request = saved.request(0);
+    request.known = {};
+    request.noise.clear();
+    request.clip.frames = 13;
+    request.known.before = moving(request.clip, 5);
+    Collect out;
+    out.frame_bytes = request.clip.width * request.clip.height * 3;
+    const auto stats = engine->run(request, out);
+    REQUIRE_MESSAGE(stats.ok(), stats.status().message());
+    CHECK(out.pixels.size() == static_cast<size_t>(13 * out.frame_bytes));
+    // Another beginning, another clip, behind it too.
+    Collect other;
+    other.frame_bytes = out.frame_bytes;
+    request.known.before.pixels[7] ^= 0x80;
+    REQUIRE(engine->run(request, other).ok());
+    CHECK(std::vector<uint8_t>(out.pixels.end() - out.frame_bytes, out.pixels.end()) !=
+          std::vector<uint8_t>(other.pixels.end() - out.frame_bytes, other.pixels.end()));
+    // Latents that are kept are of whole latents: three frames are none.
+    request.known.before = moving(request.clip, 3);
+    const auto odd = engine->run(request, other);
+    CHECK(odd.ok() == (name != std::string("ti2v_image")));
+    if (!odd.ok()) CHECK(odd.status().message().find("whole latents") != std::string::npos);
+  }
+}
+
+TEST_CASE("what does not fit comes with the nearest that does, with two known frames too") {
+  for (const char* name : {"flf2v", "i2v", "ti2v_image"}) {
+    CAPTURE(name);
+    const Saved saved(name);
+    const auto engine = saved.open("cpu");
+    Request request = saved.request(0);
+    request.noise.clear();
+    const RequestPlan least = require_ok(engine->plan(request));
+    request.clip.frames = 97;
+    request.clip.width *= 7, request.clip.height *= 7;
+    const auto frame = [&](KnownFrames* known) {
+      if (known->frames > 0) *known = moving(request.clip, 1);
+    };
+    frame(&request.known.first), frame(&request.known.last);
+    request.memory_budget = least.peak_bytes() + least.peak_bytes() / 2;
+    const auto refused = engine->plan(request);
+    REQUIRE_FALSE(refused.ok());
+    const std::string message = refused.status().message();
+    CAPTURE(message);
+    const size_t at = message.find("would fit");
+    REQUIRE(at != std::string::npos);
+    // What is named does fit.
+    long frames = 0, width = 0, height = 0;
+    const std::string nearest = message.substr(message.find_last_of(';', at) + 1);
+    REQUIRE(std::sscanf(nearest.c_str(), " %ld frames at %ldx%ld", &frames, &width, &height) == 3);
+    request.clip = {width, height, frames, 0};
+    frame(&request.known.first), frame(&request.known.last);
+    const auto fits = engine->plan(request);
+    CHECK_MESSAGE(fits.ok(), fits.status().message());
+  }
+}
 
 TEST_CASE("the recipe has the guidances that its experts were published with") {
   for (const char* name : {"t2v_experts", "i2v_experts"}) {

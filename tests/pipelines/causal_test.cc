@@ -254,6 +254,51 @@ TEST_CASE("an encoder in tiles is close to the whole") {
   CHECK(error <= 0.2);
 }
 
+// make_wan_tiles.py says which part is diffusers' too. Frames are cut to [-1, 1] before they are
+// blended here, and behind it there: some of these lie beyond.
+TEST_CASE("tiles are blended as diffusers blends them, decoding and encoding") {
+  TinyWan wan("vae_2_1");
+  wan.stage<DecodeVideo>().tiles = {.length = 4, .overlap = 2, .reach = 0};
+  const ParityFixture io("wan/tiles_io");
+  for (const std::string name : {"rows", "columns"}) {
+    CAPTURE(name);
+    const EvalTensor latents = io.tensor(name + ".in.latents");
+    Request request = wan.request(latents.shape);
+    request.start.frames = request.clip.frames;
+    const auto check = [&](const std::vector<float>& found, const Shape& shape,
+                           const EvalTensor& expected, double tolerance) {
+      // [1, time, rows, columns, channels], of which `expected` has the first rows and columns.
+      const Shape& part = expected.shape;
+      double off = 0, norm = 0;
+      size_t i = 0;
+      for (int64_t t = 0; t < part[1]; ++t)
+        for (int64_t y = 0; y < part[2]; ++y)
+          for (int64_t x = 0; x < part[3]; ++x)
+            for (int64_t k = 0; k < part[4]; ++k, ++i) {
+              const int64_t at = ((t * shape[2] + y) * shape[3] + x) * shape[4] + k;
+              off += std::pow(found[static_cast<size_t>(at)] - expected.data[i], 2);
+              norm += std::pow(expected.data[i], 2);
+            }
+      CHECK_MESSAGE(std::sqrt(off / norm) <= tolerance, std::sqrt(off / norm));
+    };
+    OneStage decoding(wan, "decode_video", on("cpu"), request);
+    REQUIRE(decoding.plan().ok());
+    const Job& job = decoding.made().jobs[0];
+    CHECK(job.rows.tiles.size() + job.columns.tiles.size() == 4);
+    const int64_t frame = request.clip.height * request.clip.width * 3;
+    CHECK(job.host_bytes == request.clip.frames * frame * 4);
+    CHECK(job.bytes() >= job.plan->memory.total_bytes() + job.host_bytes);
+    check(decode(wan, &decoding, latents),
+          {1, request.clip.frames, request.clip.height, request.clip.width, 3},
+          io.tensor(name + ".tiled.video"), 2e-3);
+    CHECK(decoding.peak_bytes >= job.host_bytes);
+    OneStage encoding(wan, "start_picture", on("cpu"), request);
+    REQUIRE(encoding.plan().ok());
+    check(encode(wan, &encoding, io.tensor(name + ".in.video")), latents.shape,
+          io.tensor(name + ".tiled.mean"), kForwardTolerance);
+  }
+}
+
 TEST_CASE("requests do not see each other's states") {
   const TinyWan wan("vae_2_1");
   const auto engine = wan.engine("cpu", /*keep=*/true);

@@ -181,7 +181,22 @@ class Planning {
     jobs.insert(jobs.begin(), std::move(*first));
     if (later_ > 0) share_arena(&jobs[0], &jobs[1], c_.budget(*jobs[0].device));
     for (Job& job : jobs) job.rows = rows, job.columns = columns;
+    if (later_ > 0) jobs[1].latents = n;
+    if (passes > 1)
+      for (Job& job : jobs) hold_on_host(&job);
     return jobs;
+  }
+
+  // In tiles, what comes out is whole once the last tile has gone through the clip. Where the
+  // device works in the host's memory, it is the device's too.
+  void hold_on_host(Job* job) const {
+    const ClipShape& shape = c_.plan.shape;
+    const int64_t places = shape.latent_height * shape.latent_width;
+    const int64_t values = coder_.encodes ? pass_.latents * places * spec_.channels
+                                          : frames_of_latents(spec_, pass_.latents) * places *
+                                                spec_.pixels * spec_.pixels * 3;
+    job->host_bytes = values * static_cast<int64_t>(sizeof(float));
+    if (job->device->info().host_memory) job->beside_bytes += job->host_bytes;
   }
 
   bool fits(const std::vector<Job>& jobs) const {
@@ -242,9 +257,15 @@ Result<CoderCalls> CoderCalls::open(const CausalCoder& coder, int64_t latents, R
   if (calls.later_job_ == nullptr) return calls;
   const Job &first = *calls.first_job_, &later = *calls.later_job_;
   calls.in_turn_ = first.device == later.device && !later.shares_arena;
-  calls.a_call_ =
-      (latents - 1) * static_cast<int64_t>(first.calls) / static_cast<int64_t>(later.calls);
+  calls.a_call_ = later.latents;
   return calls;
+}
+
+void CoderCalls::count_host() const {
+  for (const Job* job : {first_job_, later_job_})
+    if (job != nullptr && job->device->info().host_memory)
+      c_->stats.peak_bytes =
+          std::max(c_->stats.peak_bytes, job->device->held_bytes() + job->host_bytes);
 }
 
 int64_t CoderCalls::count() const { return 1 + (latents_ - 1) / a_call_; }

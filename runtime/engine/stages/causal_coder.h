@@ -42,6 +42,8 @@ class CoderCalls {
   // Latents of call `i`: 1, and then as planned.
   int64_t latents(int64_t i) const { return i == 0 ? 1 : a_call_; }
   int64_t count() const;  // of calls a clip
+  // Adds what waits on the host to the peak, where that is the device's memory.
+  void count_host() const;
   const TilePlan& rows() const { return first_job_->rows; }
   const TilePlan& columns() const { return first_job_->columns; }
 

@@ -241,6 +241,7 @@ Status decode_causally(const Decode& s, const LatentSpec& spec, std::vector<floa
             cut_frames(part, shape.latent_height, shape.latent_width, spec.channels,
                        rows.tiles[r].start, columns.tiles[q].start, rows.length, columns.length);
         ZT_RETURN_IF_ERROR(calls.call(input, &output));
+        calls.count_host();
         ZT_RETURN_IF_ERROR(check_decoded(s, output));
         const auto one =
             static_cast<size_t>(rows.length * columns.length * spec.pixels * spec.pixels * 3);

@@ -145,6 +145,7 @@ Result<std::vector<float>> encode_frames(const EncoderNames& names, const Latent
                          columns.tiles[q].start * spec.pixels, rows.length * spec.pixels,
                          columns.length * spec.pixels);
         ZT_RETURN_IF_ERROR(calls.call(pixels, &output));
+        if (!whole) calls.count_host();
         const size_t one = output.size() / static_cast<size_t>(calls.latents(i));
         for (int64_t k = 0; k < calls.latents(i); ++k)
           canvases[static_cast<size_t>(latent + k)].add(
