@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 namespace zoetrope {
 
@@ -15,6 +16,35 @@ struct Config::Json {
   }
 };
 
+namespace {
+
+// Python writes numbers that JSON does not have, such as DPM-Solver++'s "lambda_min_clipped":
+// -Infinity. As texts they can be passed over, and are errors where a number is asked for.
+std::string quote_unbounded(const std::string& text) {
+  std::string out;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (quoted && text[i] == '\\' && i + 1 < text.size()) {
+      out.append(text, i++, 2);
+      continue;
+    }
+    if (text[i] == '"') quoted = !quoted;
+    size_t length = 0;
+    if (!quoted)
+      for (const std::string_view word : {"-Infinity", "Infinity", "NaN"})
+        if (length == 0 && text.compare(i, word.size(), word) == 0) length = word.size();
+    if (length == 0) {
+      out += text[i];
+      continue;
+    }
+    out += '"' + text.substr(i, length) + '"';
+    i += length - 1;
+  }
+  return out;
+}
+
+}  // namespace
+
 Config::Config(std::string origin, std::unique_ptr<Json> json)
     : origin_(std::move(origin)), json_(std::move(json)) {}
 Config::~Config() = default;
@@ -24,7 +54,8 @@ Config& Config::operator=(Config&&) noexcept = default;
 Result<Config> Config::parse(std::string origin, const std::string& text) {
   auto json = std::make_unique<Json>();
   json->value = text.empty() ? nlohmann::json::object()
-                             : nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+                             : nlohmann::json::parse(quote_unbounded(text), nullptr,
+                                                     /*allow_exceptions=*/false);
   if (!json->value.is_object())
     return error(Code::kDataLoss, origin, ": not a JSON object; is the file damaged?");
   return Config(std::move(origin), std::move(json));

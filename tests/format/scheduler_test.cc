@@ -13,11 +13,12 @@ using Json = nlohmann::json;
 
 namespace {
 
-Result<FlowSampler> read(const Json& json) {
+Result<FlowSampler> read_text(const std::string& text) {
   const TemporaryFolder folder;
-  std::ofstream(folder.file("scheduler_config.json")) << json.dump();
+  std::ofstream(folder.file("scheduler_config.json")) << text;
   return read_flow_scheduler(folder.path());
 }
+Result<FlowSampler> read(const Json& json) { return read_text(json.dump()); }
 
 // As Wan 2.1's folder has it.
 Json wan() {
@@ -59,6 +60,22 @@ TEST_CASE("flow Euler and DPM-Solver++ are read with their own sigmas") {
   REQUIRE_MESSAGE(dpm.ok(), dpm.status().message());
   CHECK(dpm->solver == FlowSolver::kDpmpp2m);
   CHECK(dpm->first == 0.999);
+}
+
+TEST_CASE("infinities, as diffusers writes them, are passed over or refused by name") {
+  const auto dpm = [](const std::string& more) {
+    return read_text(R"({"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": true,
+      "prediction_type": "flow_prediction", "beta_schedule": "NaN \" -Infinity", )" +
+                     more + "}");
+  };
+  const auto good = dpm(R"("lambda_min_clipped": -Infinity)");
+  REQUIRE_MESSAGE(good.ok(), good.status().message());
+  CHECK(good->solver == FlowSolver::kDpmpp2m);
+  for (const char* number : {"Infinity", "-Infinity", "NaN"}) {
+    const auto bad = dpm(std::string("\"flow_shift\": ") + number);
+    REQUIRE_FALSE(bad.ok());
+    CHECK(bad.status().message().find("flow_shift") != std::string::npos);
+  }
 }
 
 TEST_CASE("a shift that follows the size is read with its line") {
