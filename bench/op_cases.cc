@@ -166,6 +166,11 @@ std::vector<OpCase> every_op(DType dtype, int64_t rows) {
   Cases c(dtype);
   if (is_quantized(dtype)) {
     add_quantized(&c, rows, kWidth, kWidth);
+    c.add(OpKind::kDequantize,
+          {c.weight({kWidth, kWidth}), Cases::fixed(DType::kF32, {kWidth, 1}, true)},
+          {{"dims", Cases::ints({kWidth, kWidth})},
+           {"bits", Dim(8)},
+           {"dtype", std::string("bf16")}});
     return c.take();
   }
   const Shape x{1, rows, kWidth};

@@ -33,6 +33,11 @@ Result<std::unique_ptr<Checkpoint>> open_safetensors(const std::string& path);
 // objects are passed over; asking for one as a tensor is an error that names it.
 Result<std::unique_ptr<Checkpoint>> open_torch(const std::string& path);
 
+// GGUF, versions 2 and 3. Blocks of integers are numbers to type() and load(), in f32 as ggml makes
+// them, and parts to encoded() and load_part(). Metadata are what the header's keys say, short
+// lists joined with commas.
+Result<std::unique_ptr<Checkpoint>> open_gguf(const std::string& path);
+
 // A "*.index.json" that maps tensor names to shards beside it.
 Result<std::unique_ptr<Checkpoint>> open_sharded(const std::string& index_path);
 
@@ -57,7 +62,7 @@ struct DiffusersFolder {
 Result<DiffusersFolder> read_diffusers_folder(const std::string& path);
 
 // Errors where the bytes are plainly not weights but something people have in their place: a Git
-// LFS pointer, a web page, an archive, GGUF, ... Says what it is and what to do.
+// LFS pointer, a web page, an archive, ... Says what it is and what to do.
 Status refuse_foreign(std::span<const uint8_t> bytes);
 
 // A whole small file as text, refused beyond `limit` bytes.

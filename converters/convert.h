@@ -1,6 +1,7 @@
 // Checkpoint → .zoe model file.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -18,6 +19,7 @@ struct ConvertOptions {
   std::string second = "";     // of two denoisers that take turns, the one for little noise
   std::string tokenizer = "";  // a SentencePiece model, or the folder of one
   std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are
+  std::function<void(const std::string& text)> notice = {};  // things a person should know
 };
 
 // Errors name the tensor that is missing, left over, of the wrong shape, or not finite, and the

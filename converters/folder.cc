@@ -52,6 +52,14 @@ class Joined : public Checkpoint {
     ZT_ASSIGN_OR_RETURN(const Checkpoint* part, find(name));
     return part->load(name);
   }
+  std::optional<EncodedLayout> encoded(std::string_view name) const override {
+    const auto part = find(name);
+    return part.ok() ? (*part)->encoded(name) : std::nullopt;
+  }
+  Result<WeightData> load_part(std::string_view name, EncodedPart which) const override {
+    ZT_ASSIGN_OR_RETURN(const Checkpoint* part, find(name));
+    return part->load_part(name, which);
+  }
 
  private:
   Result<const Checkpoint*> find(std::string_view name) const {
@@ -82,13 +90,15 @@ Result<std::unique_ptr<Checkpoint>> open_file(const std::string& path) {
   const std::string extension = fs::path(path).extension();
   const bool is_torch =
       extension == ".pt" || extension == ".pth" || extension == ".bin" || extension == ".ckpt";
+  const bool is_gguf = bytes.size() >= 4 && std::equal(bytes.begin(), bytes.begin() + 4, "GGUF");
+  if (is_gguf) return open_gguf(path);
   return is_zip || is_torch ? open_torch(path) : open_safetensors(path);
 }
 
 // The index if there is one, else the only weight file; safetensors before pickles.
 Result<std::string> find_weights(const std::string& folder) {
-  for (const char* suffix :
-       {".safetensors.index.json", ".bin.index.json", ".safetensors", ".bin", ".pt", ".pth"}) {
+  for (const char* suffix : {".safetensors.index.json", ".bin.index.json", ".safetensors", ".gguf",
+                             ".bin", ".pt", ".pth"}) {
     std::vector<std::string> found;
     std::error_code failed;
     for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed))
@@ -100,7 +110,7 @@ Result<std::string> find_weights(const std::string& folder) {
                    "; name one of them, such as ", found.front());
     if (found.size() == 1) return found.front();
   }
-  return error(Code::kNotFound, folder, " holds no .safetensors, .bin, .pt or .pth");
+  return error(Code::kNotFound, folder, " holds no .safetensors, .gguf, .bin, .pt or .pth");
 }
 
 }  // namespace

@@ -17,8 +17,7 @@ struct Foreign {
 constexpr Foreign kForeign[] = {
     {"version https://git-lfs",
      "a Git LFS pointer, not the weights: run git lfs pull, or download the file"},
-    {"GGUF", "GGUF, which is not read yet; convert the safetensors or .pt that it was made from"},
-    {"ggml", "GGML, which is not read; convert the safetensors or .pt that it was made from"},
+    {"ggml", "GGML, which is not read; GGUF, safetensors and .pt are"},
     {"ZOETROPE", "a .zoe model already; it needs no conversion"},
     {"\x1f\x8b", "a gzip archive; unpack it first"},
     {"\x28\xb5\x2f\xfd", "a zstd archive; unpack it first"},

@@ -56,6 +56,13 @@ class Scaled : public Checkpoint {
     return type;
   }
 
+  std::optional<EncodedLayout> encoded(std::string_view name) const override {
+    return base_.encoded(name);
+  }
+  Result<WeightData> load_part(std::string_view name, EncodedPart part) const override {
+    return base_.load_part(name, part);
+  }
+
   Result<WeightData> load(std::string_view name) const override {
     ZT_ASSIGN_OR_RETURN(const WeightData stored, base_.load(name));
     const auto it = scales_.find(name);

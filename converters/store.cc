@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "converters/encoded.h"
 #include "graph/format/recipe.h"
 #include "graph/passes/fold_weights.h"
 
@@ -114,14 +115,19 @@ Result<WeightData> as_dtype(WeightData data, DType dtype) {
 // A part while it is written: its graphs folded, its weights under the part's scope.
 class StoredPart {
  public:
-  static Result<std::unique_ptr<StoredPart>> create(ModelPart part) {
+  static Result<std::unique_ptr<StoredPart>> create(ModelPart part, bool widen) {
     std::unique_ptr<StoredPart> stored(new StoredPart(std::move(part)));
     for (Graph& component : stored->part_.components) {
       ZT_ASSIGN_OR_RETURN(FoldedGraph result, fold_weights(component));
       component = std::move(result.graph);
       std::move(result.weights.begin(), result.weights.end(), std::back_inserter(stored->folded_));
     }
-    stored->weights_.emplace(*stored->part_.weights, stored->folded_);
+    stored->folded_weights_.emplace(*stored->part_.weights, stored->folded_);
+    stored->weights_.emplace(*stored->folded_weights_);
+    if (widen) return stored;
+    for (Graph& component : stored->part_.components) {
+      ZT_ASSIGN_OR_RETURN(component, stored->weights_->read(component));
+    }
     return stored;
   }
 
@@ -149,13 +155,15 @@ class StoredPart {
   }
 
   std::vector<Graph>& components() { return part_.components; }
+  const EncodedWeights& weights() const { return *weights_; }
 
  private:
   explicit StoredPart(ModelPart part) : part_(std::move(part)) {}
 
   ModelPart part_;
   std::vector<FoldedWeight> folded_;
-  std::optional<FoldedWeights> weights_;  // points into folded_
+  std::optional<FoldedWeights> folded_weights_;  // points into folded_
+  std::optional<EncodedWeights> weights_;        // reads folded_weights_
 };
 
 }  // namespace
@@ -168,11 +176,21 @@ Status store_model(ModelInfo info, std::vector<ModelPart> parts, const ConvertOp
   std::vector<std::unique_ptr<StoredPart>> stored;  // tensors' loads point into it
   std::vector<TensorSource> tensors;
   for (ModelPart& part : parts) {
-    ZT_ASSIGN_OR_RETURN(stored.emplace_back(), StoredPart::create(std::move(part)));
+    ZT_ASSIGN_OR_RETURN(stored.emplace_back(),
+                        StoredPart::create(std::move(part), options.dtype.has_value()));
     ZT_RETURN_IF_ERROR(stored.back()->add_tensors(options.dtype, &tensors));
     std::move(stored.back()->components().begin(), stored.back()->components().end(),
               std::back_inserter(info.components));
   }
+  int64_t narrow = 0, bytes = 0;
+  for (const auto& part : stored) {
+    narrow += part->weights().narrow();
+    bytes += part->weights().bytes();
+  }
+  if (narrow + bytes > 0 && options.notice)
+    options.notice(str(narrow, " tensors stay in 4 bits and ", bytes,
+                       " in 8, exactly; what else the "
+                       "checkpoint holds in fewer bits becomes f32; --dtype widens them all"));
   return write_model(options.output, info, std::move(tensors), progress);
 }
 

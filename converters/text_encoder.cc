@@ -1,5 +1,8 @@
 #include "converters/text_encoder.h"
 
+#include <charconv>
+#include <optional>
+
 #include "converters/families.h"
 
 namespace zoetrope {
@@ -21,23 +24,52 @@ const KeyRewrite kOriginalKeys[] = {
     {".layer.1.DenseReluDense.wo.", ".ffn.fc2."},
 };
 
+// GGUF's.
+const KeyRewrite kGgufKeys[] = {
+    {"shared.", "token_embd."},
+    {"encoder.final_layer_norm.", "enc.output_norm."},
+    {"encoder.block.", "enc.blk."},
+    {".layer.0.layer_norm.", ".attn_norm."},
+    {".layer.0.SelfAttention.relative_attention_bias.", ".attn_rel_b."},
+    {".layer.0.SelfAttention.", ".attn_"},
+    {".layer.1.layer_norm.", ".ffn_norm."},
+    {".layer.1.DenseReluDense.wi_0.", ".ffn_gate."},
+    {".layer.1.DenseReluDense.wi_1.", ".ffn_up."},
+    {".layer.1.DenseReluDense.wi.", ".ffn_up."},
+    {".layer.1.DenseReluDense.wo.", ".ffn_down."},
+};
+
 struct Layout {
-  bool original = false;
+  enum class Kind { kTransformers, kOriginal, kGguf } kind = Kind::kTransformers;
   std::string prefix;
 
   std::string key(const std::string& name) const {
-    return prefix + (original ? rewrite_key(name, kOriginalKeys) : name);
+    switch (kind) {
+      case Kind::kTransformers: return prefix + name;
+      case Kind::kOriginal: return prefix + rewrite_key(name, kOriginalKeys);
+      case Kind::kGguf: return prefix + rewrite_key(name, kGgufKeys);
+    }
+    return name;
+  }
+  std::string blocks() const {
+    return prefix + (kind == Kind::kTransformers ? "encoder.block."
+                     : kind == Kind::kOriginal   ? "blocks."
+                                                 : "enc.blk.");
   }
 };
 
 Result<Layout> find_layout(const Checkpoint& checkpoint) {
   if (const auto prefix = find_prefix(checkpoint, "encoder.block.0.layer.0.SelfAttention.q.weight"))
-    return Layout{false, *prefix};
+    return Layout{Layout::Kind::kTransformers, *prefix};
   if (const auto prefix = find_prefix(checkpoint, "blocks.0.pos_embedding.embedding.weight"))
-    return Layout{true, *prefix};
-  return error(Code::kInvalidArgument, checkpoint.path(),
-               ": not a text encoder of the T5 family: neither "
-               "encoder.block.0.layer.0.SelfAttention nor blocks.0.pos_embedding is there");
+    return Layout{Layout::Kind::kOriginal, *prefix};
+  if (const auto prefix = find_prefix(checkpoint, "enc.blk.0.attn_rel_b.weight"))
+    return Layout{Layout::Kind::kGguf, *prefix};
+  return error(
+      Code::kInvalidArgument, checkpoint.path(),
+      ": not a text encoder of the T5 family: neither "
+      "encoder.block.0.layer.0.SelfAttention nor blocks.0.pos_embedding nor enc.blk.0.attn_rel_b "
+      "is there");
 }
 
 // Sizes that shapes tell; distances and epsilon are not among them.
@@ -60,8 +92,7 @@ Result<T5Config> read_shapes(const Checkpoint& checkpoint, const Layout& layout)
     return error(Code::kDataLoss, checkpoint.path(), ": ", c.heads, " heads cannot share ", q[0],
                  " channels");
   c.head_dim = q[0] / c.heads;
-  c.layers =
-      count_blocks(checkpoint, layout.prefix + (layout.original ? "blocks." : "encoder.block."));
+  c.layers = count_blocks(checkpoint, layout.blocks());
   c.bias_a_layer =
       c.layers == 1 || has("encoder.block.1." + attention + "relative_attention_bias.weight");
   const std::string ffn = block + "layer.1.DenseReluDense.";
@@ -118,6 +149,36 @@ Status read_configuration(Config* config, T5Config* c) {
   return config->finish();
 }
 
+// What GGUF's header says of an encoder: it must be what the shapes say.
+Status read_gguf_keys(const Checkpoint& checkpoint, T5Config* c) {
+  const auto& keys = checkpoint.metadata();
+  const auto architecture = keys.find("general.architecture");
+  if (architecture == keys.end()) return Status();
+  const std::string& name = architecture->second;
+  if (name != "t5encoder" && name != "t5")
+    return error(Code::kUnsupported, checkpoint.path(), ": GGUF's architecture is '", name,
+                 "'; text encoders are 't5encoder' or 't5'");
+  const auto number = [&](const char* key) -> std::optional<double> {
+    const auto it = keys.find(name + "." + key);
+    if (it == keys.end()) return std::nullopt;
+    double value = 0;
+    const char* end = it->second.data() + it->second.size();
+    const auto [at, failed] = std::from_chars(it->second.data(), end, value);
+    return failed == std::errc() && at == end ? std::optional(value) : std::nullopt;
+  };
+  for (const auto& [key, value] :
+       {std::pair{"block_count", c->layers}, std::pair{"embedding_length", c->width},
+        std::pair{"attention.head_count", c->heads}, std::pair{"feed_forward_length", c->ffn},
+        std::pair{"attention.relative_buckets_count", c->buckets}})
+    if (const auto said = number(key); said && *said != static_cast<double>(value))
+      return error(Code::kDataLoss, checkpoint.path(), ": '", name, ".", key, "' is ", *said,
+                   ", but the weights have ", value);
+  c->epsilon = number("attention.layer_norm_rms_epsilon").value_or(c->epsilon);
+  if (!(c->epsilon >= 0 && c->epsilon <= 1))
+    return error(Code::kDataLoss, checkpoint.path(), ": an epsilon of ", c->epsilon);
+  return Status();
+}
+
 }  // namespace
 
 Result<TextEncoder> open_text_encoder(const std::string& path) {
@@ -128,8 +189,10 @@ Result<TextEncoder> open_text_encoder(const std::string& path) {
   ZT_ASSIGN_OR_RETURN(out.config, read_shapes(checkpoint, layout));
   ZT_ASSIGN_OR_RETURN(Config config, read_config(checkpoint));
   // Beside Wan's own file stands the transformer's configuration.
-  if (!layout.original && !config.empty())
+  if (layout.kind == Layout::Kind::kTransformers && !config.empty())
     ZT_RETURN_IF_ERROR(read_configuration(&config, &out.config));
+  if (layout.kind == Layout::Kind::kGguf)
+    ZT_RETURN_IF_ERROR(read_gguf_keys(checkpoint, &out.config));
   auto graph = build_t5_encoder(out.config);
   if (!graph.ok()) return graph.status().with_context(checkpoint.path());
   out.part.graphs.push_back(std::move(*graph));

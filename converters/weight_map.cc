@@ -167,6 +167,23 @@ Result<WeightData> WeightMap::load(std::string_view name) const {
   return data;
 }
 
+std::optional<EncodedLayout> WeightMap::encoded(std::string_view name) const {
+  const auto it = rules_.find(name);
+  if (it == rules_.end()) return std::nullopt;
+  const WeightRule& rule = it->second;
+  const auto stored = checkpoint_->type(rule.keys.front());
+  if (!stored.ok() || rule.keys.size() != 1 || !rule.permutation.empty() || rule.shape.rank() < 2 ||
+      stored->shape.rank() < 1 || stored->shape[0] != rule.shape[0])
+    return std::nullopt;
+  return checkpoint_->encoded(rule.keys.front());
+}
+
+Result<WeightData> WeightMap::load_part(std::string_view name, EncodedPart part) const {
+  const auto it = rules_.find(name);
+  if (it == rules_.end()) return error(Code::kNotFound, "no weight '", name, "'");
+  return checkpoint_->load_part(it->second.keys.front(), part);
+}
+
 Result<WeightData> WeightMap::load_joined(const WeightRule& rule) const {
   ZT_ASSIGN_OR_RETURN(const TensorType type, joined_type(*checkpoint_, rule.keys));
   auto buffer = std::make_shared<std::vector<uint8_t>>();

@@ -41,6 +41,9 @@ class WeightMap : public WeightSource {
 
   Result<TensorType> type(std::string_view name) const override;
   Result<WeightData> load(std::string_view name) const override;
+  // Of weights that are one tensor as it lies in the checkpoint.
+  std::optional<EncodedLayout> encoded(std::string_view name) const override;
+  Result<WeightData> load_part(std::string_view name, EncodedPart part) const override;
 
  private:
   Result<WeightData> load_joined(const WeightRule& rule) const;

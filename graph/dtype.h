@@ -62,6 +62,17 @@ inline float bf16_to_f32(uint16_t value) {
 }
 uint16_t f32_to_f16(float value);
 float f16_to_f32(uint16_t value);
+// Saturates at 448. Not for NaN.
+inline uint8_t f32_to_f8e4m3(float value) {
+  const uint32_t whole = std::bit_cast<uint32_t>(value), sign = whole >> 24 & 0x80u;
+  uint32_t bits = whole & 0x7fffffffu;
+  if (bits < 0x3c800000u)  // below 2^-6: multiples of 2^-9
+    return static_cast<uint8_t>(
+        sign | static_cast<uint32_t>(std::nearbyint(std::bit_cast<float>(bits) * 512.0f)));
+  bits += 0x7ffffu + (bits >> 20 & 1u);
+  const uint32_t rounded = (bits - 0x3c000000u) >> 20;
+  return static_cast<uint8_t>(sign | (rounded < 0x7eu ? rounded : 0x7eu));
+}
 
 // Element `index` of a buffer of `dtype`, as a double, and back (rounding to nearest even; integers
 // are truncated toward zero and saturated). Slow: for references, constants and printing.

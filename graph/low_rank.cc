@@ -2,37 +2,14 @@
 
 #include <algorithm>
 #include <span>
-#include <system_error>
-#include <thread>
 
 #include "graph/elements.h"
-#include "graph/host.h"
+#include "graph/parallel_rows.h"
 
 namespace zoetrope {
 namespace {
 
 constexpr int64_t kRowsATask = 64;
-
-// Runs body(part, begin, end) over `parts` parts of [0, count); those for which the system has no
-// thread run on this one. `body` must not throw.
-template <typename Body>
-void for_rows(int64_t count, int64_t parts, const Body& body) {
-  std::vector<std::jthread> threads;
-  threads.reserve(static_cast<size_t>(parts));
-  for (int64_t part = parts - 1; part >= 0; --part) {
-    const auto run = [&body, part, begin = count * part / parts, end = count * (part + 1) / parts] {
-      body(part, begin, end);
-    };
-    try {
-      if (part > 0) {
-        threads.emplace_back(run);
-        continue;
-      }
-    } catch (const std::system_error&) {
-    }
-    run();
-  }
-}
 
 // row[j] += scale · added[j]
 void add_difference(const LowRankUpdate& update, int64_t i, double* buffer, double* row) {
@@ -99,8 +76,7 @@ Result<WeightData> AdaptedWeights::load(std::string_view name) const {
   const int64_t row_bytes = columns * dtype_size(data.type.dtype);
   auto bytes = std::make_shared<std::vector<char>>(static_cast<size_t>(rows * row_bytes));
   const auto* const from = static_cast<const char*>(data.data);
-  const int64_t most = usable_threads();
-  const int64_t parts = std::clamp<int64_t>(rows / kRowsATask, 1, most);
+  const int64_t parts = row_parts(rows, kRowsATask);
   std::vector<double> rows_of_parts(static_cast<size_t>(parts * columns));
   std::vector<float> sums_of_parts(static_cast<size_t>(parts * columns));
   std::vector<double> loaded_of_parts(static_cast<size_t>(parts * columns));

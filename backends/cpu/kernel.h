@@ -116,7 +116,8 @@ std::span<const TableRow> elementwise_table();
 std::span<const TableRow> reduce_table();
 std::span<const TableRow> layout_table();
 std::span<const TableRow> resample_table();
-std::span<const TableRow> quantized_table();
+std::span<const TableRow> quantize_rows_table();
+std::span<const TableRow> quantized_matmul_table();
 std::span<const TableRow> reference_table();
 
 // Every row: its op and name.

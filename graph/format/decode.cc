@@ -354,6 +354,7 @@ Status decode_root(std::span<const uint8_t> root, int64_t file_bytes, ModelInfo*
     ZT_RETURN_IF_ERROR(budget.spend(caption.size()));
     info->captions.push_back(caption.str());
   }
+  info->quantisation = text_of(model.quantisation());
   return Status();
 }
 

@@ -87,7 +87,8 @@ std::vector<uint8_t> encode_root(const ModelInfo& info, std::span<const TensorEn
       b, b.CreateString(info.name), b.CreateString(info.family), b.CreateVector(components),
       b.CreateVector(table), b.CreateVector(tokenizers), b.CreateVectorOfStrings(info.vocabulary),
       b.CreateString(info.recipe), b.CreateString(info.provenance), b.CreateString(info.licence),
-      b.CreateVectorOfStrings(info.captions));
+      b.CreateVectorOfStrings(info.captions),
+      info.quantisation.empty() ? 0 : b.CreateString(info.quantisation));
   b.Finish(model, fb::ModelIdentifier());
   return std::vector<uint8_t>(b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize());
 }

@@ -55,6 +55,7 @@ struct ModelInfo {
   std::string provenance;
   std::string licence;
   std::vector<std::string> captions;  // that show what it can
+  std::string quantisation;  // JSON: what it cost (runtime/quantize/report.h); empty: not quantised
 };
 
 class ModelFile : public WeightSource {

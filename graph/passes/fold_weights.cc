@@ -57,6 +57,7 @@ class WeightFolder {
   // Fills in known_ where the node is constant.
   void classify(const Node& node) {
     if (node.outputs.size() != 1 || symbolic(node.attrs)) return;
+    if (node.op == OpKind::kDequantize) return;  // it would be stored in more bits
     std::vector<const TensorType*> types;
     int64_t elements = 0;
     bool weight = false;

@@ -37,6 +37,12 @@ class FoldedWeights : public WeightSource {
 
   Result<TensorType> type(std::string_view name) const override;
   Result<WeightData> load(std::string_view name) const override;
+  std::optional<EncodedLayout> encoded(std::string_view name) const override {
+    return find(name) == nullptr ? base_.encoded(name) : std::nullopt;
+  }
+  Result<WeightData> load_part(std::string_view name, EncodedPart part) const override {
+    return base_.load_part(name, part);
+  }
 
  private:
   const FoldedWeight* find(std::string_view name) const;

@@ -97,6 +97,21 @@ Match fused_contraction(const GraphView& view, const Biased& found, const std::s
   return r;
 }
 
+// A product of 8-bit numbers takes its bias in before it rounds.
+Match match_quantized_bias(const GraphView& view, const Node& root) {
+  if (root.op != OpKind::kAdd) return std::nullopt;
+  for (size_t side : {0, 1}) {
+    const Node* product = view.absorbable(root.inputs[side], OpKind::kQuantizedMatmul);
+    const ValueId bias = root.inputs[1 - side];
+    if (product == nullptr || product->inputs.size() > 4) continue;
+    if (!is_vector_of(view, bias, view.type(root.inputs[side]).shape[-1])) continue;
+    Replacement r{OpKind::kQuantizedMatmul, product->inputs, product->attrs, {product}};
+    r.inputs.push_back(view.stored_weight(bias));
+    return r;
+  }
+  return std::nullopt;
+}
+
 Match match_contraction(const GraphView& view, const Node& root) {
   if (is_activation(root.op)) {
     const ValueId x = root.inputs[0];
@@ -112,7 +127,7 @@ Match match_contraction(const GraphView& view, const Node& root) {
   }
   if (auto biased = match_bias(view, root))
     return fused_contraction(view, *biased, "none", {biased->contraction});
-  return std::nullopt;
+  return match_quantized_bias(view, root);
 }
 
 Match match_norm_rope(const GraphView& view, const Node& root) {

@@ -6,7 +6,8 @@
 
 namespace zoetrope {
 
-// act(matmul(x, W) + bias) → fused_linear; act(conv(replicate-pad(x), W) + bias) → fused_conv.
+// act(matmul(x, W) + bias) → fused_linear; act(conv(replicate-pad(x), W) + bias) → fused_conv;
+// quantized_matmul + bias → quantized_matmul with bias.
 Result<Graph> fuse_contractions(const Graph& graph);
 
 // rope(rms_norm(x)·w) → norm_rope, also with the norm over the full width before the split in

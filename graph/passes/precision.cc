@@ -19,13 +19,16 @@ bool reads_any_float(OpKind op, size_t input) {
     case OpKind::kRope: return input >= 1;  // rope's tables stay f32
     case OpKind::kGather: return input == 0;
     case OpKind::kCast:
-    case OpKind::kQuantizedMatmul: return true;
+    case OpKind::kQuantizedMatmul:
+    case OpKind::kDequantize: return true;
     default: return false;
   }
 }
 
 // Ops whose inputs stay as they are.
-bool keeps_dtypes(OpKind op) { return op == OpKind::kCast || op == OpKind::kQuantizedMatmul; }
+bool keeps_dtypes(OpKind op) {
+  return op == OpKind::kCast || op == OpKind::kQuantizedMatmul || op == OpKind::kDequantize;
+}
 
 // f32 for what is computed once or once a timestep; the compute type for the rest.
 bool is_island(const Graph& graph, const Node& node) {
@@ -66,6 +69,12 @@ class Rewriter {
 
   void keep_type(ValueId old) { r_.set(old, as(r_.mapped(old), r_.from().value(old).type.dtype)); }
 
+  // Also one that is stored in fewer bits.
+  bool is_weight(ValueId id) const {
+    return r_.out().value(id).kind == ValueKind::kWeight ||
+           r_.made_by(id, OpKind::kDequantize) != nullptr;
+  }
+
   // `id` as `wanted`, by a cast that is shared.
   ValueId as(ValueId id, DType wanted) {
     if (id == kNone || dtype(id) == wanted || !is_float(dtype(id)) || !is_float(wanted)) return id;
@@ -85,12 +94,16 @@ class Rewriter {
     std::vector<ValueId> inputs;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       ValueId id = r_.mapped(node.inputs[i]);
-      const bool weight = id != kNone && r_.out().value(id).kind == ValueKind::kWeight;
+      const bool weight = id != kNone && is_weight(id);
       if (id != kNone && !(reads_any_float(node.op, i) && (weight || node.op == OpKind::kRope)))
         id = as(id, keeps_dtypes(node.op) ? dtype(id) : working);
       inputs.push_back(id);
     }
-    const std::vector<ValueId> outputs = r_.copy(node, std::move(inputs));
+    Node chosen = node;
+    if (node.op == OpKind::kQuantizedMatmul || node.op == OpKind::kDequantize)
+      chosen.attrs.set(
+          "dtype", std::string(dtype_name(node.op == OpKind::kDequantize ? compute_ : working)));
+    const std::vector<ValueId> outputs = r_.copy(chosen, std::move(inputs));
     ZT_RETURN_IF_ERROR(r_.builder().status());
     // A gather gives its table's dtype.
     if (node.op == OpKind::kGather) r_.set(node.outputs[0], as(outputs[0], working));

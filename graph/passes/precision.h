@@ -13,7 +13,8 @@ namespace zoetrope {
 using StorageDType = std::function<Result<DType>(std::string_view name)>;
 
 // Gives every weight its stored dtype, and activations `compute` (f32, bf16 or f16). Contractions,
-// norms and gathers read weights as they are stored; elsewhere a cast, run once at load, makes
+// norms and gathers read weights as they are stored (those in fewer bits become `compute`, and
+// products of 8-bit numbers give it); elsewhere a cast, run once at load, makes
 // dtypes agree. Islands stay f32 (design: numbers): whatever only depends on the shape or the
 // timestep, rotary tables, and inputs and outputs of the graph; but f32 states of `narrow` get
 // `compute`.

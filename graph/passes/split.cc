@@ -121,13 +121,42 @@ class Splitter {
     return str(node.name, ".rows", index);
   }
 
+  // The value whose rows a product of 8-bit numbers takes, or kNone.
+  ValueId quantized_from(const Node& product, const std::vector<ValueId>& inputs) const {
+    if (product.op != OpKind::kQuantizedMatmul || r_.out().value(inputs[0]).producer == kNone)
+      return kNone;
+    const Node& rows = maker(inputs[0]);
+    const bool both = rows.op == OpKind::kQuantizeRows && rows.outputs[1] == inputs[1];
+    return both ? rows.inputs[0] : kNone;
+  }
+
+  // The product of one piece with the operands of the whole.
+  ValueId multiply(const Node& node, const std::vector<ValueId>& inputs, ValueId piece,
+                   size_t index) {
+    std::vector<ValueId> operands = inputs;
+    operands[0] = piece;
+    if (node.op == OpKind::kQuantizedMatmul) {
+      const Node rows = maker(inputs[0]);  // a copy: adding nodes moves them
+      std::vector<ValueId>& made = quantized_[{rows.outputs[0], piece}];
+      if (made.empty())
+        made = r_.builder().add_node(rows.op, {piece}, rows.attrs, piece_name(rows, index));
+      if (made.size() != 2) return kNone;  // the builder has the error
+      operands[0] = made[0];
+      operands[1] = made[1];
+    }
+    return r_.builder().op(node.op, std::move(operands), node.attrs, piece_name(node, index));
+  }
+
   bool split_product(const Node& node, const std::vector<ValueId>& inputs) {
-    if (node.op != OpKind::kMatmul) return false;
-    const auto it = pieces_.find(inputs[0]);
-    if (it == pieces_.end() || r_.type(inputs[1]).shape.rank() != 2) return false;
+    const bool quantized = node.op == OpKind::kQuantizedMatmul;
+    if (node.op != OpKind::kMatmul && !quantized) return false;
+    const ValueId whole_rows = quantized ? quantized_from(node, inputs) : inputs[0];
+    const ValueId weight = inputs[quantized ? 2 : 1];
+    const auto it = whole_rows == kNone ? pieces_.end() : pieces_.find(whole_rows);
+    if (it == pieces_.end() || r_.type(weight).shape.rank() != 2) return false;
     const Pieces& p = it->second;
-    const Shape& x = r_.type(inputs[0]).shape;
-    if (p.axis == x.rank() - 1 || r_.rate(inputs[1]) > Rate::kShape) return false;
+    const Shape& x = r_.type(whole_rows).shape;
+    if (p.axis == x.rank() - 1 || r_.rate(weight) > Rate::kShape) return false;
     const Rate fastest = *std::max_element(p.rates.begin(), p.rates.end());
     double slow = 0;
     for (size_t i = 0; i < p.sizes.size(); ++i)
@@ -137,9 +166,8 @@ class Splitter {
 
     const int axis = p.axis;
     std::vector<ValueId> products;
-    for (ValueId piece : materialise(inputs[0]))
-      products.push_back(r_.builder().op(OpKind::kMatmul, {piece, inputs[1]}, node.attrs,
-                                         piece_name(node, products.size())));
+    for (ValueId piece : materialise(whole_rows))
+      products.push_back(multiply(node, inputs, piece, products.size()));
     const ValueId whole =
         r_.builder().op(OpKind::kConcat, std::move(products), {{"axis", Dim(axis)}}, node.name);
     r_.set(node.outputs[0], whole);
@@ -150,6 +178,7 @@ class Splitter {
   Rebuild r_;
   std::map<ValueId, Pieces> pieces_;  // by new value
   std::map<ValueId, std::vector<ValueId>> made_;
+  std::map<std::pair<ValueId, ValueId>, std::vector<ValueId>> quantized_;  // by rows and piece
 };
 
 }  // namespace

@@ -13,7 +13,8 @@ namespace zoetrope {
 // that rule alone would run the slow rows every step; here the product is taken apart again, with
 // whatever stands between the concat and it: matmul(f(concat(a, b))) → concat(matmul(f(a)),
 // matmul(f(b))). Only along rows, so that no sum is split, and only where the rows saved outweigh
-// the copy. Bound graphs only.
+// the copy; products of 8-bit
+// numbers (quantize_rows, quantized_matmul) likewise. Bound graphs only.
 Result<Graph> split_by_rate(const Graph& graph);
 
 struct RateReport {

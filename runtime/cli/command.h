@@ -63,6 +63,7 @@ void add_resume(CLI::App* root, Run* run);
 void add_run(CLI::App* root, Run* run);
 void add_inspect(CLI::App* root, Run* run);
 void add_convert(CLI::App* root, Run* run);
+void add_quantize(CLI::App* root, Run* run);
 void add_devices(CLI::App* root, Run* run);
 void add_models(CLI::App* root, Run* run);
 void add_bench(CLI::App* root, Run* run);

@@ -23,6 +23,7 @@ Status run_convert(const Options& options) {
     convert_options.dtype = dtype;
   }
   ProgressBar bar(options.quiet);
+  convert_options.notice = [&](const std::string& text) { bar.message(text); };
   ZT_RETURN_IF_ERROR(convert(convert_options, [&](int64_t done, int64_t total) {
     bar.update("convert", static_cast<double>(done), static_cast<double>(total));
     return !interrupted();
@@ -44,7 +45,7 @@ void add_convert(CLI::App* root, Run* run) {
       "  zoetrope convert synthetic:wan2.1-1.3b -o wan.zoe   shapes of a real model, generated "
       "weights");
   app->add_option("input", options->convert.input,
-                  "A checkpoint (.safetensors, .pt), a diffusers folder, or synthetic:NAME for a "
+                  "A checkpoint (.safetensors, .gguf, .pt), a diffusers folder, or synthetic:NAME for a "
                   "built-in configuration")
       ->required();
   app->add_option("-o,--output", options->convert.output, "Where to write the .zoe file")

@@ -7,6 +7,7 @@
 #include "runtime/cli/command.h"
 #include "runtime/engine/check.h"
 #include "runtime/plan/planner.h"
+#include "runtime/quantize/report.h"
 
 namespace zoetrope {
 namespace {
@@ -17,6 +18,7 @@ struct Options {
   std::string graph;  // component
   std::string svg;    // path
   std::vector<std::string> bindings;
+  std::string page;  // path
 };
 
 int64_t parameters(const ModelFile& file) {
@@ -58,18 +60,20 @@ void print_json(const ModelFile& file) {
   nlohmann::json tokenizers = nlohmann::json::array();
   for (const StoredTokenizer& t : info.tokenizers)
     tokenizers.push_back({{"name", t.name}, {"kind", t.kind}, {"bytes", t.data.size()}});
-  const nlohmann::json out = {{"name", info.name},
-                              {"family", info.family},
-                              {"file_bytes", file.file_bytes()},
-                              {"parameters", parameters(file)},
-                              {"tokenizers", tokenizers},
-                              {"vocabulary", info.vocabulary},
-                              {"captions", info.captions},
-                              {"recipe", nlohmann::json::parse(info.recipe, nullptr, false)},
-                              {"provenance", info.provenance},
-                              {"licence", info.licence},
-                              {"components", components},
-                              {"tensors", tensors}};
+  const nlohmann::json out = {
+      {"name", info.name},
+      {"family", info.family},
+      {"file_bytes", file.file_bytes()},
+      {"parameters", parameters(file)},
+      {"tokenizers", tokenizers},
+      {"vocabulary", info.vocabulary},
+      {"captions", info.captions},
+      {"recipe", nlohmann::json::parse(info.recipe, nullptr, false)},
+      {"provenance", info.provenance},
+      {"licence", info.licence},
+      {"quantisation", nlohmann::json::parse(info.quantisation, nullptr, false)},
+      {"components", components},
+      {"tensors", tensors}};
   std::printf("%s\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
@@ -119,6 +123,12 @@ void print_text(const ModelFile& file, bool tensors) {
   std::printf("recipe %s\n", printable(info.recipe).c_str());
   print_captions(info);
   print_words(info);
+  if (!info.quantisation.empty()) {
+    const auto report = parse_report(info.quantisation);
+    std::printf("\n%s", printable(report.ok() ? report_to_text(*report)
+                                              : std::string(report.status().message()))
+                            .c_str());
+  }
   if (!tensors) return;
   std::printf("\n");
   for (const TensorEntry& t : file.tensors())
@@ -167,6 +177,12 @@ Status run_inspect(const Options& options) {
     ZT_RETURN_IF_ERROR(out.write(svg.data(), svg.size()));
     return out.commit();
   }
+  if (!options.page.empty()) {
+    if (file->info().quantisation.empty())
+      return error(Code::kInvalidArgument, path, " is not quantised: it has no report");
+    ZT_ASSIGN_OR_RETURN(const QuantizeReport report, parse_report(file->info().quantisation));
+    return report_page(report, file->info().name).write(options.page);
+  }
   if (options.json)
     print_json(*file);
   else
@@ -197,6 +213,8 @@ void add_inspect(CLI::App* root, Run* run) {
                   "NAME=INTEGER: a symbol, for the shapes in the picture; left out, as the model "
                   "prefers")
       ->needs(svg);
+  app->add_option("--page", options->page,
+                  "Write the report that quantisation left in the file as an HTML page");
   app->callback([=] { *run = [=] { return run_inspect(*options); }; });
 }
 

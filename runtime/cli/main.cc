@@ -25,6 +25,7 @@ constexpr const char* kDescription =
     "  zoetrope inspect                                        captions and words that the model "
     "knows\n"
     "  zoetrope convert checkpoint.safetensors -o model.zoe\n"
+    "  zoetrope quantize model.zoe -o model-int8.zoe           fewer bits, and what they cost\n"
     "  zoetrope run model.zoe COMPONENT --input in.safetensors --output out.safetensors\n"
     "  zoetrope verify --devices cpu,vulkan                    does every device do what it "
     "should?\n"
@@ -122,6 +123,7 @@ int run_command(int argc, char** argv) {
   add_run(&app, &run);
   add_inspect(&app, &run);
   add_convert(&app, &run);
+  add_quantize(&app, &run);
   add_devices(&app, &run);
   add_models(&app, &run);
   add_bench(&app, &run);

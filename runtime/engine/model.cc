@@ -21,14 +21,11 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const StoredTokenizer& s
 
 }  // namespace
 
-Result<Model> load_model(const std::string& path) {
-  ZT_ASSIGN_OR_RETURN(std::shared_ptr<ModelFile> file, ModelFile::open(path));
-  const ModelInfo& info = file->info();
+Result<Model> make_model(const ModelInfo& info, std::shared_ptr<const WeightSource> weights,
+                         const std::string& path) {
   Model model;
   model.name = info.name;
   model.family = info.family;
-  model.path = path;
-  model.digest = digest_text(file->root_hash());
   if (!info.recipe.empty()) {
     auto recipe = parse_recipe(info.recipe);
     if (!recipe.ok()) return recipe.status().with_context(path);
@@ -43,7 +40,15 @@ Result<Model> load_model(const std::string& path) {
     model.tokenizers[stored.name] = {stored.kind, std::move(*opened)};
   }
   model.vocabulary = info.vocabulary;
-  model.weights = std::move(file);
+  model.weights = std::move(weights);
+  return model;
+}
+
+Result<Model> load_model(const std::string& path) {
+  ZT_ASSIGN_OR_RETURN(const std::shared_ptr<ModelFile> file, ModelFile::open(path));
+  ZT_ASSIGN_OR_RETURN(Model model, make_model(file->info(), file, path));
+  model.path = path;
+  model.digest = digest_text(file->root_hash());
   return model;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/format/model_file.h"
 #include "graph/format/recipe.h"
 #include "graph/graph.h"
 #include "graph/weights.h"
@@ -32,6 +33,10 @@ struct Model {
     return it == components.end() ? nullptr : &it->second;
   }
 };
+
+// A model of these parts; `path` is for errors.
+Result<Model> make_model(const ModelInfo& info, std::shared_ptr<const WeightSource> weights,
+                         const std::string& path);
 
 // Maps the file and reads everything but the weights. Errors name the file.
 Result<Model> load_model(const std::string& path);

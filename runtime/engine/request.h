@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -111,6 +112,9 @@ struct RunHooks {
   // every time. Called by the thread that called Engine::run; valid during the call. An error ends
   // the run. kUnsupported where the network itself carries a state from step to step.
   std::function<Status(const DenoiseState& state, const StageValues& values)> state;
+  // Sees the network's guided output at each evaluation, and may change it: measuring another model
+  // on this one's way does.
+  std::function<Status(double time, std::span<float> output)> evaluated;
   // Cancels from any thread: heard between steps, frames and weights.
   std::stop_token stop;
 };

@@ -123,6 +123,9 @@ class RunContext {
     return hooks_.observe ? hooks_.observe(made) : Status();
   }
   bool observed() const { return hooks_.observe != nullptr; }
+  Status evaluated(double time, std::span<float> output) const {
+    return hooks_.evaluated ? hooks_.evaluated(time, output) : Status();
+  }
   void notice(const std::string& text) const {
     if (hooks_.notice) hooks_.notice(text);
   }

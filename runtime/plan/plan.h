@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "graph/passes/derive_weights.h"
 #include "runtime/backend/backend.h"
 
 namespace zoetrope {
@@ -135,6 +136,7 @@ struct Plan {
   std::vector<PlanBinding> outputs;
   std::vector<PlanState> states;
   std::vector<PlanWeight> weights;  // each tensor once a form, in the order of first use
+  std::vector<DerivedWeight> derived;  // those of them that no file has, sorted by name
   std::string host;  // where calls that the device has no kernel for run; empty: there are none
   StreamPlan stream;
   int32_t distinct_kernels = 0;
@@ -142,6 +144,9 @@ struct Plan {
   std::array<Cost, kRateCount> phase_cost{};
   PlanSeconds seconds;
 };
+
+// How to make a weight that no file has; null: it is a tensor of the file.
+const DerivedWeight* find_derived(const Plan& plan, std::string_view name);
 
 // What a device is asked about a node of a graph: points into the graph, which must not change.
 KernelRequest kernel_request(const Graph& graph, const Node& node);

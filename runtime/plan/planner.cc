@@ -63,6 +63,7 @@ class Planner {
   Status resolve_kernels() {
     // Fused nodes that the device lacks are replaced first, by simpler ones that it may lack too.
     for (;;) {
+      ZT_RETURN_IF_ERROR(derive());
       std::vector<bool> missing(plan_.graph.nodes.size(), false);
       bool any = false;
       for (size_t n = 0; n < plan_.graph.nodes.size(); ++n) {
@@ -88,6 +89,18 @@ class Planner {
                      describe(plan_.graph, node), ": ", info.status().message());
     }
     plan_.distinct_kernels = static_cast<int32_t>(known_.size());
+    return Status();
+  }
+
+  // What no device computes: numbers from weights of fewer bits are weights themselves.
+  Status derive() {
+    ZT_ASSIGN_OR_RETURN(DerivedGraph derived, derive_weights(plan_.graph));
+    if (derived.weights.empty()) return Status();
+    plan_.graph = std::move(derived.graph);
+    for (DerivedWeight& weight : derived.weights)
+      if (find_derived(plan_, weight.name) == nullptr) plan_.derived.push_back(std::move(weight));
+    std::sort(plan_.derived.begin(), plan_.derived.end(),
+              [](const DerivedWeight& a, const DerivedWeight& b) { return a.name < b.name; });
     return Status();
   }
 
@@ -426,9 +439,11 @@ class Planner {
         (weight.layout.empty() ? m.mapped_bytes : m.host_bytes) += weight.bytes;
         continue;
       }
-      (!weight.layout.empty()       ? m.packed_bytes
-       : device_.info().host_memory ? m.mapped_bytes
-                                    : m.raw_weight_bytes) += weight.bytes;
+      const bool mapped = device_.info().host_memory &&
+                          find_derived(plan_, plan_.graph.value(weight.value).name) == nullptr;
+      (!weight.layout.empty() ? m.packed_bytes
+       : mapped               ? m.mapped_bytes
+                              : m.raw_weight_bytes) += weight.bytes;
     }
     std::vector<int64_t> live(plan_.calls.size() + 1, 0);
     for (const ArenaBuffer& b : buffers_) {
@@ -461,6 +476,13 @@ class Planner {
 };
 
 }  // namespace
+
+const DerivedWeight* find_derived(const Plan& plan, std::string_view name) {
+  const auto it = std::lower_bound(
+      plan.derived.begin(), plan.derived.end(), name,
+      [](const DerivedWeight& weight, std::string_view wanted) { return weight.name < wanted; });
+  return it != plan.derived.end() && it->name == name ? &*it : nullptr;
+}
 
 KernelRequest kernel_request(const Graph& graph, const Node& node) {
   KernelRequest request;

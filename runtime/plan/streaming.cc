@@ -34,7 +34,8 @@ class Streamer {
 
  private:
   bool counts(const PlanWeight& weight) const {
-    return !weight.on_host && (!weight.layout.empty() || !info_.host_memory);
+    const bool derived = find_derived(plan_, plan_.graph.value(weight.value).name) != nullptr;
+    return !weight.on_host && (!weight.layout.empty() || !info_.host_memory || derived);
   }
 
   // Fills users_, movable_ and most_a_call_.

@@ -9,7 +9,9 @@ namespace zoetrope {
 Result<WeightData> load_weight(const WeightSource& source, const Plan& plan,
                                const PlanWeight& weight) {
   const Value& value = plan.graph.value(weight.value);
-  ZT_ASSIGN_OR_RETURN(WeightData data, source.load(value.name));
+  const DerivedWeight* const derived = find_derived(plan, value.name);
+  ZT_ASSIGN_OR_RETURN(WeightData data,
+                      derived ? load_derived(source, *derived) : source.load(value.name));
   if (!(data.type == value.type))
     return error(Code::kInvalidArgument, "weight '", value.name, "' is ", data.type.to_string(),
                  "; the plan expects ", value.type.to_string());
@@ -30,7 +32,8 @@ Result<WeightStore::Entry> WeightStore::load(const Plan& plan, const PlanWeight&
   ZT_ASSIGN_OR_RETURN(WeightData data, load_weight(*source_, plan, weight));
   ++loads_;
   Entry entry;
-  if (weight.layout.empty() && device_.info().host_memory) {
+  const bool made = find_derived(plan, plan.graph.value(weight.value).name) != nullptr;
+  if (weight.layout.empty() && device_.info().host_memory && !made) {
     ZT_ASSIGN_OR_RETURN(auto wrapped, device_.wrap_host(data.data, weight.bytes));
     entry.buffer = std::shared_ptr<Buffer>(
         wrapped.release(), [owner = std::move(data.owner)](Buffer* buffer) { delete buffer; });

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tests/conformance/case.h"
 
 namespace zoetrope::conformance {
@@ -81,12 +83,49 @@ void add_products(std::vector<Case>* cases) {
        {{"dtype", text("f32")}}});
 }
 
+// Weights of 8 and 4 bits as numbers: groups, offsets, short last groups, odd rows.
+void add_numbers(std::vector<Case>* cases) {
+  struct Stored {
+    const char* label;
+    Shape dims;
+    int64_t group;
+  };
+  const Stored list[] = {{"one", {1, 1}, 0},
+                         {"odd row", {5, 33}, 0},
+                         {"groups of 32", {7, 96}, 32},
+                         {"short last group", {3, 70}, 32},
+                         {"a filter", {6, 3, 3, 10}, 64},
+                         {"one dimension", {9}, 2},
+                         {"no rows", {0, 8}, 4}};
+  for (const Stored& s : list)
+    for (const DType q : {DType::kU8, DType::kI8, DType::kF8E4M3})
+      for (const bool offset : {false, true})
+        for (const char* out : {"f32", "f16", "bf16"}) {
+          const bool narrow = q == DType::kU8;
+          const int64_t rows = s.dims[0], columns = rows ? s.dims.elements() / rows : 0;
+          const int64_t group = s.group ? s.group : std::max<int64_t>(columns, 1);
+          const Shape scales{rows, (columns + group - 1) / group};
+          Case test{OpKind::kDequantize,
+                    s.label,
+                    {fixed_weight(q, {rows, narrow ? (columns + 1) / 2 : columns},
+                                  narrow ? 0 : -127, narrow ? 255 : 127),
+                     fixed_weight(narrow ? DType::kF16 : DType::kF32, scales, 0.001, 0.01)},
+                    {{"dims", std::vector<Dim>(s.dims.begin(), s.dims.end())},
+                     {"bits", Dim(narrow ? 4 : 8)},
+                     {"group", Dim(s.group)},
+                     {"dtype", text(out)}}};
+          if (offset) test.inputs.push_back(fixed_weight(DType::kBF16, scales));
+          cases->push_back(std::move(test));
+        }
+}
+
 }  // namespace
 
 std::vector<Case> quantized_cases() {
   std::vector<Case> cases;
   add_rows(&cases);
   add_products(&cases);
+  add_numbers(&cases);
   return cases;
 }
 

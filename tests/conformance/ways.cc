@@ -126,7 +126,7 @@ const std::map<std::string, std::set<OpKind>>& families() {
       {"rows", {kRope, kNormModulate, kGatedResidual, kNormRope, kGlu, kResidualNorm}},
       {"layout",
        {kFill, kIota, kCast, kSelect, kReshape, kTranspose, kBroadcast, kSlice, kConcat, kPad,
-        kRepeat, kResizeLinear, kGather}},
+        kRepeat, kResizeLinear, kGather, kDequantize}},
       {"elementwise",
        {kNeg,  kAbs,  kExp,   kLog, kSqrt, kRsqrt, kSin, kCos, kTanh, kSigmoid, kSilu, kGeluTanh,
         kGelu, kRelu, kFloor, kAdd, kSub,  kMul,   kDiv, kMin, kMax,  kPow,     kLess, kEqual}},

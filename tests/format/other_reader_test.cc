@@ -60,6 +60,7 @@ TEST_CASE("a reader in another language sees the same model") {
   CHECK(json["recipe"] == info.recipe);
   CHECK(json["provenance"] == info.provenance);
   CHECK(json["licence"] == info.licence);
+  CHECK(json["quantisation"] == info.quantisation);
 
   REQUIRE(json["components"].size() == info.components.size());
   for (size_t g = 0; g < info.components.size(); ++g) {

@@ -179,7 +179,7 @@ def read(path):
         "tokenizers": [{"name": t.text(0), "kind": t.text(1), "data": t.numbers(2, "B")} for t in model.tables(4)],
         "vocabulary": [text_at(root, at) for at in model.targets(5)],
         "captions": [text_at(root, at) for at in model.targets(9)],
-        "recipe": model.text(6), "provenance": model.text(7), "licence": model.text(8),
+        "recipe": model.text(6), "provenance": model.text(7), "licence": model.text(8), "quantisation": model.text(10),
     }
 
 

@@ -166,6 +166,7 @@ TEST_CASE("write the seeds" * doctest::skip()) {
   const Bytes model = read_bytes(temporary.file("m.zoe"));
   for (const char* target : {"model", "model_root"}) put(target, "small", model);
   put("safetensors", "small", safetensors_seed());
+  put("gguf", "blocks", gguf_seed());
   const Bytes torch = torch_seed();
   put("torch", "tiny", torch);
   const auto entries = read_zip(torch);
@@ -203,6 +204,11 @@ TEST_CASE("a root that shares one table many times is refused, quickly") {
 TEST_CASE("a damaged safetensors file is refused or usable") {
   const Bytes seed = safetensors_seed();
   mutate("safetensors", fuzz_safetensors, seed, seed.size(), 4000);
+}
+
+TEST_CASE("a damaged GGUF file is refused or usable") {
+  const Bytes seed = gguf_seed();
+  mutate("gguf", fuzz_gguf, seed, 1200, 4000);  // the header, and anywhere
 }
 
 TEST_CASE("a damaged PyTorch file is refused or usable") {

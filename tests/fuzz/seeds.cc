@@ -48,6 +48,10 @@ std::vector<uint8_t> safetensors_seed() {
   return bytes;
 }
 
+std::vector<uint8_t> gguf_seed() {
+  return read_bytes(std::string(ZOETROPE_SOURCE_DIR) + "/tests/format/data/blocks.gguf");
+}
+
 std::vector<uint8_t> torch_seed() {
   auto bytes = read_bytes(std::string(ZOETROPE_SOURCE_DIR) + "/tests/format/data/tiny.pt");
   // Without checksums, so that changes reach what reads the members.

@@ -7,6 +7,7 @@
 namespace zoetrope {
 
 std::vector<uint8_t> safetensors_seed();
+std::vector<uint8_t> gguf_seed();
 std::vector<uint8_t> torch_seed();
 std::vector<uint8_t> toybox_config_seed();
 

@@ -98,6 +98,20 @@ bool fuzz_safetensors(std::span<const uint8_t> bytes) {
   return checkpoint.ok() && load_all(**checkpoint);
 }
 
+bool fuzz_gguf(std::span<const uint8_t> bytes) {
+  const MemoryFile file(bytes);
+  const auto checkpoint = open_gguf(file.path());
+  if (!checkpoint.ok()) return false;
+  for (const std::string& name : (*checkpoint)->names())
+    if (const auto layout = (*checkpoint)->encoded(name))
+      for (const EncodedPart part :
+           {EncodedPart::kValues, EncodedPart::kScale, EncodedPart::kOffset}) {
+        const auto data = (*checkpoint)->load_part(name, part);
+        if (data.ok()) sink = touch(*data);
+      }
+  return load_all(**checkpoint);
+}
+
 bool fuzz_torch(std::span<const uint8_t> bytes) {
   const MemoryFile file(bytes);
   const auto checkpoint = open_torch(file.path());

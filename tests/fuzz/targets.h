@@ -18,6 +18,7 @@ bool fuzz_model(std::span<const uint8_t> bytes);
 // As fuzz_model, after making the header agree with the bytes, so that the root is looked at.
 bool fuzz_model_root(std::span<const uint8_t> bytes);
 bool fuzz_safetensors(std::span<const uint8_t> bytes);
+bool fuzz_gguf(std::span<const uint8_t> bytes);
 bool fuzz_torch(std::span<const uint8_t> bytes);
 bool fuzz_pickle(std::span<const uint8_t> bytes);
 // The index of a checkpoint in several files; none of these exists.
@@ -27,15 +28,10 @@ bool fuzz_toybox_config(std::span<const uint8_t> bytes);
 bool fuzz_dim(std::span<const uint8_t> bytes);
 bool fuzz_prompt(std::span<const uint8_t> bytes);
 
-inline constexpr FuzzTarget kFuzzTargets[] = {{"model", fuzz_model},
-                                              {"model_root", fuzz_model_root},
-                                              {"safetensors", fuzz_safetensors},
-                                              {"torch", fuzz_torch},
-                                              {"pickle", fuzz_pickle},
-                                              {"shards", fuzz_shards},
-                                              {"recipe", fuzz_recipe},
-                                              {"toybox_config", fuzz_toybox_config},
-                                              {"dim", fuzz_dim},
-                                              {"prompt", fuzz_prompt}};
+inline constexpr FuzzTarget kFuzzTargets[] = {
+    {"model", fuzz_model},   {"model_root", fuzz_model_root}, {"safetensors", fuzz_safetensors},
+    {"gguf", fuzz_gguf},     {"torch", fuzz_torch},           {"pickle", fuzz_pickle},
+    {"shards", fuzz_shards}, {"recipe", fuzz_recipe},         {"toybox_config", fuzz_toybox_config},
+    {"dim", fuzz_dim},       {"prompt", fuzz_prompt}};
 
 }  // namespace zoetrope

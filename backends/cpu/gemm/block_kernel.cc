@@ -15,10 +15,10 @@ namespace {
 class SimdBlock : public BlockKernel {
  public:
   SimdBlock(const Simd& simd, const BlockShape& shape) : simd_(simd), shape_(shape) {}
-  void run(const void* a, const void* b, const int64_t* offsets, float* c) const override {
+  void run(const void* a, const void* b, const int64_t* offsets, void* c) const override {
     simd_.gemm_f32(static_cast<const float*>(a), shape_.lda, static_cast<const float*>(b),
-                   shape_.ldb, offsets, shape_.batch, c, shape_.ldc, shape_.m, shape_.n, shape_.k,
-                   shape_.accumulate);
+                   shape_.ldb, offsets, shape_.batch, static_cast<float*>(c), shape_.ldc, shape_.m,
+                   shape_.n, shape_.k, shape_.accumulate);
   }
 
  private:
@@ -46,7 +46,7 @@ class BrgemmBlock : public BlockKernel {
   BrgemmBlock(dnnl_brgemm_t kernel, size_t scratch, bool tiles)
       : kernel_(kernel), scratch_(scratch), tiles_(tiles), id_(++next_id()) {}
   ~BrgemmBlock() override { dnnl_brgemm_destroy(kernel_); }
-  void run(const void* a, const void* b, const int64_t* offsets, float* c) const override {
+  void run(const void* a, const void* b, const int64_t* offsets, void* c) const override {
     if (tiles_ && tls_configured != id_) {
       dnnl_brgemm_set_hw_context(kernel_);
       tls_configured = id_;
@@ -86,10 +86,11 @@ Result<std::shared_ptr<const BlockKernel>> make_brgemm(const Context& context,
   const auto no_memory = [] {
     return error(Code::kResourceExhausted, "no memory for a kernel of oneDNN");
   };
-  const dnnl_data_type_t type = s.bf16 ? dnnl_bf16 : dnnl_f32;
+  const dnnl_data_type_t type = s.bf16 ? dnnl_bf16 : s.i8 ? dnnl_s8 : dnnl_f32;
   dnnl_brgemm_t kernel = nullptr;
-  dnnl_status_t status = dnnl_brgemm_create(&kernel, s.m, s.n, s.k, s.batch, s.lda, s.ldb, s.ldc,
-                                            type, type, dnnl_f32);
+  dnnl_status_t status =
+      dnnl_brgemm_create(&kernel, s.m, s.n, s.k, s.batch, s.lda, s.ldb, s.ldc,
+                         s.i8 ? dnnl_u8 : type, type, s.i8 ? dnnl_s32 : dnnl_f32);
   // Left behind on purpose where anything fails from here: oneDNN 3.6 and 3.7 crash on destroying
   // a kernel without its code.
   size_t scratch = 0;
@@ -101,7 +102,7 @@ Result<std::shared_ptr<const BlockKernel>> make_brgemm(const Context& context,
   if (short_of_memory(status)) return no_memory();
   if (status != dnnl_success) return std::shared_ptr<const BlockKernel>();
   return std::shared_ptr<const BlockKernel>(
-      std::make_shared<BrgemmBlock>(kernel, scratch, s.bf16 && context.isa >= Isa::kAmx));
+      std::make_shared<BrgemmBlock>(kernel, scratch, (s.bf16 || s.i8) && context.isa >= Isa::kAmx));
 }
 
 }  // namespace
@@ -116,6 +117,12 @@ void limit_onednn(Isa isa) {
   }
 }
 
+bool has_i8_blocks(const Context& context) {
+  const auto vnni = static_cast<unsigned>(dnnl_cpu_isa_avx512_core_vnni);
+  return context.isa >= Isa::kAvx512 &&
+         (static_cast<unsigned>(dnnl_get_effective_cpu_isa()) & vnni) == vnni;
+}
+
 Result<std::shared_ptr<const BlockKernel>> BlockKernel::get(const Context& context,
                                                             const BlockShape& shape) {
   static std::mutex mutex;
@@ -127,9 +134,9 @@ Result<std::shared_ptr<const BlockKernel>> BlockKernel::get(const Context& conte
   if (context.isa >= Isa::kAvx2) {
     ZT_ASSIGN_OR_RETURN(kernel, make_brgemm(context, shape));
   }
-  if (kernel == nullptr && shape.bf16)
-    return error(Code::kInternal, "oneDNN has no bf16 block kernel of ", shape.m, "x", shape.n, "x",
-                 shape.k);
+  if (kernel == nullptr && (shape.bf16 || shape.i8))
+    return error(Code::kInternal, "oneDNN has no ", shape.bf16 ? "bf16" : "i8", " block kernel of ",
+                 shape.m, "x", shape.n, "x", shape.k);
   if (kernel == nullptr) kernel = std::make_shared<SimdBlock>(*context.simd, shape);
   known = kernel;
   return kernel;

@@ -17,11 +17,13 @@ namespace zoetrope::cpu {
 void limit_onednn(Isa isa);
 
 // C[m, n] f32 = (accumulate ? C : 0) + Σ_b A_b[m, k] × B_b[k, n]. Leading dimensions in elements.
-// A is row major; B is [k, ldb] for f32 and [k/2, ldb, 2] for bf16 (k even).
+// A is row major; B is [k, ldb] for f32 and [k/2, ldb, 2] for bf16 (k even). With i8, A is u8, B i8
+// [k/4, ldb, 4] (k a multiple of 4) and C i32.
 struct BlockShape {
   int64_t m = 0, n = 0, k = 0, batch = 1;
   int64_t lda = 0, ldb = 0, ldc = 0;
   bool bf16 = false;
+  bool i8 = false;
   bool accumulate = false;
 
   auto operator<=>(const BlockShape&) const = default;
@@ -34,8 +36,12 @@ class BlockKernel {
                                                         const BlockShape& shape);
   virtual ~BlockKernel() = default;
   // `offsets`: for each of the batch a pair of byte offsets, from a and from b.
-  virtual void run(const void* a, const void* b, const int64_t* offsets, float* c) const = 0;
+  virtual void run(const void* a, const void* b, const int64_t* offsets, void* c) const = 0;
 };
+
+// Whether there are block kernels of i8: oneDNN has them where the processor adds products of
+// bytes.
+bool has_i8_blocks(const Context& context);
 
 // How B is kept for block kernels: panels of 64 columns (the last narrower, a multiple of 16), each
 // [taps][k][width], so that a panel is read from end to end.

@@ -12,5 +12,6 @@ void fill_binary_for_chosen_target(Simd* simd);
 void fill_rows_for_chosen_target(Simd* simd);
 void fill_gemm_for_chosen_target(Simd* simd);
 void fill_attention_for_chosen_target(Simd* simd);
+void fill_integer_for_chosen_target(Simd* simd);
 
 }  // namespace zoetrope::cpu

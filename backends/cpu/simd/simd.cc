@@ -28,6 +28,7 @@ Simd fill_table(Isa isa) {
   fill_rows_for_chosen_target(&simd);
   fill_gemm_for_chosen_target(&simd);
   fill_attention_for_chosen_target(&simd);
+  fill_integer_for_chosen_target(&simd);
   hwy::SetSupportedTargetsForTest(0);
   hwy::GetChosenTarget().DeInit();
   return simd;

@@ -66,6 +66,20 @@ struct Simd {
                    int64_t batch, float* c, int64_t ldc, int64_t m, int64_t n, int64_t k,
                    bool accumulate);
 
+  // The largest |x|; 0 when empty. x is finite.
+  float (*largest_magnitude)(const float* x, int64_t n);
+  // x·factor, clamped to ±127 and rounded to nearest even.
+  void (*round_to_i8)(const float* x, float factor, int8_t* y, int64_t n);
+  // C[m, n] = (accumulate ? C : 0) + A[m, k]·B[k/2, ldb, 2] in i32, k even. Whole pairs of vectors:
+  // B has, and C may take, columns beyond n up to a multiple of 32.
+  void (*gemm_i16)(const int16_t* a, int64_t lda, const int16_t* b, int64_t ldb, int32_t* c,
+                   int64_t ldc, int64_t m, int64_t n, int64_t k, bool accumulate);
+  // y = (c − less)·row·columns + bias; a null less or bias is 0.
+  void (*scale_i32)(const int32_t* c, const int32_t* less, float row, const float* columns,
+                    const float* bias, float* y, int64_t n);
+  void (*scale_f32)(const float* c, float row, const float* columns, const float* bias, float* y,
+                    int64_t n);
+
   // One key block of attention for `rows` queries. scores [rows, ld] are raw products; columns
   // [0, valid) count, the rest up to `columns` become 0. Probabilities exp2(s·scale − max) against
   // the running max go to `half` as bf16, or over the scores where it is null; max, sum [rows] are

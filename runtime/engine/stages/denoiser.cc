@@ -135,7 +135,7 @@ Status Denoiser::evaluate(double t, std::span<const float> x, std::span<float> o
     for (Part& part : parts_) ZT_RETURN_IF_ERROR(run_part(&part, t, x));
   }
   guide(out, variance);
-  return Status();
+  return c_->evaluated(t, out);
 }
 
 // unwanted + g (wanted − unwanted), on the channels that are guided; of the others, and of the

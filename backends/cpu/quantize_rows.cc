@@ -1,0 +1,50 @@
+// quantize_rows: a row's factor, then its numbers of 8 bits.
+
+#include "backends/cpu/kernel.h"
+#include "backends/cpu/rows.h"
+
+namespace zoetrope::cpu {
+namespace {
+
+// The definition in graph/ops/quantize_rows.cc, operation by operation.
+void quantize_row(const Simd& simd, const float* x, int64_t n, bool integer, uint8_t* q,
+                  float* scale) {
+  const float largest = integer ? 127.0f : 448.0f;
+  const float most = simd.largest_magnitude(x, n);
+  const bool nothing = most < 0x1p-100f;
+  *scale = nothing ? 0 : most / largest;
+  const float factor = nothing ? 0 : largest / most;
+  if (integer) return simd.round_to_i8(x, factor, reinterpret_cast<int8_t*>(q), n);
+  for (int64_t i = 0; i < n; ++i) q[i] = f32_to_f8e4m3(x[i] * factor);
+}
+
+Prepared prepare_quantize_rows(const KernelRequest& request, const Context& context) {
+  const int64_t width = in(request, 0).shape[-1], rows = request.outputs[1]->shape.elements();
+  const bool integer = out(request).dtype == DType::kI8;
+  WorkspaceLayout workspace;
+  const RowIo io = RowIo::reserve(in(request, 0).dtype, width, context.threads(), &workspace);
+  return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
+    c.pool->run_ranges(rows, rows_per_task(width + 1), [&](int64_t begin, int64_t end, int worker) {
+      for (int64_t row = begin; row < end; ++row) {
+        const float* x = width > 0 ? io.read(call, *c.simd, call.input(0), row, worker) : nullptr;
+        quantize_row(*c.simd, x, width, integer, call.output<uint8_t>(0) + row * width,
+                     call.output<float>(1) + row);
+      }
+    });
+  });
+}
+
+bool accepts_quantize_rows(const KernelRequest& request) {
+  return is_compute_dtype(in(request, 0).dtype);
+}
+
+constexpr TableRow kTable[] = {
+    {OpKind::kQuantizeRows, "quantize_rows", Isa::kSse4, accepts_quantize_rows,
+     prepare_quantize_rows},
+};
+
+}  // namespace
+
+std::span<const TableRow> quantize_rows_table() { return kTable; }
+
+}  // namespace zoetrope::cpu

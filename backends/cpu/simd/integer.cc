@@ -1,0 +1,141 @@
+// 8-bit numbers: quantising rows, products, and what turns their sums into numbers again.
+#include "backends/cpu/simd/parts.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backends/cpu/simd/integer.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace zoetrope::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+namespace {
+
+using F32 = hn::ScalableTag<float>;
+using I32 = hn::ScalableTag<int32_t>;
+using I16 = hn::ScalableTag<int16_t>;
+
+float largest_magnitude(const float* x, int64_t n) {
+  const F32 d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto most0 = hn::Zero(d), most1 = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    most0 = hn::Max(most0, hn::Abs(hn::LoadU(d, x + i)));
+    most1 = hn::Max(most1, hn::Abs(hn::LoadU(d, x + i + lanes)));
+  }
+  for (; i < n; i += lanes)
+    most0 = hn::Max(
+        most0, hn::Abs(hn::LoadN(d, x + i, static_cast<size_t>(n - i < lanes ? n - i : lanes))));
+  return hn::ReduceMax(d, hn::Max(most0, most1));
+}
+
+// Of values that the factor brings to ±127 at most, but for a rounding: clamped before they round.
+void round_to_i8(const float* x, float factor, int8_t* y, int64_t n) {
+  const F32 d;
+  const hn::Rebind<int8_t, F32> d8;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto by = hn::Set(d, factor), least = hn::Set(d, -127.0f), most = hn::Set(d, 127.0f);
+  for (int64_t i = 0; i < n; i += lanes) {
+    const auto left = static_cast<size_t>(n - i < lanes ? n - i : lanes);
+    const auto v =
+        left == static_cast<size_t>(lanes) ? hn::LoadU(d, x + i) : hn::LoadN(d, x + i, left);
+    const auto whole =
+        hn::DemoteTo(d8, hn::NearestInt(hn::Min(hn::Max(hn::Mul(v, by), least), most)));
+    if (left == static_cast<size_t>(lanes))
+      hn::StoreU(whole, d8, y + i);
+    else
+      hn::StoreN(whole, d8, y + i, left);
+  }
+}
+
+// kRows rows of two vectors of sums in registers. A pair of neighbours in k is one 32-bit lane.
+template <int kRows>
+HWY_INLINE void pair_tile(const int16_t* a, int64_t lda, const int16_t* b, int64_t ldb, int32_t* c,
+                          int64_t ldc, int64_t pairs, bool accumulate) {
+  const I32 d;
+  const I16 d16;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  hn::Vec<I32> sum[kRows][2];
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < 2; ++v)
+      sum[r][v] = accumulate ? hn::LoadU(d, c + r * ldc + v * lanes) : hn::Zero(d);
+  for (int64_t p = 0; p < pairs; ++p) {
+    const auto b0 = hn::LoadU(d16, b + p * 2 * ldb);
+    const auto b1 = hn::LoadU(d16, b + p * 2 * ldb + 2 * lanes);
+    for (int r = 0; r < kRows; ++r) {
+      int32_t pair;
+      __builtin_memcpy(&pair, a + r * lda + 2 * p, 4);
+      const auto va = hn::BitCast(d16, hn::Set(d, pair));
+      sum[r][0] = hn::Add(sum[r][0], hn::WidenMulPairwiseAdd(d, va, b0));
+      sum[r][1] = hn::Add(sum[r][1], hn::WidenMulPairwiseAdd(d, va, b1));
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < 2; ++v) hn::StoreU(sum[r][v], d, c + r * ldc + v * lanes);
+}
+
+void gemm_i16(const int16_t* a, int64_t lda, const int16_t* b, int64_t ldb, int32_t* c, int64_t ldc,
+              int64_t m, int64_t n, int64_t k, bool accumulate) {
+  const I32 d;
+  const auto step = 2 * static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t column = 0; column < n; column += step) {
+    int64_t row = 0;
+    for (; row + 4 <= m; row += 4)
+      pair_tile<4>(a + row * lda, lda, b + 2 * column, ldb, c + row * ldc + column, ldc, k / 2,
+                   accumulate);
+    for (; row < m; ++row)
+      pair_tile<1>(a + row * lda, lda, b + 2 * column, ldb, c + row * ldc + column, ldc, k / 2,
+                   accumulate);
+  }
+}
+
+// y = (c − less)·row·columns + bias: two products and a sum, each rounded once.
+void scale_i32(const int32_t* c, const int32_t* less, float row, const float* columns,
+               const float* bias, float* y, int64_t n) {
+  const F32 d;
+  const I32 di;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto by = hn::Set(d, row);
+  for (int64_t i = 0; i < n; i += lanes) {
+    const auto left = static_cast<size_t>(n - i < lanes ? n - i : lanes);
+    auto sum = hn::LoadN(di, c + i, left);
+    if (less != nullptr) sum = hn::Sub(sum, hn::LoadN(di, less + i, left));
+    auto v = hn::Mul(hn::Mul(hn::ConvertTo(d, sum), by), hn::LoadN(d, columns + i, left));
+    if (bias != nullptr) v = hn::Add(v, hn::LoadN(d, bias + i, left));
+    hn::StoreN(v, d, y + i, left);
+  }
+}
+
+void scale_f32(const float* c, float row, const float* columns, const float* bias, float* y,
+               int64_t n) {
+  const F32 d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto by = hn::Set(d, row);
+  for (int64_t i = 0; i < n; i += lanes) {
+    const auto left = static_cast<size_t>(n - i < lanes ? n - i : lanes);
+    auto v = hn::Mul(hn::Mul(hn::LoadN(d, c + i, left), by), hn::LoadN(d, columns + i, left));
+    if (bias != nullptr) v = hn::Add(v, hn::LoadN(d, bias + i, left));
+    hn::StoreN(v, d, y + i, left);
+  }
+}
+
+}  // namespace
+
+void fill_integer(Simd* simd) {
+  simd->largest_magnitude = largest_magnitude;
+  simd->round_to_i8 = round_to_i8;
+  simd->gemm_i16 = gemm_i16;
+  simd->scale_i32 = scale_i32;
+  simd->scale_f32 = scale_f32;
+}
+
+}  // namespace zoetrope::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace zoetrope::cpu {
+HWY_EXPORT(fill_integer);
+void fill_integer_for_chosen_target(Simd* simd) { HWY_DYNAMIC_DISPATCH(fill_integer)(simd); }
+}  // namespace zoetrope::cpu
+#endif

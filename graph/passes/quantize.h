@@ -1,0 +1,82 @@
+// Weights in fewer bits: a graph as it is stored, rewritten to read them.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "graph/weight_format.h"
+#include "graph/weights.h"
+
+namespace zoetrope {
+
+// A weight, as whoever chooses a format for it sees it.
+struct QuantizeSite {
+  std::string_view weight;
+  Shape shape;
+  // Every reader multiplies rows of activations by it, x·Wᵀ: it may be of kInt8 or kFp8.
+  bool product = false;
+  Rate rate = Rate::kWeights;  // of the fastest of those rows
+};
+
+struct WeightChoice {
+  WeightFormat format = WeightFormat::kKeep;
+  int64_t group = 0;  // of kInt4: even
+};
+using ChooseFormat = std::function<WeightChoice(const QuantizeSite& site)>;
+
+// A weight in its new format; what the graph reads of it are `values` and `scale`. Of kF16 and
+// kBF16 the graph is as it was and `values` is the weight itself.
+struct QuantizedWeight {
+  std::string weight;
+  WeightChoice choice;
+  Shape shape;
+  std::string values, scale;  // names of tensors
+  bool product = false;
+};
+
+struct QuantizedGraph {
+  Graph graph;
+  std::vector<QuantizedWeight> weights;  // sorted by name
+};
+
+// For graphs as they are stored (symbols need not be bound). Products with weights of kInt8 and
+// kFp8 become quantize_rows and quantized_matmul, rows that several products share being quantised
+// once; other formats are read through dequantize. A choice that a weight cannot have (kInt8 where
+// it is no product, fewer bits without rows) is an error. The signature stays.
+Result<QuantizedGraph> quantize(const Graph& graph, const ChooseFormat& choose);
+
+// A source that also has quantised tensors, encoded when loaded, and f16 or bf16 in place of what
+// is to be stored so. Values that are not finite, or do not fit, are errors.
+class QuantizedWeights : public WeightSource {
+ public:
+  // `base` must outlive it. Of weights that appear twice, all must be alike.
+  static Result<std::unique_ptr<QuantizedWeights>> create(const WeightSource& base,
+                                                          std::vector<QuantizedWeight> weights);
+
+  Result<TensorType> type(std::string_view name) const override;
+  Result<WeightData> load(std::string_view name) const override;
+  std::string revision(std::string_view name) const override { return base_.revision(name); }
+
+ private:
+  struct Part {
+    size_t weight;  // of weights_
+    bool scale;
+  };
+  QuantizedWeights(const WeightSource& base, std::vector<QuantizedWeight> weights)
+      : base_(base), weights_(std::move(weights)) {}
+  Result<WeightData> encode(const QuantizedWeight& weight, bool scale) const;
+
+  const WeightSource& base_;
+  const std::vector<QuantizedWeight> weights_;
+  std::map<std::string, Part, std::less<>> parts_;  // by tensor
+  // Scales come for nothing with values, and are asked for next.
+  mutable std::mutex mutex_;
+  mutable std::string scale_of_;
+  mutable std::optional<WeightData> scale_;
+};
+
+}  // namespace zoetrope

@@ -1,0 +1,45 @@
+// How weights are stored in fewer bits: the formats, and rows to and from them.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "graph/ops/dequantize.h"
+#include "graph/shape.h"
+
+namespace zoetrope {
+
+enum class WeightFormat : uint8_t {
+  kKeep,
+  kF16,
+  kBF16,
+  kInt8,         // products of i8: rows of weights and of activations with a factor each
+  kFp8,          // the same in f8e4m3
+  kInt8Weights,  // i8 with a factor a row, made numbers again before they are used
+  kInt4,         // 4 bits with a factor a group, likewise
+};
+
+// "int8", "fp8", "int8_weights", "int4", ...
+std::string_view format_name(WeightFormat format);
+
+// Of quantised formats: a tensor [rows, ...] is stored as `values` and `scale`.
+struct EncodedTypes {
+  TensorType values, scale;
+};
+// `group` is of kInt4: how many neighbours in a row share a factor.
+EncodedTypes encoded_types(WeightFormat format, const Shape& shape, int64_t group);
+
+// Encodes `rows` rows of `columns` finite f32. i8 and f8e4m3 as the op quantize_rows defines it;
+// int4 with the factor, of a few near the largest magnitude / 8 and / 7, of least squared error.
+void encode_rows(WeightFormat format, int64_t group, const float* x, int64_t rows, int64_t columns,
+                 uint8_t* values, uint8_t* scale);
+
+// What dequantize reads, as host memory; offset may be null.
+struct EncodedData {
+  DType values_type = DType::kI8, scale_type = DType::kF32, offset_type = DType::kF32;
+  const void *values = nullptr, *scale = nullptr, *offset = nullptr;
+};
+// Row `row` as f32: one rounding after the product, one after the sum.
+void decode_row(const ops::DequantizeShape& shape, const EncodedData& data, int64_t row, float* y);
+
+}  // namespace zoetrope

@@ -1,0 +1,374 @@
+#include "runtime/quantize/measure.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "graph/elements.h"
+#include "runtime/media/clip_writer.h"
+#include "runtime/quantize/compare.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr size_t kKept = 4;           // prompts: enough to rank models
+constexpr double kLargestLoss = 1e6;  // what is no number counts as this
+
+double ratio(double error, double energy) {
+  const double value = energy > 0 ? error / energy : error > 0 ? kLargestLoss : 0;
+  return std::isfinite(value) ? std::min(value, kLargestLoss) : kLargestLoss;
+}
+
+class Collected : public ClipSink {
+ public:
+  Collected(std::vector<uint8_t>* pixels, std::vector<float>* sound, int64_t frame_bytes,
+            int channels)
+      : pixels_(*pixels), sound_(*sound), frame_bytes_(frame_bytes), channels_(channels) {}
+  Status frames(const uint8_t* pixels, int64_t count) override {
+    pixels_.insert(pixels_.end(), pixels, pixels + count * frame_bytes_);
+    return Status();
+  }
+  Status audio(const float* samples, int64_t count) override {
+    sound_.insert(sound_.end(), samples, samples + count * channels_);
+    return Status();
+  }
+
+ private:
+  std::vector<uint8_t>& pixels_;
+  std::vector<float>& sound_;
+  const int64_t frame_bytes_;
+  const int channels_;
+};
+
+// A folder that goes when this does.
+class TemporaryFolder {
+ public:
+  static Result<TemporaryFolder> create() {
+    std::error_code failed;
+    std::string pattern =
+        (std::filesystem::temp_directory_path(failed) / "zoetrope-XXXXXX").string();
+    if (failed || ::mkdtemp(pattern.data()) == nullptr)
+      return error(Code::kIoError, "no folder for clips could be made in ", pattern);
+    return TemporaryFolder(pattern);
+  }
+  TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::move(other.path_)) {
+    other.path_.clear();
+  }
+  TemporaryFolder& operator=(TemporaryFolder&&) = delete;
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+// For the shell, whatever it holds.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+// Numbers of a quantised tensor, row by row.
+Result<double> weight_error(const WeightSource& original, const WeightSource& quantized,
+                            const QuantizedWeight& w) {
+  ZT_ASSIGN_OR_RETURN(const WeightData from, original.load(w.weight));
+  ZT_ASSIGN_OR_RETURN(const WeightData values, quantized.load(w.values));
+  const int64_t rows = w.scale.empty() ? 1 : w.shape[0];
+  const int64_t columns = w.shape.elements() / std::max<int64_t>(rows, 1);
+  ops::DequantizeShape shape;
+  EncodedData data{values.type.dtype, DType::kF32, DType::kF32, values.data, nullptr, nullptr};
+  WeightData scale;
+  if (!w.scale.empty()) {
+    const bool narrow = w.choice.format == WeightFormat::kInt4;
+    ZT_ASSIGN_OR_RETURN(shape,
+                        ops::dequantize_shape({{"dims", std::vector<Dim>{rows, columns}},
+                                               {"bits", Dim(narrow ? 4 : 8)},
+                                               {"group", Dim(narrow ? w.choice.group : 0)}}));
+    ZT_ASSIGN_OR_RETURN(scale, quantized.load(w.scale));
+    data.scale_type = scale.type.dtype;
+    data.scale = scale.data;
+  }
+  double error = 0, energy = 0;
+  std::vector<double> x(static_cast<size_t>(columns)), wide(x.size());
+  std::vector<float> y(x.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    load_elements(
+        from.type.dtype,
+        static_cast<const uint8_t*>(from.data) + r * columns * dtype_size(from.type.dtype), columns,
+        x.data());
+    if (w.scale.empty()) {
+      load_elements(values.type.dtype, values.data, columns, wide.data());
+    } else {
+      decode_row(shape, data, r, y.data());
+      std::copy(y.begin(), y.end(), wide.begin());
+    }
+    for (size_t i = 0; i < x.size(); ++i) {
+      error += (x[i] - wide[i]) * (x[i] - wide[i]);
+      energy += x[i] * x[i];
+    }
+  }
+  return std::sqrt(ratio(error, energy));
+}
+
+}  // namespace
+
+Result<std::vector<QuantizeReport::Layer>> measure_weights(
+    const WeightSource& original, const WeightSource& quantized,
+    const std::vector<QuantizedWeight>& weights, const MeasureProgress& progress) {
+  std::vector<QuantizeReport::Layer> layers;
+  for (const QuantizedWeight& w : weights) {
+    if (!progress("compare weights", static_cast<double>(layers.size()),
+                  static_cast<double>(weights.size())))
+      return error(Code::kCancelled, "cancelled");
+    QuantizeReport::Layer layer{w.weight, std::string(format_name(w.choice.format))};
+    if (w.choice.format == WeightFormat::kInt4) layer.format += str("_", w.choice.group);
+    ZT_ASSIGN_OR_RETURN(const TensorType was, original.type(w.weight));
+    ZT_ASSIGN_OR_RETURN(const TensorType values, quantized.type(w.values));
+    layer.original_bytes = was.bytes();
+    layer.bytes = values.bytes();
+    if (!w.scale.empty()) {
+      ZT_ASSIGN_OR_RETURN(const TensorType scale, quantized.type(w.scale));
+      layer.bytes += scale.bytes();
+    }
+    auto error = weight_error(original, quantized, w);
+    if (!error.ok()) return error.status().with_context(str("weight '", w.weight, "'"));
+    layer.error = *error;
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+bool makes_clips(const Recipe& recipe) {
+  return recipe.incomplete.empty() &&
+         std::any_of(recipe.stages.begin(), recipe.stages.end(),
+                     [](const Stage& s) { return std::holds_alternative<Denoise>(s); });
+}
+
+Result<std::unique_ptr<Measure>> Measure::create(Model original, MeasureOptions options) {
+  ZT_CHECK(!options.prompts.empty());
+  std::unique_ptr<Measure> made(new Measure(std::move(options)));
+  ZT_ASSIGN_OR_RETURN(made->original_, Engine::create(std::move(original), made->options_.engine));
+  return made;
+}
+
+Request Measure::request_of(size_t prompt) const {
+  Request request = options_.request;
+  const Recipe& recipe = original_->model().recipe;
+  const bool classes = std::any_of(recipe.stages.begin(), recipe.stages.end(), [](const Stage& s) {
+    return std::holds_alternative<ClassLabel>(s);
+  });
+  request.prompt.clear();
+  request.classes.clear();
+  if (classes)
+    request.classes = {options_.prompts[prompt]};
+  else
+    request.prompt = options_.prompts[prompt];
+  request.seed += prompt;
+  return request;
+}
+
+Result<Measure::Clip> Measure::run(Engine& engine, size_t prompt, const RunHooks& hooks) const {
+  const Request request = request_of(prompt);
+  ZT_ASSIGN_OR_RETURN(const RequestPlan plan, engine.plan(request));
+  Clip clip;
+  clip.shape = plan.shape;
+  Collected sink(&clip.pixels, &clip.sound, plan.shape.height * plan.shape.width * 3,
+                 plan.clip.sound_channels);
+  ZT_RETURN_IF_ERROR(engine.run(request, sink, hooks).status());
+  return clip;
+}
+
+Result<std::shared_ptr<const Measure::Clip>> Measure::original(size_t prompt,
+                                                               const MeasureProgress& progress) {
+  if (const auto it = kept_.find(prompt); it != kept_.end()) return it->second;
+  std::vector<Evaluation> evaluations;
+  RunHooks hooks;
+  hooks.progress = progress;
+  hooks.evaluated = [&](double time, std::span<float> output) {
+    evaluations.push_back({time, {output.begin(), output.end()}});
+    return Status();
+  };
+  auto made = run(*original_, prompt, hooks);
+  if (!made.ok()) return made.status().with_context("the original");
+  made->evaluations = std::move(evaluations);
+  auto clip = std::make_shared<const Clip>(std::move(*made));
+  if (prompt < kKept) kept_[prompt] = clip;
+  return clip;
+}
+
+Result<std::vector<Measure::Loss>> Measure::losses(Engine& engine, size_t prompt,
+                                                   const Clip& original,
+                                                   const MeasureProgress& progress) const {
+  std::vector<Loss> steps;
+  Status wrong;
+  bool denoised = false;
+  RunHooks hooks;
+  hooks.progress = [&](std::string_view task, double done, double total) {
+    // What comes after denoising is of the original's latents: nothing to learn.
+    denoised = steps.size() == original.evaluations.size() && task != "denoise";
+    return progress(task, done, total) && !denoised;
+  };
+  hooks.evaluated = [&](double time, std::span<float> output) -> Status {
+    const size_t k = steps.size();
+    if (k >= original.evaluations.size() || original.evaluations[k].time != time ||
+        original.evaluations[k].output.size() != output.size())
+      return wrong = error(Code::kInternal, "the two models take other steps");
+    const std::vector<float>& expected = original.evaluations[k].output;
+    Loss loss{time};
+    for (size_t i = 0; i < output.size(); ++i) {
+      const double v = expected[i], off = static_cast<double>(output[i]) - v;
+      loss.error += off * off;
+      loss.energy += v * v;
+      output[i] = expected[i];
+    }
+    steps.push_back(loss);
+    return Status();
+  };
+  const auto ran = run(engine, prompt, hooks);
+  ZT_RETURN_IF_ERROR(wrong);
+  if (!ran.ok() && !(denoised && ran.status().code() == Code::kCancelled)) return ran.status();
+  return steps;
+}
+
+Result<double> Measure::loss(const Model& model, const MeasureProgress& progress) {
+  ZT_ASSIGN_OR_RETURN(const auto engine, Engine::create(model, options_.engine));
+  const size_t prompts = std::min(kKept, options_.prompts.size());
+  double total = 0;
+  for (size_t p = 0; p < prompts; ++p) {
+    ZT_ASSIGN_OR_RETURN(const auto clip, original(p, progress));
+    ZT_ASSIGN_OR_RETURN(const std::vector<Loss> steps, losses(*engine, p, *clip, progress));
+    Loss sum;
+    for (const Loss& step : steps) {
+      sum.error += step.error;
+      sum.energy += step.energy;
+    }
+    total += ratio(sum.error, sum.energy);
+  }
+  return total / static_cast<double>(prompts);
+}
+
+Status Measure::compare(Engine& engine, size_t prompt, const std::string& folder,
+                        QuantizeReport* report, std::vector<Loss>* steps,
+                        const MeasureProgress& progress) {
+  ZT_ASSIGN_OR_RETURN(const auto clip, original(prompt, progress));
+  ZT_ASSIGN_OR_RETURN(const std::vector<Loss> here, losses(engine, prompt, *clip, progress));
+  RunHooks hooks;
+  hooks.progress = progress;
+  ZT_ASSIGN_OR_RETURN(const Clip other, run(engine, prompt, hooks));
+  if (other.pixels.size() != clip->pixels.size() || other.sound.size() != clip->sound.size())
+    return error(Code::kInternal, "the two models make clips of different sizes");
+  Loss sum;
+  steps->resize(std::max(steps->size(), here.size()));
+  for (size_t k = 0; k < here.size(); ++k) {
+    (*steps)[k].time = here[k].time;
+    (*steps)[k].error += here[k].error;
+    (*steps)[k].energy += here[k].energy;
+    sum.error += here[k].error;
+    sum.energy += here[k].energy;
+  }
+  report->clips.push_back(
+      {options_.prompts[prompt], static_cast<int64_t>(request_of(prompt).seed),
+       ratio(sum.error, sum.energy), clip_psnr(clip->pixels, other.pixels),
+       clip_ssim(clip->pixels, other.pixels, clip->shape.height, clip->shape.width),
+       clip->sound.empty() ? 0 : sound_snr(clip->sound, other.sound)});
+  if (folder.empty()) return Status();
+  ZT_RETURN_IF_ERROR(write_clip(*clip, folder + "/original", prompt));
+  return write_clip(other, folder + "/quantised", prompt);
+}
+
+Status Measure::write_clip(const Clip& clip, const std::string& folder, size_t prompt) const {
+  char name[16];
+  std::snprintf(name, sizeof(name), "/%06zu", prompt);
+  const std::string place = folder + name;
+  std::error_code failed;
+  std::filesystem::create_directories(place, failed);
+  if (failed) return error(Code::kIoError, place, ": ", failed.message());
+  const ClipSpec& spec = original_->model().recipe.clip;
+  ClipFormat format;
+  format.width = clip.shape.width, format.height = clip.shape.height;
+  const int64_t frame_bytes = format.width * format.height * 3;
+  format.frames = static_cast<int64_t>(clip.pixels.size()) / std::max<int64_t>(frame_bytes, 1);
+  format.fps = std::max(1, static_cast<int>(spec.fps));
+  if (format.frames > 0) {
+    ZT_ASSIGN_OR_RETURN(const auto writer, create_clip_writer(place + "/frame.png", format));
+    ZT_RETURN_IF_ERROR(writer->frames(clip.pixels.data(), format.frames));
+    ZT_RETURN_IF_ERROR(writer->finish());
+  }
+  if (clip.sound.empty()) return Status();
+  format.sample_rate = spec.sample_rate, format.channels = spec.sound_channels;
+  format.samples = static_cast<int64_t>(clip.sound.size()) / spec.sound_channels;
+  ZT_ASSIGN_OR_RETURN(const auto writer, create_clip_writer(place + "/sound.wav", format));
+  ZT_RETURN_IF_ERROR(writer->audio(clip.sound.data(), format.samples));
+  return writer->finish();
+}
+
+Result<std::map<std::string, double>> Measure::judge(const std::string& folder) const {
+  std::string command = options_.judge;
+  const size_t at = command.find("{}");
+  if (at == std::string::npos)
+    return error(Code::kInvalidArgument, "the judge's command needs {} where the folder goes");
+  command.replace(at, 2, quoted(folder));
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) return error(Code::kIoError, "the shell could not be started");
+  std::string text;
+  char part[4096];
+  constexpr size_t kMost = 1 << 24;
+  for (size_t got; (got = std::fread(part, 1, sizeof(part), pipe)) > 0 && text.size() < kMost;)
+    text.append(part, got);
+  const int status = ::pclose(pipe);
+  if (status == -1 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    return error(Code::kInvalidArgument, "the judge's command failed: ", command);
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object())
+    return error(Code::kInvalidArgument, "the judge's command printed no JSON object: ", command);
+  std::map<std::string, double> rates;
+  for (const auto& [name, value] : json.items())
+    if (value.is_number() && value.get<double>() >= 0 && value.get<double>() <= 1)
+      rates[name] = value.get<double>();
+  if (rates.empty())
+    return error(Code::kInvalidArgument, "the judge's command printed no rates: ", command);
+  return rates;
+}
+
+Status Measure::measure(const Model& model, QuantizeReport* report,
+                        const MeasureProgress& progress) {
+  ZT_ASSIGN_OR_RETURN(const auto engine, Engine::create(model, options_.engine));
+  std::optional<TemporaryFolder> folder;
+  if (!options_.judge.empty()) {
+    auto made = TemporaryFolder::create();
+    if (!made.ok()) return made.status();
+    folder.emplace(std::move(*made));
+  }
+  std::vector<Loss> steps;
+  for (size_t p = 0; p < options_.prompts.size(); ++p) {
+    if (!progress("measure", static_cast<double>(p), static_cast<double>(options_.prompts.size())))
+      return error(Code::kCancelled, "cancelled");
+    const auto inner = [&](std::string_view, double done, double total) {
+      const double share = total > 0 ? done / total : 0;
+      return progress("measure", static_cast<double>(p) + 0.9 * share,
+                      static_cast<double>(options_.prompts.size()));
+    };
+    ZT_RETURN_IF_ERROR(
+        compare(*engine, p, folder ? folder->path() : std::string(), report, &steps, inner));
+  }
+  for (const Loss& step : steps)
+    report->steps.push_back({step.time, ratio(step.error, step.energy)});
+  if (!folder) return Status();
+  ZT_ASSIGN_OR_RETURN(const auto before, judge(folder->path() + "/original"));
+  ZT_ASSIGN_OR_RETURN(const auto after, judge(folder->path() + "/quantised"));
+  for (const auto& [name, rate] : before)
+    if (const auto it = after.find(name); it != after.end())
+      report->rates.push_back({name, rate, it->second});
+  return Status();
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,76 @@
+// What a quantisation costs: made by every one of them, stored in the file that it writes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "graph/status.h"
+#include "runtime/report/page.h"
+
+namespace zoetrope {
+
+struct QuantizeReport {
+  // ‖w − ŵ‖ / ‖w‖ of a weight and what it takes as stored.
+  struct Layer {
+    std::string weight, format;
+    double error = 0;
+    int64_t original_bytes = 0, bytes = 0;
+  };
+  // A clip of the original and one of the quantised model, from the same seed. `loss`: along the
+  // original's way from noise to latents, ‖v − v̂‖² / ‖v‖² of the network's guided output.
+  struct Clip {
+    std::string prompt;
+    int64_t seed = 0;
+    double loss = 0, psnr = 0, ssim = 0;
+    double snr = 0;  // of the sound; 0: there is none
+  };
+  // The loss at a time of the schedule, over all clips.
+  struct Step {
+    double time = 0, loss = 0;
+  };
+  // What a program that judges clips says of both, 0 to 1.
+  struct Rate {
+    std::string name;
+    double original = 0, quantized = 0;
+  };
+  // Of a search: the loss with this layer alone in the format, and whether it got more bits.
+  struct Sensitivity {
+    std::string layer;
+    double loss = 0;
+    bool spared = false;
+  };
+  // What must hold for the file to be written; 0: nothing is asked.
+  struct Gate {
+    double max_loss = 0, min_psnr = 0, max_drop = 0;
+  };
+
+  std::string format, compute, device;
+  int64_t group = 0;
+  std::vector<std::string> components, keep;
+  int64_t original_bytes = 0, bytes = 0;  // of all tensors
+  std::vector<Layer> layers;
+  std::vector<Clip> clips;
+  std::vector<Step> steps;
+  std::vector<Rate> rates;
+  std::vector<Sensitivity> sensitivity;  // worst for its size first; empty: no search
+  Gate gate;
+  std::vector<std::string> failures;  // of the gate, in words
+  bool forced = false;                // written although there are some
+
+  double mean_loss() const;
+  double mean_psnr() const;
+  double worst_drop() const;
+};
+
+// Fills in failures.
+void apply_gate(QuantizeReport* report);
+
+std::string report_to_json(const QuantizeReport& report);
+// Strict: the text may be hostile.
+Result<QuantizeReport> parse_report(const std::string& text);
+
+// For a terminal: a few lines, and the worst layers.
+std::string report_to_text(const QuantizeReport& report);
+Page report_page(const QuantizeReport& report, const std::string& model);
+
+}  // namespace zoetrope

@@ -1,0 +1,113 @@
+#include "runtime/quantize/rules.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <set>
+
+namespace zoetrope {
+namespace {
+
+constexpr int64_t kLeastElements = 2048;  // a page of 8 bits: less saves nothing in the file
+constexpr int64_t kLeastDepth = 16;       // shorter sums have too few errors to even out
+
+bool is_chosen(const QuantizeRules& rules, const std::string& component) {
+  return rules.components.empty() || std::find(rules.components.begin(), rules.components.end(),
+                                               component) != rules.components.end();
+}
+
+}  // namespace
+
+Result<WeightFormat> parse_requested_format(std::string_view name) {
+  for (WeightFormat format : {WeightFormat::kInt8, WeightFormat::kFp8, WeightFormat::kInt4,
+                              WeightFormat::kBF16, WeightFormat::kF16})
+    if (format_name(format) == name) return format;
+  return error(Code::kInvalidArgument, "unknown format '", name,
+               "'; known: int8, fp8, int4, bf16, f16");
+}
+
+Status check_rules(const QuantizeRules& rules, const ModelInfo& info) {
+  if (rules.group != 32 && rules.group != 64 && rules.group != 128)
+    return error(Code::kInvalidArgument, "groups of ", rules.group, ": expected 32, 64 or 128");
+  std::string known;
+  for (const Graph& graph : info.components) known += (known.empty() ? "" : ", ") + graph.name;
+  for (const std::string& wanted : rules.components)
+    if (std::none_of(info.components.begin(), info.components.end(),
+                     [&](const Graph& graph) { return graph.name == wanted; }))
+      return error(Code::kInvalidArgument, "no component '", wanted, "'; this model has ", known);
+  for (const Graph& graph : info.components)
+    for (const Node& node : graph.nodes)
+      if (node.op == OpKind::kDequantize || node.op == OpKind::kQuantizedMatmul)
+        return error(Code::kInvalidArgument, "component '", graph.name,
+                     "' is quantised already: start from the model that it was made from");
+  return Status();
+}
+
+bool matches(std::string_view pattern, std::string_view name) {
+  const auto fits = [](const std::string& p, std::string_view n) {
+    return ::fnmatch(p.c_str(), std::string(n).c_str(), 0) == 0;
+  };
+  const std::string text(pattern);
+  const bool plain = pattern.find_first_of("*?[") == std::string_view::npos;
+  const size_t slash = name.rfind('/');
+  for (const std::string_view n :
+       {name, slash == std::string_view::npos ? name : name.substr(slash + 1)}) {
+    if (fits(text, n)) return true;
+    // "final_layer" and "*.modulation" also name what lies below.
+    if (fits(text + ".*", n)) return true;
+    if (plain && (fits("*." + text, n) || fits("*." + text + ".*", n))) return true;
+  }
+  return false;
+}
+
+std::string layer_of(std::string_view weight) {
+  size_t begin = 0;
+  for (;;) {
+    const size_t end = std::min(weight.find('.', begin), weight.size());
+    const std::string_view part = weight.substr(begin, end - begin);
+    if (!part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos)
+      return std::string(weight.substr(0, end));
+    if (end == weight.size()) break;
+    begin = end + 1;
+  }
+  return std::string(weight.substr(0, std::min(weight.rfind('.'), weight.size())));
+}
+
+WeightChoice choose_format(const QuantizeRules& rules, const QuantizeSite& site) {
+  for (const std::string& pattern : rules.keep)
+    if (matches(pattern, site.weight)) return {};
+  if (rules.format == WeightFormat::kF16 || rules.format == WeightFormat::kBF16)
+    return {rules.format, 0};
+  if (site.shape.rank() < 2 || site.shape.elements() < kLeastElements) return {};
+  if (site.shape.elements() / site.shape[0] < kLeastDepth) return {};
+  const bool rows = site.product && (site.rate == Rate::kStep || site.rate == Rate::kClip);
+  if (!rules.only.empty())
+    return rows && layer_of(site.weight) == rules.only ? WeightChoice{rules.format, rules.group}
+                                                       : WeightChoice{};
+  if (!rows) return {WeightFormat::kInt8Weights, 0};
+  if (!rules.spared.contains(layer_of(site.weight))) return {rules.format, rules.group};
+  return rules.format == WeightFormat::kInt4 ? WeightChoice{WeightFormat::kInt8, 0}
+                                             : WeightChoice{};
+}
+
+Result<QuantizedModel> quantize_model(const ModelInfo& info, const QuantizeRules& rules) {
+  ZT_RETURN_IF_ERROR(check_rules(rules, info));
+  QuantizedModel made;
+  made.info = info;
+  std::set<std::string> known;
+  for (Graph& graph : made.info.components) {
+    if (!is_chosen(rules, graph.name)) continue;
+    auto quantized =
+        quantize(graph, [&](const QuantizeSite& site) { return choose_format(rules, site); });
+    if (!quantized.ok())
+      return quantized.status().with_context(str("component '", graph.name, "'"));
+    graph = std::move(quantized->graph);
+    for (QuantizedWeight& weight : quantized->weights)
+      if (known.insert(weight.values).second) made.weights.push_back(std::move(weight));
+  }
+  if (made.weights.empty())
+    return error(Code::kInvalidArgument, "nothing to quantise: every weight is kept or too small");
+  return made;
+}
+
+}  // namespace zoetrope

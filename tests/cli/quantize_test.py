@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""`zoetrope quantize` as a person meets it: a smaller file whose clips are nearly the model's own.
+
+usage: quantize_test.py PATH_OF_ZOETROPE MODEL.zoe
+"""
+import json
+import math
+from pathlib import Path
+
+import command
+from command import MODEL, SMALL, run
+
+
+def frames(path):
+    """The pixels of a Y4M file, all frames joined."""
+    data = Path(path).read_bytes()
+    header, rest = data.split(b"\n", 1)
+    fields = {f[:1]: f[1:] for f in header.split(b" ")[1:]}
+    size = int(fields[b"W"]) * int(fields[b"H"]) * 3
+    assert fields[b"C"] == b"444", header
+    pixels = b""
+    while rest:
+        rest = rest.split(b"\n", 1)[1]
+        pixels, rest = pixels + rest[:size], rest[size:]
+    return pixels
+
+
+def psnr(a, b):
+    error = sum((x - y) ** 2 for x, y in zip(a, b)) / len(a)
+    return math.inf if error == 0 else 10 * math.log10(255 ** 2 / error)
+
+
+class Quantize(command.Case):
+    def quantize(self, output, *more):
+        return run("quantize", MODEL, "-o", self.out / output, "-q", "--measure", "weights", *more)
+
+    def clip(self, model, name):
+        self.check(run("generate", "a red ball bounces", "--model", model, "-o", self.out / name, "--device", "cpu",
+                       *SMALL[:-1], "8"), 0)
+        return frames(self.out / name)
+
+    def test_every_format_is_smaller_and_nearly_the_same(self):
+        whole = Path(MODEL).stat().st_size
+        original = self.clip(MODEL, "original.y4m")
+        # Shares of f16: a byte of two and a factor a row; half a byte and an f16 for every 64.
+        for fmt, most, least in (("int8", 0.58, 30), ("fp8", 0.58, 24), ("int4", 0.45, 16), ("bf16", 1.01, 35)):
+            with self.subTest(fmt):
+                self.check(self.quantize(f"{fmt}.zoe", "--format", fmt), 0)
+                model = self.out / f"{fmt}.zoe"
+                self.assertLess(model.stat().st_size, most * whole)
+                self.check(run("inspect", model, "--verify"), 0)
+                self.assertGreater(psnr(original, self.clip(model, f"{fmt}.y4m")), least)
+
+    def test_the_report_is_stored_and_shown(self):
+        (self.out / "prompts.txt").write_text("a red ball bounces\n\na blue star spins\n")
+        judge = self.out / "judge.py"  # rates that follow from what it is given: 2 clips of 8 frames and a sound
+        judge.write_text("import json, sys, pathlib\n"
+                         "clips = sorted(pathlib.Path(sys.argv[1]).iterdir())\n"
+                         "good = [len(list(c.glob('*.png'))) == 8 and (c / 'sound.wav').exists() for c in clips]\n"
+                         "worse = 0.25 if 'quantised' in sys.argv[1] else 0\n"
+                         "print(json.dumps({'whole': sum(good) / 2, 'liked': 1 - worse, 'count': 7, 'text': 'x'}))\n")
+        flags = ["--calibrate", self.out / "prompts.txt", "--device", "cpu", *SMALL[:-1], "4", "--judge",
+                 f"python3 '{judge}' {{}}"]
+        page = self.out / "page.html"
+        self.check(run("quantize", MODEL, "-o", self.out / "a.zoe", "--page", page, *flags), 0, "loss against", "int8")
+        report = json.loads(run("inspect", self.out / "a.zoe", "--json").stdout)["quantisation"]
+        self.assertEqual([c["prompt"] for c in report["clips"]], ["a red ball bounces", "a blue star spins"])
+        for clip in report["clips"]:
+            self.assertTrue(0 < clip["loss"] < 0.05 and clip["psnr"] > 25 and 0.8 < clip["ssim"] < 1, clip)
+            self.assertNotEqual(clip["snr"], 0)
+        self.assertEqual(len(report["steps"]), 4)
+        self.assertEqual(report["rates"], [{"name": "liked", "original": 1, "quantised": 0.75},
+                                           {"name": "whole", "original": 1, "quantised": 1}])
+        self.assertTrue(all(0 < layer["error"] < 0.05 for layer in report["layers"]))
+        self.assertEqual(sum(layer["weight"] == "dit.blocks.0.attn.q.weight" for layer in report["layers"]), 1)
+        self.assertIn(b"loss against the original", run("inspect", self.out / "a.zoe").stdout)
+        self.assertIn("a blue star spins", page.read_text())
+        self.check(run("inspect", self.out / "a.zoe", "--page", self.out / "again.html"), 0)
+        self.assertEqual((self.out / "again.html").read_bytes(), page.read_bytes())
+        self.check(run("inspect", MODEL, "--page", page), 2, "not quantised")
+
+        # The gate: each bound alone, nothing is written; by force, and that is recorded.
+        for bound in (["--max-loss", "1e-6"], ["--min-psnr", "90"], ["--max-drop", "0.2"]):
+            self.check(run("quantize", MODEL, "-o", self.out / "b.zoe", *flags, *bound), 6, "was not written")
+            self.assertFalse((self.out / "b.zoe").exists())
+        self.check(run("quantize", MODEL, "-o", self.out / "b.zoe", *flags, "--max-drop", "0.2", "--force"), 0)
+        report = json.loads(run("inspect", self.out / "b.zoe", "--json").stdout)["quantisation"]
+        self.assertTrue(report["forced"] and "liked" in report["failures"][0])
+        self.check(run("quantize", MODEL, "-o", self.out / "c.zoe", *flags[:-1], "false {}"), 2, "judge")
+
+    def test_layers_are_ranked_until_a_target_is_met(self):
+        (self.out / "prompts.txt").write_text("a red ball bounces\n")
+        flags = ["--calibrate", self.out / "prompts.txt", "--device", "cpu", *SMALL[:-1], "2", "--max-loss", "0"]
+        search = lambda name, *more: run("quantize", MODEL, "-o", self.out / name, "-q", "--format", "int4", *flags, *more)
+        report = lambda name: json.loads(run("inspect", self.out / name, "--json").stdout)["quantisation"]
+        mean = lambda r: sum(c["psnr"] for c in r["clips"]) / len(r["clips"])
+        self.check(search("plain.zoe"), 0)
+        plain = report("plain.zoe")
+        target = mean(plain) + 3
+        self.check(search("psnr.zoe", "--target-psnr", f"{target:.2f}"), 0)
+        better = report("psnr.zoe")
+        self.assertGreaterEqual(mean(better), target)
+        self.assertGreater(better["bytes"], plain["bytes"])
+        spared = [layer["spared"] for layer in better["sensitivity"]]
+        self.assertTrue(any(spared) and not all(spared) and spared == sorted(spared, reverse=True))
+        kinds = {layer["weight"]: layer["format"] for layer in better["layers"]}
+        for layer in better["sensitivity"]:
+            name = next(w for w in kinds if w.startswith(layer["layer"] + ".") and "int8_weights" != kinds[w])
+            self.assertEqual(kinds[name], "int8" if layer["spared"] else "int4_64", name)
+        share = (plain["bytes"] + better["bytes"]) / 2 / plain["original_bytes"]
+        self.check(search("size.zoe", "--target-size", f"{share:.4f}"), 0)
+        self.assertLessEqual(report("size.zoe")["bytes"], share * plain["original_bytes"])
+        self.assertGreaterEqual(report("size.zoe")["bytes"], plain["bytes"])
+        self.check(search("none.zoe", "--target-size", "0.1"), 2, "no choice of layers")
+        self.check(search("none.zoe", "--target-psnr", "150"), 6, "no choice of layers reaches")
+        self.assertFalse((self.out / "none.zoe").exists())
+
+    def test_components_and_patterns_stay(self):
+        self.check(self.quantize("a.zoe", "--components", "dit", "--keep", "blocks.0,dit.blocks.1.ffn.*"), 0)
+        tensors = {t["name"]: t["dtype"] for t in json.loads(run("inspect", self.out / "a.zoe", "--json").stdout)["tensors"]}
+        self.assertEqual(tensors["dit.blocks.0.attn.q.weight"], "f16")
+        self.assertEqual(tensors["dit.blocks.1.ffn.up.weight"], "f16")
+        self.assertEqual(tensors["dit.blocks.1.attn.q.weight.int8"], "i8")
+        self.assertFalse(any(t.startswith(("tae.", "text.")) and ".int8" in t for t in tensors))
+
+    def test_the_same_input_gives_the_same_bytes(self):
+        for name in ("a.zoe", "b.zoe"):
+            self.check(self.quantize(name, "--format", "int4", "--group", "32"), 0)
+        self.assertEqual((self.out / "a.zoe").read_bytes(), (self.out / "b.zoe").read_bytes())
+
+    def test_what_cannot_be_is_refused(self):
+        self.check(self.quantize("a.zoe", "--format", "int3"), 2, "int3", "int8, fp8, int4")
+        self.check(self.quantize("a.zoe", "--format", "int4", "--group", "48"), 2, "32, 64 or 128")
+        self.check(self.quantize("a.zoe", "--components", "engine"), 2, "engine", "dit")
+        self.check(self.quantize("a.zoe", "--keep", "*"), 2, "nothing to quantise")
+        self.check(self.quantize("a.bin"), 2, "*.zoe")
+        self.check(run("quantize", self.out / "none.zoe", "-o", self.out / "a.zoe"), 3, "none.zoe")
+        self.check_empty()
+        self.check(self.quantize("a.zoe"), 0)
+        self.check(run("quantize", self.out / "a.zoe", "-o", self.out / "b.zoe"), 2, "quantised already")
+        self.check(run("quantize", self.out / "a.zoe", "-o", self.out / "a.zoe"), 2, "same file")
+        self.assertEqual([p.name for p in self.out.iterdir()], ["a.zoe"])
+
+
+if __name__ == "__main__":
+    command.main()

@@ -1,0 +1,294 @@
+// Weights in fewer bits: the graph computes with what the tensors say, and every format's error
+// stays below its bound.
+#include "graph/passes/quantize.h"
+
+#include <cstring>
+
+#include "graph/passes/derive_weights.h"
+#include "graph/passes/fuse.h"
+#include "graph/passes/precision.h"
+#include "graph/passes/split.h"
+#include "tests/passes/pass_test.h"
+
+using namespace zoetrope;
+using namespace zoetrope::passes_test;
+
+namespace {
+
+// A table, two products that share their rows, one at the rate of the timestep, and a convolution.
+Graph small_network() {
+  Builder b("net");
+  const Dim n = Dim::symbol("n");
+  const ValueId x = b.input("x", DType::kF32, {2, n, 64});
+  const ValueId t = b.input("t", DType::kF32, {2, 64}, Rate::kTimestep);
+  const ValueId shift = b.reshape(b.linear("time", t, 64, 64), {2, 1, 64});
+  const ValueId h = b.add(x, shift);
+  const ValueId y = b.mul(b.silu(b.linear("gate", h, 64, 48)), b.linear("up", h, 64, 48, false));
+  const ValueId c = b.conv(y, b.weight("conv.weight", {8, 3, 48}),
+                           {.stride = {}, .dilation = {}, .pad_lo = {1}, .pad_hi = {1}});
+  b.output("y", c);
+  auto graph = b.finish();
+  REQUIRE_MESSAGE(graph.ok(), graph.status().message());
+  return std::move(*graph);
+}
+
+MemoryWeights random_weights(const Graph& graph, std::mt19937& random) {
+  MemoryWeights weights;
+  for (ValueId id : graph.weights()) {
+    Shape shape;
+    for (const Dim& d : graph.value(id).dims) shape.push_back(d.constant());
+    weights.add(graph.value(id).name, DType::kF32, random_tensor(shape, random));
+  }
+  return weights;
+}
+
+WeightChoice everywhere(const QuantizeSite& site, WeightFormat format, int64_t group) {
+  if (site.shape.rank() < 2) return {};
+  const bool rows = format == WeightFormat::kInt8 || format == WeightFormat::kFp8;
+  return {rows && !site.product ? WeightFormat::kInt8Weights : format, group};
+}
+
+// ‖a − b‖ / ‖a‖
+double relative_error(const EvalTensor& a, const EvalTensor& b) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < a.data.size(); ++i) {
+    error += (a.data[i] - b.data[i]) * (a.data[i] - b.data[i]);
+    norm += a.data[i] * a.data[i];
+  }
+  return std::sqrt(error / norm);
+}
+
+struct Evaluated {
+  Graph graph;
+  EvalTensors outputs;
+};
+
+Evaluated evaluate(const Graph& graph, const WeightSource& weights, const EvalTensors& inputs) {
+  auto bound = bind(graph, {{"n", 5}});
+  REQUIRE_MESSAGE(bound.ok(), bound.status().message());
+  auto out = reference_evaluate(*bound, inputs, weights);
+  REQUIRE_MESSAGE(out.ok(), out.status().message());
+  return {std::move(*bound), std::move(*out)};
+}
+
+}  // namespace
+
+TEST_CASE("a network in every format computes what it did, within the format's error") {
+  std::mt19937 random(7);
+  const Graph graph = small_network();
+  const MemoryWeights weights = random_weights(graph, random);
+  const EvalTensors inputs{{"x", random_tensor({2, 5, 64}, random)},
+                           {"t", random_tensor({2, 64}, random)}};
+  const EvalTensors expected = evaluate(graph, weights, inputs).outputs;
+  // Uniform steps of the largest of K normal numbers: σ of an error is step/√12, for i8 (largest
+  // ≈ 2.7σ of 64) 0.6%, for int4 about 12%; e4m3 has 3 bits, 2.6%. Three products add up.
+  struct Format {
+    WeightFormat format;
+    int64_t group;
+    double least, most;
+  };
+  for (const Format& f :
+       {Format{WeightFormat::kInt8, 0, 0.002, 0.03}, Format{WeightFormat::kFp8, 0, 0.01, 0.1},
+        Format{WeightFormat::kInt8Weights, 0, 0.001, 0.02},
+        Format{WeightFormat::kInt4, 16, 0.03, 0.2}, Format{WeightFormat::kF16, 0, 1e-5, 2e-3},
+        Format{WeightFormat::kBF16, 0, 1e-4, 1e-2}}) {
+    CAPTURE(format_name(f.format));
+    auto made = quantize(
+        graph, [&](const QuantizeSite& site) { return everywhere(site, f.format, f.group); });
+    REQUIRE_MESSAGE(made.ok(), made.status().message());
+    CHECK(made->weights.size() == 4);
+    auto source = QuantizedWeights::create(weights, made->weights);
+    REQUIRE(source.ok());
+    REQUIRE(made->graph.inputs.size() == graph.inputs.size());
+    const Evaluated got = evaluate(made->graph, **source, inputs);
+    const double error = relative_error(expected.at("y"), got.outputs.at("y"));
+    CHECK(error > f.least);
+    CHECK(error < f.most);
+  }
+}
+
+TEST_CASE("rows that two products share are quantised once") {
+  auto made = quantize(small_network(), [](const QuantizeSite& site) {
+    return site.product && site.rate == Rate::kStep ? WeightChoice{WeightFormat::kInt8, 0}
+                                                    : WeightChoice{};
+  });
+  REQUIRE(made.ok());
+  CHECK(count(made->graph, OpKind::kQuantizeRows) == 1);
+  CHECK(count(made->graph, OpKind::kQuantizedMatmul) == 2);
+  CHECK(count(made->graph, OpKind::kMatmul) == 1);  // the timestep's
+  CHECK(made->graph.find_value("gate.weight") == kNone);
+  CHECK(made->graph.find_value("gate.weight.int8") != kNone);
+  CHECK(made->graph.find_value("time.weight") != kNone);
+}
+
+TEST_CASE("what a weight cannot be is refused with its name") {
+  const auto refused = [](WeightChoice choice, const char* name, const char* why) {
+    auto made = quantize(small_network(), [&](const QuantizeSite& site) {
+      return site.weight == name ? choice : WeightChoice{};
+    });
+    REQUIRE(!made.ok());
+    CHECK(made.status().message().find(name) != std::string::npos);
+    CHECK(made.status().message().find(why) != std::string::npos);
+  };
+  refused({WeightFormat::kInt8, 0}, "conv.weight", "int8 cannot store it");
+  refused({WeightFormat::kInt4, 3}, "conv.weight", "even");
+  refused({WeightFormat::kInt4, 32}, "gate.bias", "no rows");
+}
+
+TEST_CASE("a value that no format holds is an error") {
+  const Graph graph = small_network();
+  std::mt19937 random(3);
+  MemoryWeights weights = random_weights(graph, random);
+  EvalTensor bad = random_tensor({48, 64}, random);
+  bad.data[100] = INFINITY;
+  weights.add("up.weight", DType::kF32, bad);
+  EvalTensor large = random_tensor({48, 64}, random);
+  large.data[5] = 1e6;
+  weights.add("gate.weight", DType::kF32, large);
+  for (const auto& [name, format] :
+       {std::pair{"up.weight", WeightFormat::kInt8}, std::pair{"up.weight", WeightFormat::kInt4},
+        std::pair{"gate.weight", WeightFormat::kF16}}) {
+    auto made = quantize(graph, [&, n = name, f = format](const QuantizeSite& site) {
+      return site.weight == n ? WeightChoice{f, 32} : WeightChoice{};
+    });
+    REQUIRE(made.ok());
+    auto source = QuantizedWeights::create(weights, made->weights);
+    REQUIRE(source.ok());
+    auto loaded = (*source)->load(made->weights[0].values);
+    REQUIRE(!loaded.ok());
+    CHECK(loaded.status().code() == Code::kDataLoss);
+    CHECK(loaded.status().message().find(name) != std::string::npos);
+  }
+}
+
+TEST_CASE("int4: known groups") {
+  // Multiples of a factor from -8 to 7 come back as they are, whichever sign is at the end.
+  for (const float sign : {1.0f, -1.0f}) {
+    std::vector<float> x;
+    for (int i = -8; i < 8; ++i) x.push_back(sign * 0.25f * static_cast<float>(i));
+    uint8_t values[8];
+    uint16_t scale;
+    encode_rows(WeightFormat::kInt4, 16, x.data(), 1, 16, values,
+                reinterpret_cast<uint8_t*>(&scale));
+    CHECK(std::fabs(f16_to_f32(scale)) == 0.25f);
+    const auto shape = ops::dequantize_shape(
+        {{"dims", std::vector<Dim>{1, 16}}, {"bits", Dim(4)}, {"group", Dim(16)}});
+    REQUIRE(shape.ok());
+    std::vector<float> y(16);
+    decode_row(*shape, {DType::kU8, DType::kF16, DType::kF32, values, &scale, nullptr}, 0,
+               y.data());
+    CHECK(x == y);
+  }
+  // Odd rows, short groups, zeros.
+  const std::vector<float> x{0, 0, 0, 0, 7, -1, 3};
+  uint8_t values[4], scale[4];
+  encode_rows(WeightFormat::kInt4, 4, x.data(), 1, 7, values, scale);
+  CHECK(values[0] == 0x88);
+  CHECK(scale[0] + scale[1] == 0);
+  CHECK((values[3] >> 4) == 0);
+}
+
+TEST_CASE("derived weights are what the definition says") {
+  std::mt19937 random(11);
+  const Graph graph = small_network();
+  const MemoryWeights weights = random_weights(graph, random);
+  for (const WeightFormat format : {WeightFormat::kInt4, WeightFormat::kInt8Weights}) {
+    auto made =
+        quantize(graph, [&](const QuantizeSite& site) { return everywhere(site, format, 32); });
+    REQUIRE(made.ok());
+    auto source = QuantizedWeights::create(weights, made->weights);
+    REQUIRE(source.ok());
+    auto bound = bind(made->graph, {{"n", 5}});
+    REQUIRE(bound.ok());
+    auto derived = derive_weights(*bound);
+    REQUIRE_MESSAGE(derived.ok(), derived.status().message());
+    CHECK(count(derived->graph, OpKind::kDequantize) == 0);
+    CHECK(derived->weights.size() == 4);
+    CHECK(verify(derived->graph).ok());
+    for (const DerivedWeight& w : derived->weights) {
+      auto loaded = load_derived(**source, w);
+      REQUIRE_MESSAGE(loaded.ok(), loaded.status().message());
+      CHECK(loaded->type == w.type);
+      // The node's own definition, on the stored bytes.
+      EvaluateOptions options;
+      options.round_to_dtype = true;
+      std::string node;
+      for (const Node& n : bound->nodes)
+        if (n.op == OpKind::kDequantize && bound->value(n.inputs[0]).name == w.values)
+          node = bound->value(n.outputs[0]).name;
+      options.watch = {node};
+      auto values = reference_evaluate(
+          *bound, {{"x", random_tensor({2, 5, 64}, random)}, {"t", random_tensor({2, 64}, random)}},
+          **source, options);
+      REQUIRE(values.ok());
+      const EvalTensor& expected = values->at(node);
+      for (int64_t i = 0; i < w.type.shape.elements(); ++i)
+        REQUIRE(load_element(w.type.dtype, loaded->data, i) ==
+                expected.data[static_cast<size_t>(i)]);
+    }
+  }
+}
+
+TEST_CASE("precision: products give the compute type, weights of few bits become it") {
+  auto made = quantize(small_network(), [](const QuantizeSite& site) {
+    return everywhere(site, site.rate == Rate::kStep ? WeightFormat::kInt8 : WeightFormat::kInt4,
+                      32);
+  });
+  REQUIRE(made.ok());
+  auto bound = bind(made->graph, {{"n", 5}});
+  REQUIRE(bound.ok());
+  auto narrow = choose_precision(*bound, DType::kBF16, [&](std::string_view name) {
+    return Result<DType>(bound->value(bound->find_value(name)).type.dtype);
+  });
+  REQUIRE_MESSAGE(narrow.ok(), narrow.status().message());
+  CHECK(verify(*narrow).ok());
+  for (const Node& node : narrow->nodes) {
+    const DType out = narrow->value(node.outputs[0]).type.dtype;
+    if (node.op == OpKind::kQuantizedMatmul || node.op == OpKind::kDequantize)
+      CHECK(out == DType::kBF16);
+    if (node.op == OpKind::kQuantizeRows)
+      CHECK(narrow->value(node.inputs[0]).type.dtype == DType::kBF16);
+    for (ValueId id : node.inputs) {
+      const NodeId maker = id == kNone ? kNone : narrow->value(id).producer;
+      if (maker != kNone && narrow->nodes[static_cast<size_t>(maker)].op == OpKind::kDequantize)
+        CHECK(node.op != OpKind::kCast);
+    }
+  }
+}
+
+TEST_CASE("a product of 8-bit numbers takes its bias, and its slow rows apart") {
+  Builder b("net");
+  const ValueId text = b.input("text", DType::kF32, {1, 40, 64}, Rate::kClip);
+  const ValueId x = b.input("x", DType::kF32, {1, 8, 64});
+  b.output("y", b.linear("fc", b.concat({text, x}, 1), 64, 32));
+  auto graph = b.finish();
+  REQUIRE(graph.ok());
+  auto made = quantize(*graph, [](const QuantizeSite& site) {
+    return site.product ? WeightChoice{WeightFormat::kInt8, 0} : WeightChoice{};
+  });
+  REQUIRE(made.ok());
+  auto bound = bind(made->graph, {});
+  REQUIRE(bound.ok());
+  std::mt19937 random(5);
+  const MemoryWeights weights = random_weights(*graph, random);
+  auto source = QuantizedWeights::create(weights, made->weights);
+  REQUIRE(source.ok());
+  const EvalTensors inputs{{"text", random_tensor({1, 40, 64}, random)},
+                           {"x", random_tensor({1, 8, 64}, random)}};
+  const auto run = [&](const Graph& g) {
+    auto out = reference_evaluate(g, inputs, **source);
+    REQUIRE_MESSAGE(out.ok(), out.status().message());
+    return std::move(*out);
+  };
+  const EvalTensors expected = run(*bound);
+  auto split = split_by_rate(*bound);
+  REQUIRE_MESSAGE(split.ok(), split.status().message());
+  CHECK(count(*split, OpKind::kQuantizedMatmul) == 2);
+  CHECK(count(*split, OpKind::kQuantizeRows) == 2);
+  CHECK(rate_report(*split).share(Rate::kClip) > 0.8);
+  check_close(expected, run(*split), 1e-12);
+  auto fused = fuse_contractions(*bound);
+  REQUIRE_MESSAGE(fused.ok(), fused.status().message());
+  CHECK(count(*fused, OpKind::kAdd) == 0);
+  check_close(expected, run(*fused), 1e-12);
+}
