@@ -58,7 +58,7 @@ Tally make_runs(const std::vector<Way>& ways, const std::vector<Run>& runs) {
     for (size_t d = 0; d < devices.size(); ++d) {
       const CaseResult result = run_case(*devices[d], **drawn);
       const Exclusion* exclusion = find_exclusion(ways[d].backend, test.op, run.variant.compute);
-      if (exclusion != nullptr && has_kind(test, InputKind::kCompute)) {
+      if (exclusion != nullptr && (!exclusion->compute || has_kind(test, InputKind::kCompute))) {
         if (op_def(test.op).is_view) continue;  // has no kernel that could be missing
         ++excluded[exclusion];
         if (result.outcome == Outcome::kPassed) ++needless[exclusion];
