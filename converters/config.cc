@@ -64,6 +64,11 @@ Result<Config> Config::parse(std::string origin, const std::string& text) {
 bool Config::empty() const { return json_->value.empty(); }
 bool Config::has(const char* key) const { return json_->find(key) != nullptr; }
 
+bool Config::is_null(const char* key) const {
+  const auto it = json_->value.find(key);
+  return it != json_->value.end() && it->is_null();
+}
+
 bool Config::is_object(const char* key) const {
   const auto* value = json_->find(key);
   return value != nullptr && value->is_object();
@@ -134,6 +139,50 @@ std::vector<int64_t> Config::integers(const char* key, std::vector<int64_t> othe
   }
   if (!fits) expected(key, str("a list of whole numbers from ", low, " to ", high));
   return fits ? read : otherwise;
+}
+
+std::vector<std::vector<int64_t>> Config::integer_lists(const char* key,
+                                                        std::vector<std::vector<int64_t>> otherwise,
+                                                        int64_t low, int64_t high) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  if (value == nullptr) return otherwise;
+  std::vector<std::vector<int64_t>> read;
+  bool fits = value->is_array() && value->size() <= 16;
+  for (size_t i = 0; fits && i < value->size(); ++i) {
+    const auto& list = (*value)[i];
+    fits = list.is_array() && !list.empty() && list.size() <= 16;
+    read.emplace_back();
+    for (size_t k = 0; fits && k < list.size(); ++k) {
+      fits = list[k].is_number_integer() && list[k].get<int64_t>() >= low &&
+             list[k].get<int64_t>() <= high;
+      if (fits) read.back().push_back(list[k].get<int64_t>());
+    }
+  }
+  if (!fits) expected(key, str("lists of whole numbers from ", low, " to ", high));
+  return fits ? read : otherwise;
+}
+
+std::vector<Config::Named> Config::named_objects(const char* key, const char* number) {
+  read_.insert(key);
+  const auto* value = json_->find(key);
+  std::vector<Named> read;
+  if (value == nullptr) return read;
+  bool fits = value->is_array() && value->size() <= 64;
+  for (size_t i = 0; fits && i < value->size(); ++i) {
+    const auto& item = (*value)[i];
+    fits = item.is_array() && item.size() == 2 && item[0].is_string() &&
+           (item[1].is_object() || item[1].is_number_integer());
+    if (!fits) break;
+    nlohmann::json object = item[1];
+    if (!object.is_object()) object = {{number, item[1]}};
+    std::string name = item[0].get<std::string>();
+    std::string origin = str(origin_, ": '", key, "' ", i, " (", name.substr(0, 40), ")");
+    read.push_back(
+        {std::move(name), Config(std::move(origin), std::make_unique<Json>(Json{object}))});
+  }
+  if (!fits) expected(key, "a list of [name, {...}]");
+  return fits ? std::move(read) : std::vector<Named>();
 }
 
 std::vector<bool> Config::flags(const char* key, std::vector<bool> otherwise) {

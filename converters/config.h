@@ -28,6 +28,8 @@ class Config {
   bool empty() const;
   // Whether the key is there and not null. Does not count as reading it.
   bool has(const char* key) const;
+  // Whether it is there and null. Does not count as reading it.
+  bool is_null(const char* key) const;
   // Whether it is there and an object. Does not count as reading it either.
   bool is_object(const char* key) const;
 
@@ -38,6 +40,14 @@ class Config {
                    std::initializer_list<std::string_view> known);
   std::vector<int64_t> integers(const char* key, std::vector<int64_t> otherwise, int64_t low,
                                 int64_t high);
+  // A list of such lists, at most 16 of at most 16.
+  std::vector<std::vector<int64_t>> integer_lists(const char* key,
+                                                  std::vector<std::vector<int64_t>> otherwise,
+                                                  int64_t low, int64_t high);
+  // [["res_x", {"num_layers": 4}], ["res_x", 4], ...]: a number stands for {`number`: it}. Each is
+  // to be read and finished like this one. At most 64; none where the key is missing.
+  struct Named;
+  std::vector<Named> named_objects(const char* key, const char* number);
   std::vector<bool> flags(const char* key, std::vector<bool> otherwise);  // at most 16
   std::vector<double> numbers(const char* key, size_t limit);
   std::vector<std::string> texts(const char* key, size_t limit);
@@ -71,6 +81,11 @@ class Config {
   std::unique_ptr<Json> json_;
   std::set<std::string> read_;
   Status status_;
+};
+
+struct Config::Named {
+  std::string name;
+  Config config;
 };
 
 }  // namespace zoetrope

@@ -56,15 +56,19 @@ std::string denoiser_path(const std::string& input,
 
 // Components that the family has no use for.
 Status check_components(const ConvertOptions& options, const Family& family) {
-  const bool wan = &family == &wan_family(), dit = &family == &dit_family();
+  const bool wan = &family == &wan_family(), dit = &family == &dit_family(),
+             ltx = &family == &ltx2_family();
   for (const auto& [flag, value, taken] :
-       {std::tuple{"--vae", &options.vae, wan || dit},
-        std::tuple{"--text-encoder", &options.text_encoder, wan},
+       {std::tuple{"--vae", &options.vae, wan || dit || ltx},
+        std::tuple{"--text-encoder", &options.text_encoder, wan || ltx},
         std::tuple{"--transformer-2", &options.second, wan},
         std::tuple{"--image-encoder", &options.image_encoder, wan},
-        std::tuple{"--tokenizer", &options.tokenizer, wan}})
+        std::tuple{"--tokenizer", &options.tokenizer, wan || ltx}})
     if (!value->empty() && !taken)
       return error(Code::kInvalidArgument, flag, ": the family '", family.name, "' takes none");
+  if (options.distilled && !ltx)
+    return error(Code::kInvalidArgument, "--distilled: the family '", family.name,
+                 "' has no schedule of its own for few steps");
   return Status();
 }
 

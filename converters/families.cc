@@ -19,7 +19,6 @@ constexpr std::pair<std::string_view, std::string_view> kForeignModels[] = {
     {"double_blocks.0.img_mod.linear.weight", "HunyuanVideo"},
     {"txt_in.individual_token_refiner.blocks.0.norm1.weight", "HunyuanVideo"},
     {"context_embedder.token_refiner.refiner_blocks.0.norm1.weight", "HunyuanVideo"},
-    {"transformer_blocks.0.audio_attn1.to_q.weight", "LTX-2"},
     {"patchify_proj.weight", "LTX-Video"},
     {"transformer_blocks.0.attn1.norm_added_q.weight", "a dual-stream transformer"},
     {"down_blocks.0.resnets.0.time_emb_proj.weight", "a U-Net"},
@@ -72,7 +71,8 @@ bool is_training_part(std::string_view name) {
 }  // namespace
 
 std::span<const Family* const> families() {
-  static const Family* const list[] = {&dit_family(), &wan_family(), &toybox_family()};
+  static const Family* const list[] = {&dit_family(), &wan_family(), &ltx2_family(),
+                                       &toybox_family()};
   return list;
 }
 

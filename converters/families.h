@@ -34,6 +34,7 @@ struct Family {
 const Family& dit_family();
 const Family& toybox_family();
 const Family& wan_family();
+const Family& ltx2_family();
 
 std::span<const Family* const> families();
 // Null: no family's mark is there.

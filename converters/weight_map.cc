@@ -32,23 +32,24 @@ void permute(const uint8_t* source, const Shape& from, std::span<const int> perm
   }
 }
 
-// Which values are read as the filters of a convolution.
-std::vector<bool> convolution_filters(const Graph& graph) {
-  std::vector<bool> filters(graph.values.size(), false);
+// Which values are read as the filters of a convolution: PyTorch's are [O, I, k...], and [I, O,
+// k...] of transposed ones.
+std::vector<OpKind> filter_readers(const Graph& graph) {
+  std::vector<OpKind> readers(graph.values.size(), OpKind::kFill);  // none
   for (const Node& node : graph.nodes)
     if (node.op == OpKind::kConv || node.op == OpKind::kConvTranspose)
-      filters[static_cast<size_t>(node.inputs[1])] = true;
-  return filters;
+      readers[static_cast<size_t>(node.inputs[1])] = node.op;
+  return readers;
 }
 
 }  // namespace
 
-std::vector<int> channels_last_permutation(int rank) {
+std::vector<int> channels_last_permutation(int rank, bool transposed) {
   std::vector<int> permutation;
   if (rank < 3) return permutation;
-  permutation.push_back(0);
+  permutation.push_back(transposed ? 1 : 0);
   for (int axis = 2; axis < rank; ++axis) permutation.push_back(axis);
-  permutation.push_back(1);
+  permutation.push_back(transposed ? 0 : 1);
   return permutation;
 }
 
@@ -89,7 +90,8 @@ bool same_but_ones(const Shape& stored, const std::vector<int>& permutation, con
 Result<WeightMap> WeightMap::create(const Checkpoint& checkpoint, const std::vector<Graph>& graphs,
                                     const std::function<std::string(const std::string&)>& key_of) {
   return create_joined(checkpoint, graphs, [&](const std::string& name) {
-    return std::vector<std::string>{key_of(name)};
+    const std::string key = key_of(name);
+    return key.empty() ? std::vector<std::string>() : std::vector<std::string>{key};
   });
 }
 
@@ -99,12 +101,13 @@ Result<WeightMap> WeightMap::create_joined(
   WeightMap map;
   map.checkpoint_ = &checkpoint;
   for (const Graph& graph : graphs) {
-    const std::vector<bool> is_filter = convolution_filters(graph);
+    const std::vector<OpKind> readers = filter_readers(graph);
     for (ValueId id : graph.weights()) {
       const Value& weight = graph.value(id);
       if (map.rules_.contains(weight.name)) continue;
       WeightRule rule;
       rule.keys = keys_of(weight.name);
+      if (rule.keys.empty()) continue;
       for (const Dim& dim : weight.dims) rule.shape.push_back(dim.constant());
       auto type = joined_type(checkpoint, rule.keys);
       if (!type.ok())
@@ -112,8 +115,9 @@ Result<WeightMap> WeightMap::create_joined(
       if (is_float(weight.type.dtype) && !is_float(type->dtype))
         return error(Code::kUnsupported, checkpoint.path(), ": tensor '", rule.keys.front(),
                      "' is ", type->to_string(), "; ", graph.name, " needs floats here");
-      if (is_filter[static_cast<size_t>(id)])
-        rule.permutation = channels_last_permutation(type->shape.rank());
+      if (const OpKind reader = readers[static_cast<size_t>(id)]; reader != OpKind::kFill)
+        rule.permutation =
+            channels_last_permutation(type->shape.rank(), reader == OpKind::kConvTranspose);
       if (!same_but_ones(type->shape, rule.permutation, rule.shape))
         return error(Code::kDataLoss, checkpoint.path(), ": tensor '", rule.keys.front(), "' is ",
                      type->to_string(), "; ", graph.name, " needs ", rule.shape.to_string(),
@@ -130,12 +134,17 @@ std::vector<std::string> WeightMap::names() const {
   return names;
 }
 
-std::vector<std::string> WeightMap::unused() const {
+std::set<std::string> WeightMap::used() const {
   std::set<std::string> used;
   for (const auto& [name, rule] : rules_) used.insert(rule.keys.begin(), rule.keys.end());
+  return used;
+}
+
+std::vector<std::string> WeightMap::unused() const {
+  const std::set<std::string> read = used();
   std::vector<std::string> rest;
   for (const std::string& key : checkpoint_->names())
-    if (!used.contains(key)) rest.push_back(key);
+    if (!read.contains(key)) rest.push_back(key);
   std::sort(rest.begin(), rest.end());
   return rest;
 }

@@ -3,7 +3,9 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "converters/checkpoint.h"
@@ -18,13 +20,13 @@ struct WeightRule {
   Shape shape;                    // the graph's; same number of elements after the permutation
 };
 
-// [O, I, k...] → [O, k..., I]: filters of convolutions.
-std::vector<int> channels_last_permutation(int rank);
+// [O, I, k...] → [O, k..., I]: filters of convolutions; of transposed ones [I, O, k...].
+std::vector<int> channels_last_permutation(int rank, bool transposed = false);
 
 class WeightMap : public WeightSource {
  public:
-  // One rule a graph weight. `key_of` gives the checkpoint's key of a weight's name. Errors name a
-  // tensor that is missing, or whose size does not fit.
+  // One rule a graph weight. `key_of` gives the checkpoint's key of a weight's name; empty: another
+  // map has it. Errors name a tensor that is missing, or whose size does not fit.
   static Result<WeightMap> create(const Checkpoint& checkpoint, const std::vector<Graph>& graphs,
                                   const std::function<std::string(const std::string&)>& key_of);
 
@@ -38,6 +40,8 @@ class WeightMap : public WeightSource {
   std::vector<std::string> names() const;
   // Keys of the checkpoint that no rule uses, sorted.
   std::vector<std::string> unused() const;
+  std::set<std::string> used() const;
+  bool contains(std::string_view name) const { return rules_.contains(name); }
 
   Result<TensorType> type(std::string_view name) const override;
   Result<WeightData> load(std::string_view name) const override;

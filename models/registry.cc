@@ -133,9 +133,9 @@ const std::vector<BuiltinModel>& list() {
   static const Bindings moviegen{
       {"batch", 1},        {"frames", 32},       {"height", 96},          {"width", 96},
       {"ul2_length", 256}, {"byt5_length", 256}, {"metaclip_length", 256}};
-  // LTX-2 at 768x512, 121 frames: 6,144 tokens of video and 127 of sound.
+  // LTX-2 at 768x512, 121 frames: 6,144 tokens of video and 126 of sound.
   static const Bindings ltx_clip{{"batch", 1},  {"frames", 16},        {"height", 16},
-                                 {"width", 24}, {"sound_frames", 127}, {"text_length", 1024}};
+                                 {"width", 24}, {"sound_frames", 126}, {"text_length", 1024}};
   static const std::vector<BuiltinModel> models = {
       dit<'s', 2>("dit-s-2"),
       dit<'s', 4>("dit-s-4"),

@@ -68,7 +68,10 @@ void fields(V& v, LatentSpec& l) {
   v.require(l.channels > 0, "channels", "given");
   v.require(l.mean.size() == channels, "mean", "one number a channel");
   v.require(l.std.size() == channels, "std", "one number a channel");
-  if (l.media == Modality::kSound) return v.integer("samples", &l.samples, 1, 1 << 20);
+  if (l.media == Modality::kSound) {
+    v.integer("samples", &l.samples, 1, 1 << 20);
+    return v.flag("nearest", &l.nearest);
+  }
   v.integer("pixels", &l.pixels, 1, 256);
   if (l.media == Modality::kImage) return;
   v.integer("first_frames", &l.first_frames, 1, 64);
@@ -105,6 +108,7 @@ void fields(V& v, EncodeText& s) {
   v.flag("pad_to_max", &s.pad_to_max);
   v.flag("zero_padding", &s.zero_padding);
   v.flag("clean", &s.clean);
+  v.flag("strip", &s.strip);
   v.integer("places", &s.places, 0, 1 << 16);
   v.require(s.places == 0 || (s.places >= s.max_ids && !s.zero_padding), "places",
             "at least max_ids, and without zero_padding");

@@ -44,6 +44,8 @@ struct LatentSpec {
   int first_frames = 1;  // video: frames that the first latent stands for,
   int later_frames = 1;  //   and each later one
   int samples = 1;       // sound: samples (of each channel) that a latent stands for
+  bool nearest = false;  // sound: as many latents as come nearest to the clip, what they lack being
+                         //   silence; else as many as cover it
 };
 
 // How a decoder may be run piece by piece, counted in latents: of clips and sound along time; of
@@ -73,6 +75,7 @@ struct EncodeText {
   bool pad_to_max = false;    // every row has max_ids; else the request's longest decides
   bool zero_padding = false;  // features of padding become 0
   bool clean = false;         // prompts are cleaned first (runtime/text/clean.h)
+  bool strip = false;         // prompts lose the white space at their ends
   int places = 0;             // length of what is given; 0: as many as ids
 };
 

@@ -54,8 +54,8 @@ struct Ltx2Config {
   std::vector<int64_t> skipped_attention;  // blocks whose self-attention passes values on
 };
 
-Ltx2Config ltx2_19b();    // LTX-2
-Ltx2Config ltx2_3();  // LTX-2.3
+Ltx2Config ltx2_19b();  // LTX-2
+Ltx2Config ltx2_3();    // LTX-2.3
 
 // Errors name what cannot be.
 Result<Graph> build_ltx2_dit(const Ltx2Config& config);

@@ -30,6 +30,7 @@ EncodeText encode_text(const Ltx2Pipeline& p) {
   s.bos = kBos;
   s.pad = kPad;
   s.max_ids = s.places = static_cast<int>(p.text.places);
+  s.strip = true;
   return s;
 }
 
@@ -87,6 +88,18 @@ FlowSampler ltx2_distilled_sampler() {
   return s;
 }
 
+FlowSampler ltx2_sampler() {
+  FlowSampler s;
+  s.solver = FlowSolver::kEuler;
+  s.shift_by = FlowShift::kExponential;
+  s.base_shift = 0.95;
+  s.max_shift = 2.05;
+  s.base_tokens = 1024;
+  s.max_tokens = 4096;
+  s.terminal = 0.1;
+  return s;
+}
+
 Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
   ZT_RETURN_IF_ERROR(check_positions(p));
   Recipe recipe;
@@ -96,12 +109,14 @@ Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
   recipe.latents[0].pixels = static_cast<int>(p.vae.space());
   recipe.latents[0].later_frames = static_cast<int>(p.vae.time());
   recipe.latents[1].samples = static_cast<int>(p.sound.samples());
+  recipe.latents[1].nearest = true;
   const auto step = static_cast<int64_t>(recipe.latents[0].pixels),
              later = static_cast<int64_t>(recipe.latents[0].later_frames);
   const auto side = [&](int64_t preferred, int64_t most) {
     const int64_t least =
         (p.vae.decoder_reflects ? 2 : 1) * step;  // what is reflected has a neighbour
-    return Range{least, most / step * step, step, std::max(preferred / step * step, least)};
+    const int64_t highest = std::max(most / step * step, least);
+    return Range{least, highest, step, std::clamp(preferred / step * step, least, highest)};
   };
   recipe.clip.fps = static_cast<int>(p.dit.fps);
   recipe.clip.sample_rate = p.sample_rate;

@@ -28,6 +28,9 @@ struct Ltx2Pipeline {
 // Euler in the eight steps of the distilled checkpoint (Lightricks/LTX-2), without guidance.
 FlowSampler ltx2_distilled_sampler();
 
+// Euler with a shift that follows the number of tokens, stretched to end at 0.1 (Lightricks/LTX-2).
+FlowSampler ltx2_sampler();
+
 // Components: text_encoder, dit, decoder, sound_decoder. An error names what the transformer takes
 // for granted of the other parts and is not so: what a latent stands for decides its positions.
 Result<Recipe> ltx2_recipe(const Ltx2Pipeline& pipeline);

@@ -7,9 +7,11 @@
 // last; the spectrogram is "mel" [batch, time, bins, channels].
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "graph/graph.h"
+#include "models/ltx2/vocoder.h"
 
 namespace zoetrope {
 
@@ -19,23 +21,14 @@ struct Ltx2SoundConfig {
   std::vector<int64_t> levels{1, 2, 4};  // times base, finest first
   int64_t blocks = 2;                    // residual blocks a level of the encoder; one more here
 
-  int64_t width = 1024;  // of the vocoder's first layer, halved by each upsampling
-  struct Up {
-    int64_t factor, kernel;
-  };
-  std::vector<Up> ups{{6, 16}, {5, 15}, {2, 8}, {2, 4}, {2, 4}};
-  struct Kernel {
-    int64_t size;
-    std::vector<int64_t> dilations;
-  };
-  std::vector<Kernel> kernels{{3, {1, 3, 5}}, {7, {1, 3, 5}}, {11, {1, 3, 5}}};
-  double slope = 0.1;  // of leaky ReLUs
-  bool final_bias = true;
-  enum class Final { kTanh, kClamp, kNone } final = Final::kTanh;
+  Ltx2Generator vocoder;
+  std::optional<Ltx2Bandwidth> bandwidth = std::nullopt;  // 2.3
 
   int64_t mel_frames_a_latent() const { return int64_t{1} << (levels.size() - 1); }
   int64_t samples() const;  // a latent
 };
+
+Ltx2SoundConfig ltx2_3_sound();  // LTX-2.3: 48 kHz
 
 Result<Graph> build_ltx2_sound_decoder(const Ltx2SoundConfig& config);
 

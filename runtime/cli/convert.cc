@@ -44,9 +44,10 @@ void add_convert(CLI::App* root, Run* run) {
       "  zoetrope convert DiT-XL-2-256x256.pt --vae sd-vae-ft-ema -o dit.zoe\n"
       "  zoetrope convert synthetic:wan2.1-1.3b -o wan.zoe   shapes of a real model, generated "
       "weights");
-  app->add_option("input", options->convert.input,
-                  "A checkpoint (.safetensors, .gguf, .pt), a diffusers folder, or synthetic:NAME for a "
-                  "built-in configuration")
+  app->add_option(
+         "input", options->convert.input,
+         "A checkpoint (.safetensors, .gguf, .pt), a diffusers folder, or synthetic:NAME for a "
+         "built-in configuration")
       ->required();
   app->add_option("-o,--output", options->convert.output, "Where to write the .zoe file")
       ->required();
@@ -65,6 +66,9 @@ void add_convert(CLI::App* root, Run* run) {
       "Of two transformers that take turns (Wan 2.2 A14B), the low-noise one's folder or "
       "file, where single files are converted; the input is then the high-noise one. Left out, one "
       "of A14B's text-to-video pair passes for Wan 2.1 14B, whose tensors are the same");
+  app->add_flag("--distilled", options->convert.distilled,
+                "The checkpoint was distilled to few steps without guidance, which nothing in it "
+                "says (LTX-2: eight)");
   app->add_option("--dtype", options->dtype,
                   "Store float tensors as f32, f16 or bf16; left out, as the checkpoint has them");
   app->add_flag("-q,--quiet", options->quiet, "No progress");

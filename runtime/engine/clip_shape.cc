@@ -8,6 +8,12 @@ namespace {
 
 int64_t ceil_div64(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Halves to even, as Python rounds.
+int64_t round_div64(int64_t a, int64_t b) {
+  const int64_t whole = a / b, rest = 2 * (a % b);
+  return whole + (rest > b || (rest == b && whole % 2 != 0));
+}
+
 bool accepts(const Range& range, int64_t value) {
   return value >= range.min && value <= range.max && (value - range.offset) % range.multiple == 0;
 }
@@ -72,7 +78,9 @@ Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& re
   if (const LatentSpec* sound = recipe.sound()) {
     const int64_t samples = shape.frames * recipe.clip.sample_rate;  // times fps
     shape.samples = samples / recipe.clip.fps;
-    shape.sound_latents = ceil_div64(samples, int64_t{recipe.clip.fps} * sound->samples);
+    const int64_t latent = int64_t{recipe.clip.fps} * sound->samples;
+    shape.sound_latents = sound->nearest ? std::max<int64_t>(round_div64(samples, latent), 1)
+                                         : ceil_div64(samples, latent);
   }
   return shape;
 }

@@ -235,4 +235,17 @@ std::string clean_prompt(std::string_view text) {
   return single_spaces(cleaned);
 }
 
+std::string_view strip_spaces(std::string_view text) {
+  size_t begin = text.size(), end = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = length_at(text, at);
+    if (!is_space(code_at(text, at, length))) {
+      begin = std::min(begin, at);
+      end = at + length;
+    }
+    at += length;
+  }
+  return end == 0 ? std::string_view() : text.substr(begin, end - begin);
+}
+
 }  // namespace zoetrope

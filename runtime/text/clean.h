@@ -19,4 +19,7 @@ namespace zoetrope {
 // names in capitals that HTML does not know are left.
 std::string clean_prompt(std::string_view text);
 
+// Valid UTF-8 without the white space at its ends (what Python's str.strip takes).
+std::string_view strip_spaces(std::string_view text);
+
 }  // namespace zoetrope

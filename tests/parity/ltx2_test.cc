@@ -263,10 +263,10 @@ TEST_CASE("LTX-2's sound equals diffusers', from latents over the spectrogram to
   config.base = 4;
   config.levels = {1, 2, 3};
   config.blocks = 1;
-  config.width = 12;
-  config.ups = {{3, 7}, {2, 4}};
-  config.kernels = {{3, {1, 3}}, {5, {2, 5, 1}}};
-  config.slope = 0.2;
+  config.vocoder.width = 12;
+  config.vocoder.ups = {{3, 7}, {2, 4}};
+  config.vocoder.kernels = {{3, {1, 3}}, {5, {2, 5, 1}}};
+  config.vocoder.slope = 0.2;
   CHECK(config.samples() == 24);
   CHECK(Ltx2SoundConfig().samples() == 960);  // 25 latents a second of 24 kHz
   const ParityFixture io("ltx2/sound");
@@ -292,6 +292,52 @@ TEST_CASE("LTX-2's sound equals diffusers', from latents over the spectrogram to
         else
           CHECK(sample == 0);
       }
+    check_within(kForwardTolerance, "sound", found, expected);
+  }
+}
+
+TEST_CASE("LTX-2.3's vocoders equal diffusers': snakes, their resampling, the widened band") {
+  using Activation = Ltx2Generator::Activation;
+  using Final = Ltx2Generator::Final;
+  Ltx2SoundConfig base;
+  base.latent_channels = base.latent_bins = 3;
+  base.bins = 12;
+  base.base = 4;
+  base.levels = {1, 2, 3};
+  base.blocks = 1;
+  base.vocoder.width = 12;
+  base.vocoder.ups = {{3, 7}, {2, 4}};
+  base.vocoder.kernels = {{3, {1, 3}}, {5, {2, 5, 1}}};
+  base.vocoder.final = Final::kNone;
+  base.vocoder.final_bias = false;
+  Ltx2SoundConfig snake = base, wide = base;
+  snake.vocoder.activation = Activation::kSnake;
+  snake.vocoder.final = Final::kClamp;
+  snake.vocoder.ratio = 3;
+  snake.vocoder.filter = 13;
+  wide.vocoder.activation = Activation::kSnakeBeta;
+  wide.vocoder.antialias = true;
+  wide.bandwidth = {.generator = wide.vocoder, .window = 16, .hop = 3, .bins = 5, .ratio = 4};
+  wide.bandwidth->generator.width = 8;
+  wide.bandwidth->generator.ups = {{6, 12}, {2, 4}};
+  wide.bandwidth->generator.kernels = {{3, {1, 2}}};
+  CHECK(ltx2_3_sound().samples() == 1920);  // 25 latents a second of 48 kHz
+  for (const auto& [name, config] :
+       {std::pair{"ltx2/sound_snake", snake}, {"ltx2/sound_wide", wide}}) {
+    CAPTURE(name);
+    const ParityFixture io(name);
+    const Graph graph = require_ok(build_ltx2_sound_decoder(config));
+    const EvalTensors inputs = with_prefix(io, "in.");
+    const Shape& latents = inputs.at("latents").shape;
+    const EvalTensor all =
+        compute(io, graph, {{"batch", latents[0]}, {"frames", latents[1]}}, inputs, {}).at("sound");
+    const EvalTensor expected = io.tensor("sound");
+    REQUIRE(all.shape == Shape({latents[0], latents[1] * config.samples(), config.channels}));
+    EvalTensor found{expected.shape, {}};
+    const int64_t row = all.shape[1] * all.shape[2], kept = expected.shape[1] * expected.shape[2];
+    for (int64_t i = 0; i < latents[0]; ++i)
+      for (int64_t k = 0; k < kept; ++k)
+        found.data.push_back(all.data[static_cast<size_t>(i * row + k)]);
     check_within(kForwardTolerance, "sound", found, expected);
   }
 }

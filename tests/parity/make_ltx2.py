@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
 from diffusers.models.transformers.transformer_ltx2 import LTX2PerturbedAttnProcessor
 from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
-from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
+from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from safetensors.torch import save_file
 from transformers import Gemma3TextConfig, Gemma3TextModel
 
@@ -120,9 +120,7 @@ def last(x):
 
 
 def stored(weights, prefix=""):
-    """As checkpoints have them; transposed convolutions' channels out first, like all others'."""
-    return {f"weights.{prefix}{name}": w.transpose(0, 1) if "upsamplers." in name and w.ndim == 3 else w
-            for name, w in weights.items()}
+    return {f"weights.{prefix}{name}": w for name, w in weights.items()}
 
 
 def watch(model, tensors, prefix, kinds, convert):
@@ -252,7 +250,46 @@ def sound():
     save("sound", tensors)
 
 
-PARTS = {"dit": dit, "text": text, "vae": vae, "sound": sound}
+def randomise_filters(vocoder, seed):
+    """Buffers are what a checkpoint says: none may be taken from elsewhere."""
+    g = generator(seed)
+    for name, buffer in vocoder.named_buffers():
+        if name.endswith("filter") and not name.startswith("resampler"):
+            buffer.mul_(1 + 0.3 * torch.randn(buffer.shape, generator=g))
+        elif "basis" in name:
+            buffer.copy_(torch.randn(buffer.shape, generator=g).abs() if "mel" in name.rsplit(".", 1)[1]
+                         else torch.randn(buffer.shape, generator=g))
+    return vocoder
+
+
+def sounds():
+    """2.3's vocoders behind the same spectrograms."""
+    common = dict(in_channels=24, hidden_channels=12, upsample_kernel_sizes=[7, 4], upsample_factors=[3, 2],
+                  resnet_kernel_sizes=[3, 5], resnet_dilations=[[1, 3], [2, 5, 1]], final_bias=False)
+    kinds = {
+        "sound_snake": LTX2Vocoder(**common, act_fn="snake", antialias_ratio=3, antialias_kernel_size=13,
+                                   final_act_fn="clamp"),
+        "sound_wide": LTX2VocoderWithBWE(
+            **common, bwe_in_channels=10, bwe_hidden_channels=8, bwe_upsample_kernel_sizes=[12, 4],
+            bwe_upsample_factors=[6, 2], bwe_resnet_kernel_sizes=[3], bwe_resnet_dilations=[[1, 2]], filter_length=16,
+            hop_length=3, window_length=16, num_mel_channels=5, input_sampling_rate=600, output_sampling_rate=2400),
+    }
+    model = randomise(AutoencoderKLLTX2Audio(base_channels=4, ch_mult=(1, 2, 3), num_res_blocks=1, latent_channels=3,
+                                             mel_bins=12, norm_type="pixel"), 130)
+    for seed, (name, vocoder) in enumerate(kinds.items()):
+        vocoder = randomise_filters(randomise(vocoder, 140 + seed), 150 + seed)
+        for key, p in vocoder.named_parameters():  # within what samples can be
+            if "conv_out" in key:
+                p.mul_(0.15)
+        tensors = stored({k: v for k, v in model.state_dict().items() if k.startswith("decoder")}, "audio_vae.")
+        tensors |= stored(vocoder.state_dict(), "vocoder.")
+        latents = torch.randn(2, 3, 2, 3, generator=generator(160 + seed))
+        wave = vocoder(model.decode(latents).sample)
+        print(name, wave.std().item(), (wave.abs() >= 1).float().mean().item())
+        save(name, tensors | {"in.latents": latents.permute(0, 2, 1, 3).flatten(2), "sound": wave.transpose(1, 2)})
+
+
+PARTS = {"dit": dit, "text": text, "vae": vae, "sound": sound, "sounds": sounds}
 
 if __name__ == "__main__":
     DATA.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,8 @@ namespace {
 Result<Tokens> tokenize(const EncodeText& s, const Model& model, const std::string& text) {
   if (const size_t bad = find_invalid_utf8(text); bad != std::string_view::npos)
     return error(Code::kInvalidArgument, "the prompt is not valid UTF-8 at byte ", bad);
-  const std::string prompt = s.clean ? clean_prompt(text) : text;
+  std::string prompt = s.clean ? clean_prompt(text) : text;
+  if (s.strip) prompt = strip_spaces(prompt);
   if (s.tokenizer == EncodeText::Tokenizer::kBytes)
     return tokenize_bytes(prompt, s.bos, s.eos, s.max_ids);
   const Tokenizer& tokenizer = *model.tokenizers.find(s.tokenizer_name)->second.data;

@@ -171,10 +171,12 @@ Status run_frames(const KnownLatents& s, const LatentSpec& spec, RunContext* c) 
 // those at the ends.
 Result<std::vector<float>> known_samples(const KnownMedia& known, const ClipShape& clip,
                                          const LatentSpec& spec, int64_t channels) {
-  std::vector<float> input(static_cast<size_t>(clip.sound_latents * spec.samples * channels));
-  const auto total = static_cast<size_t>(clip.samples * channels);
+  const auto total = static_cast<size_t>(clip.samples * channels),
+             heard = static_cast<size_t>(clip.sound_latents * spec.samples * channels);
+  std::vector<float> input(std::max(total, heard));
   if (!known.audio.empty()) {
     std::copy_n(known.audio.begin(), std::min(known.audio.size(), input.size()), input.begin());
+    input.resize(heard);
     return input;
   }
   const size_t before = known.before_sound.size(), after = known.after_sound.size();
@@ -184,6 +186,7 @@ Result<std::vector<float>> known_samples(const KnownMedia& known, const ClipShap
   std::copy(known.before_sound.begin(), known.before_sound.end(), input.begin());
   std::copy(known.after_sound.begin(), known.after_sound.end(),
             input.begin() + static_cast<int64_t>(total - after));
+  input.resize(heard);
   return input;
 }
 

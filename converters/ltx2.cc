@@ -1,0 +1,494 @@
+// LTX-2: diffusers' folders, and Lightricks' single files with prefixes and their configuration in
+// the metadata.
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "converters/families.h"
+#include "converters/gemma.h"
+#include "converters/joined_weights.h"
+#include "converters/ltx2_config.h"
+#include "converters/ltx2_keys.h"
+#include "converters/scaled.h"
+#include "converters/scheduler.h"
+#include "converters/store.h"
+#include "models/ltx2/recipe.h"
+
+namespace zoetrope {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kDit = "dit";
+constexpr const char* kText = "text_encoder";
+constexpr const char* kVae = "vae";
+constexpr const char* kSound = "sound_decoder";
+
+// The text's weights. Checkpoints order the projections' columns channel by channel, states within;
+// graphs state by state.
+class TextWeights : public JoinedWeights {
+ public:
+  int64_t width = 0, states = 0;
+
+  Result<WeightData> load(std::string_view name) const override {
+    ZT_ASSIGN_OR_RETURN(WeightData data, JoinedWeights::load(name));
+    if (!is_projection(name)) return data;
+    const auto size = static_cast<size_t>(dtype_size(data.type.dtype));
+    const int64_t rows = data.type.shape[0];
+    auto turned = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(data.type.bytes()));
+    const auto* from = static_cast<const uint8_t*>(data.data);
+    uint8_t* to = turned->data();
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t s = 0; s < states; ++s)
+        for (int64_t c = 0; c < width; ++c, to += size)
+          std::copy_n(from + static_cast<size_t>((r * width + c) * states + s) * size, size, to);
+    data.data = turned->data();
+    data.owner = std::move(turned);
+    return data;
+  }
+  std::optional<EncodedLayout> encoded(std::string_view name) const override {
+    return is_projection(name) ? std::nullopt : JoinedWeights::encoded(name);
+  }
+
+ private:
+  static bool is_projection(std::string_view name) { return name.ends_with("_proj_in.weight"); }
+};
+
+// A file of weights that is open, and its tensors that nothing has asked for yet.
+struct OpenFile {
+  std::unique_ptr<Checkpoint> stored, scaled;
+  const Checkpoint* checkpoint = nullptr;
+  std::set<std::string> left;
+};
+
+class Reader {
+ public:
+  Reader(const ConvertSource& source, const ConvertOptions& options)
+      : source_(source), options_(options) {}
+
+  Status read() {
+    ZT_RETURN_IF_ERROR(find_transformer());
+    if (source_.pipeline != nullptr) ZT_RETURN_IF_ERROR(read_index(*source_.pipeline));
+    ZT_RETURN_IF_ERROR(read_gemma());
+    if (transformer_.original) {
+      ZT_ASSIGN_OR_RETURN(Config config, metadata_config(*transformer_.checkpoint));
+      ZT_RETURN_IF_ERROR(read_ltx2_original(&config, &p_, &scale_));
+    }
+    ZT_RETURN_IF_ERROR(read_vae());
+    ZT_RETURN_IF_ERROR(read_sound());
+    ZT_RETURN_IF_ERROR(read_transformer());
+    ZT_RETURN_IF_ERROR(read_text());
+    ZT_RETURN_IF_ERROR(read_tokenizer());
+    return check_left();
+  }
+
+  Result<Recipe> recipe() {
+    if (options_.distilled) {
+      p_.sampler = ltx2_distilled_sampler();
+      p_.steps = 8;
+      p_.guidance = 1;
+    } else {
+      p_.sampler = sampler_.value_or(ltx2_sampler());
+      p_.steps = p_.dit.video.modulated_prompt ? 30 : 40;
+      p_.guidance = 3;
+    }
+    std::string lacks;
+    const auto lack = [&](bool there, const char* what) {
+      if (!there) lacks += str(lacks.empty() ? "it has no " : ", no ", what);
+    };
+    lack(has_text_, "text encoder (--text-encoder: Gemma 3)");
+    lack(!tokenizer_.empty(), "tokenizer (--tokenizer)");
+    lack(has_vae_, "autoencoder of video (--vae)");
+    lack(has_sound_, "decoder of sound");
+    Recipe recipe;
+    if (lacks.empty()) {
+      ZT_ASSIGN_OR_RETURN(recipe, ltx2_recipe(p_));
+    }
+    recipe.incomplete = lacks;
+    return recipe;
+  }
+
+  std::vector<ModelPart> parts() const {
+    std::vector<ModelPart> parts{{kDit, dit_, &dit_weights_}};
+    if (has_text_) parts.push_back({kText, text_, &text_weights_});
+    if (has_vae_) parts.push_back({kVae, vae_, &vae_weights_});
+    if (has_sound_) parts.push_back({kSound, sound_, &sound_weights_});
+    return parts;
+  }
+  const std::vector<uint8_t>& tokenizer() const { return tokenizer_; }
+
+ private:
+  OpenFile& note(const Checkpoint& checkpoint) {
+    for (const auto& file : files_)
+      if (file->checkpoint == &checkpoint) return *file;
+    auto file = std::make_unique<OpenFile>();
+    file->checkpoint = &checkpoint;
+    file->left = {checkpoint.names().begin(), checkpoint.names().end()};
+    files_.push_back(std::move(file));
+    return *files_.back();
+  }
+  // A folder's or file's weights, with 8-bit ones and their scales multiplied.
+  Result<const Checkpoint*> open(const std::string& path) {
+    ZT_ASSIGN_OR_RETURN(auto stored, open_checkpoint(path));
+    ZT_ASSIGN_OR_RETURN(auto scaled, apply_scales(*stored));
+    OpenFile& file = note(scaled ? *scaled : *stored);
+    file.stored = std::move(stored);
+    file.scaled = std::move(scaled);
+    return file.checkpoint;
+  }
+  void take(const Checkpoint& checkpoint, const WeightMap& map) {
+    OpenFile& file = note(checkpoint);
+    for (const std::string& key : map.used()) file.left.erase(key);
+  }
+
+  Status find_transformer() {
+    const Checkpoint& checkpoint = source_.checkpoint;
+    note(checkpoint);
+    const auto original = find_prefix(checkpoint, kLtx2OriginalMark);
+    const auto diffusers = find_prefix(checkpoint, kLtx2DiffusersMark);
+    if (!original && !diffusers)
+      return error(Code::kInvalidArgument, checkpoint.path(),
+                   ": not LTX-2's transformer: it has no attention between sound and video");
+    transformer_ = {&checkpoint, original ? *original : *diffusers, original.has_value()};
+    return Status();
+  }
+
+  static Result<Config> metadata_config(const Checkpoint& checkpoint) {
+    const auto it = checkpoint.metadata().find("config");
+    return Config::parse(checkpoint.path() + " (its metadata's config)",
+                         it == checkpoint.metadata().end() ? "" : it->second);
+  }
+
+  Status read_index(const DiffusersFolder& pipeline) {
+    ZT_ASSIGN_OR_RETURN(Config index,
+                        Config::parse(pipeline.path + "/model_index.json", pipeline.index));
+    index.text("_class_name", "",
+               {"LTX2Pipeline", "LTX2ImageToVideoPipeline", "LTX2ConditionPipeline"});
+    for (const char* part : {"transformer", "vae", "audio_vae", "vocoder", "connectors",
+                             "text_encoder", "tokenizer", "scheduler"})
+      index.component(part);
+    // What rewrites prompts and proposes lengths does not take part in making a clip.
+    for (const char* part : {"processor", "prompt_enhancer", "duration_head"})
+      index.component(part);
+    ZT_RETURN_IF_ERROR(index.finish());
+    for (const char* part : {"prompt_enhancer", "duration_head"})
+      if (pipeline.components.contains(part) && options_.notice)
+        options_.notice(str(pipeline.path, ": '", part, "' is not converted; clips need it not"));
+    const auto it = pipeline.components.find("scheduler");
+    if (it == pipeline.components.end()) return Status();
+    ZT_ASSIGN_OR_RETURN(sampler_, read_flow_scheduler(it->second.path, 1000));
+    // The pipelines give it even steps, from 1 to one short of 0.
+    if (sampler_->solver != FlowSolver::kEuler)
+      return error(Code::kUnsupported, it->second.path, ": LTX-2 takes steps of Euler");
+    sampler_->first = 1;
+    sampler_->last = 0;
+    sampler_->reaches_last = false;
+    return Status();
+  }
+
+  // A part's path in the pipeline's folder; empty: there is none.
+  std::string component(const char* name) const {
+    if (source_.pipeline == nullptr) return "";
+    const auto it = source_.pipeline->components.find(name);
+    return it == source_.pipeline->components.end() ? "" : it->second.path;
+  }
+
+  // Where a part lies: in its own folder of a pipeline, or in the single file.
+  Result<std::optional<Ltx2Place>> place_of(const std::string& asked, const char* name,
+                                            std::string_view mark) {
+    const std::string path = asked.empty() ? component(name) : asked;
+    const Checkpoint* checkpoint = path.empty() ? &source_.checkpoint : nullptr;
+    if (!path.empty()) {
+      ZT_ASSIGN_OR_RETURN(checkpoint, open(path));
+    } else if (!transformer_.original) {
+      return std::optional<Ltx2Place>();
+    }
+    const std::string within = str(name, ".");
+    Ltx2Place place{checkpoint, "", false};
+    const auto has = [&](const std::string& key) { return checkpoint->type(key).ok(); };
+    if (has(within + std::string(mark))) place.prefix = within;
+    if (!has(place.prefix + std::string(mark))) {
+      if (path.empty()) return std::optional<Ltx2Place>();
+      return error(Code::kInvalidArgument, checkpoint->path(), ": no '", mark,
+                   "'; not what LTX-2's '", name, "' is made of");
+    }
+    return std::optional(place);
+  }
+
+  Result<Config> config_of(const Ltx2Place& place) {
+    ZT_ASSIGN_OR_RETURN(Config config, read_config(*place.checkpoint));
+    if (config.empty())
+      return error(Code::kNotFound, place.checkpoint->path(),
+                   ": diffusers' weights without their config.json beside them; download it too");
+    return config;
+  }
+
+  Status read_gemma() {
+    std::string path = options_.text_encoder;
+    if (path.empty()) path = component("text_encoder");
+    if (path.empty()) {
+      auto inside = find_gemma(source_.checkpoint);
+      if (inside.status().code() == Code::kNotFound) return Status();
+      ZT_ASSIGN_OR_RETURN(gemma_, std::move(inside));
+    } else {
+      ZT_ASSIGN_OR_RETURN(gemma_, open_gemma(path));
+    }
+    p_.text.gemma = gemma_->config;
+    tokenizer_ = gemma_->tokenizer;
+    return Status();
+  }
+
+  Status read_vae() {
+    ZT_ASSIGN_OR_RETURN(auto place, place_of(options_.vae, "vae", "decoder.conv_in.conv.weight"));
+    if (!place) return Status();
+    place->original = place->checkpoint->type(ltx2_mean_key({nullptr, place->prefix, true})).ok();
+    if (!place->original) {
+      ZT_ASSIGN_OR_RETURN(Config config, config_of(*place));
+      ZT_RETURN_IF_ERROR(read_ltx2_vae(&config, &p_.vae, &scale_));
+    } else if (place->checkpoint != &source_.checkpoint) {
+      ZT_ASSIGN_OR_RETURN(Config config, metadata_config(*place->checkpoint));
+      ZT_RETURN_IF_ERROR(read_ltx2_original_vae(&config, &p_.vae, &scale_));
+      p_.dit.frames_a_latent = p_.vae.time();
+      p_.dit.pixels_a_latent = p_.vae.space();
+    }
+    for (auto* build : {build_ltx2_video_encoder, build_ltx2_video_decoder}) {
+      auto graph = build(p_.vae);
+      if (!graph.ok()) return graph.status().with_context(place->checkpoint->path());
+      vae_.push_back(std::move(*graph));
+    }
+    ZT_ASSIGN_OR_RETURN(vae_weights_,
+                        WeightMap::create(*place->checkpoint, vae_, [&](const std::string& name) {
+                          return ltx2_vae_key(*place, name, p_.vae.encoder.size());
+                        }));
+    take(*place->checkpoint, vae_weights_);
+    ZT_RETURN_IF_ERROR(
+        read_statistics(*place, p_.vae.latent_channels, scale_, &p_.mean, &p_.deviation));
+    has_vae_ = true;
+    return Status();
+  }
+
+  Status read_statistics(const Ltx2Place& place, int64_t channels, double scale,
+                         std::vector<float>* mean, std::vector<float>* deviation) {
+    for (const auto& [key, to] :
+         {std::pair{ltx2_mean_key(place), mean}, {ltx2_deviation_key(place), deviation}}) {
+      ZT_ASSIGN_OR_RETURN(const WeightData data, place.checkpoint->load(key));
+      if (!is_float(data.type.dtype) || data.type.shape != Shape{channels})
+        return error(Code::kDataLoss, place.checkpoint->path(), ": tensor '", key, "' is ",
+                     data.type.to_string(), "; expected a number for each of ", channels,
+                     " channels of latents");
+      to->clear();
+      for (int64_t i = 0; i < channels; ++i)
+        to->push_back(static_cast<float>(load_element(data.type.dtype, data.data, i)));
+      note(*place.checkpoint).left.erase(key);
+    }
+    for (float& d : *deviation) {
+      if (!(d > 0))
+        return error(Code::kDataLoss, place.checkpoint->path(), ": tensor '",
+                     ltx2_deviation_key(place), "' is not positive");
+      d = static_cast<float>(d / scale);
+    }
+    return Status();
+  }
+
+  Status read_sound() {
+    ZT_ASSIGN_OR_RETURN(auto mel, place_of("", "audio_vae", "decoder.conv_in.conv.weight"));
+    if (!mel) return Status();
+    mel->original = mel->checkpoint == &source_.checkpoint;
+    mel_ = mel;
+    std::optional<Ltx2Place> vocoder;
+    if (mel->original) {
+      vocoder = Ltx2Place{mel->checkpoint, "vocoder.", true};
+    } else {
+      ZT_ASSIGN_OR_RETURN(Config config, config_of(*mel));
+      ZT_RETURN_IF_ERROR(read_ltx2_audio_vae(&config, &p_.sound, &clocks_.emplace()));
+      const std::string path = component("vocoder");
+      if (path.empty()) return Status();
+      ZT_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, open(path));
+      vocoder = Ltx2Place{checkpoint, "", false};
+      ZT_ASSIGN_OR_RETURN(Config said, config_of(*vocoder));
+      ZT_RETURN_IF_ERROR(read_ltx2_vocoder(&said, &p_.sound, &p_.sample_rate));
+    }
+    auto graph = build_ltx2_sound_decoder(p_.sound);
+    if (!graph.ok()) return graph.status().with_context(mel->checkpoint->path());
+    sound_.push_back(std::move(*graph));
+    const auto part = [&](const Ltx2Place& place, std::string_view scope,
+                          std::string (*key)(const Ltx2Place&, const std::string&)) -> Status {
+      ZT_ASSIGN_OR_RETURN(
+          WeightMap map, WeightMap::create(*place.checkpoint, sound_, [&](const std::string& name) {
+            return name.starts_with(scope) ? key(place, name.substr(scope.size())) : "";
+          }));
+      take(*place.checkpoint, map);
+      sound_weights_.add(std::move(map));
+      return Status();
+    };
+    ZT_RETURN_IF_ERROR(
+        part(*mel, "audio_vae.",
+             [](const Ltx2Place& place, const std::string& name) { return place.prefix + name; }));
+    ZT_RETURN_IF_ERROR(part(*vocoder, "vocoder.", ltx2_vocoder_key));
+    ZT_RETURN_IF_ERROR(read_statistics(*mel, p_.sound.latent_channels * p_.sound.latent_bins, 1,
+                                       &p_.sound_mean, &p_.sound_deviation));
+    has_sound_ = true;
+    return Status();
+  }
+
+  Status read_transformer() {
+    if (!transformer_.original) {
+      ZT_ASSIGN_OR_RETURN(Config config, config_of(transformer_));
+      ZT_RETURN_IF_ERROR(read_ltx2_transformer(&config, &p_.dit));
+      if (clocks_ && (clocks_->sample_rate != p_.dit.sample_rate || clocks_->hop != p_.dit.hop))
+        return error(Code::kDataLoss, config.origin(), ": 'audio_sampling_rate' ",
+                     p_.dit.sample_rate, " and 'audio_hop_length' ", p_.dit.hop,
+                     " are not the autoencoder's, ", clocks_->sample_rate, " and ", clocks_->hop);
+      if (p_.dit.time_scale != 1000)
+        return error(Code::kUnsupported, config.origin(), ": 'timestep_scale_multiplier' ",
+                     p_.dit.time_scale, "; the pipelines tell times in 1000");
+    }
+    const std::string path = transformer_.checkpoint->path();
+    auto graph = build_ltx2_dit(p_.dit);
+    if (!graph.ok()) return graph.status().with_context(path);
+    dit_.push_back(std::move(*graph));
+    ZT_ASSIGN_OR_RETURN(
+        dit_weights_,
+        WeightMap::create(*transformer_.checkpoint, dit_, [&](const std::string& name) {
+          return ltx2_transformer_key(transformer_, name);
+        }));
+    take(*transformer_.checkpoint, dit_weights_);
+    const int64_t sound = p_.sound.latent_channels * p_.sound.latent_bins;
+    if (has_vae_ && p_.vae.latent_channels != p_.dit.video.channels)
+      return error(Code::kDataLoss, path, ": latents of video of ", p_.dit.video.channels,
+                   " channels; the autoencoder's have ", p_.vae.latent_channels);
+    if (has_sound_ && sound != p_.dit.sound.channels)
+      return error(Code::kDataLoss, path, ": latents of sound of ", p_.dit.sound.channels,
+                   " channels; its autoencoder's have ", sound);
+    return Status();
+  }
+
+  Status read_text() {
+    Ltx2Place place = transformer_;
+    if (const std::string path = component("connectors"); !path.empty()) {
+      ZT_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, open(path));
+      place = {checkpoint, "", false};
+      if (gemma_) {
+        ZT_ASSIGN_OR_RETURN(Config config, config_of(place));
+        ZT_RETURN_IF_ERROR(read_ltx2_connectors(&config, gemma_->config, &p_.text));
+      }
+    } else if (!place.original) {
+      return Status();
+    }
+    if (!gemma_) {  // what the text's graph needs stays behind with it
+      std::set<std::string>& left = note(*place.checkpoint).left;
+      std::erase_if(left, [](const std::string& key) {
+        return key.find("embeddings_connector.") != std::string::npos ||
+               key.starts_with("text_embedding_projection.") || key.find("_connector.") == 5 ||
+               key.find("text_proj_in.") != std::string::npos;
+      });
+      return Status();
+    }
+    const int64_t widths[] = {p_.text.video.width(), p_.text.sound.width()};
+    if (widths[0] != p_.dit.text_width || widths[1] != p_.dit.sound_text_width)
+      return error(Code::kDataLoss, place.checkpoint->path(), ": features of ", widths[0], " and ",
+                   widths[1], " channels; the transformer reads ", p_.dit.text_width, " and ",
+                   p_.dit.sound_text_width);
+    auto graph = build_ltx2_text_encoder(p_.text);
+    if (!graph.ok()) return graph.status().with_context(place.checkpoint->path());
+    text_.push_back(std::move(*graph));
+    constexpr std::string_view kGemma = "gemma.";
+    ZT_ASSIGN_OR_RETURN(
+        WeightMap gemma,
+        WeightMap::create(*gemma_->checkpoint, text_, [&](const std::string& name) {
+          return name.starts_with(kGemma) ? gemma_->prefix + name.substr(kGemma.size()) : "";
+        }));
+    ZT_ASSIGN_OR_RETURN(WeightMap connectors,
+                        WeightMap::create(*place.checkpoint, text_, [&](const std::string& name) {
+                          return name.starts_with(kGemma) ? "" : ltx2_connector_key(place, name);
+                        }));
+    take(*gemma_->checkpoint, gemma);
+    take(*place.checkpoint, connectors);
+    text_weights_.width = p_.text.gemma.width;
+    text_weights_.states = p_.text.gemma.layers + 1;
+    text_weights_.add(std::move(gemma));
+    text_weights_.add(std::move(connectors));
+    has_text_ = true;
+    return Status();
+  }
+
+  Status read_tokenizer() {
+    std::string path = options_.tokenizer;
+    if (path.empty()) path = component("tokenizer");
+    if (path.empty()) return Status();
+    std::error_code failed;
+    if (fs::is_directory(path, failed)) path = (fs::path(path) / "tokenizer.model").string();
+    if (!fs::exists(path, failed))
+      return error(Code::kNotFound, path,
+                   " is not there: the SentencePiece model that prompts are tokenized by; "
+                   "tokenizer.json is not read in its place. Gemma 3's own folder has it: give it "
+                   "with --tokenizer");
+    ZT_ASSIGN_OR_RETURN(const std::string bytes, read_small_file(path, 1 << 26));
+    tokenizer_.assign(bytes.begin(), bytes.end());
+    return Status();
+  }
+
+  // Every tensor is used, is known to be of no use, or is refused by name.
+  Status check_left() {
+    bool encodes = false;
+    for (const auto& file : files_)
+      for (const std::string& key : file->left) {
+        if (gemma_ && file->checkpoint == gemma_->checkpoint && is_beside_gemma_text(key)) continue;
+        if (key.find("per_channel_statistics.channel") != std::string::npos ||
+            key.find("per_channel_statistics.mean-of-stds") != std::string::npos ||
+            key.ends_with("mel_stft.stft_fn.inverse_basis"))
+          continue;
+        const bool sound = mel_ && file->checkpoint == mel_->checkpoint &&
+                           key.starts_with(mel_->prefix + "encoder.");
+        encodes |= sound;
+        if (sound) continue;
+        ZT_RETURN_IF_ERROR(check_unused(*file->checkpoint, transformer_.prefix, key));
+      }
+    if (encodes && options_.notice)
+      options_.notice("the encoder of sound is not converted: no sound can be given to the model");
+    return Status();
+  }
+
+  const ConvertSource& source_;
+  const ConvertOptions& options_;
+  std::vector<std::unique_ptr<OpenFile>> files_;
+  Ltx2Place transformer_;
+  std::optional<Ltx2Place> mel_;  // the sound's autoencoder
+  Ltx2Pipeline p_;
+  double scale_ = 1;
+  std::optional<FlowSampler> sampler_;
+  std::optional<Ltx2Clocks> clocks_;
+  std::optional<GemmaFile> gemma_;
+  std::vector<uint8_t> tokenizer_;
+  std::vector<Graph> dit_, text_, vae_, sound_;
+  WeightMap dit_weights_, vae_weights_;
+  TextWeights text_weights_;
+  JoinedWeights sound_weights_;
+  bool has_text_ = false, has_vae_ = false, has_sound_ = false;
+};
+
+Status convert_ltx2(const ConvertSource& source, const ConvertOptions& options,
+                    const WriteProgress& progress) {
+  Reader reader(source, options);
+  ZT_RETURN_IF_ERROR(reader.read());
+  ZT_ASSIGN_OR_RETURN(const Recipe recipe, reader.recipe());
+  ModelInfo info;
+  info.name = options.name.empty() ? "ltx-2" : options.name;
+  info.family = "ltx-2";
+  if (!reader.tokenizer().empty()) info.tokenizers = {{"", "sentencepiece", reader.tokenizer()}};
+  info.recipe = recipe_to_json(recipe);
+  info.provenance = "an LTX-2 checkpoint";
+  info.licence = "LTX-2 Community License Agreement, and Gemma's terms for the text encoder";
+  return store_model(std::move(info), reader.parts(), options, progress);
+}
+
+}  // namespace
+
+const Family& ltx2_family() {
+  static const Family family{"ltx-2", {kLtx2OriginalMark, kLtx2DiffusersMark}, convert_ltx2};
+  return family;
+}
+
+}  // namespace zoetrope

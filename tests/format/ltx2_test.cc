@@ -1,0 +1,169 @@
+// LTX-2's files: every word and every tensor is honoured, known to be of no use, or refused by
+// name.
+#include "graph/graph.h"
+#include "tests/format/published.h"
+
+using namespace zoetrope;
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string kData = ZOETROPE_SOURCE_DIR "/tests/parity/data/ltx2_pipelines/";
+const std::string kSingle = "t2v_single.safetensors";
+
+// The pipeline's folder, whole.
+struct Folder : Published {
+  Folder() : Published("parity/data/ltx2_pipelines/t2v") {
+    fs::copy(kData + "text_encoder", path("text_encoder"));
+    fs::create_directory(path("tokenizer"));
+    fs::copy(kData + "tokenizer.model", path("tokenizer/tokenizer.model"));
+  }
+};
+
+void check_folder_refused(const std::string& file, const std::vector<Change>& changes) {
+  for (const Change& change : changes) {
+    CAPTURE(change.key);
+    CAPTURE(change.value.dump());
+    const Folder folder;
+    folder.edit(file, [&](json& c) { c[json::json_pointer(change.key)] = change.value; });
+    mentions(folder.refusal(), change.expected);
+  }
+}
+
+// The single file with its configuration changed; what it is refused for.
+std::string single_refusal(const std::function<void(json&)>& change) {
+  const Published file("parity/data/ltx2_pipelines/" + kSingle);
+  json config = json::parse((*open_safetensors(kData + kSingle))->metadata().at("config"));
+  change(config);
+  file.edit_weights(kSingle, [](StoredTensors&) {}, {{"config", config.dump()}});
+  return file.refusal({.input = "", .output = "", .text_encoder = kData + "text_encoder"}, kSingle);
+}
+
+}  // namespace
+
+TEST_CASE("LTX-2's folders: what a configuration says is honoured or refused") {
+  check_folder_refused("transformer/config.json",
+                       {{"/num_layers", 1, "transformer_blocks.1."},
+                        {"/num_layers", 3, "transformer_blocks.2."},
+                        {"/attention_head_dim", 12, "cross_attention_dim"},
+                        {"/patch_size", 2, "patch_size"},
+                        {"/norm_elementwise_affine", true, "norm_elementwise_affine"},
+                        {"/rope_double_precision", false, "rope_double_precision"},
+                        {"/rope_type", "spiral", "interleaved, split"},
+                        {"/use_keyframes_abs_pos_embedding", true, "key frames"},
+                        {"/timestep_scale_multiplier", 500, "timestep_scale_multiplier"},
+                        {"/audio_hop_length", 80, "audio_hop_length"},
+                        {"/vae_scale_factors", {8, 32, 16}, "vae_scale_factors"},
+                        {"/vae_scale_factors", {8, 8, 8}, "positions are for 8"},
+                        {"/qk_norm", "layer_norm", "rms_norm_across_heads"},
+                        {"/new_word", 1, "new_word"}});
+  check_folder_refused("vae/config.json", {{"/timestep_conditioning", true, "told a time"},
+                                           {"/decoder_inject_noise", {true, false, false}, "noise"},
+                                           {"/downsample_type", {"conv"}, "downsample_type"},
+                                           {"/layers_per_block", {1, 1}, "numbers of layers"},
+                                           {"/spatial_compression_ratio", 32, "levels make it 8"},
+                                           {"/decoder_block_out_channels", {8, 32}, "decoder"}});
+  check_folder_refused("audio_vae/config.json", {{"/norm_type", "group", "pixel"},
+                                                 {"/mid_block_add_attention", true, "attention"},
+                                                 {"/ch_mult", {1, 2}, "three"},
+                                                 {"/sample_rate", 8000, "audio_sampling_rate"}});
+  check_folder_refused("vocoder/config.json", {{"/in_channels", 12, "in_channels"},
+                                               {"/upsample_factors", {3}, "as many entries"},
+                                               {"/output_sampling_rate", 700, "lasts"}});
+  check_folder_refused("connectors/config.json", {{"/text_proj_in_factor", 5, "states"},
+                                                  {"/caption_channels", 8, "channels"},
+                                                  {"/causal_temporal_positioning", true, "both"}});
+  check_folder_refused("text_encoder/config.json",
+                       {{"/model_type", "gemma4", "gemma3"},
+                        {"/text_config/hidden_activation", "relu", "gelu_pytorch_tanh"},
+                        {"/text_config/attn_logit_softcapping", 30.0, "without a cap"},
+                        {"/text_config/rope_parameters/full_attention/rope_type", "yarn", "linear"},
+                        {"/text_config/layer_types", {"chunked_attention"}, "chunked_attention"},
+                        {"/text_config/num_hidden_layers", 2, "kinds of 3"}});
+  check_folder_refused("model_index.json", {{"/_class_name", "LTXPipeline", "LTX2Pipeline"},
+                                            {"/upsampler", {"ltx2", "Upsampler"}, "upsampler"}});
+}
+
+TEST_CASE("LTX-2's single files: what their metadata say is honoured or refused") {
+  for (const auto& [pointer, value, expected] :
+       {std::tuple{"/transformer/num_layers", json(3), "transformer_blocks.2."},
+        {"/transformer/frequencies_precision", json(), "float64"},
+        {"/transformer/share_ff", json(true), "share_ff"},
+        {"/transformer/caption_proj_input_norm", json(true), "caption_proj_input_norm"},
+        {"/transformer/new_word", json(1), "new_word"},
+        {"/transformer", json(), "transformer"},
+        {"/vae/norm_layer", json("group_norm"), "pixel_norm"},
+        {"/vae/encoder_blocks/1/0", json("compress_all"), "compress_space_res"},
+        {"/vae/decoder_blocks/0/1/inject_noise", json(true), "noise"},
+        {"/vae/decoder_blocks/0/1/other", json(1), "other"},
+        {"/vocoder/resblock", json("2"), "resblock"},
+        {"/audio_vae/model/params/ddconfig/norm_type", json("group"), "pixel"}}) {
+    CAPTURE(pointer);
+    mentions(single_refusal([&](json& c) { c[json::json_pointer(pointer)] = value; }), expected);
+  }
+}
+
+TEST_CASE("LTX-2: a tensor that is missing or left over is named") {
+  for (const char* part : {"transformer", "connectors", "vae", "audio_vae", "vocoder"}) {
+    CAPTURE(part);
+    const Folder more, fewer;
+    more.edit_weights(part, [](StoredTensors& t) { t["extra.weight"] = t.begin()->second; });
+    mentions(more.refusal(), "extra.weight");
+    std::string gone;
+    fewer.edit_weights(part, [&](StoredTensors& t) {
+      for (auto it = t.begin(); gone.empty(); ++it)
+        if (it->first.find("decoder.") == 0 || !std::string(part).ends_with("vae"))
+          gone = it->first;
+      t.erase(gone);
+    });
+    mentions(fewer.refusal(), gone);
+  }
+  const Folder folder;
+  fs::remove(folder.path("tokenizer/tokenizer.model"));
+  mentions(folder.refusal(), "tokenizer.json is not read in its place");
+}
+
+TEST_CASE("LTX-2: weights of 8 bits with scales are multiplied") {
+  const std::string key = "model.diffusion_model.transformer_blocks.1.attn1.to_q.weight";
+  const Published file("parity/data/ltx2_pipelines/" + kSingle);
+  const std::string config = (*open_safetensors(kData + kSingle))->metadata().at("config");
+  file.edit_weights(kSingle,
+                    [&](StoredTensors& t) {
+                      t.at(key).become(DType::kF8E4M3);
+                      for (int64_t i = 0; i < 900; ++i)
+                        t.at(key).set(i, static_cast<double>(i % 7) - 3);
+                      StoredTensor scale{DType::kF32, {}, std::vector<uint8_t>(4)};
+                      scale.set(0, 0.25);
+                      t[key + "_scale"] = scale;
+                      t["model.diffusion_model.transformer_blocks.1.attn1.to_q.input_scale"] =
+                          scale;
+                    },
+                    {{"config", config}});
+  const auto model = file.converted({.input = "", .output = ""}, kSingle);
+  const auto data = model->load("dit/transformer_blocks.1.attn1.to_q.weight");
+  REQUIRE(data.ok());
+  for (int64_t i = 0; i < 900; ++i)
+    CHECK(load_element(data->type.dtype, data->data, i) == (static_cast<double>(i % 7) - 3) / 4);
+  // Without its text encoder the file is a part, and says what it lacks.
+  mentions(recipe_of(*model).incomplete, "text encoder");
+}
+
+TEST_CASE(
+    "LTX-2's recipe follows the scheduler, or the distilled schedule where that is asked for") {
+  const Folder folder;
+  const Recipe dev = recipe_of(*folder.converted());
+  const auto& flow = std::get<FlowSampler>(dev.denoise()->sampler);
+  CHECK(flow.shift_by == FlowShift::kExponential);
+  CHECK(flow.base_shift == 0.95);
+  CHECK(flow.max_shift == 2.05);
+  CHECK(flow.base_tokens == 1024);
+  CHECK(flow.terminal == 0.1);
+  const Recipe few = recipe_of(*folder.converted({.input = "", .output = "", .distilled = true}));
+  CHECK(few.denoise()->steps == 8);
+  CHECK(few.denoise()->guidance == 1);
+  CHECK(std::get<FlowSampler>(few.denoise()->sampler).times.size() == 9);
+  mentions(
+      Published("parity/data/dit/pipeline").refusal({.input = "", .output = "", .distilled = true}),
+      "--distilled");
+}

@@ -1,0 +1,354 @@
+#!/usr/bin/env python3
+"""Writes tests/parity/data/ltx2_pipelines: whole LTX-2 pipelines of tiny uneven networks as diffusers saves them, the
+same weights as Lightricks' single files have them, and the frames and the sound that diffusers makes with them from
+given noise (pip install torch diffusers transformers safetensors sentencepiece pillow).
+
+make_ltx2_pipelines.py [NAME...]: only these pipelines.
+"""
+import copy
+import io
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+import torch
+from diffusers import (AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, FlowMatchEulerDiscreteScheduler, LTX2Pipeline,
+                       LTX2VideoTransformer3DModel)
+from diffusers.pipelines.ltx2 import pipeline_ltx2
+from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
+from diffusers.pipelines.ltx2.utils import DISTILLED_SIGMA_VALUES
+from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
+from safetensors.torch import load_file, save_file
+from transformers import BatchEncoding, Gemma3Config, Gemma3ForConditionalGeneration
+
+from make_ltx2 import generator, last, randomise, randomise_filters
+
+DATA = Path(__file__).parent / "data" / "ltx2_pipelines"
+VOCABULARY = 300
+SCHEDULER = dict(base_image_seq_len=1024, base_shift=0.95, max_image_seq_len=4096, max_shift=2.05, shift_terminal=0.1,
+                 use_dynamic_shifting=True)
+GEMMA = dict(vocab_size=VOCABULARY, hidden_size=16, intermediate_size=20, num_hidden_layers=3, num_attention_heads=4,
+             num_key_value_heads=2, head_dim=6, query_pre_attn_scalar=5, sliding_window=4,
+             layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+             rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                              "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 4.0}})
+VISION = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=28,
+              patch_size=14)
+VAE = dict(latent_channels=6, block_out_channels=(12, 12, 24), decoder_block_out_channels=(8, 16),
+           layers_per_block=(1, 1, 2, 1), decoder_layers_per_block=(1, 2, 1), patch_size=2,
+           down_block_types=("LTX2VideoDownBlock3D",) * 3, spatio_temporal_scaling=(True, True, True),
+           downsample_type=("spatial", "temporal", "spatiotemporal"), decoder_spatio_temporal_scaling=(True, True),
+           decoder_inject_noise=(False,) * 3, upsample_type=("spatiotemporal", "spatiotemporal"),
+           upsample_residual=(False, True), upsample_factor=(1, 2), encoder_causal=True, decoder_causal=False,
+           # diffusers itself counts every change as one of both.
+           spatial_compression_ratio=8, temporal_compression_ratio=4)
+AUDIO_VAE = dict(base_channels=6, ch_mult=(1, 2, 4), num_res_blocks=1, latent_channels=2, mel_bins=12,
+                 norm_type="pixel")
+VOCODER = dict(in_channels=24, hidden_channels=12, upsample_kernel_sizes=[7, 4], upsample_factors=[3, 2],
+               resnet_kernel_sizes=[3, 5], resnet_dilations=[[1, 3], [2, 5, 1]], output_sampling_rate=600)
+TRANSFORMER = dict(num_layers=2, in_channels=6, out_channels=6, num_attention_heads=3, attention_head_dim=10,
+                   cross_attention_dim=30, audio_in_channels=6, audio_out_channels=6, audio_num_attention_heads=3,
+                   audio_attention_head_dim=6, audio_cross_attention_dim=18, caption_channels=16, rope_type="split",
+                   vae_scale_factors=(4, 8, 8), base_height=256, base_width=256)
+CONNECTORS = dict(caption_channels=16, text_proj_in_factor=4, video_connector_num_attention_heads=2,
+                  video_connector_attention_head_dim=8, audio_connector_num_attention_heads=4,
+                  audio_connector_attention_head_dim=4, video_connector_num_learnable_registers=8,
+                  audio_connector_num_learnable_registers=8, video_connector_num_layers=1,
+                  audio_connector_num_layers=1, rope_type="split")
+
+
+def tokenizer_model():
+    """As Gemma's: pad, eos, bos, unk, then bytes; nothing is normalised and nothing put before a text."""
+    path = DATA / "tokenizer.model"
+    if not path.exists():
+        words = ["a small red fox runs over the snow", "two boats on a calm sea at dawn, soft light",
+                 "blurry, jittery, distorted", "an old man laughs and turns away"] * 20
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(words), model_writer=model, vocab_size=VOCABULARY, model_type="bpe",
+            byte_fallback=True, normalization_rule_name="identity", add_dummy_prefix=False,
+            remove_extra_whitespaces=False, pad_id=0, eos_id=1, bos_id=2, unk_id=3, minloglevel=2)
+        path.write_bytes(model.getvalue())
+    return path
+
+
+class Tokenizer:
+    """As Gemma's: the SentencePiece model, bos before, filled on the left to the length asked for."""
+    padding_side, pad_token, model_max_length = "left", "<pad>", 1024
+
+    def __init__(self):
+        self.model = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer_model()))
+
+    def __call__(self, prompts, max_length, **_):
+        rows = [([2] + self.model.encode(p))[:max_length] for p in prompts]
+        fill = [max_length - len(row) for row in rows]
+        return BatchEncoding({"input_ids": torch.tensor([[0] * n + row for row, n in zip(rows, fill)]),
+                              "attention_mask": torch.tensor([[0] * n + [1] * len(row) for row, n in zip(rows, fill)])})
+
+
+def text_encoder():
+    """One for all pipelines."""
+    folder = DATA / "text_encoder"
+    if not folder.exists():
+        model = randomise(Gemma3ForConditionalGeneration(Gemma3Config(text_config=GEMMA, vision_config=VISION,
+                                                                      mm_tokens_per_image=4)), 60)
+        for n, p in model.named_parameters():  # Gemma's norms multiply by one more
+            if "norm" in n and "language_model" in n:
+                p.sub_(1)
+        model.save_pretrained(folder)
+    return Gemma3ForConditionalGeneration.from_pretrained(folder).eval()
+
+
+def with_statistics(model, seed, deviation):
+    g = generator(seed)
+    model.latents_mean.copy_(torch.randn(model.latents_mean.shape, generator=g) * 0.2)
+    model.latents_std.copy_(deviation * (0.7 + 0.6 * torch.rand(model.latents_std.shape, generator=g)))
+    return model
+
+
+class Pipeline:
+    def __init__(self, name, transformer=None, connectors=None, vae=None, vocoder=None):
+        self.name, self.folder = name, DATA / name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        seed = 700 + 10 * len(name)
+        parts = {
+            "transformer": randomise(LTX2VideoTransformer3DModel(**(TRANSFORMER | (transformer or {}))), seed),
+            "connectors": randomise(LTX2TextConnectors(**(CONNECTORS | (connectors or {}))), seed + 1),
+            "vae": with_statistics(randomise(AutoencoderKLLTX2Video(**(VAE | (vae or {}))), seed + 2), seed + 3, 0.6),
+            "audio_vae": with_statistics(randomise(AutoencoderKLLTX2Audio(**AUDIO_VAE), seed + 4), seed + 5, 1.0),
+            "vocoder": vocoder(seed + 6) if vocoder else randomise(LTX2Vocoder(**VOCODER), seed + 6),
+            "scheduler": FlowMatchEulerDiscreteScheduler(**SCHEDULER)}
+        loaded = {}
+        for part, model in parts.items():
+            model.save_pretrained(self.folder / part)
+            loaded[part] = type(model).from_pretrained(self.folder / part)
+        index = {"_class_name": "LTX2Pipeline", "_diffusers_version": "0.42.1",
+                 "text_encoder": ["transformers", "Gemma3ForConditionalGeneration"],
+                 "tokenizer": ["transformers", "GemmaTokenizerFast"]}
+        for part, model in parts.items():
+            index[part] = ["ltx2" if part in ("connectors", "vocoder") else "diffusers", type(model).__name__]
+        (self.folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
+        self.parts = loaded
+        self.pipe = LTX2Pipeline(tokenizer=Tokenizer(), text_encoder=text_encoder(), **loaded)
+        self.pipe.set_progress_bar_config(disable=True)
+        self.cases, self.tensors = [], {}
+
+    def case(self, prompt, negative, width, height, frames, steps, guidance=1.0, distilled=False):
+        i = len(self.cases)
+        g = generator(900 + 37 * i + len(self.name))
+        config = self.parts["vae"].config
+        video = torch.randn(1, config.latent_channels, (frames - 1) // config.temporal_compression_ratio + 1,
+                            height // config.spatial_compression_ratio, width // config.spatial_compression_ratio,
+                            generator=g)
+        sound = torch.randn(1, 2, round(frames / 24 * 25), 3, generator=g)
+        noises = [video, sound]
+        pipeline_ltx2.randn_tensor = lambda *_, **__: noises.pop(0)
+        how = dict(num_inference_steps=steps)
+        if distilled:
+            self.pipe.scheduler = FlowMatchEulerDiscreteScheduler.from_config(
+                self.pipe.scheduler.config, use_dynamic_shifting=False, shift_terminal=None)
+            how = dict(sigmas=DISTILLED_SIGMA_VALUES)
+        plain = dict(stg_scale=0.0, audio_stg_scale=0.0, modality_scale=1.0, audio_modality_scale=1.0,
+                     guidance_rescale=0.0, audio_guidance_rescale=0.0, guidance_scale=guidance,
+                     audio_guidance_scale=guidance)
+        frames_out, wave = self.pipe(prompt=prompt, negative_prompt=negative, width=width, height=height,
+                                     num_frames=frames, frame_rate=24.0, output_type="np", return_dict=False,
+                                     **how, **plain)
+        assert not noises
+        out, wave = frames_out[0], wave[0]
+        self.tensors[f"{i}.in.noise"] = torch.cat([last(video).flatten(), sound.permute(0, 2, 1, 3).flatten()])
+        self.tensors[f"{i}.out.frames"] = torch.from_numpy(np.rint(out * 255).astype(np.uint8))
+        self.tensors[f"{i}.out.sound"] = wave.T.float()
+        self.cases.append(dict(prompt=prompt, negative=negative, width=width, height=height, frames=frames,
+                               steps=steps, guidance=guidance, distilled=distilled))
+        clipped = ((out <= 0) | (out >= 1)).mean()
+        print(self.name, i, out.shape, f"spread {out.std():.3f}, clipped {clipped:.3f},",
+              tuple(wave.shape), f"sound {wave.std():.3f}")
+        assert out.std() > 0.05 and clipped < 0.3 and wave.std() > 0.02, self.name
+
+    def save(self):
+        path = DATA / f"{self.name}_io.safetensors"
+        save_file({k: v.detach().contiguous().clone() for k, v in self.tensors.items()}, path,
+                  {"cases": json.dumps(self.cases)})
+        print(path.name, path.stat().st_size)
+
+
+# Lightricks' names: what diffusers' own loader turns back (loaders/single_file_utils.py).
+NAMES = {
+    "transformer": ("model.diffusion_model.", [
+        (r"^proj_in\.", "patchify_proj."), (r"^audio_proj_in\.", "audio_patchify_proj."),
+        (r"^time_embed\.", "adaln_single."), (r"^audio_time_embed\.", "audio_adaln_single."),
+        (r"^(audio_)?prompt_adaln\.", r"\1prompt_adaln_single."),
+        (r"^av_cross_attn_(video|audio)_scale_shift\.", r"av_ca_\1_scale_shift_adaln_single."),
+        (r"^av_cross_attn_(video|audio)_(a2v|v2a)_gate\.", r"av_ca_\2_gate_adaln_single."),
+        (r"\.(video|audio)_a2v_cross_attn_scale_shift_table", r".scale_shift_table_a2v_ca_\1"),
+        (r"\.norm_([qk])\.", r".\1_norm.")]),
+    "connectors": ("", [
+        (r"^text_proj_in\.", "text_embedding_projection.aggregate_embed."),
+        (r"^(video|audio)_text_proj_in\.", r"text_embedding_projection.\1_aggregate_embed."),
+        (r"^(video|audio)_connector\.", r"model.diffusion_model.\1_embeddings_connector."),
+        (r"\.transformer_blocks\.", ".transformer_1d_blocks."), (r"\.norm_([qk])\.", r".\1_norm.")]),
+    "vae": ("vae.", [
+        (r"^encoder\.mid_block\.", "encoder.down_blocks.LAST."), (r"^decoder\.mid_block\.", "decoder.up_blocks.0."),
+        (r"\.resnets\.", ".res_blocks."), (r"^latents_mean", "per_channel_statistics.mean-of-means"),
+        (r"^latents_std", "per_channel_statistics.std-of-means")]),
+    "audio_vae": ("audio_vae.", [(r"^latents_mean", "per_channel_statistics.mean-of-means"),
+                                 (r"^latents_std", "per_channel_statistics.std-of-means")]),
+    "vocoder": ("vocoder.", [(r"(^|\.)conv_in\.", r"\1conv_pre."), (r"(^|\.)conv_out\.", r"\1conv_post."),
+                             (r"(^|\.)upsamplers\.", r"\1ups."), (r"(^|\.)resnets\.", r"\1resblocks."),
+                             (r"(^|\.)act_out\.", r"\1act_post."),
+                             (r"\.downsample\.filter", ".downsample.lowpass.filter")]),
+}
+
+
+def single_file(name, config):
+    """The pipeline's weights in one file, as Lightricks name them, with `config` in its metadata."""
+    levels = json.loads((DATA / name / "vae" / "config.json").read_text())["block_out_channels"]
+    levels, tensors = len(levels), {}
+    for part, (prefix, rules) in NAMES.items():
+        for key, value in load_file(next((DATA / name / part).glob("*.safetensors"))).items():
+            if part == "vae":  # blocks and changes of size are numbered through
+                key = re.sub(r"down_blocks\.(\d+)\.(downsamplers\.0\.)?",
+                             lambda m: f"down_blocks.{2 * int(m[1]) + bool(m[2])}.", key)
+                key = re.sub(r"up_blocks\.(\d+)\.(upsamplers\.0\.)?",
+                             lambda m: f"up_blocks.{2 * int(m[1]) + 2 - bool(m[2])}.", key)
+            for pattern, new in rules:
+                key = re.sub(pattern, new, key)
+            tensors[prefix + key.replace("LAST", str(2 * levels))] = value
+    for stream in ("vae", "audio_vae"):  # beside what is used
+        for unused in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means"):
+            tensors[f"{stream}.per_channel_statistics.{unused}"] = torch.zeros(6)
+    save_file(tensors, DATA / f"{name}_single.safetensors", {"config": json.dumps(config)})
+
+
+ORIGINAL = {
+    "transformer": {
+        "_class_name": "AVTransformer3DModel", "activation_fn": "gelu-approximate", "attention_bias": True,
+        "attention_head_dim": 10, "attention_type": "default", "caption_channels": 16, "cross_attention_dim": 30,
+        "double_self_attention": False, "dropout": 0.0, "in_channels": 6, "norm_elementwise_affine": False,
+        "norm_eps": 1e-06, "norm_num_groups": 32, "num_attention_heads": 3, "num_embeds_ada_norm": 1000,
+        "num_layers": 2, "num_vector_embeds": None, "only_cross_attention": False, "cross_attention_norm": True,
+        "out_channels": 6, "upcast_attention": False, "use_linear_projection": False, "qk_norm": "rms_norm",
+        "standardization_norm": "rms_norm", "positional_embedding_type": "rope", "positional_embedding_theta": 10000.0,
+        "positional_embedding_max_pos": [20, 256, 256], "timestep_scale_multiplier": 1000,
+        "av_ca_timestep_scale_multiplier": 1000.0, "causal_temporal_positioning": True,
+        "audio_num_attention_heads": 3, "audio_attention_head_dim": 6, "audio_in_channels": 6,
+        "use_audio_video_cross_attention": True, "share_ff": False, "audio_out_channels": 6,
+        "audio_cross_attention_dim": 18, "audio_positional_embedding_max_pos": [20], "av_cross_ada_norm": True,
+        "use_embeddings_connector": True, "connector_attention_head_dim": 8, "connector_num_attention_heads": 2,
+        "audio_connector_attention_head_dim": 4, "audio_connector_num_attention_heads": 4, "connector_num_layers": 1,
+        "connector_positional_embedding_max_pos": [4096], "connector_num_learnable_registers": 8,
+        "connector_norm_output": True, "use_middle_indices_grid": True, "rope_type": "split",
+        "frequencies_precision": "float64"},
+    "vae": {
+        "_class_name": "CausalVideoAutoencoder", "dims": 3, "in_channels": 3, "out_channels": 3, "latent_channels": 6,
+        "encoder_blocks": [["res_x", {"num_layers": 1}], ["compress_space_res", {"multiplier": 2}], ["res_x", 1],
+                           ["compress_time_res", {"multiplier": 1}], ["res_x", {"num_layers": 2}],
+                           ["compress_all_res", {"multiplier": 2}], ["res_x", {"num_layers": 1}]],
+        "decoder_blocks": [["res_x", {"num_layers": 1, "inject_noise": False}], ["compress_all", {"multiplier": 1}],
+                           ["res_x", {"num_layers": 2, "inject_noise": False}],
+                           ["compress_all", {"residual": True, "multiplier": 2}],
+                           ["res_x", {"num_layers": 1, "inject_noise": False}]],
+        "scaling_factor": 1.0, "norm_layer": "pixel_norm", "patch_size": 2, "latent_log_var": "uniform",
+        "use_quant_conv": False, "causal_decoder": False, "timestep_conditioning": False,
+        "normalize_latent_channels": False, "encoder_base_channels": 8, "decoder_base_channels": 8,
+        "spatial_padding_mode": "reflect"},
+    "scheduler": {"_class_name": "RectifiedFlowScheduler", "num_train_timesteps": 1000, "sampler": "LinearQuadratic"},
+    "audio_vae": {
+        "model": {"params": {"ddconfig": {
+            "double_z": True, "mel_bins": 12, "z_channels": 2, "resolution": 256, "downsample_time": False,
+            "in_channels": 2, "out_ch": 2, "ch": 6, "ch_mult": [1, 2, 4], "num_res_blocks": 1, "attn_resolutions": [],
+            "dropout": 0.0, "mid_block_add_attention": False, "norm_type": "pixel", "causality_axis": "height"},
+            "sampling_rate": 16000}},
+        "preprocessing": {"audio": {"sampling_rate": 16000}, "stft": {"filter_length": 1024, "hop_length": 160,
+                                                                      "win_length": 1024, "causal": True},
+                          "mel": {"n_mel_channels": 12}}},
+    "vocoder": {"upsample_initial_channel": 12, "resblock": "1", "upsample_rates": [3, 2],
+                "resblock_kernel_sizes": [3, 5], "upsample_kernel_sizes": [7, 4],
+                "resblock_dilation_sizes": [[1, 3], [2, 5, 1]], "stereo": True, "output_sampling_rate": 600},
+}
+
+
+def t2v():
+    p = Pipeline("t2v")
+    p.case("a small red fox", "blurry", 64, 32, 9, 3, guidance=3.0)
+    p.case("  two boats, \u00e9\u00df ", "", 32, 32, 5, 4)
+    p.case("an old man", "", 32, 64, 13, 8, distilled=True)
+    p.save()
+    single_file("t2v", ORIGINAL)
+
+
+def wide_vocoder(seed):
+    vocoder = LTX2VocoderWithBWE(
+        in_channels=24, hidden_channels=12, upsample_kernel_sizes=[7, 4], upsample_factors=[3, 2],
+        resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]], bwe_in_channels=10, bwe_hidden_channels=8,
+        bwe_upsample_kernel_sizes=[12], bwe_upsample_factors=[6], bwe_resnet_kernel_sizes=[3],
+        bwe_resnet_dilations=[[1, 3, 2]], filter_length=16, hop_length=3, window_length=16, num_mel_channels=5,
+        input_sampling_rate=600, output_sampling_rate=1200)
+    vocoder = randomise_filters(randomise(vocoder, seed), seed + 100)
+    for key, p in vocoder.named_parameters():
+        if "conv_out" in key:
+            p.mul_(0.15)
+    return vocoder
+
+
+# As published: levels that change one of space and time, shortcuts nowhere.
+VAE_3 = dict(block_out_channels=(12, 12, 24), layers_per_block=(1, 1, 2, 1), decoder_block_out_channels=(8, 8, 16),
+             decoder_layers_per_block=(1, 1, 2, 1), decoder_spatio_temporal_scaling=(True,) * 3,
+             decoder_inject_noise=(False,) * 4, upsample_type=("spatiotemporal", "temporal", "spatial"),
+             upsample_residual=(False,) * 3, upsample_factor=(2, 1, 2), decoder_spatial_padding_mode="zeros")
+
+
+def original_3():
+    config = copy.deepcopy(ORIGINAL)
+    config["transformer"] |= {
+        "apply_gated_attention": True, "connector_apply_gated_attention": True,
+        "caption_projection_first_linear": False, "caption_projection_second_linear": False,
+        "caption_proj_input_norm": False, "connector_learnable_registers_std": 1,
+        "caption_proj_before_connector": True, "connector_num_attention_heads": 3, "connector_attention_head_dim": 10,
+        "audio_connector_num_attention_heads": 3, "audio_connector_attention_head_dim": 6,
+        "cross_attention_adaln": True, "text_encoder_norm_type": "per_token_rms"}
+    config["vae"]["decoder_blocks"] = [
+        ["res_x", {"num_layers": 1}], ["compress_space", {"multiplier": 2}], ["res_x", {"num_layers": 1}],
+        ["compress_time", {"multiplier": 1}], ["res_x", {"num_layers": 2}], ["compress_all", {"multiplier": 2}],
+        ["res_x", {"num_layers": 1}]]
+    config["vae"]["spatial_padding_mode"] = "zeros"
+    config["vae"]["decoder_base_channels"] = 4
+    common = {"resblock": "AMP1", "resblock_kernel_sizes": [3], "stereo": True, "use_tanh_at_final": False,
+              "activation": "snakebeta", "use_bias_at_final": False}
+    config["vocoder"] = {
+        "vocoder": common | {"upsample_initial_channel": 12, "upsample_rates": [3, 2], "upsample_kernel_sizes": [7, 4],
+                             "resblock_dilation_sizes": [[1, 3, 5]]},
+        "bwe": common | {"upsample_initial_channel": 8, "upsample_rates": [6], "upsample_kernel_sizes": [12],
+                         "resblock_dilation_sizes": [[1, 3, 2]], "apply_final_activation": False,
+                         "input_sampling_rate": 600, "output_sampling_rate": 1200, "hop_length": 3, "n_fft": 16,
+                         "win_size": 16, "num_mels": 5}}
+    return config
+
+
+def t2v_3():
+    p = Pipeline("t2v_3",
+                 dict(gated_attn=True, cross_attn_mod=True, audio_gated_attn=True, audio_cross_attn_mod=True,
+                      use_prompt_embeddings=False),
+                 dict(video_connector_num_attention_heads=3, video_connector_attention_head_dim=10,
+                      audio_connector_num_attention_heads=3, audio_connector_attention_head_dim=6,
+                      video_gated_attn=True, audio_gated_attn=True, per_modality_projections=True, proj_bias=True,
+                      video_hidden_dim=30, audio_hidden_dim=18),
+                 VAE_3, wide_vocoder)
+    p.case("a small red fox", "blurry", 32, 64, 9, 3, guidance=3.0)
+    p.save()
+    single_file("t2v_3", original_3())
+
+
+PIPELINES = {f.__name__: f for f in (t2v, t2v_3)}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    DATA.mkdir(parents=True, exist_ok=True)
+    for name in sys.argv[1:] or PIPELINES:
+        PIPELINES[name]()
