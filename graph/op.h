@@ -83,7 +83,7 @@ struct OpDef {
   Tolerance tolerance;
   // The output is the same bytes as input 0 under another shape (reshape).
   bool is_view = false;
-  // Bit i: the output may overwrite input i when that dies here and has the output's type.
+  // Bit i: output 0 (of several) may overwrite input i when that dies here and has its type.
   uint32_t inplace_inputs = 0;
 
   bool is_fused() const { return decompose != nullptr; }

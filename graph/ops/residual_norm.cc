@@ -70,6 +70,7 @@ const OpDef& residual_norm_op() {
       .flops = ops::flops_residual_norm,
       .decompose = ops::decompose_residual_norm,
       .tolerance = {3e-6, 5e-6},
+      .inplace_inputs = 3,
   };
   return def;
 }

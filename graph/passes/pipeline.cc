@@ -4,6 +4,7 @@
 #include "graph/passes/fold.h"
 #include "graph/passes/fuse.h"
 #include "graph/passes/split.h"
+#include "graph/passes/states.h"
 
 namespace zoetrope {
 namespace {
@@ -36,6 +37,7 @@ constexpr Pass kPasses[] = {
     {"fuse_contractions", true,
      [](const Graph& g, const PassOptions&) { return fuse_contractions(g); }},
     {"eliminate_dead", false, [](const Graph& g, const PassOptions&) { return eliminate_dead(g); }},
+    {"settle_states", false, [](const Graph& g, const PassOptions&) { return settle_states(g); }},
 };
 
 }  // namespace

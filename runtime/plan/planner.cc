@@ -216,6 +216,23 @@ class Planner {
   }
 
   // An output may take over an input's storage when that input dies at this call.
+  bool may_take_over(const Node& node, size_t input, int32_t call) const {
+    const ValueId in = node.inputs[input];
+    if (in == kNone) return false;
+    const TensorType& type = plan_.graph.value(node.outputs[0]).type;
+    const ValueId r = root(in);
+    const Use& in_use = uses_[static_cast<size_t>(r)];
+    if (plan_.graph.value(r).kind == ValueKind::kWeight || in_use.forever || in_use.last != call ||
+        !(plan_.graph.value(in).type == type))
+      return false;
+    // Another input that reads the same bytes in another order would see them overwritten.
+    return std::none_of(node.inputs.begin(), node.inputs.end(), [&](ValueId other) {
+      return other != kNone && root(other) == r && !(plan_.graph.value(other).type == type);
+    });
+  }
+
+  // Of several inputs, the one whose place was taken first: a residual stream stays where it is,
+  // and what comes and goes beside it finds the same gaps again.
   void share_in_place() {
     slot_.assign(plan_.graph.values.size(), kNone);
     join_states();
@@ -223,26 +240,14 @@ class Planner {
       const Node& node =
           plan_.graph.nodes[static_cast<size_t>(plan_.calls[static_cast<size_t>(p)].node)];
       const OpDef& def = op_def(node.op);
-      const ValueId out = node.outputs[0];
-      if (def.inplace_inputs == 0 || node.outputs.size() != 1 ||
-          slot_[static_cast<size_t>(out)] != kNone)
-        continue;
+      ValueId& slot = slot_[static_cast<size_t>(node.outputs[0])];
+      if (def.inplace_inputs == 0 || slot != kNone) continue;
       for (size_t i = 0; i < node.inputs.size() && i < 32; ++i) {
-        const ValueId in = node.inputs[i];
-        if (!(def.inplace_inputs >> i & 1) || in == kNone) continue;
-        const ValueId r = root(in);
-        if (plan_.graph.value(r).kind == ValueKind::kWeight || use(in).forever ||
-            use(in).last != p || !(plan_.graph.value(in).type == plan_.graph.value(out).type))
-          continue;
-        // Another input that reads the same bytes in another order would see them overwritten.
-        bool safe = true;
-        for (size_t j = 0; j < node.inputs.size(); ++j)
-          if (j != i && node.inputs[j] != kNone && root(node.inputs[j]) == r &&
-              !(plan_.graph.value(node.inputs[j]).type == plan_.graph.value(out).type))
-            safe = false;
-        if (!safe) continue;
-        slot_[static_cast<size_t>(out)] = slot_of(r);
-        break;
+        if (!(def.inplace_inputs >> i & 1) || !may_take_over(node, i, p)) continue;
+        const ValueId place = slot_of(root(node.inputs[i]));
+        if (slot == kNone ||
+            uses_[static_cast<size_t>(place)].first < uses_[static_cast<size_t>(slot)].first)
+          slot = place;
       }
     }
   }
@@ -476,36 +481,6 @@ class Planner {
 };
 
 }  // namespace
-
-const DerivedWeight* find_derived(const Plan& plan, std::string_view name) {
-  const auto it = std::lower_bound(
-      plan.derived.begin(), plan.derived.end(), name,
-      [](const DerivedWeight& weight, std::string_view wanted) { return weight.name < wanted; });
-  return it != plan.derived.end() && it->name == name ? &*it : nullptr;
-}
-
-KernelRequest kernel_request(const Graph& graph, const Node& node) {
-  KernelRequest request;
-  request.node = &node;
-  for (ValueId id : node.inputs) {
-    request.inputs.push_back(id == kNone ? nullptr : &graph.value(id).type);
-    request.is_weight.push_back(id != kNone && graph.value(id).kind == ValueKind::kWeight);
-  }
-  for (ValueId id : node.outputs) request.outputs.push_back(&graph.value(id).type);
-  return request;
-}
-
-std::string kernel_signature(const KernelRequest& request) {
-  std::string key(op_def(request.node->op).name);
-  for (const auto& [name, value] : request.node->attrs.items())
-    key += "," + name + "=" + attr_to_string(value);
-  for (size_t i = 0; i < request.inputs.size(); ++i)
-    key += (request.is_weight[i] ? ";w" : ";") +
-           (request.inputs[i] ? request.inputs[i]->to_string() : "-");
-  key += "->";
-  for (const TensorType* type : request.outputs) key += type->to_string();
-  return key;
-}
 
 Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings, Device* host) {
   return Planner(std::move(graph), device, bindings, host).run();

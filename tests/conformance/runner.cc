@@ -252,11 +252,14 @@ class CaseRun {
       if (!(def_.inplace_inputs >> i & 1) || !has_buffer(i) || info_.packed_input(i) != nullptr ||
           !(drawn_.input_types[i] == drawn_.types[0]))
         continue;
-      const BufferView view = inputs_[i].view();
-      ZT_RETURN_IF_ERROR(submit(std::span(&view, 1)));
-      ZT_ASSIGN_OR_RETURN(const auto bytes, read(device_, inputs_[i]));
-      if (bytes != expected[0])
-        return error(Code::kInternal, "writing over input ", i, " gave another result");
+      std::vector<BufferView> views{inputs_[i].view()};
+      for (size_t k = 1; k < outputs_.size(); ++k) views.push_back(outputs_[k].view());
+      ZT_RETURN_IF_ERROR(submit(views));
+      for (size_t k = 0; k < outputs_.size(); ++k) {
+        ZT_ASSIGN_OR_RETURN(const auto bytes, read(device_, k == 0 ? inputs_[i] : outputs_[k]));
+        if (bytes != expected[k])
+          return error(Code::kInternal, "writing over input ", i, " gave another output ", k);
+      }
       ZT_RETURN_IF_ERROR(fill(device_, inputs_[i], bytes_[i]));
     }
     return Status();

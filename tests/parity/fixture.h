@@ -22,10 +22,10 @@ inline constexpr double kParityTolerance = 1e-4;
 
 class ParityFixture {
  public:
-  // tests/parity/data/<name>.safetensors
-  explicit ParityFixture(const std::string& name) {
-    auto opened = open_safetensors(std::string(ZOETROPE_SOURCE_DIR) + "/tests/parity/data/" + name +
-                                   ".safetensors");
+  // tests/parity/data/<name>.safetensors, or <folder>/<name>.safetensors
+  explicit ParityFixture(const std::string& name,
+                         const std::string& folder = ZOETROPE_SOURCE_DIR "/tests/parity/data") {
+    auto opened = open_safetensors(folder + "/" + name + ".safetensors");
     REQUIRE_MESSAGE(opened.ok(), opened.status().message());
     file_ = std::move(*opened);
   }

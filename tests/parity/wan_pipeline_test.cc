@@ -2,8 +2,10 @@
 // noise (make_wan_pipelines.py).
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "runtime/engine/engine.h"
 #include "tests/devices.h"
@@ -17,6 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 const std::string kParity = ZOETROPE_SOURCE_DIR "/tests/parity/data/";
+const std::string kPipelines = kParity + "wan_pipelines";
 const std::string kTokenizer = ZOETROPE_SOURCE_DIR "/tests/text/data/identity.model";
 
 class Collect : public ClipSink {
@@ -39,10 +42,12 @@ std::vector<uint8_t> bytes_of(const ParityFixture& io, const std::string& name) 
 
 // A pipeline as its library saved it, converted.
 struct Saved {
-  explicit Saved(const std::string& name) : io("wan_pipelines/" + name + "_io") {
-    const std::string from = kParity + "wan_pipelines/" + name, to = folder.file("in");
-    fs::copy(from, to, fs::copy_options::recursive);
-    fs::copy(kParity + "wan_pipelines/text_encoder", to + "/text_encoder");
+  explicit Saved(const std::string& name, const std::string& in = kPipelines)
+      : io(name + "_io", in) {
+    const std::string to = folder.file("in");
+    fs::copy(in + "/" + name, to, fs::copy_options::recursive);
+    if (!fs::exists(to + "/text_encoder"))
+      fs::copy(kPipelines + "/text_encoder", to + "/text_encoder");
     fs::create_directory(to + "/tokenizer");
     fs::copy(kTokenizer, to + "/tokenizer/spiece.model");
     const auto parts = nlohmann::json::parse(std::ifstream(to + "/parts.json"));
@@ -103,8 +108,8 @@ double decibels(const Saved& saved, Engine& engine, size_t index, DType compute)
   return psnr(out.pixels, expected, 255);
 }
 
-void check_pipeline(const std::string& name) {
-  const Saved saved(name);
+void check_pipeline(const std::string& name, const std::string& in = kPipelines) {
+  const Saved saved(name, in);
   for (const char* device : {"cpu", "vulkan", "cuda"}) {
     if (!has_device(device)) continue;
     const auto engine = saved.open(device);
@@ -128,6 +133,23 @@ TEST_CASE("Wan 2.2, text to video with two experts") { check_pipeline("t2v_exper
 TEST_CASE("Wan 2.2, image to video with two experts") { check_pipeline("i2v_experts"); }
 TEST_CASE("Wan 2.2 with a time a frame: text to video") { check_pipeline("ti2v"); }
 TEST_CASE("Wan 2.2 with a time a frame: image to video") { check_pipeline("ti2v_image"); }
+
+// Of configurations that nobody chose (draw_wan_pipelines.py): those that are stored, and those of
+// a folder that ZOETROPE_WAN_PIPELINES names.
+TEST_CASE("drawn pipelines, of other sizes everywhere, give diffusers' frames") {
+  const char* const named = std::getenv("ZOETROPE_WAN_PIPELINES");
+  const std::string in = named != nullptr ? named : kPipelines;
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(in))
+    if (const std::string name = entry.path().filename();
+        entry.is_directory() && name.starts_with("drawn_"))
+      names.insert(name);
+  CHECK(!names.empty());
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    check_pipeline(name, in);
+  }
+}
 
 namespace {
 

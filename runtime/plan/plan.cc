@@ -1,0 +1,38 @@
+// What is asked of a plan, and of a device about a node.
+#include <algorithm>
+
+#include "runtime/plan/plan.h"
+
+namespace zoetrope {
+
+const DerivedWeight* find_derived(const Plan& plan, std::string_view name) {
+  const auto it = std::lower_bound(
+      plan.derived.begin(), plan.derived.end(), name,
+      [](const DerivedWeight& weight, std::string_view wanted) { return weight.name < wanted; });
+  return it != plan.derived.end() && it->name == name ? &*it : nullptr;
+}
+
+KernelRequest kernel_request(const Graph& graph, const Node& node) {
+  KernelRequest request;
+  request.node = &node;
+  for (ValueId id : node.inputs) {
+    request.inputs.push_back(id == kNone ? nullptr : &graph.value(id).type);
+    request.is_weight.push_back(id != kNone && graph.value(id).kind == ValueKind::kWeight);
+  }
+  for (ValueId id : node.outputs) request.outputs.push_back(&graph.value(id).type);
+  return request;
+}
+
+std::string kernel_signature(const KernelRequest& request) {
+  std::string key(op_def(request.node->op).name);
+  for (const auto& [name, value] : request.node->attrs.items())
+    key += "," + name + "=" + attr_to_string(value);
+  for (size_t i = 0; i < request.inputs.size(); ++i)
+    key += (request.is_weight[i] ? ";w" : ";") +
+           (request.inputs[i] ? request.inputs[i]->to_string() : "-");
+  key += "->";
+  for (const TensorType* type : request.outputs) key += type->to_string();
+  return key;
+}
+
+}  // namespace zoetrope
