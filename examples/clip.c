@@ -1,5 +1,5 @@
 /* Makes a short clip and writes its frames as one raw video:
- *   cc clip.c -Iinclude -Llib -lzoetrope -o clip && ./clip MODEL.zoe "a red ball" clip.rgb */
+ *   cc clip.c $(pkg-config --cflags --libs zoetrope) -o clip && ./clip MODEL.zoe "a red ball" clip.rgb */
 #include <stdio.h>
 
 #include "zoetrope.h"
@@ -10,9 +10,9 @@ static int on_frames(void *user, const uint8_t *pixels, int64_t count, int64_t w
   return fwrite(pixels, 1, bytes, (FILE *)user) == bytes ? 0 : 1; /* anything but 0 cancels */
 }
 
-static int on_progress(void *user, const char *task, double done, double total) {
+static int on_progress(void *user, const zoetrope_progress *p) {
   (void)user;
-  fprintf(stderr, "\r%s %.0f of %.0f        ", task, done, total);
+  fprintf(stderr, "\r%s %.0f of %.0f, %.0f s left    ", p->task, p->done, p->total, p->seconds_left);
   return 0;
 }
 
@@ -20,7 +20,7 @@ int main(int argc, char **argv) {
   if (argc != 4) return fprintf(stderr, "usage: %s MODEL.zoe PROMPT OUT.rgb\n", argv[0]), 2;
   zoetrope_engine *engine = NULL;
   char request[512], *stats = NULL;
-  zoetrope_callbacks calls = {sizeof(calls), NULL, on_progress, NULL, on_frames, NULL};
+  zoetrope_callbacks calls = {sizeof(calls), NULL, on_progress, NULL, on_frames, NULL, NULL};
   /* A prompt with quotes or backslashes wants a JSON library. */
   snprintf(request, sizeof(request),
            "{\"prompt\": \"%.200s\", \"width\": 64, \"height\": 64, \"frames\": 8, \"steps\": 2}",

@@ -2,6 +2,9 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
+#include <filesystem>
+
 #include "runtime/backend/foreign_code.h"
 
 namespace zoetrope {
@@ -21,6 +24,29 @@ Result<void*> open_library(const std::string& path, const std::string& what) {
     memory = memory || text.find(word) != std::string::npos;
   return error(memory ? Code::kResourceExhausted : Code::kUnavailable, what,
                " cannot be loaded: ", text);
+}
+
+std::string library_folder() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<const void*>(&library_folder), &info) == 0 || !info.dli_fname)
+    return {};
+  std::error_code failed;
+  const auto path = std::filesystem::canonical(info.dli_fname, failed);
+  return failed ? std::string() : path.parent_path().string();
+}
+
+Result<std::string> installed_model(const std::string& name) {
+  if (const char* path = std::getenv("ZOETROPE_MODEL"); path != nullptr && *path != '\0')
+    return std::string(path);
+  const std::filesystem::path folder = library_folder();
+  // PREFIX/lib/zoetrope where it is installed, BUILD/lib where it was built.
+  const auto installed = folder.parent_path().parent_path() / "share" / "zoetrope" / name;
+  const auto built = folder.parent_path() / "share" / "zoetrope" / name;
+  std::error_code failed;
+  for (const auto& path : {built, installed})
+    if (std::filesystem::exists(path, failed)) return path.string();
+  return error(Code::kNotFound, "the model that comes with the program is missing (expected ",
+               (folder.filename() == "zoetrope" ? installed : built).string(), ")");
 }
 
 }  // namespace zoetrope

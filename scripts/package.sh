@@ -26,6 +26,7 @@ is_glibc() {
   return 1
 }
 
+binaries() { find "$out/bin" "$out/lib" -type f \( -path "$out/bin/*" -o -name '*.so*' \) "$@"; }
 ours() { find "$out/bin" "$out/lib" -type f \( -path "$out/bin/*" -o -name 'libzoetrope*' \); }
 
 # "name path" of each library in what ldd prints; the path is "not found" where there is none. Paths may have spaces.
@@ -77,7 +78,7 @@ TEXT
 # The newest glibc symbol that any file here wants.
 check_glibc() {
   local newest
-  newest=$(find "$out/bin" "$out/lib" -type f -exec objdump -T {} + 2>/dev/null |
+  newest=$(binaries -exec objdump -T {} + 2>/dev/null |
     grep -oE 'GLIBC_[0-9]+\.[0-9]+' | sort -uV | tail -n 1)
   newest=${newest#GLIBC_}
   say "needs glibc $newest"
@@ -88,7 +89,7 @@ check_glibc() {
 # Every dependency must resolve inside the folder or to glibc.
 check_links() {
   local outside
-  outside=$(find "$out/bin" "$out/lib" -type f -exec env -i ldd {} + |
+  outside=$(binaries -exec env -i ldd {} + |
     libraries_of_ldd |
     while read -r soname path; do is_glibc "$soname" || [[ $path == "$out/"* ]] || echo "$soname ($path)"; done)
   [[ -z $outside ]] || die "these come from outside: $outside"

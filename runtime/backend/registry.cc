@@ -18,18 +18,10 @@ namespace {
 // itself.
 constexpr const char* kBackends[] = {"cuda", "vulkan", "cpu", "reference"};
 
-// The folder that holds this library: backends lie beside it.
-std::filesystem::path library_folder() {
-  Dl_info info;
-  if (dladdr(reinterpret_cast<const void*>(&library_folder), &info) == 0 || !info.dli_fname)
-    return {};
-  std::error_code ec;
-  const auto path = std::filesystem::canonical(info.dli_fname, ec);
-  return ec ? std::filesystem::path() : path.parent_path();
-}
-
 Result<const BackendModule*> load_module(const std::string& name) {
-  const std::filesystem::path path = library_folder() / ("libzoetrope_backend_" + name + ".so");
+  // Backends lie beside this library.
+  const std::filesystem::path path =
+      std::filesystem::path(library_folder()) / ("libzoetrope_backend_" + name + ".so");
   std::error_code ec;
   if (!std::filesystem::exists(path, ec))
     return error(Code::kUnavailable, "backend '", name, "' is not part of this installation (no ",

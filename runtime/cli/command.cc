@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "graph/format/output_file.h"
+#include "runtime/library.h"
 
 namespace zoetrope {
 namespace {
@@ -105,14 +106,9 @@ void DeviceFlags::add_to(CLI::App* app) {
 
 Result<std::string> find_model(const std::string& given) {
   if (!given.empty()) return given;
-  std::error_code ec;
-  if (const char* path = std::getenv("ZOETROPE_MODEL"); path && *path) return std::string(path);
-  const auto self = std::filesystem::canonical("/proc/self/exe", ec);
-  const auto model =
-      self.parent_path().parent_path() / "share" / "zoetrope" / ZOETROPE_EMBEDDED_MODEL;
-  if (std::filesystem::exists(model, ec)) return model.string();
-  return error(Code::kNotFound, "the embedded model is missing (expected ", model.string(),
-               "); give one with --model FILE.zoe");
+  auto found = installed_model(ZOETROPE_EMBEDDED_MODEL);
+  if (found.ok()) return found;
+  return Status(found.status().code(), found.status().message() + "; give one with --model FILE.zoe");
 }
 
 Status parse_bindings(const std::vector<std::string>& texts, Bindings* bindings) {

@@ -2,9 +2,8 @@
 
 #include <charconv>
 #include <cmath>
-#include <set>
 
-#include "converters/lora.h"
+#include "converters/adapters.h"
 
 namespace zoetrope {
 namespace {
@@ -18,15 +17,6 @@ std::pair<std::string, double> split_strength(const std::string& text) {
   const auto [stop, failed] = std::from_chars(text.data() + colon + 1, end, strength);
   if (failed != std::errc() || stop != end || !std::isfinite(strength)) return {text, 1.0};
   return {text.substr(0, colon), strength};
-}
-
-// Of one component, or of all where `component` is empty.
-std::vector<std::string> tensor_names(const Model& model, const std::string& component) {
-  std::set<std::string> names;
-  for (const auto& [name, graph] : model.components)
-    if (component.empty() || name == component)
-      for (ValueId id : graph.weights()) names.insert(graph.value(id).name);
-  return {names.begin(), names.end()};
 }
 
 // "dit_low=style.safetensors" names a component; else all of it is the file.
@@ -61,24 +51,9 @@ std::vector<AdapterRecord> LoraFlags::read(const Model& model) const {
 
 Result<std::shared_ptr<const WeightSource>> open_adapters(
     const Model& model, const std::vector<AdapterRecord>& adapters) {
-  if (adapters.empty()) return std::shared_ptr<const WeightSource>();
-  std::vector<LowRankUpdate> updates;
-  std::string revision;
-  for (const AdapterRecord& a : adapters) {
-    if (!a.component.empty() && model.component(a.component) == nullptr)
-      return error(Code::kInvalidArgument, "the adapter ", a.file.path, " is for '", a.component,
-                   "', which this model does not have");
-    const std::vector<std::string> names = tensor_names(model, a.component);
-    ZT_ASSIGN_OR_RETURN(Lora lora, read_lora(a.file.path, model.family, names, *model.weights));
-    for (LowRankUpdate& update : lora.updates) {
-      update.scale *= a.strength;
-      updates.push_back(std::move(update));
-    }
-    revision += str(a.component, "=", lora.revision, "@", a.strength, ";");
-  }
-  ZT_ASSIGN_OR_RETURN(auto adapted,
-                      AdaptedWeights::create(*model.weights, std::move(updates), revision));
-  return std::shared_ptr<const WeightSource>(std::move(adapted));
+  std::vector<AdapterFile> files;
+  for (const AdapterRecord& a : adapters) files.push_back({a.component, a.file.path, a.strength});
+  return adapt_weights(model.components, model.family, *model.weights, files);
 }
 
 }  // namespace zoetrope

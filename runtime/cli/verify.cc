@@ -26,20 +26,6 @@ struct Options {
   std::vector<CLI::Option*> where;  // --device, --place and --target
 };
 
-// All that this machine has, emulators left out.
-std::vector<std::string> usable_devices(const DeviceOptions& options) {
-  std::vector<std::string> names;
-  for (const BackendStatus& backend : list_backends(options)) {
-    if (backend.name == "reference") continue;
-    for (size_t i = 0; i < backend.devices.size(); ++i)
-      if (!backend.devices[i].software && backend.devices[i].unusable.empty())
-        names.push_back(str(backend.name, ":", i));
-  }
-  std::stable_partition(names.begin(), names.end(),
-                        [](const std::string& name) { return name.starts_with("cpu"); });
-  return names;
-}
-
 Status read_against(const Options& o, VerifyOptions* v) {
   if (o.against == "reference") return Status();
   if (o.against == "cpu") {
@@ -62,19 +48,7 @@ Status finish(const Options& o, const VerifyReport& report, const VerifyOptions&
   const std::string text =
       o.json ? verify_report_to_json(report) + "\n" : verify_report_to_text(report);
   if (o.json || !o.quiet) std::fputs(printable(text).c_str(), stdout);
-  if (report.ok()) return Status();
-  for (const DeviceReport& d : report.devices) {
-    if (d.ok()) continue;
-    if (!d.findings.empty()) {
-      const Finding& f = d.findings.front();
-      return error(Code::kDiffers, d.run.device, ": ", f.job, ", ", f.node, ", kernel ", f.kernel,
-                   ": ", finding_name(f.kind));
-    }
-    if (!d.status.ok()) return error(Code::kDiffers, d.run.device, ": ", d.status.message());
-    return error(Code::kDiffers, d.run.device, ": the clip is further from ", report.baseline,
-                 "'s than is allowed");
-  }
-  return Status();
+  return verdict(report);
 }
 
 Status give_media(Options& o) {

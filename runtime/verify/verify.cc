@@ -222,4 +222,32 @@ Result<VerifyReport> verify_devices(const VerifyOptions& options, const MakeEngi
   return report;
 }
 
+std::vector<std::string> usable_devices(const DeviceOptions& options) {
+  std::vector<std::string> names;
+  for (const BackendStatus& backend : list_backends(options)) {
+    if (backend.name == "reference") continue;
+    for (size_t i = 0; i < backend.devices.size(); ++i)
+      if (!backend.devices[i].software && backend.devices[i].unusable.empty())
+        names.push_back(str(backend.name, ":", i));
+  }
+  std::stable_partition(names.begin(), names.end(),
+                        [](const std::string& name) { return name.starts_with("cpu"); });
+  return names;
+}
+
+Status verdict(const VerifyReport& report) {
+  for (const DeviceReport& d : report.devices) {
+    if (d.ok()) continue;
+    if (!d.findings.empty()) {
+      const Finding& f = d.findings.front();
+      return error(Code::kDiffers, d.run.device, ": ", f.job, ", ", f.node, ", kernel ", f.kernel,
+                   ": ", finding_name(f.kind));
+    }
+    if (!d.status.ok()) return error(Code::kDiffers, d.run.device, ": ", d.status.message());
+    return error(Code::kDiffers, d.run.device, ": the clip is further from ", report.baseline,
+                 "'s than is allowed");
+  }
+  return Status();
+}
+
 }  // namespace zoetrope

@@ -98,6 +98,13 @@ struct VerifyReport {
 Result<VerifyReport> verify_devices(const VerifyOptions& options, const MakeEngine& make_engine,
                                     const RunHooks& hooks = {});
 
+// All that this machine has, emulators and the reference left out, as "backend:index": the CPU
+// first.
+std::vector<std::string> usable_devices(const DeviceOptions& options = {});
+
+// OK, or kDiffers with the first device's first difference.
+Status verdict(const VerifyReport& report);
+
 // For people, for machines, and one HTML page. `baseline`: null where it is the first device.
 std::string verify_report_to_text(const VerifyReport& report);
 std::string verify_report_to_json(const VerifyReport& report);

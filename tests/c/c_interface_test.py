@@ -6,45 +6,81 @@ usage: c_interface_test.py LIBZOETROPE EXAMPLE MODEL.zoe
 """
 import ctypes
 import json
+import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import unittest
-from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int, c_int64, c_size_t, c_uint8, c_void_p
+from ctypes import (POINTER, Structure, byref, c_char_p, c_double, c_float, c_int, c_int64, c_size_t, c_uint8,
+                    c_void_p)
 from pathlib import Path
 
 LIBRARY, EXAMPLE, MODEL = sys.argv[1:4]
 HERE = Path(__file__).parent
-OK, INVALID, NOT_FOUND, EXHAUSTED, CANCELLED = 0, 1, 2, 4, 7
-PROGRESS = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p, c_double, c_double)
+ROOT = HERE.parents[1]
+OK, INVALID, NOT_FOUND, EXHAUSTED, DATA_LOSS, UNAVAILABLE, CANCELLED, DIFFERS = 0, 1, 2, 4, 5, 6, 7, 10
+
+
+class Progress(Structure):
+    _fields_ = [("size", c_size_t), ("task", c_char_p), ("done", c_double), ("total", c_double),
+                ("seconds_left", c_double)]
+
+
+PROGRESS = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(Progress))
 NOTICE = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p)
 FRAMES = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_uint8), c_int64, c_int64, c_int64)
 AUDIO = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_float), c_int64, c_int, c_int)
 
 
-class Media(ctypes.Structure):
-    _fields_ = [("size", c_size_t), ("first", c_void_p), ("last", c_void_p), ("before", c_void_p),
-                ("before_frames", c_int64), ("after", c_void_p), ("after_frames", c_int64), ("video", c_void_p),
-                ("video_frames", c_int64), ("audio", c_void_p), ("audio_samples", c_int64), ("start", c_void_p),
-                ("start_frames", c_int64), ("strength", c_double)]
-
-
-class Callbacks(ctypes.Structure):
+class Callbacks(Structure):
     _fields_ = [("size", c_size_t), ("user", c_void_p), ("progress", PROGRESS), ("notice", NOTICE),
-                ("frames", FRAMES), ("audio", AUDIO)]
+                ("frames", FRAMES), ("audio", AUDIO), ("token", c_void_p)]
+
+
+class Media(Structure):
+    _fields_ = [("size", c_size_t), ("first", c_void_p), ("last", c_void_p), ("before", c_void_p),
+                ("before_frames", c_int64), ("before_sound", c_void_p), ("after", c_void_p), ("after_frames", c_int64),
+                ("after_sound", c_void_p), ("video", c_void_p), ("video_frames", c_int64), ("audio", c_void_p),
+                ("audio_samples", c_int64), ("start", c_void_p), ("start_frames", c_int64), ("strength", c_double)]
+
+
+class Tensor(Structure):
+    _fields_ = [("name", c_char_p), ("dtype", c_char_p), ("rank", c_int64), ("dims", c_int64 * 6), ("data", c_void_p)]
+
+
+class Clip(Structure):
+    _fields_ = [("size", c_size_t), ("frames", c_void_p), ("count", c_int64), ("width", c_int64), ("height", c_int64),
+                ("fps", c_int), ("audio", c_void_p), ("samples", c_int64), ("channels", c_int), ("rate", c_int),
+                ("tags", c_char_p)]
 
 
 lib = ctypes.CDLL(LIBRARY)
-lib.zoetrope_message.restype = lib.zoetrope_version.restype = c_char_p
-lib.zoetrope_free.argtypes = lib.zoetrope_close.argtypes = [c_void_p]
-lib.zoetrope_open.argtypes = [c_char_p, c_char_p, POINTER(c_void_p)]
-lib.zoetrope_devices.argtypes = [POINTER(c_void_p)]
-lib.zoetrope_inspect.argtypes = [c_void_p, POINTER(c_void_p)]
-lib.zoetrope_plan.argtypes = [c_void_p, c_char_p, POINTER(c_void_p)]
-lib.zoetrope_run.argtypes = [c_void_p, c_char_p, POINTER(Media), POINTER(Callbacks), POINTER(c_void_p)]
+TEXT = POINTER(c_void_p)
+for name, arguments in {
+        "free": [c_void_p], "close": [c_void_p], "release": [c_void_p], "token_free": [c_void_p],
+        "tensors_free": [c_void_p], "open": [c_char_p, c_char_p, TEXT], "devices": [TEXT], "default_model": [TEXT],
+        "inspect": [c_void_p, TEXT], "plan": [c_void_p, c_char_p, POINTER(Media), TEXT],
+        "run": [c_void_p, c_char_p, POINTER(Media), POINTER(Callbacks), TEXT], "token_create": [TEXT],
+        "token_cancel": [c_void_p], "run_component": [c_void_p, c_char_p, POINTER(Tensor), c_size_t, c_char_p,
+                                                      POINTER(Callbacks), TEXT],
+        "tensors_count": [c_void_p], "tensors_get": [c_void_p, c_size_t, POINTER(Tensor)],
+        "write": [c_char_p, POINTER(Clip)], "convert": [c_char_p, POINTER(Callbacks)],
+        "quantize": [c_char_p, POINTER(Callbacks), TEXT], "code_name": [c_int],
+        "verify": [c_char_p, c_char_p, c_char_p, POINTER(Callbacks), TEXT]}.items():
+    getattr(lib, "zoetrope_" + name).argtypes = arguments
+for name in ("message", "version", "code_name"):
+    getattr(lib, "zoetrope_" + name).restype = c_char_p
+lib.zoetrope_tensors_count.restype = c_int64
+lib.zoetrope_free.restype = lib.zoetrope_close.restype = lib.zoetrope_token_free.restype = None
+lib.zoetrope_tensors_free.restype = None
 REQUEST = {"prompt": "a red ball", "width": 64, "height": 64, "frames": 8, "steps": 2, "seed": 3}
+
+
+def message():
+    return lib.zoetrope_message().decode()
 
 
 def text(pointer):
@@ -53,52 +89,76 @@ def text(pointer):
     return value
 
 
-class CInterface(unittest.TestCase):
+def opened(options=b'{"device": "cpu", "threads": 1}'):
+    engine = c_void_p()
+    assert lib.zoetrope_open(MODEL.encode(), options, byref(engine)) == OK, message()
+    return engine
+
+
+class Listener:
+    """Keeps what callbacks are told. `stop`: a task at which progress says no; `at`: called with each task."""
+
+    def __init__(self, stop=None, token=None, at=lambda task: None):
+        self.frames, self.samples, self.tasks, self.left, self.notices = bytearray(), [], [], [], []
+
+        def progress(_user, p):
+            task = p.contents.task.decode()
+            self.tasks.append(task)
+            self.left.append(p.contents.seconds_left)
+            at(task)
+            return int(stop is not None and task.endswith(stop))
+
+        def notice(_user, said):
+            self.notices.append(said.decode())
+            return 0
+
+        def frames(_user, pixels, count, width, height):
+            self.frames.extend(ctypes.string_at(pixels, count * width * height * 3))
+            return 0
+
+        def audio(_user, _samples, count, channels, rate):
+            self.samples.append((count, channels, rate))
+            return 0
+
+        self.calls = Callbacks(ctypes.sizeof(Callbacks), None, PROGRESS(progress), NOTICE(notice), FRAMES(frames),
+                               AUDIO(audio), token)
+
+
+class Case(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.engine = c_void_p()
-        code = lib.zoetrope_open(MODEL.encode(), b'{"device": "cpu"}', byref(cls.engine))
-        assert code == OK, lib.zoetrope_message()
+        cls.engine = opened()
 
     @classmethod
     def tearDownClass(cls):
         lib.zoetrope_close(cls.engine)
-        lib.zoetrope_close(None)
-        lib.zoetrope_free(None)
 
-    def run_request(self, media=None, stop=None, **changes):
-        """The code, the frames, the count of samples, the tasks and the statistics."""
-        frames, samples, tasks, stats = bytearray(), [], [], c_void_p()
+    def run_request(self, media=None, listener=None, engine=None, **changes):
+        """The code, what was heard, and the result."""
+        listener, result = listener or Listener(), c_void_p()
+        code = lib.zoetrope_run(engine or self.engine, json.dumps({**REQUEST, **changes}).encode(),
+                                byref(media) if media is not None else None, byref(listener.calls), byref(result))
+        self.assertEqual(result.value is not None, code == OK)
+        return code, listener, text(result) if code == OK else None
 
-        def on_progress(_user, task, _done, _total):
-            tasks.append(task.decode())
-            return int(stop is not None and task.decode() == stop)
+    def refused(self, code, *words):
+        self.assertNotEqual(code, OK)
+        for word in words:
+            self.assertIn(word, message())
+        return code
 
-        def on_frames(_user, pixels, count, width, height):
-            frames.extend(ctypes.string_at(pixels, count * width * height * 3))
-            return 0
 
-        def on_audio(_user, _samples, count, channels, rate):
-            samples.append((count, channels, rate))
-            return 0
-
-        calls = Callbacks(ctypes.sizeof(Callbacks), None, PROGRESS(on_progress), NOTICE(), FRAMES(on_frames),
-                          AUDIO(on_audio))
-        code = lib.zoetrope_run(self.engine, json.dumps({**REQUEST, **changes}).encode(),
-                                byref(media) if media is not None else None, byref(calls), byref(stats))
-        return code, bytes(frames), samples, tasks, text(stats) if code == OK else None
-
+class Library(Case):
     def test_the_symbols_are_the_stored_ones(self):
         listed = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], capture_output=True, text=True, check=True)
         found = sorted({line.split()[-1].split("@")[0] for line in listed.stdout.splitlines()} - {"ZOETROPE_1"})
         self.assertEqual(found, (HERE / "symbols.txt").read_text().split())
-        header = (HERE.parents[1] / "include" / "zoetrope.h").read_text()
-        declared = sorted(re.findall(r"ZOETROPE_API [^;]*?(zoetrope_\w+)\(", header))
-        self.assertEqual(declared, found)
+        header = (ROOT / "include" / "zoetrope.h").read_text()
+        self.assertEqual(sorted(re.findall(r"ZOETROPE_API [^;]*?(zoetrope_\w+)\(", header)), found)
         self.assertEqual(int(re.search(r"#define ZOETROPE_ABI (\d+)", header)[1]), lib.zoetrope_abi())
 
     def test_the_example_makes_a_clip(self):
-        source = HERE.parents[1] / "examples" / "clip.c"
+        source = ROOT / "examples" / "clip.c"
         self.assertLess(len(source.read_text().splitlines()), 50)
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "clip.rgb"
@@ -106,80 +166,424 @@ class CInterface(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(out.stat().st_size, 8 * 64 * 64 * 3)
             self.assertEqual(json.loads(done.stdout)["frames"], 8)
-            self.assertEqual(self.run_request(seed=0)[1], out.read_bytes())
+            self.assertEqual(self.run_request(seed=0)[1].frames, out.read_bytes())
             wrong = subprocess.run([EXAMPLE, "nowhere.zoe", "x", out], capture_output=True, timeout=120)
             self.assertEqual(wrong.returncode, NOT_FOUND)
             self.assertIn(b"nowhere.zoe", wrong.stderr)
 
-    def test_plan_and_run_agree(self):
-        json_out = c_void_p()
-        self.assertEqual(lib.zoetrope_plan(self.engine, json.dumps(REQUEST).encode(), byref(json_out)), OK)
-        plan = text(json_out)
-        code, frames, samples, tasks, stats = self.run_request()
-        self.assertEqual(code, OK)
-        self.assertEqual(len(frames), 8 * 64 * 64 * 3)
-        self.assertEqual(sum(s[0] for s in samples), stats["samples"])
-        self.assertIn("denoise", tasks)
-        self.assertEqual(plan["peak_bytes"], stats["planned_peak_bytes"])
-        self.assertEqual(self.run_request()[1], frames)
-        self.assertNotEqual(self.run_request(seed=4)[1], frames)
-
-    def test_a_first_frame_is_kept(self):
-        picture = bytes([200, 30, 30]) * (64 * 64)
-        media = Media(size=ctypes.sizeof(Media), first=ctypes.cast(c_char_p(picture), c_void_p))
-        code, frames, _, _, _ = self.run_request(media)
-        self.assertEqual(code, OK, lib.zoetrope_message())
-        self.assertNotEqual(frames, self.run_request()[1])
-        media = Media(size=ctypes.sizeof(Media), video=ctypes.cast(c_char_p(picture), c_void_p), video_frames=99)
-        self.assertEqual(self.run_request(media)[0], INVALID)
-        self.assertIn(b"media.video", lib.zoetrope_message())
-        self.assertEqual(self.run_request(Media(size=0))[0], INVALID)
-
-    def test_a_callback_cancels(self):
-        self.assertEqual(self.run_request(stop="denoise")[0], CANCELLED)
-        self.assertEqual(self.run_request()[0], OK)
-
-    def test_inspect_and_devices(self):
-        json_out = c_void_p()
-        self.assertEqual(lib.zoetrope_inspect(self.engine, byref(json_out)), OK)
-        info = text(json_out)
-        self.assertIn("dit", [c["name"] for c in info["components"]])
-        self.assertTrue(info["digest"].startswith("xxh3:"))
-        self.assertEqual(lib.zoetrope_devices(byref(json_out)), OK)
-        self.assertTrue(any(d["backend"] == "cpu" and d["available"] for d in text(json_out)))
-
-    def test_errors_name_what_is_wrong(self):
-        out = c_void_p()
-        for request, word in ((b"{", b"JSON"), (b'{"stepz": 3}', b"stepz"), (b'{"steps": 0}', b"steps"),
-                              (b'{"width": 1000000}', b"nearest"), (None, b"request")):
-            self.assertEqual(lib.zoetrope_run(self.engine, request, None, None, None), INVALID, request)
-            self.assertIn(word, lib.zoetrope_message())
-        self.assertEqual(lib.zoetrope_run(None, b"{}", None, None, None), INVALID)
-        self.assertEqual(lib.zoetrope_plan(self.engine, b"{}", None), INVALID)
-        self.assertEqual(lib.zoetrope_open(b"/nowhere.zoe", None, byref(out)), NOT_FOUND)
-        self.assertEqual(lib.zoetrope_open(MODEL.encode(), b'{"gpu": 1}', byref(out)), INVALID)
-        self.assertIn(b"gpu", lib.zoetrope_message())
-        budget = json.dumps({**REQUEST, "memory_budget": 1000}).encode()
-        self.assertEqual(lib.zoetrope_plan(self.engine, budget, byref(out)), EXHAUSTED)
-        self.assertIsNone(out.value)
-
-    def test_messages_are_a_thread_s_own(self):
-        self.assertEqual(lib.zoetrope_run(self.engine, b"{", None, None, None), INVALID)
+    def test_codes_have_names_and_messages_are_a_thread_s_own(self):
+        header = (ROOT / "include" / "zoetrope.h").read_text()
+        names = {int(value): name.lower().replace("_", " ") for name, value in re.findall(r"ZOETROPE_(\w+) = (\d+)", header)}
+        self.assertEqual(len(names), 11)
+        said = {code: lib.zoetrope_code_name(code).decode() for code in names}
+        self.assertEqual(said, {**names, 8: "i/o error", 9: "internal error", DIFFERS: "results differ"})
+        self.assertEqual(lib.zoetrope_code_name(99), b"unknown code")
+        self.refused(lib.zoetrope_run(self.engine, b"{", None, None, None), "JSON")
         other = []
-        thread = threading.Thread(target=lambda: other.append(lib.zoetrope_message()))
+        thread = threading.Thread(target=lambda: other.append(message()))
         thread.start()
         thread.join()
-        self.assertEqual(other, [b""])
-        self.assertIn(b"JSON", lib.zoetrope_message())
+        self.assertEqual(other, [""])
+        self.assertIn("JSON", message())
 
-    def test_threads_take_turns(self):
-        expected, found = self.run_request()[1], []
-        threads = [threading.Thread(target=lambda: found.append(self.run_request()[1])) for _ in range(3)]
+    def test_what_is_there_is_told(self):
+        out = c_void_p()
+        self.assertEqual(lib.zoetrope_inspect(self.engine, byref(out)), OK)
+        info = text(out)
+        self.assertIn("dit", [c["name"] for c in info["components"]])
+        self.assertTrue(info["digest"].startswith("xxh3:"))
+        self.assertEqual(info["path"], MODEL)
+        self.assertIn("ball", info["vocabulary"])
+        self.assertEqual(lib.zoetrope_devices(byref(out)), OK)
+        self.assertTrue(any(d["backend"] == "cpu" and d["available"] for d in text(out)))
+
+    def test_the_default_model_is_found_beside_the_library(self):
+        out = c_void_p()
+        self.assertEqual(lib.zoetrope_default_model(byref(out)), OK, message())
+        self.assertEqual(Path(ctypes.string_at(out).decode()).resolve(), Path(MODEL).resolve())
+        lib.zoetrope_free(out)
+        self.assertEqual(self.refused(lib.zoetrope_default_model(None), "path", "NULL"), INVALID)
+
+
+class Runs(Case):
+    def test_plan_and_run_agree(self):
+        out = c_void_p()
+        self.assertEqual(lib.zoetrope_plan(self.engine, json.dumps(REQUEST).encode(), None, byref(out)), OK)
+        plan = text(out)
+        code, heard, result = self.run_request()
+        self.assertEqual(code, OK)
+        self.assertEqual(len(heard.frames), 8 * 64 * 64 * 3)
+        self.assertEqual((result["width"], result["height"], result["frames"]), (64, 64, 8))
+        self.assertEqual(sum(s[0] for s in heard.samples), result["samples"])
+        self.assertEqual({s[1:] for s in heard.samples}, {(result["channels"], result["sample_rate"])})
+        self.assertIn("denoise", heard.tasks)
+        self.assertEqual(plan["peak_bytes"], result["planned_peak_bytes"])
+        self.assertEqual(self.run_request()[1].frames, heard.frames)
+        self.assertNotEqual(self.run_request(seed=4)[1].frames, heard.frames)
+        self.assertGreater(max(heard.left), 0)  # the CPU tells of its speed, so time left is known
+        self.assertLess(heard.left[-1], max(heard.left))
+
+    def test_the_receipt_is_one_that_the_command_reads(self):
+        _, heard, result = self.run_request()
+        receipt = result["receipt"]
+        self.assertEqual(receipt["request"]["prompt"], REQUEST["prompt"])
+        self.assertEqual(receipt["request"]["devices"]["device"], "cpu")
+        command = Path(LIBRARY).parents[1] / "bin" / "zoetrope"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "receipt.json"
+            path.write_text(json.dumps(receipt))
+            again = subprocess.run([command, "verify", "--receipt", path, "--threads", "1"], capture_output=True, text=True, timeout=120)
+            self.assertEqual(again.returncode, 0, again.stdout + again.stderr)
+            receipt["stages"][-1]["digest"] = "xxh3:0123456789abcdef"
+            path.write_text(json.dumps(receipt))
+            again = subprocess.run([command, "verify", "--receipt", path, "--threads", "1"], capture_output=True, text=True, timeout=120)
+            self.assertEqual(again.returncode, 6, again.stdout + again.stderr)
+
+    def test_media_are_kept_and_wrong_ones_named(self):
+        picture = bytes([200, 30, 30]) * (64 * 64)
+        kept = ctypes.cast(c_char_p(picture), c_void_p)
+        size = ctypes.sizeof(Media)
+        code, heard, result = self.run_request(Media(size=size, first=kept))
+        self.assertEqual(code, OK, message())
+        self.assertNotEqual(heard.frames, self.run_request()[1].frames)
+        self.assertIsNone(result["receipt"])
+        out = c_void_p()
+        self.assertEqual(lib.zoetrope_plan(self.engine, json.dumps(REQUEST).encode(),
+                                           byref(Media(size=size, first=kept)), byref(out)), OK)
+        with_picture = text(out)
+        self.assertEqual(lib.zoetrope_plan(self.engine, json.dumps(REQUEST).encode(), None, byref(out)), OK)
+        self.assertGreater(len(with_picture["jobs"]), len(text(out)["jobs"]))  # the picture is encoded
+        for media, words in ((Media(size=size, video=kept, video_frames=99), ("media.video", "99", "8")),
+                             (Media(size=size, before=None, before_frames=2), ("media.before", "no pixels")),
+                             (Media(size=size, first=kept, start=kept, start_frames=8, strength=0), ("strength",)),
+                             (Media(size=size, audio=kept, audio_samples=5), ("media.audio", "5")),
+                             (Media(size=size, before_sound=kept), ("before_sound", "without its frames")),
+                             (Media(size=0), ("zoetrope_media.size", "sizeof"))):
+            self.assertEqual(self.run_request(media)[0], INVALID)
+            self.refused(INVALID, *words)
+
+    def test_a_struct_of_an_older_header_is_read_as_far_as_it_goes(self):
+        listener = Listener()
+        listener.calls.size = Callbacks.token.offset  # before tokens were
+        listener.calls.token = 12345
+        self.assertEqual(self.run_request(listener=listener)[0], OK, message())
+        listener.calls.size = Callbacks.frames.offset
+        listener.frames.clear()
+        self.assertEqual(self.run_request(listener=listener)[0], OK, message())
+        self.assertEqual(len(listener.frames), 0)
+        listener.calls.size = 1 << 20
+        self.assertEqual(self.run_request(listener=listener)[0], INVALID)
+
+    def test_a_callback_cancels(self):
+        for task in ("denoise", "decode video"):
+            self.assertEqual(self.run_request(listener=Listener(stop=task))[0], CANCELLED, task)
+        self.assertEqual(self.run_request()[0], OK)
+
+    def test_a_token_cancels_from_another_thread(self):
+        token = c_void_p()
+        self.assertEqual(lib.zoetrope_token_create(byref(token)), OK)
+        began = threading.Event()
+
+        def cancel():
+            began.wait(60)
+            self.assertEqual(lib.zoetrope_token_cancel(token), OK)
+
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        listener = Listener(token=token, at=lambda task: began.set() if task == "denoise" else None)
+        self.assertEqual(self.run_request(listener=listener, steps=500)[0], CANCELLED)
+        thread.join()
+        self.assertNotIn("decode video", listener.tasks)
+        self.assertEqual(self.run_request(listener=Listener(token=token))[0], CANCELLED)  # it stays so
+        lib.zoetrope_token_free(token)
+        self.assertEqual(self.run_request(listener=Listener(token=token))[0], INVALID)
+        self.refused(lib.zoetrope_token_cancel(token), "token", "closed")
+
+    def test_who_waits_for_a_turn_is_cancelled_too(self):
+        token = c_void_p()
+        lib.zoetrope_token_create(byref(token))
+        first, second = [], []
+        working = threading.Event()
+        go_on = threading.Event()
+
+        def at(task):
+            working.set()
+            go_on.wait(60)
+
+        one = threading.Thread(target=lambda: first.append(self.run_request(listener=Listener(at=at))[0]))
+        two = threading.Thread(target=lambda: second.append(self.run_request(listener=Listener(token=token))[0]))
+        one.start()
+        working.wait(60)
+        two.start()
+        lib.zoetrope_token_cancel(token)
+        two.join(60)
+        self.assertEqual(second, [CANCELLED])
+        self.assertEqual(first, [])
+        go_on.set()
+        one.join()
+        self.assertEqual(first, [OK])
+        lib.zoetrope_token_free(token)
+
+    def test_threads_take_turns_and_two_engines_work_at_once(self):
+        expected, found = self.run_request()[1].frames, []
+        other = opened()
+        threads = [threading.Thread(target=lambda e=e: found.append(self.run_request(engine=e)[1].frames))
+                   for e in (self.engine, other, self.engine, other)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(found, [expected] * 3)
+        self.assertEqual(found, [expected] * 4)
+        lib.zoetrope_close(other)
+
+    def test_closing_waits_for_nobody_and_takes_nothing_from_who_is_at_work(self):
+        engine, expected = opened(), self.run_request()[1].frames
+        listener = Listener(at=lambda task: lib.zoetrope_close(engine))
+        code, heard, _ = self.run_request(listener=listener, engine=engine)
+        self.assertEqual((code, heard.frames), (OK, expected))
+        self.assertEqual(self.run_request(engine=engine)[0], INVALID)
+        self.refused(INVALID, "engine", "closed")
+        lib.zoetrope_close(engine)  # again: nothing
+
+    def test_release_frees_and_the_next_run_loads_again(self):
+        expected = self.run_request()[1].frames
+        self.assertEqual(lib.zoetrope_release(self.engine), OK)
+        code, heard, _ = self.run_request()
+        self.assertEqual(heard.frames, expected)
+        self.assertIn("load dit", heard.tasks)
+
+    def test_errors_name_what_is_wrong(self):
+        out = c_void_p()
+        for request, word in ((b"{", "JSON"), (b'{"stepz": 3}', "stepz"), (b'{"steps": 0}', "steps"),
+                              (b'{"width": 1000000}', "nearest"), (None, "request"), (b"[]", "object"),
+                              (b'{"adapters": [{"file": {"path": ""}}]}', "adapters"),
+                              (b'{"adapters": [{"file": {"path": "x"}, "component": "nose"}]}', "nose")):
+            self.assertEqual(lib.zoetrope_run(self.engine, request, None, None, None), INVALID, request)
+            self.assertIn(word, message())
+        nowhere = b'{"adapters": [{"file": {"path": "/nowhere.safetensors"}}]}'
+        self.assertEqual(self.refused(lib.zoetrope_run(self.engine, nowhere, None, None, None), "/nowhere"), NOT_FOUND)
+        for handle in (None, 1, 0xdeadbeef, self.engine.value + 1):
+            self.assertEqual(self.refused(lib.zoetrope_run(handle, b"{}", None, None, None), "engine"), INVALID)
+            self.assertEqual(lib.zoetrope_plan(handle, b"{}", None, byref(out)), INVALID)
+            self.assertEqual(lib.zoetrope_inspect(handle, byref(out)), INVALID)
+            self.assertEqual(lib.zoetrope_release(handle), INVALID)
+            self.assertEqual(lib.zoetrope_tensors_count(handle), -1)
+            lib.zoetrope_close(handle)
+            lib.zoetrope_token_free(handle)
+            lib.zoetrope_tensors_free(handle)
+        lib.zoetrope_free(None)
+        token = c_void_p()
+        lib.zoetrope_token_create(byref(token))  # a handle of another kind
+        self.assertEqual(lib.zoetrope_run(token, b"{}", None, None, None), INVALID)
+        lib.zoetrope_token_free(token)
+        self.assertEqual(lib.zoetrope_plan(self.engine, b"{}", None, None), INVALID)
+        self.assertEqual(self.refused(lib.zoetrope_open(b"/nowhere.zoe", None, byref(out)), "/nowhere.zoe"), NOT_FOUND)
+        self.assertEqual(self.refused(lib.zoetrope_open(MODEL.encode(), b'{"gpu": 1}', byref(out)), "gpu"), INVALID)
+        self.assertEqual(self.refused(lib.zoetrope_open(MODEL.encode(), b'{"place": "nose=cpu:"}', byref(out))), INVALID)
+        self.assertEqual(lib.zoetrope_open(MODEL.encode(), None, None), INVALID)
+        self.assertEqual(lib.zoetrope_token_create(None), INVALID)
+        self.assertEqual(lib.zoetrope_devices(None), INVALID)
+        budget = json.dumps({**REQUEST, "memory_budget": 1000}).encode()
+        self.assertEqual(lib.zoetrope_plan(self.engine, budget, None, byref(out)), EXHAUSTED)
+        self.assertIsNone(out.value)
+
+    def test_a_child_process_is_told_to_open_its_own(self):
+        child = os.fork()
+        if child == 0:
+            code = lib.zoetrope_plan(self.engine, json.dumps(REQUEST).encode(), None, byref(c_void_p()))
+            os._exit(code if "fork()" in message() else 99)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), UNAVAILABLE)
+        self.assertEqual(self.run_request()[0], OK)
+
+
+class Tensors(Case):
+    def component(self, inputs, options=None, name=b"text_encoder"):
+        """Code and outputs of [(name, dtype, dims, bytes)]."""
+        given = (Tensor * max(len(inputs), 1))()
+        keep = []
+        for slot, (tensor, dtype, dims, data) in zip(given, inputs):
+            keep.append(ctypes.create_string_buffer(data, len(data)))
+            slot.name, slot.dtype, slot.rank = tensor, dtype, len(dims)
+            slot.dims[:min(len(dims), 6)] = dims[:6]
+            slot.data = ctypes.cast(keep[-1], c_void_p)
+        out = c_void_p()
+        code = lib.zoetrope_run_component(self.engine, name, given, len(inputs), options, None, byref(out))
+        if code != OK:
+            self.assertIsNone(out.value)
+            return code, None
+        made = {}
+        for i in range(lib.zoetrope_tensors_count(out)):
+            t = Tensor()
+            self.assertEqual(lib.zoetrope_tensors_get(out, i, byref(t)), OK)
+            dims = list(t.dims[:t.rank])
+            count = 1
+            for dim in dims:
+                count *= dim
+            made[t.name.decode()] = (t.dtype.decode(), dims,
+                                     ctypes.string_at(t.data, count * {"f32": 4, "f16": 2, "bf16": 2}[t.dtype.decode()]))
+        self.assertEqual(lib.zoetrope_tensors_get(out, 99, byref(Tensor())), INVALID)
+        self.assertEqual(lib.zoetrope_tensors_get(out, 0, None), INVALID)
+        lib.zoetrope_tensors_free(out)
+        self.assertEqual(lib.zoetrope_tensors_count(out), -1)
+        return code, made
+
+    def inputs_of(self, name):
+        out = c_void_p()
+        lib.zoetrope_inspect(self.engine, byref(out))
+        return next(c for c in text(out)["components"] if c["name"] == name)
+
+    def test_a_component_runs_as_the_command_runs_it(self):
+        graph = self.inputs_of("text_encoder")
+        self.assertEqual([(i["name"], i["dtype"]) for i in graph["inputs"]], [("ids", "i32"), ("lengths", "i32")])
+        ids, lengths = struct.pack("<16i", *range(1, 17)), struct.pack("<i", 16)
+        code, made = self.component([(b"ids", b"i32", [1, 16], ids), (b"lengths", b"i32", [1], lengths)])
+        self.assertEqual(code, OK, message())
+        self.assertEqual(list(made), ["text"])
+        dtype, dims, values = made["text"]
+        self.assertEqual((dtype, dims), ("f32", [1, 16, 192]))
+        with tempfile.TemporaryDirectory() as folder:  # the command, on the same tensors
+            source, out = Path(folder) / "in.safetensors", Path(folder) / "out.safetensors"
+            entry = json.dumps({"ids": {"dtype": "I32", "shape": [1, 16], "data_offsets": [0, 64]},
+                                "lengths": {"dtype": "I32", "shape": [1], "data_offsets": [64, 68]}}).encode()
+            source.write_bytes(struct.pack("<Q", len(entry)) + entry + ids + lengths)
+            command = Path(LIBRARY).parents[1] / "bin" / "zoetrope"
+            done = subprocess.run([command, "run", MODEL, "text_encoder", "--input", source, "--output", out, "--device",
+                                   "cpu", "--threads", "1"], capture_output=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            raw = out.read_bytes()
+            length = struct.unpack("<Q", raw[:8])[0]
+            begin, end = json.loads(raw[8:8 + length])["text"]["data_offsets"]
+            self.assertEqual(raw[8 + length:][begin:end], values)
+
+    def test_wrong_tensors_are_named(self):
+        name, data = b"ids", bytes(64)
+        lengths = (b"lengths", b"i32", [1], bytes(4))
+        for ids, options, component, words in (
+                (None, None, b"text_encoder", ("ids", "missing")),
+                ((name, b"f32", [1, 16], data), None, b"text_encoder", ("ids", "f32", "i32")),
+                ((name, b"x9", [1, 16], data), None, b"text_encoder", ("ids", "x9")),
+                ((name, b"i32", [1, -16], data), None, b"text_encoder", ("ids",)),
+                ((name, b"i32", [1 << 40, 1 << 40], data), None, b"text_encoder", ("ids",)),
+                ((name, b"i32", [1] * 7, data), None, b"text_encoder", ("rank 7",)),
+                ((b"nose", b"i32", [1, 16], data), None, b"text_encoder", ("nose",)),
+                ((name, b"i32", [1, 16], data), b'{"set": {"x": "y"}}', b"text_encoder", ("set.x",)),
+                ((name, b"i32", [1, 16], data), b'{"dump": ["nose"]}', b"text_encoder", ("nose",)),
+                ((name, b"i32", [1, 16], data), b'{"compute": "f8"}', b"text_encoder", ("compute",)),
+                ((name, b"i32", [1, 16], data), None, b"nose", ("nose", "text_encoder"))):
+            inputs = [lengths] if ids is None else [ids, lengths]
+            if ids is not None and ids[0] == b"nose":
+                inputs.append((name, b"i32", [1, 16], data))
+            self.assertEqual(self.component(inputs, options, component)[0], INVALID, words)
+            self.refused(INVALID, *words)
+        self.assertEqual(lib.zoetrope_run_component(self.engine, None, None, 0, None, None, byref(c_void_p())), INVALID)
+        self.assertEqual(lib.zoetrope_run_component(self.engine, b"text_encoder", None, 1, None, None, byref(c_void_p())),
+                         INVALID)
+        self.assertEqual(lib.zoetrope_run_component(self.engine, b"text_encoder", None, 0, None, None, None), INVALID)
+
+
+class Files(Case):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.root = Path(self.folder.name)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def write(self, name, **changes):
+        pixels = bytes(range(256)) * 12 * 8  # 8 frames of 32x32
+        sound = struct.pack("<4000f", *([0.25, -0.25] * 2000))
+        clip = Clip(size=ctypes.sizeof(Clip), frames=ctypes.cast(c_char_p(pixels), c_void_p), count=8, width=32,
+                    height=32, fps=8, audio=ctypes.cast(c_char_p(sound), c_void_p), samples=4000, channels=1, rate=8000,
+                    tags=b'{"prompt": "bars"}')
+        for key, value in changes.items():
+            setattr(clip, key, value)
+        return lib.zoetrope_write(str(self.root / name).encode(), byref(clip))
+
+    def test_clips_are_written_whole(self):
+        self.assertEqual(self.write("a.mkv"), OK, message())
+        streams = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "stream=codec_type,nb_read_frames:"
+                                  "format_tags=PROMPT", "-count_frames", "-of", "json", self.root / "a.mkv"],
+                                 capture_output=True, text=True, check=True)
+        probed = json.loads(streams.stdout)
+        self.assertEqual(sorted(s["codec_type"] for s in probed["streams"]), ["audio", "video"])
+        self.assertEqual(probed["streams"][0]["nb_read_frames"], "8")
+        self.assertEqual(probed["format"]["tags"]["PROMPT"], "bars")
+        self.assertEqual(self.write("a.y4m", audio=None), OK, message())
+        raw = (self.root / "a.y4m").read_bytes()
+        self.assertTrue(raw.startswith(b"YUV4MPEG2 W32 H32 F8:1"))
+        self.assertEqual(raw.count(b"FRAME"), 8)
+        self.assertEqual(self.write("a.wav", frames=None), OK, message())
+        self.assertEqual((self.root / "a.wav").read_bytes()[:4], b"RIFF")
+
+    def test_wrong_clips_are_named(self):
+        for name, changes, words in (("a.xyz", {}, (".xyz",)), ("a.mp4", {"width": 0}, ("0x32",)),
+                                     ("a.mp4", {"fps": 0}, ("0 a second",)), ("a.mp4", {"samples": 0}, ("0 samples",)),
+                                     ("a.wav", {"frames": None, "audio": None}, ("neither",)),
+                                     ("a.mp4", {"frames": None}, ("no frames", ".wav")),
+                                     ("a.mp4", {"tags": b"[]"}, ("tags",)), ("a.mp4", {"tags": b'{"a": 1}'}, ("'a'",)),
+                                     ("a.mp4", {"size": 3}, ("zoetrope_clip.size",))):
+            self.assertNotEqual(self.write(name, **changes), OK)
+            self.refused(INVALID, *words)
+        self.assertEqual(lib.zoetrope_write(None, None), INVALID)
+        self.assertNotEqual(self.write("nowhere/a.mp4"), OK)
+        self.assertEqual(list(self.root.iterdir()), [])
+
+    def test_a_checkpoint_is_converted(self):
+        out = self.root / "toybox.zoe"
+        source = ROOT / "models" / "toybox" / "toybox.safetensors"
+        listener = Listener()
+        options = {"input": str(source), "output": str(out)}
+        self.assertEqual(lib.zoetrope_convert(json.dumps(options).encode(), byref(listener.calls)), OK, message())
+        self.assertIn("convert", listener.tasks)
+        self.assertEqual(out.read_bytes(), Path(MODEL).read_bytes())
+        stopped = Listener(stop="convert")
+        self.assertEqual(lib.zoetrope_convert(json.dumps({**options, "output": str(self.root / "b.zoe")}).encode(),
+                                              byref(stopped.calls)), CANCELLED)
+        for wrong, words in (({}, ("input",)), ({**options, "dtype": "f8"}, ("dtype",)),
+                             ({**options, "family": "nose"}, ("nose",)), ({**options, "what": 1}, ("what",))):
+            self.refused(lib.zoetrope_convert(json.dumps(wrong).encode(), None), *words)
+        self.assertEqual(lib.zoetrope_convert(None, None), INVALID)
+        self.assertEqual([p.name for p in self.root.iterdir()], ["toybox.zoe"])
+
+    def test_a_model_is_quantised_and_a_gate_keeps_a_bad_one_back(self):
+        options = {"model": MODEL, "output": str(self.root / "q.zoe"), "measure": "weights", "device": "cpu", "threads": 1}
+        report = c_void_p()
+        listener = Listener()
+        self.assertEqual(lib.zoetrope_quantize(json.dumps(options).encode(), byref(listener.calls), byref(report)), OK,
+                         message())
+        costs = text(report)
+        self.assertLess(costs["bytes"], costs["original_bytes"])
+        small = opened_at(self.root / "q.zoe")
+        self.assertEqual(self.run_request(engine=small)[0], OK, message())
+        lib.zoetrope_close(small)
+        clips = {**options, "output": str(self.root / "r.zoe"), "measure": "clips", "prompts": ["a red ball"],
+                 "steps": 1, "width": 64, "height": 64, "frames": 8, "max_loss": 1e-9}
+        self.assertEqual(lib.zoetrope_quantize(json.dumps(clips).encode(), None, byref(report)), DIFFERS)
+        self.refused(DIFFERS, "was not written")
+        self.assertTrue(text(report)["failures"])
+        self.assertFalse((self.root / "r.zoe").exists())
+        for wrong, word in (({**options, "format": "int3"}, "int3"), ({**options, "output": "a.bin"}, "zoe"),
+                            ({**options, "output": MODEL}, "same file"), ({**options, "what": 1}, "what")):
+            self.refused(lib.zoetrope_quantize(json.dumps(wrong).encode(), None, None), word)
+
+    def test_devices_are_verified(self):
+        request = json.dumps({**REQUEST, "frames": 8, "steps": 1}).encode()
+        report = c_void_p()
+        options = b'{"devices": ["cpu"], "judge_nodes": false, "threads": 1}'
+        code = lib.zoetrope_verify(MODEL.encode(), request, options, None, byref(report))
+        self.assertEqual(code, OK, message())
+        self.assertEqual(len(text(report)["devices"]), 1)
+        for wrong, word in ((b'{"devices": ["nose"]}', "nose"), (b'{"against": "nose"}', "against")):
+            self.refused(lib.zoetrope_verify(MODEL.encode(), request, wrong, None, byref(report)), word)
+        self.refused(lib.zoetrope_verify(MODEL.encode(), None, options, None, byref(report)), "request")
+        stopped = Listener(stop="denoise")
+        self.assertEqual(lib.zoetrope_verify(MODEL.encode(), request, options, byref(stopped.calls), None), CANCELLED)
+
+
+def opened_at(path):
+    engine = c_void_p()
+    assert lib.zoetrope_open(str(path).encode(), b'{"device": "cpu", "threads": 1}', byref(engine)) == OK, message()
+    return engine
 
 
 if __name__ == "__main__":

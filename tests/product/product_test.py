@@ -4,6 +4,7 @@
 usage: product_test.py SOURCE_FOLDER BUILD_FOLDER CLASS
 """
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,20 @@ class Install(Product):
         self.clip(self.root / "b/bin/zoetrope")
         (self.root / "link").symlink_to(self.root / "b/bin/zoetrope")
         self.clip(self.root / "link")
+
+    def test_a_program_is_built_against_what_is_installed(self):
+        if not MODEL or shutil.which("pkg-config") is None or shutil.which("cc") is None:
+            self.skipTest("no model, pkg-config or C compiler")
+        self.install(self.root / "usr")
+        (self.root / "usr").rename(self.root / "moved")  # pkg-config's file moves along
+        moved = self.root / "moved"
+        environment = {**os.environ, "PKG_CONFIG_PATH": str(moved / "lib/pkgconfig")}
+        flags = self.ok("pkg-config", "--cflags", "--libs", "zoetrope", env=environment)
+        self.ok("cc", "-std=c99", SOURCE / "examples/clip.c", *shlex.split(flags), "-o", self.root / "clip")
+        out = self.root / "clip.rgb"
+        self.ok(self.root / "clip", moved / "share/zoetrope/toybox.zoe", "a red ball", out, cwd=self.empty,
+                env={"LD_LIBRARY_PATH": str(moved / "lib")})
+        self.assertEqual(out.stat().st_size, 8 * 64 * 64 * 3)
 
     def test_removing_leaves_what_others_put_there(self):
         prefix = self.root / "usr"

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KNOWN = {"ltx", "hunyuan", "minimax", "sora", "flux", "mochi", "cogvideo", "umt5", "gemma", "qwen", "clip_l", "byt5",
          "dac", "bigvgan"}
 # The commands name what they convert from, and what is built in.
-EXCEPT = {"runtime/cli/convert.cc", "runtime/cli/models.cc"}
+EXCEPT = {"runtime/c/convert.cc", "runtime/cli/convert.cc", "runtime/cli/models.cc"}
 BUILDER = re.compile(r'Builder\w*\s*\w*\(\s*(?:config,\s*)?"(\w+)"|\bb_\("(\w+)"|\(config, "(\w+)"\)')
 # Words that a component may be called by and that mean something else too.
 COMMON = {"decoder", "encoder", "clip"}

@@ -6,6 +6,7 @@
   backends    know graph and runtime/backend; never one another
   runtime     knows graph; its media/ffmpeg is a module of its own
   runtime/cli is the composition root: it may include anything but backends
+  runtime/c   is the same for other programs: include/ is theirs
   converters  know graph and models
   tests, bench know anything but backends' headers (their own unit tests lie in backends/)
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
-OURS = {"graph", "runtime", "backends", "models", "converters", "tests", "bench"}
+OURS = {"include", "graph", "runtime", "backends", "models", "converters", "tests", "bench"}
 
 # folder prefix -> prefixes that it may include; the longest prefix of a file decides.
 ALLOWED = {
@@ -25,6 +26,7 @@ ALLOWED = {
     "models": ["graph", "models"],
     "converters": ["graph", "models", "converters"],
     "runtime": ["graph", "runtime"],
+    "runtime/c": ["graph", "runtime", "models", "converters", "include"],
     "runtime/cli": ["graph", "runtime", "models", "converters", "bench"],
     "tests": ["graph", "runtime", "models", "converters", "tests"],
     "tests/bench": ["graph", "runtime", "models", "converters", "tests", "bench"],
@@ -64,6 +66,9 @@ def self_test():
         ("runtime/plan/a.cc", '#include "backends/cpu/x.h"', 1),
         ("runtime/plan/a.cc", '#include "models/toybox/toybox.h"', 1),
         ("runtime/cli/a.cc", '#include "converters/convert.h"', 0),
+        ("runtime/c/a.cc", '#include "include/zoetrope.h"', 0),
+        ("runtime/c/a.cc", '#include "backends/cpu/x.h"', 1),
+        ("runtime/plan/a.cc", '#include "include/zoetrope.h"', 1),
         ("runtime/cli/a.cc", '#include "backends/cpu/x.h"', 1),
         ("backends/cpu/a.cc", '#include "backends/reference/x.h"', 1),
         ("backends/cpu/a.cc", '#include "runtime/plan/plan.h"', 1),

@@ -1,0 +1,126 @@
+#include "runtime/c/arguments.h"
+
+#include "converters/adapters.h"
+#include "graph/format/hash.h"
+#include "runtime/library.h"
+
+namespace zoetrope {
+namespace {
+
+// `fixed`: there must be so many; 0: at most all of the clip.
+Status take_frames(const char* what, const uint8_t* pixels, int64_t count, int64_t fixed,
+                   const ClipShape& shape, KnownFrames* to) {
+  if (pixels == nullptr && count == 0) return Status();
+  const int64_t most = fixed > 0 ? fixed : shape.frames;
+  if (pixels == nullptr)
+    return error(Code::kInvalidArgument, "media.", what, ": ", count, " frames, and no pixels");
+  if (count < 1 || count > most || (fixed > 0 && count != fixed))
+    return error(Code::kInvalidArgument, "media.", what, ": ", count, " frames; expected ",
+                 fixed > 0 ? "" : "1 to ", most, ", as the clip has ", shape.frames);
+  to->pixels.assign(pixels, pixels + count * shape.height * shape.width * 3);
+  to->frames = count;
+  return Status();
+}
+
+Status take_sound(const Recipe& recipe, const char* what, const float* samples, int64_t frames,
+                  std::vector<float>* to) {
+  if (samples == nullptr) return Status();
+  const ClipSpec& clip = recipe.clip;
+  if (clip.sample_rate <= 0 || frames < 1)
+    return error(Code::kInvalidArgument, "media.", what, ": ",
+                 frames < 1 ? "sound without its frames" : "this model makes no sound");
+  const int64_t count = frames * clip.sample_rate / clip.fps;
+  to->assign(samples, samples + count * clip.sound_channels);
+  return Status();
+}
+
+Status take_media(const Recipe& recipe, const zoetrope_media& m, Request* request) {
+  ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, request->clip));
+  KnownMedia& k = request->known;
+  const auto frames = [&](const char* what, const uint8_t* pixels, int64_t count, int64_t fixed,
+                          KnownFrames* to) {
+    return take_frames(what, pixels, count, fixed, shape, to);
+  };
+  ZT_RETURN_IF_ERROR(frames("first", m.first, m.first != nullptr, 1, &k.first));
+  ZT_RETURN_IF_ERROR(frames("last", m.last, m.last != nullptr, 1, &k.last));
+  ZT_RETURN_IF_ERROR(frames("before", m.before, m.before_frames, 0, &k.before));
+  ZT_RETURN_IF_ERROR(frames("after", m.after, m.after_frames, 0, &k.after));
+  ZT_RETURN_IF_ERROR(frames("video", m.video, m.video_frames, shape.frames, &k.video));
+  ZT_RETURN_IF_ERROR(frames("start", m.start, m.start_frames, shape.frames, &request->start));
+  ZT_RETURN_IF_ERROR(
+      take_sound(recipe, "before_sound", m.before_sound, m.before_frames, &k.before_sound));
+  ZT_RETURN_IF_ERROR(
+      take_sound(recipe, "after_sound", m.after_sound, m.after_frames, &k.after_sound));
+  if (m.start != nullptr) {
+    if (!(m.strength > 0 && m.strength <= 1))
+      return error(Code::kInvalidArgument, "media.strength: ", m.strength,
+                   "; expected above 0 and at most 1 where `start` is given");
+    request->strength = m.strength;
+  }
+  if (m.audio == nullptr && m.audio_samples == 0) return Status();
+  if (m.audio == nullptr || m.audio_samples != shape.samples || shape.samples == 0)
+    return error(Code::kInvalidArgument, "media.audio: ", m.audio_samples,
+                 m.audio == nullptr ? " samples, and no data" : " samples", "; this clip has ",
+                 shape.samples);
+  k.audio.assign(m.audio, m.audio + shape.samples * recipe.clip.sound_channels);
+  return Status();
+}
+
+}  // namespace
+
+std::string dump(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+Result<std::shared_ptr<const WeightSource>> open_adapters(
+    const Model& model, const std::vector<AdapterRecord>& adapters) {
+  std::vector<AdapterFile> files;
+  for (const AdapterRecord& a : adapters) {
+    if (!a.file.digest.empty()) {
+      ZT_ASSIGN_OR_RETURN(const std::string found, file_digest(a.file.path));
+      if (found != a.file.digest)
+        return error(Code::kDataLoss, "the adapter ", a.file.path,
+                     " is not the file that it was: ", found, "; expected ", a.file.digest);
+    }
+    files.push_back({a.component, a.file.path, a.strength});
+  }
+  return adapt_weights(model.components, model.family, *model.weights, files);
+}
+
+Result<Request> read_request(const Engine& engine, const char* text, const zoetrope_media* media,
+                             RequestRecord* record) {
+  ZT_RETURN_IF_ERROR(need(text, "request"));
+  RequestArgument argument;
+  ZT_RETURN_IF_ERROR(read_json(text, "request", &argument));
+  if (record != nullptr) {
+    record->request = argument.request;
+    record->adapters = argument.adapters;
+    for (AdapterRecord& a : record->adapters) {
+      ZT_ASSIGN_OR_RETURN(a.file.digest, file_digest(a.file.path));
+    }
+    record->model_name = engine.model().name;
+    record->model = {engine.model().path, engine.model().digest};
+  }
+  Request& request = argument.request;
+  ZT_ASSIGN_OR_RETURN(request.weights, open_adapters(engine.model(), argument.adapters));
+  zoetrope_media m;
+  ZT_RETURN_IF_ERROR(read_struct(media, "zoetrope_media", &m));
+  if (media != nullptr) ZT_RETURN_IF_ERROR(take_media(engine.model().recipe, m, &request));
+  return std::move(request);
+}
+
+Result<EngineOptions> engine_options(const DeviceRecord& devices) {
+  EngineOptions options;
+  options.devices = {.threads = devices.threads, .force_target = devices.target};
+  auto placement = parse_placement(devices.place, devices.device);
+  if (!placement.ok()) return placement.status().with_context("options");
+  options.placement = std::move(*placement);
+  return options;
+}
+
+Result<std::string> model_or_default(const char* path) {
+  if (path != nullptr && *path != '\0') return std::string(path);
+  return installed_model(ZOETROPE_EMBEDDED_MODEL);
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,29 @@
+// What handles stand for.
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <vector>
+
+#include "runtime/c/handles.h"
+#include "runtime/engine/engine.h"
+#include "runtime/engine/request_record.h"
+
+struct zoetrope_engine;
+struct zoetrope_token;
+struct zoetrope_tensors;
+
+namespace zoetrope {
+
+struct OpenEngine {
+  DeviceRecord devices;  // as it was opened
+  std::unique_ptr<Engine> engine;
+};
+using TensorList = std::vector<ComponentOutput>;
+
+// They live until the process ends: what a program leaves open is not torn down behind its back.
+Handles<zoetrope_engine, OpenEngine>& engines();
+Handles<zoetrope_token, std::stop_source>& tokens();
+Handles<zoetrope_tensors, TensorList>& tensor_lists();
+
+}  // namespace zoetrope
