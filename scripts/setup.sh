@@ -15,14 +15,14 @@ needed=(
   libflatbuffers-dev:23.5 flatbuffers-compiler:23.5
   libcli11-dev:2.1 nlohmann-json3-dev:3.11 doctest-dev:2.4 libxxhash-dev:0.8
   libsentencepiece-dev:0.1.97 libutf8proc-dev:2.8 zlib1g-dev libavformat-dev:7:5.1 libavcodec-dev:7:5.1 libavfilter-dev:7:5.1 libswscale-dev:7:5.1 libswresample-dev:7:5.1
-  liblcms2-dev:2.12 ffmpeg
+  liblcms2-dev:2.12 ffmpeg libcpp-httplib-dev:0.11 libsqlite3-dev:3.40
   # Vulkan: what turns GLSL into checked SPIR-V, and headers; the loader itself is found at run time.
   glslc:2025 glslang-tools:15 spirv-tools:2025
   libvulkan-dev:1.4 libvulkan-volk-dev:1.4 libvulkan-memory-allocator-dev:3.1
   "$@"
 )
-# Mesa's Vulkan driver for machines without a GPU, and what watches over our calls.
-[[ -z $tests ]] || needed+=(vulkan-validationlayers:1.4)
+# Mesa's Vulkan driver for machines without a GPU, what watches over our calls, and what a wheel is made of and tried in.
+[[ -z $tests ]] || needed+=(vulkan-validationlayers:1.4 patchelf python3-wheel python3-venv python3-numpy)
 # From this version on that driver has cooperative matrices (25.0 has none). Wished for, not needed.
 mesa_wish=mesa-vulkan-drivers:26
 

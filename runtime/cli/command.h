@@ -67,6 +67,7 @@ void add_quantize(CLI::App* root, Run* run);
 void add_devices(CLI::App* root, Run* run);
 void add_models(CLI::App* root, Run* run);
 void add_bench(CLI::App* root, Run* run);
+void add_serve(CLI::App* root, Run* run);
 void add_verify(CLI::App* root, Run* run);
 
 }  // namespace zoetrope

@@ -100,11 +100,14 @@ Generation::Generation(GenerationOptions& options, Engine& engine)
       engine_(engine),
       request_(options.generate.request),
       bar_(options.quiet || options.json) {
+  hooks_.stop = options.stop;
   hooks_.progress = [this](std::string_view task, double done, double total) {
+    if (o_.listener != nullptr) return o_.listener->progress(task, done, total);
     bar_.update(task, done, total);
     return !interrupted();
   };
   hooks_.notice = [this](const std::string& text) {
+    if (o_.listener != nullptr) return o_.listener->notice(text);
     if (o_.json) std::fprintf(stderr, "%s\n", text.c_str());
     bar_.message(text);
   };
@@ -296,6 +299,7 @@ Result<nlohmann::json> Generation::make(size_t clip) {
                    : grid               ? static_cast<ClipSink*>(&tiles)
                                         : &outputs;
   bar_.expect(expected_tasks(planned));
+  if (o_.listener != nullptr) o_.listener->expect(expected_tasks(planned));
   StageLog log(sink, kReceiptSamples, /*keep_clip=*/false);
   log.begin(planned.shape.width * planned.shape.height * 3, planned.clip.sound_channels);
   before_ = Receipt();

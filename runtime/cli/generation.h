@@ -19,6 +19,17 @@ namespace zoetrope {
 
 class ClipAssembly;
 
+// Who hears of a run in place of the bar and Ctrl-C.
+class GenerationListener {
+ public:
+  virtual ~GenerationListener() = default;
+  // Before a clip begins.
+  virtual void expect(const std::vector<ExpectedTask>& tasks) = 0;
+  // False cancels.
+  virtual bool progress(std::string_view task, double done, double total) = 0;
+  virtual void notice(const std::string& text) = 0;
+};
+
 struct GenerationOptions {
   GenerateFlags generate;  // finished
   KnownFlags known;
@@ -26,6 +37,8 @@ struct GenerationOptions {
   std::string format;                // of outputs, whatever their names; empty: by the name
   bool json = false, quiet = false, no_metadata = false;
   std::string receipt;  // a file for the receipt; numbered where there are several clips
+  GenerationListener* listener = nullptr;
+  std::stop_token stop = {};  // cancels, as Ctrl-C does
 };
 
 // One clip of a run.

@@ -29,6 +29,7 @@ constexpr const char* kDescription =
     "  zoetrope run model.zoe COMPONENT --input in.safetensors --output out.safetensors\n"
     "  zoetrope verify --devices cpu,vulkan                    does every device do what it "
     "should?\n"
+    "  zoetrope serve                                          a page and an API for others\n"
     "  zoetrope models                                         what is built in?\n"
     "  zoetrope bench --quick                                  how fast is it here?\n"
     "  zoetrope devices";
@@ -127,6 +128,7 @@ int run_command(int argc, char** argv) {
   add_devices(&app, &run);
   add_models(&app, &run);
   add_bench(&app, &run);
+  add_serve(&app, &run);
   add_verify(&app, &run);
   Status status;
   int code = kExitOk;

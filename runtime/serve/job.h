@@ -1,0 +1,34 @@
+// A job of the service, as its database keeps it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace zoetrope {
+
+enum class JobState : uint8_t { kQueued, kRunning, kDone, kFailed, kCancelled };
+
+inline constexpr std::string_view kJobStates[] = {"queued", "running", "done", "failed",
+                                                  "cancelled"};
+inline std::string_view job_state_name(JobState state) {
+  return kJobStates[static_cast<size_t>(state)];
+}
+
+struct ServeJob {
+  std::string id;     // nobody's to guess
+  std::string owner;  // of the API key; empty where the service asks for none
+  JobState state = JobState::kQueued;
+  int64_t created = 0, started = 0, finished = 0;  // seconds since 1970; 0: not yet
+  std::string request;                             // JSON: fields(V&, Request&)
+  std::string prompt;
+  uint64_t seed = 0;
+  std::string output;  // the result's name in the job's folder
+  // As planned.
+  int64_t width = 0, height = 0, frames = 0, fps = 1;
+  double estimated_seconds = 0;  // 0: not known
+  // Of a job that failed: a code's name and the words.
+  std::string error_code, error;
+};
+
+}  // namespace zoetrope

@@ -1,0 +1,274 @@
+#include "runtime/serve/job_store.h"
+
+#include <sqlite3.h>
+
+#include <ctime>
+
+namespace zoetrope {
+namespace {
+
+constexpr int kSchema = 1;  // PRAGMA user_version
+constexpr const char* kCreate = R"(
+  CREATE TABLE jobs (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, owner TEXT NOT NULL, state INTEGER NOT NULL,
+    created INTEGER NOT NULL, started INTEGER NOT NULL, finished INTEGER NOT NULL, request TEXT NOT NULL,
+    prompt TEXT NOT NULL, seed INTEGER NOT NULL, output TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    frames INTEGER NOT NULL, fps INTEGER NOT NULL, estimated REAL NOT NULL, error_code TEXT NOT NULL,
+    error TEXT NOT NULL);
+  CREATE INDEX jobs_by_state ON jobs (state, place);
+  CREATE INDEX jobs_by_owner ON jobs (owner, place);
+  PRAGMA user_version = 1;)";
+#define ZT_JOB_COLUMNS                                                                           \
+  "id, owner, state, created, started, finished, request, prompt, seed, output, width, height, " \
+  "frames, fps, estimated, error_code, error"
+
+Status sql_error(sqlite3* database, int code) {
+  const char* text = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
+  const int primary = code & 0xff;
+  return error(primary == SQLITE_FULL || primary == SQLITE_NOMEM       ? Code::kResourceExhausted
+               : primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB ? Code::kDataLoss
+                                                                       : Code::kIoError,
+               "the jobs' database: ", text);
+}
+
+// One statement, run once.
+class Query {
+ public:
+  Query(sqlite3* database, const char* sql) : database_(database) {
+    code_ = sqlite3_prepare_v2(database, sql, -1, &statement_, nullptr);
+  }
+  ~Query() { sqlite3_finalize(statement_); }
+  Query(const Query&) = delete;
+  Query& operator=(const Query&) = delete;
+
+  Query& bind(const std::string& text) {
+    if (code_ == SQLITE_OK)
+      code_ = sqlite3_bind_text64(statement_, ++bound_, text.data(), text.size(), SQLITE_TRANSIENT,
+                                  SQLITE_UTF8);
+    return *this;
+  }
+  Query& bind(int64_t number) {
+    if (code_ == SQLITE_OK) code_ = sqlite3_bind_int64(statement_, ++bound_, number);
+    return *this;
+  }
+  Query& bind(double number) {
+    if (code_ == SQLITE_OK) code_ = sqlite3_bind_double(statement_, ++bound_, number);
+    return *this;
+  }
+  Query& bind(JobState state) { return bind(static_cast<int64_t>(state)); }
+
+  // Whether there is a row.
+  Result<bool> step() {
+    if (code_ == SQLITE_OK) code_ = sqlite3_step(statement_);
+    const int code = code_;
+    if (code != SQLITE_ROW && code != SQLITE_DONE) return sql_error(database_, code);
+    code_ = SQLITE_OK;
+    return code == SQLITE_ROW;
+  }
+  Status run() { return step().status(); }
+
+  int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
+  double number(int column) const { return sqlite3_column_double(statement_, column); }
+  std::string text(int column) const {
+    const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+    return bytes == nullptr
+               ? std::string()
+               : std::string(bytes, static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
+  }
+
+ private:
+  sqlite3* database_;
+  sqlite3_stmt* statement_ = nullptr;
+  int code_ = SQLITE_OK, bound_ = 0;
+};
+
+ServeJob read_job(const Query& row) {
+  ServeJob job;
+  job.id = row.text(0);
+  job.owner = row.text(1);
+  job.state = static_cast<JobState>(row.integer(2));
+  job.created = row.integer(3);
+  job.started = row.integer(4);
+  job.finished = row.integer(5);
+  job.request = row.text(6);
+  job.prompt = row.text(7);
+  job.seed = static_cast<uint64_t>(row.integer(8));
+  job.output = row.text(9);
+  job.width = row.integer(10);
+  job.height = row.integer(11);
+  job.frames = row.integer(12);
+  job.fps = row.integer(13);
+  job.estimated_seconds = row.number(14);
+  job.error_code = row.text(15);
+  job.error = row.text(16);
+  return job;
+}
+
+int64_t now() { return static_cast<int64_t>(std::time(nullptr)); }
+
+// One number.
+Result<double> ask(Query& query) {
+  ZT_ASSIGN_OR_RETURN(const bool found, query.step());
+  return found ? query.number(0) : 0.0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<JobStore>> JobStore::open(const std::string& path) {
+  sqlite3* database = nullptr;
+  const int code =
+      sqlite3_open_v2(path.c_str(), &database,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, nullptr);
+  std::unique_ptr<JobStore> store(new JobStore(database));  // closes it, whatever comes
+  if (code != SQLITE_OK) return sql_error(database, code).with_context(path);
+  sqlite3_busy_timeout(database, 5000);
+  // A job that a client heard of survives the machine's crash, too.
+  ZT_RETURN_IF_ERROR(store->execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
+  Query version(database, "PRAGMA user_version");
+  ZT_ASSIGN_OR_RETURN(const double schema, ask(version));
+  if (schema == 0) {
+    ZT_RETURN_IF_ERROR(store->execute((std::string("BEGIN;") + kCreate + "COMMIT;").c_str()));
+  } else if (schema != kSchema) {
+    return error(Code::kUnsupported, path, ": its jobs are of format ", schema,
+                 "; this version knows ", kSchema);
+  }
+  Query again(database, "UPDATE jobs SET state = ? WHERE state = ?");
+  ZT_RETURN_IF_ERROR(again.bind(JobState::kQueued).bind(JobState::kRunning).run());
+  return store;
+}
+
+JobStore::~JobStore() { sqlite3_close(database_); }
+
+Status JobStore::execute(const char* sql) {
+  const int code = sqlite3_exec(database_, sql, nullptr, nullptr, nullptr);
+  return code == SQLITE_OK ? Status() : sql_error(database_, code);
+}
+
+Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner) {
+  const std::lock_guard lock(mutex_);
+  Query all(database_, "SELECT count(*) FROM jobs WHERE state = ?");
+  ZT_ASSIGN_OR_RETURN(const double waiting, ask(all.bind(JobState::kQueued)));
+  Query own(database_, "SELECT count(*) FROM jobs WHERE state = ? AND owner = ?");
+  ZT_ASSIGN_OR_RETURN(const double of_owner, ask(own.bind(JobState::kQueued).bind(j.owner)));
+  if (waiting >= static_cast<double>(most) || of_owner >= static_cast<double>(most_of_owner))
+    return error(Code::kResourceExhausted, "the queue is full: ", waiting, " jobs wait (at most ",
+                 most, "), ", of_owner, " of them yours (at most ", most_of_owner, ")");
+  Query insert(database_, "INSERT INTO jobs (" ZT_JOB_COLUMNS
+                          ") VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '')");
+  return insert.bind(j.id)
+      .bind(j.owner)
+      .bind(JobState::kQueued)
+      .bind(j.created)
+      .bind(j.request)
+      .bind(j.prompt)
+      .bind(static_cast<int64_t>(j.seed))
+      .bind(j.output)
+      .bind(j.width)
+      .bind(j.height)
+      .bind(j.frames)
+      .bind(j.fps)
+      .bind(j.estimated_seconds)
+      .run();
+}
+
+Result<std::optional<ServeJob>> JobStore::find(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_, "SELECT " ZT_JOB_COLUMNS " FROM jobs WHERE id = ?");
+  ZT_ASSIGN_OR_RETURN(const bool found, query.bind(id).step());
+  return found ? std::optional(read_job(query)) : std::nullopt;
+}
+
+Result<std::vector<ServeJob>> JobStore::list(const std::string& owner, int64_t limit,
+                                             const std::string& after, bool newest_first) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_,
+              newest_first
+                  ? "SELECT " ZT_JOB_COLUMNS
+                    " FROM jobs WHERE owner = ?1 AND (?2 = '' OR place < (SELECT place FROM jobs "
+                    "WHERE id = ?2 AND owner = ?1)) ORDER BY place DESC LIMIT ?3"
+                  : "SELECT " ZT_JOB_COLUMNS
+                    " FROM jobs WHERE owner = ?1 AND (?2 = '' OR place > (SELECT place FROM jobs "
+                    "WHERE id = ?2 AND owner = ?1)) ORDER BY place LIMIT ?3");
+  query.bind(owner).bind(after).bind(limit);
+  std::vector<ServeJob> jobs;
+  while (true) {
+    ZT_ASSIGN_OR_RETURN(const bool found, query.step());
+    if (!found) return jobs;
+    jobs.push_back(read_job(query));
+  }
+}
+
+Result<JobStore::Ahead> JobStore::ahead_of(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_,
+              "SELECT count(*), total(estimated) FROM jobs WHERE state IN (?, ?) AND place < "
+              "(SELECT place FROM jobs WHERE id = ?)");
+  ZT_RETURN_IF_ERROR(query.bind(JobState::kQueued).bind(JobState::kRunning).bind(id).run());
+  return Ahead{query.integer(0), query.number(1)};
+}
+
+Result<int64_t> JobStore::count(JobState state) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_, "SELECT count(*) FROM jobs WHERE state = ?");
+  ZT_ASSIGN_OR_RETURN(const double counted, ask(query.bind(state)));
+  return static_cast<int64_t>(counted);
+}
+
+Result<double> JobStore::waiting_seconds() {
+  const std::lock_guard lock(mutex_);
+  Query query(database_, "SELECT total(estimated) FROM jobs WHERE state = ?");
+  return ask(query.bind(JobState::kQueued));
+}
+
+Result<std::optional<ServeJob>> JobStore::take() {
+  const std::lock_guard lock(mutex_);
+  Query query(database_,
+              "UPDATE jobs SET state = ?, started = CASE started WHEN 0 THEN ? ELSE "
+              "started END WHERE place = (SELECT min(place) FROM jobs WHERE state = ?) "
+              "RETURNING " ZT_JOB_COLUMNS);
+  ZT_ASSIGN_OR_RETURN(const bool found,
+                      query.bind(JobState::kRunning).bind(now()).bind(JobState::kQueued).step());
+  if (!found) return std::optional<ServeJob>();
+  const ServeJob job = read_job(query);
+  ZT_RETURN_IF_ERROR(query.run());  // to its end: only then it is written
+  return std::optional(job);
+}
+
+Result<bool> JobStore::end(const std::string& id, JobState state, const std::string& code,
+                           const std::string& message) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_,
+              "UPDATE jobs SET state = ?, finished = ?, error_code = ?, error = ? WHERE "
+              "id = ? AND state = ?");
+  ZT_RETURN_IF_ERROR(query.bind(state)
+                         .bind(now())
+                         .bind(code)
+                         .bind(message)
+                         .bind(id)
+                         .bind(JobState::kRunning)
+                         .run());
+  return sqlite3_changes(database_) > 0;
+}
+
+Result<bool> JobStore::requeue(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_, "UPDATE jobs SET state = ? WHERE id = ? AND state = ?");
+  ZT_RETURN_IF_ERROR(query.bind(JobState::kQueued).bind(id).bind(JobState::kRunning).run());
+  return sqlite3_changes(database_) > 0;
+}
+
+Result<bool> JobStore::cancel_queued(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_, "UPDATE jobs SET state = ?, finished = ? WHERE id = ? AND state = ?");
+  ZT_RETURN_IF_ERROR(
+      query.bind(JobState::kCancelled).bind(now()).bind(id).bind(JobState::kQueued).run());
+  return sqlite3_changes(database_) > 0;
+}
+
+Status JobStore::remove(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_, "DELETE FROM jobs WHERE id = ?");
+  return query.bind(id).run();
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,22 @@
+# `zoetrope serve`: part of the command, for it is above what `generate` does.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+add_library(zoetrope_serve_libraries INTERFACE)
+target_link_libraries(zoetrope_serve_libraries INTERFACE PkgConfig::HTTPLIB PkgConfig::SQLITE)
+
+# The page's files stand in the program as texts.
+foreach(part html css js)
+  file(GLOB page ${CMAKE_SOURCE_DIR}/runtime/serve/page/*.${part})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page})
+  file(READ ${page} text)
+  string(TOUPPER ${part} name)
+  set(ZOETROPE_PAGE_${name} "${text}")
+endforeach()
+set(page ${CMAKE_BINARY_DIR}/runtime/serve/page.cc)
+configure_file(${CMAKE_SOURCE_DIR}/runtime/serve/page.cc.in ${page} @ONLY)
+
+foreach(source job_store native_api openai_api request server service worker)
+  target_sources(zoetrope PRIVATE ${CMAKE_SOURCE_DIR}/runtime/serve/${source}.cc)
+endforeach()
+target_sources(zoetrope PRIVATE ${page})

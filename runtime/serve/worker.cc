@@ -1,0 +1,237 @@
+#include "runtime/serve/worker.h"
+
+#include <chrono>
+#include <filesystem>
+
+#include "runtime/cli/checkpoint_flags.h"
+#include "runtime/cli/record_flags.h"
+#include "runtime/serve/request.h"
+
+namespace zoetrope {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kPollMilliseconds = 1000;  // in case that a wake is missed, as after an error
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+// Turns what a run says into the job's progress.
+class Worker::Listener : public GenerationListener {
+ public:
+  Listener(Worker& worker, std::stop_token stop) : worker_(worker), stop_(std::move(stop)) {}
+
+  void expect(const std::vector<ExpectedTask>& tasks) override {
+    begun_ = std::chrono::steady_clock::now();
+    remaining_ = RemainingTime(tasks);
+    known_ = !tasks.empty();
+  }
+  bool progress(std::string_view task, double done, double total) override {
+    const double now = seconds_since(begun_);
+    remaining_.update(task, total > 0 ? done / total : 0, now);
+    const double left = known_ ? remaining_.left(now) : -1;
+    {
+      const std::lock_guard lock(worker_.mutex_);
+      JobProgress& p = worker_.progress_;
+      p.task = task;
+      p.done = done;
+      p.total = total;
+      p.seconds_left = left;
+      p.fraction = left >= 0 && now + left > 0 ? now / (now + left) : 0;
+    }
+    worker_.changed();
+    return !stop_.stop_requested();
+  }
+  void notice(const std::string&) override {}
+
+ private:
+  Worker& worker_;
+  const std::stop_token stop_;
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+  RemainingTime remaining_{{}};
+  bool known_ = false;
+};
+
+Worker::Worker(Engine& engine, JobStore& store, const GenerateFlags& flags, std::string folder,
+               JobLog log)
+    : engine_(engine),
+      store_(store),
+      flags_(flags),
+      folder_(std::move(folder)),
+      log_(std::move(log)) {}
+
+void Worker::start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { loop(stop); });
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  {
+    const std::lock_guard lock(mutex_);
+    job_stop_.request_stop();
+  }
+  wake();
+  thread_.join();
+}
+
+void Worker::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  changed();
+}
+
+void Worker::changed() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++version_;
+  }
+  change_.notify_all();
+}
+
+bool Worker::cancel(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  if (running_ != id || id.empty()) return false;
+  cancelled_ = true;
+  job_stop_.request_stop();
+  return true;
+}
+
+std::optional<JobProgress> Worker::progress(const std::string& id) const {
+  const std::lock_guard lock(mutex_);
+  if (running_ != id || id.empty()) return std::nullopt;
+  JobProgress p = progress_;
+  p.version = version_;
+  return p;
+}
+
+uint64_t Worker::wait_for_change(uint64_t version, int milliseconds) const {
+  std::unique_lock lock(mutex_);
+  change_.wait_for(lock, std::chrono::milliseconds(milliseconds),
+                   [&] { return version_ != version; });
+  return version_;
+}
+
+void Worker::loop(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    const auto job = store_.take();
+    if (job.ok() && job->has_value()) {
+      {
+        const std::lock_guard lock(mutex_);
+        running_ = (*job)->id;
+        progress_ = JobProgress();
+        job_stop_ = std::stop_source();
+        cancelled_ = false;
+        if (stop.stop_requested()) job_stop_.request_stop();
+      }
+      run(**job);
+      continue;
+    }
+    std::unique_lock lock(mutex_);
+    change_.wait_for(lock, std::chrono::milliseconds(kPollMilliseconds), [&] { return woken_; });
+    woken_ = false;
+  }
+}
+
+void Worker::run(const ServeJob& job) {
+  log_(job, "running");
+  changed();
+  std::stop_token stop;
+  {
+    const std::lock_guard lock(mutex_);
+    stop = job_stop_.get_token();
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  Listener listener(*this, stop);
+  Status status;
+  try {
+    status = make(job, listener, stop);
+  } catch (const std::bad_alloc&) {
+    status = error(Code::kResourceExhausted, "out of memory");
+  } catch (const std::exception& e) {
+    status = error(Code::kInternal, e.what());
+  }
+  busy_seconds_ = busy_seconds_ + seconds_since(begun);
+  bool cancelled = false;
+  {
+    const std::lock_guard lock(mutex_);
+    cancelled = cancelled_;
+    running_.clear();
+  }
+  JobState state = JobState::kDone;
+  if (status.code() == Code::kCancelled && !cancelled) {
+    (void)store_.requeue(job.id);  // an error leaves it running, which the next start queues again
+    log_(job, "interrupted");
+    changed();
+    return;
+  }
+  if (!status.ok())
+    state = status.code() == Code::kCancelled ? JobState::kCancelled : JobState::kFailed;
+  std::error_code failed;
+  fs::remove_all(folder_of(job.id) + "/checkpoint", failed);
+  const bool told = state == JobState::kFailed;
+  (void)store_.end(job.id, state, told ? std::string(code_name(status.code())) : "",
+                   told ? status.message() : "");
+  log_(job, job_state_name(state));
+  changed();
+}
+
+// What is left of a run that was interrupted; one that cannot be read is begun anew.
+Result<std::optional<CheckpointFolder>> Worker::find_checkpoint(const std::string& path) const {
+  std::error_code failed;
+  if (!fs::exists(path + "/job.json", failed)) return std::optional<CheckpointFolder>();
+  auto folder = CheckpointFolder::open(path, /*writes=*/true);
+  if (folder.ok()) return std::optional(std::move(*folder));
+  if (folder.status().code() != Code::kDataLoss) return folder.status();
+  fs::remove_all(path, failed);
+  return std::optional<CheckpointFolder>();
+}
+
+Status Worker::make(const ServeJob& job, GenerationListener& listener, std::stop_token stop) {
+  ZT_ASSIGN_OR_RETURN(Request request, read_stored_request(job.request));
+  const std::string folder = folder_of(job.id), output = folder + "/" + job.output;
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed) return error(Code::kIoError, "cannot make the job's folder: ", failed.message());
+  RequestRecord record;
+  record.request = std::move(request);
+  record.model = {engine_.model().path, engine_.model().digest};
+  record.devices = {flags_.device.device, flags_.place, flags_.device.target,
+                    flags_.device.threads};
+  GenerationOptions options;
+  apply_record(record, &options.generate, &options.known);
+  ZT_RETURN_IF_ERROR(options.generate.finish());
+  options.outputs = {output};
+  options.quiet = true;
+  options.listener = &listener;
+  options.stop = std::move(stop);
+  const std::vector<Clip> clips = {{job.prompt, job.seed}};
+  Generation generation(options, engine_);
+  Continuation from;
+  ZT_ASSIGN_OR_RETURN(auto kept, find_checkpoint(folder + "/checkpoint"));
+  if (kept && kept->is_finished()) return Status();  // only the database did not hear of it
+  if (kept) {
+    ZT_RETURN_IF_ERROR(check_model_file(kept->job().request, engine_.model()));
+    ZT_ASSIGN_OR_RETURN(const std::vector<int> steps, kept->steps(0));
+    if (!steps.empty()) {
+      ZT_ASSIGN_OR_RETURN(SavedState saved, kept->load(0, steps.back()));
+      from.point = std::move(saved.point);
+      from.receipt = std::move(saved.receipt);
+    }
+    generation.keep_states(std::move(*kept));
+  } else {
+    CheckpointFlags flags;
+    flags.folder = folder + "/checkpoint";
+    ZT_ASSIGN_OR_RETURN(CheckpointJob own, flags.job(options, clips, engine_.model()));
+    generation.keep_states(flags.folder, std::move(own));
+  }
+  return generation.run(clips, /*seed_drawn=*/false, std::move(from));
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,81 @@
+// Runs queued jobs, one after the other, on a thread of its own: what is killed or stopped in the
+// middle of a job goes on from its last step.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "runtime/cli/generation.h"
+#include "runtime/engine/remaining.h"
+#include "runtime/serve/job_store.h"
+
+namespace zoetrope {
+
+struct JobProgress {
+  std::string task;
+  double done = 0, total = 0;  // of the task
+  double seconds_left = -1;    // of the job; less than 0: not known
+  double fraction = 0;         // of the job, by time; 0 where that is not known
+  uint64_t version = 0;        // grows with each change
+};
+
+// Says what happens, for the log.
+using JobLog = std::function<void(const ServeJob& job, std::string_view event)>;
+
+class Worker {
+ public:
+  // All are kept by reference; `flags` says how the engine was opened. Jobs have folders in
+  // `folder`.
+  Worker(Engine& engine, JobStore& store, const GenerateFlags& flags, std::string folder,
+         JobLog log);
+  ~Worker() { stop(); }
+
+  void start();
+  // Ends the running job after its step; it is queued again and goes on with the next start().
+  void stop();
+  // There may be something to do.
+  void wake();
+  // Ends the job if it is the running one; its state is set soon after. False: it is not.
+  bool cancel(const std::string& id);
+  // Of the running job, if it is this one.
+  std::optional<JobProgress> progress(const std::string& id) const;
+  // Returns when anything has changed since `version`, or after so many milliseconds.
+  uint64_t wait_for_change(uint64_t version, int milliseconds) const;
+
+  // The job's own folder, and its result there.
+  std::string folder_of(const std::string& id) const { return folder_ + "/" + id; }
+  double busy_seconds() const { return busy_seconds_; }
+
+ private:
+  class Listener;
+  void loop(const std::stop_token& stop);
+  void run(const ServeJob& job);
+  Status make(const ServeJob& job, GenerationListener& listener, std::stop_token stop);
+  Result<std::optional<CheckpointFolder>> find_checkpoint(const std::string& path) const;
+  void changed();
+
+  Engine& engine_;
+  JobStore& store_;
+  const GenerateFlags& flags_;
+  const std::string folder_;
+  const JobLog log_;
+
+  mutable std::mutex mutex_;
+  mutable std::condition_variable change_;
+  std::string running_;  // id; empty: none
+  JobProgress progress_;
+  std::stop_source job_stop_;
+  bool cancelled_ = false;  // the running job, by a person
+  bool woken_ = false;
+  uint64_t version_ = 0;
+  std::atomic<double> busy_seconds_{0};
+  std::jthread thread_;
+};
+
+}  // namespace zoetrope
