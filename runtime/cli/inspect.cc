@@ -71,7 +71,9 @@ void print_json(const ModelFile& file) {
       {"recipe", nlohmann::json::parse(info.recipe, nullptr, false)},
       {"provenance", info.provenance},
       {"licence", info.licence},
-      {"quantisation", nlohmann::json::parse(info.quantisation, nullptr, false)},
+      {"quantisation", info.quantisation.empty()
+                           ? nlohmann::json()
+                           : nlohmann::json::parse(info.quantisation, nullptr, false)},
       {"components", components},
       {"tensors", tensors}};
   std::printf("%s\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
