@@ -87,13 +87,7 @@ Result<std::unique_ptr<Bench>> Bench::create(BenchOptions options) {
 
 Status Bench::open_devices() {
   std::vector<std::string> specs = o_.devices;
-  if (specs.empty()) {
-    for (const BackendStatus& backend : list_backends(o_.device))
-      for (size_t i = 0; i < backend.devices.size(); ++i)
-        if (backend.name != "reference" && backend.devices[i].unusable.empty() &&
-            !backend.devices[i].software)
-          specs.push_back(str(backend.name, ":", i));
-  }
+  if (specs.empty()) specs = usable_devices(o_.device);
   std::set<std::string> opened;
   for (const std::string& spec : specs) {
     auto device = std::make_unique<BenchDevice>();

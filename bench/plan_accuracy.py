@@ -22,7 +22,7 @@ TEXT = [
     ["--scale", "0.5", "--compute", "bf16"],
     ["--frames-scale", "2", "--steps", "6"],
     ["--steps", "4"],
-    ["--sequential"],
+    ["--sequential-guidance"],
     ["--guidance", "1"],
     ["--memory-scale", "0.6", "--steps", "6"],
     ["--memory-scale", "0.35", "--steps", "4"],
@@ -40,10 +40,12 @@ def zoetrope(program, *args):
 
 def plan(program, args):
     result = zoetrope(program, "plan", *args, "--json")
+    if result.returncode not in (0, 5):  # 5: it does not fit
+        sys.exit(f"plan {' '.join(map(str, args))}: {result.stderr}")
     return json.loads(result.stdout) if result.returncode == 0 else None
 
 
-def resolve(program, base, setting):
+def resolve(program, base, setting, longer):
     """Flags that are parts of what the model does unasked become numbers."""
     first = plan(program, base)
     flags, i = [], 0
@@ -57,6 +59,8 @@ def resolve(program, base, setting):
             frames = first["frames"]
             step = 4 if frames % 4 == 0 else 1
             flags += ["--frames", int(frames * float(setting[i + 1])) // step * step]
+        elif name == "--steps":
+            flags += ["--steps", int(setting[i + 1]) * longer]
         elif name == "--memory-scale":
             flags += ["--memory", int(first["peak_bytes"] * float(setting[i + 1]))]
         else:
@@ -64,6 +68,8 @@ def resolve(program, base, setting):
             i += 1
             continue
         i += 2
+    if longer > 1 and "--steps" not in flags:
+        flags += ["--steps", first["steps"] * longer]
     return [str(f) for f in flags]
 
 
@@ -78,17 +84,20 @@ def main():
     parser.add_argument("--processor", action="store_true")
     parser.add_argument("--place", action="append", default=[], help="a placement to try as well, of text models")
     parser.add_argument("--only", default="", help="indices of settings between commas")
+    parser.add_argument("--computes", default="f32,bf16", help="types to calibrate, between commas")
+    parser.add_argument("--longer", type=int, default=1, help="times as many steps, for devices that need milliseconds for one")
     parser.add_argument("--json", default="")
     a = parser.parse_args()
     rows, bad = [], 0
     models = a.models.split(",")
     only = {int(i) for i in a.only.split(",") if i}
-    for device in a.devices.split(","):
+    devices = a.devices.split(",")
+    for device in devices if a.calibrate > 0 else []:
+        result = zoetrope(a.program, "calibrate", "--devices", device, "--threads", a.threads, "--models", a.models,
+                          "--compute", a.computes, "--seconds", a.calibrate)
+        print(result.stdout + result.stderr, end="", flush=True)
+    for device in devices:
         base = ["--device", device, "--threads", a.threads]
-        if a.calibrate > 0:
-            result = zoetrope(a.program, "calibrate", "--devices", device, "--threads", a.threads, "--models", a.models,
-                              "--seconds", a.calibrate)
-            print(result.stdout + result.stderr, end="", flush=True)
         for model in models:
             reads_text = zoetrope(a.program, "plan", "a red ball", "--model", model).returncode == 0
             settings = TEXT + [["--place", p] for p in a.place] if reads_text else CLASSES
@@ -96,13 +105,13 @@ def main():
                 if only and index not in only:
                     continue
                 asked = (["a red ball"] if reads_text else []) + ["--model", model, *base]
-                flags = resolve(a.program, asked if reads_text else asked + ["--class", "1"], setting)
+                flags = resolve(a.program, asked if reads_text else asked + ["--class", "1"], setting, a.longer)
                 told = plan(a.program, asked + flags)
                 name = f"{device} {model.split('/')[-1]} {' '.join(flags)}"
                 if told is None:
                     print(f"{name}: does not fit", flush=True)
                     continue
-                seconds, peaks = [], []
+                seconds, peaks, tasks = [], [], {}
                 for _ in range(a.runs):
                     result = zoetrope(a.program, "plan", *asked, *flags, "--measure", "--json")
                     if result.returncode != 0:
@@ -110,10 +119,13 @@ def main():
                     measured = json.loads(result.stdout)["measured"]
                     seconds.append(measured["processor_seconds" if a.processor else "total_seconds"])
                     peaks.append(measured["peak_bytes"])
+                    tasks = measured["tasks"]
                 took = statistics.median(seconds)
                 row = {"setting": name, "predicted_seconds": told["estimated_seconds"], "seconds": took,
                        "time_ratio": told["estimated_seconds"] / took, "predicted_bytes": told["peak_bytes"],
-                       "bytes": max(peaks), "memory_ratio": told["peak_bytes"] / max(peaks)}
+                       "bytes": max(peaks), "memory_ratio": told["peak_bytes"] / max(peaks),
+                       "predicted_jobs": [[job["job"], job["load_seconds"], job["seconds"]] for job in told["jobs"]],
+                       "tasks": tasks}
                 good = abs(row["memory_ratio"] - 1) <= 0.01 and abs(row["time_ratio"] - 1) <= 0.15
                 bad += not good
                 rows.append(row)

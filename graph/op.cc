@@ -1,5 +1,6 @@
 #include "graph/op.h"
 
+#include <algorithm>
 #include <array>
 #include <unordered_map>
 
@@ -84,6 +85,9 @@ Cost node_cost(const OpDef& def, const OpContext& context, std::span<const Tenso
   for (const TensorType* input : context.inputs)
     if (input != nullptr) cost.bytes += static_cast<double>(input->bytes());
   for (const TensorType& output : outputs) cost.bytes += static_cast<double>(output.bytes());
+  if (def.kind == OpKind::kGather || def.kind == OpKind::kSlice)  // read no more than they give
+    cost.bytes -=
+        static_cast<double>(std::max<int64_t>(context.inputs[0]->bytes() - outputs[0].bytes(), 0));
   return cost;
 }
 

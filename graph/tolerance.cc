@@ -47,12 +47,13 @@ ErrorBound::ErrorBound(const OpDef& def, DType output, double rms)
       rms_(rms) {}
 
 // Narrow outputs are rounded once; contractions may also round one operand to the compute dtype
-// inside (weights stored wider, probabilities of attention): such errors average to unit/(2√3)·rms;
+// inside (weights stored wider, probabilities of attention): independent errors of each product,
+// whose sum is about unit/√3·√Σ(a·b)², and unit/(2√3)·rms where products are as large as their sum.
 // 3·unit·rms also covers activations that shrink the rms.
-double ErrorBound::at(double expected, double weighed, double summed, double depth) const {
+double ErrorBound::at(double expected, double weighed, double summed, double squares) const {
   if (exact_) return 0;
-  const double inside = std::max({sums_ ? 3 * narrow_ * rms_ : 0, narrow_ / 2 * weighed,
-                                  3 * narrow_ * summed / std::sqrt(std::max(depth, 1.0))});
+  const double inside = std::max(
+      {sums_ ? 3 * narrow_ * rms_ : 0, narrow_ / 2 * weighed, 3 * narrow_ * std::sqrt(squares)});
   return tolerance_.absolute * std::max(1.0, rms_) +
          (tolerance_.relative + 1.01 * narrow_) * std::fabs(expected) + least_ + inside +
          tolerance_.relative * summed;

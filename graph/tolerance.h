@@ -19,10 +19,10 @@ class ErrorBound {
   ErrorBound(const OpDef& def, DType output, double rms);
 
   // |found − expected| may reach this. `weighed`: of attention, Σ probability·|value|: where few
-  // probabilities count, their rounding to the compute dtype does not average. `summed`: Σ|a·b| of
-  // a sum of products over `depth` terms, where it is known: terms much larger than their sum leave
-  // larger errors in it.
-  double at(double expected, double weighed = 0, double summed = 0, double depth = 1) const;
+  // probabilities count, their rounding to the compute dtype does not average. Of a sum of products
+  // where they are known, `summed` is Σ|a·b| and `squares` Σ(a·b)²: terms much larger than their
+  // sum leave larger errors in it, and more so where few of them count.
+  double at(double expected, double weighed = 0, double summed = 0, double squares = 0) const;
 
   // Of many sums of random products, errors must not lean to one side, as they do where outputs or
   // operands are cut off instead of rounded (by 0.7 units): |Σ error·expected| may reach this times

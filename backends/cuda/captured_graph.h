@@ -16,7 +16,8 @@ class CapturedGraph {
     if (graph_ != nullptr) (void)cudaGraphExecDestroy(graph_);
   }
 
-  // Keeps what body(), which returns a Status, enqueues on `stream`; nothing of it runs yet.
+  // Keeps what body(), which returns a Status, enqueues on `stream`, and brings it to the device;
+  // nothing of it runs yet.
   template <typename Body>
   Status capture(cudaStream_t stream, Body&& body) {
     ZT_RETURN_IF_ERROR(
@@ -26,6 +27,7 @@ class CapturedGraph {
     const cudaError_t ended = cudaStreamEndCapture(stream, &graph);
     if (status.ok()) status = check(ended, "capturing");
     if (status.ok()) status = check(cudaGraphInstantiate(&graph_, graph), "building a graph");
+    if (status.ok()) status = check(cudaGraphUpload(graph_, stream), "uploading a graph");
     if (graph != nullptr) (void)cudaGraphDestroy(graph);
     (void)cudaGetLastError();
     return status;

@@ -237,6 +237,12 @@ Status OutputFile::commit() {
   return sync_folder(target_);
 }
 
+Status write_text(const std::string& path, std::string_view text) {
+  ZT_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
+  ZT_RETURN_IF_ERROR(file.write(text.data(), text.size()));
+  return file.commit();
+}
+
 void remove_unfinished_files() {
   for (Unfinished* slot = g_unfinished; slot != nullptr; slot = slot->next)
     if (slot->live) ::unlink(slot->path);

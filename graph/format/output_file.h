@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "graph/status.h"
 
@@ -63,6 +64,9 @@ class OutputFile {
   std::string path_, target_, temporary_;  // temporary_ is empty once nothing is left to remove
   int descriptor_ = -1;
 };
+
+// A whole file of text: appears whole or not at all.
+Status write_text(const std::string& path, std::string_view text);
 
 // Removes every file that still has its temporary name. Safe in a signal handler that ends the
 // process; nothing else may be called on those files afterwards.

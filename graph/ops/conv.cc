@@ -58,10 +58,33 @@ Result<Types> infer_conv(const OpContext& c) {
   return one_output(c.input(0).dtype, shape);
 }
 
+// Taps of one axis that meet the input and not its padding, over all outputs.
+double taps_inside(int64_t x, int64_t outputs, int64_t kernel, int64_t stride, int64_t dilation,
+                   int64_t pad_lo) {
+  constexpr int64_t kLong = 4096;  // counting must not take long
+  if (kernel > kLong) return static_cast<double>(kernel) * static_cast<double>(outputs);
+  double taps = 0;
+  for (int64_t k = 0; k < kernel; ++k) {
+    const int64_t at = k * dilation - pad_lo;  // of the first output
+    const int64_t first = at >= 0 ? 0 : (-at + stride - 1) / stride;
+    const int64_t end = at >= x ? 0 : std::min((x - 1 - at) / stride + 1, outputs);
+    taps += static_cast<double>(std::max<int64_t>(end - first, 0));
+  }
+  return taps;
+}
+
 double flops_conv(const OpContext& c, std::span<const TensorType> out) {
-  const Shape& weight = c.input(1).shape;
-  return 2.0 * static_cast<double>(out[0].shape.elements()) *
-         static_cast<double>(extent(weight, 1, weight.rank()));
+  const Shape &x = c.input(0).shape, &weight = c.input(1).shape, &y = out[0].shape;
+  const auto g = check_conv(c, false);
+  if (!g.ok()) return 0;
+  double products =
+      static_cast<double>(y[0]) * static_cast<double>(y[-1]) * static_cast<double>(weight[-1]);
+  for (int d = 0; d < g->spatial; ++d) {
+    const size_t i = idx(d);
+    products *=
+        taps_inside(x[d + 1], y[d + 1], weight[d + 1], g->stride[i], g->dilation[i], g->pad_lo[i]);
+  }
+  return 2 * products;
 }
 
 Conv3d as_conv3d(const OpContext& c, const Shape& x, const Shape& weight, const Shape& y) {

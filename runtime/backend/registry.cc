@@ -141,6 +141,17 @@ std::vector<BackendStatus> list_backends(const DeviceOptions& options) {
   return all;
 }
 
+std::vector<std::string> usable_devices(const DeviceOptions& options) {
+  std::vector<std::string> names;
+  for (const BackendStatus& backend : list_backends(options)) {
+    if (backend.name == "reference") continue;
+    for (size_t i = 0; i < backend.devices.size(); ++i)
+      if (!backend.devices[i].software && backend.devices[i].unusable.empty())
+        names.push_back(str(backend.name, ":", i));
+  }
+  return names;
+}
+
 Result<std::vector<std::string>> kernel_rows(std::string_view backend) {
   ZT_ASSIGN_OR_RETURN(const BackendModule* const module, find_module(std::string(backend)));
   return module->kernel_rows();

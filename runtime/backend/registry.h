@@ -19,6 +19,10 @@ struct BackendStatus {
 // Every backend that this version knows, present or not, best first.
 std::vector<BackendStatus> list_backends(const DeviceOptions& options = {});
 
+// "backend:index" of everything that this machine can compute with, best first: no emulators, and
+// not the reference.
+std::vector<std::string> usable_devices(const DeviceOptions& options = {});
+
 // The backend's kernel table, present devices or not: BackendModule::kernel_rows.
 Result<std::vector<std::string>> kernel_rows(std::string_view backend);
 

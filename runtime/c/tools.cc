@@ -84,7 +84,7 @@ Status verify(const char* model, const char* request, const char* text,
   ZT_ASSIGN_OR_RETURN(const std::string path, model_or_default(model));
   VerifyOptions& o = a.options;
   DeviceOptions device_options{.threads = a.devices.threads, .force_target = a.devices.target};
-  if (o.devices.empty()) o.devices = usable_devices(device_options);
+  if (o.devices.empty()) o.devices = devices_to_verify(device_options);
   if (o.by_cpu) add_cpu(&o.devices);
   if (o.devices.empty()) return error(Code::kUnavailable, "no device is usable here");
   const MakeEngine make_engine = [&](const std::string& device) -> Result<std::unique_ptr<Engine>> {

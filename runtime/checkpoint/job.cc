@@ -84,9 +84,7 @@ Status write_checkpoint_job(const std::string& path, const CheckpointJob& given)
   if (text.size() > kMaxJobBytes)
     return error(Code::kResourceExhausted, path, ": ", text.size(), " bytes of prompts and names; ",
                  kMaxJobBytes, " at most");
-  ZT_ASSIGN_OR_RETURN(OutputFile out, OutputFile::create(path));
-  ZT_RETURN_IF_ERROR(out.write(text.data(), text.size()));
-  return out.commit();
+  return write_text(path, text);
 }
 
 Result<CheckpointJob> read_checkpoint_job(const std::string& path) {

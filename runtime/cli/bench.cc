@@ -52,12 +52,6 @@ std::string command_line() {
   return text;
 }
 
-Status write_file(const std::string& path, const std::string& text) {
-  ZT_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
-  ZT_RETURN_IF_ERROR(file.write(text.data(), text.size()));
-  return file.commit();
-}
-
 Status read_flags(Options* o) {
   bench::BenchOptions& b = o->bench;
   for (const std::string& kind : o->kinds)
@@ -129,8 +123,8 @@ Status read_flags(Options* o) {
 Status write_outputs(const Options& o, const bench::Shown& shown) {
   bool stdout_taken = false;
   for (const std::string* path : {&o.csv, &o.json, &o.html}) stdout_taken |= *path == "-";
-  if (!o.json.empty()) ZT_RETURN_IF_ERROR(write_file(o.json, report_to_json(*shown.report)));
-  if (!o.csv.empty()) ZT_RETURN_IF_ERROR(write_file(o.csv, report_to_csv(*shown.report)));
+  if (!o.json.empty()) ZT_RETURN_IF_ERROR(write_text(o.json, report_to_json(*shown.report)));
+  if (!o.csv.empty()) ZT_RETURN_IF_ERROR(write_text(o.csv, report_to_csv(*shown.report)));
   if (!o.html.empty()) ZT_RETURN_IF_ERROR(to_page(shown).write(o.html));
   if (!stdout_taken && !o.quiet) std::fputs(printable(to_table(shown)).c_str(), stdout);
   return Status();
@@ -158,7 +152,10 @@ Status check_modes(const Options& o) {
     return error(Code::kInvalidArgument, "--list measures nothing that --compare could look at");
   if (!o.from.empty() &&
       (o.list || !o.kinds.empty() || !o.models.empty() || !b.devices.empty() || !o.dtypes.empty() ||
-       !b.filters.empty() || !b.tokens.empty() || b.quick || !o.peers.empty()))
+       !b.filters.empty() || !b.tokens.empty() || b.quick || !o.peers.empty() || !o.set.empty() ||
+       !o.memory.empty() || !o.prompt.empty() || o.steps > 0 || o.count > 1 || o.clip.width > 0 ||
+       o.clip.height > 0 || o.clip.frames > 0 || b.device.threads > 0 ||
+       !b.device.force_target.empty()))
     return error(
         Code::kInvalidArgument,
         "--from shows what was measured: give it with output flags, --compare and --beside "

@@ -27,8 +27,8 @@ struct Options {
 constexpr double kScales[] = {1, 0.5, 0.25};
 
 // What a person would ask for at that size; nothing where a model wants more than words and
-// classes.
-Request request_of(const Recipe& recipe, double scale, DType compute) {
+// classes. `half`: without guidance or, of classes, one picture: half the rows.
+Request request_of(const Recipe& recipe, double scale, DType compute, bool half) {
   const auto part = [&](const Range& range) {
     return nearest_in_range(range,
                             static_cast<int64_t>(scale * static_cast<double>(range.preferred)));
@@ -38,10 +38,13 @@ Request request_of(const Recipe& recipe, double scale, DType compute) {
   request.clip.width = part(recipe.clip.width);
   request.clip.height = part(recipe.clip.height);
   request.clip.frames = part(recipe.clip.frames);
-  if (recipe.reads_text())
+  if (recipe.reads_text()) {
     request.prompt = "a red ball";
-  else
+    if (half) request.guidance = 1;
+  } else {
     request.classes = {"0", "1"};
+    if (half) request.classes.pop_back();
+  }
   return request;
 }
 
@@ -98,12 +101,8 @@ class Calibration {
  private:
   Result<std::vector<std::string>> find_devices() const {
     if (!o_.devices.empty()) return o_.devices;
-    std::vector<std::string> all;
-    for (const BackendStatus& backend :
-         list_backends({.threads = o_.threads, .force_target = o_.target}))
-      for (size_t i = 0; i < backend.devices.size() && backend.name != "reference"; ++i)
-        if (backend.devices[i].unusable.empty() && !backend.devices[i].software)
-          all.push_back(str(backend.name, ":", i));
+    std::vector<std::string> all =
+        usable_devices({.threads = o_.threads, .force_target = o_.target});
     if (all.empty())
       return error(Code::kUnavailable, "no device to calibrate; `zoetrope devices` says why");
     return all;
@@ -122,17 +121,19 @@ class Calibration {
       if (!engine.ok()) return engine.status();
       ZT_ASSIGN_OR_RETURN(EngineDevice* const device, (*engine)->device(spec));
       for (const std::string& compute : o_.computes)
-        for (const double scale : kScales) {
-          if (interrupted()) return error(Code::kCancelled, "cancelled");
-          ZT_ASSIGN_OR_RETURN(const DType dtype, parse_dtype(compute));
-          const auto plan = (*engine)->plan(request_of((*engine)->model().recipe, scale, dtype));
-          if (!plan.ok()) {  // too large for this device, or it wants pictures
-            last = plan.status();
-            continue;
+        for (const double scale : kScales)
+          for (const bool half : {false, true}) {
+            if (interrupted()) return error(Code::kCancelled, "cancelled");
+            ZT_ASSIGN_OR_RETURN(const DType dtype, parse_dtype(compute));
+            const auto plan =
+                (*engine)->plan(request_of((*engine)->model().recipe, scale, dtype, half));
+            if (!plan.ok()) {  // too large for this device, or it wants pictures
+              last = plan.status();
+              continue;
+            }
+            const auto jobs = work_on(*plan, *device);
+            work.insert(work.end(), jobs.begin(), jobs.end());
           }
-          const auto jobs = work_on(*plan, *device);
-          work.insert(work.end(), jobs.begin(), jobs.end());
-        }
       engines.push_back(std::move(*engine));
     }
     if (work.empty())
@@ -204,12 +205,9 @@ Result<bool> calibrate_on_first_use(const RequestPlan& plan, const Placement& pl
   const char* const ci = std::getenv("CI");
   if (placement.automatic || isatty(STDERR_FILENO) == 0 || (ci != nullptr && *ci != '\0'))
     return false;
-  // Not through Vulkan: on one driver kernels that were timed alone lost the device, and with it
-  // the run that was asked for.
   std::set<EngineDevice*> fresh;
   for (const Job& job : plan.jobs)
-    if (!job.device->times()->measured() && !job.device->spec().starts_with("vulkan"))
-      fresh.insert(job.device);
+    if (!job.device->times()->measured()) fresh.insert(job.device);
   for (EngineDevice* device : fresh) {
     std::fprintf(stderr,
                  "measuring %s once, for about %s, so that times can be told (zoetrope calibrate "

@@ -174,10 +174,7 @@ Status run_inspect(const Options& options) {
       return Status();
     }
     ZT_ASSIGN_OR_RETURN(const Graph drawn, with_shapes(*found, path, options.bindings));
-    const std::string svg = to_svg(drawn);
-    ZT_ASSIGN_OR_RETURN(OutputFile out, OutputFile::create(options.svg));
-    ZT_RETURN_IF_ERROR(out.write(svg.data(), svg.size()));
-    return out.commit();
+    return write_text(options.svg, to_svg(drawn));
   }
   if (!options.page.empty()) {
     if (file->info().quantisation.empty())

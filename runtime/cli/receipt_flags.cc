@@ -30,12 +30,6 @@ void find_beside(const std::string& receipt, RequestRecord* record) {
 
 }  // namespace
 
-Status write_text(const std::string& path, const std::string& text) {
-  ZT_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
-  ZT_RETURN_IF_ERROR(file.write(text.data(), text.size()));
-  return file.commit();
-}
-
 Result<Receipt> read_receipt(const std::string& path) {
   auto text = read_small_file(path, kMaxReceiptBytes);
   if (text.ok() && text->find_first_not_of(" \t\r\n") != std::string::npos &&

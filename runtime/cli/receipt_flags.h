@@ -8,9 +8,6 @@
 
 namespace zoetrope {
 
-// Appears whole or not at all.
-Status write_text(const std::string& path, const std::string& text);
-
 // From the tag of a clip, or a file that is a receipt itself. kNotFound: the clip holds none.
 Result<Receipt> read_receipt(const std::string& path);
 

@@ -93,7 +93,7 @@ Status run_verify(Options& o) {
   VerifyOptions v;
   v.devices = !o.devices.empty()             ? o.devices
               : o.device_option->count() > 0 ? std::vector{o.generate.device.device}
-                                             : usable_devices(o.generate.device.options());
+                                             : devices_to_verify(o.generate.device.options());
   ZT_RETURN_IF_ERROR(read_against(o, &v));
   o.generate.device.device = v.devices.front();
   ZT_RETURN_IF_ERROR(give_media(o));

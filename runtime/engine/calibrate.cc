@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <unordered_map>
 
 #include "graph/format/hash.h"
+#include "graph/format/model_file.h"
+#include "graph/host.h"
 #include "runtime/backend/cache_file.h"
 #include "runtime/plan/measure.h"
 
@@ -16,9 +20,24 @@ namespace {
 constexpr size_t kMostBytes = 16 << 20;  // of a file of times
 constexpr double kFarthest = 16;         // powers of two: an op of which nothing is known
 constexpr int64_t kCopied = 64 << 20;    // bytes, to measure copies with
+constexpr int64_t kMade = 48 << 20;      // bytes, to measure what weights take to generate
+constexpr int64_t kMadeTensors = 3;      // of such a size as networks have
+constexpr double kForKernels = 0.85;     // of the time; the rest is for whole phases
+constexpr double kExact = 0.9;           // of a phase's time that must be of measured kernels
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Bytes a second of generated weights, each in memory of its own.
+double make_rate() {
+  const TensorType type{DType::kBF16, {kMade / kMadeTensors / 2}};
+  const double begin = now();
+  for (int64_t i = 0; i < kMadeTensors; ++i) {
+    const auto bytes = std::make_unique_for_overwrite<uint8_t[]>(static_cast<size_t>(type.bytes()));
+    generate_synthetic({.seed = 1}, type, bytes.get(), usable_threads());
+  }
+  return static_cast<double>(kMade) / std::max(now() - begin, 1e-9);
 }
 
 // What times are true for. Names of devices hold their driver's version, and of the host its
@@ -59,6 +78,7 @@ class Calibrator {
     DeviceRates rates = times_.rates();
     ZT_RETURN_IF_ERROR(
         measure_copies(device_, memory > 0 ? std::min(kCopied, memory / 64) : kCopied, &rates));
+    rates.make = make_rate();
     times_.set_rates(rates);
     double done = 0;
     for (Candidate* next = choose(); next != nullptr; next = choose()) {
@@ -67,6 +87,7 @@ class Calibrator {
       done = std::max(done, std::min(spent() / options_.seconds, 1.0));
       if (options_.progress) options_.progress(done, 1);
     }
+    ZT_RETURN_IF_ERROR(measure_phases(work));
     take_rates();
     return Status();
   }
@@ -125,7 +146,7 @@ class Calibrator {
   // Where the most time depends on the least knowledge, for the time that measuring takes; null:
   // nothing that there is time for.
   Candidate* choose() {
-    const double left = options_.seconds - spent();
+    const double left = kForKernels * options_.seconds - spent();
     Candidate* best = nullptr;
     double most = 0;
     for (Candidate& c : candidates_) {
@@ -156,6 +177,8 @@ class Calibrator {
     times_.add(c->point);
     ++measured_;
     created_.push_back(measured->create_seconds);
+    recorded_.push_back(measured->record_seconds);
+    times_.add_code(c->point.kernel, used_.insert(c->point.kernel).second, measured->first_seconds);
     packed_seconds_ += measured->pack_seconds;
     packed_bytes_ += measured->packed_bytes;
     if (measured->run_seconds > 0) runs_.push_back(measured->run_seconds);
@@ -165,17 +188,57 @@ class Calibrator {
     return Status();
   }
 
+  // The steps of the plans of which most is known, beside the sum of their kernels.
+  Status measure_phases(std::span<const CalibrationWork> work) {
+    struct Phase {
+      const Plan* plan;
+      double seconds, mean;
+    };
+    std::vector<Phase> phases;
+    for (const CalibrationWork& w : work) {
+      double seconds = 0, exact = 0, calls = 0;
+      for (const PlanCall& call : w.plan->calls) {
+        if (call.rate != Rate::kStep || call.on_host) continue;
+        const Node& node = w.plan->graph.nodes[static_cast<size_t>(call.node)];
+        const KernelPoint point =
+            kernel_point(kernel_request(w.plan->graph, node), call.kernel.name, call.cost);
+        const double one = times_.seconds(point);
+        seconds += one;
+        exact += times_.find(point.signature) != nullptr ? one : 0;
+        ++calls;
+      }
+      if (calls > 0 && exact >= kExact * seconds)
+        phases.push_back({w.plan.get(), seconds, seconds / calls});
+    }
+    // Quick ones first: many of them fit.
+    std::sort(phases.begin(), phases.end(),
+              [](const Phase& a, const Phase& b) { return a.seconds < b.seconds; });
+    if (!phases.empty()) times_.clear_sequences();
+    MeasureOptions options;
+    options.memory_bytes = device_.info().memory_bytes / 2;
+    for (const Phase& phase : phases) {
+      const double left = options_.seconds - spent();
+      if (options_.stop.stop_requested()) return error(Code::kCancelled, "cancelled");
+      if (4 * phase.seconds > left) continue;
+      options.seconds = std::clamp(left / static_cast<double>(2 * phases.size()), 0.02, 0.5);
+      const auto took = measure_phase(device_, *phase.plan, Rate::kStep, options);
+      if (!took.ok()) {
+        (void)device_.wait();
+        if (took.status().code() == Code::kUnavailable) return took.status();
+        continue;
+      }
+      const double launched = *took - (runs_.empty() ? 0 : median(runs_));
+      if (launched > 0) times_.add_sequence({phase.mean, launched / phase.seconds});
+    }
+    return Status();
+  }
+
   void take_rates() {
     DeviceRates rates = times_.rates();
-    if (!created_.empty()) {
-      double sum = 0;
-      for (double seconds : created_) sum += seconds;
-      rates.create_seconds = sum / static_cast<double>(created_.size());
-    }
-    if (!runs_.empty()) {
-      std::sort(runs_.begin(), runs_.end());
-      rates.run_seconds = runs_[runs_.size() / 2];
-    }
+    for (auto [values, rate] :
+         {std::pair(&created_, &rates.create_seconds), std::pair(&recorded_, &rates.record_seconds),
+          std::pair(&runs_, &rates.run_seconds)})
+      if (!values->empty()) *rate = median(*values);
     if (packed_seconds_ > 0) rates.pack = packed_bytes_ / packed_seconds_;
     times_.set_rates(rates);
   }
@@ -185,7 +248,8 @@ class Calibrator {
   const CalibrationOptions& options_;
   const double start_;
   std::vector<Candidate> candidates_;
-  std::vector<double> created_, runs_;
+  std::vector<double> created_, recorded_, runs_;
+  std::set<std::string> used_;  // names of kernels that this process has
   double packed_seconds_ = 0, packed_bytes_ = 0;
   size_t measured_ = 0;
 };

@@ -30,8 +30,8 @@ std::string plan_key(const Graph& graph, const CompileOptions& options) {
   return key;
 }
 
-// Plans count weights as if all lay in the file, whoever makes them: a model of generated weights is
-// planned like the real one. Running must not take what is not there.
+// Plans count weights as if all lay in the file, whoever makes them: a model of generated weights
+// is planned like the real one. Running must not take what is not there.
 Status check_made(const Plan& plan, const WeightSource& source, int64_t budget) {
   for (const PlanWeight& weight : plan.weights) {
     const std::string& name = plan.graph.value(weight.value).name;
@@ -185,6 +185,13 @@ std::optional<SessionLease> EngineDevice::find_kept(const std::shared_ptr<const 
   return std::nullopt;
 }
 
+int64_t EngineDevice::made_bytes(const Plan& plan) const {
+  int64_t bytes = 0;
+  for (const PlanWeight& weight : plan.weights)
+    bytes += source_.made_bytes(plan.graph.value(weight.value).name);
+  return bytes;
+}
+
 void EngineDevice::give_back(const Session* session) {
   const std::lock_guard lock(cache_mutex_);
   for (Kept& kept : kept_)
@@ -274,12 +281,8 @@ std::vector<EngineDevice*> DeviceList::opened() const {
 
 Result<std::vector<EngineDevice*>> DeviceList::usable() {
   std::vector<EngineDevice*> found;
-  for (const BackendStatus& backend : list_backends(options_)) {
-    if (backend.name == "reference") continue;  // defines the ops, slowly
-    for (size_t i = 0; i < backend.devices.size(); ++i) {
-      if (backend.devices[i].software || !backend.devices[i].unusable.empty()) continue;
-      ZT_ASSIGN_OR_RETURN(found.emplace_back(), open(str(backend.name, ":", i)));
-    }
+  for (const std::string& spec : usable_devices(options_)) {
+    ZT_ASSIGN_OR_RETURN(found.emplace_back(), open(spec));
   }
   if (found.empty())
     return error(Code::kUnavailable, "no device to place anything on; `zoetrope devices` says why");

@@ -82,6 +82,9 @@ class EngineDevice {
   // Has the device compile what the plan will run, where no session of it is kept.
   void foresee(const Plan& plan);
 
+  // Of a plan's weights: what no file has and loading makes.
+  int64_t made_bytes(const Plan& plan) const;
+
   // Drops sessions and weights that nobody uses until the device has allocated at most `bytes`.
   void shrink(int64_t bytes);
   // What the device has allocated.

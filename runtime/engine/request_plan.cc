@@ -1,7 +1,9 @@
 #include "runtime/engine/request_plan.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "runtime/engine/devices.h"
 
@@ -114,8 +116,38 @@ const Job& RequestPlan::largest() const {
 
 int64_t RequestPlan::peak_bytes() const { return jobs.empty() ? 0 : largest().bytes(); }
 
+namespace {
+
+// What loading takes, job after job: code that one loaded is there for the next on its device.
+class LoadTimes {
+ public:
+  double of(const Job& job) {
+    const auto times = job.device->times();
+    std::map<std::string_view, std::set<int32_t>> kernels;
+    for (const PlanCall& call : job.plan->calls)
+      if (!call.on_host) kernels[call.kernel.name].insert(call.distinct);
+    double seconds = job.plan->seconds.load;
+    for (const auto& [name, distinct] : kernels) {
+      int64_t& loaded = loaded_[job.device][std::string(name)];
+      const auto wanted = std::max(loaded, static_cast<int64_t>(distinct.size()));
+      seconds += times->code_seconds(std::string(name), wanted) -
+                 times->code_seconds(std::string(name), loaded);
+      loaded = wanted;
+    }
+    if (times->rates().make > 0)
+      seconds += static_cast<double>(job.device->made_bytes(*job.plan)) / times->rates().make;
+    return seconds;
+  }
+
+ private:
+  std::map<const EngineDevice*, std::map<std::string, int64_t>> loaded_;  // kernels of a name
+};
+
+}  // namespace
+
 std::vector<ExpectedTask> expected_tasks(const RequestPlan& plan) {
   std::vector<ExpectedTask> tasks;
+  LoadTimes load;
   const auto add = [&](const std::string& name, double seconds) {
     if (!tasks.empty() && tasks.back().name == name)
       tasks.back().seconds += seconds;
@@ -124,7 +156,7 @@ std::vector<ExpectedTask> expected_tasks(const RequestPlan& plan) {
   };
   for (size_t i = 0; i < plan.jobs.size(); ++i) {
     const Job& job = plan.jobs[i];
-    add(str("load ", job.component), job.plan->seconds.load);
+    add(str("load ", job.component), load.of(job));
     if (!job.with_next) {
       add(job.task, job.seconds);
       continue;
@@ -134,7 +166,7 @@ std::vector<ExpectedTask> expected_tasks(const RequestPlan& plan) {
     const auto on_host = [](const Job& half) {
       return half.device->info().host_memory || half.device->info().software;
     };
-    add(str("load ", other.component), other.plan->seconds.load);
+    add(str("load ", other.component), load.of(other));
     add(job.task, on_host(job) && on_host(other) ? job.seconds + other.seconds
                                                  : std::max(job.seconds, other.seconds));
   }
@@ -189,6 +221,7 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
 std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
   using nlohmann::json;
   json jobs = json::array();
+  LoadTimes load;
   for (const Job& job : plan.jobs) {
     json entry = json::parse(plan_to_json(*job.plan, calls));
     entry["job"] = job.name;
@@ -196,7 +229,7 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
     entry["runs"] = job.calls;
     entry["bytes"] = job.bytes();
     entry["seconds"] = job.seconds;
-    entry["load_seconds"] = job.plan->seconds.load;
+    entry["load_seconds"] = load.of(job);
     if (job.host_bytes > 0) entry["host_bytes"] = job.host_bytes;
     if (!job.tiles.tiles.empty()) entry["tiles"] = tiles_to_json(job.tiles);
     if (!job.rows.tiles.empty()) {

@@ -11,7 +11,7 @@
 namespace zoetrope {
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr size_t kMostPoints = 20000;
 constexpr size_t kNeighbours = 6;
 
@@ -57,6 +57,13 @@ bool take(const nlohmann::json& json, const char* name, std::string* to) {
 }
 
 }  // namespace
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
 
 KernelPoint kernel_point(const KernelRequest& request, std::string_view kernel, const Cost& cost) {
   KernelPoint point;
@@ -139,13 +146,60 @@ double DeviceTimes::seconds(const KernelPoint& asked) const {
   }
   const size_t count = std::min(kNeighbours, near.size());
   std::partial_sort(near.begin(), near.begin() + static_cast<ptrdiff_t>(count), near.end());
-  double weights = 0, logs = 0;
+  // log seconds = a + b·log rough near it: b is 1 where time follows work and 0 where launching
+  // decides; points of one size alone say nothing of b.
+  double weights = 0, x_mean = 0, y_mean = 0, xx = 0, xy = 0;
   for (size_t i = 0; i < count; ++i) {
     const double weight = 1 / ((near[i].first + 0.02) * (near[i].first + 0.02));
+    const double x = std::log(bound(*near[i].second)), y = std::log(near[i].second->seconds);
     weights += weight;
-    logs += weight * std::log(near[i].second->seconds / bound(*near[i].second));
+    const double dx = x - x_mean, dy = y - y_mean;
+    x_mean += weight / weights * dx;
+    y_mean += weight / weights * dy;
+    xx += weight * dx * (x - x_mean);
+    xy += weight * dx * (y - y_mean);
   }
-  return rough * std::exp(logs / weights);
+  constexpr double kSpread = 0.05;  // of log work, squared: below it b is taken for 1
+  const double b = std::clamp((xy + kSpread * weights) / (xx + kSpread * weights), 0.0, 1.2);
+  return std::exp(y_mean + b * (std::log(rough) - x_mean));
+}
+
+double DeviceTimes::sequence_factor(double mean_seconds) const {
+  if (sequences_.empty() || mean_seconds <= 0) return 1;
+  double weights = 0, sum = 0;
+  for (const SequencePoint& point : sequences_) {
+    const double apart = std::log2(point.mean_seconds / mean_seconds);
+    const double weight = 1 / ((apart * apart + 0.05) * (apart * apart + 0.05));
+    weights += weight;
+    sum += weight * std::log(point.factor);
+  }
+  return std::exp(sum / weights);
+}
+
+void DeviceTimes::add_code(const std::string& kernel, bool first, double seconds) {
+  CodeTime& code = codes_[kernel];
+  if (first)
+    code.first = seconds;
+  else
+    code.further += (seconds - code.further) / ++code.others;
+  find_usual();
+}
+
+void DeviceTimes::find_usual() {
+  std::vector<double> first, further;
+  for (const auto& [kernel, code] : codes_) {
+    first.push_back(code.first);
+    if (code.others > 0) further.push_back(code.further);
+  }
+  usual_ = {.first = median(std::move(first)), .further = median(std::move(further)), .others = 0};
+}
+
+double DeviceTimes::code_seconds(const std::string& kernel, int64_t kernels) const {
+  if (kernels <= 0) return 0;
+  const auto it = codes_.find(kernel);
+  const CodeTime& code = it == codes_.end() ? usual_ : it->second;
+  return code.first + static_cast<double>(kernels - 1) *
+                          (it != codes_.end() && code.others > 0 ? code.further : usual_.further);
 }
 
 const KernelPoint* DeviceTimes::find(uint64_t signature) const {
@@ -176,11 +230,28 @@ std::string DeviceTimes::to_json() const {
                       {"inner", p.inner},
                       {"outer", p.outer},
                       {"seconds", p.seconds}});
+  nlohmann::json codes = nlohmann::json::array();
+  for (const auto& [kernel, code] : codes_)
+    codes.push_back({{"kernel", kernel},
+                     {"first", code.first},
+                     {"further", code.further},
+                     {"others", code.others}});
+  nlohmann::json sequences = nlohmann::json::array();
+  for (const SequencePoint& point : sequences_)
+    sequences.push_back({{"mean_seconds", point.mean_seconds}, {"factor", point.factor}});
   const DeviceRates& r = rates_;
-  return nlohmann::json{
-      {"format", kFormat},  {"run_seconds", r.run_seconds}, {"create_seconds", r.create_seconds},
-      {"upload", r.upload}, {"download", r.download},       {"stream", r.stream},
-      {"pack", r.pack},     {"points", std::move(points)}}
+  return nlohmann::json{{"format", kFormat},
+                        {"sequences", std::move(sequences)},
+                        {"run_seconds", r.run_seconds},
+                        {"create_seconds", r.create_seconds},
+                        {"record_seconds", r.record_seconds},
+                        {"upload", r.upload},
+                        {"download", r.download},
+                        {"stream", r.stream},
+                        {"pack", r.pack},
+                        {"make", r.make},
+                        {"codes", std::move(codes)},
+                        {"points", std::move(points)}}
       .dump(1);
 }
 
@@ -194,10 +265,35 @@ Status DeviceTimes::parse(std::string_view text) {
     return bad("another format");
   DeviceRates r;
   if (!take(json, "run_seconds", &r.run_seconds) ||
-      !take(json, "create_seconds", &r.create_seconds) || !take(json, "upload", &r.upload) ||
+      !take(json, "create_seconds", &r.create_seconds) ||
+      !take(json, "record_seconds", &r.record_seconds) || !take(json, "upload", &r.upload) ||
       !take(json, "download", &r.download) || !take(json, "stream", &r.stream) ||
-      !take(json, "pack", &r.pack))
+      !take(json, "pack", &r.pack) || !take(json, "make", &r.make))
     return bad("a rate is missing or is not a number");
+  std::map<std::string, CodeTime> codes;
+  const auto known = json.find("codes");
+  if (known == json.end() || !known->is_array() || known->size() > kMostPoints)
+    return bad("codes are missing, or more than ", kMostPoints);
+  for (const auto& entry : *known) {
+    std::string kernel;
+    CodeTime code;
+    if (!entry.is_object() || !take(entry, "kernel", &kernel) ||
+        !take(entry, "first", &code.first) || !take(entry, "further", &code.further) ||
+        !take(entry, "others", &code.others))
+      return bad("code ", codes.size(), " is not one");
+    codes[kernel] = code;
+  }
+  std::vector<SequencePoint> sequences;
+  const auto measured = json.find("sequences");
+  if (measured == json.end() || !measured->is_array() || measured->size() > kMostPoints)
+    return bad("sequences are missing, or more than ", kMostPoints);
+  for (const auto& entry : *measured) {
+    SequencePoint point;
+    if (!entry.is_object() || !take(entry, "mean_seconds", &point.mean_seconds) ||
+        !take(entry, "factor", &point.factor) || point.mean_seconds < 1e-12 || point.factor < 1e-3)
+      return bad("sequence ", sequences.size(), " is not one");
+    sequences.push_back(point);
+  }
   const auto list = json.find("points");
   if (list == json.end() || !list->is_array() || list->size() > kMostPoints)
     return bad("points are missing, or more than ", kMostPoints);
@@ -217,7 +313,10 @@ Status DeviceTimes::parse(std::string_view text) {
   std::sort(points.begin(), points.end(), op_before);
   rates_ = r;
   points_ = std::move(points);
+  codes_ = std::move(codes);
+  sequences_ = std::move(sequences);
   find_bounds();
+  find_usual();
   return Status();
 }
 

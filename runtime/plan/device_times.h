@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,16 +26,35 @@ struct KernelPoint {
 
 KernelPoint kernel_point(const KernelRequest& request, std::string_view kernel, const Cost& cost);
 
+// 0 of none.
+double median(std::vector<double> values);
+
 // How unlike two points of one op are, in powers of two of what decides their time.
 double point_distance(const KernelPoint& a, const KernelPoint& b);
 
 // Beside kernels; 0: not known.
 struct DeviceRates {
   double run_seconds = 0;           // submitting a sequence and waiting for it
-  double create_seconds = 0;        // making one kernel
+  double create_seconds = 0;        // making one kernel whose code is loaded
+  double record_seconds = 0;        // a call's share of making a sequence ready
   double upload = 0, download = 0;  // bytes a second, from memory that is not pinned
   double stream = 0;                // from pinned memory, beside the arithmetic
   double pack = 0;                  // of weights into the layouts of kernels
+  double make = 0;                  // of weights that no file has, by the host
+};
+
+// What kernels of one name take beyond that when a process first uses them: code is loaded or made.
+struct CodeTime {
+  double first = 0;    // seconds of the first kernel
+  double further = 0;  // mean of the others, which may share its code
+  double others = 0;   // how many were measured
+};
+
+// Calls that follow each other in a network beside the same calls alone: some run side by side,
+// some wait, and long work brings clocks down. Of short calls in another way than of long ones.
+struct SequencePoint {
+  double mean_seconds = 0;  // of a call, alone
+  double factor = 1;        // of the time of all calls
 };
 
 // Plain data. Not thread safe while it changes.
@@ -46,6 +66,8 @@ class DeviceTimes {
   // A point of the same signature is replaced.
   void add(KernelPoint point);
   void set_rates(const DeviceRates& rates) { rates_ = rates; }
+  // `first`: the process had no kernel of that name before.
+  void add_code(const std::string& kernel, bool first, double seconds);
 
   // Interpolated from points of the same op that are near in work, traffic and extents, or else
   // from rates; 0 where neither is known. `asked.seconds` does not matter.
@@ -54,6 +76,14 @@ class DeviceTimes {
   const KernelPoint* find(uint64_t signature) const;
   // How far away the nearest point of the same op is, in powers of two; infinite without any.
   double distance(const KernelPoint& asked) const;
+
+  void add_sequence(SequencePoint point) { sequences_.push_back(point); }
+  void clear_sequences() { sequences_.clear(); }
+  // By what calls of that mean length take longer in a network than alone; 1 where it is unknown.
+  double sequence_factor(double mean_seconds) const;
+
+  // What a process spends once on `kernels` different ones of a name; as usual where it is unknown.
+  double code_seconds(const std::string& kernel, int64_t kernels) const;
 
   const DeviceRates& rates() const { return rates_; }
   const std::vector<KernelPoint>& points() const { return points_; }
@@ -67,11 +97,15 @@ class DeviceTimes {
   // By the best rates known.
   double bound(const KernelPoint& point) const;
   void find_bounds();
+  void find_usual();
 
   DeviceRates rates_;
   double told_narrow_, told_wide_, told_bytes_;  // FLOP/s and bytes/s of DeviceInfo
   double narrow_, wide_, bytes_, least_;         // the best of all points; seconds of the shortest
   std::vector<KernelPoint> points_;              // sorted by op, then by signature
+  std::map<std::string, CodeTime> codes_;        // by the kernel's name
+  std::vector<SequencePoint> sequences_;
+  CodeTime usual_;  // medians of codes_
 };
 
 }  // namespace zoetrope

@@ -54,6 +54,20 @@ class Streaming {
   double bus_ = 0, done_ = 0;
 };
 
+// From calls alone to calls of a phase.
+void in_sequence(const DeviceTimes& times, Plan* plan) {
+  std::array<double, kRateCount> seconds{}, calls{};
+  for (const PlanCall& call : plan->calls) {
+    if (call.on_host) continue;
+    seconds[static_cast<size_t>(call.rate)] += call.seconds;
+    calls[static_cast<size_t>(call.rate)] += 1;
+  }
+  for (PlanCall& call : plan->calls) {
+    const auto r = static_cast<size_t>(call.rate);
+    if (!call.on_host) call.seconds *= times.sequence_factor(seconds[r] / calls[r]);
+  }
+}
+
 // Of one run of each phase without streaming.
 void add_calls(const DeviceRates& rates, const DeviceInfo& info, Plan* plan) {
   std::array<bool, kRateCount> unknown{}, any{};
@@ -79,14 +93,22 @@ void add_calls(const DeviceRates& rates, const DeviceInfo& info, Plan* plan) {
     if (unknown[r]) plan->seconds.phase[r] = 0;
 }
 
+// Passed on from call to call on the device.
+bool is_state(const Plan& plan, ValueId value) {
+  return std::any_of(
+      plan.graph.states.begin(), plan.graph.states.end(),
+      [&](const StatePair& pair) { return pair.state == value || pair.next == value; });
+}
+
 // Inputs that change with each step go in, outputs come out, and somebody waits for them.
 double around_a_step(const DeviceRates& rates, const Plan& plan) {
   double seconds = rates.run_seconds;
   for (const PlanBinding& input : plan.inputs)
-    if (plan.graph.value(input.value).rate >= Rate::kTimestep)
+    if (plan.graph.value(input.value).rate >= Rate::kTimestep && !is_state(plan, input.value))
       seconds += time_at(static_cast<double>(input.ref.bytes), rates.upload);
   for (const PlanBinding& output : plan.outputs)
-    seconds += time_at(static_cast<double>(output.ref.bytes), rates.download);
+    if (!is_state(plan, output.value))
+      seconds += time_at(static_cast<double>(output.ref.bytes), rates.download);
   return seconds;
 }
 
@@ -99,8 +121,9 @@ double loading(const DeviceRates& rates, const DeviceInfo& info, const Plan& pla
     else if (!info.host_memory)
       uploaded += static_cast<double>(weight.bytes);
   }
-  return plan.distinct_kernels * rates.create_seconds + time_at(packed, rates.pack) +
-         time_at(uploaded, rates.upload);
+  return plan.distinct_kernels * rates.create_seconds +
+         static_cast<double>(plan.calls.size()) * rates.record_seconds +
+         time_at(packed, rates.pack) + time_at(uploaded, rates.upload);
 }
 
 }  // namespace
@@ -144,6 +167,7 @@ void estimate_seconds(const DeviceTimes& times, const DeviceTimes* host, const D
     }
     call.seconds = seconds;
   }
+  in_sequence(times, plan);
   const DeviceRates& rates = times.rates();
   add_calls(rates, info, plan);
   if (plan->stream.slots > 0) {

@@ -11,7 +11,9 @@ namespace zoetrope {
 struct KernelMeasure {
   double seconds = 0;         // one call in a sequence of many, each after the one before
   double run_seconds = 0;     // submitting a sequence and waiting for it, beyond its calls
-  double create_seconds = 0;  // making the kernel
+  double create_seconds = 0;  // making the kernel again, when its code is there and is loaded
+  double first_seconds = 0;   // beyond that and a run: what only the first one in a process takes
+  double record_seconds = 0;  // a call's share of making a sequence ready
   double pack_seconds = 0;    // of `packed_bytes`
   double packed_bytes = 0;
 };
@@ -25,6 +27,11 @@ struct MeasureOptions {
 // kResourceExhausted where the operands do not fit.
 Result<KernelMeasure> measure_kernel(Device& device, const KernelRequest& request,
                                      const MeasureOptions& options);
+
+// Seconds of a run of the plan's calls of one rate, again and again, on made up numbers;
+// kUnsupported of plans that stream weights or run calls on the host.
+Result<double> measure_phase(Device& device, const Plan& plan, Rate rate,
+                             const MeasureOptions& options);
 
 // upload, download and stream of DeviceRates, in pieces of `bytes`.
 Status measure_copies(Device& device, int64_t bytes, DeviceRates* rates);

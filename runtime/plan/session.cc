@@ -47,6 +47,12 @@ Status Session::load(const LoadProgress& progress, const ArenaShare& share) {
   ZT_RETURN_IF_ERROR(create_kernels());
   ZT_RETURN_IF_ERROR(load_weights(progress));
   resolve_views();
+  // Now, where a device has whole phases to itself, so that no step is slower than the others.
+  if (plan_.host.empty() && plan_.stream.slots == 0)
+    for (size_t rate = 0; rate < kRateCount; ++rate)
+      if (phase_begin_[rate] < phase_begin_[rate + 1])
+        ZT_RETURN_IF_ERROR(
+            recorded(&phases_[rate], phase_begin_[rate], phase_begin_[rate + 1]).status());
   return Status();
 }
 
@@ -188,7 +194,7 @@ Status Session::run() {
   return Status();
 }
 
-// Calls are recorded once, when they first run.
+// Calls are recorded once.
 Result<Sequence*> Session::recorded(std::unique_ptr<Sequence>* sequence, size_t begin, size_t end) {
   if (*sequence == nullptr) {
     ZT_ASSIGN_OR_RETURN(*sequence, device_.record(std::span(calls_).subspan(begin, end - begin)));

@@ -87,12 +87,6 @@ std::string Page::html() const {
       "<body>\n", body_, "</body>\n</html>\n");
 }
 
-Status Page::write(const std::string& path) const {
-  ZT_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
-  const std::string text = html();
-  ZT_RETURN_IF_ERROR(file.write(text.data(), text.size()));
-  ZT_RETURN_IF_ERROR(file.close());
-  return file.commit();
-}
+Status Page::write(const std::string& path) const { return write_text(path, html()); }
 
 }  // namespace zoetrope

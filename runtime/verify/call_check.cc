@@ -14,11 +14,9 @@ namespace {
 
 using ops::idx;
 
-// |x| of what is multiplied, so that the op gives Σ|a·b|; nothing where the op is no sum of
-// products.
+// What ErrorBound::at() asks about each element of an output; nothing where the op is no sum.
 struct Magnitudes {
-  std::vector<double> summed, weighed;
-  double depth = 1;
+  std::vector<double> summed, squares, weighed;
   double score = 0;  // of attention: no score is larger
 
   // Scores are sums of f32: an error of theirs changes probabilities by as much, relatively.
@@ -45,9 +43,10 @@ struct PartInputs {
       pointers[i] = &values[i];
     }
   }
-  void make_absolute(size_t i) {
+  template <typename Change>
+  void change(size_t i, const Change& to) {
     if (i < pointers.size() && pointers[i] != nullptr)
-      for (double& v : values[i].data) v = std::fabs(v);
+      for (double& v : values[i].data) v = to(v);
   }
 };
 
@@ -77,28 +76,35 @@ double largest_score(const OpDef& def, const NodePart& part, const PartInputs& i
          largest_row(inputs.values[1], s.k, s.kv_heads, s.dim);
 }
 
+double absolute(double x) { return std::fabs(x); }
+double square(double x) { return x * x; }
+
+// By the op's definition, on |x| and x² of what is multiplied.
 Result<Magnitudes> magnitudes_of(const OpDef& def, const NodePart& part, PartInputs* inputs) {
   Magnitudes m;
   const bool reduces = def.kind == OpKind::kReduceSum || def.kind == OpKind::kReduceMean;
   if (!sums_products(def.kind) && !reduces) return m;
   Attrs attrs = part.attrs;
+  const auto evaluate = [&]() -> Result<std::vector<double>> {
+    ZT_ASSIGN_OR_RETURN(
+        auto found, reference_evaluate_node(def, attrs, inputs->type_pointers, inputs->pointers));
+    return std::move(found[0].data);
+  };
   if (is_attention(def.kind)) {
     m.score = largest_score(def, part, *inputs);
-    inputs->make_absolute(2);
-  } else {
-    for (size_t i = 0; i < inputs->pointers.size(); ++i) inputs->make_absolute(i);
-    if (attrs.find("activation") != nullptr) attrs.set("activation", std::string("none"));
-    const Shape& weight = inputs->types[reduces ? 0 : 1].shape;
-    if (reduces)
-      m.depth = static_cast<double>(weight.elements());
-    else if (def.kind == OpKind::kMatmul || def.kind == OpKind::kLinear)
-      m.depth = static_cast<double>(inputs->types[0].shape[-1]);
-    else
-      m.depth = static_cast<double>(ops::extent(weight, 1, weight.rank()));
+    inputs->change(2, absolute);
+    ZT_ASSIGN_OR_RETURN(m.weighed, evaluate());
+    return m;
   }
-  ZT_ASSIGN_OR_RETURN(auto found,
-                      reference_evaluate_node(def, attrs, inputs->type_pointers, inputs->pointers));
-  (is_attention(def.kind) ? m.weighed : m.summed) = std::move(found[0].data);
+  if (attrs.find("activation") != nullptr) attrs.set("activation", std::string("none"));
+  for (size_t i = 0; i < inputs->pointers.size(); ++i) inputs->change(i, absolute);
+  ZT_ASSIGN_OR_RETURN(m.summed, evaluate());
+  for (size_t i = 0; i < inputs->pointers.size(); ++i) inputs->change(i, square);
+  ZT_ASSIGN_OR_RETURN(m.squares, evaluate());
+  if (def.kind == OpKind::kReduceMean)  // divided once instead of twice
+    for (double& v : m.squares)
+      v *= static_cast<double>(m.squares.size()) /
+           static_cast<double>(inputs->types[0].shape.elements());
   return m;
 }
 
@@ -135,7 +141,8 @@ class Comparison {
         fourths_ += e * e * e * e;
       }
       const double limit = allowance_ * (bound.at(expected[i], m.weighed.empty() ? 0 : m.weighed[i],
-                                                  m.summed.empty() ? 0 : m.summed[i], m.depth) +
+                                                  m.summed.empty() ? 0 : m.summed[i],
+                                                  m.squares.empty() ? 0 : m.squares[i]) +
                                          m.of_scores(i) + extra);
       const double ratio = limit > 0 && std::isfinite(by) ? by / limit : INFINITY;
       const double scale = std::max(std::fabs(expected[i]), rms);
@@ -247,11 +254,13 @@ CallError check_against_outputs(const CallBytes& call, std::span<const std::vect
     const EvalTensor found = load_box(type, call.outputs[k], whole);
     const EvalTensor expected = load_box(type, peer[k].data(), whole);
     Comparison comparison(def, type, 2.0);
-    // Cancelled sums leave the peer's errors, too: four rms of the output stand for Σ|a·b|/√K.
+    // Cancelled sums leave the peer's errors, too: 16 products, each as large as the output, stand
+    // for those that only the definition knows.
     Magnitudes m;
     if (sums_products(def.kind)) {
-      m.summed.assign(expected.data.size(), 16 * rms_of(expected.data));
-      m.depth = 16;
+      const double rms = rms_of(expected.data);
+      m.summed.assign(expected.data.size(), 16 * rms);
+      m.squares.assign(expected.data.size(), 16 * rms * rms);
     }
     comparison.add(whole, found.data, expected.data, m, 0, &error);
     comparison.finish(k, call.output_types.size(), "as " + peer_name + " gives", &error);

@@ -21,10 +21,7 @@ Sketch make_sketch(const TensorType& type, const void* data, int64_t samples) {
     load_elements(type.dtype, bytes + at * dtype_size(type.dtype), count, piece.data());
     for (int64_t i = 0; i < count; ++i) {
       const double v = piece[static_cast<size_t>(i)];
-      if (std::isfinite(v))
-        squares += v * v;
-      else
-        ++s.not_finite;
+      if (std::isfinite(v)) squares += v * v;
     }
   }
   s.rms = s.elements == 0 ? 0 : std::sqrt(squares / static_cast<double>(s.elements));

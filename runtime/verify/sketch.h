@@ -13,8 +13,7 @@ namespace zoetrope {
 struct Sketch {
   std::string digest;  // of the bytes: graph/format/hash.h
   int64_t elements = 0;
-  double rms = 0;               // of all elements
-  int64_t not_finite = 0;       // how many elements are infinite or NaN
+  double rms = 0;               // of all finite elements
   std::vector<double> samples;  // evenly spread, from the first element to the last
 };
 

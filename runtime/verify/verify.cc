@@ -222,14 +222,8 @@ Result<VerifyReport> verify_devices(const VerifyOptions& options, const MakeEngi
   return report;
 }
 
-std::vector<std::string> usable_devices(const DeviceOptions& options) {
-  std::vector<std::string> names;
-  for (const BackendStatus& backend : list_backends(options)) {
-    if (backend.name == "reference") continue;
-    for (size_t i = 0; i < backend.devices.size(); ++i)
-      if (!backend.devices[i].software && backend.devices[i].unusable.empty())
-        names.push_back(str(backend.name, ":", i));
-  }
+std::vector<std::string> devices_to_verify(const DeviceOptions& options) {
+  std::vector<std::string> names = usable_devices(options);
   std::stable_partition(names.begin(), names.end(),
                         [](const std::string& name) { return name.starts_with("cpu"); });
   return names;

@@ -98,9 +98,8 @@ struct VerifyReport {
 Result<VerifyReport> verify_devices(const VerifyOptions& options, const MakeEngine& make_engine,
                                     const RunHooks& hooks = {});
 
-// All that this machine has, emulators and the reference left out, as "backend:index": the CPU
-// first.
-std::vector<std::string> usable_devices(const DeviceOptions& options = {});
+// usable_devices(), the CPU first: what differs is told of the others.
+std::vector<std::string> devices_to_verify(const DeviceOptions& options = {});
 
 // OK, or kDiffers with the first device's first difference.
 Status verdict(const VerifyReport& report);

@@ -247,3 +247,45 @@ TEST_CASE(
     }
   }
 }
+
+TEST_CASE("costs of convolutions count what meets the input, not its padding") {
+  // A causal one: three frames of kernel on the first frame alone, and rows with a border.
+  const TensorType x{DType::kF32, {1, 1, 5, 7, 4}}, w{DType::kF32, {6, 3, 3, 2, 4}};
+  const std::array inputs{&x, &w};
+  const Attrs attrs{{"stride", ints({1, 2, 1})},
+                    {"dilation", ints({1, 1, 3})},
+                    {"pad_lo", ints({2, 1, 0})},
+                    {"pad_hi", ints({0, 1, 0})}};
+  Attrs all = attrs;
+  REQUIRE(verify_attrs(op_def(OpKind::kConv), &all).ok());
+  const OpContext context{inputs, all};
+  const auto types = op_def(OpKind::kConv).infer(context);
+  REQUIRE_MESSAGE(types.ok(), types.status().message());
+  const Shape& y = (*types)[0].shape;
+  double products = 0;
+  const auto inside = [&](int64_t out, int64_t k, int64_t stride, int64_t dilation, int64_t pad,
+                          int64_t extent) {
+    const int64_t at = out * stride + k * dilation - pad;
+    return at >= 0 && at < extent;
+  };
+  for (int64_t t = 0; t < y[1]; ++t)
+    for (int64_t i = 0; i < y[2]; ++i)
+      for (int64_t j = 0; j < y[3]; ++j)
+        for (int64_t a = 0; a < 3; ++a)
+          for (int64_t b = 0; b < 3; ++b)
+            for (int64_t c = 0; c < 2; ++c)
+              if (inside(t, a, 1, 1, 2, 1) && inside(i, b, 2, 1, 1, 5) && inside(j, c, 1, 3, 0, 7))
+                products += 6 * 4;
+  CHECK(node_cost(op_def(OpKind::kConv), context, *types).flops == 2 * products);
+}
+
+TEST_CASE("costs of gathers and slices count what they read") {
+  const TensorType table{DType::kBF16, {1000, 8}}, rows{DType::kI32, {3}};
+  const std::array inputs{&table, &rows};
+  Attrs attrs;
+  REQUIRE(verify_attrs(op_def(OpKind::kGather), &attrs).ok());
+  const OpContext context{inputs, attrs};
+  const auto types = op_def(OpKind::kGather).infer(context);
+  REQUIRE_MESSAGE(types.ok(), types.status().message());
+  CHECK(node_cost(op_def(OpKind::kGather), context, *types).bytes == 2 * (2.0 * 3 * 8) + 4.0 * 3);
+}

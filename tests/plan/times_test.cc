@@ -112,14 +112,35 @@ TEST_CASE("a kernel that is slow at a size is slow near that size alone") {
 
 TEST_CASE("times come back from JSON as they were") {
   DeviceTimes times = by_the_law();
-  times.set_rates({1e-5, 2e-3, 1e9, 2e9, 3e9, 4e9});
+  times.set_rates({.run_seconds = 1e-5, .stream = 3e9, .make = 5e9});
+  times.add_code("gemm", true, 0.5);
+  times.add_code("gemm", false, 0.125);
   DeviceTimes read(untold());
   REQUIRE(read.parse(times.to_json()).ok());
   CHECK(read.points().size() == times.points().size());
   CHECK(read.rates().stream == 3e9);
   CHECK(read.rates().run_seconds == 1e-5);
+  CHECK(read.rates().make == 5e9);
+  CHECK(read.code_seconds("gemm", 3) == 0.75);
   const KernelPoint asked = point("matmul", 3e7, 4e5);
   CHECK(read.seconds(asked) == times.seconds(asked));
+}
+
+TEST_CASE("code is loaded once a process: the first kernel of a name pays, others share") {
+  DeviceTimes times(untold());
+  CHECK(times.code_seconds("gemm", 4) == 0);
+  times.add_code("gemm", true, 0.5);
+  times.add_code("gemm", false, 0.1);
+  times.add_code("gemm", false, 0.3);
+  times.add_code("rows", true, 0.1);
+  times.add_code("conv", true, 0.2);
+  CHECK(times.code_seconds("gemm", 0) == 0);
+  CHECK(times.code_seconds("gemm", 1) == doctest::Approx(0.5));
+  CHECK(times.code_seconds("gemm", 4) == doctest::Approx(0.5 + 3 * 0.2));
+  CHECK(times.code_seconds("rows", 2) == doctest::Approx(0.1 + 0.2));        // others as usual
+  CHECK(times.code_seconds("unheard of", 2) == doctest::Approx(0.2 + 0.2));  // medians
+  times.add_code("gemm", true, 0.7);                                         // by another process
+  CHECK(times.code_seconds("gemm", 1) == doctest::Approx(0.7));
 }
 
 TEST_CASE("hostile times are refused, and change nothing") {
@@ -134,7 +155,7 @@ TEST_CASE("hostile times are refused, and change nothing") {
   const double before = times.seconds(point("matmul", 3e7, 4e5));
   for (const std::string& bad :
        {std::string(), std::string("[]"), std::string("{"), good.substr(0, good.size() / 2),
-        with("\"format\": 1", "\"format\": 2"), with("\"upload\": 0", "\"upload\": -1"),
+        with("\"format\": 2", "\"format\": 1"), with("\"upload\": 0", "\"upload\": -1"),
         with("\"upload\": 0", "\"upload\": 1e999"), with("\"pack\": 0", "\"pack\": \"x\""),
         with("\"points\"", "\"others\""), with("\"op\": \"add\"", "\"op\": 7"),
         with("\"flops\"", "\"flips\""), with("\"seconds\": ", "\"seconds\": -"),
@@ -197,6 +218,45 @@ TEST_CASE("a kernel is measured on operands of its own") {
   REQUIRE(measure_copies(**device, 1 << 20, &rates).ok());
   CHECK(rates.upload > 1e6);
   CHECK(rates.download > 1e6);
+}
+
+// Copies beside other work happen when somebody waits for their fence, and no sooner.
+class LateCopies : public ForwardingDevice {
+ public:
+  explicit LateCopies(std::unique_ptr<Device> inner) : ForwardingDevice(std::move(inner)) {
+    info_.host_memory = false;
+  }
+  Status upload_beside(BufferView, BufferView, const Order& order) override {
+    REQUIRE(order.sets != nullptr);
+    ++*pending_;
+    return Status();
+  }
+  Result<std::unique_ptr<Fence>> create_fence() override {
+    struct Late : Fence {
+      std::shared_ptr<int> pending;
+      Status wait() override {
+        *pending = 0;
+        return Status();
+      }
+    };
+    auto fence = std::make_unique<Late>();
+    fence->pending = pending_;
+    return std::unique_ptr<Fence>(std::move(fence));
+  }
+  int pending() const { return *pending_; }
+
+ private:
+  std::shared_ptr<int> pending_ = std::make_shared<int>(0);
+};
+
+TEST_CASE("no measured copy is under way any more when its memory is freed") {
+  auto inner = open_device("reference", {});
+  REQUIRE(inner.ok());
+  LateCopies device(std::move(*inner));
+  DeviceRates rates;
+  REQUIRE(measure_copies(device, 1 << 16, &rates).ok());
+  CHECK(device.pending() == 0);
+  CHECK(rates.stream > 0);
 }
 
 TEST_CASE("time left begins with the estimate and goes over to the pace") {
