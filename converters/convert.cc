@@ -66,7 +66,7 @@ Status check_components(const ConvertOptions& options, const Family& family) {
         std::tuple{"--tokenizer", &options.tokenizer, wan || ltx}})
     if (!value->empty() && !taken)
       return error(Code::kInvalidArgument, flag, ": the family '", family.name, "' takes none");
-  if (options.distilled && !ltx)
+  if (options.distilled && !ltx && !wan)
     return error(Code::kInvalidArgument, "--distilled: the family '", family.name,
                  "' has no schedule of its own for few steps");
   return Status();

@@ -13,17 +13,26 @@ Result<Graph> EncodedWeights::read(const Graph& graph) {
     Shape shape;
     for (const Dim& d : weight.dims) shape.push_back(d.constant());
     const int64_t rows = shape[0], columns = shape.elements() / rows;
-    const std::string name = str(weight.name, ".int", layout->bits, "_", layout->group);
+    TensorType values = layout->bits == 4 ? TensorType{DType::kU8, {rows, columns / 2}}
+                                          : TensorType{DType::kI8, {rows, columns}};
+    // Where a row is one group, its values are as they lie in the file, and loading them is a view.
+    if (layout->group == 0) {
+      ZT_ASSIGN_OR_RETURN(const WeightData stored,
+                          base_.load_part(weight.name, EncodedPart::kValues));
+      values = stored.type;
+    }
+    const std::string name = values.dtype == DType::kF8E4M3
+                                 ? weight.name + ".f8"
+                                 : str(weight.name, ".int", layout->bits, "_", layout->group);
     const auto part = [&](const std::string& suffix, EncodedPart which, const TensorType& type) {
       if (parts_.emplace(name + suffix, Part{weight.name, which, type}).second &&
           which == EncodedPart::kValues)
         ++(layout->bits == 4 ? narrow_ : bytes_);
       return r.builder().weight(name + suffix, {type.shape.begin(), type.shape.end()}, type.dtype);
     };
-    const TensorType factors{layout->scale, {rows, columns / layout->group}};
-    std::vector<ValueId> inputs{part("", EncodedPart::kValues,
-                                     layout->bits == 4 ? TensorType{DType::kU8, {rows, columns / 2}}
-                                                       : TensorType{DType::kI8, {rows, columns}}),
+    const TensorType factors{layout->scale,
+                             {rows, layout->group == 0 ? 1 : columns / layout->group}};
+    std::vector<ValueId> inputs{part("", EncodedPart::kValues, values),
                                 part(".scale", EncodedPart::kScale, factors)};
     if (layout->offset) inputs.push_back(part(".offset", EncodedPart::kOffset, factors));
     r.set(id, r.builder().op(OpKind::kDequantize, std::move(inputs),

@@ -56,11 +56,34 @@ class Scaled : public Checkpoint {
     return type;
   }
 
+  // Those of f8e4m3 stay so: a row is one group.
   std::optional<EncodedLayout> encoded(std::string_view name) const override {
-    return base_.encoded(name);
+    if (!scales_.contains(name)) return base_.encoded(name);
+    const auto stored = base_.type(name);
+    if (!stored.ok() || stored->dtype != DType::kF8E4M3 || stored->shape.rank() < 2)
+      return std::nullopt;
+    return EncodedLayout{.bits = 8, .group = 0, .scale = DType::kF32, .offset = false};
   }
+
   Result<WeightData> load_part(std::string_view name, EncodedPart part) const override {
-    return base_.load_part(name, part);
+    const auto it = scales_.find(name);
+    if (it == scales_.end()) return base_.load_part(name, part);
+    if (part == EncodedPart::kOffset || !encoded(name))
+      return error(Code::kUnsupported, "tensor '", name, "' has no such part");
+    ZT_ASSIGN_OR_RETURN(const TensorType type, base_.type(name));
+    const int64_t rows = type.shape[0];
+    if (part == EncodedPart::kValues) {
+      ZT_ASSIGN_OR_RETURN(WeightData values, base_.load(name));
+      values.type.shape = Shape{rows, type.shape.elements() / rows};
+      return values;
+    }
+    ZT_ASSIGN_OR_RETURN(const WeightData scale, base_.load(it->second));
+    const int64_t count = scale.type.shape.elements();
+    auto factors = std::make_shared<std::vector<float>>();
+    for (int64_t r = 0; r < rows; ++r)
+      factors->push_back(
+          static_cast<float>(load_element(scale.type.dtype, scale.data, count == 1 ? 0 : r)));
+    return WeightData{{DType::kF32, {rows, 1}}, factors->data(), factors};
   }
 
   Result<WeightData> load(std::string_view name) const override {

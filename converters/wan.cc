@@ -241,6 +241,7 @@ struct Whole {
   std::optional<Transformer> second;   // A14B: takes over from the first at a boundary
   double boundary = 0;                 // 0: the published one
   std::optional<FlowSampler> sampler;  // of the pipeline's scheduler
+  bool dmd = false;                    // FastWan's three steps
   std::optional<WanAutoencoder> vae;
   std::optional<TextEncoder> text;
   std::optional<VisionEncoder> vision;
@@ -259,8 +260,11 @@ struct Whole {
 Status read_pipeline(const DiffusersFolder& pipeline, Whole* whole) {
   ZT_ASSIGN_OR_RETURN(Config index,
                       Config::parse(pipeline.path + "/model_index.json", pipeline.index));
-  index.text("_class_name", "",
-             {"WanPipeline", "WanImageToVideoPipeline", "WanVideoToVideoPipeline"});
+  const std::string type =
+      index.text("_class_name", "",
+                 {"WanPipeline", "WanImageToVideoPipeline", "WanVideoToVideoPipeline",
+                  "WanDMDPipeline", "WanImageToVideoDmdPipeline"});
+  whole->dmd = type == "WanDMDPipeline" || type == "WanImageToVideoDmdPipeline";
   const bool two = pipeline.components.contains("transformer_2");
   whole->boundary = index.number("boundary_ratio", 0, 0, 1);
   if (two != (whole->boundary > 0))
@@ -274,7 +278,16 @@ Status read_pipeline(const DiffusersFolder& pipeline, Whole* whole) {
   ZT_RETURN_IF_ERROR(index.finish());
   if (const auto it = pipeline.components.find("scheduler"); it != pipeline.components.end()) {
     ZT_ASSIGN_OR_RETURN(whole->sampler, read_flow_scheduler(it->second.path, kTrainSteps));
-    whole->sampler->latents_a_token = 4;  // patches of 1x2x2
+    // diffusers' pipelines of Wan never tell their scheduler a shift: multistep ones keep
+    // 'flow_shift', whatever 'use_dynamic_shifting' says, and flow Euler stops.
+    if (whole->sampler->shift_by != FlowShift::kFixed &&
+        whole->sampler->solver != FlowSolver::kUniPc &&
+        whole->sampler->solver != FlowSolver::kDpmpp2m)
+      return error(
+          Code::kUnsupported, it->second.path,
+          "/scheduler_config.json: 'use_dynamic_shifting': Wan's shift does not follow the "
+          "clip's size; take it out and state 'shift'");
+    whole->sampler->shift_by = FlowShift::kFixed;
   }
   return Status();
 }
@@ -366,7 +379,14 @@ bool needs_second(const WanConfig& dit) {
   return dit.conditioning == WanConfig::Conditioning::kChannels && dit.image_width == 0;
 }
 
-Recipe recipe_of(const Whole& whole) {
+// Without guidance, in the steps that the network was distilled to.
+void take_few_steps(FlowSampler sampler, WanPipeline* pipeline) {
+  pipeline->sampling.steps = static_cast<int>(sampler.times.size()) - 1;
+  pipeline->sampling.guidance = pipeline->sampling.low_guidance = 1;
+  pipeline->sampler = std::move(sampler);
+}
+
+Recipe recipe_of(const Whole& whole, bool distilled) {
   const WanConfig& dit = whole.dit.config;
   WanPipeline pipeline;
   pipeline.dit = dit;
@@ -376,6 +396,8 @@ Recipe recipe_of(const Whole& whole) {
   pipeline.sampling = published_wan_sampling(dit, pipeline.experts);
   if (whole.boundary > 0) pipeline.sampling.boundary = whole.boundary;
   pipeline.sampler = whole.sampler ? *whole.sampler : wan_sampler(pipeline.sampling.shift);
+  if (whole.dmd) take_few_steps(wan_dmd_sampler(), &pipeline);
+  if (distilled) take_few_steps(wan_distilled_sampler(), &pipeline);
   if (whole.vae) {
     pipeline.vae = whole.vae->config;
     pipeline.latents = {whole.vae->mean, whole.vae->deviation};
@@ -417,7 +439,7 @@ Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
   if (!whole.tokenizer.empty()) {
     info.tokenizers = {{"", "sentencepiece", whole.tokenizer}};
   }
-  info.recipe = recipe_to_json(recipe_of(whole));
+  info.recipe = recipe_to_json(recipe_of(whole, options.distilled));
   info.provenance = "a Wan checkpoint";
   info.licence = "Apache-2.0, or as the checkpoint's source says";
   return store_model(std::move(info), whole.parts(), options, progress);

@@ -107,6 +107,25 @@ FlowSampler wan_sampler(double shift) {
   return s;
 }
 
+FlowSampler wan_dmd_sampler() {
+  FlowSampler s;
+  s.solver = FlowSolver::kDmd;
+  s.schedule = FlowSchedule::kExplicit;
+  s.shift = 8;
+  s.times = {1, 0.28, 0.12, 0};
+  s.told = {1, 0.757, 0.522};
+  return s;
+}
+
+FlowSampler wan_distilled_sampler() {
+  FlowSampler s;
+  s.solver = FlowSolver::kEuler;
+  s.schedule = FlowSchedule::kExplicit;
+  s.shift = 5;
+  s.times = {1, 0.75, 0.5, 0.25, 0};
+  return s;
+}
+
 WanSampling published_wan_sampling(const WanConfig& dit, bool experts) {
   WanSampling s;
   if (dit.conditioning == Conditioning::kFrames) {  // TI2V

@@ -32,6 +32,10 @@ WanSampling published_wan_sampling(const WanConfig& dit, bool experts);
 
 // UniPC of second order with the noise levels of diffusers' scheduler.
 FlowSampler wan_sampler(double shift);
+// Few steps without guidance. FastWan's three of distribution matching (FastVideo: 1000, 757 and
+// 522 of 1000, at the nearest noise levels of a shift by 8), and lightx2v's four of Euler.
+FlowSampler wan_dmd_sampler();
+FlowSampler wan_distilled_sampler();
 
 struct WanPipeline {
   WanConfig dit;

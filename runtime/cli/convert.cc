@@ -68,7 +68,7 @@ void add_convert(CLI::App* root, Run* run) {
       "of A14B's text-to-video pair passes for Wan 2.1 14B, whose tensors are the same");
   app->add_flag("--distilled", options->convert.distilled,
                 "The checkpoint was distilled to few steps without guidance, which nothing in it "
-                "says (LTX-2: eight)");
+                "says (LTX-2: eight; Wan: lightx2v's four; FastWan's folders say it themselves)");
   app->add_option("--dtype", options->dtype,
                   "Store float tensors as f32, f16 or bf16; left out, as the checkpoint has them");
   app->add_flag("-q,--quiet", options->quiet, "No progress");

@@ -175,7 +175,7 @@ TEST_CASE("8-bit weights are multiplied by the scales beside them") {
       out["scaled_fp8"] = {DType::kF8E4M3, {2}, {0, 0}};
       t = std::move(out);
     });
-    return folder.converted();
+    return folder.converted({.input = "", .output = "", .dtype = DType::kF32});
   };
   for (const char* suffix : {".scale_weight", ".weight_scale"})
     for (const bool by_row : {false, true}) {

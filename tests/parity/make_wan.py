@@ -310,7 +310,12 @@ DIT_KEYS = [("condition_embedder.text_embedder.linear_1", "text_embedding.0"),
             ("condition_embedder.time_embedder.linear_2", "time_embedding.2"),
             ("condition_embedder.time_proj", "time_projection.1"), ("proj_out", "head.head"), ("attn1.", "self_attn."),
             ("attn2.", "cross_attn."), ("to_out.0", "o"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"),
-            ("ffn.net.0.proj", "ffn.0"), ("ffn.net.2", "ffn.2"), ("norm2", "norm3")]
+            ("norm2", "norm3"), ("condition_embedder.image_embedder.norm3", "img_emb.proj.4"),
+            ("condition_embedder.image_embedder.norm1", "img_emb.proj.0"),
+            ("condition_embedder.image_embedder.ff.net.0.proj", "img_emb.proj.1"),
+            ("condition_embedder.image_embedder.ff.net.2", "img_emb.proj.3"),
+            ("condition_embedder.image_embedder.pos_embed", "img_emb.emb_pos"), ("ffn.net.0.proj", "ffn.0"),
+            ("ffn.net.2", "ffn.2"), ("add_k_proj", "k_img"), ("add_v_proj", "v_img"), ("norm_added_k", "norm_k_img")]
 
 
 def renamed(state, rules):
@@ -325,6 +330,55 @@ def renamed(state, rules):
 def same(a, b):
     assert a.keys() == b.keys(), a.keys() ^ b.keys()
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def original_dit(name):
+    """A transformer under the names of the original project, which diffusers' own conversion gives back."""
+    theirs = WanTransformer3DModel.from_pretrained(DATA / name).state_dict()
+    state = {("head.modulation" if k == "scale_shift_table" else k.replace("scale_shift_table", "modulation")): v
+             for k, v in renamed(theirs, DIT_KEYS).items()}
+    back = single_file_utils.convert_wan_transformer_to_diffusers(dict(state))
+    if "img_emb.emb_pos" in back:  # which it does not know: of MLPProj in the original's model.py
+        back["condition_embedder.image_embedder.pos_embed"] = back.pop("img_emb.emb_pos")
+    same(back, theirs)
+    return state
+
+
+def narrow_dit(name, kind):
+    """As ComfyUI's files of f8e4m3 store it: weights of matrices with a scale each, under one of two names."""
+    state, out = original_dit(name), {}
+    for key, value in state.items():
+        if not (key.startswith("blocks.") and value.ndim == 2):
+            out[key] = value.half() if kind == "scale_weight" else value.bfloat16()
+            continue
+        scale = value.abs().max() / 448
+        out[key] = (value / scale).to(torch.float8_e4m3fn)
+        out[key.removesuffix("weight") + kind] = scale.reshape(() if kind == "weight_scale" else (1,)).clone()
+        if kind == "weight_scale":
+            text = json.dumps({"format": "float8_e4m3fn"}).encode()
+            out[key.removesuffix("weight") + "comfy_quant"] = torch.frombuffer(bytearray(text), dtype=torch.uint8).clone()
+    if kind == "scale_weight":
+        out["scaled_fp8"] = torch.zeros(2, dtype=torch.float8_e4m3fn)
+    return {f"model.diffusion_model.{k}" if kind == "scale_weight" else k: v for k, v in out.items()}
+
+
+def dits():
+    """Every kind of transformer in the original layout, and as ComfyUI's single files of 8 bits."""
+    kinds = {"t2v": "t2v", "t2v_bare": "t2v", "i2v": "i2v", "flf2v": "flf2v", "i2v_a14b": "i2v", "ti2v": "ti2v"}
+    for name, kind in kinds.items():
+        folder, config = DATA / "original_dits" / name, DITS[name]
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(original_dit(name), folder / "diffusion_pytorch_model.safetensors")
+        (folder / "config.json").write_text(json.dumps({
+            "_class_name": "WanModel", "_diffusers_version": "0.30.0", "model_type": kind, "dim": config["num_attention_heads"] *
+            config["attention_head_dim"], "num_heads": config["num_attention_heads"], "num_layers": config["num_layers"],
+            "ffn_dim": 46, "freq_dim": config.get("freq_dim", 32), "in_dim": config["in_channels"], "out_dim":
+            config["out_channels"], "text_len": 512, "eps": config.get("eps", 1e-6)}) + "\n")
+    for name, kind in (("t2v", "scale_weight"), ("i2v", "weight_scale")):
+        folder = DATA / "comfy_f8" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(narrow_dit(name, kind), folder / "wan.safetensors")
+        (folder / "config.json").write_text(json.dumps({"num_heads": DITS[name]["num_attention_heads"]}) + "\n")
 
 
 def layouts():
@@ -350,10 +404,7 @@ def layouts():
     (original / "google" / "umt5-xxl" / "spiece.model").write_bytes(tokenizer.read_bytes())
     spiece = torch.frombuffer(bytearray(tokenizer.read_bytes()), dtype=torch.uint8)
     save_file({k: v.clone() for k, v in text.items()} | {"spiece_model": spiece}, comfy / "umt5.safetensors")
-    transformer = WanTransformer3DModel.from_pretrained(DATA / "t2v").state_dict()
-    state = {("head.modulation" if k == "scale_shift_table" else k.replace("scale_shift_table", "modulation")): v
-             for k, v in renamed(transformer, DIT_KEYS).items()}
-    same(single_file_utils.convert_wan_transformer_to_diffusers(dict(state)), transformer)
+    state = original_dit("t2v")
     save_file(state, original / "diffusion_pytorch_model.safetensors")
     (original / "config.json").write_text(json.dumps({"_class_name": "WanModel", "model_type": "t2v", "num_heads": 3,
                                                       "dim": 42, "text_len": 512}) + "\n")
@@ -373,7 +424,8 @@ def layouts():
     (original / "clip" / "config.json").write_text((DATA / "clip" / "config.json").read_text())
 
 
-PARTS = {"vae": vae, "known": known, "resize": resize, "dit": dit, "text": text, "vision": vision, "layouts": layouts}
+PARTS = {"vae": vae, "known": known, "resize": resize, "dit": dit, "text": text, "vision": vision, "layouts": layouts,
+         "dits": dits}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

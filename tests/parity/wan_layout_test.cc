@@ -1,13 +1,16 @@
 // Wan's parts as the original projects and as ComfyUI store them hold what diffusers' folders hold;
 // whole folders become one model file with every part in its role. make_wan.py wrote the files.
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
 #include "converters/text_encoder.h"
 #include "converters/vision_encoder.h"
 #include "converters/wan_vae.h"
+#include "runtime/samplers/schedule.h"
 #include "tests/format/published.h"
 #include "tests/parity/converted.h"
+#include "tests/parity/wan_fixture.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace zoetrope;
@@ -28,6 +31,17 @@ void check_same(const OpenedPart& a, const OpenedPart& b) {
     REQUIRE(x.type.dtype == y.type.dtype);
     REQUIRE(x.type.shape == y.type.shape);
     CHECK(std::memcmp(x.data, y.data, static_cast<size_t>(x.type.bytes())) == 0);
+  }
+}
+
+void check_same_file(const ModelFile& a, const ModelFile& b) {
+  REQUIRE(a.info().components.size() == b.info().components.size());
+  for (size_t i = 0; i < a.info().components.size(); ++i)
+    CHECK(to_text(a.info().components[i]) == to_text(b.info().components[i]));
+  REQUIRE(a.tensors().size() == b.tensors().size());
+  for (size_t i = 0; i < a.tensors().size(); ++i) {
+    CHECK(a.tensors()[i].name == b.tensors()[i].name);
+    CHECK(a.tensors()[i].hash == b.tensors()[i].hash);
   }
 }
 
@@ -148,6 +162,112 @@ TEST_CASE("folders and files become one model with every part in its role") {
   CHECK(diffusers.recipe.denoise()->guidance == 5);
 }
 
+TEST_CASE("every kind of transformer is the same in diffusers' and in the original's layout") {
+  for (const char* name : {"t2v", "t2v_bare", "i2v", "flf2v", "i2v_a14b", "ti2v"}) {
+    CAPTURE(name);
+    const Converted diffusers({.input = kData + name, .output = ""});
+    const Converted original({.input = kData + "original_dits/" + name, .output = ""});
+    check_same_file(*diffusers.file, *original.file);
+  }
+}
+
+TEST_CASE("single files of ComfyUI, in 16 bits, are those of the original rounded") {
+  for (const char* name : {"t2v", "i2v", "flf2v", "i2v_a14b", "ti2v"})
+    for (const DType dtype : {DType::kF16, DType::kBF16}) {
+      CAPTURE(name);
+      const std::string from = str("parity/data/wan/original_dits/", name);
+      const Published folder(from);
+      folder.edit_weights("diffusion_pytorch_model.safetensors", [&](StoredTensors& all) {
+        StoredTensors out;
+        for (auto& [key, tensor] : all) {
+          StoredTensor rounded = tensor;
+          rounded.become(dtype);
+          const auto n = static_cast<int64_t>(rounded.bytes.size()) / 2;
+          for (int64_t i = 0; i < n; ++i)
+            rounded.set(i, load_element(DType::kF32, tensor.bytes.data(), i));
+          out["model.diffusion_model." + key] = std::move(rounded);
+        }
+        all = std::move(out);
+      });
+      const Converted whole(
+          {.input = kData + "original_dits/" + name, .output = "", .dtype = dtype});
+      const Converted single(
+          {.input = folder.path("diffusion_pytorch_model.safetensors"), .output = ""});
+      check_same_file(*whole.file, *single.file);
+    }
+}
+
+TEST_CASE("8-bit weights with scales stay in 8 bits, and are the scale times what is stored") {
+  for (const char* name : {"t2v", "i2v"}) {
+    CAPTURE(name);
+    const std::string path = kData + "comfy_f8/" + name + "/wan.safetensors";
+    const auto stored = require_ok(open_safetensors(path));
+    const auto key_of = [&](const std::string& weight) {
+      return (name == std::string("t2v") ? "model.diffusion_model." : "") + weight;
+    };
+    const Converted model({.input = path, .output = ""});
+    int narrow = 0;
+    for (const TensorEntry& tensor : model.file->tensors()) {
+      if (!tensor.name.ends_with(".f8")) continue;
+      CAPTURE(tensor.name);
+      const std::string weight = tensor.name.substr(4, tensor.name.size() - 4 - 3);  // dit/*.f8
+      const WeightData values = require_ok(model.file->load(tensor.name)),
+                       scale = require_ok(model.file->load(tensor.name + ".scale")),
+                       theirs = require_ok(stored->load(key_of(weight)));
+      CHECK(values.type.dtype == DType::kF8E4M3);
+      REQUIRE(values.type.bytes() == theirs.type.bytes());
+      CHECK(std::memcmp(values.data, theirs.data, static_cast<size_t>(values.type.bytes())) == 0);
+      const std::string module = weight.substr(0, weight.size() - std::strlen("weight"));
+      const WeightData factor = require_ok(stored->load(
+          key_of(module + (name == std::string("t2v") ? "scale_weight" : "weight_scale"))));
+      for (int64_t r = 0; r < scale.type.shape[0]; ++r)
+        CHECK(load_element(DType::kF32, scale.data, r) ==
+              load_element(DType::kF32, factor.data, 0));
+      ++narrow;
+    }
+    // Matrices of a block: attention's four, the text's four and the picture's two, the MLP's two.
+    CHECK(narrow == (name == std::string("t2v") ? 3 * 10 : 2 * 12));
+    // As numbers they make the network that the widened file makes.
+    const Converted wide({.input = path, .output = "", .dtype = DType::kF32});
+    const SavedNetwork saved(name);
+    const EvalTensors inputs = saved.inputs("0");
+    const auto run = [&](const Converted& m) {
+      const Graph bound = require_ok(zoetrope::bind(m.component("dit"), bindings_of(inputs)));
+      return require_ok(
+                 reference_evaluate(bound, inputs, *m.file, {.round_to_dtype = false, .watch = {}}))
+          .at("video_velocity");
+    };
+    const EvalTensor got = run(model);
+    CHECK(relative_error(got, run(wide)) < 1e-6);
+    // And nearly that of the weights before they were narrowed.
+    CHECK(relative_error(got, saved.io.tensor("0.out.video_velocity")) < 0.1);
+  }
+}
+
+TEST_CASE("the original's folder of two experts is found whole, high noise first") {
+  const TemporaryFolder folder;
+  const std::string in = folder.file("in"), original = kData + "original/";
+  fs::create_directory(in);
+  fs::copy(kData + "original_dits/t2v", in + "/high_noise_model");
+  const Published other("parity/data/wan/original_dits/t2v");
+  other.edit_weights("diffusion_pytorch_model.safetensors",
+                     [](StoredTensors& all) { all.at("head.head.bias").set(0, 7); });
+  fs::copy(other.path(), in + "/low_noise_model");
+  fs::copy(original + "Wan2.1_VAE.pth", in + "/Wan2.1_VAE.pth");
+  fs::copy(original + "models_t5_umt5-xxl-enc-bf16.pth", in + "/models_t5_umt5-xxl-enc-bf16.pth");
+  fs::create_directories(in + "/google");
+  fs::copy(original + "google/umt5-xxl", in + "/google/umt5-xxl");
+  const Converted model({.input = in, .output = ""});
+  CHECK(components_of(*model.file) == std::vector<std::string>{"dit", "dit_low", "encoder_first",
+                                                               "decoder_first", "encoder",
+                                                               "decoder", "text_encoder"});
+  const auto first = [&](const char* name) {
+    return load_element(DType::kF32, require_ok(model.file->load(name)).data, 0);
+  };
+  CHECK(first("dit_low/head.head.bias") == 7);
+  CHECK(first("dit/head.head.bias") != 7);
+}
+
 TEST_CASE("two experts and a picture's encoder are parts of their own") {
   const Pipeline pipeline({{"_class_name", "WanImageToVideoPipeline"}, {"boundary_ratio", 0.9}},
                           {{"transformer", "i2v"},
@@ -195,6 +315,24 @@ TEST_CASE("times told in other steps than the transformer's are refused") {
                 {"num_train_timesteps", steps},
                 {"flow_shift", 3}};
   };
+  // Wan's pipelines tell their schedulers no shift: one that would follow the size is as stated.
+  const auto follows = [&](const char* type) {
+    fs::create_directories(pipeline.path() + "/scheduler");
+    Json json{{"_class_name", type}, {"use_dynamic_shifting", true}, {"shift", 3}};
+    if (type[0] == 'U')
+      json = {{"_class_name", type},
+              {"use_dynamic_shifting", true},
+              {"use_flow_sigmas", true},
+              {"prediction_type", "flow_prediction"},
+              {"flow_shift", 7}};
+    std::ofstream(pipeline.path() + "/scheduler/scheduler_config.json") << json;
+  };
+  follows("FlowMatchEulerDiscreteScheduler");
+  mentions(refusal({.input = pipeline.path(), .output = ""}), "use_dynamic_shifting");
+  follows("UniPCMultistepScheduler");
+  const Converted fixed({.input = pipeline.path(), .output = ""});
+  CHECK(std::get<FlowSampler>(fixed.recipe.denoise()->sampler).shift == 7);
+  CHECK(std::get<FlowSampler>(fixed.recipe.denoise()->sampler).shift_by == FlowShift::kFixed);
   convert_with(500);
   mentions(refusal({.input = pipeline.path(), .output = ""}), "500");
   convert_with(1000);
@@ -319,4 +457,39 @@ TEST_CASE("what is missing is said") {
   const Converted bare({.input = kData + "i2v", .output = ""});
   CHECK(bare.recipe.incomplete ==
         "it has no text encoder, no tokenizer, no autoencoder, no image encoder");
+}
+
+TEST_CASE("networks of few steps are sampled as they were distilled") {
+  // FastVideo's folders name their pipeline; it looks for the noise level nearest to each time
+  // among those of flow Euler's 1000, shifted by 8.
+  const auto nearest = [](double told) {
+    double best = 0;
+    for (int k = 1; k <= 1000; ++k) {
+      const double u = k / 1000.0, sigma = 8 * u / (1 + 7 * u);
+      if (std::fabs(sigma - told) < std::fabs(best - told)) best = sigma;
+    }
+    return best;
+  };
+  const Pipeline fast({{"_class_name", "WanDMDPipeline"}}, kText);
+  const Converted dmd({.input = fast.path(), .output = ""});
+  const Denoise& few = *dmd.recipe.denoise();
+  CHECK(few.steps == 3);
+  CHECK(few.guidance == 1);
+  const auto& sampler = std::get<FlowSampler>(few.sampler);
+  CHECK(sampler.solver == FlowSolver::kDmd);
+  const FlowPoints points = require_ok(space_flow(sampler, 3));
+  const double told[] = {1.0, 0.757, 0.522};
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(points.times[i] == told[i]);
+    CHECK(points.sigmas[i] == doctest::Approx(nearest(told[i])).epsilon(1e-6));
+  }
+  // lightx2v's: nothing in a file says it.
+  const Pipeline plain({}, kText);
+  const Converted four({.input = plain.path(), .output = "", .distilled = true});
+  CHECK(four.recipe.denoise()->steps == 4);
+  CHECK(four.recipe.denoise()->guidance == 1);
+  const FlowPoints euler =
+      require_ok(space_flow(std::get<FlowSampler>(four.recipe.denoise()->sampler), 4));
+  const double sigmas[] = {1, 0.9375, 5.0 / 6, 0.625, 0};  // 5u / (1 + 4u) of 1, 3/4, 1/2, 1/4
+  for (size_t i = 0; i < 5; ++i) CHECK(euler.sigmas[i] == doctest::Approx(sigmas[i]).epsilon(1e-6));
 }
