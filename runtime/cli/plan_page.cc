@@ -191,9 +191,9 @@ Page alternatives_page(const Model& model, const std::vector<Alternative>& alter
   Page page(str("Plans: ", model.name), first == alternatives.end() ? "" : clip_text(*first->plan));
   page.table(table_of(alternative_cells(alternatives), 2));
   BarPlot memory, time;
-  memory.title = "Peak memory";
+  memory.title = "Peak memory, of the largest phase";
   memory.value = {"", Unit::kBytes};
-  memory.bands = {{"denoiser's weights that stay", {}}, {"everything else at the peak", {}}};
+  memory.bands = {{"its weights that stay", {}}, {"what else it holds", {}}};
   time.title = "Time";
   time.value = {"", Unit::kSeconds};
   time.bands = {{"loading", {}}, {"text and pictures", {}}, {"denoising", {}}, {"decoding", {}}};
@@ -208,17 +208,16 @@ Page alternatives_page(const Model& model, const std::vector<Alternative>& alter
     }
     memory.categories.push_back(name);
     time.categories.push_back(name);
-    double weights = 0, parts[4] = {};
-    for (const Job& job : a.plan->jobs) {
-      if (job.task == "denoise")
-        weights =
-            static_cast<double>(job.plan->memory.packed_bytes + job.plan->memory.raw_weight_bytes);
-      parts[0] += job.plan->seconds.load;
-      parts[job.task == "denoise" ? 2 : job.task.starts_with("decode") ? 3 : 1] += job.seconds;
-    }
-    const auto peak = static_cast<double>(a.plan->peak_bytes());
-    memory.bands[0].values.push_back(std::min(weights, peak));
-    memory.bands[1].values.push_back(peak - std::min(weights, peak));
+    double parts[4] = {};
+    for (const ExpectedTask& task : expected_tasks(*a.plan))
+      parts[task.name.starts_with("load ")    ? 0
+            : task.name == "denoise"          ? 2
+            : task.name.starts_with("decode") ? 3
+                                              : 1] += task.seconds;
+    const PlanMemory& largest = a.plan->largest().plan->memory;
+    const auto weights = static_cast<double>(largest.packed_bytes + largest.raw_weight_bytes);
+    memory.bands[0].values.push_back(weights);
+    memory.bands[1].values.push_back(static_cast<double>(a.plan->peak_bytes()) - weights);
     for (size_t i = 0; i < 4; ++i) time.bands[i].values.push_back(parts[i]);
   }
   page.plot(memory);
