@@ -44,7 +44,7 @@ def _convert(name: str, value: Any, dtype: str) -> np.ndarray:
 class _Tensors:
     """Outputs in the library's memory, freed when nobody looks at them any more."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: c_void_p) -> None:
         self.handle = handle
         weakref.finalize(self, lib.zoetrope_tensors_free, handle).atexit = False
 
@@ -63,13 +63,13 @@ class _Tensors:
         if size == 0:
             return np.empty(dims, np.float32 if dtype == "bf16" else _DTYPES[dtype])
         buffer = (ctypes.c_uint8 * size).from_address(tensor.data)
-        buffer._owner = self  # the array holds the buffer, the buffer holds us
-        array = np.frombuffer(buffer, _DTYPES[dtype]).reshape(dims)
+        setattr(buffer, "_owner", self)  # the array holds the buffer, the buffer holds us
+        array = np.frombuffer(memoryview(buffer), np.dtype(_DTYPES[dtype])).reshape(dims)
         return (array.astype(np.uint32) << 16).view(np.float32) if dtype == "bf16" else array
 
 
-def run_on(engine: int, info: dict, component: str, inputs: Mapping[str, Any], options: bytes) -> dict[str, np.ndarray]:
-    graph = next((c for c in info["components"] if c["name"] == component), {"inputs": []})
+def run_on(engine: int | None, info: dict, component: str, inputs: Mapping[str, Any], options: bytes) -> dict[str, np.ndarray]:
+    graph: dict[str, Any] = next((c for c in info["components"] if c["name"] == component), {"inputs": []})
     dtypes = {i["name"]: i["dtype"] for i in graph["inputs"]}
     keep, given = [], (Tensor * max(1, len(inputs)))()
     for slot, (name, value) in zip(given, inputs.items()):
@@ -85,6 +85,6 @@ def run_on(engine: int, info: dict, component: str, inputs: Mapping[str, Any], o
         out = c_void_p()
         check(lib.zoetrope_run_component(engine, component.encode(), given, len(inputs), options, byref(callbacks),
                                          byref(out)))
-        return _Tensors(out.value).arrays()
+        return _Tensors(out).arrays()
 
     return Call(work).result()

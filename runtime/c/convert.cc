@@ -26,6 +26,7 @@ void fields(V& v, ConvertArgument& a) {
   v.path("image_encoder", &o.image_encoder);
   v.path("second", &o.second);
   v.path("tokenizer", &o.tokenizer);
+  v.flag("distilled", &o.distilled);
   v.word("dtype", &a.dtype, kStorageTypes);
   v.require(!o.input.empty(), "input", "given");
   v.require(!o.output.empty(), "output", "given");
