@@ -88,11 +88,8 @@ class Reader {
     if (options_.distilled) {
       p_.sampler = ltx2_distilled_sampler();
       p_.steps = 8;
-      p_.guidance = 1;
     } else {
       p_.sampler = sampler_.value_or(ltx2_sampler());
-      p_.steps = p_.dit.video.modulated_prompt ? 30 : 40;
-      p_.guidance = 3;
     }
     std::string lacks;
     const auto lack = [&](bool there, const char* what) {
@@ -346,6 +343,8 @@ class Reader {
                      p_.dit.time_scale, "; the pipelines tell times in 1000");
     }
     const std::string path = transformer_.checkpoint->path();
+    p_.dit.video.known_latents = has_vae_;
+    if (!options_.distilled) set_ltx2_guidance(&p_);
     auto graph = build_ltx2_dit(p_.dit);
     if (!graph.ok()) return graph.status().with_context(path);
     dit_.push_back(std::move(*graph));
@@ -417,8 +416,12 @@ class Reader {
   Status read_tokenizer() {
     std::string path = options_.tokenizer;
     if (path.empty()) path = component("tokenizer");
-    if (path.empty()) return Status();
     std::error_code failed;
+    // Gemma's own folder has both.
+    if (path.empty() && tokenizer_.empty() &&
+        fs::exists(fs::path(options_.text_encoder) / "tokenizer.model", failed))
+      path = options_.text_encoder;
+    if (path.empty()) return Status();
     if (fs::is_directory(path, failed)) path = (fs::path(path) / "tokenizer.model").string();
     if (!fs::exists(path, failed))
       return error(Code::kNotFound, path,

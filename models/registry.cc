@@ -95,11 +95,17 @@ BuiltinModel wan(std::string_view name, std::string_view description, const Bind
           example,     [] { return wan_recipe(wan_pipeline(kDit(), kExperts)); }};
 }
 
-// The distilled one; statistics of its latents come with the checkpoint: here they change nothing.
-Ltx2Pipeline ltx2_pipeline() {
+// The distilled ones; statistics of latents come with the checkpoints: here they change nothing.
+Ltx2Pipeline ltx2_pipeline(bool third) {
   Ltx2Pipeline p;
-  p.dit = ltx2_19b();
-  p.text = ltx2_text();
+  p.dit = third ? ltx2_3() : ltx2_19b();
+  p.dit.video.known_latents = true;
+  p.text = third ? ltx2_3_text() : ltx2_text();
+  if (third) {
+    p.vae = ltx2_3_vae();
+    p.sound = ltx2_3_sound();
+    p.sample_rate = 48000;
+  }
   p.mean.assign(static_cast<size_t>(p.dit.video.channels), 0);
   p.deviation.assign(static_cast<size_t>(p.dit.video.channels), 1);
   p.sound_mean.assign(static_cast<size_t>(p.dit.sound.channels), 0);
@@ -117,6 +123,20 @@ Result<Parts> ltx2_parts(const Ltx2Pipeline& p) {
       add(&parts, "vae", {build_ltx2_video_encoder(p.vae), build_ltx2_video_decoder(p.vae)}));
   ZT_RETURN_IF_ERROR(add(&parts, "sound_decoder", {build_ltx2_sound_decoder(p.sound)}));
   return parts;
+}
+
+template <bool kThird>
+BuiltinModel ltx(std::string_view name, std::string_view description, const Bindings& example) {
+  return {name,
+          "ltx-2",
+          description,
+          [] { return ltx2_parts(ltx2_pipeline(kThird)); },
+          example,
+          [] {
+            Result<Recipe> recipe = ltx2_recipe(ltx2_pipeline(kThird));
+            ZT_CHECK(recipe.ok());
+            return std::move(*recipe);
+          }};
 }
 
 const std::vector<BuiltinModel>& list() {
@@ -162,13 +182,9 @@ const std::vector<BuiltinModel>& list() {
                               "Wan 2.2 image to video, two experts, 832x480, 81 frames", wan_clip),
       wan<wan_ti2v_5b>("wan2.2-ti2v-5b", "Wan 2.2 text and image to video, 1280x704, 121 frames",
                        wan_5b),
-      {"ltx-2-19b", "ltx-2", "LTX-2, distilled: video with sound, 768x512, 121 frames",
-       [] { return ltx2_parts(ltx2_pipeline()); }, ltx_clip,
-       [] {
-         Result<Recipe> recipe = ltx2_recipe(ltx2_pipeline());
-         ZT_CHECK(recipe.ok());
-         return std::move(*recipe);
-       }},
+      ltx<false>("ltx-2-19b", "LTX-2, distilled: video with sound, 768x512, 121 frames", ltx_clip),
+      ltx<true>("ltx-2.3-22b", "LTX-2.3, distilled: video with sound, 768x512, 121 frames",
+                ltx_clip),
       {"moviegen-1b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",
        [] { return one(build_moviegen_dit(moviegen_config(1))); }, moviegen},
       {"moviegen-5b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",

@@ -171,6 +171,14 @@ void fields(V& v, Denoise::Stream& s) {
   v.name("latents", &s.latents);
   v.name("input", &s.input);
   v.name("output", &s.output);
+  v.optional_number("guidance", &s.guidance, 0, 1000);
+  v.number("rescale", &s.rescale, 0, 1);
+}
+
+template <typename V>
+void fields(V& v, Denoise::Weaker& w) {
+  v.name("input", &w.input);
+  v.numbers("scales", &w.scales, 8, -1000, 1000);
 }
 
 template <typename V>
@@ -210,6 +218,12 @@ void fields(V& v, Denoise& s) {
   v.number("guidance", &s.guidance, 0, 1000);
   v.integer("guidance_channels", &s.guidance_channels, 0, kMaxChannels);
   v.require(!s.streams.empty(), "streams", "given");
+  v.objects("weaker", &s.weaker, 8);
+  for (const Denoise::Weaker& w : s.weaker)
+    v.require(w.scales.size() == s.streams.size(), "weaker", "with a scale for each stream");
+  for (const Denoise::Stream& stream : s.streams)
+    v.require(stream.rescale == 0 || std::holds_alternative<FlowSampler>(s.sampler), "streams",
+              "without 'rescale', or the sampler flow matching");
   v.objects("experts", &s.experts, 8);
   v.require(s.experts.empty() || std::holds_alternative<FlowSampler>(s.sampler), "experts",
             "left out, or the sampler flow matching");

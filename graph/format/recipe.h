@@ -182,6 +182,10 @@ struct Denoise {
   // The latents that it makes: network input and output, [rows, ...].
   struct Stream {
     std::string latents, input, output;
+    std::optional<double> guidance = std::nullopt;  // absent: the network's
+    // Of flow matching: the guided prediction of the result gets the spread of what was wanted, to
+    // this part (arXiv 2305.08891).
+    double rescale = 0;
   };
   std::vector<Stream> streams;
   // Values of earlier stages, and the inputs that take them.
@@ -193,6 +197,13 @@ struct Denoise {
   int steps = 30;
   double guidance = 1;        // 1: no guidance
   int guidance_channels = 0;  // the first N channels are guided, the rest is the prompt's; 0: all
+  // More rows to move away from: what is wanted, with this input [rows], else 0, at 1. Their
+  // difference counts `scales` times, one a stream.
+  struct Weaker {
+    std::string input;
+    std::vector<double> scales;
+  };
+  std::vector<Weaker> weaker;
   // Of flow matching: another component with the same inputs and outputs, where the network is told
   // a time less than `below` (and not less than that of the next). Falling.
   struct Expert {
@@ -210,6 +221,9 @@ struct Denoise {
   }
   double guidance_of(size_t i) const {
     return i == 0 ? guidance : experts[i - 1].guidance.value_or(guidance);
+  }
+  double guidance_of(size_t i, const Stream& stream) const {
+    return stream.guidance.value_or(guidance_of(i));
   }
 };
 

@@ -18,11 +18,11 @@ ValueId attention(Builder& b, std::string_view name, ValueId x, const Dim& lengt
                ? y
                : b.rope(y, tables.cos, tables.sin, s.split_rope ? "split" : "interleaved");
   };
-  ValueId y = heads(b.linear("to_v", context, s.context_width, inner, s.bias), keys);
-  if (!s.skipped) {
-    const ValueId q = project("q", x, s.width, length, s.query);
-    y = b.attention(q, project("k", context, s.context_width, keys, s.key), y);
-  }
+  const ValueId q = project("q", x, s.width, length, s.query);
+  const ValueId k = project("k", context, s.context_width, keys, s.key);
+  const ValueId v = heads(b.linear("to_v", context, s.context_width, inner, s.bias), keys);
+  ValueId y = b.attention(q, k, v);
+  if (s.skipped != kNone) y = b.select(s.skipped, v, y);
   if (s.gated) {
     const ValueId gate = b.unary(OpKind::kSigmoid, b.linear("to_gate_logits", x, s.width, s.heads));
     y = b.mul(y, b.reshape(b.mul(gate, b.scalar(2)), {s.batch, length, s.heads, 1}));

@@ -15,7 +15,9 @@ struct Attention {
   layers::RopeTables query{kNone, kNone}, key{kNone, kNone};  // kNone: no rotation
   bool gated = false;
   bool bias = true, out_bias = true;
-  bool skipped = false;  // values alone, as if every token looked at itself
+  // [batch, 1, 1, 1] of bool: rows of values alone, as if every token looked at itself; kNone:
+  // none.
+  ValueId skipped = kNone;
 };
 
 // x [batch, length, width], context [batch, keys, context_width] → [batch, length, width]. Weights

@@ -71,8 +71,9 @@ class Ltx2Builder {
                    " and ", c_.sound.width(), " channels; found ", c_.text_width, " and ",
                    c_.sound_text_width);
     for (const int64_t i : c_.skipped_attention)
-      if (i < 0 || i >= c_.layers)
-        return error(Code::kInvalidArgument, "block ", i, " of ", c_.layers, " cannot be skipped");
+      if (!c_.weaker || i < 0 || i >= c_.layers)
+        return error(Code::kInvalidArgument, "block ", i, " of ", c_.layers, " cannot be skipped",
+                     c_.weaker ? "" : " without rows that skip it");
     return Status();
   }
 
@@ -99,7 +100,13 @@ class Ltx2Builder {
       if (s->c.modulated_prompt && c_.prompt_by_time)
         s->prompt = embed(s->at("prompt_adaln"), whole_time(), *s, 1, 2);
     }
-    if (c_.isolated) return;
+    if (c_.weaker) {
+      const std::vector<Dim> row{batch_, 1, 1, 1};
+      skipped_ = b_.op(OpKind::kLess,
+                       {b_.scalar(0.5),
+                        b_.reshape(b_.input("skipped", DType::kF32, {batch_}, Rate::kClip), row)});
+      isolated_ = b_.reshape(b_.input("isolated", DType::kF32, {batch_}, Rate::kClip), row);
+    }
     const double gate = c_.gate_time_scale / c_.time_scale;
     for (Stream* s : {&video_, &sound_}) {
       const std::string stream = s == &video_ ? "video" : "audio";
@@ -115,7 +122,7 @@ class Ltx2Builder {
   // What the network sees of a stream, and its times.
   ValueId condition(Stream& s) {
     s.time = time_;
-    if (!c_.known_latents) return s.input;
+    if (!s.c.known_latents) return s.input;
     std::vector<Dim> mask = s.latents;
     mask.back() = 1;
     const std::string prefix = &s == &video_ ? "" : "sound_";
@@ -189,9 +196,8 @@ class Ltx2Builder {
                           {fraction(c_.most_seconds), spread(pixels(height_, c_.most_height), 1),
                            spread(pixels(width_, c_.most_width), 2)},
                           video_.tokens, width, heads, c_.theta);
-    if (!c_.isolated)
-      video_.cross_rope = ltx2::rope_tables(b_, {fraction(cross_seconds())}, video_.tokens,
-                                            sound_.width(), sound_.c.heads, c_.theta);
+    video_.cross_rope = ltx2::rope_tables(b_, {fraction(cross_seconds())}, video_.tokens,
+                                          sound_.width(), sound_.c.heads, c_.theta);
   }
 
   void sound_positions() {
@@ -204,15 +210,14 @@ class Ltx2Builder {
     };
     sound_.rope = ltx2::rope_tables(b_, {fraction(c_.sound_most_seconds)}, sound_frames_,
                                     sound_.width(), sound_.c.heads, c_.theta);
-    if (!c_.isolated)
-      sound_.cross_rope = ltx2::rope_tables(b_, {fraction(cross_seconds())}, sound_frames_,
-                                            sound_.width(), sound_.c.heads, c_.theta);
+    sound_.cross_rope = ltx2::rope_tables(b_, {fraction(cross_seconds())}, sound_frames_,
+                                          sound_.width(), sound_.c.heads, c_.theta);
   }
   int64_t cross_seconds() const { return std::max(c_.most_seconds, c_.sound_most_seconds); }
 
   // Tokens [batch, tokens, width] by rows of modulation, and back.
   ValueId by_rows(const Stream& s, ValueId x) {
-    if (!c_.known_latents) return b_.reshape(x, {batch_, 1, s.tokens, s.width()});
+    if (!s.c.known_latents) return b_.reshape(x, {batch_, 1, s.tokens, s.width()});
     return b_.reshape(x, {batch_, s.frames, s.places, s.width()});
   }
   ValueId flat(const Stream& s, ValueId x) { return b_.reshape(x, {batch_, s.tokens, s.width()}); }
@@ -247,10 +252,10 @@ class Ltx2Builder {
     return a;
   }
 
-  void attend_to_self(Stream& s, const Parts& m, bool skipped) {
+  void attend_to_self(Stream& s, const Parts& m, bool skips) {
     Attention a = attention(s, s.width());
     a.query = a.key = s.rope;
-    a.skipped = skipped;
+    if (skips) a.skipped = skipped_;
     const ValueId h = modulated(s, norm(s.x), m[0], m[1]);
     add_gated(s, ltx2::attention(b_, s.at("attn1"), h, s.tokens, h, s.tokens, a), m[2]);
   }
@@ -277,7 +282,9 @@ class Ltx2Builder {
   Parts cross_parts(const Stream& s, std::string_view name) {
     const ValueId all = table(s, name, 5);
     Parts p = parts(b_.slice(all, 2, 0, 4), s.cross, 4);
-    p.push_back(b_.add(b_.slice(all, 2, 4, 5), s.gate));
+    ValueId gate = b_.add(b_.slice(all, 2, 4, 5), s.gate);
+    if (c_.weaker) gate = b_.mul(gate, b_.sub(b_.scalar(1), isolated_));
+    p.push_back(gate);
     return p;
   }
 
@@ -304,24 +311,22 @@ class Ltx2Builder {
 
   void block(int64_t index) {
     const auto scope = b_.scope("transformer_blocks." + std::to_string(index));
-    bool skipped = false;
-    for (const int64_t i : c_.skipped_attention) skipped |= i == index;
+    bool skips = false;
+    for (const int64_t i : c_.skipped_attention) skips |= i == index;
     const auto modulation = [&](const Stream& s) {
       return parts(table(s, s.at("scale_shift_table"), s.tables()), s.modulation, s.tables());
     };
     const Parts video = modulation(video_), sound = modulation(sound_);
-    attend_to_self(video_, video, skipped);
-    attend_to_self(sound_, sound, skipped);
+    attend_to_self(video_, video, skips);
+    attend_to_self(sound_, sound, skips);
     attend_to_text(video_, video);
     attend_to_text(sound_, sound);
-    if (!c_.isolated) {
-      video_.normed = norm(video_.x);
-      sound_.normed = norm(sound_.x);
-      const Parts v = cross_parts(video_, "video_a2v_cross_attn_scale_shift_table");
-      const Parts s = cross_parts(sound_, "audio_a2v_cross_attn_scale_shift_table");
-      attend_across(video_, v, sound_, s, 0, "audio_to_video_attn");
-      attend_across(sound_, s, video_, v, 2, "video_to_audio_attn");
-    }
+    video_.normed = norm(video_.x);
+    sound_.normed = norm(sound_.x);
+    const Parts v = cross_parts(video_, "video_a2v_cross_attn_scale_shift_table");
+    const Parts u = cross_parts(sound_, "audio_a2v_cross_attn_scale_shift_table");
+    attend_across(video_, v, sound_, u, 0, "audio_to_video_attn");
+    attend_across(sound_, u, video_, v, 2, "video_to_audio_attn");
     feed_forward(video_, video);
     feed_forward(sound_, sound);
   }
@@ -333,17 +338,19 @@ class Ltx2Builder {
     const ValueId h = modulated(s, b_.layer_norm(s.x, kNone, kNone, kOutputEpsilon), m[0], m[1]);
     ValueId velocity =
         b_.reshape(b_.linear(s.at("proj_out"), h, s.width(), s.c.channels), s.latents);
-    if (c_.known_latents) velocity = towards_known(s, velocity);
+    if (s.c.known_latents) velocity = towards_known(s, velocity);
     b_.output(s.name + "_velocity", velocity);
   }
 
-  // A flow's velocity v at x and time t predicts the result x − t·v.
+  // A flow's velocity v at x and time t predicts the result x − t·v. Of a known latent that is the
+  // known one less t times the network's own velocity, as if x had been the known one: what the
+  // reference's guidance measures the spread of.
   ValueId towards_known(const Stream& s, ValueId velocity) {
     std::vector<Dim> rows(s.latents.size(), 1);
     rows[0] = batch_;
     const ValueId t = b_.op(OpKind::kMax, {b_.reshape(time_, rows), b_.scalar(1e-4)});
     const ValueId back = b_.div(b_.sub(s.input, s.known), t);
-    return b_.add(b_.mul(back, s.mask), b_.mul(velocity, s.unknown));
+    return b_.add(b_.mul(back, s.mask), velocity);
   }
 
   const Ltx2Config& c_;
@@ -352,7 +359,7 @@ class Ltx2Builder {
   const Dim height_ = Dim::symbol("height"), width_ = Dim::symbol("width");
   const Dim sound_frames_ = Dim::symbol("sound_frames");
   const Dim text_length_ = Dim::symbol("text_length");
-  ValueId time_ = kNone;
+  ValueId time_ = kNone, skipped_ = kNone, isolated_ = kNone;
   Stream video_{c_.video,
                 "",
                 "video",
@@ -360,9 +367,10 @@ class Ltx2Builder {
                 frames_,
                 height_* width_,
                 frames_* height_* width_,
-                c_.known_latents ? frames_ : Dim(1)};
-  Stream sound_{c_.sound,      "audio_", "sound",       {batch_, sound_frames_, c_.sound.channels},
-                sound_frames_, 1,        sound_frames_, c_.known_latents ? sound_frames_ : Dim(1)};
+                c_.video.known_latents ? frames_ : Dim(1)};
+  Stream sound_{
+      c_.sound,      "audio_", "sound",       {batch_, sound_frames_, c_.sound.channels},
+      sound_frames_, 1,        sound_frames_, c_.sound.known_latents ? sound_frames_ : Dim(1)};
 };
 
 }  // namespace

@@ -5,9 +5,13 @@
 //        (latents), time [batch] in [0, 1], text [batch, text_length, text_width +
 //        sound_text_width]: features for the video, then those for the sound; every position is
 //        looked at → video_velocity and sound_velocity, shaped as video and sound
-//   known_latents adds known, known_mask [..., 1], sound_known and sound_known_mask [..., 1]: where
-//        a mask is 1 a latent is replaced by the known one and its velocity leads there; a frame
-//        (a latent of sound) that is all known has time 0
+//   known_latents of a stream adds known and known_mask [..., 1], or sound_known and
+//        sound_known_mask [..., 1]: where a mask is 1 a latent is replaced by the known one and its
+//        velocity leads there, less the network's own; a frame (a latent of sound) that is all
+//        known has time 0
+//   weaker adds skipped and isolated [batch], 0 or 1: rows that guidance moves away from, where
+//        self-attention of some blocks passes values on, or sound and video do not attend to each
+//        other
 // Weights carry the names of diffusers' checkpoints; a block's results are
 // "transformer_blocks.N.video" and ".sound".
 #pragma once
@@ -28,6 +32,7 @@ struct Ltx2Config {
     bool modulated_prompt =
         false;  // nine tables of modulation: three more for the prompt's queries
     bool ffn_bias = true;
+    bool known_latents = false;
     int64_t width() const { return heads * head_dim; }
   };
   Stream video, sound{.head_dim = 64};
@@ -48,10 +53,8 @@ struct Ltx2Config {
   double fps = 24;
   int64_t sample_rate = 16000, hop = 160, hops_a_latent = 4;  // of the sound's
   double time_scale = 1000, gate_time_scale = 1000;
-  bool known_latents = false;
-  // Weaker variants of the same network, that guidance moves away from.
-  bool isolated = false;                   // no attention between sound and video
-  std::vector<int64_t> skipped_attention;  // blocks whose self-attention passes values on
+  bool weaker = false;
+  std::vector<int64_t> skipped_attention;  // blocks that skipped rows skip
 };
 
 Ltx2Config ltx2_19b();  // LTX-2

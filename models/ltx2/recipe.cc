@@ -40,9 +40,21 @@ Denoise denoise(const Ltx2Pipeline& p) {
   s.time = "time";
   s.streams = {{"video", "video", "video_velocity"}, {"sound", "sound", "sound_velocity"}};
   s.conditions = {{"text", "text"}};
+  if (p.dit.video.known_latents) {
+    s.conditions.push_back({"known", "known"});
+    s.conditions.push_back({"known_mask", "known_mask"});
+  }
   s.sampler = p.sampler;
   s.steps = p.steps;
-  s.guidance = p.guidance;
+  s.guidance = p.guidance.text;
+  const Ltx2Pipeline::Guidance* const of[] = {&p.guidance, &p.sound_guidance};
+  for (size_t i = 0; i < 2; ++i) {
+    if (of[i]->text != s.guidance) s.streams[i].guidance = of[i]->text;
+    s.streams[i].rescale = of[i]->rescale;
+  }
+  if (p.dit.weaker)
+    s.weaker = {{"skipped", {of[0]->skipped, of[1]->skipped}},
+                {"isolated", {of[0]->isolated - 1, of[1]->isolated - 1}}};
   return s;
 }
 
@@ -73,8 +85,8 @@ Status check_positions(const Ltx2Pipeline& p) {
                  " s; the transformer's positions are for ", told);
   if (c.fps != std::floor(c.fps))
     return error(Code::kUnsupported, c.fps, " frames a second: expected a whole number");
-  if (c.known_latents)
-    return error(Code::kUnsupported, "no stage of this recipe gives a transformer known latents");
+  if (c.sound.known_latents)
+    return error(Code::kUnsupported, "no stage of this recipe gives a transformer known sound");
   return Status();
 }
 
@@ -98,6 +110,17 @@ FlowSampler ltx2_sampler() {
   s.max_tokens = 4096;
   s.terminal = 0.1;
   return s;
+}
+
+void set_ltx2_guidance(Ltx2Pipeline* p) {
+  p->steps = p->dit.video.modulated_prompt ? 30 : 40;
+  p->guidance = {.text = 3, .skipped = 1, .isolated = 3, .rescale = 0.7};
+  p->sound_guidance = p->guidance;
+  p->sound_guidance.text = 7;
+  // Block 29 of 48, and 28 of 2.3; as deep where there are fewer.
+  const int64_t block = p->dit.video.modulated_prompt ? 28 : 29;
+  p->dit.weaker = true;
+  p->dit.skipped_attention = {p->dit.layers * block / 48};
 }
 
 Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
@@ -129,9 +152,27 @@ Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
   recipe.clip.frames = {1, 1 + later * latents, later, 1 + later * std::min<int64_t>(15, latents),
                         1 % later};
   recipe.stages.push_back(encode_text(p));
+  StartPicture start;
+  start.latents = "video";
+  start.component = "encoder";
+  start.input = "video";
+  start.output = "mean";
+  recipe.stages.push_back(start);
+  if (p.dit.video.known_latents) {
+    KnownLatents known;
+    known.latents = start.latents;
+    known.component = start.component;
+    known.input = start.input;
+    known.output = start.output;
+    known.gives = "known";
+    known.gives_mask = "known_mask";
+    recipe.stages.push_back(known);
+  }
   recipe.stages.push_back(denoise(p));
   recipe.stages.push_back(decode<DecodeSound>("sound", "sound_decoder", "sound"));
-  recipe.stages.push_back(decode<DecodeVideo>("video", "decoder", "video"));
+  DecodeVideo frames = decode<DecodeVideo>("video", "decoder", "video");
+  frames.tiles.overlap = 3;  // of tiles in time, as Lightricks cut them
+  recipe.stages.push_back(frames);
   return recipe;
 }
 

@@ -22,8 +22,17 @@ struct Ltx2Pipeline {
   EncodeText::Tokenizer tokenizer = EncodeText::Tokenizer::kSentencePiece;
   FlowSampler sampler;
   int steps = 8;
-  double guidance = 1;
+  // By stream: away from the negative prompt (1: not), and, where the transformer has weaker rows,
+  // away from these (0 and 1: not); how much of the prediction's own spread is kept.
+  struct Guidance {
+    double text = 1, skipped = 0, isolated = 1, rescale = 0;
+  };
+  Guidance guidance, sound_guidance;
 };
+
+// What the undistilled checkpoints are sampled with (Lightricks/LTX-2), and sets up the
+// transformer's weaker rows for it.
+void set_ltx2_guidance(Ltx2Pipeline* pipeline);
 
 // Euler in the eight steps of the distilled checkpoint (Lightricks/LTX-2), without guidance.
 FlowSampler ltx2_distilled_sampler();

@@ -144,9 +144,9 @@ class TextBuilder {
 Ltx2TextConfig ltx2_text() { return {}; }
 Ltx2TextConfig ltx2_3_text() {
   Ltx2TextConfig c;
-  c.video = {.heads = 32, .head_dim = 128, .gated_attention = true};
-  c.sound = {.heads = 32, .head_dim = 64, .gated_attention = true};
-  c.projection_a_stream = true;
+  c.video = {.heads = 32, .head_dim = 128, .layers = 8, .gated_attention = true};
+  c.sound = {.heads = 32, .head_dim = 64, .layers = 8, .gated_attention = true};
+  c.projection_a_stream = c.projection_bias = true;
   return c;
 }
 

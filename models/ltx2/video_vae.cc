@@ -265,6 +265,21 @@ int64_t Ltx2VaeConfig::time() const {
   return factor;
 }
 
+Ltx2VaeConfig ltx2_3_vae() {
+  Ltx2VaeConfig c;
+  c.encoder = {{256, 4, Change::kSpatial},
+               {512, 6, Change::kTemporal},
+               {1024, 4, Change::kBoth},
+               {1024, 2, Change::kBoth}};
+  c.decoder = {{1024, 2, Change::kBoth, false, 2},
+               {512, 4, Change::kBoth, false, 1},
+               {512, 6, Change::kTemporal, false, 2},
+               {256, 4, Change::kSpatial, false, 2}};
+  c.decoder_middle = 2;
+  c.decoder_reflects = false;
+  return c;
+}
+
 Result<Graph> build_ltx2_video_encoder(const Ltx2VaeConfig& config) {
   return VaeBuilder(config, "encoder", config.encoder_causal, config.encoder_reflects).encoder();
 }

@@ -39,6 +39,8 @@ struct Ltx2VaeConfig {
   int64_t time() const;
 };
 
+Ltx2VaeConfig ltx2_3_vae();  // LTX-2.3
+
 Result<Graph> build_ltx2_video_encoder(const Ltx2VaeConfig& config);
 Result<Graph> build_ltx2_video_decoder(const Ltx2VaeConfig& config);
 

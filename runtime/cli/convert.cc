@@ -42,6 +42,9 @@ void add_convert(CLI::App* root, Run* run) {
       "  zoetrope convert toybox.safetensors -o toybox.zoe\n"
       "  zoetrope convert DiT-XL-2-256 -o dit.zoe            a diffusers folder\n"
       "  zoetrope convert DiT-XL-2-256x256.pt --vae sd-vae-ft-ema -o dit.zoe\n"
+      "  zoetrope convert ltx-2.3-22b-distilled.safetensors --distilled --text-encoder "
+      "gemma-3-12b-it "
+      "-o ltx.zoe\n"
       "  zoetrope convert synthetic:wan2.1-1.3b -o wan.zoe   shapes of a real model, generated "
       "weights");
   app->add_option(
@@ -56,9 +59,10 @@ void add_convert(CLI::App* root, Run* run) {
   app->add_option("--vae", options->convert.vae,
                   "The autoencoder, for a checkpoint that has none: a folder or file");
   app->add_option("--text-encoder", options->convert.text_encoder,
-                  "The text encoder, likewise (Wan: UMT5)");
-  app->add_option("--tokenizer", options->convert.tokenizer,
-                  "Its SentencePiece model (spiece.model), or the folder that holds it");
+                  "The text encoder, likewise (Wan: UMT5; LTX-2: Gemma 3)");
+  app->add_option(
+      "--tokenizer", options->convert.tokenizer,
+      "Its SentencePiece model (spiece.model, tokenizer.model), or the folder that holds it");
   app->add_option("--image-encoder", options->convert.image_encoder,
                   "CLIP's picture tower, likewise (Wan 2.1: image to video)");
   app->add_option(

@@ -102,6 +102,12 @@ Result<Denoise> apply_request(const Denoise& recipe, const Request& request) {
   if (request.guidance >= 0) {
     d.guidance = request.guidance;
     for (Denoise::Expert& expert : d.experts) expert.guidance.reset();
+    for (Denoise::Stream& stream : d.streams) stream.guidance.reset();
+    if (request.guidance == 1) {  // nothing to move away from
+      for (Denoise::Stream& stream : d.streams) stream.rescale = 0;
+      for (Denoise::Weaker& weaker : d.weaker)
+        std::fill(weaker.scales.begin(), weaker.scales.end(), 0.0);
+    }
   }
   if (!request.expert_guidance.empty() && request.expert_guidance.size() != d.experts.size())
     return error(Code::kInvalidArgument, "guidance for ", request.expert_guidance.size(),

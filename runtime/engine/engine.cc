@@ -50,7 +50,15 @@ Result<int> first_step(const Denoise& denoise, const Request& request) {
 std::vector<NetworkPlan> plan_networks(const RequestPlan& plan, int from) {
   const Denoise& d = plan.denoise;
   std::vector<NetworkPlan> networks(d.networks());
-  for (size_t i = 0; i < networks.size(); ++i) networks[i].guidance = d.guidance_of(i);
+  for (size_t i = 0; i < networks.size(); ++i) {
+    networks[i].guidance = d.guidance_of(i);
+    for (const Denoise::Stream& stream : d.streams)
+      networks[i].stream_guidance.push_back(d.guidance_of(i, stream));
+    for (size_t k = 0; k < d.weaker.size(); ++k)
+      if (std::any_of(d.weaker[k].scales.begin(), d.weaker[k].scales.end(),
+                      [](double scale) { return scale != 0; }))
+        networks[i].weaker.push_back(k);
+  }
   if (const auto* flow = std::get_if<FlowSampler>(&d.sampler))
     for (const double told : flow_evaluations(*flow, plan.points, from))
       ++networks[d.network_at(told)].evaluations;

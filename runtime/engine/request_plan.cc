@@ -64,6 +64,14 @@ std::string guidance_to_text(const RequestPlan& plan) {
   const Denoise& d = plan.denoise;
   std::string text = str("guidance ", plan.networks[0].guidance,
                          plan.networks[0].halves ? ", its halves on two devices at once" : "");
+  for (const Denoise::Stream& stream : d.streams) {
+    if (stream.guidance) text += str(", of '", stream.latents, "' ", *stream.guidance);
+    if (stream.rescale > 0) text += str(", '", stream.latents, "' rescaled by ", stream.rescale);
+  }
+  for (const size_t k : plan.networks[0].weaker) {
+    text += str(", away from '", d.weaker[k].input, "' by");
+    for (const double scale : d.weaker[k].scales) text += str(" ", scale);
+  }
   for (size_t i = 1; i < d.networks(); ++i)
     text += str("; below ", d.experts[i - 1].below, " '", d.network(i), "' with guidance ",
                 plan.networks[i].guidance,

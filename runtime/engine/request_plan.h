@@ -1,6 +1,7 @@
 // Everything that is decided before a request runs: plain data, for running and for showing.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -44,11 +45,20 @@ struct Job {
 // One of the networks of denoising (Denoise::network): how a step of it runs.
 struct NetworkPlan {
   double guidance = 1;
+  std::vector<double> stream_guidance;  // by stream: as above, or its own
+  // Of Denoise::weaker those whose rows a step has: whose scales are not all 0.
+  std::vector<size_t> weaker;
   int evaluations = 0;  // of one row of samples; 0: this request does not need it, it has no job
   // Rows of one call, and devices that work at once: 2 where each runs one half.
   int64_t rows_a_call = 1;
   bool halves = false;
-  bool guided() const { return guidance != 1; }
+  // Whether rows stand for what is not wanted, behind those of what is.
+  bool guided() const {
+    return std::any_of(stream_guidance.begin(), stream_guidance.end(),
+                       [](double g) { return g != 1; });
+  }
+  // Of a step: what is wanted, what is not, and each of the weaker.
+  int64_t blocks() const { return (guided() ? 2 : 1) + static_cast<int64_t>(weaker.size()); }
 };
 
 struct RequestPlan {

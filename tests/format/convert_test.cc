@@ -140,7 +140,8 @@ TEST_CASE("every built-in configuration is a small file") {
     REQUIRE_MESSAGE(status.ok(), status.message());
     const auto file = ModelFile::open(path);
     REQUIRE_MESSAGE(file.ok(), file.status().message());
-    CHECK((*file)->file_bytes() < 4 << 20);
+    // Most is what follows from weights: 2.3's vocoder spreads its filters over its channels.
+    CHECK((*file)->file_bytes() < 8 << 20);
     REQUIRE(!(*file)->info().components.empty());
     CHECK((*file)->info().recipe.empty() == (model.recipe == nullptr));
     if (model.recipe != nullptr) CHECK(parse_recipe((*file)->info().recipe).ok());

@@ -48,6 +48,8 @@ struct Saved {
     fs::copy(kData + "text_encoder", path() + "/text_encoder");
     fs::create_directory(path() + "/tokenizer");
     fs::copy(kData + "tokenizer.model", path() + "/tokenizer/tokenizer.model");
+    fs::copy(kData + "text_encoder", path() + "/gemma");  // as Gemma's own folder has both
+    fs::copy(kData + "tokenizer.model", path() + "/gemma/tokenizer.model");
   }
   std::string path() const { return folder.file("in"); }
 
@@ -65,8 +67,7 @@ struct Saved {
   ConvertOptions single(bool distilled) const {
     return {.input = kData + name + "_single.safetensors",
             .output = "",
-            .text_encoder = path() + "/text_encoder",
-            .tokenizer = path() + "/tokenizer",
+            .text_encoder = path() + "/gemma",
             .distilled = distilled};
   }
 
@@ -81,9 +82,17 @@ struct Saved {
     r.clip.height = c.at("height");
     r.clip.frames = c.at("frames");
     r.steps = c.at("steps");
-    r.guidance = c.at("guidance");
+    // Without one, all that the recipe has.
+    if (!c.at("guidance").is_null()) r.guidance = c.at("guidance");
     for (const double x : io.tensor(std::to_string(index) + ".in.noise").data)
       r.noise.push_back(static_cast<float>(x));
+    const std::string clip = std::to_string(index) + ".in.clip";
+    if (c.contains("strength")) {
+      r.start = {bytes_of(io, clip), r.clip.frames};
+      r.strength = c.at("strength");
+    }
+    const std::string image = std::to_string(index) + ".in.image";
+    if (io.file().type(image).ok()) r.known.first = {bytes_of(io, image), 1};
     return r;
   }
 
@@ -149,3 +158,90 @@ void check_pipeline(const std::string& name) {
 
 TEST_CASE("LTX-2, text to video with sound") { check_pipeline("t2v"); }
 TEST_CASE("LTX-2.3, text to video with sound") { check_pipeline("t2v_3"); }
+
+TEST_CASE("what a request asks of guidance shows in the clip") {
+  const Saved saved("t2v");
+  const auto engine = saved.open("cpu", saved.whole(false));
+  const nlohmann::json cases = saved.cases();
+  size_t published = 0;
+  while (!cases[published].at("guidance").is_null()) ++published;
+  Request request = saved.request(published);
+  const auto frames = bytes_of(saved.io, std::to_string(published) + ".out.frames");
+  const auto decibels = [&] {
+    Collect out(request.clip.width * request.clip.height * 3);
+    const auto stats = engine->run(request, out);
+    REQUIRE_MESSAGE(stats.ok(), stats.status().message());
+    return psnr(out.pixels, frames, 255);
+  };
+  CHECK(decibels() >= 60);
+  // One part of a step after the other is the same clip.
+  request.guidance_mode = GuidanceMode::kSequential;
+  CHECK(decibels() >= 60);
+  request.guidance = 7;
+  CHECK(decibels() < 50);
+  request.guidance = 1;
+  CHECK(decibels() < 50);
+}
+
+TEST_CASE("LTX-2's clips are decoded in tiles of latents, blended where they meet") {
+  const Saved saved("t2v");
+  const auto engine = saved.open("cpu", saved.whole(false));
+  Request request;
+  request.prompt = "a small red fox";
+  request.clip = {.width = 32, .height = 32, .frames = 21};
+  request.steps = 2;
+  request.guidance = 1;
+  std::vector<float> latents;
+  RunHooks hooks;
+  hooks.observe = [&](const Observation& made) {
+    if (made.stage == "denoise" && made.name == "video") {
+      const auto* begin = static_cast<const float*>(made.data);
+      latents.assign(begin, begin + made.type.shape.elements());
+    }
+    return Status();
+  };
+  Collect whole(32 * 32 * 3), tiled(32 * 32 * 3);
+  const auto ran = engine->run(request, whole, hooks);
+  REQUIRE_MESSAGE(ran.ok(), ran.status().message());
+  request.decode_tile = 3;
+  REQUIRE(engine->run(request, tiled).ok());
+  REQUIRE(latents.size() == 6 * 4 * 4 * 6);
+  // Of six latents, the first of one frame and the others of four, tiles begin at 0, 2 and 3.
+  const auto file = require_ok(ModelFile::open(saved.folder.file("model.zoe")));
+  const Recipe recipe = require_ok(parse_recipe(file->info().recipe));
+  const LatentSpec& spec = *recipe.find_latents("video");
+  const auto decoder = std::find_if(file->info().components.begin(), file->info().components.end(),
+                                    [](const Graph& g) { return g.name == "decoder"; });
+  const Graph bound =
+      require_ok(bind(*decoder, {{"batch", 1}, {"frames", 3}, {"height", 4}, {"width", 4}}));
+  std::vector<EvalTensor> tiles;
+  for (const size_t start : {0, 2, 3}) {
+    EvalTensor input{Shape{1, 3, 4, 4, 6}, {}};
+    for (size_t i = 0; i < 3 * 96; ++i)
+      input.data.push_back(latents[start * 96 + i] * double(spec.std[i % 6]) + spec.mean[i % 6]);
+    tiles.push_back(
+        require_ok(reference_evaluate(bound, {{"latents", input}}, *file, {})).at("video"));
+  }
+  std::vector<uint8_t> expected;
+  for (int f = 0; f < 21; ++f)
+    for (size_t i = 0; i < 32 * 32 * 3; ++i) {
+      const auto at = [&](size_t tile, int frame) {
+        return tiles[tile].data[static_cast<size_t>(frame) * 32 * 32 * 3 + i];
+      };
+      const double fade = (f - 13 + 0.5) / 4;
+      const double value = f < 8    ? at(0, f)
+                           : f == 8 ? (at(0, 8) + at(1, 0)) / 2
+                           : f < 13 ? at(1, f - 8)
+                           : f < 17 ? (1 - fade) * at(1, f - 8) + fade * at(2, f - 12)
+                                    : at(2, f - 12);
+      expected.push_back(
+          static_cast<uint8_t>(std::lround(std::clamp((value + 1) * 127.5, 0.0, 255.0))));
+    }
+  REQUIRE(tiled.pixels.size() == expected.size());
+  CHECK(psnr(tiled.pixels, expected, 255) >= 60);
+  CHECK(psnr(whole.pixels, expected, 255) < 40);
+  request.decode_tile = 1;
+  const auto refused = engine->run(request, tiled);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.status().message().find("at least 2") != std::string::npos);
+}

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 import torch
-from diffusers import (AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, FlowMatchEulerDiscreteScheduler, LTX2Pipeline,
-                       LTX2VideoTransformer3DModel)
-from diffusers.pipelines.ltx2 import pipeline_ltx2
+from diffusers import (AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, FlowMatchEulerDiscreteScheduler,
+                       LTX2ImageToVideoPipeline, LTX2Pipeline, LTX2VideoTransformer3DModel)
+from diffusers.pipelines.ltx2 import pipeline_ltx2, pipeline_ltx2_image2video
 from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 from diffusers.pipelines.ltx2.utils import DISTILLED_SIGMA_VALUES
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import BatchEncoding, Gemma3Config, Gemma3ForConditionalGeneration
 
@@ -53,7 +54,7 @@ VOCODER = dict(in_channels=24, hidden_channels=12, upsample_kernel_sizes=[7, 4],
 TRANSFORMER = dict(num_layers=2, in_channels=6, out_channels=6, num_attention_heads=3, attention_head_dim=10,
                    cross_attention_dim=30, audio_in_channels=6, audio_out_channels=6, audio_num_attention_heads=3,
                    audio_attention_head_dim=6, audio_cross_attention_dim=18, caption_channels=16, rope_type="split",
-                   vae_scale_factors=(4, 8, 8), base_height=256, base_width=256)
+                   vae_scale_factors=(4, 8, 8), base_height=256, base_width=256, perturbed_attn=True)
 CONNECTORS = dict(caption_channels=16, text_proj_in_factor=4, video_connector_num_attention_heads=2,
                   video_connector_attention_head_dim=8, audio_connector_num_attention_heads=4,
                   audio_connector_attention_head_dim=4, video_connector_num_learnable_registers=8,
@@ -134,11 +135,15 @@ class Pipeline:
             index[part] = ["ltx2" if part in ("connectors", "vocoder") else "diffusers", type(model).__name__]
         (self.folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
         self.parts = loaded
-        self.pipe = LTX2Pipeline(tokenizer=Tokenizer(), text_encoder=text_encoder(), **loaded)
-        self.pipe.set_progress_bar_config(disable=True)
+        common = dict(tokenizer=Tokenizer(), text_encoder=text_encoder(), **loaded)
+        self.pipe, self.from_image = LTX2Pipeline(**common), LTX2ImageToVideoPipeline(**common)
+        for pipe in (self.pipe, self.from_image):
+            pipe.set_progress_bar_config(disable=True)
         self.cases, self.tensors = [], {}
 
-    def case(self, prompt, negative, width, height, frames, steps, guidance=1.0, distilled=False):
+    def case(self, prompt, negative, width, height, frames, steps, guidance=1.0, distilled=False, image=False,
+             strength=None):
+        """One clip; `guidance` of both streams; None: as published. The block to skip is the second here."""
         i = len(self.cases)
         g = generator(900 + 37 * i + len(self.name))
         config = self.parts["vae"].config
@@ -147,25 +152,53 @@ class Pipeline:
                             generator=g)
         sound = torch.randn(1, 2, round(frames / 24 * 25), 3, generator=g)
         noises = [video, sound]
-        pipeline_ltx2.randn_tensor = lambda *_, **__: noises.pop(0)
-        how = dict(num_inference_steps=steps)
+        for module in (pipeline_ltx2, pipeline_ltx2_image2video):
+            module.randn_tensor = lambda *_, **__: noises.pop(0)
+        # Of all releases' pipelines the default is 2.3's, which 2.0 was not made for.
+        how = dict(num_inference_steps=steps, use_cross_timestep=self.parts["transformer"].config.cross_attn_mod)
+        pipe = self.from_image if image else self.pipe
+        if image:
+            # Smooth, with a corner of noise. The reference would compress it first, by chance of its encoder.
+            y, x = np.mgrid[0:height, 0:width]
+            waves = [127 + 100 * np.sin(0.13 * (c + 1) * x + 0.21 * y + c) for c in range(3)]
+            pixels = np.stack(waves, -1).clip(0, 255).astype(np.uint8)
+            pixels[:5, :7] = torch.randint(0, 256, (5, 7, 3), generator=g).numpy()
+            how |= dict(image=Image.fromarray(pixels), image_crf=0)
+            self.tensors[f"{i}.in.image"] = torch.from_numpy(pixels.copy())
+        sigmas = DISTILLED_SIGMA_VALUES
+        if strength is not None:  # what is left of the distilled schedule, from a clip, with silence beside it
+            assert distilled
+            clip = torch.randint(0, 256, (frames, height // 8, width // 8, 3), generator=g, dtype=torch.uint8)
+            clip = np.stack([np.array(Image.fromarray(c.numpy()).resize((width, height), Image.Resampling.BILINEAR))
+                             for c in clip])
+            self.tensors[f"{i}.in.clip"] = torch.from_numpy(clip)
+            sigmas = sigmas[len(sigmas) - int(len(sigmas) * strength):]
+            pixels = torch.from_numpy(clip).float().permute(3, 0, 1, 2)[None] / 127.5 - 1
+            mean = self.parts["audio_vae"].latents_mean.reshape(2, 1, 3)
+            how |= dict(latents=self.parts["vae"].encode(pixels).latent_dist.mode(), noise_scale=sigmas[0],
+                        audio_latents=mean.expand(1, 2, sound.shape[2], 3).clone())
+            noises[:] = [video.flatten(2).transpose(1, 2), sound.transpose(1, 2).flatten(2)]
         if distilled:
             self.pipe.scheduler = FlowMatchEulerDiscreteScheduler.from_config(
                 self.pipe.scheduler.config, use_dynamic_shifting=False, shift_terminal=None)
-            how = dict(sigmas=DISTILLED_SIGMA_VALUES)
-        plain = dict(stg_scale=0.0, audio_stg_scale=0.0, modality_scale=1.0, audio_modality_scale=1.0,
-                     guidance_rescale=0.0, audio_guidance_rescale=0.0, guidance_scale=guidance,
-                     audio_guidance_scale=guidance)
-        frames_out, wave = self.pipe(prompt=prompt, negative_prompt=negative, width=width, height=height,
-                                     num_frames=frames, frame_rate=24.0, output_type="np", return_dict=False,
-                                     **how, **plain)
+            how["sigmas"] = sigmas
+        terms = dict(spatio_temporal_guidance_blocks=[1])
+        if guidance == 1:  # nothing to move away from
+            terms = dict(stg_scale=0.0, audio_stg_scale=0.0, modality_scale=1.0, audio_modality_scale=1.0,
+                         guidance_rescale=0.0, audio_guidance_rescale=0.0)
+        if guidance is not None:
+            terms |= dict(guidance_scale=guidance, audio_guidance_scale=guidance)
+        frames_out, wave = pipe(prompt=prompt, negative_prompt=negative, width=width, height=height,
+                                num_frames=frames, frame_rate=24.0, output_type="np", return_dict=False,
+                                **how, **terms)
         assert not noises
         out, wave = frames_out[0], wave[0]
         self.tensors[f"{i}.in.noise"] = torch.cat([last(video).flatten(), sound.permute(0, 2, 1, 3).flatten()])
         self.tensors[f"{i}.out.frames"] = torch.from_numpy(np.rint(out * 255).astype(np.uint8))
         self.tensors[f"{i}.out.sound"] = wave.T.float()
         self.cases.append(dict(prompt=prompt, negative=negative, width=width, height=height, frames=frames,
-                               steps=steps, guidance=guidance, distilled=distilled))
+                               steps=steps, guidance=guidance, distilled=distilled)
+                          | ({"strength": strength} if strength else {}))
         clipped = ((out <= 0) | (out >= 1)).mean()
         print(self.name, i, out.shape, f"spread {out.std():.3f}, clipped {clipped:.3f},",
               tuple(wave.shape), f"sound {wave.std():.3f}")
@@ -278,7 +311,10 @@ def t2v():
     p = Pipeline("t2v")
     p.case("a small red fox", "blurry", 64, 32, 9, 3, guidance=3.0)
     p.case("  two boats, \u00e9\u00df ", "", 32, 32, 5, 4)
+    p.case("a small red fox", "blurry", 32, 64, 9, 3, guidance=None)
+    p.case("two boats", "blurry", 64, 32, 9, 3, guidance=3.0, image=True)
     p.case("an old man", "", 32, 64, 13, 8, distilled=True)
+    p.case("an old man", "", 32, 32, 9, 8, distilled=True, strength=0.5)
     p.save()
     single_file("t2v", ORIGINAL)
 
@@ -340,7 +376,8 @@ def t2v_3():
                       video_gated_attn=True, audio_gated_attn=True, per_modality_projections=True, proj_bias=True,
                       video_hidden_dim=30, audio_hidden_dim=18),
                  VAE_3, wide_vocoder)
-    p.case("a small red fox", "blurry", 32, 64, 9, 3, guidance=3.0)
+    p.case("a small red fox", "blurry", 32, 64, 9, 3, guidance=None)
+    p.case("two boats", "blurry", 64, 32, 9, 3, guidance=None, image=True)
     p.save()
     single_file("t2v_3", original_3())
 

@@ -37,19 +37,35 @@ int64_t time_of(const LatentSpec& spec, const ClipShape& shape) {
                                           : shape.latent_frames;
 }
 
+// The fewest latents of a tile. A tile's first latent gives the last of its frames where the clip's
+// first one stands for fewer than the others: then tiles must overlap to give every frame.
+int64_t least_tile(const LatentSpec& spec) {
+  return spec.media != Modality::kVideo || spec.first_frames == spec.later_frames ? 1 : 2;
+}
+bool tiles_along_time(const LatentSpec& spec, const TileSpec& tiles) {
+  return least_tile(spec) == 1 || tiles.overlap > 0;
+}
+
+// Where latent k begins, in frames or samples, and what the first latent of a tile gives.
+int64_t begin_of(const LatentSpec& spec, int64_t k) { return k == 0 ? 0 : units_of(spec, k); }
+int64_t given_from(const LatentSpec& spec, int64_t k) {
+  return spec.media == Modality::kVideo ? k * spec.later_frames : begin_of(spec, k);
+}
+int64_t begin_of(const LatentSpec& spec, const Tile& t) {
+  return t.from > t.start ? begin_of(spec, t.from) : given_from(spec, t.start);
+}
+
 Result<TileSpec> requested_tiles(const Decode& s, const LatentSpec& spec, int64_t asked) {
   TileSpec tiles = s.tiles;
   if (asked == kWholeClip) {
     tiles.length = 0;
   } else if (asked != kAutomaticTile && spec.media == Modality::kVideo) {
-    if (asked < 1) return error(Code::kInvalidArgument, "a decoder tile of ", asked, " latents");
+    if (asked < least_tile(spec))
+      return error(Code::kInvalidArgument, "a decoder tile of ", asked, " latents; at least ",
+                   least_tile(spec));
     tiles = with_tile_length(tiles, asked);
   }
   return tiles;
-}
-
-bool uniform(const LatentSpec& spec) {
-  return spec.media != Modality::kVideo || spec.first_frames == spec.later_frames;
 }
 
 CausalCoder coder_of(const Decode& s) {
@@ -82,9 +98,11 @@ JobSpec decoder_job(const Decode& s, const LatentSpec& spec, const ClipSpec& cli
 Status check_decoder(const Decode& s, CheckContext* c) {
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
   if (!s.first.empty()) return check_causal_coder(coder_of(s), spec, c);
-  if (!uniform(spec) && s.tiles.length > 0)
-    return error(Code::kUnsupported, "decoding '", s.latents,
-                 "' in tiles: its first latent stands for another number of frames than the rest");
+  if (s.tiles.length > 0 && (!tiles_along_time(spec, s.tiles) || s.tiles.length < least_tile(spec)))
+    return error(Code::kUnsupported, "decoding '", s.latents, "' in tiles of ", s.tiles.length,
+                 " that share ", s.tiles.overlap,
+                 " latents: its first latent stands for another number of frames than the rest, so "
+                 "that tiles are of two at least and share one");
   std::vector<int64_t> lengths{time_of(spec, c->shape)};
   if (spec.media != Modality::kImage)
     lengths.insert(lengths.end(), {1, 2, std::max<int64_t>(s.tiles.length, 3)});
@@ -102,7 +120,8 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
     return plan_causal_coder(coder_of(s), spec,
                              {std::string(name), c->plan.shape.latent_frames, s.tiles, asked}, c);
   ZT_ASSIGN_OR_RETURN(const TileSpec tiles, requested_tiles(s, spec, asked));
-  if (!uniform(spec) && tiles.length > 0)
+  const bool tiled = tiles_along_time(spec, s.tiles);
+  if (!tiled && tiles.length > 0)
     return error(Code::kUnsupported, "this model's clips are decoded whole, not in tiles");
   const auto consider = [&](const TileSpec& with) {
     JobSpec job = decoder_job(s, spec, c->plan.clip, c->plan.shape, with);
@@ -115,8 +134,9 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
     return budget > 0 && candidate.bytes() > budget;
   };
   // The longest tile that fits, as memory grows with its length; the shortest where none does.
-  if (too_large(job) && asked == kAutomaticTile && uniform(spec) && job.tiles.length > 1) {
-    int64_t fits = 1, above = job.tiles.length;
+  if (const int64_t least = least_tile(spec);
+      too_large(job) && asked == kAutomaticTile && tiled && job.tiles.length > least) {
+    int64_t fits = least, above = job.tiles.length;
     ZT_ASSIGN_OR_RETURN(job, consider(with_tile_length(s.tiles, fits)));
     while (!too_large(job) && above - fits > 1) {
       const int64_t middle = (fits + above) / 2;
@@ -163,16 +183,19 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
       return session.get_output(s.output, tile.data(), type->bytes());
     }));
     ZT_RETURN_IF_ERROR(check_decoded(s, tile));
-    // With several tiles every latent gives the same number of units (check_decoder).
-    const size_t out_row = tile.size() / length;
-    const auto blend = static_cast<size_t>(plan.blend) * out_row;
-    std::span<float> fresh =
-        std::span(tile).subspan(static_cast<size_t>(t.from - t.start) * out_row,
-                                static_cast<size_t>(t.to - t.from) * out_row);
-    if (plan.tiles.size() == 1) fresh = tile;
-    if (!held.empty()) mix(held, fresh, static_cast<size_t>(plan.blend) * (units / length));
+    const size_t unit = tile.size() / units;
+    const auto elements = [&](int64_t from, int64_t to) {
+      return static_cast<size_t>(to - from) * unit;
+    };
+    const int64_t begin = begin_of(spec, t), end = begin_of(spec, t.to);
+    std::span<float> fresh = tile;
+    if (plan.tiles.size() > 1)
+      fresh = fresh.subspan(elements(given_from(spec, t.start), begin), elements(begin, end));
+    if (!held.empty()) mix(held, fresh, held.size() / unit);
+    // What the next tile gives too waits for it.
     const bool last = &t == &plan.tiles.back();
-    const std::span<float> done = fresh.first(fresh.size() - (last ? 0 : blend));
+    const size_t shared = last ? 0 : elements(begin_of(spec, *(&t + 1)), end);
+    const std::span<float> done = fresh.first(fresh.size() - shared);
     ZT_RETURN_IF_ERROR(emit(done));
     held.assign(fresh.begin() + static_cast<int64_t>(done.size()), fresh.end());
   }

@@ -29,6 +29,8 @@ std::vector<NamedType> inputs_of(const Denoise& s, const Recipe& recipe, const C
     type.shape[0] = rows;
     inputs.push_back({condition.input, type});
   }
+  for (const Denoise::Weaker& weaker : s.weaker)
+    inputs.push_back({weaker.input, {DType::kF32, {rows}}});
   return inputs;
 }
 
@@ -163,11 +165,12 @@ Status split_automatically(const Denoise& s, PlanContext* c, size_t network) {
 Status plan_network(const Denoise& s, PlanContext* c, size_t network) {
   NetworkPlan& n = c->plan.networks[network];
   const std::string& component = s.network(network);
-  const bool sequential = n.guided() && c->request.guidance_mode == GuidanceMode::kSequential;
+  const bool sequential = n.blocks() > 1 && c->request.guidance_mode == GuidanceMode::kSequential;
   ZT_ASSIGN_OR_RETURN(const auto devices, c->devices_for(component));
-  if (devices.size() == 2 && !n.guided())
-    return error(Code::kInvalidArgument, "two devices for '", component,
-                 "', but without guidance a step has no halves");
+  if (devices.size() == 2 && n.blocks() != 2)
+    return error(Code::kInvalidArgument, "two devices for '", component, "', but ",
+                 n.blocks() == 1 ? "without guidance a step has no halves"
+                                 : "a step of this model has more than two parts");
   if (devices.size() == 2 && sequential)
     return error(Code::kInvalidArgument,
                  "the halves of a guided step either run on two devices at "
@@ -178,15 +181,16 @@ Status plan_network(const Denoise& s, PlanContext* c, size_t network) {
     take_halves(c, network, std::move(jobs));
     return check_channels(s, c->model.recipe, c->plan.jobs.back());
   }
-  n.rows_a_call = n.guided() && !sequential ? 2 * c->plan.samples : c->plan.samples;
+  n.rows_a_call = sequential ? c->plan.samples : n.blocks() * c->plan.samples;
   JobSpec spec = job_of(s, *c, network, n.rows_a_call);
   if (sequential) {  // one session takes the conditions of either half in turn
-    spec.calls *= 2;
+    spec.calls *= static_cast<double>(n.blocks());
     spec.clip_calls = spec.calls;
   }
   ZT_ASSIGN_OR_RETURN(const Job* whole, c->add(spec));
   ZT_RETURN_IF_ERROR(check_channels(s, c->model.recipe, *whole));
-  return n.guided() && !sequential ? split_automatically(s, c, network) : Status();
+  return n.blocks() == 2 && n.guided() && !sequential ? split_automatically(s, c, network)
+                                                      : Status();
 }
 
 Status plan(const Stage&, PlanContext* c) {

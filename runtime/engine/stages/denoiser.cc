@@ -1,6 +1,7 @@
 #include "runtime/engine/stages/denoiser.h"
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -27,7 +28,7 @@ Status Denoiser::take(size_t network) {
   const Job* whole = plan.find(c_->stage, denoise_key(network, 0));
   ZT_CHECK(whole != nullptr);
   const int64_t calls = rows() / n.rows_a_call;
-  one_session_ = calls == 2 && !n.halves;
+  one_session_ = calls > 1 && !n.halves;
   for (int64_t i = 0; i < calls; ++i) {
     Part part;
     part.first = i * n.rows_a_call;
@@ -64,11 +65,22 @@ Status Denoiser::set_conditions(Session& session, int64_t first, int64_t count) 
     const auto row = value.bytes.size() / static_cast<size_t>(rows);
     std::vector<uint8_t> bytes;
     for (int64_t r = first; r < first + count; ++r) {
-      const auto from = value.bytes.begin() + static_cast<int64_t>(row) * (rows == 1 ? 0 : r);
+      // Weaker rows are of what is wanted.
+      const int64_t of = rows == 1 ? 0 : weaker_of(r) == SIZE_MAX ? r : r % c_->plan.samples;
+      const auto from = value.bytes.begin() + static_cast<int64_t>(row) * of;
       bytes.insert(bytes.end(), from, from + static_cast<int64_t>(row));
     }
     ZT_RETURN_IF_ERROR(
         session.set_input(condition.input, bytes.data(), static_cast<int64_t>(bytes.size())));
+  }
+  const auto& weaker = c_->plan.denoise.weaker;
+  for (size_t k = 0; k < weaker.size(); ++k) {
+    std::vector<float> flags;
+    for (int64_t r = first; r < first + count; ++r) {
+      const size_t of = weaker_of(r);
+      flags.push_back(of != SIZE_MAX && network().weaker[of] == k ? 1.0f : 0.0f);
+    }
+    ZT_RETURN_IF_ERROR(session.set_input(weaker[k].input, std::span<const float>(flags)));
   }
   return Status();
 }
@@ -84,7 +96,7 @@ Status Denoiser::call(Session& session, Part* part, double t, std::span<const fl
   }
   const int64_t samples = c_->plan.samples;
   for (size_t i = 0; i < s.streams.size(); ++i) {
-    // Both halves of the batch see the same latents.
+    // All rows of a sample see the same latents.
     const auto from = x.subspan(offsets_[i], sizes_[i]);
     part->rows.clear();
     for (int64_t r = 0; r < part->count; r += samples)
@@ -134,32 +146,76 @@ Status Denoiser::evaluate(double t, std::span<const float> x, std::span<float> o
   } else {
     for (Part& part : parts_) ZT_RETURN_IF_ERROR(run_part(&part, t, x));
   }
-  guide(out, variance);
+  guide(t, x, out, variance);
   return c_->evaluated(t, out);
 }
 
-// unwanted + g (wanted − unwanted), on the channels that are guided; of the others, and of the
-// variance, what is wanted.
-void Denoiser::guide(std::span<float> out, std::span<float> variance) const {
-  const RequestPlan& plan = c_->plan;
-  const auto g = static_cast<float>(network().guidance);
+void Denoiser::guide(double t, std::span<const float> x, std::span<float> out,
+                     std::span<float> variance) const {
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    const auto channels = static_cast<size_t>(
-        c_->model.recipe.find_latents(plan.denoise.streams[i].latents)->channels);
-    const size_t guided = plan.denoise.guidance_channels > 0
-                              ? static_cast<size_t>(plan.denoise.guidance_channels)
-                              : channels;
-    const float* wanted = outputs_[i].data();
-    const float* unwanted = network().guided() ? wanted + outputs_[i].size() / 2 : nullptr;
-    const size_t stride = channels * factor_[i];
-    for (size_t p = 0; p < sizes_[i] / channels; ++p)
-      for (size_t k = 0; k < channels; ++k) {
-        const size_t from = p * stride + k, to = offsets_[i] + p * channels + k;
-        out[to] = unwanted != nullptr && k < guided
-                      ? unwanted[from] + g * (wanted[from] - unwanted[from])
-                      : wanted[from];
-        if (!variance.empty()) variance[to] = wanted[from + channels];
-      }
+    guide_stream(i, out, variance);
+    if (c_->plan.denoise.streams[i].rescale > 0) rescale_stream(i, t, x, out);
+  }
+}
+
+// unwanted + g (wanted − unwanted) + Σ s (wanted − weaker), on the channels that are guided; of the
+// others, and of the variance, what is wanted.
+void Denoiser::guide_stream(size_t i, std::span<float> out, std::span<float> variance) const {
+  const Denoise& s = c_->plan.denoise;
+  const NetworkPlan& n = network();
+  const auto g = static_cast<float>(n.stream_guidance[i]);
+  const auto channels =
+      static_cast<size_t>(c_->model.recipe.find_latents(s.streams[i].latents)->channels);
+  const size_t guided =
+      s.guidance_channels > 0 ? static_cast<size_t>(s.guidance_channels) : channels;
+  const float* wanted = outputs_[i].data();
+  const size_t block = outputs_[i].size() / static_cast<size_t>(n.blocks());
+  const float* unwanted = n.guided() && g != 1 ? wanted + block : nullptr;
+  std::vector<std::pair<const float*, float>> weaker;
+  for (size_t k = 0; k < n.weaker.size(); ++k)
+    weaker.emplace_back(wanted + block * (k + (n.guided() ? 2 : 1)),
+                        static_cast<float>(s.weaker[n.weaker[k]].scales[i]));
+  const size_t stride = channels * factor_[i];
+  for (size_t p = 0; p < sizes_[i] / channels; ++p)
+    for (size_t k = 0; k < channels; ++k) {
+      const size_t from = p * stride + k, to = offsets_[i] + p * channels + k;
+      const bool moves = k < guided;
+      float value = moves && unwanted != nullptr
+                        ? unwanted[from] + g * (wanted[from] - unwanted[from])
+                        : wanted[from];
+      if (moves)
+        for (const auto& [weak, scale] : weaker) value += scale * (wanted[from] - weak[from]);
+      out[to] = value;
+      if (!variance.empty()) variance[to] = wanted[from + channels];
+    }
+}
+
+// A flow's velocity v at x and time t predicts the result x − t·v. The guided prediction, sample by
+// sample, is mixed with itself at the spread of what was wanted.
+void Denoiser::rescale_stream(size_t i, double t, std::span<const float> x,
+                              std::span<float> out) const {
+  if (!(t > 0)) return;
+  const auto spread = [&](std::span<const float> at, const float* v) {
+    double sum = 0, squares = 0;
+    for (size_t k = 0; k < at.size(); ++k) sum += at[k] - t * v[k];
+    const double mean = sum / static_cast<double>(at.size());
+    for (size_t k = 0; k < at.size(); ++k) {
+      const double d = at[k] - t * v[k] - mean;
+      squares += d * d;
+    }
+    return std::sqrt(squares / static_cast<double>(std::max<size_t>(at.size() - 1, 1)));
+  };
+  const double part = c_->plan.denoise.streams[i].rescale;
+  const auto samples = static_cast<size_t>(c_->plan.samples);
+  const size_t row = sizes_[i] / samples;
+  for (size_t s = 0; s < samples; ++s) {
+    const auto at = x.subspan(offsets_[i] + s * row, row);
+    const auto v = out.subspan(offsets_[i] + s * row, row);
+    const double guided = spread(at, v.data());
+    if (!(guided > 0)) continue;
+    const double scale = part * spread(at, outputs_[i].data() + s * row) / guided + 1 - part;
+    for (size_t k = 0; k < row; ++k)
+      v[k] = static_cast<float>((at[k] - scale * (at[k] - t * v[k])) / t);
   }
 }
 

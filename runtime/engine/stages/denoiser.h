@@ -45,10 +45,18 @@ class Denoiser {
   Status set_conditions(Session& session, int64_t first, int64_t count) const;
   Status run_part(Part* part, double t, std::span<const float> x);
   Status call(Session& session, Part* part, double t, std::span<const float> x);
-  void guide(std::span<float> out, std::span<float> variance) const;
+  void guide(double t, std::span<const float> x, std::span<float> out,
+             std::span<float> variance) const;
+  void guide_stream(size_t i, std::span<float> out, std::span<float> variance) const;
+  void rescale_stream(size_t i, double t, std::span<const float> x, std::span<float> out) const;
 
   const NetworkPlan& network() const { return c_->plan.networks[network_]; }
-  int64_t rows() const { return network().guided() ? 2 * c_->plan.samples : c_->plan.samples; }
+  int64_t rows() const { return network().blocks() * c_->plan.samples; }
+  // The weaker rows that row r is of, by place in NetworkPlan::weaker; none: SIZE_MAX.
+  size_t weaker_of(int64_t r) const {
+    const int64_t block = r / c_->plan.samples - (network().guided() ? 2 : 1);
+    return block < 0 ? SIZE_MAX : static_cast<size_t>(block);
+  }
 
   RunContext* c_ = nullptr;
   size_t network_ = 0;  // that parts_ are of, if there are any
