@@ -67,7 +67,8 @@ Result<std::unique_ptr<Bench>> Bench::create(BenchOptions options) {
         ZT_RETURN_IF_ERROR(bench->add_ops(device.get(), dtype));
     for (const DType dtype : bench->dtypes_of(*device, true)) {
       if (o.models) ZT_RETURN_IF_ERROR(bench->add_models(device.get(), dtype));
-      if (o.pipelines) ZT_RETURN_IF_ERROR(bench->add_pipelines(device.get(), dtype));
+      if (o.pipelines && !is_quantized(dtype))
+        ZT_RETURN_IF_ERROR(bench->add_pipelines(device.get(), dtype));
     }
   }
   // By kind, whatever device named a case first.
@@ -120,10 +121,27 @@ std::vector<DType> Bench::dtypes_of(const BenchDevice& device, bool networks) co
       dtypes = {DType::kBF16, DType::kF16, DType::kF32};
     if (!o_.quick) dtypes.insert(dtypes.end(), {DType::kI8, DType::kF8E4M3});
   }
-  if (networks) std::erase_if(dtypes, is_quantized);
-  // A step takes long: in what the device is for.
-  if (networks && o_.dtypes.empty() && !device.on_host()) dtypes = {DType::kBF16, DType::kF16};
+  // A step takes long: in what the device is for; in 8 bits where that is asked for.
+  if (networks && o_.dtypes.empty()) {
+    std::erase_if(dtypes, is_quantized);
+    if (!device.on_host()) dtypes = {DType::kBF16, DType::kF16};
+  }
   return dtypes;
+}
+
+// Of what is not a product in a network of 8 bits: the first other dtype that is asked for, or what
+// the device multiplies fastest.
+DType Bench::compute_beside(const BenchDevice& device) const {
+  for (const DType dtype : o_.dtypes)
+    if (!is_quantized(dtype)) return dtype;
+  const DeviceInfo& info = device.device->info();
+  if (info.backend == "vulkan") return DType::kF16;
+  const auto fast = [](const std::string& feature) {
+    return feature.find("bf16") != std::string::npos || feature.find("amx") != std::string::npos;
+  };
+  const bool narrow =
+      info.backend == "cuda" || std::any_of(info.features.begin(), info.features.end(), fast);
+  return narrow ? DType::kBF16 : DType::kF32;
 }
 
 std::vector<int64_t> Bench::tokens_of(const BenchDevice& device) const {
@@ -208,7 +226,9 @@ Status Bench::add_models(BenchDevice* device, DType dtype) {
     for (const int64_t n : sizes) {
       ZT_ASSIGN_OR_RETURN(auto net, network(name, n));
       const std::string key = "model " + net->name();
-      add(key, std::make_unique<ModelSubject>(device, std::move(net), dtype, o_.budget));
+      add(key, std::make_unique<ModelSubject>(device, std::move(net), dtype,
+                                              is_quantized(dtype) ? compute_beside(*device) : dtype,
+                                              o_.budget));
     }
   }
   return Status();

@@ -56,6 +56,7 @@ class Bench {
   Status add_pipelines(BenchDevice* device, DType dtype);
   void add(const std::string& key, std::unique_ptr<Subject> subject);
   std::vector<DType> dtypes_of(const BenchDevice& device, bool networks) const;
+  DType compute_beside(const BenchDevice& device) const;
   std::vector<int64_t> tokens_of(const BenchDevice& device) const;
   std::vector<std::string> networks_of(const BenchDevice& device, bool ops) const;
   Result<std::shared_ptr<const Network>> network(const std::string& name, int64_t tokens);

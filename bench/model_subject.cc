@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "runtime/plan/planner.h"
+#include "runtime/quantize/rules.h"
 
 namespace zoetrope::bench {
 
-ModelSubject::ModelSubject(BenchDevice* on, std::shared_ptr<const Network> network, DType compute,
-                           int64_t budget)
-    : network_(std::move(network)), compute_(compute), budget_(budget) {
+ModelSubject::ModelSubject(BenchDevice* on, std::shared_ptr<const Network> network, DType products,
+                           DType compute, int64_t budget)
+    : network_(std::move(network)), products_(products), compute_(compute), budget_(budget) {
   device = on;
   row.kind = "model";
   row.name = network_->name();
@@ -16,20 +17,30 @@ ModelSubject::ModelSubject(BenchDevice* on, std::shared_ptr<const Network> netwo
   row.tokens = network_->tokens;
   row.program = "zoetrope";
   row.device = on->id;
-  row.dtype = dtype_name(compute);
+  row.dtype = dtype_name(products);
+  if (products != compute) row.kernel = str("all but products in ", dtype_name(compute));
   row.symbols = network_->symbols;
   if (budget > 0) row.name += str(", within ", format_bytes(static_cast<double>(budget)));
 }
 
 Status ModelSubject::compile() {
   if (plan_.has_value() || session_ != nullptr) return Status();
-  weights_ = std::make_unique<NoiseWeights>(network_->graph, compute_);
+  noise_ = std::make_unique<NoiseWeights>(network_->graph, compute_);
+  Graph graph = network_->graph;
+  if (products_ != compute_) {
+    QuantizeRules rules;
+    rules.format = products_ == DType::kI8 ? WeightFormat::kInt8 : WeightFormat::kFp8;
+    ZT_ASSIGN_OR_RETURN(QuantizedGraph made, quantize(graph, [&](const QuantizeSite& site) {
+                          return choose_format(rules, site);
+                        }));
+    graph = std::move(made.graph);
+    ZT_ASSIGN_OR_RETURN(quantized_, QuantizedWeights::create(*noise_, std::move(made.weights)));
+  }
   CompileOptions options;
   options.bindings = network_->symbols;
   options.compute = compute_;
   options.memory_budget = budget_;
-  ZT_ASSIGN_OR_RETURN(Plan plan,
-                      compile_component(network_->graph, *weights_, *device->device, options));
+  ZT_ASSIGN_OR_RETURN(Plan plan, compile_component(graph, weights(), *device->device, options));
   row.planned_bytes = plan.memory.total_bytes();
   if (budget_ > 0 && row.planned_bytes > budget_)
     return error(Code::kResourceExhausted, network_->model, " needs at least ",
@@ -41,6 +52,11 @@ Status ModelSubject::compile() {
   }
   plan_ = std::move(plan);
   return Status();
+}
+
+const WeightSource& ModelSubject::weights() const {
+  if (quantized_ != nullptr) return *quantized_;
+  return *noise_;
 }
 
 Result<int64_t> ModelSubject::bytes() {
@@ -60,7 +76,7 @@ Status ModelSubject::set_inputs(Rate slowest) {
 
 Status ModelSubject::prepare() {
   ZT_RETURN_IF_ERROR(compile());
-  store_ = std::make_unique<WeightStore>(*device->device, *weights_);
+  store_ = std::make_unique<WeightStore>(*device->device, weights());
   ZT_ASSIGN_OR_RETURN(session_, Session::create(std::move(*plan_), *store_));
   plan_.reset();
   row.held_bytes = session_->own_bytes() + store_->held_bytes();
@@ -101,7 +117,8 @@ void ModelSubject::release() {
   session_.reset();
   store_.reset();
   plan_.reset();
-  weights_.reset();
+  quantized_.reset();
+  noise_.reset();
 }
 
 }  // namespace zoetrope::bench

@@ -30,37 +30,20 @@ void encode_8bit(bool integer, const float* x, int64_t n, uint8_t* values, float
 }
 
 // Sum of squared errors of x as multiples of d from −8 to 7.
-float error_of(const float* x, int64_t n, float d) {
+float error_of(const float* x, const float* importance, int64_t n, float d) {
   const float inverse = 1 / d;
   float sum = 0;
   for (int64_t i = 0; i < n; ++i) {
     const float q = std::min(std::max(x[i] * inverse, -8.0f), 7.0f) + 0x1.8p23f - 0x1.8p23f;
     const float e = x[i] - q * d;
-    sum += e * e;
+    sum += importance == nullptr ? e * e : e * e * importance[i];
   }
   return sum;
 }
 
 // The factor of a group, an f16, and its elements plus 8.
 uint16_t encode_group(const float* x, int64_t n, uint8_t* q) {
-  float extreme = 0;
-  for (int64_t i = 0; i < n; ++i)
-    if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
-  uint16_t best = 0;
-  float least = INFINITY;
-  const auto consider = [&](float factor) {
-    const uint16_t half = f32_to_f16(factor);
-    const float d = f16_to_f32(half);
-    if (d == 0 || !std::isfinite(d)) return;
-    if (const float error = error_of(x, n, d); error < least) {
-      least = error;
-      best = half;
-    }
-  };
-  for (int step = 0; step < 8; ++step)
-    consider(extreme / (-8.0f + 0.25f * static_cast<float>(step)));
-  for (int step = 0; step < 8; ++step)
-    consider(extreme / (7.0f - 0.25f * static_cast<float>(step)));
+  const uint16_t best = group_factor(x, nullptr, n);
   const float d = f16_to_f32(best), inverse = best == 0 ? 0 : 1 / d;
   for (int64_t i = 0; i < n; ++i)
     q[i] = static_cast<uint8_t>(
@@ -80,6 +63,28 @@ void encode_int4(int64_t group, const float* x, int64_t n, uint8_t* values, uint
 }
 
 }  // namespace
+
+uint16_t group_factor(const float* x, const float* importance, int64_t n) {
+  float extreme = 0;
+  for (int64_t i = 0; i < n; ++i)
+    if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
+  uint16_t best = 0;
+  float least = INFINITY;
+  const auto consider = [&](float factor) {
+    const uint16_t half = f32_to_f16(factor);
+    const float d = f16_to_f32(half);
+    if (d == 0 || !std::isfinite(d)) return;
+    if (const float error = error_of(x, importance, n, d); error < least) {
+      least = error;
+      best = half;
+    }
+  };
+  for (int step = 0; step < 8; ++step)
+    consider(extreme / (-8.0f + 0.25f * static_cast<float>(step)));
+  for (int step = 0; step < 8; ++step)
+    consider(extreme / (7.0f - 0.25f * static_cast<float>(step)));
+  return best;
+}
 
 std::string_view format_name(WeightFormat format) { return kNames[static_cast<size_t>(format)]; }
 

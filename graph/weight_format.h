@@ -34,6 +34,10 @@ EncodedTypes encoded_types(WeightFormat format, const Shape& shape, int64_t grou
 void encode_rows(WeightFormat format, int64_t group, const float* x, int64_t rows, int64_t columns,
                  uint8_t* values, uint8_t* scale);
 
+// Of kInt4: the factor of a group, as f16, of least squared error; errors count as much as
+// `importance` (null: alike) says.
+uint16_t group_factor(const float* x, const float* importance, int64_t n);
+
 // What dequantize reads, as host memory; offset may be null.
 struct EncodedData {
   DType values_type = DType::kI8, scale_type = DType::kF32, offset_type = DType::kF32;

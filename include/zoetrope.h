@@ -194,9 +194,9 @@ ZOETROPE_API int zoetrope_convert(const char *options, const zoetrope_callbacks 
 /* A model file with weights of fewer bits, as `zoetrope quantize`. `options`: JSON, "output" needed,
  * "model" left out is zoetrope_default_model():
  *   {"model": "", "output": "", "format": "int8", "group": 64, "components": [], "keep": [],
- *    "prompts": [], "measure": "clips", "steps": 0, "width": 0, "height": 0, "frames": 0, "seed": 1,
- *    "compute": "f32", "device": "auto", "target": "", "threads": 0, "target_psnr": 0,
- *    "target_size": 0, "max_loss": 0.05, "min_psnr": 0, "force": false}
+ *    "prompts": [], "measure": "clips", "nearest": false, "steps": 0, "width": 0, "height": 0,
+ *    "frames": 0, "seed": 1, "compute": "f32", "device": "auto", "target": "", "threads": 0,
+ *    "target_psnr": 0, "target_size": 0, "max_loss": 0.05, "min_psnr": 0, "force": false}
  * DIFFERS: the gate (max_loss, min_psnr) failed and nothing was written. `report`: NULL, or gets the
  * costs as JSON, then too. */
 ZOETROPE_API int zoetrope_quantize(const char *options, const zoetrope_callbacks *callbacks,

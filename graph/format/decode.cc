@@ -248,7 +248,8 @@ Result<TensorEntry> read_tensor(const fb::Tensor& from, uint64_t data_begin, uin
     return bad(entry.type.to_string(), " takes ", entry.type.bytes(), " bytes, not ",
                from.length());
   if (from.length() == 0) return entry;  // nothing is stored
-  if (from.offset() % kTensorAlignment != 0 || from.offset() < data_begin || from.offset() > size ||
+  const auto alignment = static_cast<uint64_t>(tensor_alignment(entry.type.bytes()));
+  if (from.offset() % alignment != 0 || from.offset() < data_begin || from.offset() > size ||
       from.length() > size - from.offset())
     return bad("lies at ", from.offset(), " with ", from.length(),
                " bytes: not aligned, inside the ", "root, or outside a file of ", size);

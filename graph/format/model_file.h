@@ -17,7 +17,10 @@ namespace zoetrope {
 inline constexpr char kModelMagic[8] = {'Z', 'O', 'E', 'T', 'R', 'O', 'P', 'E'};
 inline constexpr uint32_t kModelVersion = 1;
 inline constexpr int64_t kModelHeaderBytes = 64;
-inline constexpr int64_t kTensorAlignment = 4096;
+// Large tensors begin at pages, so that none shares one with another; of small ones pages would be
+// mostly padding.
+inline constexpr int64_t kLargeTensor = 65536;  // bytes
+constexpr int64_t tensor_alignment(int64_t length) { return length < kLargeTensor ? 64 : 4096; }
 
 enum class Distribution : uint8_t { kConstant = 0, kNormal = 1, kUniform = 2 };
 

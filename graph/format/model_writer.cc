@@ -10,13 +10,15 @@
 namespace zoetrope {
 namespace {
 
-int64_t align_up(int64_t value) {
-  return (value + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+int64_t align_up(int64_t value, int64_t alignment) {
+  return (value + alignment - 1) / alignment * alignment;
 }
 
 void put_le(uint8_t* bytes, uint64_t value, int count) {
   for (int i = 0; i < count; ++i) bytes[i] = static_cast<uint8_t>(value >> (8 * i));
 }
+
+constexpr int64_t kPlaceholder = 4096;
 
 // Offsets are known before any byte is: lengths follow from the types. The root's own length does
 // not depend on offsets and hashes, which are scalars that are always stored or always left out; so
@@ -26,22 +28,23 @@ std::vector<TensorEntry> lay_out(const ModelInfo& info, const std::vector<Tensor
   for (const TensorSource& source : tensors) {
     TensorEntry entry{source.name, source.type, 0, 0, 0, source.synthetic};
     if (!source.synthetic) {
-      entry.offset = kTensorAlignment;
+      entry.offset = kPlaceholder;
       entry.length = source.type.bytes();
       entry.hash = 1;
     }
     table.push_back(std::move(entry));
   }
-  int64_t at =
-      align_up(kModelHeaderBytes + static_cast<int64_t>(encode_root(info, table).size()) + 4096);
-  for (TensorEntry& entry : table) {
-    if (entry.length == 0) {  // synthetic, or nothing to store
-      entry.offset = 0;
-      continue;
+  int64_t at = kModelHeaderBytes + static_cast<int64_t>(encode_root(info, table).size());
+  for (const bool large : {false, true})
+    for (TensorEntry& entry : table) {
+      if (entry.length == 0) {  // synthetic, or nothing to store
+        entry.offset = 0;
+        continue;
+      }
+      if ((entry.length >= kLargeTensor) != large) continue;
+      entry.offset = align_up(at, tensor_alignment(entry.length));
+      at = entry.offset + entry.length;
     }
-    entry.offset = at;
-    at = align_up(at + entry.length);
-  }
   return table;
 }
 

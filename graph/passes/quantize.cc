@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "graph/elements.h"
 #include "graph/parallel_rows.h"
@@ -63,21 +64,27 @@ class Quantizer {
     const Graph& from = r_.from();
     for (ValueId id : from.weights()) {
       const Value& v = from.value(id);
-      sites_[id] = {v.name, shape_of(v), v.dims.size() == 2, Rate::kWeights};
+      sites_[id] = {v.name, shape_of(v), v.dims.size() == 2, true, Rate::kWeights};
     }
+    std::set<ValueId> read;
     for (const Node& node : from.nodes)
       for (size_t i = 0; i < node.inputs.size(); ++i) {
         const auto it = sites_.find(node.inputs[i]);
         if (it == sites_.end()) continue;
+        read.insert(it->first);
+        if (i != 1 || node.op != OpKind::kConv) it->second.convolution = false;
         if (i == 1 && weight_of(node) == it->first)
           it->second.rate = std::max(it->second.rate, from.value(node.inputs[0]).rate);
         else
           it->second.product = false;
       }
     for (const GraphOutput& output : from.outputs)
-      if (const auto it = sites_.find(output.value); it != sites_.end()) it->second.product = false;
-    for (auto& [id, site] : sites_)  // one that nobody multiplies by
+      if (const auto it = sites_.find(output.value); it != sites_.end())
+        it->second.product = it->second.convolution = false;
+    for (auto& [id, site] : sites_) {  // one that nobody multiplies by
       site.product = site.product && site.rate != Rate::kWeights;
+      site.convolution = site.convolution && read.contains(id);
+    }
   }
 
   Status take(ValueId id, const ChooseFormat& choose) {
@@ -174,8 +181,8 @@ Result<QuantizedGraph> quantize(const Graph& graph, const ChooseFormat& choose) 
 }
 
 Result<std::unique_ptr<QuantizedWeights>> QuantizedWeights::create(
-    const WeightSource& base, std::vector<QuantizedWeight> weights) {
-  std::unique_ptr<QuantizedWeights> made(new QuantizedWeights(base, std::move(weights)));
+    const WeightSource& base, std::vector<QuantizedWeight> weights, const WeightMoments* moments) {
+  std::unique_ptr<QuantizedWeights> made(new QuantizedWeights(base, std::move(weights), moments));
   for (size_t i = 0; i < made->weights_.size(); ++i) {
     const QuantizedWeight& w = made->weights_[i];
     const auto [at, fresh] = made->parts_.try_emplace(w.values, Part{i, false});
@@ -229,6 +236,14 @@ Result<WeightData> QuantizedWeights::encode(const QuantizedWeight& w, bool scale
   std::vector<std::vector<float>> row(static_cast<size_t>(parts),
                                       std::vector<float>(static_cast<size_t>(columns)));
   std::vector<char> finite(static_cast<size_t>(parts), 1);
+  std::optional<Compensation> compensation;
+  if (moments_ != nullptr && w.choice.format == WeightFormat::kInt4)
+    if (const auto it = moments_->find(w.weight); it != moments_->end()) {
+      if (it->second.columns() != columns || it->second.block() % w.choice.group != 0)
+        return error(Code::kInternal, "moments of ", it->second.columns(), " columns in blocks of ",
+                     it->second.block(), " for rows of ", columns);
+      compensation.emplace(it->second);
+    }
   for_rows(rows, parts, [&](int64_t part, int64_t begin, int64_t end) {
     const auto p = static_cast<size_t>(part);
     for (int64_t r = begin; r < end; ++r) {
@@ -240,8 +255,12 @@ Result<WeightData> QuantizedWeights::encode(const QuantizedWeight& w, bool scale
         good &= std::isfinite(row[p][static_cast<size_t>(i)]);
       }
       if (!good) finite[p] = 0;
-      encode_rows(w.choice.format, w.choice.group, row[p].data(), 1, columns,
-                  values->data() + r * value_bytes, scales->data() + r * scale_bytes);
+      uint8_t *const q = values->data() + r * value_bytes, *const s =
+                                                               scales->data() + r * scale_bytes;
+      if (good && compensation)
+        compensation->encode_row(w.choice.group, row[p].data(), q, s);
+      else
+        encode_rows(w.choice.format, w.choice.group, row[p].data(), 1, columns, q, s);
     }
   });
   if (std::find(finite.begin(), finite.end(), 0) != finite.end())

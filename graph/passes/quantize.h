@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/compensate.h"
 #include "graph/graph.h"
 #include "graph/weight_format.h"
 #include "graph/weights.h"
@@ -19,6 +20,7 @@ struct QuantizeSite {
   Shape shape;
   // Every reader multiplies rows of activations by it, x·Wᵀ: it may be of kInt8 or kFp8.
   bool product = false;
+  bool convolution = false;    // every reader is a convolution whose kernel it is
   Rate rate = Rate::kWeights;  // of the fastest of those rows
 };
 
@@ -53,9 +55,11 @@ Result<QuantizedGraph> quantize(const Graph& graph, const ChooseFormat& choose);
 // is to be stored so. Values that are not finite, or do not fit, are errors.
 class QuantizedWeights : public WeightSource {
  public:
-  // `base` must outlive it. Of weights that appear twice, all must be alike.
+  // `base` and `moments` must outlive it. Of weights that appear twice, all must be alike. Weights
+  // of kInt4 that have moments are rounded so that their errors make up for each other.
   static Result<std::unique_ptr<QuantizedWeights>> create(const WeightSource& base,
-                                                          std::vector<QuantizedWeight> weights);
+                                                          std::vector<QuantizedWeight> weights,
+                                                          const WeightMoments* moments = nullptr);
 
   Result<TensorType> type(std::string_view name) const override;
   Result<WeightData> load(std::string_view name) const override;
@@ -66,12 +70,14 @@ class QuantizedWeights : public WeightSource {
     size_t weight;  // of weights_
     bool scale;
   };
-  QuantizedWeights(const WeightSource& base, std::vector<QuantizedWeight> weights)
-      : base_(base), weights_(std::move(weights)) {}
+  QuantizedWeights(const WeightSource& base, std::vector<QuantizedWeight> weights,
+                   const WeightMoments* moments)
+      : base_(base), weights_(std::move(weights)), moments_(moments) {}
   Result<WeightData> encode(const QuantizedWeight& weight, bool scale) const;
 
   const WeightSource& base_;
   const std::vector<QuantizedWeight> weights_;
+  const WeightMoments* const moments_;              // may be null
   std::map<std::string, Part, std::less<>> parts_;  // by tensor
   // Scales come for nothing with values, and are asked for next.
   mutable std::mutex mutex_;

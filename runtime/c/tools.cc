@@ -30,6 +30,7 @@ void fields(V& v, QuantizeArgument& a) {
   v.texts("prompts", &o.prompts, kMany);
   v.word("measure", &measure, kMeasures);
   o.measure_clips = measure == kMeasures[0];
+  v.flag("nearest", &o.nearest);
   v.integer("steps", &o.steps, 0, 10000);
   v.integer("width", &o.clip.width, 0, int64_t{1} << 40);
   v.integer("height", &o.clip.height, 0, int64_t{1} << 40);

@@ -250,6 +250,7 @@ void add_bench(CLI::App* root, Run* run) {
       "  zoetrope bench --quick                                  all three kinds, in seconds\n"
       "  zoetrope bench ops --devices cpu --dtypes f32,bf16 --filter matmul --json ops.json\n"
       "  zoetrope bench model --tokens 512,1024,2048 --html page.html\n"
+      "  zoetrope bench model --dtypes bf16,i8                   products of 8 bits beside bf16\n"
       "  zoetrope bench pipeline --models model.zoe --devices cuda,vulkan --dtypes bf16\n"
       "  zoetrope bench ops --quick --compare ops.json           exit code 6: something is slower\n"
       "  zoetrope bench --from ops.json --beside torch.json --html page.html\n"
@@ -265,7 +266,9 @@ void add_bench(CLI::App* root, Run* run) {
       ->delimiter(',');
   app->add_option("--devices", b.devices, "As in generate; left out: all that are no software")
       ->delimiter(',');
-  app->add_option("--dtypes", o->dtypes, "f32, bf16, f16, and i8, f8e4m3 of ops")->delimiter(',');
+  app->add_option("--dtypes", o->dtypes,
+                  "f32, bf16, f16, and i8, f8e4m3: of ops, and of networks quantised so")
+      ->delimiter(',');
   app->add_option("--tokens", b.tokens, "Lengths of sequences: sizes of networks, and the curves")
       ->delimiter(',')
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));

@@ -54,6 +54,9 @@ Status run_quantize(const Options& o) {
 void add_measure_flags(CLI::App* app, Options* o) {
   app->add_option("--calibrate", o->prompts,
                   "Prompts (or classes) to compare clips of, one a line; left out, two of ours");
+  app->add_flag("--nearest", o->file.nearest,
+                "int4: round each weight to the nearest, not so that errors make up for each other "
+                "in the clips compared");
   app->add_option("--measure", o->measure,
                   "clips: both models make clips from equal seeds; weights: their errors alone")
       ->capture_default_str();

@@ -188,11 +188,13 @@ Result<Measure::Clip> Measure::run(Engine& engine, size_t prompt, const RunHooks
 }
 
 Result<std::shared_ptr<const Measure::Clip>> Measure::original(size_t prompt,
-                                                               const MeasureProgress& progress) {
+                                                               const MeasureProgress& progress,
+                                                               CallTrace* trace) {
   if (const auto it = kept_.find(prompt); it != kept_.end()) return it->second;
   std::vector<Evaluation> evaluations;
   RunHooks hooks;
   hooks.progress = progress;
+  if (trace != nullptr) hooks.trace = [trace](const Job&) { return trace; };
   hooks.evaluated = [&](double time, std::span<float> output) {
     evaluations.push_back({time, {output.begin(), output.end()}});
     return Status();
@@ -237,6 +239,18 @@ Result<std::vector<Measure::Loss>> Measure::losses(Engine& engine, size_t prompt
   ZT_RETURN_IF_ERROR(wrong);
   if (!ran.ok() && !(denoised && ran.status().code() == Code::kCancelled)) return ran.status();
   return steps;
+}
+
+Status Measure::calibrate(CallTrace* trace, const MeasureProgress& progress) {
+  const size_t prompts = std::min(kKept, options_.prompts.size());
+  for (size_t p = 0; p < prompts; ++p) {
+    const auto inner = [&](std::string_view, double done, double total) {
+      return progress("calibrate", static_cast<double>(p) + (total > 0 ? 0.9 * done / total : 0),
+                      static_cast<double>(prompts));
+    };
+    ZT_RETURN_IF_ERROR(original(p, inner, trace).status());
+  }
+  return Status();
 }
 
 Result<double> Measure::loss(const Model& model, const MeasureProgress& progress) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/engine/engine.h"
+#include "runtime/plan/trace.h"
 #include "runtime/quantize/report.h"
 #include "runtime/quantize/rules.h"
 
@@ -41,6 +42,9 @@ class Measure {
  public:
   static Result<std::unique_ptr<Measure>> create(Model original, MeasureOptions options);
 
+  // Shows `trace` what the original computes for the first prompts; before anything else, which
+  // then need not make those clips again.
+  Status calibrate(CallTrace* trace, const MeasureProgress& progress);
   // The mean over the first prompts, of which few are enough to rank models.
   Result<double> loss(const Model& model, const MeasureProgress& progress);
   // Fills in clips, steps and rates.
@@ -65,7 +69,8 @@ class Measure {
 
   Request request_of(size_t prompt) const;
   Result<Clip> run(Engine& engine, size_t prompt, const RunHooks& hooks) const;
-  Result<std::shared_ptr<const Clip>> original(size_t prompt, const MeasureProgress& progress);
+  Result<std::shared_ptr<const Clip>> original(size_t prompt, const MeasureProgress& progress,
+                                               CallTrace* trace = nullptr);
   // One prompt, the original's outputs put in place of the model's: it sees what the original saw.
   Result<std::vector<Loss>> losses(Engine& engine, size_t prompt, const Clip& original,
                                    const MeasureProgress& progress) const;

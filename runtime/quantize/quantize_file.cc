@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "graph/format/output_file.h"
+#include "runtime/quantize/calibrate.h"
 #include "runtime/quantize/write.h"
 
 namespace zoetrope {
@@ -41,9 +42,10 @@ class Quantization {
     ZT_RETURN_IF_ERROR(read_rules());
     ZT_ASSIGN_OR_RETURN(file_, ModelFile::open(o_.model));
     ZT_RETURN_IF_ERROR(prepare_measure());
+    ZT_RETURN_IF_ERROR(calibrate());
     if (o_.targets.psnr > 0 || o_.targets.size > 0) ZT_RETURN_IF_ERROR(search());
     ZT_ASSIGN_OR_RETURN(model_, quantize_model(file_->info(), rules_));
-    ZT_ASSIGN_OR_RETURN(weights_, QuantizedWeights::create(*file_, model_.weights));
+    ZT_ASSIGN_OR_RETURN(weights_, QuantizedWeights::create(*file_, model_.weights, moments()));
     ZT_RETURN_IF_ERROR(measure());
     apply_gate(&report_);
     report_.forced = o_.force && !report_.failures.empty();
@@ -106,6 +108,18 @@ class Quantization {
     return Status();
   }
 
+  // What products see of the first prompts, for int4.
+  Status calibrate() {
+    if (measure_ == nullptr || o_.nearest || rules_.format != WeightFormat::kInt4) return Status();
+    ZT_ASSIGN_OR_RETURN(const QuantizedModel all, quantize_model(file_->info(), rules_));
+    gathered_ = std::make_unique<GatherMoments>(all.weights);
+    report_.compensated = true;
+    return measure_->calibrate(gathered_.get(), measuring());
+  }
+  const WeightMoments* moments() const {
+    return gathered_ == nullptr ? nullptr : &gathered_->moments();
+  }
+
   Status search() {
     if (measure_ == nullptr)
       return error(Code::kInvalidArgument,
@@ -115,8 +129,8 @@ class Quantization {
       return error(Code::kInvalidArgument,
                    "--target-psnr and --target-size choose among layers of "
                    "int8, fp8 or int4");
-    ZT_ASSIGN_OR_RETURN(SearchResult found,
-                        search_layers(*file_, rules_, o_.targets, *measure_, measuring()));
+    ZT_ASSIGN_OR_RETURN(SearchResult found, search_layers(*file_, rules_, o_.targets, moments(),
+                                                          *measure_, measuring()));
     rules_ = std::move(found.rules);
     report_.sensitivity = std::move(found.layers);
     return Status();
@@ -137,9 +151,10 @@ class Quantization {
   DType compute_ = DType::kF32;
   QuantizeRules rules_;
   std::shared_ptr<ModelFile> file_;
-  std::unique_ptr<Measure> measure_;  // null: weights alone
+  std::unique_ptr<Measure> measure_;         // null: weights alone
+  std::unique_ptr<GatherMoments> gathered_;  // null: weights are rounded to the nearest
   QuantizedModel model_;
-  std::shared_ptr<QuantizedWeights> weights_;  // reads file_
+  std::shared_ptr<QuantizedWeights> weights_;  // reads file_ and gathered_
   QuantizeReport report_;
 };
 

@@ -19,6 +19,9 @@ struct QuantizeFileOptions {
   // Of clips that are compared; empty: two of ours. Of models of classes: classes.
   std::vector<std::string> prompts;
   bool measure_clips = true;  // else the errors of weights alone
+  // int4: each weight is rounded to the nearest, not so that errors make up for each other in the
+  // clips compared.
+  bool nearest = false;
   std::string compute = "f32", judge;
   int steps = 0;
   uint64_t seed = 1;

@@ -98,6 +98,7 @@ void fields(V& v, QuantizeReport& r) {
   v.optional_name("compute", &r.compute);
   v.optional_name("device", &r.device);
   v.integer("group", &r.group, 0, 1 << 20);
+  v.flag("compensated", &r.compensated);
   v.texts("components", &r.components, kMostClips);
   v.texts("keep", &r.keep, kMostClips);
   v.integer("original_bytes", &r.original_bytes, 0, kMostBytes);
@@ -156,8 +157,8 @@ Result<QuantizeReport> parse_report(const std::string& text) {
 
 std::string report_to_text(const QuantizeReport& r) {
   std::string text =
-      str("quantised as ", r.format, r.format == "int4" ? str(" in groups of ", r.group) : "", ": ",
-          size_line(r), "\n");
+      str("quantised as ", r.format, r.format == "int4" ? str(" in groups of ", r.group) : "",
+          r.compensated ? ", compensated: " : ": ", size_line(r), "\n");
   if (!r.clips.empty()) {
     text += str("loss against the original ", percent(r.mean_loss()), ", PSNR ",
                 number("%.1f", r.mean_psnr()), " dB, SSIM ",
@@ -240,6 +241,10 @@ Page report_page(const QuantizeReport& r, const std::string& model) {
     page.table(ranks);
   }
   page.heading("Error by layer");
+  if (r.compensated)
+    page.text(
+        "Weights of int4 were rounded so that their errors make up for each other in what they "
+        "multiply: by themselves they are further off than the nearest would be.");
   Table table{{{"weight"}, {"format"}, {"error", true}, {"bytes", true}, {"were", true}}, {}};
   for (const auto* layer : worst_first(r))
     table.rows.push_back({layer->weight, layer->format, percent(layer->error), str(layer->bytes),

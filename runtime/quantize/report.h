@@ -46,6 +46,7 @@ struct QuantizeReport {
 
   std::string format, compute, device;
   int64_t group = 0;
+  bool compensated = false;  // int4: errors of rounding make up for each other (graph/compensate.h)
   std::vector<std::string> components, keep;
   int64_t original_bytes = 0, bytes = 0;  // of all tensors
   std::vector<Layer> layers;

@@ -8,8 +8,13 @@
 namespace zoetrope {
 namespace {
 
-constexpr int64_t kLeastElements = 2048;  // a page of 8 bits: less saves nothing in the file
+constexpr int64_t kLeastElements = 2048;  // less saves nothing that could be noticed
 constexpr int64_t kLeastDepth = 16;       // shorter sums have too few errors to even out
+
+// Kernels of convolutions in 4 bits: smaller ones, mostly of the finest resolution, would save
+// little and cost much. A picture decoder's frames against those of its f16: all kernels in 4 bits
+// 37 dB, from here on 43 dB, none 53 dB.
+constexpr int64_t kLeastKernel = 49152, kKernelGroup = 32;
 
 bool is_chosen(const QuantizeRules& rules, const std::string& component) {
   return rules.components.empty() || std::find(rules.components.begin(), rules.components.end(),
@@ -84,7 +89,12 @@ WeightChoice choose_format(const QuantizeRules& rules, const QuantizeSite& site)
   if (!rules.only.empty())
     return rows && layer_of(site.weight) == rules.only ? WeightChoice{rules.format, rules.group}
                                                        : WeightChoice{};
-  if (!rows) return {WeightFormat::kInt8Weights, 0};
+  if (!rows) {
+    const bool narrow = rules.format == WeightFormat::kInt4 && site.convolution &&
+                        site.shape.elements() >= kLeastKernel;
+    return narrow ? WeightChoice{WeightFormat::kInt4, kKernelGroup}
+                  : WeightChoice{WeightFormat::kInt8Weights, 0};
+  }
   if (!rules.spared.contains(layer_of(site.weight))) return {rules.format, rules.group};
   return rules.format == WeightFormat::kInt4 ? WeightChoice{WeightFormat::kInt8, 0}
                                              : WeightChoice{};

@@ -12,8 +12,13 @@ namespace {
 class Search {
  public:
   Search(const ModelFile& file, const QuantizeRules& rules, const SearchTargets& targets,
-         Measure& measure, const MeasureProgress& progress)
-      : file_(file), rules_(rules), targets_(targets), measure_(measure), progress_(progress) {}
+         const WeightMoments* moments, Measure& measure, const MeasureProgress& progress)
+      : file_(file),
+        rules_(rules),
+        targets_(targets),
+        moments_(moments),
+        measure_(measure),
+        progress_(progress) {}
 
   Result<SearchResult> run() {
     ZT_RETURN_IF_ERROR(rank());
@@ -86,7 +91,7 @@ class Search {
 
   Result<Model> model_of(const QuantizedModel& made) const {
     ZT_ASSIGN_OR_RETURN(std::shared_ptr<const WeightSource> weights,
-                        QuantizedWeights::create(file_, made.weights));
+                        QuantizedWeights::create(file_, made.weights, moments_));
     return make_model(made.info, std::move(weights), file_.path());
   }
 
@@ -95,7 +100,7 @@ class Search {
     ZT_ASSIGN_OR_RETURN(const QuantizedModel all, quantize_model(file_.info(), rules_));
     std::map<std::string, int64_t> bytes;
     for (const QuantizedWeight& weight : all.weights)
-      if (weight.choice.format == rules_.format) {
+      if (weight.product && weight.choice.format == rules_.format) {
         ZT_ASSIGN_OR_RETURN(const TensorType type, file_.type(weight.weight));
         bytes[layer_of(weight.weight)] += type.bytes();
       }
@@ -126,7 +131,8 @@ class Search {
   Result<int64_t> bytes_with(size_t spared) const {
     ZT_ASSIGN_OR_RETURN(const QuantizedModel made,
                         quantize_model(file_.info(), rules_with(spared)));
-    ZT_ASSIGN_OR_RETURN(const auto weights, QuantizedWeights::create(file_, made.weights));
+    ZT_ASSIGN_OR_RETURN(const auto weights,
+                        QuantizedWeights::create(file_, made.weights, moments_));
     return stored_bytes(made.info.components, *weights);
   }
 
@@ -142,6 +148,7 @@ class Search {
   const ModelFile& file_;
   const QuantizeRules& rules_;
   const SearchTargets& targets_;
+  const WeightMoments* const moments_;
   Measure& measure_;
   const MeasureProgress& progress_;
   std::vector<Layer> order_;
@@ -150,9 +157,9 @@ class Search {
 }  // namespace
 
 Result<SearchResult> search_layers(const ModelFile& file, const QuantizeRules& rules,
-                                   const SearchTargets& targets, Measure& measure,
-                                   const MeasureProgress& progress) {
-  return Search(file, rules, targets, measure, progress).run();
+                                   const SearchTargets& targets, const WeightMoments* moments,
+                                   Measure& measure, const MeasureProgress& progress) {
+  return Search(file, rules, targets, moments, measure, progress).run();
 }
 
 }  // namespace zoetrope

@@ -23,7 +23,7 @@ struct SearchResult {
 // With a target of size alone, as many layers are spared as fit; with one of PSNR, as few as
 // reach it (found by bisection: each try makes the clips). An error where no choice meets them.
 Result<SearchResult> search_layers(const ModelFile& file, const QuantizeRules& rules,
-                                   const SearchTargets& targets, Measure& measure,
-                                   const MeasureProgress& progress);
+                                   const SearchTargets& targets, const WeightMoments* moments,
+                                   Measure& measure, const MeasureProgress& progress);
 
 }  // namespace zoetrope

@@ -60,7 +60,8 @@ TEST_CASE("a model comes back from its file as it was written") {
     REQUIRE_MESSAGE(data.ok(), data.status().message());
     CHECK(data->type == source.type);
     if (source.synthetic) continue;
-    CHECK(reinterpret_cast<uintptr_t>(data->data) % kTensorAlignment == 0);
+    const auto alignment = static_cast<uintptr_t>(tensor_alignment(source.type.bytes()));
+    CHECK(reinterpret_cast<uintptr_t>(data->data) % alignment == 0);
     auto expected_data = source.load();
     CHECK(std::memcmp(data->data, expected_data->data, static_cast<size_t>(source.type.bytes())) ==
           0);
@@ -159,13 +160,42 @@ TEST_CASE("tensors without elements are kept") {
   CHECK((*file)->type("aa.nothing")->to_string() == "f32[0, 4]");
 }
 
+TEST_CASE("large tensors begin at pages, small ones lie side by side") {
+  const TemporaryFolder folder;
+  auto tensors = small_model_tensors();
+  static const std::vector<float> numbers(16384, 1);
+  TensorSource large;
+  large.name = "aa.large";
+  large.type = {DType::kF32, Shape{16384}};
+  large.load = [type = large.type]() -> Result<WeightData> {
+    return WeightData{type, numbers.data(), nullptr};
+  };
+  tensors.push_back(large);
+  const Status status = write_model(folder.file("m.zoe"), small_model_info(), std::move(tensors));
+  REQUIRE_MESSAGE(status.ok(), status.message());
+  const auto file = ModelFile::open(folder.file("m.zoe"));
+  REQUIRE_MESSAGE(file.ok(), file.status().message());
+  int64_t small_begin = INT64_MAX, small_end = 0, bytes = 0, count = 0;
+  for (const TensorEntry& t : (*file)->tensors()) {
+    if (t.length == 0) continue;
+    CHECK(t.offset % (t.name == "aa.large" ? 4096 : 64) == 0);
+    if (t.name == "aa.large") continue;
+    small_begin = std::min(small_begin, t.offset);
+    small_end = std::max(small_end, t.offset + t.length);
+    bytes += t.length;
+    ++count;
+  }
+  CHECK(count > 3);
+  CHECK(small_end - small_begin < bytes + 64 * count);
+}
+
 TEST_CASE("a full disk leaves no file behind, and the old one untouched") {
   const TemporaryFolder folder;
   const std::string path = write_small(folder);
   const auto before = read_bytes(path);
   rlimit old_limit{};
   REQUIRE(getrlimit(RLIMIT_FSIZE, &old_limit) == 0);
-  const rlimit small{6000, old_limit.rlim_max};
+  const rlimit small{before.size() / 2, old_limit.rlim_max};
   const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
   REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
   const Status status = write_model(path, small_model_info(), small_model_tensors());

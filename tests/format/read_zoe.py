@@ -138,7 +138,7 @@ def read_tensor(file, table, xxh3, data_begin):
         values = generate(table.table(6), count)
     else:
         offset, length = table.scalar(3, "Q"), table.scalar(4, "Q")
-        if offset % 4096 or offset < data_begin or offset + length > len(file) or length != count * size:
+        if offset % (64 if length < 65536 else 4096) or offset < data_begin or offset + length > len(file) or length != count * size:
             raise ValueError(f"{out['name']}: bad place")
         data = bytes(file[offset:offset + length])
         if xxh3(data) != table.scalar(5, "Q"):
