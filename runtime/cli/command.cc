@@ -23,6 +23,14 @@ extern "C" void on_signal(int) {
   _exit(kExitInterrupted);
 }
 
+// The soft limit of CPU time; the hard one comes soon.
+extern "C" void on_time_limit(int) {
+  remove_unfinished_files();
+  constexpr char kText[] = "zoetrope: resource exhausted: the limit of CPU time is used up\n";
+  [[maybe_unused]] const ssize_t written = ::write(2, kText, sizeof(kText) - 1);
+  _exit(kExitNoMemory);
+}
+
 }  // namespace
 
 int exit_code(const Status& status) {
@@ -53,6 +61,7 @@ void install_interrupt_handler() {
   struct sigaction hangup {};
   sigaction(SIGHUP, nullptr, &hangup);
   if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup wins
+  signal(SIGXCPU, on_time_limit);
   signal(SIGPIPE, SIG_IGN);  // a closed pipe is an i/o error of the writer
   signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond the limit
 }
@@ -60,8 +69,9 @@ void install_interrupt_handler() {
 void hold_standard_descriptors() {
   for (int fd = 0; fd <= 2; ++fd) {
     if (::fcntl(fd, F_GETFD) >= 0) continue;
-    // The lowest free number is fd itself. Answers must fail, what only people read may get lost.
-    const int opened = ::open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY);
+    // The lowest free number is fd itself. Questions and answers must fail, what only people read
+    // may get lost.
+    const int opened = ::open("/dev/null", fd == 1 ? O_RDONLY : O_WRONLY);
     if (opened != fd) _exit(kExitFailure);
   }
 }

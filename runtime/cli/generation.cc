@@ -214,15 +214,22 @@ Status Generation::prepare() {
     }
     receipts_[i] = std::move(receipt);
   }
-  ZT_RETURN_IF_ERROR(check_outputs(all, format, o_.known.paths()));
+  ZT_RETURN_IF_ERROR(check_outputs(all, format, inputs()));
   return check_receipts(all);
+}
+
+// Every file that the run reads, as far as it has a name.
+std::vector<std::string> Generation::inputs() const {
+  std::vector<std::string> paths = o_.known.paths();
+  if (!engine_.model().path.empty()) paths.push_back(engine_.model().path);
+  for (const AdapterRecord& adapter : o_.generate.adapters) paths.push_back(adapter.file.path);
+  return paths;
 }
 
 // A receipt takes no other file's place.
 Status Generation::check_receipts(const std::vector<std::string>& outputs) const {
-  std::vector<std::string> others = outputs;
-  const std::vector<std::string> inputs = o_.known.paths();
-  others.insert(others.end(), inputs.begin(), inputs.end());
+  std::vector<std::string> others = inputs();
+  others.insert(others.end(), outputs.begin(), outputs.end());
   for (const std::string& receipt : receipts_) {
     if (receipt.empty()) continue;
     auto target = resolve_output(receipt);

@@ -85,6 +85,7 @@ class Generation {
   void keep_state(size_t clip, const RequestPlan& plan, const StageLog& log,
                   const DenoiseState& state, const StageValues& values);
   void say_not_kept(const Status& status);
+  std::vector<std::string> inputs() const;
   Status check_receipts(const std::vector<std::string>& outputs) const;
   bool wants_receipt(size_t clip) const {
     const bool known = clip != from_.clip || from_.point == nullptr || !from_.receipt.empty();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -22,7 +23,8 @@ Result<std::string> read_text(std::istream& in, const std::string& name) {
     if (text.size() > kMaxPromptBytes)
       return error(Code::kInvalidArgument, "the prompt in ", name, " is longer than 1 MiB");
   }
-  if (in.bad()) return error(Code::kIoError, "cannot read the prompt from ", name);
+  if (in.bad() || (&in == &std::cin && std::ferror(stdin) != 0))
+    return error(Code::kIoError, "cannot read the prompt from ", name);
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
   return text;
 }
@@ -37,7 +39,7 @@ Result<std::string> read_prompt(const std::string& text) {
   return read_text(in, text.substr(1));
 }
 
-Result<std::vector<std::string>> read_prompts(const std::string& path) {
+Result<std::vector<std::string>> read_prompts(const std::string& path, const char* flag) {
   ZT_ASSIGN_OR_RETURN(const std::string text, read_prompt(path == "-" ? path : "@" + path));
   std::vector<std::string> lines;
   for (size_t begin = 0; begin <= text.size();) {
@@ -48,7 +50,7 @@ Result<std::vector<std::string>> read_prompts(const std::string& path) {
     begin = end + 1;
   }
   if (lines.empty())
-    return error(Code::kInvalidArgument, "--prompts ", path, ": expected a prompt on each line");
+    return error(Code::kInvalidArgument, flag, " ", path, ": expected a prompt on each line");
   return lines;
 }
 

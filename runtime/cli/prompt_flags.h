@@ -15,7 +15,8 @@ namespace zoetrope {
 Result<std::string> read_prompt(const std::string& text);
 
 // The lines of a file, or of standard input for "-"; empty ones are left out, none is an error.
-Result<std::vector<std::string>> read_prompts(const std::string& path);
+Result<std::vector<std::string>> read_prompts(const std::string& path,
+                                              const char* flag = "--prompts");
 
 // A number below 2^64; "-1" and "random" draw one and set `drawn`.
 Result<uint64_t> parse_seed(const std::string& text, bool* drawn);

@@ -1,7 +1,6 @@
-#include <fstream>
-
 #include "runtime/cli/command.h"
 #include "runtime/cli/progress.h"
+#include "runtime/cli/prompt_flags.h"
 #include "runtime/quantize/quantize_file.h"
 
 namespace zoetrope {
@@ -14,24 +13,15 @@ struct Options {
   bool quiet = false;
 };
 
-Result<std::vector<std::string>> read_prompts(const std::string& path) {
-  std::vector<std::string> prompts;
-  if (path.empty()) return prompts;
-  std::ifstream file(path);
-  if (!file) return error(Code::kNotFound, path, ": cannot be read");
-  for (std::string line; std::getline(file, line);)
-    if (!line.empty()) prompts.push_back(line);
-  if (prompts.empty()) return error(Code::kInvalidArgument, path, " holds no prompts, one a line");
-  return prompts;
-}
-
 Status run_quantize(const Options& o) {
   QuantizeFileOptions file = o.file;
   ZT_ASSIGN_OR_RETURN(file.model, find_model(file.model));
   if (o.measure != "clips" && o.measure != "weights")
     return error(Code::kInvalidArgument, "--measure ", o.measure, ": expected clips or weights");
   file.measure_clips = o.measure == "clips";
-  ZT_ASSIGN_OR_RETURN(file.prompts, read_prompts(o.prompts));
+  if (!o.prompts.empty()) {
+    ZT_ASSIGN_OR_RETURN(file.prompts, read_prompts(o.prompts, "--calibrate"));
+  }
   file.engine.devices = o.device.options();
   file.engine.placement.device = o.device.device;
   ProgressBar bar(o.quiet);

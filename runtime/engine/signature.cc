@@ -1,6 +1,7 @@
 #include "runtime/engine/signature.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <set>
 
@@ -69,6 +70,32 @@ const Value* find_input(const Graph& graph, std::string_view name) {
 bool is_state(const Graph& graph, ValueId input) {
   return std::any_of(graph.states.begin(), graph.states.end(),
                      [&](const StatePair& pair) { return pair.state == input; });
+}
+
+int64_t table_rows(const Graph& graph, std::string_view input) {
+  std::vector<bool> carries(graph.values.size(), false);  // the input's values, in another shape
+  for (ValueId id : graph.inputs)
+    if (graph.value(id).name == input) carries[static_cast<size_t>(id)] = true;
+  int64_t rows = INT64_MAX;
+  for (const Node& node : graph.nodes) {
+    const auto reads = [&](size_t i) {
+      return i < node.inputs.size() && node.inputs[i] != kNone &&
+             carries[static_cast<size_t>(node.inputs[i])];
+    };
+    if (node.op == OpKind::kReshape || node.op == OpKind::kTranspose || node.op == OpKind::kCast ||
+        node.op == OpKind::kSlice)
+      carries[static_cast<size_t>(node.outputs[0])] = reads(0);
+    if (node.op != OpKind::kGather || !reads(1)) continue;
+    const Value* table = &graph.value(node.inputs[0]);
+    if (table->kind == ValueKind::kNode) {  // of fewer bits, or of another dtype
+      const Node& made = graph.nodes[static_cast<size_t>(table->producer)];
+      if (made.op != OpKind::kDequantize && made.op != OpKind::kCast) continue;
+      table = &graph.value(made.inputs[0]);
+    }
+    if (table->kind == ValueKind::kWeight && !table->dims.empty() && table->dims[0].is_constant())
+      rows = std::min(rows, table->dims[0].constant());
+  }
+  return rows;
 }
 
 bool fits(const TensorType& expected, const TensorType& found) {

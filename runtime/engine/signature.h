@@ -33,6 +33,10 @@ Result<Bindings> check_signature(const Graph& graph, const std::vector<NamedType
 const Value* find_input(const Graph& graph, std::string_view name);
 bool is_state(const Graph& graph, ValueId input);
 
+// Rows of the smallest weight from which the component picks by this input's values; INT64_MAX:
+// there is none. Kernels take what lies beyond for the last row.
+int64_t table_rows(const Graph& graph, std::string_view input);
+
 // Whether a type is the expected one, and both as text.
 bool fits(const TensorType& expected, const TensorType& found);
 std::string expected_to_string(const TensorType& expected);

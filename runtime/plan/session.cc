@@ -367,7 +367,10 @@ void Session::reset_states() {
 
 Status Session::zero_states() {
   constexpr int64_t kPiece = 4 << 20;  // bytes
-  const std::vector<char> zeros(static_cast<size_t>(kPiece), 0);
+  int64_t most = 0;
+  for (const PlanState& pair : plan_.states)
+    if (pair.read) most = std::max(most, view(pair.state).bytes);
+  const std::vector<char> zeros(static_cast<size_t>(std::min(kPiece, most)), 0);
   for (const PlanState& pair : plan_.states) {
     const BufferView all = view(pair.state);
     for (int64_t done = 0; pair.read && done < all.bytes; done += kPiece)

@@ -17,6 +17,6 @@ set(page ${CMAKE_BINARY_DIR}/runtime/serve/page.cc)
 configure_file(${CMAKE_SOURCE_DIR}/runtime/serve/page.cc.in ${page} @ONLY)
 
 foreach(source job_store native_api openai_api request server service worker)
-  target_sources(zoetrope PRIVATE ${CMAKE_SOURCE_DIR}/runtime/serve/${source}.cc)
+  target_sources(zoetrope_cli PRIVATE ${CMAKE_SOURCE_DIR}/runtime/serve/${source}.cc)
 endforeach()
-target_sources(zoetrope PRIVATE ${page})
+target_sources(zoetrope_cli PRIVATE ${page})

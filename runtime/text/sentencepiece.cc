@@ -5,6 +5,8 @@
 #include <exception>
 #include <new>
 
+#include "runtime/text/charsmap.h"
+
 namespace zoetrope {
 
 struct SentencePiece::Processor {
@@ -33,6 +35,7 @@ std::string failure(const Call& call) {
 }  // namespace
 
 Result<std::unique_ptr<SentencePiece>> SentencePiece::open(std::span<const uint8_t> model) {
+  ZT_RETURN_IF_ERROR(check_charsmaps(model));
   auto processor = std::make_unique<Processor>();
   const std::string_view bytes(reinterpret_cast<const char*>(model.data()), model.size());
   const std::string failed =

@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import resource
+import signal
 import struct
 import subprocess
 import termios
@@ -55,6 +56,26 @@ class Limits(command.Case):
                 result = run("generate", "x", "--model", MODEL, "--device", "cpu", *SMALL, "-o", self.out / "o.png",
                              preexec_fn=limited(resource.RLIMIT_NOFILE, handles))
                 self.check_short(result, 0, 3, 4, 5, 127)
+
+    def test_cpu_time(self):
+        """At its soft limit: no answer, and nothing half written."""
+        process = subprocess.Popen(
+            [ZOETROPE, "generate", "x", "--model", MODEL, "--device", "cpu", *SMALL[:-1], "2000", "-o",
+             str(self.out / "o.y4m")], stderr=subprocess.PIPE)
+        deadline = time.time() + 60 * command.PATIENCE
+        while not list(self.out.iterdir()) and time.time() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGXCPU)
+        _, text = process.communicate(timeout=60 * command.PATIENCE)
+        self.assertEqual(process.returncode, 5, text)
+        self.assertIn(b"CPU time", text)
+        self.check_empty()
+
+    def test_standard_input_that_is_closed(self):
+        result = run("generate", "-", "--model", MODEL, "--device", "cpu", *SMALL, "-o", self.out / "o.y4m",
+                     preexec_fn=lambda: os.close(0))
+        self.check(result, 3, "cannot read the prompt from standard input")
+        self.check_empty()
 
     def test_a_model_that_shrinks_while_it_is_read(self):
         model = self.out / "m.zoe"

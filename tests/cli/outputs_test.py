@@ -5,6 +5,7 @@ usage: outputs_test.py PATH_OF_ZOETROPE MODEL.zoe
 """
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -30,6 +31,15 @@ class Outputs(command.Case):
         return sorted(p.name for p in self.out.iterdir())
 
     # Streams
+
+    def test_outputs_and_receipts_replace_nothing_that_is_read(self):
+        model = self.out / "m.zoe"
+        shutil.copy(MODEL, model)
+        for args in (["-o", model, "--format", "y4m"], ["-o", self.out / "o.y4m", "--receipt", model]):
+            result = run("generate", "x", "--model", model, "--device", "cpu", *SMALL, *args)
+            self.check(result, 2, "m.zoe")
+        self.assertEqual(model.read_bytes(), Path(MODEL).read_bytes())
+        self.assertFalse((self.out / "o.y4m").exists())
 
     def test_a_pipe_is_written_to_and_stays(self):
         for name, streams in (("p.y4m", 1), ("p.wav", 1), ("p.mkv", 2), ("p.mp4", 2), ("p.webm", 2)):

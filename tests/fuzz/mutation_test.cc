@@ -11,8 +11,8 @@
 
 #include "converters/zip.h"
 #include "graph/format/recipe.h"
-#include "graph/philox.h"
 #include "tests/format/small_model.h"
+#include "tests/fuzz/byte_changes.h"
 #include "tests/fuzz/seeds.h"
 #include "tests/fuzz/targets.h"
 #include "tests/patience.h"
@@ -20,62 +20,6 @@
 using namespace zoetrope;
 
 namespace {
-
-using Bytes = std::vector<uint8_t>;
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : seed_(seed) {}
-  uint32_t below(size_t n) {
-    return static_cast<uint32_t>(philox_block(seed_, 0, index_++)[0] % (n == 0 ? 1 : n));
-  }
-
- private:
-  uint64_t seed_, index_ = 0;
-};
-
-// Sizes, signs and limits that code tends to get wrong.
-constexpr uint32_t kEdges[] = {0,      1,       2,          3,          4,          7,
-                               8,      0x7f,    0x80,       0xff,       0x100,      0x7fff,
-                               0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
-
-void change_somewhere(Bytes* bytes, Random* random) {
-  const size_t n = bytes->size();
-  const size_t at = random->below(n);
-  switch (random->below(8)) {
-    case 0: (*bytes)[at] = static_cast<uint8_t>(random->below(256)); return;
-    case 1: (*bytes)[at] ^= static_cast<uint8_t>(1u << random->below(8)); return;
-    case 2: {  // an aligned word gets an edge value
-      const uint32_t edge = kEdges[random->below(std::size(kEdges))];
-      if (n >= 4) std::memcpy(bytes->data() + random->below(n / 4) * 4, &edge, 4);
-      return;
-    }
-    case 3: {  // a word moves a little: offsets and lengths become nearly right
-      if (n < 4) return;
-      const size_t word = random->below(n / 4) * 4;
-      uint32_t value;
-      std::memcpy(&value, bytes->data() + word, 4);
-      value += random->below(33) - 16;
-      std::memcpy(bytes->data() + word, &value, 4);
-      return;
-    }
-    case 4: bytes->resize(at); return;
-    case 5:
-      bytes->insert(bytes->begin() + static_cast<ptrdiff_t>(at), random->below(16), 0x41);
-      return;
-    case 6: {  // one place is copied over another
-      const size_t length = std::min<size_t>(random->below(64), n - at);
-      const size_t from = random->below(n - length + 1);
-      std::memmove(bytes->data() + at, bytes->data() + from, length);
-      return;
-    }
-    default: {
-      const size_t length = std::min<size_t>(random->below(32), n - at);
-      bytes->erase(bytes->begin() + static_cast<ptrdiff_t>(at),
-                   bytes->begin() + static_cast<ptrdiff_t>(at + length));
-    }
-  }
-}
 
 struct Tally {
   int accepted = 0, refused = 0;
@@ -114,10 +58,10 @@ Tally mutate(const std::string& name, bool (*target)(std::span<const uint8_t>), 
   }
   for (int round = 0; round < random_rounds; ++round) {
     CAPTURE(round);
-    Random random(static_cast<uint64_t>(round) + 1000);
+    Draw draw(static_cast<uint64_t>(round) + 1000);
     Bytes changed = seed;
-    for (uint32_t k = random.below(4) + 1; k > 0 && !changed.empty(); --k)
-      change_somewhere(&changed, &random);
+    for (uint32_t k = draw.below(4) + 1; k > 0 && !changed.empty(); --k)
+      change_bytes(draw, &changed);
     run_one(target, changed, &tally);
   }
   MESSAGE(name, ": ", tally.accepted, " accepted, ", tally.refused, " refused");
@@ -180,6 +124,8 @@ TEST_CASE("write the seeds" * doctest::skip()) {
   put("toybox_config", "tiny", toybox_config_seed());
   int index = 0;
   for (const char* text : kDims) put("dim", std::to_string(index++), bytes_of(text));
+  put("sentencepiece", "identity", sentencepiece_seed());
+  put("clip_bpe", "clip", clip_bpe_seed());
   put("prompt", "ascii", bytes_of("a small red star bounces on a blue floor"));
   put("prompt", "wide", bytes_of("ein grüner Würfel, 星 und \xF0\x9F\x90\x8E"));
 }
@@ -223,6 +169,12 @@ TEST_CASE("a damaged recipe is refused or usable") {
   Tally tally;
   run_one(fuzz_recipe, deep, &tally);
   CHECK(tally.refused == 1);
+}
+
+TEST_CASE("a damaged tokenizer is refused or usable") {
+  const Bytes pieces = sentencepiece_seed();
+  mutate("sentencepiece", fuzz_sentencepiece, pieces, pieces.size(), 3000);
+  mutate("clip_bpe", fuzz_clip_bpe, clip_bpe_seed(), 0, 300);
 }
 
 TEST_CASE("a damaged Toybox configuration is refused or usable") {

@@ -1,29 +1,37 @@
-#include "tests/fuzz/pipelines.h"
-
-#include <chrono>
+// Whole models rewritten, opened, planned and run. Cases come in chains: a model is drawn and
+// opened, answers a few requests as an engine does that lives, then is changed further.
 #include <cmath>
-#include <new>
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <optional>
 
 #include "graph/format/model_file.h"
 #include "runtime/engine/check.h"
 #include "runtime/engine/engine.h"
-#include "tests/fuzz/heap_watch.h"
 #include "tests/fuzz/model_changes.h"
+#include "tests/fuzz/watched.h"
 
 namespace zoetrope {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+enum Reached : size_t { kUnwritten, kRefused, kOpened, kPlanned, kRan };
+constexpr const char* kReachedNames[] = {"no file came of it", "refused at opening",
+                                         "refused when planned",
+                                         "planned; refused, too long or stopped when run", "ran"};
+
+// Cases of a chain, and how many of them one model answers.
+constexpr uint64_t kChain = 24;
+constexpr int kRequests = 6;
+constexpr uint64_t kBlock = 10 * kChain;
 
 // What a request may take: its budget on the device, and as much again on the host.
 constexpr int64_t kHeap = 64 << 20;
-// A run is stopped after this, and not begun where its plan says more.
-constexpr double kRunSeconds = 1;
-constexpr double kMostFlops = 1e9;
+// A run is stopped after this much of the processor's time, and not begun where its plan says more.
+constexpr double kRunSeconds = 0.5;
+constexpr double kMostFlops = 1e8;
 
-double since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 // Counts what comes and looks at it.
 class Counting : public ClipSink {
@@ -31,16 +39,14 @@ class Counting : public ClipSink {
   explicit Counting(const RequestPlan& plan) : plan_(plan) {}
   Status frames(const uint8_t* pixels, int64_t count) override {
     if (count < 0) wrong = "a negative number of frames";
-    uint64_t sum = 0;
-    for (int64_t i = 0; i < count * plan_.shape.width * plan_.shape.height * 3; ++i)
-      sum += pixels[i];
-    seen_ += sum;
+    add(pixels, count * plan_.shape.width * plan_.shape.height * 3);
     frames_ += count;
     return Status();
   }
   Status audio(const float* samples, int64_t count) override {
     for (int64_t i = 0; i < count * plan_.clip.sound_channels; ++i)
       if (!std::isfinite(samples[i])) wrong = "sound that is not a number";
+    add(reinterpret_cast<const uint8_t*>(samples), count * plan_.clip.sound_channels * 4);
     samples_ += count;
     return Status();
   }
@@ -54,11 +60,14 @@ class Counting : public ClipSink {
       wrong = str(samples_, " samples came; the plan has ", plan_.shape.samples);
   }
   std::string wrong;
+  uint64_t hash = 14695981039346656037u;  // FNV-1a of every byte
 
  private:
+  void add(const uint8_t* bytes, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) hash = (hash ^ bytes[i]) * 1099511628211u;
+  }
   const RequestPlan& plan_;
   int64_t frames_ = 0, samples_ = 0;
-  uint64_t seen_ = 0;
 };
 
 double flops_of(const RequestPlan& plan) {
@@ -77,126 +86,194 @@ std::string change_something(Draw& draw, TinyModel* model) {
   }
 }
 
-// oneDNN limits its instructions once a process: neighbouring cases have the same.
+// oneDNN limits its instructions once a process, so a block has the same. Code that it makes looks
+// like any other memory to a sanitizer: most blocks run ours.
 EngineOptions draw_options(Draw& draw, uint64_t number) {
-  static constexpr const char* kTargets[] = {"", "", "avx2", "avx512"};
+  static constexpr const char* kTargets[] = {"sse4", "", "sse4", "avx2", "sse4"};
   EngineOptions options;
   options.devices.threads = 1;
-  options.devices.force_target = kTargets[number / kCasesAProcess % 4];
+  const char* given = std::getenv("ZOETROPE_FUZZ_TARGET");
+  options.devices.force_target =
+      given != nullptr ? given : kTargets[number / kBlock % std::size(kTargets)];
   options.placement.device = draw.one_in(6) ? "reference" : "cpu";
   if (draw.one_in(10)) options.placement.entries = {{"denoise", {"cpu", "reference"}}};
   if (draw.one_in(10)) options.placement.entries = {{"decode", {"reference"}}};
-  options.keep_sessions = draw.coin();
+  options.keep_sessions = !draw.one_in(4);
   return options;
 }
 
-class Case {
- public:
-  Case(uint64_t number, const std::string& folder, bool tell)
-      : draw_(number), path_(folder + "/m.zoe"), number_(number), tell_(tell) {}
+bool verified(const ModelInfo& info) {
+  for (const Graph& graph : info.components)
+    if (!verify(graph).ok()) return false;
+  return true;
+}
 
-  PipelineCase run() {
-    const auto begin = Clock::now();
+// Whether what is there now comes as far as the change was meant to.
+bool good_enough(const TinyModel& changed, bool opens) {
+  if (!verified(changed.info)) return false;
+  auto recipe = parse_recipe(changed.info.recipe);
+  if (!recipe.ok() || !opens) return recipe.ok();
+  Model model;
+  model.recipe = std::move(*recipe);
+  for (const StoredTokenizer& t : changed.info.tokenizers)
+    model.tokenizers[t.name] = {t.kind, nullptr};
+  for (const Graph& graph : changed.info.components) model.components.emplace(graph.name, graph);
+  return check_model(model).ok();
+}
+
+// The model of a chain as it is at one of its cases.
+class Chain {
+ public:
+  Chain(uint64_t number, std::string folder)
+      : next_(number / kChain * kChain), draw_(~next_), folder_(std::move(folder)) {
     static const TinyModel kModels[] = {tiny_clip(), tiny_causal(), tiny_picture()};
-    model_ = kModels[number_ % 3];
-    model_.info.recipe = recipe_to_json(model_.recipe);
-    rewrite();
-    if (tell_)
-      for (const std::string& change : result_.changes)
-        std::fprintf(stderr, "%s\n", change.c_str());
-    limit_heap(kHeap, "a case");
-    try {
-      try_it();
-    } catch (const std::bad_alloc&) {
-      result_.wrong = "memory was asked for without an end";
-    }
-    result_.heap = heap_peak();
-    limit_heap(0, "");
-    result_.seconds = since(begin);
-    return std::move(result_);
+    good_ = kModels[next_ / kChain % std::size(kModels)];
+    good_.info.recipe = recipe_to_json(good_.recipe);
+  }
+
+  uint64_t next() const { return next_; }  // number of the case that comes
+  Engine* engine() const { return engine_.get(); }
+  const std::vector<std::string>& changes() const { return changes_; }
+  const EngineOptions& options() const { return options_; }
+  std::string path() const { return folder_ + "/m.zoe"; }
+  bool written() const { return written_; }
+
+  // The model of the next case: the one that is open, or a new one where it has answered enough or
+  // the last was refused. Says why there is none.
+  Status advance() {
+    const uint64_t number = next_++;
+    if (engine_ != nullptr && answered_++ < kRequests) return Status();
+    engine_.reset();
+    answered_ = 1;
+    written_ = false;
+    TinyModel changed = good_;
+    changes_ = good_changes_;
+    rewrite(&changed, changes_.empty() ? draw_.below(3) + 1 : draw_.below(2) + 1);
+    ZT_RETURN_IF_ERROR(changed.write(path()));
+    written_ = true;
+    options_ = draw_options(draw_, number);
+    ZT_ASSIGN_OR_RETURN(engine_, Engine::open(path(), options_));
+    good_ = std::move(changed);
+    good_changes_ = changes_;
+    return Status();
   }
 
  private:
-  // Whether what is there now comes as far as the change was meant to.
-  static bool good_enough(const TinyModel& changed, bool opens) {
-    for (const Graph& graph : changed.info.components)
-      if (!verify(graph).ok()) return false;
-    auto recipe = parse_recipe(changed.info.recipe);
-    if (!recipe.ok() || !opens) return recipe.ok();
-    Model model;
-    model.recipe = std::move(*recipe);
-    for (const StoredTokenizer& t : changed.info.tokenizers)
-      model.tokenizers[t.name] = {t.kind, nullptr};
-    for (const Graph& graph : changed.info.components) model.components.emplace(graph.name, graph);
-    return check_model(model).ok();
-  }
-
   // Changes are drawn again where a reader alone would refuse them; most of them also where
   // opening would, so that planning and running see something.
-  void rewrite() {
-    for (uint32_t i = draw_.below(4) + 1; i > 0; --i) {
+  void rewrite(TinyModel* model, uint32_t count) {
+    for (; count > 0; --count) {
       const bool opens = !draw_.one_in(5);
       for (int tries = 0; tries < 10; ++tries) {
-        TinyModel changed = model_;
+        TinyModel changed = *model;
         const std::string what = change_something(draw_, &changed);
         if (what.empty() || !good_enough(changed, opens)) continue;
-        model_ = std::move(changed);
-        result_.changes.push_back(what);
+        *model = std::move(changed);
+        changes_.push_back(what);
         break;
       }
     }
   }
 
-  bool failed(const Status& status) {
-    if (status.ok()) return false;
-    result_.said = std::string(code_name(status.code())) + ": " + status.message();
-    if (status.code() == Code::kInternal) result_.wrong = "an invariant of ours: " + result_.said;
-    return true;
+  uint64_t next_;
+  Draw draw_;
+  const std::string folder_;
+  TinyModel good_;  // the last that opened
+  std::vector<std::string> changes_, good_changes_;
+  EngineOptions options_;
+  std::unique_ptr<Engine> engine_;
+  int answered_ = 0;
+  bool written_ = false;
+};
+
+class Case {
+ public:
+  Case(uint64_t number, bool tell) : draw_(number), tell_(tell) {}
+
+  void try_it(Chain* chain) {
+    const Status there = chain->advance();
+    result_.changes = chain->changes();
+    if (tell_)
+      for (const std::string& change : chain->changes())
+        std::fprintf(stderr, "%s\n", change.c_str());
+    if (failed(there)) {
+      result_.reached = chain->written() ? kRefused : kUnwritten;
+      return;
+    }
+    result_.reached = kOpened;
+    Engine& engine = *chain->engine();
+    const Request request = draw_request(draw_, engine.model().recipe);
+    const auto plan = engine.plan(request);
+    if (failed(plan.status())) return;
+    result_.reached = kPlanned;
+    if (flops_of(*plan) > kMostFlops) return;
+    const auto hash = run(engine, *plan, request);
+    if (!hash) return;
+    result_.reached = kRan;
+    // Results do not depend on what ran before.
+    if (!draw_.one_in(12) || !result_.wrong.empty()) return;
+    auto fresh = Engine::open(chain->path(), chain->options());
+    if (failed(fresh.status())) return;
+    const auto again = run(**fresh, *plan, request);
+    if (again && *again != *hash) result_.wrong = "a fresh engine gives another clip";
   }
 
-  void try_it() {
-    if (failed(model_.write(path_))) return;
-    result_.reached = Reached::kRefused;
-    auto engine = Engine::open(path_, draw_options(draw_, number_));
-    if (failed(engine.status())) return;
-    result_.reached = Reached::kOpened;
-    const Request request = draw_request(draw_, (*engine)->model().recipe);
-    const auto plan = (*engine)->plan(request);
-    if (failed(plan.status())) return;
-    result_.reached = Reached::kPlanned;
-    if (flops_of(*plan) > kMostFlops) return;
-    Counting sink(*plan);
-    const auto begin = Clock::now();
+  CaseResult take() { return std::move(result_); }
+
+ private:
+  bool failed(const Status& status) { return tell_failure(status, &result_); }
+
+  // The hash of the clip; none where the run fails or is stopped.
+  std::optional<uint64_t> run(Engine& engine, const RequestPlan& plan, const Request& request) {
+    Counting sink(plan);
+    const double end = cpu_seconds() + kRunSeconds;
     RunHooks hooks;
-    hooks.progress = [&](std::string_view, double, double) { return since(begin) < kRunSeconds; };
+    hooks.progress = [&](std::string_view, double, double) { return cpu_seconds() < end; };
     hooks.notice = [&](const std::string&) {};
-    const auto stats = (*engine)->run(request, sink, hooks);
+    const auto stats = engine.run(request, sink, hooks);
     if (!sink.wrong.empty()) result_.wrong = sink.wrong;
-    if (failed(stats.status())) return;
-    result_.reached = Reached::kRan;
-    sink.finish((*engine)->model().recipe);
+    if (failed(stats.status())) return std::nullopt;
+    sink.finish(engine.model().recipe);
     if (!sink.wrong.empty()) result_.wrong = sink.wrong;
     // Allocations are rounded up, each weight's by less than 64 bytes.
     int64_t rounding = 0;
-    for (const Job& job : plan->jobs)
+    for (const Job& job : plan.jobs)
       rounding += 64 * static_cast<int64_t>(job.plan->weights.size() + 8);
     if (request.memory_budget > 0 && stats->peak_bytes > request.memory_budget + rounding)
       result_.wrong =
           str(stats->peak_bytes, " bytes on the device; the budget was ", request.memory_budget);
+    return sink.hash;
   }
 
   Draw draw_;
-  const std::string path_;
-  const uint64_t number_;
   const bool tell_;
-  TinyModel model_;
-  PipelineCase result_;
+  CaseResult result_;
 };
+
+std::string prepare() {
+  // What is loaded now is not loaded again by every process.
+  for (const char* device : {"cpu", "reference"})
+    if (const auto found = resolve_device(device, {}); !found.ok()) return found.status().message();
+  return "";
+}
+
+CaseResult run(uint64_t number, const std::string& folder, bool tell) {
+  static std::unique_ptr<Chain> chain;
+  Case one(number, tell);
+  return watched(
+      kHeap,
+      [&] {
+        if (chain == nullptr || chain->next() != number || number % kChain == 0) {
+          chain = std::make_unique<Chain>(number, folder);
+          while (chain->next() < number) (void)chain->advance().ok();
+        }
+        one.try_it(chain.get());
+      },
+      [&] { return one.take(); });
+}
 
 }  // namespace
 
-PipelineCase run_pipeline_case(uint64_t number, const std::string& folder, bool tell) {
-  return Case(number, folder, tell).run();
-}
+constinit const CaseKind kPipelineCases{"pipelines", kReachedNames, 0.2, kBlock, prepare, run};
 
 }  // namespace zoetrope

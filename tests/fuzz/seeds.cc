@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "converters/checkpoint.h"
+#include "converters/clip_text.h"
 #include "graph/format/model_generated.h"
 #include "tests/format/small_model.h"
 #include "tests/fuzz/targets.h"
@@ -66,6 +67,17 @@ std::vector<uint8_t> toybox_config_seed() {
   REQUIRE(file.ok());
   const std::string& text = (*file)->metadata().at("config");
   return {text.begin(), text.end()};
+}
+
+std::vector<uint8_t> sentencepiece_seed() {
+  return read_bytes(std::string(ZOETROPE_SOURCE_DIR) + "/tests/text/data/identity.model");
+}
+
+std::vector<uint8_t> clip_bpe_seed() {
+  const auto merge =
+      read_clip_tokenizer(std::string(ZOETROPE_SOURCE_DIR) + "/tests/text/data/clip");
+  REQUIRE(merge.ok());
+  return {merge->begin(), merge->end()};
 }
 
 void run_shared_table_bomb() {

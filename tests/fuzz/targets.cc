@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@
 #include "graph/text.h"
 #include "models/toybox/toybox.h"
 #include "runtime/engine/tokenizer.h"
+#include "runtime/text/clip_bpe.h"
+#include "runtime/text/sentencepiece.h"
 #include "tests/format/small_model.h"
 
 namespace zoetrope {
@@ -69,7 +72,28 @@ std::string_view as_text(std::span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+template <typename T>
+bool use_tokenizer(std::span<const uint8_t> bytes) {
+  const auto tokenizer = T::open(bytes);
+  if (!tokenizer.ok()) return false;
+  for (const char* text : {"", "a red ball, 2x", "ein gr\xc3\xbcner W\xc3\xbcrfel \xef\xac\x81",
+                           "\xe6\x98\x9f \xf0\x9f\x90\x8e \xef\xbc\xa1"}) {
+    const auto tokens = (*tokenizer)->encode(text, 0, 1, 16);
+    if (!tokens.ok()) continue;
+    ZT_CHECK(tokens->ids.size() <= 16);
+    for (const int32_t id : tokens->ids)
+      ZT_CHECK(id >= 0 && id < std::max<int64_t>((*tokenizer)->size(), 2));
+  }
+  return true;
+}
+
 }  // namespace
+
+bool fuzz_sentencepiece(std::span<const uint8_t> bytes) {
+  return use_tokenizer<SentencePiece>(bytes);
+}
+
+bool fuzz_clip_bpe(std::span<const uint8_t> bytes) { return use_tokenizer<ClipBpe>(bytes); }
 
 bool fuzz_model(std::span<const uint8_t> bytes) {
   const MemoryFile file(bytes);

@@ -27,11 +27,22 @@ bool fuzz_recipe(std::span<const uint8_t> bytes);
 bool fuzz_toybox_config(std::span<const uint8_t> bytes);
 bool fuzz_dim(std::span<const uint8_t> bytes);
 bool fuzz_prompt(std::span<const uint8_t> bytes);
+// Tokenizers as they travel in model files, and texts that go through them.
+bool fuzz_sentencepiece(std::span<const uint8_t> bytes);
+bool fuzz_clip_bpe(std::span<const uint8_t> bytes);
 
-inline constexpr FuzzTarget kFuzzTargets[] = {
-    {"model", fuzz_model},   {"model_root", fuzz_model_root}, {"safetensors", fuzz_safetensors},
-    {"gguf", fuzz_gguf},     {"torch", fuzz_torch},           {"pickle", fuzz_pickle},
-    {"shards", fuzz_shards}, {"recipe", fuzz_recipe},         {"toybox_config", fuzz_toybox_config},
-    {"dim", fuzz_dim},       {"prompt", fuzz_prompt}};
+inline constexpr FuzzTarget kFuzzTargets[] = {{"model", fuzz_model},
+                                              {"model_root", fuzz_model_root},
+                                              {"safetensors", fuzz_safetensors},
+                                              {"gguf", fuzz_gguf},
+                                              {"torch", fuzz_torch},
+                                              {"pickle", fuzz_pickle},
+                                              {"shards", fuzz_shards},
+                                              {"recipe", fuzz_recipe},
+                                              {"toybox_config", fuzz_toybox_config},
+                                              {"dim", fuzz_dim},
+                                              {"prompt", fuzz_prompt},
+                                              {"sentencepiece", fuzz_sentencepiece},
+                                              {"clip_bpe", fuzz_clip_bpe}};
 
 }  // namespace zoetrope

@@ -249,15 +249,28 @@ TEST_CASE("weights that are not numbers, or not there in earnest, are errors") {
   check(commands.generate(), kNoMemory, "'text_encoder.table' is not stored");
 }
 
-TEST_CASE("ids and lengths beyond what there is reach no other memory") {
-  // A table of two rows for 258 ids, and keys counted far beyond the text, or below nothing.
-  TinyModel model = tiny_clip();
-  Graph& encoder = model.component("text_encoder");
-  encoder.value(encoder.find_value("text_encoder.table")).dims[0] = 2;
-  std::erase_if(model.tensors,
-                [](const TensorSource& t) { return t.name == "text_encoder.table"; });
-  model.complete_tensors();
-  check(Commands(model).generate(), kOk, "");
+TEST_CASE("ids and classes that a table has no row for are errors") {
+  const auto with_rows = [](TinyModel model, const char* component, const char* table,
+                            int64_t rows) {
+    Graph& graph = model.component(component);
+    graph.value(graph.find_value(table)).dims[0] = rows;
+    std::erase_if(model.tensors, [&](const TensorSource& t) { return t.name == table; });
+    model.complete_tensors();
+    return model;
+  };
+  // Begin and end of a text are ids 256 and 257: they come with every text.
+  check_refused(with_rows(tiny_clip(), "text_encoder", "text_encoder.table", 257), "id 257");
+  // Without them only what the prompt holds can be beyond: 'r' is 114.
+  TinyModel bytes = with_rows(tiny_clip(), "text_encoder", "text_encoder.table", 114);
+  bytes.stage<EncodeText>().bos = bytes.stage<EncodeText>().eos = -1;
+  Commands commands(bytes);
+  check(commands.inspect(), kOk, "tiny clip");
+  check(commands.generate(), kBadFile, "id 114");
+  check_refused(with_rows(tiny_picture(), "net", "net.classes", 3), "class 3");
+}
+
+TEST_CASE("lengths beyond what there is reach no other memory") {
+  // Keys counted far beyond the text, or below nothing.
   for (const double count : {1e6, -1e6}) {
     TinyModel counted = tiny_clip();
     Graph& graph = counted.component("text_encoder");

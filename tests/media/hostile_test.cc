@@ -2,6 +2,9 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <cmath>
+#include <cstring>
+
 #include "tests/media/clips.h"
 
 namespace zoetrope {
@@ -138,6 +141,52 @@ TEST_CASE("pictures and animations, mutated, cut and joined") {
     request.fps = 8;
     const auto media = read_media(folder / "mutated", request);
     if (media.ok()) CHECK((*media).pixels.size() == static_cast<size_t>((*media).frames) * 768);
+  }
+}
+
+TEST_CASE("pictures of every width stay within their memory, read and written") {
+  const TemporaryFolder folder;
+  // The scaler takes whole vectors: the allocator finds out what it writes behind a row.
+  for (int64_t width = 1; width < 70; ++width) {
+    CAPTURE(width);
+    std::string text = str("YUV4MPEG2 W", width, " H5 F8:1 C420jpeg\n");
+    const auto bytes = static_cast<size_t>(width * 5 + 2 * ((width + 1) / 2 * 3));
+    for (int i = 0; i < 3; ++i) text += "FRAME\n" + std::string(bytes, static_cast<char>(90 + i));
+    write_bytes(folder / "w.y4m", {text.begin(), text.end()});
+    const Media media = read_frames(folder / "w.y4m", width, 5, 3);
+    CHECK(media.pixels.size() == static_cast<size_t>(width * 5 * 3 * 3));
+    // One colour a frame.
+    const auto frame = static_cast<size_t>(width * 15);
+    int wrong = 0;
+    for (size_t i = 0; i < media.pixels.size(); ++i)
+      wrong += media.pixels[i] != media.pixels[i / frame * frame + i % 3];
+    CHECK(wrong == 0);
+    if (width % 9 != 0) continue;
+    ClipFormat format{width, 5, 3, 8};
+    CHECK(write_clip(folder / "w.mkv", format, media.pixels, {}).ok());
+  }
+}
+
+TEST_CASE("sound that is no numbers is refused by name") {
+  const TemporaryFolder folder;
+  for (const float bad : {NAN, INFINITY, 1e30f}) {
+    std::vector<float> samples(800, 0.1f);
+    samples[500] = bad;
+    std::vector<uint8_t> data(44 + 3200);
+    const uint8_t header[] = {'R', 'I', 'F',  'F',  0xa4, 0x0c, 0,   0,    'W',  'A', 'V',
+                              'E', 'f', 'm',  't',  ' ',  16,   0,   0,    0,    3,   0,
+                              1,   0,   0x40, 0x1f, 0,    0,    0,   0x7d, 0,    0,   4,
+                              0,   32,  0,    'd',  'a',  't',  'a', 0x80, 0x0c, 0,   0};
+    std::memcpy(data.data(), header, sizeof(header));
+    std::memcpy(data.data() + 44, samples.data(), 3200);
+    write_bytes(folder / "n.wav", data);
+    ReadRequest request;
+    request.sound = true;
+    request.max_samples = 4000;
+    const auto media = read_media(folder / "n.wav", request);
+    REQUIRE(!media.ok());
+    CHECK(media.status().code() == Code::kDataLoss);
+    CHECK(media.status().message().find("n.wav: its sound has a sample of") != std::string::npos);
   }
 }
 

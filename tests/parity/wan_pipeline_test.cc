@@ -40,20 +40,25 @@ std::vector<uint8_t> bytes_of(const ParityFixture& io, const std::string& name) 
   return {begin, begin + data.type.bytes()};
 }
 
-// A pipeline as its library saved it, converted.
+// A pipeline's folder as its library saved it; parts that several share lie elsewhere.
+void assemble(const std::string& name, const std::string& in, const std::string& to) {
+  fs::copy(in + "/" + name, to, fs::copy_options::recursive);
+  if (!fs::exists(to + "/text_encoder"))
+    fs::copy(kPipelines + "/text_encoder", to + "/text_encoder");
+  fs::create_directory(to + "/tokenizer");
+  fs::copy(kTokenizer, to + "/tokenizer/spiece.model");
+  const auto parts = nlohmann::json::parse(std::ifstream(to + "/parts.json"));
+  for (const auto& [part, stored] : parts.items())
+    fs::copy(kParity + "wan/" + stored.get<std::string>(), to + "/" + part);
+  fs::remove(to + "/parts.json");
+}
+
+// The same, converted.
 struct Saved {
   explicit Saved(const std::string& name, const std::string& in = kPipelines)
       : io(name + "_io", in) {
     const std::string to = folder.file("in");
-    fs::copy(in + "/" + name, to, fs::copy_options::recursive);
-    if (!fs::exists(to + "/text_encoder"))
-      fs::copy(kPipelines + "/text_encoder", to + "/text_encoder");
-    fs::create_directory(to + "/tokenizer");
-    fs::copy(kTokenizer, to + "/tokenizer/spiece.model");
-    const auto parts = nlohmann::json::parse(std::ifstream(to + "/parts.json"));
-    for (const auto& [part, stored] : parts.items())
-      fs::copy(kParity + "wan/" + stored.get<std::string>(), to + "/" + part);
-    fs::remove(to + "/parts.json");
+    assemble(name, in, to);
     const Status status = convert({.input = to, .output = folder.file("model.zoe")});
     REQUIRE_MESSAGE(status.ok(), status.message());
   }
@@ -124,6 +129,18 @@ void check_pipeline(const std::string& name, const std::string& in = kPipelines)
 }
 
 }  // namespace
+
+TEST_CASE("a tokenizer that is none is refused before anything is written") {
+  const TemporaryFolder folder;
+  assemble("t2v", kPipelines, folder.file("in"));
+  fs::resize_file(folder.file("in/tokenizer/spiece.model"), 1000);
+  const Status status = convert({.input = folder.file("in"),
+                                 .output = folder.file("model.zoe"),
+                                 .check_tokenizer = check_tokenizer});
+  CHECK(status.code() == Code::kDataLoss);
+  CHECK(status.message().find("SentencePiece") != std::string::npos);
+  CHECK(folder.names() == std::vector<std::string>{"in"});
+}
 
 TEST_CASE("Wan 2.1, text to video") { check_pipeline("t2v"); }
 TEST_CASE("Wan 2.1, video to video") { check_pipeline("v2v"); }

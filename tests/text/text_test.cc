@@ -1,9 +1,11 @@
 // Cleaning and SentencePiece against the libraries, from text.json that make_fixtures.py wrote.
 #include <doctest/doctest.h>
 
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "runtime/text/clean.h"
 #include "runtime/text/sentencepiece.h"
@@ -79,6 +81,38 @@ TEST_CASE("a damaged model is an error or a tokenizer, never an exception") {
   }
   CHECK(refused > 100);
   CHECK(refused < 400);
+}
+
+TEST_CASE("rules of normalisation that point outside themselves are refused") {
+  const std::vector<uint8_t> whole = bytes_of("bytes");
+  // The rules begin with the length of their trie; units of four bytes follow, then texts.
+  const std::string_view text(reinterpret_cast<const char*>(whole.data()), whole.size());
+  const size_t name = text.find("nmt_nfkc");
+  REQUIRE(name != std::string_view::npos);
+  const size_t length_at = name + 8 + 4;  // tag and a length of three bytes
+  uint32_t trie = 0;
+  std::memcpy(&trie, &whole[length_at], 4);
+  REQUIRE(trie % 1024 == 0);
+  REQUIRE(length_at + 4 + trie < whole.size());
+  const auto refused = [&](size_t at, uint32_t word) {
+    std::vector<uint8_t> model = whole;
+    std::memcpy(&model[at], &word, 4);
+    const auto opened = SentencePiece::open(model);
+    return !opened.ok() && opened.status().code() == Code::kDataLoss;
+  };
+  CHECK(!refused(length_at, trie));  // as it was
+  CHECK(refused(length_at, trie - 512));
+  CHECK(refused(length_at, 0));
+  CHECK(refused(length_at, trie + 1000000));
+  CHECK(refused(length_at + 4, 0x7fffff00));  // the root's children lie beyond
+  // Every unit that may be followed: with the largest offset, and as a value that is too large.
+  int found = 0;
+  for (size_t unit = 1; unit < 4000; ++unit) {
+    uint32_t word = 0;
+    std::memcpy(&word, &whole[length_at + 4 + 4 * unit], 4);
+    if (word >> 31 != 0) found += refused(length_at + 4 + 4 * unit, 0xfffffff0);
+  }
+  CHECK(found > 0);
 }
 
 TEST_CASE("a tokenizer that is none, and ids that it has not, are refused") {

@@ -27,8 +27,26 @@ void for_synonyms(const std::string& names, F call) {
   }
 }
 
+// Every class has a row wherever the denoiser looks labels up.
+Status check_rows(const ClassLabel& s, const Denoise& denoise, const CheckContext& c) {
+  std::vector<std::string> networks{denoise.component};
+  for (const Denoise::Expert& expert : denoise.experts) networks.push_back(expert.component);
+  for (const std::string& network : networks)
+    for (const Denoise::Condition& condition : denoise.conditions) {
+      if (condition.value != s.gives) continue;
+      ZT_ASSIGN_OR_RETURN(const Graph* graph, c.component(network));
+      const int64_t rows = table_rows(*graph, condition.input);
+      if (const int64_t last = std::max(s.classes - 1, s.null_class); last >= rows)
+        return error(Code::kDataLoss, "class ", last, " of the recipe has no row in component '",
+                     network, "', which has ", rows);
+    }
+  return Status();
+}
+
 Status check(const Stage& stage, CheckContext* c) {
   const auto& s = std::get<ClassLabel>(stage);
+  if (const Denoise* denoise = c->model.recipe.denoise())
+    ZT_RETURN_IF_ERROR(check_rows(s, *denoise, *c));
   c->values[s.gives] = {DType::kI32, {2}};
   return Status();
 }

@@ -21,15 +21,28 @@ Result<Tokens> tokenize(const EncodeText& s, const Model& model, const std::stri
   return Tokens{std::move(tokens.ids), tokens.truncated};
 }
 
+// Ids pick rows of the text encoder's table, which would take what lies beyond for its last.
+Status check_ids(const EncodeText& s, const Model& model, std::span<const int32_t> ids) {
+  const Graph* graph = model.component(s.component);
+  const int64_t rows = graph == nullptr ? INT64_MAX : table_rows(*graph, s.ids);
+  for (const int32_t id : ids)
+    if (id >= rows)
+      return error(Code::kDataLoss, "the tokenizer gives the id ", id, ", and component '",
+                   s.component, "' has rows for ", rows, ": they are not of one model");
+  return Status();
+}
+
 // Row 0 is the prompt; under guidance row 1 is the negative prompt.
 Result<std::vector<Tokens>> tokenize_rows(const EncodeText& s, const Model& model,
                                           const Request& request, const RequestPlan& plan) {
   std::vector<Tokens> rows;
   ZT_ASSIGN_OR_RETURN(rows.emplace_back(), tokenize(s, model, request.prompt));
+  ZT_RETURN_IF_ERROR(check_ids(s, model, rows[0].ids));
   if (!plan.guided()) return rows;
   auto negative = tokenize(s, model, request.negative);
   if (!negative.ok()) return negative.status().with_context("negative prompt");
   rows.push_back(std::move(*negative));
+  ZT_RETURN_IF_ERROR(check_ids(s, model, rows[1].ids));
   return rows;
 }
 
@@ -79,6 +92,8 @@ std::vector<NamedType> outputs_of(const EncodeText& s, int64_t rows, int64_t len
 Status check(const Stage& stage, CheckContext* c) {
   const auto& s = std::get<EncodeText>(stage);
   ZT_RETURN_IF_ERROR(check_tokenizer(s, c->model));
+  const int32_t always[] = {s.bos, s.eos, s.pad_to_max ? s.pad : -1};
+  ZT_RETURN_IF_ERROR(check_ids(s, c->model, always));
   for (int64_t length : {int64_t{1}, int64_t{7}, int64_t{s.max_ids}})
     ZT_RETURN_IF_ERROR(c->check(s.component, inputs_of(s, 2, length), outputs_of(s, 2, length)));
   c->values[s.gives] = {DType::kF32, {kAnyExtent, kAnyExtent, kAnyExtent}};

@@ -12,6 +12,7 @@ extern "C" {
 #include <libswscale/swscale.h>
 }
 
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -62,5 +63,18 @@ inline Status ffmpeg_error(int code, const std::string& what) {
                                              : Code::kIoError,
                what, ": ", text);
 }
+
+// What lies in an enum of FFmpeg's, which passes on numbers of a file that the enum does not have.
+template <typename Enum>
+int number_of(const Enum& value) {
+  static_assert(sizeof(value) == sizeof(int));
+  int number = 0;
+  std::memcpy(&number, &value, sizeof(number));
+  return number;
+}
+
+// Bytes from one row to the next of pixels that swscale reads or writes: it takes whole vectors,
+// also behind the last pixel.
+constexpr int padded_row(int bytes) { return (bytes + 63) / 64 * 64 + 64; }
 
 }  // namespace zoetrope

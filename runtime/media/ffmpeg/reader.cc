@@ -234,6 +234,11 @@ Status read_audio(const std::string& path, const ReadRequest& r, Media* media) {
         return resampler.add(frame, take);
       }));
   if (!media->more_samples) ZT_RETURN_IF_ERROR(resampler.finish(take));
+  constexpr float kLoudest = 1000;  // 60 dB above full scale: no sound, but numbers gone wrong
+  for (const float sample : media->samples)
+    if (!(std::abs(sample) <= kLoudest))
+      return error(Code::kDataLoss, path, ": its sound has a sample of ", sample,
+                   "; expected -1 to 1");
   return media->channels == 0 ? error(Code::kNotFound, path, " has no sound") : Status();
 }
 

@@ -17,10 +17,16 @@ bool is_rgb(const AVPixFmtDescriptor& d) {
   return (d.flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) != 0;
 }
 
+std::string coding_name(const AVColorSpace& space) {
+  const int number = number_of(space);
+  const char* name = number >= 0 && number < AVCOL_SPC_NB ? av_color_space_name(space) : nullptr;
+  return name != nullptr ? name : str("number ", number);
+}
+
 // SWS_CS_... of the matrix that made the frame's YUV. Untagged: BT.709 for HD, BT.601 below, as
 // players have it.
 Result<int> matrix_of(const AVFrame& frame, bool still) {
-  switch (frame.colorspace) {
+  switch (number_of(frame.colorspace)) {
     case AVCOL_SPC_BT709: return SWS_CS_ITU709;
     case AVCOL_SPC_FCC: return SWS_CS_FCC;
     case AVCOL_SPC_BT470BG:
@@ -32,14 +38,14 @@ Result<int> matrix_of(const AVFrame& frame, bool still) {
     case AVCOL_SPC_UNSPECIFIED:
       return !still && (frame.width >= 1280 || frame.height > 576) ? SWS_CS_ITU709 : SWS_CS_ITU601;
     default:
-      return error(Code::kUnsupported, "colours coded as ", av_color_space_name(frame.colorspace),
+      return error(Code::kUnsupported, "colours coded as ", coding_name(frame.colorspace),
                    " are not supported; convert it with ffmpeg to BT.709 first");
   }
 }
 
 bool is_full_range(const AVFrame& frame, const AVPixFmtDescriptor& d) {
-  if (frame.color_range == AVCOL_RANGE_JPEG) return true;
-  if (frame.color_range == AVCOL_RANGE_MPEG) return false;
+  if (number_of(frame.color_range) == AVCOL_RANGE_JPEG) return true;
+  if (number_of(frame.color_range) == AVCOL_RANGE_MPEG) return false;
   const bool gray = d.nb_components <= 2;
   return is_rgb(d) || gray || std::string_view(d.name).rfind("yuvj", 0) == 0;
 }
@@ -66,12 +72,17 @@ Result<std::vector<uint8_t>> repack(const AVFrame& frame, AVPixelFormat format, 
   ZT_ASSIGN_OR_RETURN(const int matrix, matrix_of(frame, still));
   sws_setColorspaceDetails(scaler.get(), sws_getCoefficients(matrix), is_full_range(frame, *d),
                            sws_getCoefficients(matrix), 1, 0, 1 << 16, 1 << 16);
-  const int row = av_image_get_linesize(format, frame.width, 0);
-  std::vector<uint8_t> out(static_cast<size_t>(row) * static_cast<size_t>(frame.height));
+  const int row = av_image_get_linesize(format, frame.width, 0), wide = padded_row(row);
+  const auto height = static_cast<size_t>(frame.height);
+  std::vector<uint8_t> out(static_cast<size_t>(wide) * height);
   uint8_t* planes[] = {out.data(), nullptr, nullptr, nullptr};
-  const int strides[] = {row, 0, 0, 0};
+  const int strides[] = {wide, 0, 0, 0};
   if (sws_scale(scaler.get(), frame.data, frame.linesize, 0, frame.height, planes, strides) < 0)
     return error(Code::kUnsupported, "pixels of the format ", d->name, " cannot be converted");
+  for (size_t y = 1; y < height; ++y)
+    std::memmove(&out[y * static_cast<size_t>(row)], &out[y * static_cast<size_t>(wide)],
+                 static_cast<size_t>(row));
+  out.resize(height * static_cast<size_t>(row));
   return out;
 }
 
@@ -96,12 +107,12 @@ bool may_have_alpha(const AVPixFmtDescriptor& d) {
 
 Light light_of(const AVFrame& frame, const AVPixFmtDescriptor& d) {
   Light light;
-  if (frame.color_trc == AVCOL_TRC_SMPTE2084) light.transfer = Light::kPq;
-  if (frame.color_trc == AVCOL_TRC_ARIB_STD_B67) light.transfer = Light::kHlg;
-  if (frame.color_trc == AVCOL_TRC_LINEAR || (d.flags & AV_PIX_FMT_FLAG_FLOAT) != 0)
+  if (number_of(frame.color_trc) == AVCOL_TRC_SMPTE2084) light.transfer = Light::kPq;
+  if (number_of(frame.color_trc) == AVCOL_TRC_ARIB_STD_B67) light.transfer = Light::kHlg;
+  if (number_of(frame.color_trc) == AVCOL_TRC_LINEAR || (d.flags & AV_PIX_FMT_FLAG_FLOAT) != 0)
     light.transfer = Light::kLinear;
-  if (frame.color_primaries == AVCOL_PRI_BT2020) light.primaries = Light::kBt2020;
-  if (frame.color_primaries == AVCOL_PRI_SMPTE432) light.primaries = Light::kDisplayP3;
+  if (number_of(frame.color_primaries) == AVCOL_PRI_BT2020) light.primaries = Light::kBt2020;
+  if (number_of(frame.color_primaries) == AVCOL_PRI_SMPTE432) light.primaries = Light::kDisplayP3;
   return light;
 }
 

@@ -255,20 +255,20 @@ class FfmpegWriter : public ClipWriter {
       std::memcpy(picture_->data[1], image.colours.data(), AVPALETTE_SIZE);
       return;
     }
-    const uint8_t* source = pad_to_even(pixels);
-    const int stride = width * 3;
+    const int stride = padded_row(width * 3);
+    const uint8_t* source = pad(pixels, stride);
     sws_scale(scaler_.get(), &source, &stride, 0, height, picture_->data, picture_->linesize);
   }
 
-  const uint8_t* pad_to_even(const uint8_t* pixels) {
-    const int64_t w = picture_->width, h = picture_->height;
-    if (w == format_.width && h == format_.height) return pixels;
-    padded_.resize(static_cast<size_t>(w * h * 3));
+  // Rows of `stride` bytes, and an even number of them and of pixels where the format wants that.
+  const uint8_t* pad(const uint8_t* pixels, int stride) {
+    const int64_t w = picture_->width, h = picture_->height, row = format_.width * 3;
+    padded_.resize(static_cast<size_t>(stride * h));
     for (int64_t y = 0; y < h; ++y) {
-      const uint8_t* from = pixels + std::min(y, format_.height - 1) * format_.width * 3;
-      uint8_t* to = padded_.data() + y * w * 3;
-      std::memcpy(to, from, static_cast<size_t>(format_.width * 3));
-      if (w > format_.width) std::memcpy(to + format_.width * 3, from + (format_.width - 1) * 3, 3);
+      const uint8_t* from = pixels + std::min(y, format_.height - 1) * row;
+      uint8_t* to = padded_.data() + y * stride;
+      std::memcpy(to, from, static_cast<size_t>(row));
+      if (w > format_.width) std::memcpy(to + row, from + row - 3, 3);
     }
     return padded_.data();
   }
