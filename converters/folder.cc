@@ -15,6 +15,31 @@ using Json = nlohmann::json;
 
 constexpr size_t kMaxShards = 4096;
 
+// Modules that frameworks put around others for sharding, checkpointing and compiling; their names
+// stand in the middle of keys.
+constexpr std::string_view kWrappers[] = {"_fsdp_wrapped_module.", "_checkpoint_wrapped_module.",
+                                          "_orig_mod."};
+
+std::string without_wrappers(std::string name) {
+  for (const std::string_view wrapper : kWrappers)
+    for (size_t at = 0; (at = name.find(wrapper, at)) != std::string::npos;)
+      if (at == 0 || name[at - 1] == '.')
+        name.erase(at, wrapper.size());
+      else
+        at += wrapper.size();
+  return name;
+}
+
+bool has_wrappers(const Checkpoint& checkpoint) {
+  return std::any_of(checkpoint.names().begin(), checkpoint.names().end(),
+                     [](const std::string& name) { return without_wrappers(name) != name; });
+}
+
+// "x.safetensors.index.json", or of a variant "x.safetensors.index.fp16.json".
+bool is_index(std::string_view name, std::string_view kind = "") {
+  return name.ends_with(".json") && name.find(str(kind, ".index.")) != name.npos;
+}
+
 class Joined : public Checkpoint {
  public:
   static Result<std::unique_ptr<Checkpoint>> create(
@@ -23,12 +48,15 @@ class Joined : public Checkpoint {
     joined->path_ = path;
     for (const auto& part : parts) {
       for (const std::string& name : part->names())
-        if (const auto [it, fresh] = joined->part_of_.emplace(name, part.get()); !fresh)
-          return error(Code::kDataLoss, path, ": tensor '", name, "' is in ", it->second->path(),
-                       " and in ", part->path());
+        if (const auto [it, fresh] =
+                joined->part_of_.emplace(without_wrappers(name), Place{part.get(), name});
+            !fresh)
+          return error(Code::kDataLoss, path, ": tensor '", name, "' is in ",
+                       it->second.part->path(), " as '", it->second.name, "' and in ",
+                       part->path());
       for (const auto& [key, value] : part->metadata()) joined->metadata_.emplace(key, value);
     }
-    for (const auto& [name, part] : joined->part_of_) joined->names_.push_back(name);
+    for (const auto& [name, place] : joined->part_of_) joined->names_.push_back(name);
     joined->parts_ = std::move(parts);
     return std::unique_ptr<Checkpoint>(std::move(joined));
   }
@@ -45,32 +73,37 @@ class Joined : public Checkpoint {
   void set_config(std::string text) { config_ = std::move(text); }
 
   Result<TensorType> type(std::string_view name) const override {
-    ZT_ASSIGN_OR_RETURN(const Checkpoint* part, find(name));
-    return part->type(name);
+    ZT_ASSIGN_OR_RETURN(const Place* place, find(name));
+    return place->part->type(place->name);
   }
   Result<WeightData> load(std::string_view name) const override {
-    ZT_ASSIGN_OR_RETURN(const Checkpoint* part, find(name));
-    return part->load(name);
+    ZT_ASSIGN_OR_RETURN(const Place* place, find(name));
+    return place->part->load(place->name);
   }
   std::optional<EncodedLayout> encoded(std::string_view name) const override {
-    const auto part = find(name);
-    return part.ok() ? (*part)->encoded(name) : std::nullopt;
+    const auto place = find(name);
+    return place.ok() ? (*place)->part->encoded((*place)->name) : std::nullopt;
   }
   Result<WeightData> load_part(std::string_view name, EncodedPart which) const override {
-    ZT_ASSIGN_OR_RETURN(const Checkpoint* part, find(name));
-    return part->load_part(name, which);
+    ZT_ASSIGN_OR_RETURN(const Place* place, find(name));
+    return place->part->load_part(place->name, which);
   }
 
  private:
-  Result<const Checkpoint*> find(std::string_view name) const {
+  struct Place {
+    const Checkpoint* part;
+    std::string name;  // there
+  };
+
+  Result<const Place*> find(std::string_view name) const {
     const auto it = part_of_.find(name);
     if (it == part_of_.end()) return error(Code::kNotFound, path_, " has no tensor '", name, "'");
-    return it->second;
+    return &it->second;
   }
 
   std::string path_;
   std::vector<std::unique_ptr<Checkpoint>> parts_;
-  std::map<std::string, const Checkpoint*, std::less<>> part_of_;
+  std::map<std::string, Place, std::less<>> part_of_;  // by names without wrappers
   std::vector<std::string> names_;
   std::map<std::string, std::string> metadata_;
   std::string config_;
@@ -83,7 +116,7 @@ bool is_plain_name(const std::string& name) {
 }
 
 Result<std::unique_ptr<Checkpoint>> open_file(const std::string& path) {
-  if (path.ends_with(".index.json")) return open_sharded(path);
+  if (is_index(fs::path(path).filename().string())) return open_sharded(path);
   ZT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
   const auto bytes = file.bytes();
   const bool is_zip = bytes.size() >= 4 && std::equal(bytes.begin(), bytes.begin() + 4, "PK\3\4");
@@ -97,12 +130,17 @@ Result<std::unique_ptr<Checkpoint>> open_file(const std::string& path) {
 
 // The index if there is one, else the only weight file; safetensors before pickles.
 Result<std::string> find_weights(const std::string& folder) {
-  for (const char* suffix : {".safetensors.index.json", ".bin.index.json", ".safetensors", ".gguf",
-                             ".bin", ".pt", ".pth"}) {
+  // The plain ones first, then variants.
+  const auto is_kind = [](const std::string& name, std::string_view kind) {
+    return kind.ends_with('*') ? is_index(name, kind.substr(0, kind.size() - 1))
+                               : name.ends_with(kind);
+  };
+  for (const char* suffix : {".safetensors.index.json", ".safetensors*", ".bin.index.json", ".bin*",
+                             ".safetensors", ".gguf", ".bin", ".pt", ".pth"}) {
     std::vector<std::string> found;
     std::error_code failed;
     for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed))
-      if (it->path().filename().string().ends_with(suffix)) found.push_back(it->path().string());
+      if (is_kind(it->path().filename().string(), suffix)) found.push_back(it->path().string());
     if (failed) return error(Code::kIoError, "cannot list ", folder, ": ", failed.message());
     std::sort(found.begin(), found.end());
     if (found.size() > 1)
@@ -171,10 +209,12 @@ Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path) {
   }
   ZT_ASSIGN_OR_RETURN(auto checkpoint, open_file(file));
   const std::string config = (fs::path(file).parent_path() / "config.json").string();
-  if (!fs::exists(config, failed)) return checkpoint;
-  ZT_ASSIGN_OR_RETURN(std::string text, read_small_file(config, 1 << 20));
+  const bool has_config = fs::exists(config, failed);
+  if (!has_config && !has_wrappers(*checkpoint)) return checkpoint;
   std::vector<std::unique_ptr<Checkpoint>> parts;
   parts.push_back(std::move(checkpoint));
+  if (!has_config) return join_checkpoints(file, std::move(parts));
+  ZT_ASSIGN_OR_RETURN(std::string text, read_small_file(config, 1 << 20));
   ZT_ASSIGN_OR_RETURN(auto joined, Joined::create(file, std::move(parts)));
   static_cast<Joined&>(*joined).set_config(std::move(text));
   return joined;

@@ -9,8 +9,11 @@
 namespace zoetrope {
 namespace {
 
+using namespace std::string_view_literals;
+
 struct Foreign {
   std::string_view magic, what;
+  size_t at = 0;
 };
 
 // By what they begin with.
@@ -29,6 +32,17 @@ constexpr Foreign kForeign[] = {
     {"\x89HDF", "HDF5 (Keras); only safetensors and PyTorch's files are read"},
     {"\x93NUMPY", "a NumPy array; only safetensors and PyTorch's files are read"},
     {"\x89PNG", "a PNG picture, not weights"},
+    {"\xff\xd8\xff", "a JPEG picture, not weights"},
+    {"RIFF", "a picture or sound, not weights"},
+    {"ftyp", "a clip (MP4), not weights", 4},
+    {"lmgg", "GGML, which is not read; GGUF, safetensors and .pt are"},
+    {"tjgg", "GGML (ggjt), which is not read; GGUF, safetensors and .pt are"},
+    {"fmgg", "GGML (ggmf), which is not read; GGUF, safetensors and .pt are"},
+    {"ftrt",
+     "a TensorRT engine, which is made for one GPU; convert the weights that it was made of"},
+    {"TFL3", "a TensorFlow Lite model; only safetensors and PyTorch's files are read", 4},
+    {"\x08\x07\x12\x07pytorch"sv, "an ONNX model; convert the weights that it was made of"},
+    {"\x08\x08\x12\x07pytorch"sv, "an ONNX model; convert the weights that it was made of"},
 };
 
 bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
@@ -51,7 +65,8 @@ Status refuse_foreign(std::span<const uint8_t> bytes) {
   if (all.empty())
     return error(Code::kDataLoss, "the file is empty; an interrupted download? fetch it again");
   for (const Foreign& foreign : kForeign)
-    if (all.starts_with(foreign.magic)) return error(Code::kUnsupported, "this is ", foreign.what);
+    if (all.size() >= foreign.at && all.substr(foreign.at).starts_with(foreign.magic))
+      return error(Code::kUnsupported, "this is ", foreign.what);
   if (all.size() > 262 && all.substr(257, 5) == "ustar")
     return error(Code::kUnsupported, "this is a tar archive; unpack it first");
   std::string_view text = all.substr(0, 256);

@@ -195,6 +195,8 @@ class PickleMachine {
   Status call(const std::string& name, const std::vector<const Value*>& given) {
     const auto is = [&](size_t i, Kind kind) { return i < given.size() && given[i]->kind == kind; };
     if (name == "collections.OrderedDict" && given.empty()) return push(make(Kind::kDict));
+    // Its argument would make values of keys that are missing.
+    if (name == "collections.defaultdict" && given.size() <= 1) return push(make(Kind::kDict));
     if (name == "torch.Size" && given.size() == 1 && is(0, Kind::kTuple) &&
         given[0]->items.size() <= kMaxSizes) {
       Value* value = make(Kind::kTuple);

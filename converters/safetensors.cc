@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 
 #include "converters/mapped_checkpoint.h"
 
@@ -45,7 +47,18 @@ class Safetensors : public MappedCheckpoint<Entry> {
                    header, " bytes and has ", bytes.size());
     data_ = bytes.subspan(8 + header);
     const char* text = reinterpret_cast<const char*>(bytes.data()) + 8;
-    const Json json = Json::parse(text, text + header, nullptr, /*allow_exceptions=*/false);
+    // Parsers keep one of equal keys: which weights those are would be chance.
+    std::set<std::string> keys;
+    std::string twice;
+    const auto look = [&](int depth, Json::parse_event_t event, Json& parsed) {
+      if (depth == 1 && event == Json::parse_event_t::key && parsed.is_string() &&
+          !keys.insert(parsed.get<std::string>()).second)
+        twice = parsed.get<std::string>();
+      return true;
+    };
+    const Json json = Json::parse(text, text + header, look, /*allow_exceptions=*/false);
+    if (!twice.empty())
+      return error(Code::kDataLoss, "the header has tensor '", twice.substr(0, 200), "' twice");
     if (!json.is_object()) return error(Code::kDataLoss, "the header is not a JSON object");
     for (const auto& [name, value] : json.items())
       ZT_RETURN_IF_ERROR(

@@ -12,6 +12,7 @@
 #include "runtime/cli/command.h"
 #include "runtime/cli/generate_flags.h"
 #include "runtime/cli/progress.h"
+#include "runtime/cli/prompt_flags.h"
 
 namespace zoetrope {
 namespace {
@@ -214,12 +215,12 @@ Status run_bench(Options& o) {
 void add_pipeline_flags(Options* o, CLI::App* app) {
   app->add_option("--prompt", o->prompt, "Of pipelines that read text");
   app->add_option("--steps", o->steps, "Of a pipeline's denoising; 0: the model's own")
-      ->check(CLI::Range(0, 10000));
+      ->check(whole_in(0, 10000));
   app->add_option("--width", o->clip.width, "Of a pipeline's clip or picture, in pixels");
   app->add_option("--height", o->clip.height);
   app->add_option("--frames", o->clip.frames);
   app->add_option("--count", o->count, "Pictures a request, of models of classes")
-      ->check(CLI::Range(1, 1000));
+      ->check(whole_in(1, 1000));
 }
 
 void add_output_flags(Options* o, CLI::App* app) {
@@ -231,7 +232,7 @@ void add_output_flags(Options* o, CLI::App* app) {
       "Compare with the JSON of an earlier run; rows that look slower are measured twice "
       "more, and exit code 6 says that some stay slower");
   app->add_option("--tolerance", o->tolerance, "Percent that a median may rise")
-      ->check(CLI::Range(0.0, 1000.0))
+      ->check(number_in(0, 1000))
       ->capture_default_str();
   app->add_option("--beside", o->beside, "JSON of peers (bench/peers) or of other machines to show")
       ->delimiter(',');
@@ -271,7 +272,7 @@ void add_bench(CLI::App* root, Run* run) {
       ->delimiter(',');
   app->add_option("--tokens", b.tokens, "Lengths of sequences: sizes of networks, and the curves")
       ->delimiter(',')
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+      ->check(whole_in(1, 1 << 24));
   app->add_option("--set", o->set, "NAME=INTEGER: a symbol of the networks");
   app->add_option("--filter", b.filters, "Only cases whose name contains one of these")
       ->delimiter(',');
@@ -279,14 +280,14 @@ void add_bench(CLI::App* root, Run* run) {
   app->add_flag("--list", o->list, "List the cases and measure nothing");
   app->add_option("--memory", o->memory, "Budget on each device: weights are streamed to keep it");
   app->add_option("--limit", b.limit, "Seconds: skip what one call would take longer for; 0: none")
-      ->check(CLI::Range(0.0, 1e6));
-  app->add_option("--rounds", b.rounds, "Samples of each row, at most")->check(CLI::Range(1, 1000));
+      ->check(number_in(0, 1e6));
+  app->add_option("--rounds", b.rounds, "Samples of each row, at most")->check(whole_in(1, 1000));
   app->add_option("--seconds", b.seconds, "That a row may take beyond three samples")
-      ->check(CLI::Range(0.0, 1e6));
+      ->check(number_in(0, 1e6));
   app->add_option("--peers", o->peers, "Libraries in this process (onednn), or none")
       ->delimiter(',');
   app->add_option("--threads", b.device.threads, "CPU threads; 0: all allowed")
-      ->check(CLI::Range(0, 1024));
+      ->check(whole_in(0, 1024));
   app->add_option("--target", b.device.force_target,
                   "Restrict what the device uses, as in generate");
   add_pipeline_flags(o.get(), app);

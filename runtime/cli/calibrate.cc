@@ -11,6 +11,7 @@
 #include "runtime/cli/calibration.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/progress.h"
+#include "runtime/cli/prompt_flags.h"
 
 namespace zoetrope {
 namespace {
@@ -253,12 +254,12 @@ void add_calibrate(CLI::App* root, Run* run) {
       ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();
   app->add_option("--seconds", options->seconds, "About how long, for each device")
-      ->check(CLI::Range(0.1, 600.0))
+      ->check(number_in(0.1, 600))
       ->capture_default_str();
   app->add_flag("--fresh", options->fresh, "Forget what was measured before");
   app->add_option("--threads", options->threads,
                   "CPU threads, as in generate: times are kept for each number")
-      ->check(CLI::Range(0, 1024));
+      ->check(whole_in(0, 1024));
   app->add_option("--target", options->target, "Restrict what the backend uses, as in generate");
   app->add_flag("--json", options->json, "Print JSON");
   app->add_flag("-q,--quiet", options->quiet, "Print nothing but errors");

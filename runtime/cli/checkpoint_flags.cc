@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "graph/format/output_file.h"
+#include "runtime/cli/prompt_flags.h"
 #include "runtime/cli/record_flags.h"
 
 namespace zoetrope {
@@ -21,13 +22,13 @@ void CheckpointFlags::add_to(CLI::App* app) {
       "Keep the work in this folder after each step: `zoetrope resume DIR` goes on after a crash, "
       "on another device, or from an earlier step with another prompt");
   app->add_option("--checkpoint-every", every, "So many steps from one state to the next")
-      ->check(CLI::Range(1, 10000))
+      ->check(whole_in(1, 10000))
       ->needs(to)
       ->capture_default_str();
   app->add_option("--checkpoint-keep", keep,
                   "At most so many states: the last two, and others that lie evenly. Each is as "
                   "large as the latents, times up to 5 with a solver that remembers steps")
-      ->check(CLI::Range(kFewestKept, 10001))
+      ->check(whole_in(kFewestKept, 10001))
       ->needs(to)
       ->capture_default_str();
 }

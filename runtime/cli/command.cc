@@ -1,4 +1,5 @@
 #include "runtime/cli/command.h"
+#include "runtime/cli/prompt_flags.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -107,7 +108,7 @@ void DeviceFlags::add_to(CLI::App* app) {
   app->add_option(
          "--threads", threads,
          "CPU threads; 0 takes what the process may use. The clip is the same for any number")
-      ->check(CLI::Range(0, 1024))
+      ->check(whole_in(0, 1024))
       ->capture_default_str();
   app->add_option("--target", target,
                   "Restrict what the backend uses, for tests: avx2, avx512, ... (cpu); baseline, "

@@ -94,7 +94,7 @@ void add_generate(CLI::App* root, Run* run) {
   app->add_option("--count", options->count,
                   "So many clips in one run, with seeds that follow each other. Names get -1, -2, "
                   "... or have a %d for the number")
-      ->check(CLI::Range(1, 10000))
+      ->check(whole_in(1, 10000))
       ->capture_default_str();
   app->add_option(
          "--prompts", options->prompts,

@@ -14,14 +14,14 @@ void GenerateFlags::add_to(CLI::App* app) {
   Request& o = request;
   app->add_option("--model", model, "A .zoe model file; left out, the embedded one");
   app->add_option("--width", o.clip.width, "Pixels; 0 or left out, what the model prefers")
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--height", o.clip.height, "Pixels")->check(CLI::NonNegativeNumber);
+      ->check(whole_in(0));
+  app->add_option("--height", o.clip.height, "Pixels")->check(whole_in(0));
   auto* frames = app->add_option("--frames", o.clip.frames, "Frames; 1 makes a still image")
-                     ->check(CLI::NonNegativeNumber);
+                     ->check(whole_in(0));
   app->add_option("--seconds", o.clip.seconds, "Length of the clip")
       ->check(number_in(0, 86400))
       ->excludes(frames);
-  app->add_option("--steps", o.steps, "Denoising steps")->check(CLI::Range(1, 10000));
+  app->add_option("--steps", o.steps, "Denoising steps")->check(whole_in(1, 10000));
   app->add_option("--guidance", o.guidance,
                   "How strongly the caption guides; 1 switches guidance off and halves the time")
       ->check(number_in(0, 100));

@@ -57,6 +57,7 @@ nlohmann::json to_json(const Clip& clip, const std::vector<std::string>& paths,
                            {"height", format.height},
                            {"frames", format.frames},
                            {"samples", format.samples},
+                           {"prompt", clip.prompt},
                            {"seed", clip.seed},
                            {"load_seconds", stats.load_seconds},
                            {"first_step_seconds", stats.first_step_seconds},
@@ -108,7 +109,7 @@ Generation::Generation(GenerationOptions& options, Engine& engine)
   };
   hooks_.notice = [this](const std::string& text) {
     if (o_.listener != nullptr) return o_.listener->notice(text);
-    if (o_.json) std::fprintf(stderr, "%s\n", text.c_str());
+    if (o_.json && !o_.quiet) std::fprintf(stderr, "%s\n", text.c_str());
     bar_.message(text);
   };
 }

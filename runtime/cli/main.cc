@@ -12,6 +12,7 @@
 #include "graph/format/output_file.h"
 #include "runtime/backend/foreign_code.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/usage.h"
 #include "runtime/verify/numerics.h"
 
 namespace {
@@ -137,7 +138,12 @@ int run_command(int argc, char** argv) {
     install_interrupt_handler();
     status = run();
   } catch (const CLI::ParseError& e) {
-    code = app.exit(e) == 0 ? kExitOk : kExitUsage;
+    const bool asked = e.get_exit_code() == 0;  // --help and the like
+    if (const std::string text = asked ? "" : explain_usage(app, argc, argv); !text.empty())
+      std::fprintf(stderr, "zoetrope: invalid argument: %s\n", text.c_str());
+    else
+      app.exit(e);
+    code = asked ? kExitOk : kExitUsage;
   }
   if (status.ok() && code == kExitOk) status = finish_stdout();
   if (status.ok()) return code;

@@ -25,8 +25,28 @@ Result<std::string> read_text(std::istream& in, const std::string& name) {
   }
   if (in.bad() || (&in == &std::cin && std::ferror(stdin) != 0))
     return error(Code::kIoError, "cannot read the prompt from ", name);
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff"))
+    return error(Code::kInvalidArgument, "the prompt in ", name,
+                 " is coded as UTF-16; save it as UTF-8");
+  if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
+  if (const size_t at = text.find('\0'); at != std::string::npos)
+    return error(Code::kInvalidArgument, "the prompt in ", name, " has a zero at byte ", at,
+                 ": it is no text");
+  for (size_t at = 0; (at = text.find('\r', at)) != std::string::npos;)
+    if (at + 1 < text.size() && text[at + 1] == '\n')
+      text.erase(at, 1);
+    else
+      text[at] = '\n';
+  while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
+}
+
+// The whole text as one decimal number; no sign but a minus.
+template <typename Number>
+bool parse_whole(const std::string& text, Number* value) {
+  const char* end = text.data() + text.size();
+  const auto [at, code] = std::from_chars(text.data(), end, *value);
+  return code == std::errc() && at == end;
 }
 
 }  // namespace
@@ -45,8 +65,7 @@ Result<std::vector<std::string>> read_prompts(const std::string& path, const cha
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     std::string line = text.substr(begin, end - begin);
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) lines.push_back(std::move(line));
+    if (line.find_first_not_of(" \t") != std::string::npos) lines.push_back(std::move(line));
     begin = end + 1;
   }
   if (lines.empty())
@@ -61,8 +80,7 @@ Result<uint64_t> parse_seed(const std::string& text, bool* drawn) {
     return (uint64_t{device()} << 32 | device()) >> 11;  // 53 bits: JSON readers keep them all
   }
   uint64_t seed = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (code == std::errc() && end == text.data() + text.size()) return seed;
+  if (parse_whole(text, &seed)) return seed;
   return error(Code::kInvalidArgument, "--seed: '", text.substr(0, 40),
                "' is not a number from 0 to 18446744073709551615, nor -1 or random for one that is "
                "drawn");
@@ -72,12 +90,21 @@ CLI::Validator number_in(double low, double high) {
   const std::string range = str(low, " to ", high);
   return CLI::Validator(
       [=](std::string& text) {
-        char* end = nullptr;
-        const double value = std::strtod(text.c_str(), &end);
-        if (end != text.c_str() && *end == '\0' && std::isfinite(value) && value >= low &&
-            value <= high)
+        double value = 0;
+        if (parse_whole(text, &value) && std::isfinite(value) && value >= low && value <= high)
           return std::string();
         return str(text.substr(0, 40), " is not a number from ", range);
+      },
+      range);
+}
+
+CLI::Validator whole_in(int64_t low, int64_t high) {
+  const std::string range = str(low, high == kNoLimit ? " or more" : str(" to ", high));
+  return CLI::Validator(
+      [=](std::string& text) {
+        int64_t value = 0;
+        if (parse_whole(text, &value) && value >= low && value <= high) return std::string();
+        return str(text.substr(0, 40), " is not a whole number from ", low, " to ", high);
       },
       range);
 }

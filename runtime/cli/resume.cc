@@ -231,7 +231,7 @@ void add_resume(CLI::App* root, Run* run) {
   app->add_option("folder", o->folder, "The folder that --checkpoint was given")->required();
   app->add_option("--from-step", o->from_step,
                   "Make another clip from the state after so many steps; 0 begins anew")
-      ->check(CLI::Range(0, 10000));
+      ->check(whole_in(0, 10000));
   app->add_option("--prompt", o->prompt,
                   "Another prompt from that step on; @FILE and - as in generate");
   app->add_option("--negative", o->negative, "Another thing to steer away from");
@@ -243,7 +243,7 @@ void add_resume(CLI::App* root, Run* run) {
   app->add_option("--steps", o->steps,
                   "Another count of steps, with --from-step 0 alone: latents between two steps "
                   "belong to the schedule that they are of")
-      ->check(CLI::Range(1, 10000));
+      ->check(whole_in(1, 10000));
   app->add_flag("--decode-only", o->decode_only,
                 "Decode the latents as they stand, noise and all, and denoise no more; also beside "
                 "a run that is still at work")

@@ -159,16 +159,16 @@ void add_verify(CLI::App* root, Run* run) {
   app->add_option("--parts", o.parts,
                   "Of a call that is too large for its definition, judge so many boxes of the "
                   "output: its beginning, its end, and others anywhere")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(whole_in(1, 1 << 20))
       ->capture_default_str();
   app->add_flag("--whole", o.whole, "Judge every element, however long it takes");
   app->add_flag("--no-nodes", o.no_nodes, "Compare values and clips alone");
   app->add_option("--min-psnr", o.min_psnr,
                   "Least PSNR of the frames in dB; left out, 45 in f32 and 25 in bf16 and f16")
-      ->check(CLI::Range(0.0, 200.0));
+      ->check(number_in(0, 200));
   app->add_option("--min-snr", o.min_snr,
                   "Least SNR of the sound in dB; left out, 40 in f32 and 15 in bf16 and f16")
-      ->check(CLI::Range(0.0, 200.0));
+      ->check(number_in(0, 200));
   app->add_option("--save", o.save, "Write what the first device made (.safetensors)");
   app->add_option("--html", o.html, "Write the report as one HTML page");
   app->add_option("--receipt", o.receipt,

@@ -58,6 +58,10 @@ Result<std::string> container_of(const std::string& path, const ClipFormat& form
   if (!format.container.empty())
     return error(Code::kInvalidArgument, path, ": unknown format '", name,
                  "'; known: ", known_clip_extensions());
+  std::error_code ec;
+  if (path.ends_with('/') || std::filesystem::is_directory(path, ec))
+    return error(Code::kInvalidArgument, path, " is a folder; give the name of a file in it (",
+                 known_clip_extensions(), ")");
   return error(Code::kInvalidArgument, path, ": unknown extension '", extension,
                "'; known: ", known_clip_extensions(), " (or --format names one)");
 }

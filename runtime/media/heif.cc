@@ -77,6 +77,10 @@ HeifInfo read_heif(Bytes file) {
         each_box(properties, [&](std::string_view property, Bytes p) {
           if (property == "irot" && !p.empty()) turns = p[0] & 3;
           if (property == "imir" && !p.empty()) mirror = p[0] & 1;
+          const std::string_view colours = four(p, 0);
+          if (property == "colr" && (colours == "prof" || colours == "rICC") &&
+              info.profile.empty())
+            info.profile.assign(p.begin() + 4, p.end());
           const std::string_view text(reinterpret_cast<const char*>(p.data()), p.size());
           if (property == "auxC" && text.find(":auxid:1") != std::string_view::npos)
             info.alpha = true;

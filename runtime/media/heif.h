@@ -5,14 +5,16 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace zoetrope {
 
 struct HeifInfo {
-  std::string brand;         // "heic", "avif", ...; empty: the file is neither
-  std::string primary_type;  // of the item that is shown: "hvc1", "av01", "grid", ...
-  int orientation = 1;       // of irot and imir, as EXIF has it
-  bool alpha = false;        // an auxiliary item holds transparency
+  std::string brand;             // "heic", "avif", ...; empty: the file is neither
+  std::string primary_type;      // of the item that is shown: "hvc1", "av01", "grid", ...
+  int orientation = 1;           // of irot and imir, as EXIF has it
+  bool alpha = false;            // an auxiliary item holds transparency; of sequences, too
+  std::vector<uint8_t> profile;  // ICC; empty: none
 
   // "HEIC" or "AVIF".
   const char* name() const { return brand.rfind("avi", 0) == 0 ? "AVIF" : "HEIC"; }

@@ -4,6 +4,9 @@
 #include <cstring>
 #include <string_view>
 
+#include "runtime/media/png_reading.h"
+#include "runtime/media/tiff.h"
+
 namespace zoetrope {
 namespace {
 
@@ -27,7 +30,7 @@ Bytes part(Bytes b, uint64_t at, uint64_t count) {
 }
 
 int tiff_orientation(Bytes b) {
-  const uint64_t value = tiff_value(b, 0x0112);
+  const uint64_t value = tiff_value(b, 0x0112).value_or(kUpright);
   return value >= 1 && value <= 8 ? static_cast<int>(value) : kUpright;
 }
 
@@ -56,7 +59,7 @@ int png_orientation(Bytes b) {
     if (length > b.size()) break;
     at += 12 + length;
   }
-  return kUpright;
+  return tiff_orientation(png_text_exif(b));
 }
 
 int webp_orientation(Bytes b) {
@@ -73,22 +76,6 @@ int webp_orientation(Bytes b) {
 }
 
 }  // namespace
-
-// A header and directories of entries: TIFF 6.0, section 2.
-uint64_t tiff_value(Bytes b, int tag) {
-  const bool big = has(b, 0, std::string_view("MM\0*", 4));
-  if (!big && !has(b, 0, std::string_view("II*\0", 4))) return 0;
-  const size_t directory = number(b, 4, 4, big);
-  const size_t count = number(b, directory, 2, big);
-  for (size_t i = 0; i < count; ++i) {
-    const size_t entry = directory + 2 + 12 * i;
-    if (entry + 12 > b.size()) break;
-    if (number(b, entry, 2, big) != static_cast<uint64_t>(tag)) continue;
-    const bool is_long = number(b, entry + 2, 2, big) == 4;
-    return number(b, entry + 8, is_long ? 4 : 2, big);
-  }
-  return 0;
-}
 
 int exif_orientation(Bytes file) {
   if (has(file, 0, "\xff\xd8")) return jpeg_orientation(file);

@@ -18,9 +18,6 @@ inline bool swaps_sides(int orientation) { return orientation >= 5; }
 // nonsense.
 int exif_orientation(std::span<const uint8_t> file);
 
-// A number in the first directory of a TIFF file; 0 when it is not there.
-uint64_t tiff_value(std::span<const uint8_t> file, int tag);
-
 // Of a display matrix as MP4 has it: rows a b, c d of x' = a x + c y, y' = b x + d y, y downwards.
 // Angles between quarters go to the nearest.
 int matrix_orientation(double a, double b, double c, double d);

@@ -2,6 +2,7 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace zoetrope {
@@ -11,23 +12,38 @@ void put_be32(std::vector<uint8_t>* out, uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out->push_back(static_cast<uint8_t>(value >> shift));
 }
 
-// Length, type, data, CRC of type and data.
-void put_chunk(std::vector<uint8_t>* out, const char* type, const std::vector<uint8_t>& data) {
-  put_be32(out, static_cast<uint32_t>(data.size()));
-  const size_t begin = out->size();
-  out->insert(out->end(), type, type + 4);
-  out->insert(out->end(), data.begin(), data.end());
-  put_be32(out, static_cast<uint32_t>(
-                    crc32(0, out->data() + begin, static_cast<uInt>(out->size() - begin))));
-}
-
 // Filter 4 (Paeth) suits smooth pictures best.
 uint8_t paeth(int a, int b, int c) {
   const int p = a + b - c, pa = std::abs(p - a), pb = std::abs(p - b), pc = std::abs(p - c);
   return static_cast<uint8_t>(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
 }
 
+uint32_t be32(std::span<const uint8_t> b, size_t at) {
+  return uint32_t{b[at]} << 24 | uint32_t{b[at + 1]} << 16 | uint32_t{b[at + 2]} << 8 | b[at + 3];
+}
+
 }  // namespace
+
+void put_png_chunk(std::vector<uint8_t>* out, std::string_view type,
+                   std::span<const uint8_t> data) {
+  put_be32(out, static_cast<uint32_t>(data.size()));
+  const size_t begin = out->size();
+  out->insert(out->end(), type.begin(), type.end());
+  out->insert(out->end(), data.begin(), data.end());
+  put_be32(out, static_cast<uint32_t>(
+                    crc32(0, out->data() + begin, static_cast<uInt>(out->size() - begin))));
+}
+
+bool next_png_chunk(std::span<const uint8_t>* rest, std::string_view* type,
+                    std::span<const uint8_t>* data) {
+  if (rest->size() < 12) return false;
+  const size_t length = be32(*rest, 0);
+  if (length > rest->size() - 12) return false;
+  *type = {reinterpret_cast<const char*>(rest->data()) + 4, 4};
+  *data = rest->subspan(8, length);
+  *rest = rest->subspan(12 + length);
+  return true;
+}
 
 std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t height,
                                 const std::vector<std::pair<std::string, std::string>>& texts) {
@@ -55,28 +71,25 @@ std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t heigh
   put_be32(&header, static_cast<uint32_t>(height));
   header.insert(header.end(),
                 {8, 2, 0, 0, 0});  // 8 bits, RGB, deflate, adaptive filters, no interlace
-  put_chunk(&out, "IHDR", header);
+  put_png_chunk(&out, "IHDR", header);
   for (const auto& [keyword, text] : texts) {
     // Keyword, 0, not compressed (2 bytes), no language, no translated keyword, text.
     const std::string head = keyword.substr(0, 79) + std::string(5, '\0');
     std::vector<uint8_t> chunk(head.begin(), head.end());
     chunk.insert(chunk.end(), text.begin(), text.end());
-    put_chunk(&out, "iTXt", chunk);
+    put_png_chunk(&out, "iTXt", chunk);
   }
-  put_chunk(&out, "IDAT", data);
-  put_chunk(&out, "IEND", {});
+  put_png_chunk(&out, "IDAT", data);
+  put_png_chunk(&out, "IEND", {});
   return out;
 }
 
 std::vector<std::pair<std::string, std::string>> read_png_texts(std::span<const uint8_t> file) {
   std::vector<std::pair<std::string, std::string>> texts;
-  for (size_t at = 8; at + 12 <= file.size();) {
-    const uint64_t length =
-        uint64_t{file[at]} << 24 | file[at + 1] << 16 | file[at + 2] << 8 | file[at + 3];
-    if (length > file.size() - at - 12) break;
-    const std::string type(reinterpret_cast<const char*>(&file[at + 4]), 4);
-    const std::string data(reinterpret_cast<const char*>(file.data() + at + 8), length);
-    at += 12 + length;
+  std::span<const uint8_t> rest = file.subspan(std::min<size_t>(8, file.size())), bytes;
+  std::string_view type;
+  while (next_png_chunk(&rest, &type, &bytes)) {
+    const std::string data(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     const size_t keyword = data.find('\0');
     if (type == "tEXt" && keyword != std::string::npos)
       texts.emplace_back(data.substr(0, keyword), data.substr(keyword + 1));

@@ -41,16 +41,16 @@ void put_chunk(std::vector<uint8_t>* out, std::string_view name, Bytes data) {
 }
 
 // The data of an ANMF chunk as a file of its own.
-Result<WebpFrame> read_frame(Bytes data) {
+Result<AnimationFrame> read_frame(Bytes data, Bytes profile) {
   if (data.size() < 16) return error(Code::kDataLoss, "a frame's header is cut off");
-  WebpFrame frame;
+  AnimationFrame frame;
   frame.x = 2 * int64_t{le(data, 0, 3)};
   frame.y = 2 * int64_t{le(data, 3, 3)};
   frame.width = 1 + int64_t{le(data, 6, 3)};
   frame.height = 1 + int64_t{le(data, 9, 3)};
-  frame.milliseconds = static_cast<int>(le(data, 12, 3));
+  frame.seconds = shown_seconds(le(data, 12, 3) / 1000.0);
   frame.blend = (data[15] & 2) == 0;
-  frame.dispose = (data[15] & 1) != 0;
+  frame.disposal = (data[15] & 1) != 0 ? Disposal::kClear : Disposal::kKeep;
   Bytes rest = data.subspan(16), chunk, alpha, picture;
   std::string_view name, kind;
   while (next_chunk(&rest, &name, &chunk)) {
@@ -60,12 +60,16 @@ Result<WebpFrame> read_frame(Bytes data) {
   if (picture.empty()) return error(Code::kDataLoss, "a frame has no picture");
   std::vector<uint8_t> body;
   put(&body, "WEBP");
-  if (!alpha.empty() && kind == "VP8 ") {
-    std::vector<uint8_t> header = {0x10, 0, 0, 0};  // has alpha
+  const bool apart = !alpha.empty() && kind == "VP8 ";  // VP8L holds its own transparency
+  if (apart || !profile.empty()) {
+    constexpr uint8_t kAlpha = 0x10, kProfile = 0x20;
+    std::vector<uint8_t> header = {
+        static_cast<uint8_t>((apart ? kAlpha : 0) | (profile.empty() ? 0 : kProfile)), 0, 0, 0};
     put_le(&header, static_cast<uint64_t>(frame.width - 1), 3);
     put_le(&header, static_cast<uint64_t>(frame.height - 1), 3);
     put_chunk(&body, "VP8X", header);
-    put_chunk(&body, "ALPH", alpha);
+    if (!profile.empty()) put_chunk(&body, "ICCP", profile);
+    if (apart) put_chunk(&body, "ALPH", alpha);
   }
   put_chunk(&body, kind, picture);
   put_chunk(&frame.still, "RIFF", body);
@@ -79,18 +83,19 @@ bool is_animated_webp(Bytes file) {
          std::memcmp(file.data() + 8, "WEBPVP8X", 8) == 0 && (file[20] & 2) != 0;
 }
 
-Result<WebpAnimation> split_webp(Bytes file) {
-  WebpAnimation animation;
+Result<Animation> split_webp(Bytes file) {
+  Animation animation;
   if (!is_animated_webp(file)) return error(Code::kDataLoss, "no animated WebP");
-  Bytes rest = file.subspan(12), data;
+  Bytes rest = file.subspan(12), data, profile;
   std::string_view name;
   while (next_chunk(&rest, &name, &data)) {
     if (name == "VP8X" && data.size() >= 10) {
       animation.width = 1 + int64_t{le(data, 4, 3)};
       animation.height = 1 + int64_t{le(data, 7, 3)};
     }
+    if (name == "ICCP") profile = data;
     if (name != "ANMF") continue;
-    ZT_ASSIGN_OR_RETURN(WebpFrame frame, read_frame(data));
+    ZT_ASSIGN_OR_RETURN(AnimationFrame frame, read_frame(data, profile));
     if (frame.x + frame.width > animation.width || frame.y + frame.height > animation.height)
       return error(Code::kDataLoss, "a frame of ", frame.width, "x", frame.height, " at ", frame.x,
                    ",", frame.y, " leaves the picture of ", animation.width, "x", animation.height);

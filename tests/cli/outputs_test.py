@@ -111,7 +111,7 @@ class Outputs(command.Case):
         (self.out / "sub").mkdir()
         before = self.names()
         for path, word in (("no/a.png", "no/"), ("no/%03d.png", "no/"), ("no/a.mp4", "no/"), ("folder.mp4", "folder"),
-                           ("a.png", "a-0005.png"), ("%s.png", "%d"), ("a", "--format"), ("sub/", "extension")):
+                           ("a.png", "a-0005.png"), ("%s.png", "%d"), ("a", "--format"), ("sub/", "folder")):
             with self.subTest(path):
                 result = run("generate", "x", "--model", MODEL, *SMALL[:-1], "1000", "-o", f"{self.out}/{path}")
                 self.assertIn(result.returncode, (2, 3))

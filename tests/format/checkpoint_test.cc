@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "converters/checkpoint.h"
@@ -130,6 +131,9 @@ TEST_CASE("objects of other kinds stand beside tensors without being made") {
   CHECK(opaque(begin + "ca\nb\n)}\x92.") == "a.b");
   CHECK(opaque(begin + "C\3abc.") == "bytes");
   CHECK(parse(begin + "cos\nsystem\n.")->root().kind == PickleValue::Kind::kGlobal);
+  // What its argument would make of keys that are missing is not asked for.
+  CHECK(parse(begin + "ccollections\ndefaultdict\ncbuiltins\nlist\n\x85R.")->root().kind ==
+        PickleValue::Kind::kDict);
   const auto refused = [&](const std::string& text, const char* what) {
     const auto pickle = parse(text);
     return !pickle.ok() && mentions(pickle.status(), what);
@@ -183,6 +187,12 @@ TEST_CASE("what people have in place of weights is called what it is") {
       {std::string("ZOETROPE\1\0", 10), ".zoe model already"},
       {"{\"error\": \"Repository not found\"}", "text, not weights"},
       {"Access denied", "text, not weights"},
+      {"\xff\xd8\xff\xe0 and so on", "JPEG"},
+      {std::string("\0\0\0\x20", 4) + "ftypisom and so on", "MP4"},
+      {std::string("\x1c\0\0\0TFL3 and so on", 22), "TensorFlow Lite"},
+      {"ftrt and so on", "TensorRT"},
+      {"lmgg and so on", "GGML"},
+      {"\x08\x07\x12\x07pytorch and so on", "ONNX"},
       {"", "empty"},
   };
   for (const auto& [bytes, what] : cases)
@@ -227,6 +237,11 @@ TEST_CASE("a safetensors header that lies is refused") {
           R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[2],"data_offsets":[7,9]}})",
           9),
       "overlap"));
+  CHECK(mentions(
+      open_with(
+          R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+          8),
+      "'a' twice"));
   CHECK(!open_with("[]", 8).ok());
   CHECK(!open_with(std::string(100000, '['), 8).ok());
   CHECK(!open_with("{\"a\":", 8).ok());
@@ -248,12 +263,35 @@ TEST_CASE("a sharded checkpoint is read through its index, and from its folder")
     CHECK(values(*file, "b") == std::vector<double>{0, 1, 2});
     CHECK(file->config() == R"({"_class_name":"Thing"})");
   }
+  const std::string variant = folder.file("m.safetensors.index.fp16.json");
+  std::filesystem::rename(index, variant);
+  for (const std::string& path : {variant, folder.file("")})
+    CHECK(opened(open_checkpoint(path))->names() == std::vector<std::string>{"a", "b"});
+  write_text(index, R"({"weight_map":{"a":"m-1.safetensors"}})");
+  CHECK(opened(open_checkpoint(folder.file("")))->names() == std::vector<std::string>{"a"});
   write_text(index, R"({"weight_map":{"a":"m-1.safetensors","c":"m-2.safetensors"}})");
   CHECK(mentions(open_checkpoint(index).status(), "'c'"));
   write_text(index, R"({"weight_map":{"a":"../m-1.safetensors"}})");
   CHECK(mentions(open_checkpoint(index).status(), "not mapped to a file of this folder"));
   write_text(index, R"({"weight_map":{"a":"m-3.safetensors"}})");
   CHECK(mentions(open_checkpoint(index).status(), "m-3.safetensors"));
+}
+
+TEST_CASE("names are told apart from what frameworks put around modules") {
+  const TemporaryFolder folder;
+  write_text(
+      folder.file("m.safetensors"),
+      safetensors(
+          R"({"b.0._fsdp_wrapped_module.w":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 2));
+  const auto file = opened(open_checkpoint(folder.file("m.safetensors")));
+  CHECK(file->names() == std::vector<std::string>{"b.0.w"});
+  CHECK(values(*file, "b.0.w") == std::vector<double>{0, 1});
+  write_text(
+      folder.file("m.safetensors"),
+      safetensors(
+          R"({"b._orig_mod.w":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b.w":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})",
+          4));
+  CHECK(mentions(open_checkpoint(folder.file("m.safetensors")).status(), "_orig_mod"));
 }
 
 TEST_CASE("a diffusers folder lists its components") {

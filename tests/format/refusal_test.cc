@@ -303,6 +303,18 @@ TEST_CASE("prefixes of training runs and bundles are found; averaged weights com
     CAPTURE(prefix);
     same([&](StoredTensors& t) { prefixed(t, prefix); });
   }
+  same([&](StoredTensors& t) {  // FSDP around some modules, activation checkpointing around others
+    StoredTensors renamed;
+    for (auto& [key, tensor] : t) {
+      std::string name = key;
+      if (const size_t at = name.find("blocks.0."); at != std::string::npos)
+        name.insert(at + 9, "_fsdp_wrapped_module._checkpoint_wrapped_module.");
+      if (const size_t at = name.find(".attn."); at != std::string::npos)
+        name.insert(at + 6, "_orig_mod.");
+      renamed["_fsdp_wrapped_module." + name] = std::move(tensor);
+    }
+    t = std::move(renamed);
+  });
   same([&](StoredTensors& t) {  // a training checkpoint
     StoredTensors model = t;
     for (auto& [key, tensor] : model) std::fill(tensor.bytes.begin(), tensor.bytes.end(), 0);

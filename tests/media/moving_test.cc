@@ -89,6 +89,32 @@ TEST_CASE("a clip that begins late or lasts a little longer has no frame more fo
   CHECK(read_frames(folder / "b.webm", 64, 48, 100, 16).frames == 16);
 }
 
+TEST_CASE("a picture that only an encoder's priming makes late has no frame more for it") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i testsrc2=s=64x48:r=16:d=1 -f lavfi -i sine=d=1 -c:v libx264 -bf 0 -c:a aac " +
+         (folder / "a.mp4"));
+  for (const std::string name : {"b.ts", "b.mkv"}) {
+    CAPTURE(name);
+    ffmpeg("-i " + (folder / "a.mp4") + " -c copy " + (folder / name));
+    CHECK(read_frames(folder / name, 64, 48, 100, 16).frames == 16);
+  }
+  // What is late by more than that stays late: half a second is eight frames.
+  ffmpeg("-itsoffset 0.5 -i " + (folder / "a.mp4") + " -i " + (folder / "a.mp4") +
+         " -map 0:v -map 1:a -c copy " + (folder / "c.mp4"));
+  CHECK(read_frames(folder / "c.mp4", 64, 48, 100, 16).frames == 24);
+}
+
+TEST_CASE("a cut file says that it breaks off") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i testsrc2=s=64x48:r=16:d=3 -c:v libx264 -g 8 " + (folder / "a.mkv"));
+  CHECK_FALSE(says(read_frames(folder / "a.mkv", 64, 48, 100), "breaks off"));
+  CHECK_FALSE(says(read_frames(folder / "a.mkv", 64, 48, 10), "breaks off"));
+  auto bytes = file_bytes(folder / "a.mkv");
+  bytes.resize(bytes.size() / 2);
+  write_bytes(folder / "a.mkv", bytes);
+  CHECK(says(read_frames(folder / "a.mkv", 64, 48, 100), "breaks off"));
+}
+
 TEST_CASE("interlaced clips: whole frames as ffmpeg's bwdif makes them") {
   const TemporaryFolder folder;
   const std::string make =

@@ -208,5 +208,21 @@ TEST_CASE("a rate of one hertz takes no more memory than is asked for") {
   CHECK(media.more_samples);
 }
 
+TEST_CASE("what is made of more than two channels is said; a picture has no sound") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i anoisesrc=d=0.2,aformat=channel_layouts=5.1 " + (folder / "a.wav"));
+  ffmpeg("-f lavfi -i color=red:s=16x16 -frames:v 1 " + (folder / "a.png"));
+  ReadRequest request;
+  request.sound = true;
+  request.max_seconds = 1;
+  const auto media = read_media(folder / "a.wav", request);
+  REQUIRE(media.ok());
+  CHECK(media->channels == 2);
+  CHECK(says(*media, "6 channels"));
+  const auto picture = read_media(folder / "a.png", request);
+  CHECK(picture.status().code() == Code::kNotFound);
+  CHECK(picture.status().message().find("is a picture") != std::string::npos);
+}
+
 }  // namespace
 }  // namespace zoetrope

@@ -5,13 +5,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <optional>
+#include <utility>
 
 #include "graph/format/output_file.h"
 #include "runtime/media/ffmpeg/deinterlacer.h"
 #include "runtime/media/ffmpeg/to_rgb.h"
+#include "runtime/media/foreign_media.h"
 #include "runtime/media/frame_sequence.h"
 #include "runtime/media/heif.h"
 #include "runtime/media/orientation.h"
@@ -74,10 +77,12 @@ Status check_readable(const std::string& path) {
 
 // A HEIF or AVIF picture that would come out wrong or not at all.
 Status check_heif(const HeifInfo& heif, const std::string& path) {
-  if (heif.brand.empty()) return Status();
+  if (heif.brand.empty() && !heif.alpha) return Status();
   const std::string advice = str("; save ", path, " as PNG or JPEG");
   if (heif.alpha)
-    return error(Code::kUnsupported, "transparency in ", heif.name(), " is not supported", advice);
+    return error(Code::kUnsupported, "transparency in ",
+                 heif.brand.empty() ? "animated AVIF or HEIC" : heif.name(), " is not supported",
+                 heif.brand.empty() ? str("; save ", path, " as WebP or APNG") : advice);
   if (heif.primary_type == "grid" || heif.primary_type == "iovl" || heif.primary_type == "iden")
     return error(Code::kUnsupported, heif.name(), " pictures that are put together from tiles",
                  " are not supported", advice);
@@ -151,6 +156,7 @@ class Decoding {
     if (code >= 0) code = avcodec_open2(decoder_.get(), codec, nullptr);
     if (code < 0) return ffmpeg_error(code, "cannot decode " + path_);
     ZT_RETURN_IF_ERROR(decode_all());
+    if (ended_early()) broken_off_ = true;
     report();
     if (frames_ == 0 && damaged_ > 0)
       return error(Code::kDataLoss, "cannot decode ", path_, ": every part of it is damaged");
@@ -164,12 +170,29 @@ class Decoding {
                : static_cast<double>(input_->start_time) / AV_TIME_BASE;
   }
 
+  // Sound that an encoder begins with may begin the clock: what a picture is late by for that is
+  // at most one of its frames, and nothing to show for it.
+  double picture_origin() const {
+    constexpr double kMostPriming = 0.05;
+    if (stream_->start_time == AV_NOPTS_VALUE) return origin();
+    const double begin = static_cast<double>(stream_->start_time) * av_q2d(stream_->time_base);
+    const double rate = av_q2d(stream_->avg_frame_rate);
+    const double late = begin - origin(), frame = rate > 0 ? 1 / rate : 0;
+    return late > 0 && late <= std::min(kMostPriming, frame * 1.001) ? begin : origin();
+  }
+
   bool is_mp4() const { return std::strstr(input_->iformat->name, "mp4") != nullptr; }
 
  private:
   Status no_stream(AVMediaType type, int index, const HeifInfo& heif) const {
     if (!heif.brand.empty()) return unreadable(index, path_, heif);
     const char* what = type == AVMEDIA_TYPE_VIDEO ? "picture" : "sound";
+    for (unsigned i = 0; i < input_->nb_streams; ++i)
+      if (const AVCodecParameters& p = *input_->streams[i]->codecpar;
+          p.codec_type == AVMEDIA_TYPE_AUDIO && type == p.codec_type &&
+          (p.sample_rate <= 0 || p.ch_layout.nb_channels <= 0))
+        return error(Code::kDataLoss, path_, ": sound of ", p.ch_layout.nb_channels,
+                     " channels at ", p.sample_rate, " Hz");
     for (unsigned i = 0; i < input_->nb_streams; ++i)
       if (input_->streams[i]->codecpar->codec_type == type)
         return error(Code::kUnsupported, path_, " has ",
@@ -193,6 +216,7 @@ class Decoding {
           continue;
         }
         flushing = code < 0;
+        if (!flushing) note_packet(*packet);
       }
       code = avcodec_send_packet(decoder_.get(), flushing ? nullptr : packet.get());
       av_packet_unref(packet.get());
@@ -210,15 +234,45 @@ class Decoding {
         ++frames_;
         const auto more = use_(*frame, *stream_);
         if (!more.ok()) return more.status();
-        if (!*more) return Status();
+        if (!*more) {
+          left_ = true;
+          return Status();
+        }
       }
       // A decoder that fails while it is flushed may never say that it is done.
       if (flushing && code != AVERROR(EAGAIN)) return Status();
     }
   }
 
-  void report() const {
+  void note_packet(const AVPacket& packet) {
+    if ((packet.flags & AV_PKT_FLAG_CORRUPT) != 0) ++flawed_;
+    if (packet.pts != AV_NOPTS_VALUE)
+      end_ = std::max(
+          end_, static_cast<double>(packet.pts + packet.duration) * av_q2d(stream_->time_base));
+  }
+
+  // Whether packets stop half a second before the end that the stream's header states.
+  bool ended_early() const {
+    if (left_ || frames_ == 0 || !std::isfinite(end_)) return false;
+    double stated = stream_->duration > 0
+                        ? static_cast<double>(stream_->duration) * av_q2d(stream_->time_base)
+                        : 0;
+    if (const AVDictionaryEntry* tag = av_dict_get(stream_->metadata, "DURATION", nullptr, 0)) {
+      int hours = 0, minutes = 0;
+      double seconds = 0;  // as Matroska has it
+      if (std::sscanf(tag->value, "%d:%d:%lf", &hours, &minutes, &seconds) == 3)
+        stated = hours * 3600.0 + minutes * 60.0 + seconds;
+    }
+    const double begin =
+        stream_->start_time == AV_NOPTS_VALUE
+            ? 0
+            : static_cast<double>(stream_->start_time) * av_q2d(stream_->time_base);
+    return stated > 0 && end_ - begin < stated - 0.5;
+  }
+
+  void report() {
     if (frames_ == 0) return;
+    patched_ = std::max(patched_, flawed_);
     if (damaged_ > 0)
       notices_->push_back(
           str(path_, ": ", damaged_, " damaged packet", damaged_ == 1 ? "" : "s", " skipped"));
@@ -234,9 +288,21 @@ class Decoding {
   InputPtr input_;
   CodecContextPtr decoder_;
   AVStream* stream_ = nullptr;
-  int64_t frames_ = 0, damaged_ = 0, patched_ = 0;
+  int64_t frames_ = 0, damaged_ = 0, patched_ = 0, flawed_ = 0;
+  double end_ = -INFINITY;  // of the packets so far, in seconds of the stream's clock
+  bool left_ = false;       // nobody wanted more
   bool broken_off_ = false;
 };
+
+// FFmpeg gives the profile of JPEG, PNG and WebP, but not of HEIF's boxes.
+Status add_profile(const std::vector<uint8_t>& profile, AVFrame* frame) {
+  if (profile.empty() || av_frame_get_side_data(frame, AV_FRAME_DATA_ICC_PROFILE) != nullptr)
+    return Status();
+  AVFrameSideData* data = av_frame_new_side_data(frame, AV_FRAME_DATA_ICC_PROFILE, profile.size());
+  if (data == nullptr) return error(Code::kResourceExhausted, "no memory for a colour profile");
+  std::memcpy(data->data, profile.data(), profile.size());
+  return Status();
+}
 
 Status decode_container(const std::string& path, const HeifInfo& heif,
                         std::vector<std::string>* notices, const UsePicture& use) {
@@ -252,7 +318,7 @@ Status decode_container(const std::string& path, const HeifInfo& heif,
                                                                  : stream.sample_aspect_ratio);
     p.tick = tick;
     p.duration = duration;
-    p.seconds = std::isnan(seconds) ? next : seconds - running->origin();
+    p.seconds = std::isnan(seconds) ? next : seconds - running->picture_origin();
     next = p.seconds + p.duration;
     p.orientation = container_orientation(frame, stream, heif.orientation);
     p.still = !heif.brand.empty();
@@ -260,6 +326,7 @@ Status decode_container(const std::string& path, const HeifInfo& heif,
   };
   const UseFrame picture = [&](AVFrame& frame, const AVStream& stream) -> Result<bool> {
     of = &stream;
+    ZT_RETURN_IF_ERROR(add_profile(heif.profile, &frame));
     tick = av_q2d(stream.time_base);
     const double rate = av_q2d(stream.avg_frame_rate);
 #if LIBAVUTIL_VERSION_MAJOR < 58
@@ -301,6 +368,21 @@ Status decode_picture_or_clip(const std::string& path, std::vector<std::string>*
   return status;
 }
 
+// Why what FFmpeg does not open is no use.
+Status no_media(int code, const std::string& path) {
+  if (code != AVERROR(EINVAL) && code != AVERROR_INVALIDDATA && code != AVERROR_EOF)
+    return ffmpeg_error(code, "cannot read " + path);
+  if (const std::string what = name_foreign_media(path); !what.empty())
+    return error(what.find("broke off") != what.npos ? Code::kDataLoss : Code::kUnsupported,
+                 "cannot read ", path, ": it is ", what);
+  if (has_known_name(path))
+    return error(Code::kDataLoss, "cannot read ", path,
+                 ": damaged, or not what its name says that it is");
+  return error(Code::kUnsupported, path,
+               " is no picture, clip or sound of a kind that is supported; save it as PNG, JPEG, "
+               "MP4 or WAV");
+}
+
 }  // namespace
 
 Result<InputPtr> open_input(const std::string& path) {
@@ -312,18 +394,10 @@ Result<InputPtr> open_input(const std::string& path) {
   av_dict_set(&options, "format_whitelist", kFormats, 0);
   int code = avformat_open_input(&raw, ("file:" + path).c_str(), nullptr, &options);
   av_dict_free(&options);
-  if (code == AVERROR(EINVAL) || code == AVERROR_INVALIDDATA) {
-    if (has_known_name(path))
-      return error(Code::kDataLoss, "cannot read ", path,
-                   ": damaged, or not what its name says that it is");
-    return error(Code::kUnsupported, path,
-                 " is no picture, clip or sound of a kind that is supported; save it as PNG, JPEG, "
-                 "MP4 or WAV");
-  }
-  if (code < 0) return ffmpeg_error(code, "cannot read " + path);
+  if (code < 0) return no_media(code, path);
   InputPtr input(raw);
   code = avformat_find_stream_info(input.get(), nullptr);
-  if (code < 0) return ffmpeg_error(code, "cannot read " + path);
+  if (code < 0) return no_media(code, path);
   return input;
 }
 
@@ -332,12 +406,12 @@ Status decode_pictures(const std::string& path, int fps, std::vector<std::string
   ZT_ASSIGN_OR_RETURN(const std::vector<std::string> files, find_frame_sequence(path));
   if (files.empty()) return decode_picture_or_clip(path, notices, use);
   for (size_t i = 0; i < files.size(); ++i) {
-    bool more = true;
+    bool more = true, taken = false;
     ZT_RETURN_IF_ERROR(
         decode_picture_or_clip(files[i], notices, [&](const PictureFrame& picture) -> Result<bool> {
-          if (!picture.still)
-            return error(Code::kInvalidArgument, files[i], " is not a picture; the sequence ", path,
-                         " is made of pictures");
+          if (std::exchange(taken, true))
+            return error(Code::kInvalidArgument, files[i], " has several frames; the sequence ",
+                         path, " is made of single pictures");
           PictureFrame timed = picture;
           timed.duration = 1.0 / std::max(fps, 1);
           timed.seconds = static_cast<double>(i) * timed.duration;
@@ -353,6 +427,10 @@ Status decode_pictures(const std::string& path, int fps, std::vector<std::string
 
 Status decode_sound(const std::string& path, std::vector<std::string>* notices,
                     const UseSound& use) {
+  ZT_RETURN_IF_ERROR(check_readable(path));
+  ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> head, read_bytes(path, kHeadBytes));
+  if (picture_codec(head, path) != AV_CODEC_ID_NONE)
+    return error(Code::kNotFound, path, " is a picture; it has no sound");
   Decoding* running = nullptr;
   bool first = true;
   double lag = 0;  // of the first samples behind the stream's begin

@@ -24,6 +24,8 @@ struct PictureFrame {
   int orientation = 1;
   double pixel_aspect = 1;  // as stored, before turning
   bool still = false;       // from a picture file
+  enum class Alpha { kStraight, kPremultiplied, kNone };
+  Alpha alpha = Alpha::kStraight;  // of frames that have any; kNone: it means nothing
 };
 
 // False: no more are wanted.

@@ -1,11 +1,17 @@
+#include <algorithm>
 #include <cctype>
 #include <cstring>
 #include <string_view>
 
-#include "runtime/media/ffmpeg/input.h"
-#include "runtime/media/ffmpeg/to_rgb.h"
+#include "runtime/media/ffmpeg/animation.h"
 #include "runtime/media/orientation.h"
+#include "runtime/media/png_reading.h"
 #include "runtime/media/riff_webp.h"
+#include "runtime/media/tiff.h"
+
+extern "C" {
+#include <libavutil/pixdesc.h>
+}
 
 namespace zoetrope {
 namespace {
@@ -58,82 +64,69 @@ bool ends_with(const std::string& path, std::string_view extension) {
   return true;
 }
 
-bool is_animated_png(Bytes head) {
-  // acTL stands before the first IDAT, which is early: what precedes it is small.
-  const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
-  const size_t animation = text.find("acTL"), data = text.find("IDAT");
-  return animation != std::string_view::npos && animation < data;
-}
+struct TiffTag {
+  static constexpr int kKind = 254, kCompression = 259, kColours = 262, kExtraSamples = 338,
+                       kSampleFormat = 339, kReferenceBlack = 532;
+};
 
-// Pixels over pixels, straight alpha, 8 bits (Porter and Duff's "over").
-void blend_over(const uint8_t* top, uint8_t* under) {
-  const unsigned a = top[3], b = under[3] * (255 - a) / 255, sum = a + b;
-  if (sum == 0) return;
-  for (int c = 0; c < 3; ++c)
-    under[c] = static_cast<uint8_t>((top[c] * a + under[c] * b + sum / 2) / sum);
-  under[3] = static_cast<uint8_t>(sum);
-}
-
-// Draws one frame on the canvas [height, width, 4].
-Status draw(const WebpFrame& f, int64_t width, const std::string& path, uint8_t* canvas) {
-  ZT_ASSIGN_OR_RETURN(const FramePtr still, decode_picture(f.still, AV_CODEC_ID_WEBP, path));
-  if (still->width != f.width || still->height != f.height)
-    return error(Code::kDataLoss, path, ": a frame of ", still->width, "x", still->height,
-                 " where ", f.width, "x", f.height, " was announced");
-  ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> rgba, to_rgba(*still));
-  for (int64_t y = 0; y < f.height; ++y)
-    for (int64_t x = 0; x < f.width; ++x) {
-      const uint8_t* from = &rgba[static_cast<size_t>((y * f.width + x) * 4)];
-      uint8_t* to = canvas + ((f.y + y) * width + f.x + x) * 4;
-      if (f.blend)
-        blend_over(from, to);
-      else
-        std::memcpy(to, from, 4);
-    }
+// What FFmpeg would show wrongly, or would call damaged.
+Status check_tiff(Bytes bytes, const std::string& path) {
+  constexpr uint64_t kOldJpeg = 6, kJpeg = 7, kFloat = 3;
+  // None, CCITT's, LZW, JPEG, deflate (two numbers), PackBits, LZMA.
+  constexpr uint64_t kKnown[] = {1, 2, 3, 4, 5, kOldJpeg, kJpeg, 8, 32946, 32773, 34925};
+  const uint64_t compression = tiff_value(bytes, TiffTag::kCompression).value_or(1);
+  const auto refuse = [&](const std::string& what) {
+    return error(Code::kUnsupported, what, " is not supported; save ", path, " as PNG or JPEG");
+  };
+  if ((tiff_value(bytes, TiffTag::kKind).value_or(0) & 1) != 0)
+    return refuse("a raw photograph, or a TIFF file that begins with its preview,");
+  if (compression == kOldJpeg || compression == kJpeg) return refuse("TIFF with JPEG inside");
+  if (std::find(std::begin(kKnown), std::end(kKnown), compression) == std::end(kKnown))
+    return refuse(str("TIFF packed by method ", compression));
+  if (tiff_value(bytes, TiffTag::kSampleFormat) == kFloat) return refuse("TIFF of floating point");
   return Status();
 }
 
-Status use_animated_webp(Bytes bytes, const std::string& path, int orientation,
-                         const UsePicture& use) {
-  auto animation = split_webp(bytes);
-  if (!animation.ok()) return animation.status().with_context(path);
-  const int64_t width = animation->width, height = animation->height;
-  if (width * height > kMaxPixels)
-    return error(Code::kUnsupported, path, " is too large: ", width, "x", height, " pixels");
-  FramePtr canvas(av_frame_alloc());
-  if (!canvas) return error(Code::kResourceExhausted, "no memory to read ", path);
-  canvas->format = AV_PIX_FMT_RGBA;
-  canvas->width = static_cast<int>(width);
-  canvas->height = static_cast<int>(height);
-  std::vector<uint8_t> pixels(static_cast<size_t>(width * height * 4));
-  canvas->data[0] = pixels.data();
-  canvas->linesize[0] = static_cast<int>(width * 4);
-  double seconds = 0;
-  for (const WebpFrame& f : animation->frames) {
-    ZT_RETURN_IF_ERROR(draw(f, width, path, pixels.data()));
-    PictureFrame p;
-    p.frame = canvas.get();
-    p.seconds = seconds;
-    p.duration = f.milliseconds > 10 ? f.milliseconds / 1000.0 : 0.1;  // as browsers have it
-    p.tick = 1e-3;
-    p.orientation = orientation;
-    seconds += p.duration;
-    ZT_ASSIGN_OR_RETURN(const bool more, use(p));
-    if (!more) return Status();
-    if (!f.dispose) continue;
-    for (int64_t y = f.y; y < f.y + f.height; ++y)
-      std::memset(&pixels[static_cast<size_t>((y * width + f.x) * 4)], 0,
-                  static_cast<size_t>(f.width * 4));
-  }
-  return Status();
+// Where what FFmpeg says of a frame is less than what the file says.
+void heed_tiff(Bytes bytes, AVFrame* frame, PictureFrame* picture) {
+  constexpr uint64_t kYcc = 6;
+  if (tiff_value(bytes, TiffTag::kColours) == kYcc)
+    frame->color_range = tiff_value(bytes, TiffTag::kReferenceBlack).value_or(0) > 0
+                             ? AVCOL_RANGE_MPEG
+                             : AVCOL_RANGE_JPEG;
+  const auto extra = tiff_value(bytes, TiffTag::kExtraSamples);
+  if (extra == 0) picture->alpha = PictureFrame::Alpha::kNone;
+  if (extra == 1) picture->alpha = PictureFrame::Alpha::kPremultiplied;
+}
+
+void heed_png(Bytes bytes, AVFrame* frame) {
+  const auto points = png_code_points(bytes);
+  if (!points) return;
+  frame->color_primaries = static_cast<AVColorPrimaries>(points->primaries);
+  frame->color_trc = static_cast<AVColorTransferCharacteristic>(points->transfer);
+  av_frame_remove_side_data(frame, AV_FRAME_DATA_ICC_PROFILE);
+}
+
+void heed_tga(Bytes bytes, AVFrame* frame) {
+  // FFmpeg takes gray of 8 bits with as many of alpha for colours of five bits.
+  constexpr uint8_t kGray = 3, kPackedGray = 11;
+  if ((bytes[2] == kGray || bytes[2] == kPackedGray) && bytes[16] == 16 &&
+      av_get_bits_per_pixel(av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame->format))) <= 16)
+    frame->format = AV_PIX_FMT_YA8;
 }
 
 }  // namespace
 
 AVCodecID picture_codec(Bytes head, const std::string& path) {
   for (const Signature& s : kSignatures)
-    if (has(head, s.at, s.bytes) && (s.id != AV_CODEC_ID_WEBP || has(head, 0, "RIFF")))
-      return s.id == AV_CODEC_ID_PNG && is_animated_png(head) ? AV_CODEC_ID_NONE : s.id;
+    if (has(head, s.at, s.bytes) && (s.id != AV_CODEC_ID_WEBP || has(head, 0, "RIFF"))) return s.id;
+  if (head.size() > 2 && head[0] == 'P' && std::isspace(head[2]) != 0) {
+    switch (head[1]) {  // numbers as text
+      case '1': return AV_CODEC_ID_PBM;
+      case '2': return AV_CODEC_ID_PGM;
+      case '3': return AV_CODEC_ID_PPM;
+    }
+  }
   // TGA begins with nothing in particular; its header's third byte is one of these.
   if (ends_with(path, ".tga") && head.size() > 18 && head[1] <= 1 &&
       std::strchr("\1\2\3\11\12\13", head[2]) != nullptr && head[2] != 0)
@@ -173,19 +166,14 @@ Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& pa
 
 Status use_picture_file(Bytes bytes, AVCodecID id, const std::string& path, const UsePicture& use) {
   const int orientation = exif_orientation(bytes);
-  // FFmpeg decodes JPEG inside TIFF to black.
-  constexpr int kCompression = 259, kOldJpeg = 6, kJpeg = 7;
-  const uint64_t compression = id == AV_CODEC_ID_TIFF ? tiff_value(bytes, kCompression) : 0;
-  if (compression == kOldJpeg || compression == kJpeg)
-    return error(Code::kUnsupported, "TIFF with JPEG inside is not supported; save ", path,
-                 " as PNG or JPEG");
-  constexpr int kSampleFormat = 339, kFloat = 3;
-  if (id == AV_CODEC_ID_TIFF && tiff_value(bytes, kSampleFormat) == kFloat)
-    return error(Code::kUnsupported, "TIFF of floating point is not supported; save ", path,
-                 " as PNG, or as EXR");
+  if (id == AV_CODEC_ID_TIFF) ZT_RETURN_IF_ERROR(check_tiff(bytes, path));
   if (id == AV_CODEC_ID_WEBP && is_animated_webp(bytes))
-    return use_animated_webp(bytes, path, orientation, use);
-  ZT_ASSIGN_OR_RETURN(const FramePtr frame, decode_picture(bytes, id, path));
+    return use_animation(split_webp(bytes), id, path, orientation, use);
+  if (id == AV_CODEC_ID_PNG && is_animated_png(bytes))
+    return use_animation(split_apng(bytes), id, path, orientation, use);
+  const auto palette = id == AV_CODEC_ID_PNG ? gray_as_palette(bytes) : std::nullopt;
+  ZT_ASSIGN_OR_RETURN(const FramePtr frame,
+                      decode_picture(palette ? Bytes(*palette) : bytes, id, path));
   // The fourth byte of a pixel means something only where the header has a mask for it.
   constexpr int kHeaderWithAlpha = 56;
   if (id == AV_CODEC_ID_BMP && frame->format == AV_PIX_FMT_BGRA && bytes.size() > 14 &&
@@ -195,6 +183,10 @@ Status use_picture_file(Bytes bytes, AVCodecID id, const std::string& path, cons
   p.frame = frame.get();
   p.orientation = id == AV_CODEC_ID_JPEGXL ? kUpright : orientation;  // its decoder turns by itself
   p.still = true;
+  if (id == AV_CODEC_ID_PNG) heed_png(bytes, frame.get());
+  if (id == AV_CODEC_ID_TIFF) heed_tiff(bytes, frame.get(), &p);
+  if (id == AV_CODEC_ID_TARGA) heed_tga(bytes, frame.get());
+  if (id == AV_CODEC_ID_EXR) p.alpha = PictureFrame::Alpha::kPremultiplied;
   return use(p).status();
 }
 

@@ -114,12 +114,12 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
         const auto held = std::make_shared<Held>();
         held->frame.reset(av_frame_clone(p.frame));
         if (!held->frame) return error(Code::kResourceExhausted, "no memory to read ", path);
-        const Make make = [&, held, still = p.still, pixel_aspect = p.pixel_aspect,
+        const Make make = [&, held, still = p.still, alpha = p.alpha, pixel_aspect = p.pixel_aspect,
                            orientation = p.orientation]() -> Result<Pixels> {
           if (held->pixels) return held->pixels;
           const AVFrame& f = *held->frame;
           const bool coarse = std::min(f.width, f.height) >= 2 * std::max(r.width, r.height);
-          auto rgb = converter.convert(f, still, coarse);
+          auto rgb = converter.convert(f, still, coarse, alpha);
           if (!rgb.ok()) return rgb.status().with_context(path);
           int64_t width = f.width, height = f.height;
           double aspect = pixel_aspect;
@@ -223,6 +223,10 @@ Status read_audio(const std::string& path, const ReadRequest& r, Media* media) {
           media->sample_rate = r.sample_rate > 0 ? r.sample_rate : frame.sample_rate;
           media->channels = r.channels > 0 ? r.channels : std::min(frame.ch_layout.nb_channels, 2);
           media->sample_bits = bits_of(frame);
+          if (const int there = frame.ch_layout.nb_channels; there > 2)
+            media->notices.push_back(str(path, " has ", there, " channels of sound; ",
+                                         media->channels == 1 ? "one is" : "two are",
+                                         " made of them, except where it is copied whole"));
           if (media->sample_rate <= 0 || media->channels <= 0)
             return error(Code::kDataLoss, path, ": sound of ", media->channels, " channels at ",
                          media->sample_rate, " Hz");

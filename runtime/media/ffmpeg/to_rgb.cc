@@ -100,6 +100,22 @@ Result<std::vector<uint16_t>> to_rgb48(const AVFrame& frame, const AVPixFmtDescr
   return out;
 }
 
+// The colours of a frame whose colours were multiplied by its alpha, [height, width, 3], 16 bits.
+Result<std::vector<uint16_t>> unmultiplied(const AVFrame& frame, bool still, bool coarse) {
+  ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes,
+                      repack(frame, AV_PIX_FMT_RGBA64, still, coarse));
+  std::vector<uint16_t> rgba(bytes.size() / 2), out;
+  std::memcpy(rgba.data(), bytes.data(), bytes.size());
+  out.reserve(rgba.size() / 4 * 3);
+  for (size_t i = 0; i + 4 <= rgba.size(); i += 4) {
+    const uint32_t a = std::max<uint32_t>(rgba[i + 3], 1);
+    for (size_t c = 0; c < 3; ++c)
+      out.push_back(
+          static_cast<uint16_t>(std::min<uint32_t>((rgba[i + c] * 65535u + a / 2) / a, 65535)));
+  }
+  return out;
+}
+
 // PAL8 has an alpha in its palette.
 bool may_have_alpha(const AVPixFmtDescriptor& d) {
   return (d.flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL)) != 0;
@@ -139,25 +155,42 @@ Result<std::vector<uint8_t>> to_rgba(const AVFrame& frame) {
   return repack(frame, AV_PIX_FMT_RGBA, true);
 }
 
-Result<std::vector<uint8_t>> RgbConverter::convert(const AVFrame& frame, bool still, bool coarse) {
-  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
-  if (d == nullptr) return error(Code::kUnsupported, "an unknown pixel format");
-  const auto pixels = static_cast<size_t>(frame.width) * static_cast<size_t>(frame.height);
-  std::vector<uint8_t> rgb;
-  if (const Light light = light_of(frame, *d); !light.is_srgb()) {
-    ZT_ASSIGN_OR_RETURN(const std::vector<uint16_t> wide, to_rgb48(frame, *d, still, coarse));
-    rgb = to_srgb(wide, light);
+std::vector<uint8_t> RgbConverter::managed(const AVFrame& frame, std::span<const uint16_t> wide,
+                                           const Light& light) {
+  if (!light.is_srgb()) {
     if (light.transfer == Light::kPq) hdr_ = "PQ";
     if (light.transfer == Light::kHlg) hdr_ = "HLG";
-  } else if (const IccTransform* profile = profile_of(frame)) {
-    ZT_ASSIGN_OR_RETURN(const std::vector<uint16_t> wide, to_rgb48(frame, *d, still, coarse));
-    rgb = profile->apply(wide);
+    return to_srgb(wide, light);
   }
-  if (!may_have_alpha(*d))
-    return rgb.empty() ? repack(frame, AV_PIX_FMT_RGB24, still, coarse) : rgb;
-  ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> rgba,
-                      repack(frame, AV_PIX_FMT_RGBA, still, coarse));
-  const bool plain = rgb.empty();
+  if (const IccTransform* profile = profile_of(frame)) return profile->apply(wide);
+  std::vector<uint8_t> rgb(wide.size());
+  for (size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<uint8_t>((wide[i] + 128) / 257);
+  return rgb;
+}
+
+Result<std::vector<uint8_t>> RgbConverter::convert(const AVFrame& frame, bool still, bool coarse,
+                                                   PictureFrame::Alpha alpha) {
+  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
+  if (d == nullptr) return error(Code::kUnsupported, "an unknown pixel format");
+  const Light light = light_of(frame, *d);
+  const bool transparent = may_have_alpha(*d) && alpha != PictureFrame::Alpha::kNone;
+  const bool premultiplied = transparent && alpha == PictureFrame::Alpha::kPremultiplied;
+  const bool plain = light.is_srgb() && profile_of(frame) == nullptr && !premultiplied;
+  if (plain && !transparent) return repack(frame, AV_PIX_FMT_RGB24, still, coarse);
+  std::vector<uint8_t> rgba;
+  if (transparent) {
+    ZT_ASSIGN_OR_RETURN(rgba, repack(frame, AV_PIX_FMT_RGBA, still, coarse));
+  }
+  std::vector<uint8_t> rgb;
+  if (premultiplied) {
+    ZT_ASSIGN_OR_RETURN(const std::vector<uint16_t> wide, unmultiplied(frame, still, coarse));
+    rgb = managed(frame, wide, light);
+  } else if (!plain) {
+    ZT_ASSIGN_OR_RETURN(const std::vector<uint16_t> wide, to_rgb48(frame, *d, still, coarse));
+    rgb = managed(frame, wide, light);
+  }
+  if (!transparent) return rgb;
+  const auto pixels = static_cast<size_t>(frame.width) * static_cast<size_t>(frame.height);
   if (plain) rgb.resize(pixels * 3);
   for (size_t i = 0; i < pixels; ++i) {
     const unsigned a = rgba[4 * i + 3];

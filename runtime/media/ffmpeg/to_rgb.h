@@ -1,12 +1,15 @@
 // Decoded frames as sRGB pixels, as their tags say.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "runtime/media/ffmpeg/common.h"
 #include "runtime/media/ffmpeg/icc.h"
+#include "runtime/media/ffmpeg/input.h"
 #include "runtime/media/resize.h"
+#include "runtime/media/tone.h"
 
 namespace zoetrope {
 
@@ -17,7 +20,8 @@ class RgbConverter {
   // [height, width, 3] of the frame as it is stored. `still`: from a picture file, where untagged
   // YUV is JPEG's BT.601. `coarse`: it will be made much smaller, so that single pixels hardly
   // count.
-  Result<std::vector<uint8_t>> convert(const AVFrame& frame, bool still, bool coarse);
+  Result<std::vector<uint8_t>> convert(const AVFrame& frame, bool still, bool coarse,
+                                       PictureFrame::Alpha alpha);
 
   bool had_alpha() const { return had_alpha_; }
   // Why a profile was not applied, such as "of CMYK colours"; "" where it was, or there is none.
@@ -27,6 +31,9 @@ class RgbConverter {
 
  private:
   const IccTransform* profile_of(const AVFrame& frame);
+  // `wide` [pixels, 3], 16 bits, as sRGB of 8 bits: as tagged, by its profile, or as it is.
+  std::vector<uint8_t> managed(const AVFrame& frame, std::span<const uint16_t> wide,
+                               const Light& light);
 
   Rgb background_;
   bool had_alpha_ = false;

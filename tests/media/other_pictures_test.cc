@@ -1,0 +1,302 @@
+// Kinds of pictures that FFmpeg's decoders leave half read. What is right comes from the formats'
+// specifications, and was checked with Pillow.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "runtime/media/foreign_media.h"
+#include "runtime/media/heif.h"
+#include "runtime/media/png.h"
+#include "tests/media/clips.h"
+
+namespace zoetrope {
+namespace {
+
+using namespace std::string_literals;
+using Bytes = std::vector<uint8_t>;
+
+constexpr size_t kSignature = 8, kBehindHeader = 33;  // of PNG
+
+std::string number(uint64_t value, int bytes, bool big = true) {
+  std::string text;
+  for (int i = 0; i < bytes; ++i)
+    text += static_cast<char>(value >> (8 * (big ? bytes - 1 - i : i)));
+  return text;
+}
+
+Bytes bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+
+void write_text(const std::string& path, const std::string& text) {
+  write_bytes(path, bytes_of(text));
+}
+
+// The colour of one pixel of a picture that is `width` wide.
+std::vector<int> pixel(const Media& media, int64_t width, int64_t x, int64_t y) {
+  const auto at = media.pixels.begin() + (y * width + x) * 3;
+  return {at, at + 3};
+}
+
+using Colour = std::vector<int>;
+
+void insert_chunk(const std::string& path, const std::string& type, const std::string& data) {
+  Bytes file = file_bytes(path), chunk;
+  put_png_chunk(&chunk, type, bytes_of(data));
+  file.insert(file.begin() + kBehindHeader, chunk.begin(), chunk.end());
+  write_bytes(path, file);
+}
+
+// The compressed rows of a PNG of one colour.
+Bytes rows_of(const std::string& colour, int width, int height) {
+  const TemporaryFolder folder;
+  ffmpeg(str("-f lavfi -i color=", colour, ":s=", width, "x", height, ",format=rgb24 -frames:v 1 ",
+             folder / "a.png"));
+  const Bytes file = file_bytes(folder / "a.png");
+  std::span<const uint8_t> rest = std::span(file).subspan(kSignature), data;
+  std::string_view type;
+  Bytes rows;
+  while (next_png_chunk(&rest, &type, &data))
+    if (type == "IDAT") rows.insert(rows.end(), data.begin(), data.end());
+  return rows;
+}
+
+struct ApngFrame {
+  const char* colour;
+  int x, y, side, disposal;
+};
+
+// Frames on a canvas of 8x8 behind a default image, white, that is none of them.
+Bytes make_apng(const std::vector<ApngFrame>& frames) {
+  Bytes out = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+  const auto put = [&](const char* type, const std::string& data) {
+    put_png_chunk(&out, type, bytes_of(data));
+  };
+  put("IHDR", number(8, 4) + number(8, 4) + "\10\2\0\0\0"s);
+  put("acTL", number(frames.size(), 4) + number(0, 4));
+  put_png_chunk(&out, "IDAT", rows_of("white", 8, 8));
+  uint32_t sequence = 0;
+  for (const ApngFrame& f : frames) {
+    put("fcTL", number(sequence++, 4) + number(f.side, 4) + number(f.side, 4) + number(f.x, 4) +
+                    number(f.y, 4) + number(1, 2) + number(10, 2) + static_cast<char>(f.disposal) +
+                    '\0');
+    const Bytes rows = rows_of(f.colour, f.side, f.side);
+    put("fdAT", number(sequence++, 4) + std::string(rows.begin(), rows.end()));
+  }
+  put("IEND", "");
+  return out;
+}
+
+TEST_CASE("APNG: frames come and go as they say, and the default image is no frame") {
+  const TemporaryFolder folder;
+  constexpr int kKeep = 0, kClear = 1, kRevert = 2;
+  write_bytes(folder / "a.png", make_apng({{"red", 0, 0, 8, kKeep},
+                                           {"blue", 2, 2, 4, kRevert},
+                                           {"lime", 0, 0, 2, kClear},
+                                           {"blue", 6, 6, 2, kKeep}}));
+  const Media media = read_frames(folder / "a.png", 8, 8, 100);
+  REQUIRE(media.frames == 4);
+  const Colour red{255, 0, 0}, blue{0, 0, 255}, green{0, 255, 0}, white{255, 255, 255};
+  CHECK(pixel(media, 8, 3, 3) == red);
+  CHECK(pixel(media, 8, 3, 8 + 3) == blue);
+  CHECK(pixel(media, 8, 0, 8 + 0) == red);
+  CHECK(pixel(media, 8, 3, 16 + 3) == red);  // reverted
+  CHECK(pixel(media, 8, 0, 16 + 0) == green);
+  CHECK(pixel(media, 8, 0, 24 + 0) == white);  // cleared: the background shows
+  CHECK(pixel(media, 8, 7, 24 + 7) == blue);
+  write_bytes(folder / "b.png", make_apng({{"red", 5, 5, 8, kKeep}}));
+  ReadRequest request;
+  request.width = request.height = 8;
+  request.max_frames = 1;
+  CHECK(read_media(folder / "b.png", request).status().code() == Code::kDataLoss);
+}
+
+TEST_CASE("PNG: a transparent level of gray in one bit") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i color=black:s=16x16 -frames:v 1 -pix_fmt monob " + (folder / "a.png"));
+  CHECK(pixel(read_frames(folder / "a.png", 16, 16), 16, 3, 3) == Colour{0, 0, 0});
+  insert_chunk(folder / "a.png", "tRNS", number(0, 2));
+  CHECK(pixel(read_frames(folder / "a.png", 16, 16), 16, 3, 3) == Colour{255, 255, 255});
+}
+
+TEST_CASE("PNG: code points of colours, and EXIF as text") {
+  const TemporaryFolder folder;
+  // sRGB's red in Display P3 (CSS Color 4, section 10.3).
+  ffmpeg("-f lavfi -i color=0xEA3323:s=16x16,format=rgb24 -frames:v 1 " + (folder / "a.png"));
+  insert_chunk(folder / "a.png", "cICP", "\14\15\0\1"s);
+  const Colour red = pixel(read_frames(folder / "a.png", 16, 16), 16, 3, 3);
+  CHECK(red[0] >= 253);
+  CHECK(red[1] <= 12);
+  CHECK(red[2] <= 12);
+  ffmpeg("-f lavfi -i color=red:s=8x16,format=rgb24 -vf pad=16:16:0:0:blue -frames:v 1 " +
+         (folder / "b.png"));
+  const std::string exif = "MM\0*\0\0\0\10\0\1\1\22\0\3\0\0\0\1\0\6\0\0\0\0\0\0"s;
+  std::string hex;
+  for (const char c : exif) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    hex += kDigits[static_cast<uint8_t>(c) >> 4];
+    hex += kDigits[c & 15];
+  }
+  insert_chunk(folder / "b.png", "tEXt", "Raw profile type exif\0\nexif\n      26\n"s + hex + "\n");
+  const Media turned = read_frames(folder / "b.png", 16, 16);
+  CHECK(pixel(turned, 16, 3, 3)[0] > 250);  // the left half, red, is on top
+  CHECK(pixel(turned, 16, 12, 3)[0] > 250);
+  CHECK(pixel(turned, 16, 3, 12)[2] > 250);
+}
+
+struct TiffEntry {
+  int tag, type;
+  std::vector<uint32_t> values;
+};
+
+// 8x8 pixels, little-endian, not packed, the samples of one pixel repeated.
+Bytes make_tiff(const std::string& pixel, const std::vector<TiffEntry>& more, int compression = 1,
+                int colours = 2) {
+  constexpr int kShort = 3, kLong = 4;
+  std::string data;
+  for (int i = 0; i < 64; ++i) data += pixel;
+  const auto samples = static_cast<uint32_t>(pixel.size());
+  std::vector<TiffEntry> entries = {{256, kShort, {8}},
+                                    {257, kShort, {8}},
+                                    {258, kShort, std::vector<uint32_t>(samples, 8)},
+                                    {259, kShort, {static_cast<uint32_t>(compression)}},
+                                    {262, kShort, {static_cast<uint32_t>(colours)}},
+                                    {273, kLong, {8}},
+                                    {277, kShort, {samples}},
+                                    {278, kShort, {8}},
+                                    {279, kLong, {static_cast<uint32_t>(data.size())}}};
+  entries.insert(entries.end(), more.begin(), more.end());
+  std::sort(entries.begin(), entries.end(),
+            [](const TiffEntry& a, const TiffEntry& b) { return a.tag < b.tag; });
+  const size_t begin = 8 + data.size();
+  std::string directory = number(entries.size(), 2, false), beyond;
+  const size_t end = begin + 2 + 12 * entries.size() + 4;
+  for (const TiffEntry& e : entries) {
+    const int size = e.type == kShort ? 2 : 4;
+    std::string values;
+    for (const uint32_t v : e.values) values += number(v, size, false);
+    const size_t count = e.type == 5 ? e.values.size() / 2 : e.values.size();
+    directory += number(e.tag, 2, false) + number(e.type, 2, false) + number(count, 4, false);
+    if (values.size() > 4) {
+      directory += number(end + beyond.size(), 4, false);
+      beyond += values;
+    } else {
+      directory += values + std::string(4 - values.size(), '\0');
+    }
+  }
+  return bytes_of("II*\0"s + number(begin, 4, false) + data + directory + number(0, 4) + beyond);
+}
+
+TEST_CASE("TIFF: what the fourth sample means, and the range of YCbCr") {
+  const TemporaryFolder folder;
+  constexpr int kShort = 3, kRational = 5;
+  const auto shown = [&](const Bytes& file) {
+    write_bytes(folder / "a.tif", file);
+    return pixel(read_frames(folder / "a.tif", 8, 8), 8, 3, 3);
+  };
+  const auto near = [](const Colour& a, const Colour& b) {
+    return std::abs(a[0] - b[0]) <= 2 && std::abs(a[1] - b[1]) <= 2 && std::abs(a[2] - b[2]) <= 2;
+  };
+  // Half transparent red: over white, 255 in red and 127 elsewhere, however it is stored.
+  CHECK(near(shown(make_tiff("\xff\0\0\x80"s, {{338, kShort, {2}}})), {255, 127, 127}));
+  CHECK(near(shown(make_tiff("\x80\0\0\x80"s, {{338, kShort, {1}}})), {255, 127, 127}));
+  CHECK(near(shown(make_tiff("\xff\0\0\x80"s, {{338, kShort, {0}}})), {255, 0, 0}));
+  // Gray: full range unless ReferenceBlackWhite says otherwise.
+  const TiffEntry whole{530, kShort, {1, 1}};
+  const TiffEntry narrow{532, kRational, {16, 1, 235, 1, 128, 1, 240, 1, 128, 1, 240, 1}};
+  CHECK(near(shown(make_tiff("\x10\x80\x80"s, {whole}, 1, 6)), {16, 16, 16}));
+  CHECK(near(shown(make_tiff("\x10\x80\x80"s, {whole, narrow}, 1, 6)), {0, 0, 0}));
+}
+
+TEST_CASE("TIFF that FFmpeg would show wrongly is refused, not called damaged") {
+  const TemporaryFolder folder;
+  ReadRequest request;
+  request.width = request.height = 8;
+  request.max_frames = 1;
+  constexpr int kLong = 4;
+  for (const auto& [file, word] : {std::pair{make_tiff("\1\2\3"s, {}, 50000), "method 50000"},
+                                   {make_tiff("\1\2\3"s, {}, 7), "JPEG inside"},
+                                   {make_tiff("\1\2\3"s, {{254, kLong, {1}}}), "raw"}}) {
+    CAPTURE(word);
+    write_bytes(folder / "a.tif", file);
+    const auto media = read_media(folder / "a.tif", request);
+    CHECK(media.status().code() == Code::kUnsupported);
+    CHECK(media.status().message().find(word) != std::string::npos);
+  }
+}
+
+TEST_CASE("TGA of gray with alpha, EXR with alpha, PNM as text") {
+  const TemporaryFolder folder;
+  std::string tga("\0\0\3\0\0\0\0\0\0\0\0\0\10\0\10\0\20\10"s);
+  for (int i = 0; i < 64; ++i) tga += "\x64\x80"s;
+  write_text(folder / "a.tga", tga);
+  const int gray = pixel(read_frames(folder / "a.tga", 8, 8), 8, 3, 3)[1];
+  CHECK(std::abs(gray - 177) <= 1);  // 100 over white, by halves
+  std::string planes;
+  for (const float value : {0.25f, 0.25f, 0.25f, 0.5f})
+    for (int i = 0; i < 64; ++i) planes.append(reinterpret_cast<const char*>(&value), 4);
+  write_text(folder / "a.raw", planes);
+  ffmpeg("-f rawvideo -pix_fmt gbrapf32le -s 8x8 -i " + (folder / "a.raw") + " " +
+         (folder / "a.exr"));
+  // Light of 0.5 is sRGB's 188; over white, by halves, 221.
+  const int exr = pixel(read_frames(folder / "a.exr", 8, 8), 8, 3, 3)[1];
+  CHECK(std::abs(exr - 221) <= 2);
+  write_text(folder / "a.ppm", "P3\n# a comment\n2 1\n255\n255 0 0  0 0 255\n");
+  const Media ppm = read_frames(folder / "a.ppm", 2, 1);
+  CHECK(pixel(ppm, 2, 0, 0) == Colour{255, 0, 0});
+  CHECK(pixel(ppm, 2, 1, 0) == Colour{0, 0, 255});
+}
+
+std::string box(const std::string& type, const std::string& data) {
+  return number(data.size() + 8, 4) + type + data;
+}
+
+TEST_CASE("HEIF's boxes: a profile, and transparency in sequences") {
+  const auto meta = [](const std::string& property) {
+    return box("meta", number(0, 4) + box("iprp", box("ipco", property)));
+  };
+  const std::string profile = "a profile";
+  Bytes file = bytes_of(box("ftyp", "avif\0\0\0\0avifmif1"s) + meta(box("colr", "prof" + profile)));
+  CHECK(read_heif(file).profile == bytes_of(profile));
+  file =
+      bytes_of(box("ftyp", "avis\0\0\0\0avifavis"s) +
+               meta(box("auxC", number(0, 4) + "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"s)));
+  CHECK(read_heif(file).brand.empty());
+  CHECK(read_heif(file).alpha);
+}
+
+TEST_CASE("what is no picture, clip or sound is called what it is") {
+  const TemporaryFolder folder;
+  const std::pair<std::string, const char*> files[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "Git LFS"},
+      {"\n <!DOCTYPE HTML><html></html>", "web page"},
+      {"<?xml version=\"1.0\"?>\n<svg xmlns='x'></svg>", "SVG"},
+      {"%PDF-1.7\n", "PDF"},
+      {"PK\3\4aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "ZIP"},
+      {"II+\0\10\0\0\0aaaaaaaaaaaaa"s, "BigTIFF"},
+      {"#EXTM3U\nclip.ts\n", "playlist"},
+      {"MThd\0\0\0\6\0\1\0\1\0\x60"s, "MIDI"}};
+  for (const auto& [text, word] : files) {
+    CAPTURE(word);
+    write_text(folder / "a.png", text);
+    ReadRequest request;
+    request.width = request.height = 16;
+    request.max_frames = 1;
+    const auto media = read_media(folder / "a.png", request);
+    CHECK(media.status().code() == Code::kUnsupported);
+    CHECK(media.status().message().find(word) != std::string::npos);
+  }
+  ffmpeg("-f lavfi -i testsrc=s=64x48:d=1 -c:v libx264 " + (folder / "a.mp4"));
+  CHECK(name_foreign_media(folder / "a.mp4").empty());
+  Bytes mp4 = file_bytes(folder / "a.mp4");
+  mp4.resize(mp4.size() / 2);  // ffmpeg writes the index last
+  write_bytes(folder / "a.mp4", mp4);
+  ReadRequest request;
+  request.width = request.height = 16;
+  request.max_frames = 1;
+  const auto cut = read_media(folder / "a.mp4", request);
+  CHECK(cut.status().code() == Code::kDataLoss);
+  CHECK(cut.status().message().find("moov") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace zoetrope
