@@ -362,7 +362,7 @@ TEST_CASE("prompts are cleaned and cut into pieces by the tokenizer that the fil
   Fixture fixture;
   std::vector<uint8_t> bytes;
   {
-    std::ifstream file(std::string(ZOETROPE_SOURCE_DIR) + "/tests/text/data/bytes.model",
+    std::ifstream file(std::string(ZOETROPE_SOURCE_DIR) + "/tests/text/data/identity.model",
                        std::ios::binary);
     bytes.assign(std::istreambuf_iterator<char>(file), {});
   }
