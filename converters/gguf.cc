@@ -196,6 +196,10 @@ class Gguf : public MappedCheckpoint<Entry> {
     const auto tensors = in.number<uint64_t>(), pairs = in.number<uint64_t>();
     if (tensors > kMostTensors || pairs > kMostPairs)
       return error(Code::kDataLoss, "states ", tensors, " tensors and ", pairs, " pairs");
+    if (in.status().ok() && tensors == 0)
+      return error(
+          Code::kDataLoss,
+          "a GGUF file that holds no tensors: a download that broke off, or a vocabulary alone");
     for (uint64_t i = 0; i < pairs && in.status().ok(); ++i) read_pair(&in);
     std::vector<std::pair<std::string, uint64_t>> places;
     for (uint64_t i = 0; i < tensors && in.status().ok(); ++i)

@@ -145,6 +145,7 @@ TEST_CASE("damaged GGUF is an error that says what is wrong") {
   refused(4, {1, 0, 0, 0}, "version 1 is read no more");
   refused(4, {0, 0, 0, 3}, "big-endian");
   refused(8, {255, 255, 255, 255, 255, 255, 255, 255}, "tensors");
+  refused(8, {0, 0, 0, 0, 0, 0, 0, 0}, "holds no tensors");
   refused(16, {255, 255, 255, 255, 255, 255, 255, 255}, "pairs");
   refused(24, {255, 255, 255, 255, 255, 255, 255, 255}, "string");
   for (const size_t length : {0, 3, 8, 23, 100, 1000, 7000})
