@@ -1,12 +1,29 @@
 // A checkpoint that is one mapped file: what readers of such files share.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <utility>
 
 #include "converters/checkpoint.h"
 #include "graph/format/mapped_file.h"
 
 namespace zoetrope {
+
+// A view of a mapped file. When its owner goes, its pages leave the process, so that converting
+// takes no more memory for a larger file; who reads them again finds them in the file.
+inline WeightData mapped_view(const TensorType& type, const uint8_t* data) {
+  constexpr int64_t kSmall = 1 << 20;  // bytes: not worth a call
+  if (type.bytes() < kSmall) return {type, data, nullptr};
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t begin = (address + page - 1) / page * page;
+  const uintptr_t end = (address + static_cast<uintptr_t>(type.bytes())) / page * page;
+  return {type, data, std::shared_ptr<const void>(data, [begin, end](const void*) {
+            if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+          })};
+}
 
 // Entry: where a tensor lies, and its `type`.
 template <typename Entry>

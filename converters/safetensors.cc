@@ -33,7 +33,7 @@ class Safetensors : public MappedCheckpoint<Entry> {
  public:
   Result<WeightData> load(std::string_view name) const override {
     ZT_ASSIGN_OR_RETURN(const Entry* entry, find(name));
-    return WeightData{entry->type, data_.data() + entry->begin, nullptr};
+    return mapped_view(entry->type, data_.data() + entry->begin);
   }
 
  private:

@@ -69,7 +69,7 @@ class TorchFile : public MappedCheckpoint<Entry> {
     ZT_ASSIGN_OR_RETURN(const Entry* entry, find(name));
     if (Status status = check_storage(entry->storage); !status.ok())
       return status.with_context(str(file_.path(), ": tensor '", name, "'"));
-    if (entry->strides.empty()) return WeightData{entry->type, entry->data.data(), nullptr};
+    if (entry->strides.empty()) return mapped_view(entry->type, entry->data.data());
     return gather(*entry);
   }
 
