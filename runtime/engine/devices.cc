@@ -139,8 +139,12 @@ Result<SessionLease> EngineDevice::open(const std::shared_ptr<const Plan>& plan,
   arena.least_bytes = std::max({plan->memory.arena_bytes, device_->alignment(),
                                 share.other ? share.other->memory.arena_bytes : 0});
   if (share.beside != nullptr) arena.buffer = share.beside->session_->arena();
-  if (auto kept = find_kept(plan, revisions, arena)) return std::move(*kept);
+  auto kept = find_kept(plan, revisions, arena);
   const std::lock_guard device(device_mutex_);
+  if (kept) {
+    if (budget > 0) shrink_locked(budget);  // what others left may be more than that
+    return std::move(*kept);
+  }
   const int64_t needs = plan->memory.total_bytes() - plan->memory.arena_bytes +
                         (arena.buffer ? 0 : arena.least_bytes);
   if (arena.buffer != nullptr) {  // the arenas of others like it serve nobody any more

@@ -330,6 +330,22 @@ TEST_CASE("parts of a clip run on devices of different kinds, halves of a step o
   }
 }
 
+TEST_CASE(
+    "a smaller budget drops what earlier requests left, also where its own sessions are kept") {
+  const Fixture fixture;
+  const auto engine = fixture.engine("cpu", 0, "", /*keep=*/true);
+  Request large = small_clip(), small = small_clip();
+  large.clip = {.width = 64, .height = 48, .frames = 24};
+  run(*engine, small);
+  const auto plan = engine->plan(small);
+  REQUIRE_MESSAGE(plan.ok(), plan.status().message());
+  run(*engine, large);
+  small.memory_budget = plan->peak_bytes();
+  REQUIRE(engine->held_bytes() > 2 * small.memory_budget);
+  run(*engine, small);
+  CHECK(engine->held_bytes() <= small.memory_budget + small.memory_budget / 100 + 4096);
+}
+
 TEST_CASE("what a device has no kernel for runs on the CPU, and plan and run say so") {
   const Fixture fixture;
   const Request request = small_clip();
