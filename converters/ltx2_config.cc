@@ -313,6 +313,16 @@ void read_vocoder(Config* c, const std::string& prefix, int64_t bins, const Ltx2
 
 }  // namespace
 
+void read_ltx2_rates(Config* c, Ltx2Bandwidth* wide, int* sample_rate) {
+  const int64_t low = c->integer("input_sampling_rate", 16000, 1, 768000),
+                high = c->integer("output_sampling_rate", 48000, 1, 768000);
+  if (high % low != 0)
+    c->fail(Code::kUnsupported, str("'output_sampling_rate' ", high, " is no multiple of ",
+                                    "'input_sampling_rate' ", low));
+  wide->ratio = std::max<int64_t>(high / low, 1);
+  *sample_rate = static_cast<int>(high);
+}
+
 // Defaults are those of diffusers' LTX2Vocoder and LTX2VocoderWithBWE.
 Status read_ltx2_vocoder(Config* c, Ltx2SoundConfig* s, int* sample_rate) {
   const std::string kind =
@@ -333,13 +343,7 @@ Status read_ltx2_vocoder(Config* c, Ltx2SoundConfig* s, int* sample_rate) {
   if (c->integer("window_length", 512, 2, 1 << 16) != wide.window)
     c->fail(Code::kUnsupported, "'window_length' differs from 'filter_length'");
   wide.hop = c->integer("hop_length", 80, 1, 1 << 16);
-  const int64_t low = c->integer("input_sampling_rate", 16000, 1, 768000),
-                high = c->integer("output_sampling_rate", 48000, 1, 768000);
-  if (high % low != 0)
-    c->fail(Code::kUnsupported, str("'output_sampling_rate' ", high, " is no multiple of ",
-                                    "'input_sampling_rate' ", low));
-  wide.ratio = std::max<int64_t>(high / low, 1);
-  *sample_rate = static_cast<int>(high);
+  read_ltx2_rates(c, &wide, sample_rate);
   return c->finish();
 }
 

@@ -38,6 +38,8 @@ inline bool ltx2_reflects(Config* c, const char* key, const char* otherwise) {
 void read_ltx2_generator(Config* config, const std::string& factors_key,
                          const std::string& up_kernels_key, const std::string& kernels_key,
                          const std::string& dilations_key, Ltx2Generator* generator);
+// The rates between which a vocoder's second network widens the band.
+void read_ltx2_rates(Config* config, Ltx2Bandwidth* wide, int* sample_rate);
 // diffusers reads any number of levels and takes a latent to stand for four frames.
 void check_ltx2_quarters(Config* config, const char* key, size_t levels);
 

@@ -277,13 +277,7 @@ Status read_original_vocoder(Config* c, Ltx2SoundConfig* s, int* sample_rate) {
     bwe->fail(Code::kUnsupported, "'win_size' differs from 'n_fft'");
   wide.hop = bwe->integer("hop_length", 80, 1, 1 << 16);
   wide.bins = bwe->integer("num_mels", 64, 1, 1 << 12);
-  const int64_t low = bwe->integer("input_sampling_rate", 16000, 1, 768000),
-                high = bwe->integer("output_sampling_rate", 48000, 1, 768000);
-  if (high % low != 0)
-    bwe->fail(Code::kUnsupported, str("'output_sampling_rate' ", high, " is no multiple of ",
-                                      "'input_sampling_rate' ", low));
-  wide.ratio = std::max<int64_t>(high / low, 1);
-  *sample_rate = static_cast<int>(high);
+  read_ltx2_rates(&*bwe, &wide, sample_rate);
   ZT_RETURN_IF_ERROR(bwe->finish());
   return c->finish();
 }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "graph/builder.h"
+#include "models/clip/layer.h"
 
 namespace zoetrope {
 namespace {
@@ -16,8 +16,8 @@ class ClipVisionBuilder {
     const ValueId image =
         b_.input("image", DType::kF32, {batch_, c_.image_size, c_.image_size, 3}, Rate::kClip);
     ValueId x = embed(normalise(image));
-    x = norm("pre_layrnorm", x);
-    for (int64_t i = 0; i < c_.layers - c_.left_out; ++i) x = layer(x, i);
+    x = layers_.norm("pre_layrnorm", x);
+    for (int64_t i = 0; i < c_.layers - c_.left_out; ++i) x = layers_.layer(x, i);
     b_.output("features", x);
     return b_.finish();
   }
@@ -67,41 +67,12 @@ class ClipVisionBuilder {
     return b_.add(tokens, b_.weight("position_embedding.weight", {tokens_, c_.width}));
   }
 
-  ValueId norm(std::string_view name, ValueId x) {
-    const auto scope = b_.scope(name);
-    return b_.layer_norm(x, b_.weight("weight", {c_.width}), b_.weight("bias", {c_.width}),
-                         c_.epsilon);
-  }
-
-  ValueId attention(ValueId x) {
-    const auto scope = b_.scope("self_attn");
-    std::vector<ValueId> heads;
-    for (const ValueId part :
-         b_.split(b_.linear("qkv", x, c_.width, 3 * c_.width), -1, c_.width, 3))
-      heads.push_back(b_.reshape(part, {batch_, tokens_, c_.heads, c_.width / c_.heads}));
-    return b_.linear(
-        "out_proj",
-        b_.reshape(b_.attention(heads[0], heads[1], heads[2]), {batch_, tokens_, c_.width}),
-        c_.width, c_.width);
-  }
-
-  ValueId activate(ValueId x) {
-    if (c_.activation == ClipVisionConfig::Activation::kGelu) return b_.unary(OpKind::kGelu, x);
-    return b_.mul(x, b_.unary(OpKind::kSigmoid, b_.mul(x, b_.scalar(1.702))));
-  }
-
-  ValueId layer(ValueId x, int64_t index) {
-    const auto scope = b_.scope("encoder.layers." + std::to_string(index));
-    x = b_.add(x, attention(norm("layer_norm1", x)));
-    const ValueId h = b_.linear("mlp.fc1", norm("layer_norm2", x), c_.width, c_.ffn);
-    const ValueId y = b_.linear("mlp.fc2", activate(h), c_.ffn, c_.width);
-    return b_.op(OpKind::kAdd, {x, y}, {}, "output");
-  }
-
   const ClipVisionConfig& c_;
   Builder b_;
   const Dim batch_ = Dim::symbol("batch");
   const int64_t side_ = c_.image_size / std::max<int64_t>(c_.patch, 1), tokens_ = side_ * side_ + 1;
+  const ClipLayers layers_{b_,    c_.width, c_.heads, c_.ffn, c_.epsilon, c_.activation,
+                           false, batch_,   tokens_};
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "models/clip/clip_text.h"
 
-#include "graph/builder.h"
+#include "models/clip/layer.h"
 
 namespace zoetrope {
 namespace {
@@ -18,9 +18,9 @@ class ClipTextBuilder {
     ValueId text = kNone;
     for (int64_t i = 0; i < c_.layers; ++i) {
       if (i == c_.layers - c_.left_out) text = x;
-      x = layer(x, i);
+      x = layers_.layer(x, i);
     }
-    const ValueId last = norm("final_layer_norm", x);
+    const ValueId last = layers_.norm("final_layer_norm", x);
     b_.output("text", c_.left_out > 0 ? text : last);
     b_.output("pooled", pool(ids, last));
     return b_.finish();
@@ -57,38 +57,6 @@ class ClipTextBuilder {
     return b_.add(words, places);
   }
 
-  ValueId norm(std::string_view name, ValueId x) {
-    const auto scope = b_.scope(name);
-    return b_.layer_norm(x, b_.weight("weight", {c_.width}), b_.weight("bias", {c_.width}),
-                         c_.epsilon);
-  }
-
-  ValueId attention(ValueId x) {
-    const auto scope = b_.scope("self_attn");
-    std::vector<ValueId> heads;
-    for (const ValueId part :
-         b_.split(b_.linear("qkv", x, c_.width, 3 * c_.width), -1, c_.width, 3))
-      heads.push_back(b_.reshape(part, {batch_, length_, c_.heads, c_.width / c_.heads}));
-    return b_.linear(
-        "out_proj",
-        b_.reshape(b_.attention(heads[0], heads[1], heads[2], kNone, kNone, 0, /*causal=*/true),
-                   {batch_, length_, c_.width}),
-        c_.width, c_.width);
-  }
-
-  ValueId activate(ValueId x) {
-    if (c_.activation == ClipTextConfig::Activation::kGelu) return b_.unary(OpKind::kGelu, x);
-    return b_.mul(x, b_.unary(OpKind::kSigmoid, b_.mul(x, b_.scalar(1.702))));
-  }
-
-  ValueId layer(ValueId x, int64_t index) {
-    const auto scope = b_.scope("encoder.layers." + std::to_string(index));
-    x = b_.add(x, attention(norm("layer_norm1", x)));
-    const ValueId h = b_.linear("mlp.fc1", norm("layer_norm2", x), c_.width, c_.ffn);
-    const ValueId y = b_.linear("mlp.fc2", activate(h), c_.ffn, c_.width);
-    return b_.op(OpKind::kAdd, {x, y}, {}, "output");
-  }
-
   // The row of the first eos: where the number of places that are left is the largest among those.
   ValueId pool(ValueId ids, ValueId x) {
     const ValueId is_eos = b_.cast(
@@ -108,6 +76,8 @@ class ClipTextBuilder {
   const ClipTextConfig& c_;
   Builder b_;
   const Dim batch_ = Dim::symbol("batch"), length_ = Dim::symbol("text_length");
+  const ClipLayers layers_{b_,   c_.width, c_.heads, c_.ffn, c_.epsilon, c_.activation,
+                           true, batch_,   length_};
 };
 
 }  // namespace

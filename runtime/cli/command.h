@@ -70,4 +70,7 @@ void add_bench(CLI::App* root, Run* run);
 void add_serve(CLI::App* root, Run* run);
 void add_verify(CLI::App* root, Run* run);
 
+// All of them, in the order of --help.
+void add_commands(CLI::App* root, Run* run);
+
 }  // namespace zoetrope

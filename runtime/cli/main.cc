@@ -118,19 +118,7 @@ int run_command(int argc, char** argv) {
                        str("zoetrope ", ZOETROPE_VERSION, ", numerics ", kNumericsVersion));
   app.require_subcommand(1);
   Run run;
-  add_generate(&app, &run);
-  add_resume(&app, &run);
-  add_plan(&app, &run);
-  add_calibrate(&app, &run);
-  add_run(&app, &run);
-  add_inspect(&app, &run);
-  add_convert(&app, &run);
-  add_quantize(&app, &run);
-  add_devices(&app, &run);
-  add_models(&app, &run);
-  add_bench(&app, &run);
-  add_serve(&app, &run);
-  add_verify(&app, &run);
+  add_commands(&app, &run);
   Status status;
   int code = kExitOk;
   try {

@@ -12,13 +12,6 @@ namespace {
 
 using Bytes = std::span<const uint8_t>;
 
-uint64_t number(Bytes b, size_t at, size_t count, bool big) {
-  if (at > b.size() || b.size() - at < count) return 0;
-  uint64_t value = 0;
-  for (size_t i = 0; i < count; ++i) value = value << 8 | b[at + (big ? i : count - 1 - i)];
-  return value;
-}
-
 bool has(Bytes b, size_t at, std::string_view text) {
   return at <= b.size() && b.size() - at >= text.size() &&
          std::memcmp(b.data() + at, text.data(), text.size()) == 0;
@@ -43,7 +36,7 @@ int jpeg_orientation(Bytes b) {
       continue;
     }
     if (marker == 0xda || marker == 0xd9) break;
-    const uint64_t length = number(b, at + 2, 2, true);
+    const uint64_t length = number_at(b, at + 2, 2, true);
     if (length < 2) break;
     if (marker == 0xe1 && has(b, at + 4, std::string_view("Exif\0\0", 6)))
       return tiff_orientation(part(b, at + 10, length - 8));
@@ -54,7 +47,7 @@ int jpeg_orientation(Bytes b) {
 
 int png_orientation(Bytes b) {
   for (size_t at = 8; at + 12 <= b.size();) {
-    const uint64_t length = number(b, at, 4, true);
+    const uint64_t length = number_at(b, at, 4, true);
     if (has(b, at + 4, "eXIf")) return tiff_orientation(part(b, at + 8, length));
     if (length > b.size()) break;
     at += 12 + length;
@@ -64,7 +57,7 @@ int png_orientation(Bytes b) {
 
 int webp_orientation(Bytes b) {
   for (size_t at = 12; at + 8 <= b.size();) {
-    const uint64_t length = number(b, at + 4, 4, false);
+    const uint64_t length = number_at(b, at + 4, 4, false);
     if (has(b, at, "EXIF")) {
       Bytes data = part(b, at + 8, length);
       if (has(data, 0, std::string_view("Exif\0\0", 6))) data = data.subspan(6);

@@ -8,36 +8,36 @@ namespace {
 
 using Bytes = std::span<const uint8_t>;
 
-uint64_t number(Bytes b, size_t at, size_t count, bool big) {
-  if (at > b.size() || b.size() - at < count) return 0;
-  uint64_t value = 0;
-  for (size_t i = 0; i < count; ++i) value = value << 8 | b[at + (big ? i : count - 1 - i)];
-  return value;
-}
-
 bool begins(Bytes b, std::string_view text) {
   return b.size() >= text.size() && std::memcmp(b.data(), text.data(), text.size()) == 0;
 }
 
 }  // namespace
 
+uint64_t number_at(Bytes b, size_t at, size_t count, bool big) {
+  if (at > b.size() || b.size() - at < count) return 0;
+  uint64_t value = 0;
+  for (size_t i = 0; i < count; ++i) value = value << 8 | b[at + (big ? i : count - 1 - i)];
+  return value;
+}
+
 std::optional<uint64_t> tiff_value(Bytes b, int tag) {
   const bool big = begins(b, std::string_view("MM\0*", 4));
   if (!big && !begins(b, std::string_view("II*\0", 4))) return std::nullopt;
   constexpr uint64_t kByte = 1, kLong = 4, kRational = 5;
-  const size_t directory = number(b, 4, 4, big);
-  const size_t entries = number(b, directory, 2, big);
+  const size_t directory = number_at(b, 4, 4, big);
+  const size_t entries = number_at(b, directory, 2, big);
   for (size_t i = 0; i < entries; ++i) {
     const size_t entry = directory + 2 + 12 * i;
     if (entry + 12 > b.size()) break;
-    if (number(b, entry, 2, big) != static_cast<uint64_t>(tag)) continue;
-    const uint64_t type = number(b, entry + 2, 2, big), count = number(b, entry + 4, 4, big);
+    if (number_at(b, entry, 2, big) != static_cast<uint64_t>(tag)) continue;
+    const uint64_t type = number_at(b, entry + 2, 2, big), count = number_at(b, entry + 4, 4, big);
     const size_t size = type == kByte ? 1 : type == kLong ? 4 : type == kRational ? 8 : 2;
     // Values of more than four bytes lie elsewhere.
-    const size_t at = count * size > 4 ? number(b, entry + 8, 4, big) : entry + 8;
-    if (type != kRational) return number(b, at, size, big);
-    const uint64_t over = number(b, at + 4, 4, big);
-    return over == 0 ? 0 : number(b, at, 4, big) / over;
+    const size_t at = count * size > 4 ? number_at(b, entry + 8, 4, big) : entry + 8;
+    if (type != kRational) return number_at(b, at, size, big);
+    const uint64_t over = number_at(b, at + 4, 4, big);
+    return over == 0 ? 0 : number_at(b, at, 4, big) / over;
   }
   return std::nullopt;
 }

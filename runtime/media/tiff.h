@@ -7,6 +7,10 @@
 
 namespace zoetrope {
 
+// `count` bytes from `at` as a number, the first byte the highest one (`big`) or the lowest; 0
+// beyond the end.
+uint64_t number_at(std::span<const uint8_t> bytes, size_t at, size_t count, bool big);
+
 // The first value of a tag, fractions rounded down; none: it is not there.
 std::optional<uint64_t> tiff_value(std::span<const uint8_t> file, int tag);
 

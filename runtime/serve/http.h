@@ -39,6 +39,11 @@ Result<int64_t> count_of(const httplib::Request& request, const char* name, int6
 // A file as it lies on the disk, in ranges if asked for.
 Status send_file(const std::string& path, const std::string& type, httplib::Response& response);
 
+// The clip of the job that the path names; where there is none, why, and the answer's status in
+// `code`.
+Status send_result(HttpContext& context, const httplib::Request& request,
+                   httplib::Response& response, int* code);
+
 void add_native_routes(httplib::Server& server, HttpContext& context);
 void add_openai_routes(httplib::Server& server, HttpContext& context);
 void add_page(httplib::Server& server);

@@ -186,12 +186,8 @@ void add_native_routes(httplib::Server& server, HttpContext& c) {
     r.status = 204;
   });
   server.Get(path("/result"), [&c](const Request_& q, Response& r) {
-    const auto view = c.service.find(q.matches[1], *c.owner_of(q));
-    if (!view.ok()) return fail(r, http_status(view.status(), false), view.status());
-    const auto file = c.service.result(view->job);
-    if (!file.ok()) return fail(r, view->job.state == JobState::kDone ? 404 : 409, file.status());
-    const Status sent = send_file(*file, file->ends_with(".png") ? "image/png" : "video/mp4", r);
-    if (!sent.ok()) fail(r, http_status(sent, false), sent);
+    int code = 0;
+    if (Status sent = send_result(c, q, r, &code); !sent.ok()) fail(r, code, sent);
   });
 }
 

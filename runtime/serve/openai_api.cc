@@ -92,12 +92,8 @@ void list(HttpContext& c, const Request_& q, Response& r) {
 void content(HttpContext& c, const Request_& q, Response& r) {
   if (q.has_param("variant") && q.get_param_value("variant") != "video")
     return fail(r, 400, error(Code::kUnsupported, "'variant': this service has video alone"));
-  const auto view = c.service.find(q.matches[1], *c.owner_of(q));
-  if (!view.ok()) return fail(r, http_status(view.status(), false), view.status());
-  const auto file = c.service.result(view->job);
-  if (!file.ok()) return fail(r, view->job.state == JobState::kDone ? 404 : 409, file.status());
-  const Status sent = send_file(*file, file->ends_with(".png") ? "image/png" : "video/mp4", r);
-  if (!sent.ok()) fail(r, http_status(sent, false), sent);
+  int code = 0;
+  if (Status sent = send_result(c, q, r, &code); !sent.ok()) fail(r, code, sent);
 }
 
 }  // namespace

@@ -140,6 +140,22 @@ Status send_file(const std::string& path, const std::string& type, httplib::Resp
   return Status();
 }
 
+Status send_result(HttpContext& c, const httplib::Request& q, httplib::Response& r, int* code) {
+  const auto view = c.service.find(q.matches[1], *c.owner_of(q));
+  if (!view.ok()) {
+    *code = http_status(view.status(), false);
+    return view.status();
+  }
+  const auto file = c.service.result(view->job);
+  if (!file.ok()) {
+    *code = view->job.state == JobState::kDone ? 404 : 409;
+    return file.status();
+  }
+  Status sent = send_file(*file, file->ends_with(".png") ? "image/png" : "video/mp4", r);
+  *code = http_status(sent, false);
+  return sent;
+}
+
 struct Server::Http {
   HttpContext context;
   httplib::Server server;

@@ -5,6 +5,7 @@ called through ctypes, wrongly too.
 usage: c_interface_test.py LIBZOETROPE EXAMPLE MODEL.zoe
 """
 import ctypes
+import importlib.util
 import json
 import os
 import re
@@ -14,8 +15,7 @@ import sys
 import tempfile
 import threading
 import unittest
-from ctypes import (POINTER, Structure, byref, c_char_p, c_double, c_float, c_int, c_int64, c_size_t, c_uint8,
-                    c_void_p)
+from ctypes import byref, c_char_p, c_void_p
 from pathlib import Path
 
 LIBRARY, EXAMPLE, MODEL = sys.argv[1:4]
@@ -24,58 +24,15 @@ ROOT = HERE.parents[1]
 OK, INVALID, NOT_FOUND, EXHAUSTED, DATA_LOSS, UNAVAILABLE, CANCELLED, DIFFERS = 0, 1, 2, 4, 5, 6, 7, 10
 
 
-class Progress(Structure):
-    _fields_ = [("size", c_size_t), ("task", c_char_p), ("done", c_double), ("total", c_double),
-                ("seconds_left", c_double)]
-
-
-PROGRESS = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(Progress))
-NOTICE = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p)
-FRAMES = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_uint8), c_int64, c_int64, c_int64)
-AUDIO = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_float), c_int64, c_int, c_int)
-
-
-class Callbacks(Structure):
-    _fields_ = [("size", c_size_t), ("user", c_void_p), ("progress", PROGRESS), ("notice", NOTICE),
-                ("frames", FRAMES), ("audio", AUDIO), ("token", c_void_p)]
-
-
-class Media(Structure):
-    _fields_ = [("size", c_size_t), ("first", c_void_p), ("last", c_void_p), ("before", c_void_p),
-                ("before_frames", c_int64), ("before_sound", c_void_p), ("after", c_void_p), ("after_frames", c_int64),
-                ("after_sound", c_void_p), ("video", c_void_p), ("video_frames", c_int64), ("audio", c_void_p),
-                ("audio_samples", c_int64), ("start", c_void_p), ("start_frames", c_int64), ("strength", c_double)]
-
-
-class Tensor(Structure):
-    _fields_ = [("name", c_char_p), ("dtype", c_char_p), ("rank", c_int64), ("dims", c_int64 * 6), ("data", c_void_p)]
-
-
-class Clip(Structure):
-    _fields_ = [("size", c_size_t), ("frames", c_void_p), ("count", c_int64), ("width", c_int64), ("height", c_int64),
-                ("fps", c_int), ("audio", c_void_p), ("samples", c_int64), ("channels", c_int), ("rate", c_int),
-                ("tags", c_char_p)]
-
-
-lib = ctypes.CDLL(LIBRARY)
-TEXT = POINTER(c_void_p)
-for name, arguments in {
-        "free": [c_void_p], "close": [c_void_p], "release": [c_void_p], "token_free": [c_void_p],
-        "tensors_free": [c_void_p], "open": [c_char_p, c_char_p, TEXT], "devices": [TEXT], "default_model": [TEXT],
-        "inspect": [c_void_p, TEXT], "plan": [c_void_p, c_char_p, POINTER(Media), TEXT],
-        "run": [c_void_p, c_char_p, POINTER(Media), POINTER(Callbacks), TEXT], "token_create": [TEXT],
-        "token_cancel": [c_void_p], "run_component": [c_void_p, c_char_p, POINTER(Tensor), c_size_t, c_char_p,
-                                                      POINTER(Callbacks), TEXT],
-        "tensors_count": [c_void_p], "tensors_get": [c_void_p, c_size_t, POINTER(Tensor)],
-        "write": [c_char_p, POINTER(Clip)], "convert": [c_char_p, POINTER(Callbacks)],
-        "quantize": [c_char_p, POINTER(Callbacks), TEXT], "code_name": [c_int],
-        "verify": [c_char_p, c_char_p, c_char_p, POINTER(Callbacks), TEXT]}.items():
-    getattr(lib, "zoetrope_" + name).argtypes = arguments
-for name in ("message", "version", "code_name"):
-    getattr(lib, "zoetrope_" + name).restype = c_char_p
-lib.zoetrope_tensors_count.restype = c_int64
-lib.zoetrope_free.restype = lib.zoetrope_close.restype = lib.zoetrope_token_free.restype = None
-lib.zoetrope_tensors_free.restype = None
+# The declarations of the Python package, which is what most programs reach the library through; without the package
+# itself, which wants NumPy.
+os.environ["ZOETROPE_LIBRARY"] = LIBRARY
+_spec = importlib.util.spec_from_file_location("zoetrope_library", ROOT / "python" / "zoetrope" / "_library.py")
+declared = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(declared)
+lib = declared.lib
+Callbacks, Clip, Media, Tensor = declared.Callbacks, declared.Clip, declared.Media, declared.Tensor
+PROGRESS, NOTICE, FRAMES, AUDIO = declared.PROGRESS, declared.NOTICE, declared.FRAMES, declared.AUDIO
 REQUEST = {"prompt": "a red ball", "width": 64, "height": 64, "frames": 8, "steps": 2, "seed": 3}
 
 

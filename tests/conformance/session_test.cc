@@ -150,14 +150,7 @@ namespace {
 
 // Whether the device has a kernel for a node.
 bool accepts(Device& device, const Graph& graph, const Node& node) {
-  KernelRequest request;
-  request.node = &node;
-  for (ValueId id : node.inputs) {
-    request.inputs.push_back(id == kNone ? nullptr : &graph.value(id).type);
-    request.is_weight.push_back(id != kNone && graph.value(id).kind == ValueKind::kWeight);
-  }
-  for (ValueId id : node.outputs) request.outputs.push_back(&graph.value(id).type);
-  return device.query_kernel(request).ok();
+  return device.query_kernel(kernel_request(graph, node)).ok();
 }
 
 // The largest difference over all random graphs, compiled for the device.

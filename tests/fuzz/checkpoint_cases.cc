@@ -288,12 +288,7 @@ class Case {
 };
 
 CaseResult run(uint64_t number, const std::string& folder, bool tell) {
-  Case one(number, folder);
-  one.make();
-  if (tell)
-    for (const std::string& change : one.changes()) std::fprintf(stderr, "%s\n", change.c_str());
-  return watched(
-      kHeap, [&] { one.try_it(); }, [&] { return one.take(); });
+  return run_case<Case>(number, folder, tell, kHeap);
 }
 
 }  // namespace

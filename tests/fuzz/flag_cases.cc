@@ -181,16 +181,7 @@ struct Command {
   CLI::App app{"zoetrope"};
   Run run;
   Command() {
-    add_generate(&app, &run);
-    add_resume(&app, &run);
-    add_plan(&app, &run);
-    add_run(&app, &run);
-    add_inspect(&app, &run);
-    add_convert(&app, &run);
-    add_quantize(&app, &run);
-    add_devices(&app, &run);
-    add_models(&app, &run);
-    add_verify(&app, &run);
+    add_commands(&app, &run);
     app.require_subcommand(1);
   }
   // Parsed and run; false: not parsed.
@@ -375,12 +366,7 @@ class Case {
 };
 
 CaseResult run(uint64_t number, const std::string& folder, bool tell) {
-  Case one(number, folder);
-  if (tell)
-    for (const std::string& word : one.changes()) std::fprintf(stderr, "%s\n", word.c_str());
-  one.make();
-  return watched(
-      kHeap, [&] { one.try_it(); }, [&] { return one.take(); });
+  return run_case<Case>(number, folder, tell, kHeap);
 }
 
 }  // namespace

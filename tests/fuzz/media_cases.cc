@@ -62,7 +62,7 @@ class Case {
     write_bytes(path_, bytes_);
   }
 
-  void read() {
+  void try_it() {
     const ReadRequest request = draw_request();
     const auto media = read_media(path_, request);
     (void)read_tags(path_).ok();
@@ -202,12 +202,7 @@ class Case {
 };
 
 CaseResult run(uint64_t number, const std::string& folder, bool tell) {
-  Case one(number, folder);
-  one.make();
-  if (tell)
-    for (const std::string& change : one.changes()) std::fprintf(stderr, "%s\n", change.c_str());
-  return watched(
-      kHeap, [&] { one.read(); }, [&] { return one.take(); });
+  return run_case<Case>(number, folder, tell, kHeap);
 }
 
 }  // namespace
