@@ -121,7 +121,7 @@ typedef struct zoetrope_media {
   const uint8_t *last;        /* one frame that it ends with */
   const uint8_t *before;      /* frames that it continues: its own first ones */
   int64_t before_frames;
-  const float *before_sound;  /* as long as they are, or NULL */
+  const float *before_sound;  /* as long as they are (before_samples), or NULL */
   const uint8_t *after;       /* frames that it leads to: its own last ones */
   int64_t after_frames;
   const float *after_sound;
@@ -132,6 +132,9 @@ typedef struct zoetrope_media {
   const uint8_t *start;       /* frames to start from rather than from noise */
   int64_t start_frames;
   double strength;            /* how much of `start` is made new: above 0, at most 1 */
+  int64_t before_samples;     /* of before_sound, a channel: frames * rate / fps */
+  int64_t after_samples;      /* of after_sound */
+  int channels;               /* of all sound that is given: as many as the model makes */
 } zoetrope_media;
 
 /* What a request takes, without running anything: memory, time, sizes, as `zoetrope plan --json`.

@@ -30,7 +30,7 @@ class Media(Structure):
                 ("before_frames", c_int64), ("before_sound", c_void_p), ("after", c_void_p),
                 ("after_frames", c_int64), ("after_sound", c_void_p), ("video", c_void_p), ("video_frames", c_int64),
                 ("audio", c_void_p), ("audio_samples", c_int64), ("start", c_void_p), ("start_frames", c_int64),
-                ("strength", c_double)]
+                ("strength", c_double), ("before_samples", c_int64), ("after_samples", c_int64), ("channels", c_int)]
 
 
 class Tensor(Structure):

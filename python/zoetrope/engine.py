@@ -16,7 +16,7 @@ import numpy as np
 from . import _library
 from ._call import Call, Progress, encode, wait_for
 from ._library import Callbacks, Media, lib, take_text
-from .errors import InvalidArgumentError, check
+from .errors import InternalError, InvalidArgumentError, check
 from .tensors import run_on
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -70,11 +70,11 @@ class Clip:
     def save(self, path: PathLike) -> None:
         """Writes .mp4, .webm, .mkv, .mov, .gif, .y4m, .png or .wav, whole or not at all, with prompt, seed and
         receipt in formats that have a place for them."""
-        frames = np.ascontiguousarray(self.frames)
+        frames = np.ascontiguousarray(_checked("frames", self.frames, np.uint8, "[frames, height, width, 3]"))
         clip = _library.Clip(size=ctypes.sizeof(_library.Clip), frames=frames.ctypes.data, count=frames.shape[0],
                              width=frames.shape[2], height=frames.shape[1], fps=self.fps)
         if self.audio is not None:
-            audio = np.ascontiguousarray(self.audio)
+            audio = np.ascontiguousarray(_checked("audio", self.audio, np.float32, "[samples, channels]"))
             clip.audio, (clip.samples, clip.channels) = audio.ctypes.data, audio.shape
             clip.rate = self.sample_rate
         tags = dict(self._tags)
@@ -190,6 +190,17 @@ def _array(name: str, value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
+def _checked(name: str, array: np.ndarray, dtype: type, layout: str) -> np.ndarray:
+    """The array, if it is of this type and as the layout says: a name is any length, a number just that one."""
+    sizes = layout.strip("[]").split(", ")
+    fits = array.ndim == len(sizes) and all(not s.isdigit() or int(s) == n for s, n in zip(sizes, array.shape))
+    # A byte order of another machine is another type, which the library does not know.
+    if array.dtype != dtype or not fits:
+        raise InvalidArgumentError(f"{name}: expected {np.dtype(dtype)} {layout}, found {array.dtype} "
+                                   f"{list(array.shape)}")
+    return array
+
+
 class _Request:
     """Arguments of a request as the library takes them; arrays stay referenced as long as this lives."""
 
@@ -221,10 +232,12 @@ class _Request:
                     self._whole = count
         for name, value in (("before_sound", before_sound), ("after_sound", after_sound), ("audio", audio)):
             if value is not None:
-                pointer, count = self._sound(name, value)
+                pointer, count, channels = self._sound(name, value)
+                if media.channels not in (0, channels):
+                    raise InvalidArgumentError(f"{name} has {channels} channels, other sound {media.channels}")
                 setattr(media, name, pointer)
-                if name == "audio":
-                    media.audio_samples = count
+                setattr(media, name.removesuffix("_sound") + "_samples", count)
+                media.channels = channels
         if strength is not None and start is None:
             raise InvalidArgumentError("strength: it is of `start`, which is not given")
         media.strength = 0.8 if strength is None else strength
@@ -247,23 +260,20 @@ class _Request:
 
     def _frames(self, name: str, value: Any, count: int | None) -> tuple[int, int]:
         array = _array(name, value)
-        if array.ndim == 3 and count == 1:
-            array = array[None]
-        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or count not in (None, len(array)):
-            expected = "[height, width, 3]" if count == 1 else "[frames, height, width, 3]"
-            raise InvalidArgumentError(f"{name}: expected uint8 {expected}, found {array.dtype} {list(array.shape)}")
+        if count == 1 and not (array.ndim == 4 and len(array) == 1):
+            array = _checked(name, array, np.uint8, "[height, width, 3]")[None]
+        _checked(name, array, np.uint8, "[frames, height, width, 3]")
         size = array.shape[1:3]
         if self._size not in (None, size):
             raise InvalidArgumentError(f"{name} is {size[1]}x{size[0]}, other media are {self._size[1]}x{self._size[0]}")
         self._size = size
         return self._hold(array), len(array)
 
-    def _sound(self, name: str, value: Any) -> tuple[int, int]:
-        array = _array(name, value)
-        if array.dtype != np.float32 or array.ndim != 2:
-            raise InvalidArgumentError(f"{name}: expected float32 [samples, channels], found {array.dtype} "
-                                       f"{list(array.shape)}")
-        return self._hold(array), len(array)
+    def _sound(self, name: str, value: Any) -> tuple[int, int, int]:
+        array = _checked(name, _array(name, value), np.float32, "[samples, channels]")
+        if array.size == 0:
+            raise InvalidArgumentError(f"{name}: {len(array)} samples of {array.shape[1]} channels; expected some")
+        return self._hold(array), *array.shape
 
     def _hold(self, array: np.ndarray) -> int:
         array = np.ascontiguousarray(array)
@@ -280,6 +290,9 @@ def _collect(engine: Engine, request: _Request, plan: dict) -> tuple[Callable[[C
         if made["frames"] is None:
             made["frames"] = np.empty((total, height, width, 3), np.uint8)
         at = made["count"]
+        if at + count > total or made["frames"].shape[1:3] != (height, width):
+            raise InternalError(f"{count} frames of {width}x{height} came after {at}; planned were {total} of "
+                                f"{made['frames'].shape[2]}x{made['frames'].shape[1]}")
         ctypes.memmove(made["frames"][at:at + count].ctypes.data, pixels, count * width * height * 3)
         made["count"] = at + count
 

@@ -12,7 +12,7 @@ import numpy as np
 from ._call import Call, Progress, encode, wait_for
 from ._library import Callbacks, lib, take_text
 from .engine import Engine, PathLike, _Request
-from .errors import DiffersError, check, error_of
+from .errors import DiffersError, InvalidArgumentError, check, error_of
 
 
 def version() -> str:
@@ -38,6 +38,8 @@ def run_component(model: PathLike | Engine, component: str, inputs: Mapping[str,
                   threads: int = 0, **options: Any) -> dict[str, np.ndarray]:
     """`Engine.run_component` on a model file that is opened for it, or on an engine."""
     if isinstance(model, Engine):
+        if device != "auto" or threads != 0:
+            raise InvalidArgumentError("device, threads: they are of a model that is opened here; this engine has its own")
         return model.run_component(component, inputs, **options)
     with Engine(model, device=device, threads=threads) as engine:
         return engine.run_component(component, inputs, **options)
@@ -100,6 +102,8 @@ def verify(model: PathLike | None = None, prompt: str = "a small red ball bounce
                       "judge_nodes": judge_nodes, "calls": calls, "parts": parts, "min_psnr": min_psnr,
                       "min_snr": min_snr, "threads": threads})
     asked = _Request(prompt, seed=seed, **request)
+    if asked.media is not None:
+        raise InvalidArgumentError("verify: pictures and sound that a clip keeps are not verified; leave them out")
     path = None if model is None else os.fsencode(model)
 
     def work(callbacks: Callbacks) -> dict:

@@ -22,16 +22,29 @@ Status take_frames(const char* what, const uint8_t* pixels, int64_t count, int64
   return Status();
 }
 
-Status take_sound(const Recipe& recipe, const char* what, const float* samples, int64_t frames,
-                  std::vector<float>* to) {
-  if (samples == nullptr) return Status();
-  const ClipSpec& clip = recipe.clip;
+// `given` samples of `channels`, which must be what `expected` frames last.
+Status take_sound(const ClipSpec& clip, const char* what, const float* samples, int64_t given,
+                  int channels, int64_t expected, std::vector<float>* to) {
+  if (samples == nullptr && given == 0) return Status();
+  if (samples == nullptr || given != expected || expected < 1)
+    return error(Code::kInvalidArgument, "media.", what, ": ", given,
+                 samples == nullptr ? " samples, and no data" : " samples", "; expected ",
+                 expected);
+  if (channels != clip.sound_channels)
+    return error(Code::kInvalidArgument, "media.", what, ": ", channels,
+                 " channels; this model's sound has ", clip.sound_channels);
+  to->assign(samples, samples + given * channels);
+  return Status();
+}
+
+// Sound that goes with known frames.
+Status take_sound_of(const ClipSpec& clip, const char* what, const float* samples, int64_t given,
+                     int channels, int64_t frames, std::vector<float>* to) {
+  if (samples == nullptr && given == 0) return Status();
   if (clip.sample_rate <= 0 || frames < 1)
     return error(Code::kInvalidArgument, "media.", what, ": ",
                  frames < 1 ? "sound without its frames" : "this model makes no sound");
-  const int64_t count = frames * clip.sample_rate / clip.fps;
-  to->assign(samples, samples + count * clip.sound_channels);
-  return Status();
+  return take_sound(clip, what, samples, given, channels, frames * clip.sample_rate / clip.fps, to);
 }
 
 Status take_media(const Recipe& recipe, const zoetrope_media& m, Request* request) {
@@ -47,23 +60,18 @@ Status take_media(const Recipe& recipe, const zoetrope_media& m, Request* reques
   ZT_RETURN_IF_ERROR(frames("after", m.after, m.after_frames, 0, &k.after));
   ZT_RETURN_IF_ERROR(frames("video", m.video, m.video_frames, shape.frames, &k.video));
   ZT_RETURN_IF_ERROR(frames("start", m.start, m.start_frames, shape.frames, &request->start));
-  ZT_RETURN_IF_ERROR(
-      take_sound(recipe, "before_sound", m.before_sound, m.before_frames, &k.before_sound));
-  ZT_RETURN_IF_ERROR(
-      take_sound(recipe, "after_sound", m.after_sound, m.after_frames, &k.after_sound));
+  ZT_RETURN_IF_ERROR(take_sound_of(recipe.clip, "before_sound", m.before_sound, m.before_samples,
+                                   m.channels, m.before_frames, &k.before_sound));
+  ZT_RETURN_IF_ERROR(take_sound_of(recipe.clip, "after_sound", m.after_sound, m.after_samples,
+                                   m.channels, m.after_frames, &k.after_sound));
   if (m.start != nullptr) {
     if (!(m.strength > 0 && m.strength <= 1))
       return error(Code::kInvalidArgument, "media.strength: ", m.strength,
                    "; expected above 0 and at most 1 where `start` is given");
     request->strength = m.strength;
   }
-  if (m.audio == nullptr && m.audio_samples == 0) return Status();
-  if (m.audio == nullptr || m.audio_samples != shape.samples || shape.samples == 0)
-    return error(Code::kInvalidArgument, "media.audio: ", m.audio_samples,
-                 m.audio == nullptr ? " samples, and no data" : " samples", "; this clip has ",
-                 shape.samples);
-  k.audio.assign(m.audio, m.audio + shape.samples * recipe.clip.sound_channels);
-  return Status();
+  return take_sound(recipe.clip, "audio", m.audio, m.audio_samples, m.channels, shape.samples,
+                    &k.audio);
 }
 
 }  // namespace

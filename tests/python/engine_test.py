@@ -3,6 +3,8 @@
 
 Files are looked for in $ZOETROPE_TEST_SOURCE and $ZOETROPE_TEST_BUILD.
 """
+import ctypes
+import dataclasses
 import json
 import os
 import re
@@ -245,11 +247,48 @@ class Arrays(Case):
                                (dict(before=picture), "before: expected uint8"),
                                (dict(audio=np.zeros(8, np.float32)), r"audio: expected float32 \[samples, channels\]"),
                                (dict(strength=0.5), "strength"),
+                               (dict(before=picture[None], before_sound=np.zeros((9, 1), np.float32)),
+                                "media.before_sound: 9 samples; expected 1000"),
+                               (dict(after=picture[None], after_sound=np.zeros((1000, 1), np.float32)),
+                                "media.after_sound: 1 channels; this model's sound has 2"),
+                               (dict(audio=np.zeros((8000, 1), np.float32), frames=8), "media.audio: 1 channels"),
+                               (dict(audio=np.zeros((8000, 0), np.float32), frames=8), "audio: 8000 samples of 0"),
+                               (dict(before=picture[None], before_sound=np.zeros((1000, 1), np.float32),
+                                     audio=np.zeros((8000, 2), np.float32)), "audio has 2 channels, other sound 1"),
                                (dict(video=np.zeros((9000, 64, 64, 3), np.uint8)), "9000")):
             with self.assertRaisesRegex(zoetrope.InvalidArgumentError, words):
                 self.engine.start("a red ball", **options)
         with self.assertRaises(TypeError):
             self.engine.start("a red ball", stepz=3)
+
+    def test_what_is_not_a_clip_is_not_written(self):
+        clip = self.engine.generate("a red ball", **SMALL)
+        with tempfile.TemporaryDirectory() as folder:
+            for changes, words in ((dict(frames=clip.frames.astype(np.float32)), "frames: expected uint8"),
+                                   (dict(frames=clip.frames[..., :1]), "frames: expected uint8"),
+                                   (dict(frames=clip.frames[0]), "frames: expected uint8"),
+                                   (dict(audio=clip.audio.astype(np.float64)), "audio: expected float32"),
+                                   (dict(audio=clip.audio.astype(np.float16)), "audio: expected float32"),
+                                   (dict(audio=clip.audio[:, 0]), "audio: expected float32")):
+                with self.assertRaisesRegex(zoetrope.InvalidArgumentError, words):
+                    dataclasses.replace(clip, **changes).save(Path(folder) / "clip.mp4")
+            self.assertEqual(os.listdir(folder), [])
+
+    def test_more_frames_than_planned_are_not_taken(self):
+        from zoetrope.engine import _collect, _Request
+        _, on_frames, _ = _collect(self.engine, _Request("a red ball"), {"pictures": 1, "frames": 2})
+        three = (ctypes.c_uint8 * (3 * 4 * 4 * 3))()
+        with self.assertRaisesRegex(zoetrope.InternalError, "planned were 2"):
+            on_frames(three, 3, 4, 4)
+        on_frames(three, 1, 4, 4)
+        with self.assertRaisesRegex(zoetrope.InternalError, "planned were 2 of 4x4"):
+            on_frames(three, 1, 4, 2)
+
+    def test_arguments_that_would_be_ignored_are_refused(self):
+        with self.assertRaisesRegex(zoetrope.InvalidArgumentError, "device, threads"):
+            zoetrope.run_component(self.engine, "text_encoder", {}, device="cpu")
+        with self.assertRaisesRegex(zoetrope.InvalidArgumentError, "verify: pictures"):
+            zoetrope.verify(None, "a red ball", first=np.zeros((64, 64, 3), np.uint8))
 
     def test_components(self):
         ids, lengths = np.arange(1, 17)[None], [16]
