@@ -1,3 +1,4 @@
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
@@ -47,19 +48,25 @@ Status run_serve(Options& o) {
   Server server(*service, o.server);
   ZT_RETURN_IF_ERROR(server.bind());
   service->start();
-  std::jthread http([&] { server.run(); });
+  Status listened;
+  std::atomic<bool> listens{true};
+  std::jthread http([&] {
+    listened = server.run();
+    listens = false;
+  });
   const std::string host = o.server.host == "::1" ? "[::1]" : o.server.host;
   service->log({{"event", "listening"},
                 {"url", str("http://", host, ":", server.port(), "/")},
                 {"model", service->model().name},
                 {"data", o.service.folder}});
-  while (!interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  while (!interrupted() && listens)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
   service->log({{"event", "ending"}});
   service->stop();  // the running job ends after its step and is kept
   server.stop();
   http.join();
   service->log({{"event", "ended"}});
-  return Status();
+  return listened;
 }
 
 }  // namespace
@@ -93,8 +100,9 @@ void add_serve(CLI::App* root, Run* run) {
                   "So many jobs may wait; more are refused for now (429)")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  app->add_option("--queue-per-key", o.service.queue_of_owner, "Of them, one key's")
-      ->check(CLI::Range(1, 1000000));
+  const CLI::Option* per_key =
+      app->add_option("--queue-per-key", o.service.queue_of_owner, "Of them, one key's")
+          ->check(CLI::Range(1, 1000000));
   app->add_option("--max-prompt", o.service.limits.prompt_bytes, "Bytes of a prompt")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -103,6 +111,10 @@ void add_serve(CLI::App* root, Run* run) {
   o.device.add_to(app);
   app->callback([=] {
     *run = [=] {
+      if (options->keys.empty() && per_key->count() > 0)
+        return Status(error(Code::kInvalidArgument,
+                            "--queue-per-key is of keys, and there are none; give --api-keys FILE, "
+                            "or --queue alone"));
       // One person's machine has one queue.
       if (options->keys.empty()) options->service.queue_of_owner = options->service.queue;
       return run_serve(*options);

@@ -34,6 +34,22 @@ bool is_foreign(const httplib::Request& request, bool loopback) {
   return loopback && name != "localhost" && name != "127.0.0.1" && name != "[::1]";
 }
 
+// A # in the middle of a key is the key's.
+std::string without_comment(const std::string& line) {
+  for (size_t i = 0; i < line.size(); ++i)
+    if (line[i] == '#' && (i == 0 || line[i - 1] == ' ' || line[i - 1] == '\t'))
+      return line.substr(0, i);
+  return line;
+}
+
+// A body whose length is not said first would be read without a bound.
+bool has_unknown_length(const httplib::Request& request) {
+  const bool sends = request.method == "POST" || request.method == "PUT" ||
+                     request.method == "PATCH" || request.method == "PRI";
+  return request.has_header("Transfer-Encoding") ||
+         (sends && !request.has_header("Content-Length"));
+}
+
 bool is_open_path(const std::string& path) {
   return path == "/" || path == "/page.css" || path == "/page.js" || path == "/healthz" ||
          path == "/readyz";
@@ -52,7 +68,7 @@ Result<std::vector<ApiKey>> read_api_keys(const std::string& path) {
   size_t number = 0;
   for (std::string line; std::getline(file, line);) {
     ++number;
-    std::istringstream words(line.substr(0, line.find('#')));
+    std::istringstream words(without_comment(line));
     ApiKey key;
     std::string more;
     if (!(words >> key.owner)) continue;
@@ -172,16 +188,25 @@ Server::Server(Service& service, ServerOptions options)
   server.set_payload_max_length(c.options.body_bytes);
   server.set_read_timeout(30);
   server.set_write_timeout(30);
+  // One request a connection: a body that is refused unread would be taken for the next request.
+  server.set_keep_alive_max_count(1);
   server.set_keep_alive_timeout(2);
+  // Without SO_REUSEPORT, the library's default, with which a second server takes half the requests.
+  server.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  });
   server.set_pre_routing_handler([&c, guarded](const httplib::Request& q, httplib::Response& r) {
     using Handled = httplib::Server::HandlerResponse;
-    const auto refuse = [&](int status, const char* message) {
-      reply(r, status, {{"error", {{"code", "unauthorized"}, {"message", message}}}});
+    const auto refuse = [&](int status, const char* message, const char* code = "unauthorized") {
+      reply(r, status, {{"error", {{"code", code}, {"message", message}}}});
       return Handled::Handled;
     };
     if (is_foreign(q, guarded)) return refuse(403, "this request comes from another site's page");
     if (!is_open_path(q.path) && c.owner_of(q) == nullptr)
       return refuse(401, "Authorization: Bearer KEY is missing or not known");
+    if (has_unknown_length(q))
+      return refuse(411, "a body must say its Content-Length", "invalid argument");
     return Handled::Unhandled;
   });
   server.set_post_routing_handler([](const httplib::Request&, httplib::Response& r) {
@@ -231,7 +256,11 @@ Status Server::bind() {
                "; is something else there? --port takes another");
 }
 
-void Server::run() { http_->server.listen_after_bind(); }
+Status Server::run() {
+  if (http_->server.listen_after_bind()) return Status();
+  return error(Code::kUnavailable, "listening on ", http_->context.options.host, ":", port_,
+               " ended: the system accepts no more connections");
+}
 
 void Server::stop() {
   http_->context.stopping = true;

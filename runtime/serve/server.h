@@ -15,7 +15,7 @@ struct ApiKey {
   std::string owner, key;
 };
 
-// "NAME KEY" a line; # begins a comment. A file that others may read is refused.
+// "NAME KEY" a line; a word that begins with # begins a comment. A file that others may read is refused.
 Result<std::vector<ApiKey>> read_api_keys(const std::string& path);
 
 struct ServerOptions {
@@ -36,8 +36,8 @@ class Server {
 
   Status bind();
   int port() const { return port_; }
-  // Until stop(), from another thread.
-  void run();
+  // Until stop(), from another thread; an error where the system ends it.
+  Status run();
   void stop();
 
  private:
