@@ -1,23 +1,32 @@
 #include "runtime/serve/job_store.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <ctime>
+
+#include "graph/format/output_file.h"
 
 namespace zoetrope {
 namespace {
 
-constexpr int kSchema = 1;  // PRAGMA user_version
+constexpr int kSchema = 2;  // PRAGMA user_version
 constexpr const char* kCreate = R"(
   CREATE TABLE jobs (
     place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, owner TEXT NOT NULL, state INTEGER NOT NULL,
     created INTEGER NOT NULL, started INTEGER NOT NULL, finished INTEGER NOT NULL, request TEXT NOT NULL,
     prompt TEXT NOT NULL, seed INTEGER NOT NULL, output TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
     frames INTEGER NOT NULL, fps INTEGER NOT NULL, estimated REAL NOT NULL, error_code TEXT NOT NULL,
-    error TEXT NOT NULL);
+    error TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0);
   CREATE INDEX jobs_by_state ON jobs (state, place);
   CREATE INDEX jobs_by_owner ON jobs (owner, place);
-  PRAGMA user_version = 1;)";
+  PRAGMA user_version = 2;)";
+constexpr const char* kFromFirst = R"(
+  ALTER TABLE jobs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+  PRAGMA user_version = 2;)";
 #define ZT_JOB_COLUMNS                                                                           \
   "id, owner, state, created, started, finished, request, prompt, seed, output, width, height, " \
   "frames, fps, estimated, error_code, error"
@@ -25,7 +34,7 @@ constexpr const char* kCreate = R"(
 Status sql_error(sqlite3* database, int code) {
   const char* text = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
   const int primary = code & 0xff;
-  return error(primary == SQLITE_FULL || primary == SQLITE_NOMEM       ? Code::kResourceExhausted
+  return error(primary == SQLITE_FULL || primary == SQLITE_NOMEM       ? Code::kUnavailable
                : primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB ? Code::kDataLoss
                                                                        : Code::kIoError,
                "the jobs' database: ", text);
@@ -115,6 +124,12 @@ Result<double> ask(Query& query) {
 }  // namespace
 
 Result<std::unique_ptr<JobStore>> JobStore::open(const std::string& path) {
+  // SQLite gives its journals the rights of the database.
+  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0) return io_error(errno, "cannot write", path);
+  const int refused = ::fchmod(file, 0600) != 0 ? errno : 0;
+  ::close(file);  // before SQLite's locks, which closing would end
+  if (refused != 0) return io_error(refused, "cannot keep others from", path);
   sqlite3* database = nullptr;
   const int code =
       sqlite3_open_v2(path.c_str(), &database,
@@ -128,10 +143,23 @@ Result<std::unique_ptr<JobStore>> JobStore::open(const std::string& path) {
   ZT_ASSIGN_OR_RETURN(const double schema, ask(version));
   if (schema == 0) {
     ZT_RETURN_IF_ERROR(store->execute((std::string("BEGIN;") + kCreate + "COMMIT;").c_str()));
+  } else if (schema == 1) {
+    ZT_RETURN_IF_ERROR(store->execute((std::string("BEGIN;") + kFromFirst + "COMMIT;").c_str()));
   } else if (schema != kSchema) {
     return error(Code::kUnsupported, path, ": its jobs are of format ", schema,
                  "; this version knows ", kSchema);
   }
+  Query fatal(database,
+              "UPDATE jobs SET state = ?, finished = ?, error_code = ?, error = ? WHERE state = ? "
+              "AND attempts >= ?");
+  ZT_RETURN_IF_ERROR(fatal.bind(JobState::kFailed)
+                         .bind(now())
+                         .bind(std::string(code_name(Code::kInternal)))
+                         .bind(str("the service ended ", kMostAttempts,
+                                   " times while it made this clip; it is not tried again"))
+                         .bind(JobState::kRunning)
+                         .bind(int64_t{kMostAttempts})
+                         .run());
   Query again(database, "UPDATE jobs SET state = ? WHERE state = ?");
   ZT_RETURN_IF_ERROR(again.bind(JobState::kQueued).bind(JobState::kRunning).run());
   return store;
@@ -144,13 +172,16 @@ Status JobStore::execute(const char* sql) {
   return code == SQLITE_OK ? Status() : sql_error(database_, code);
 }
 
-Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner) {
+Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner,
+                     bool* full) {
+  *full = false;
   const std::lock_guard lock(mutex_);
   Query all(database_, "SELECT count(*) FROM jobs WHERE state = ?");
   ZT_ASSIGN_OR_RETURN(const double waiting, ask(all.bind(JobState::kQueued)));
   Query own(database_, "SELECT count(*) FROM jobs WHERE state = ? AND owner = ?");
   ZT_ASSIGN_OR_RETURN(const double of_owner, ask(own.bind(JobState::kQueued).bind(j.owner)));
-  if (waiting >= static_cast<double>(most) || of_owner >= static_cast<double>(most_of_owner))
+  *full = waiting >= static_cast<double>(most) || of_owner >= static_cast<double>(most_of_owner);
+  if (*full)
     return error(Code::kResourceExhausted, "the queue is full: ", waiting, " jobs wait (at most ",
                  most, "), ", of_owner, " of them yours (at most ", most_of_owner, ")");
   Query insert(database_, "INSERT INTO jobs (" ZT_JOB_COLUMNS
@@ -223,7 +254,7 @@ Result<double> JobStore::waiting_seconds() {
 Result<std::optional<ServeJob>> JobStore::take() {
   const std::lock_guard lock(mutex_);
   Query query(database_,
-              "UPDATE jobs SET state = ?, started = CASE started WHEN 0 THEN ? ELSE "
+              "UPDATE jobs SET state = ?, attempts = attempts + 1, started = CASE started WHEN 0 THEN ? ELSE "
               "started END WHERE place = (SELECT min(place) FROM jobs WHERE state = ?) "
               "RETURNING " ZT_JOB_COLUMNS);
   ZT_ASSIGN_OR_RETURN(const bool found,
@@ -252,7 +283,7 @@ Result<bool> JobStore::end(const std::string& id, JobState state, const std::str
 
 Result<bool> JobStore::requeue(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  Query query(database_, "UPDATE jobs SET state = ? WHERE id = ? AND state = ?");
+  Query query(database_, "UPDATE jobs SET state = ?, attempts = max(attempts - 1, 0) WHERE id = ? AND state = ?");
   ZT_RETURN_IF_ERROR(query.bind(JobState::kQueued).bind(id).bind(JobState::kRunning).run());
   return sqlite3_changes(database_) > 0;
 }

@@ -17,14 +17,16 @@ namespace zoetrope {
 class JobStore {
  public:
   // Makes the database where it is missing; jobs that a process left running are queued again, in
-  // their old place.
+  // their old place, but those that did so kMostAttempts times: they have failed.
+  static constexpr int kMostAttempts = 3;
   static Result<std::unique_ptr<JobStore>> open(const std::string& path);
   ~JobStore();
   JobStore(const JobStore&) = delete;
   JobStore& operator=(const JobStore&) = delete;
 
-  // Queues it, unless so many jobs wait already: kResourceExhausted. `most_of_owner`: of its own.
-  Status add(const ServeJob& job, int64_t most, int64_t most_of_owner);
+  // Queues it, unless so many jobs wait already: kResourceExhausted, and `full`. `most_of_owner`: of
+  // its own. A disk without room is kUnavailable.
+  Status add(const ServeJob& job, int64_t most, int64_t most_of_owner, bool* full);
   Result<std::optional<ServeJob>> find(const std::string& id);
   // The owner's, behind `after` (an id; empty: from the begin), newest first or last.
   Result<std::vector<ServeJob>> list(const std::string& owner, int64_t limit,
@@ -39,9 +41,10 @@ class JobStore {
   // Expected of all that wait.
   Result<double> waiting_seconds();
 
-  // The oldest queued job, now running; none: there is none.
+  // The oldest queued job, now running, by one attempt more; none: there is none.
   Result<std::optional<ServeJob>> take();
-  // A running job ends, or is queued again in its old place. False: it is not running.
+  // A running job ends, or is queued again in its old place, as if this attempt had not been. False:
+  // it is not running.
   Result<bool> end(const std::string& id, JobState state, const std::string& code = "",
                    const std::string& message = "");
   Result<bool> requeue(const std::string& id);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kWaitMilliseconds = 1000;
+
 // 128 bits: nobody guesses another's.
 std::string new_id() {
   std::random_device device;
@@ -31,6 +34,16 @@ std::string new_id() {
   return id;
 }
 
+// Prompts and clips are private. A folder that is there already keeps what its owner gave it,
+// unless it is one of `ours`.
+Status make_private(const std::string& path, bool ours) {
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    return io_error(errno, "cannot make", path);
+  if (ours && ::chmod(path.c_str(), 0700) != 0)
+    return io_error(errno, "cannot keep others from", path);
+  return Status();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Service>> Service::open(std::unique_ptr<Engine> engine,
@@ -40,9 +53,12 @@ Result<std::unique_ptr<Service>> Service::open(std::unique_ptr<Engine> engine,
   ZT_ASSIGN_OR_RETURN(s->store_, JobStore::open(s->options_.folder + "/jobs.sqlite"));
   s->worker_ = std::make_unique<Worker>(
       *s->engine_, *s->store_, s->flags_, s->options_.folder + "/jobs",
-      [service = s.get()](const ServeJob& job, std::string_view event) {
-        nlohmann::json line = {{"event", std::string("job ") + std::string(event)}, {"id", job.id}};
-        if (service->options_.log_prompts) line["prompt"] = job.prompt;
+      [service = s.get()](const ServeJob* job, std::string_view event, const std::string& message) {
+        nlohmann::json line = {{"event", std::string(event)}};
+        const bool prompts = service->options_.log_prompts;
+        if (job != nullptr) line["id"] = job->id;
+        if (job != nullptr && prompts) line["prompt"] = job->prompt;
+        if (!message.empty() && (prompts || event != "job notice")) line["message"] = message;
         service->log(std::move(line));
       });
   return s;
@@ -55,9 +71,10 @@ Service::~Service() {
 
 Status Service::take_folder() {
   std::error_code failed;
-  fs::create_directories(options_.folder + "/jobs", failed);
+  fs::create_directories(fs::path(options_.folder).parent_path(), failed);
   if (failed) return error(Code::kIoError, "cannot make ", options_.folder, ": ", failed.message());
-  fs::permissions(options_.folder, fs::perms::owner_all, failed);  // prompts and clips are private
+  ZT_RETURN_IF_ERROR(make_private(options_.folder, /*ours=*/false));
+  ZT_RETURN_IF_ERROR(make_private(options_.folder + "/jobs", /*ours=*/true));
   const std::string path = options_.folder + "/lock";
   lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_ < 0) return io_error(errno, "cannot write", path);
@@ -91,9 +108,7 @@ Result<ServeJob> Service::submit(const Request& request, const std::string& owne
   job.frames = planned.shape.frames;
   job.fps = planned.clip.fps;
   job.estimated_seconds = planned.estimated_seconds();
-  const Status added = store_->add(job, options_.queue, options_.queue_of_owner);
-  *full = added.code() == Code::kResourceExhausted;
-  ZT_RETURN_IF_ERROR(added);
+  ZT_RETURN_IF_ERROR(store_->add(job, options_.queue, options_.queue_of_owner, full));
   worker_->wake();
   return job;
 }
@@ -139,7 +154,8 @@ Status Service::cancel(const std::string& id, const std::string& owner) {
 
 Status Service::remove(const std::string& id, const std::string& owner) {
   ZT_RETURN_IF_ERROR(cancel(id, owner));
-  while (worker_->progress(id)) worker_->wait_for_change(0, 50);  // until its step has ended
+  while (const auto running = worker_->progress(id))  // until its step has ended
+    worker_->wait_for_change(running->version, kWaitMilliseconds);
   ZT_RETURN_IF_ERROR(store_->remove(id));
   std::error_code failed;
   fs::remove_all(worker_->folder_of(id), failed);

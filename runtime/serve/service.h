@@ -44,7 +44,7 @@ class Service {
   const ServiceOptions& options() const { return options_; }
 
   Result<RequestPlan> plan(const Request& request);
-  // Planned, then queued. kResourceExhausted where the queue is full is told apart by `full`.
+  // Planned, then queued. `full`: the queue has no room, which is another matter than a plan too large.
   Result<ServeJob> submit(const Request& request, const std::string& owner, bool* full);
   // Of this owner; another's is not found.
   Result<JobView> find(const std::string& id, const std::string& owner);

@@ -23,7 +23,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 // Turns what a run says into the job's progress.
 class Worker::Listener : public GenerationListener {
  public:
-  Listener(Worker& worker, std::stop_token stop) : worker_(worker), stop_(std::move(stop)) {}
+  Listener(Worker& worker, const ServeJob& job, std::stop_token stop)
+      : worker_(worker), job_(job), stop_(std::move(stop)) {}
 
   void expect(const std::vector<ExpectedTask>& tasks) override {
     begun_ = std::chrono::steady_clock::now();
@@ -46,10 +47,11 @@ class Worker::Listener : public GenerationListener {
     worker_.changed();
     return !stop_.stop_requested();
   }
-  void notice(const std::string&) override {}
+  void notice(const std::string& text) override { worker_.log_(&job_, "job notice", text); }
 
  private:
   Worker& worker_;
+  const ServeJob& job_;
   const std::stop_token stop_;
   std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   RemainingTime remaining_{{}};
@@ -118,19 +120,29 @@ uint64_t Worker::wait_for_change(uint64_t version, int milliseconds) const {
   return version_;
 }
 
+void Worker::failed(const ServeJob* job, std::string_view what, const Status& status) const {
+  if (!status.ok()) log_(job, what, status.message());
+}
+
+// Taking and being known as running are one: who wants to cancel it finds it queued or running.
+std::optional<ServeJob> Worker::take(const std::stop_token& stop) {
+  const std::lock_guard lock(mutex_);
+  auto job = store_.take();
+  if (job.status().message() != take_failed_) failed(nullptr, "taking a job failed", job.status());
+  take_failed_ = job.status().message();
+  if (!job.ok() || !job->has_value()) return std::nullopt;
+  running_ = (*job)->id;
+  progress_ = JobProgress();
+  job_stop_ = std::stop_source();
+  cancelled_ = false;
+  if (stop.stop_requested()) job_stop_.request_stop();
+  return std::move(*job);
+}
+
 void Worker::loop(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    const auto job = store_.take();
-    if (job.ok() && job->has_value()) {
-      {
-        const std::lock_guard lock(mutex_);
-        running_ = (*job)->id;
-        progress_ = JobProgress();
-        job_stop_ = std::stop_source();
-        cancelled_ = false;
-        if (stop.stop_requested()) job_stop_.request_stop();
-      }
-      run(**job);
+    if (const auto job = take(stop)) {
+      run(*job);
       continue;
     }
     std::unique_lock lock(mutex_);
@@ -140,7 +152,7 @@ void Worker::loop(const std::stop_token& stop) {
 }
 
 void Worker::run(const ServeJob& job) {
-  log_(job, "running");
+  log_(&job, "job running", "");
   changed();
   std::stop_token stop;
   {
@@ -148,7 +160,7 @@ void Worker::run(const ServeJob& job) {
     stop = job_stop_.get_token();
   }
   const auto begun = std::chrono::steady_clock::now();
-  Listener listener(*this, stop);
+  Listener listener(*this, job, stop);
   Status status;
   try {
     status = make(job, listener, stop);
@@ -158,39 +170,69 @@ void Worker::run(const ServeJob& job) {
     status = error(Code::kInternal, e.what());
   }
   busy_seconds_ = busy_seconds_ + seconds_since(begun);
-  bool cancelled = false;
+  end(job, status);
   {
     const std::lock_guard lock(mutex_);
-    cancelled = cancelled_;
     running_.clear();
   }
-  JobState state = JobState::kDone;
-  if (status.code() == Code::kCancelled && !cancelled) {
-    (void)store_.requeue(job.id);  // an error leaves it running, which the next start queues again
-    log_(job, "interrupted");
-    changed();
-    return;
-  }
-  if (!status.ok())
-    state = status.code() == Code::kCancelled ? JobState::kCancelled : JobState::kFailed;
-  std::error_code failed;
-  fs::remove_all(folder_of(job.id) + "/checkpoint", failed);
-  const bool told = state == JobState::kFailed;
-  (void)store_.end(job.id, state, told ? std::string(code_name(status.code())) : "",
-                   told ? status.message() : "");
-  log_(job, job_state_name(state));
   changed();
 }
 
+// The checkpoint goes only when the database knows the end: until then a restart needs it. What the
+// store refuses to hear leaves the job running, which the next start queues again.
+void Worker::end(const ServeJob& job, const Status& status) {
+  JobState state = JobState::kDone;
+  {
+    const std::lock_guard lock(mutex_);  // no cancel comes between the decision and the store
+    if (status.code() == Code::kCancelled && !cancelled_) {
+      failed(&job, "queueing the job again failed", store_.requeue(job.id).status());
+      log_(&job, "job interrupted", "");
+      running_.clear();
+      return;
+    }
+    if (!status.ok())
+      state = status.code() == Code::kCancelled ? JobState::kCancelled : JobState::kFailed;
+    const bool told = state == JobState::kFailed;
+    const auto ended =
+        store_.end(job.id, state, told ? std::string(code_name(status.code())) : "",
+                   told ? status.message() : "");
+    failed(&job, "storing the job's end failed", ended.status());
+    if (!ended.ok()) return;
+  }
+  changed();
+  std::error_code wrong;
+  fs::remove_all(folder_of(job.id) + "/checkpoint", wrong);
+  if (wrong) failed(&job, "removing the checkpoint failed", error(Code::kIoError, wrong.message()));
+  log_(&job, str("job ", job_state_name(state)), "");
+}
+
 // What is left of a run that was interrupted; one that cannot be read is begun anew.
-Result<std::optional<CheckpointFolder>> Worker::find_checkpoint(const std::string& path) const {
-  std::error_code failed;
-  if (!fs::exists(path + "/job.json", failed)) return std::optional<CheckpointFolder>();
+Result<std::optional<CheckpointFolder>> Worker::find_checkpoint(const ServeJob& job,
+                                                                const std::string& path) const {
+  std::error_code wrong;
+  if (!fs::exists(path + "/job.json", wrong)) return std::optional<CheckpointFolder>();
   auto folder = CheckpointFolder::open(path, /*writes=*/true);
   if (folder.ok()) return std::optional(std::move(*folder));
   if (folder.status().code() != Code::kDataLoss) return folder.status();
-  fs::remove_all(path, failed);
+  failed(&job, "the job's checkpoint is damaged; it is begun anew", folder.status());
+  fs::remove_all(path, wrong);
   return std::optional<CheckpointFolder>();
+}
+
+// The newest that can be read; none: the job is begun anew in the folder.
+Result<std::optional<SavedState>> Worker::newest_state(const ServeJob& job,
+                                                       const CheckpointFolder& kept) const {
+  ZT_ASSIGN_OR_RETURN(const std::vector<int> steps, kept.steps(0));
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    auto saved = kept.load(0, *step);
+    if (saved.ok()) {
+      log_(&job, "job resumed", str("after step ", *step));
+      return std::optional(std::move(*saved));
+    }
+    if (saved.status().code() != Code::kDataLoss) return saved.status();
+    failed(&job, "a state of the job is damaged; an older one is taken", saved.status());
+  }
+  return std::optional<SavedState>();
 }
 
 Status Worker::make(const ServeJob& job, GenerationListener& listener, std::stop_token stop) {
@@ -214,15 +256,14 @@ Status Worker::make(const ServeJob& job, GenerationListener& listener, std::stop
   const std::vector<Clip> clips = {{job.prompt, job.seed}};
   Generation generation(options, engine_);
   Continuation from;
-  ZT_ASSIGN_OR_RETURN(auto kept, find_checkpoint(folder + "/checkpoint"));
+  ZT_ASSIGN_OR_RETURN(auto kept, find_checkpoint(job, folder + "/checkpoint"));
   if (kept && kept->is_finished()) return Status();  // only the database did not hear of it
   if (kept) {
     ZT_RETURN_IF_ERROR(check_model_file(kept->job().request, engine_.model()));
-    ZT_ASSIGN_OR_RETURN(const std::vector<int> steps, kept->steps(0));
-    if (!steps.empty()) {
-      ZT_ASSIGN_OR_RETURN(SavedState saved, kept->load(0, steps.back()));
-      from.point = std::move(saved.point);
-      from.receipt = std::move(saved.receipt);
+    ZT_ASSIGN_OR_RETURN(auto saved, newest_state(job, *kept));
+    if (saved) {
+      from.point = std::move(saved->point);
+      from.receipt = std::move(saved->receipt);
     }
     generation.keep_states(std::move(*kept));
   } else {

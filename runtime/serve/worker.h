@@ -25,8 +25,10 @@ struct JobProgress {
   uint64_t version = 0;        // grows with each change
 };
 
-// Says what happens, for the log.
-using JobLog = std::function<void(const ServeJob& job, std::string_view event)>;
+// Says what happens, for the log. `job`: null where it is of none. `message`: may hold words of the
+// prompt where the event is a notice, and then alone.
+using JobLog = std::function<void(const ServeJob* job, std::string_view event,
+                                  const std::string& message)>;
 
 class Worker {
  public:
@@ -57,7 +59,14 @@ class Worker {
   void loop(const std::stop_token& stop);
   void run(const ServeJob& job);
   Status make(const ServeJob& job, GenerationListener& listener, std::stop_token stop);
-  Result<std::optional<CheckpointFolder>> find_checkpoint(const std::string& path) const;
+  Result<std::optional<CheckpointFolder>> find_checkpoint(const ServeJob& job,
+                                                          const std::string& path) const;
+  Result<std::optional<SavedState>> newest_state(const ServeJob& job,
+                                                 const CheckpointFolder& kept) const;
+  std::optional<ServeJob> take(const std::stop_token& stop);
+  // Tells the store how it ended, and what is left to do then.
+  void end(const ServeJob& job, const Status& status);
+  void failed(const ServeJob* job, std::string_view what, const Status& status) const;
   void changed();
 
   Engine& engine_;
@@ -73,6 +82,7 @@ class Worker {
   std::stop_source job_stop_;
   bool cancelled_ = false;  // the running job, by a person
   bool woken_ = false;
+  std::string take_failed_;  // why there was no job the last time; empty: nothing failed
   uint64_t version_ = 0;
   std::atomic<double> busy_seconds_{0};
   std::jthread thread_;

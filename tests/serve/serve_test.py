@@ -194,6 +194,61 @@ class Native(Case):
         self.assertEqual(self.ask("DELETE", f"/api/jobs/{other}")[0], 204)  # ends it first
         self.assertNotIn(other, self.in_database())
 
+    def raw(self, *parts):
+        """What the server says to these bytes before it closes."""
+        answer = b""
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=60 * PATIENCE) as connection:
+            try:
+                for part in parts:
+                    connection.sendall(part)
+                while got := connection.recv(1 << 16):
+                    answer += got
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it closed before all was sent
+        return answer
+
+    def test_a_body_of_unsaid_length_is_refused(self):
+        head = b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+        self.assertIn(b" 411 ", self.raw(chunked).split(b"\r\n")[0])
+        self.assertIn(b" 411 ", self.raw(head + b"\r\n").split(b"\r\n")[0])
+        body = json.dumps({**SMALL, "negative": "x"}).encode()
+        large = body + b" " * ((2 << 20) - len(body))  # JSON that would be taken
+        chunks = [b"%x\r\n%s\r\n" % (1 << 16, large[at:at + (1 << 16)]) for at in range(0, len(large), 1 << 16)]
+        self.assertNotIn(b" 201 ", self.raw(chunked, *chunks, b"0\r\n\r\n"))
+        self.assertEqual(self.in_database(), {})
+
+    def test_a_refused_body_is_not_taken_for_a_request(self):
+        body = json.dumps(SMALL).encode()
+        hidden = (b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                  b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
+        answer = self.raw(b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n"
+                          b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s" % (len(hidden), hidden))
+        self.assertNotIn(b" 201 ", answer)
+        self.assertEqual(self.in_database(), {})
+
+    def test_a_port_belongs_to_one_server(self):
+        other = subprocess.run([COMMAND, "serve", "--model", MODEL, "--port", str(self.server.port), "--data",
+                                self.folder.name + "/other"], capture_output=True, text=True, timeout=20 * PATIENCE)
+        self.assertEqual(other.returncode, 4, other.stderr)
+        self.assertIn("cannot listen", other.stderr)
+
+    def test_what_is_written_is_private_and_what_is_there_is_left(self):
+        data = self.server.folder / "data"
+        self.assertEqual([os.stat(data / name).st_mode & 0o777 for name in ("", "jobs", "jobs.sqlite", "jobs.sqlite-wal")],
+                         [0o700, 0o700, 0o600, 0o600])
+        self.server.end()
+        os.chmod(data, 0o755)
+        os.chmod(data / "jobs", 0o755)
+        self.server.start()
+        self.assertEqual([os.stat(data / name).st_mode & 0o777 for name in ("", "jobs")], [0o755, 0o700])
+
+    def test_notices_are_in_the_log_without_words_of_the_prompt(self):
+        self.server.wait(self.submit({**SMALL, "prompt": "a xylophone"}), "done")
+        notices = [e for e in self.server.log if e["event"] == "job notice"]
+        self.assertTrue(notices)
+        self.assertNotIn("xylophone", json.dumps(self.server.log))
+
     def test_pages_of_other_sites_are_refused(self):
         for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Origin": "null"}):
             self.assertEqual(self.ask("POST", "/api/jobs", SMALL, headers)[0], 403, headers)
@@ -211,20 +266,40 @@ class Native(Case):
             self.assertEqual(body, source.read_bytes())
 
 
+def steps_in(checkpoint):
+    return sorted(int(p.name.split("step-")[1][:5]) for p in checkpoint.glob("*.step-*.safetensors"))
+
+
 class Restarts(Case):
+    def first_step(self, job):
+        """Steps done when the first of this process is."""
+        until = time.monotonic() + 60 * PATIENCE
+        while time.monotonic() < until:
+            view = self.ask("GET", f"/api/jobs/{job}")[2]
+            progress = view.get("progress") or {}
+            if progress.get("task") == "denoise" and progress["done"] > 0:  # it begins to count at 0
+                return progress["done"]
+            self.assertIn(view["state"], ("queued", "running"))
+            time.sleep(0.002)
+        raise AssertionError("no denoising was seen")
+
     def test_a_killed_server_loses_no_job_and_goes_on_from_its_step(self):
         first, second = self.submit({**LONG, "steps": 40}), self.submit(SMALL)
         checkpoint = self.server.folder / "data/jobs" / first / "checkpoint"
         until = time.monotonic() + 60 * PATIENCE
-        while len(list(checkpoint.glob("*.step-*"))) < 3 and time.monotonic() < until:
+        while max(steps_in(checkpoint), default=0) < 12 and time.monotonic() < until:
             time.sleep(0.01)
-        steps = sorted(int(p.name.split("step-")[1][:5]) for p in checkpoint.glob("*.step-*.safetensors"))
-        self.assertTrue(steps)
         self.assertEqual(self.server.end(signal.SIGKILL), -signal.SIGKILL)
+        steps = steps_in(checkpoint)
+        self.assertGreaterEqual(steps[-1], 12)
         self.assertFalse((self.server.folder / "data/jobs" / first / "clip.mp4").exists())
         self.server.start()
+        done = self.first_step(first)
+        self.assertGreaterEqual(done, steps[-1])
         view = self.server.wait(first, "done", "failed")
         self.assertEqual(view["state"], "done", view)
+        resumed = [e["message"] for e in self.server.log if e["event"] == "job resumed"]
+        self.assertEqual(resumed, [f"after step {steps[-1]}"])
         self.assertEqual(self.server.wait(second, "done", "failed")["state"], "done")
         order = [e["id"] for e in self.server.log if e["event"] == "job running"]
         self.assertEqual(order, [first, first, second])
@@ -252,6 +327,62 @@ class Restarts(Case):
         self.server.start()
         self.assertEqual(self.server.wait(job, "done", "failed")["state"], "done")
 
+    def killed_at(self, job, step):
+        checkpoint = self.server.folder / "data/jobs" / job / "checkpoint"
+        until = time.monotonic() + 60 * PATIENCE
+        while max(steps_in(checkpoint), default=0) < step and time.monotonic() < until:
+            time.sleep(0.01)
+        self.server.end(signal.SIGKILL)
+        self.assertGreaterEqual(steps_in(checkpoint)[-1], step)
+        return sorted(checkpoint.glob("*.step-*.safetensors"))
+
+    def test_a_damaged_newest_step_costs_only_what_came_after_the_one_before(self):
+        job = self.submit({**LONG, "steps": 30})
+        states = self.killed_at(job, 6)
+        states[-1].write_bytes(states[-1].read_bytes()[:-100])
+        self.server.start()
+        self.assertEqual(self.server.wait(job, "done", "failed")["state"], "done")
+        self.assertEqual([e["message"] for e in self.server.log if e["event"] == "job resumed"],
+                         [f"after step {int(states[-2].name.split('step-')[1][:5])}"])
+
+    def test_a_job_with_no_readable_step_begins_anew(self):
+        job = self.submit({**LONG, "steps": 30})
+        for state in self.killed_at(job, 6):
+            state.write_bytes(b"nothing")
+        self.server.start()
+        self.assertEqual(self.server.wait(job, "done", "failed")["state"], "done")
+        self.assertEqual([e for e in self.server.log if e["event"] == "job resumed"], [])
+
+    def test_a_job_that_ends_the_process_every_time_is_given_up(self):
+        job, other = self.submit({**LONG, "steps": 4000}), self.submit(SMALL)
+        for _ in range(3):
+            self.server.wait(job, "running")
+            self.server.end(signal.SIGKILL)
+            self.server.start()
+        view = self.server.wait(job, "failed", "done", "running")
+        self.assertEqual(view["state"], "failed")
+        self.assertIn("3 times", view["error"]["message"])
+        self.assertEqual(self.server.wait(other, "done", "failed")["state"], "done")
+
+    def test_being_ended_politely_is_no_attempt(self):
+        job = self.submit({**LONG, "steps": 4000})
+        for _ in range(4):
+            self.server.wait(job, "running")
+            self.server.end()
+            self.server.start()
+        self.server.wait(job, "running")
+
+    def test_a_database_of_the_first_format_is_read(self):
+        job = self.submit(SMALL)
+        self.server.wait(job, "done")
+        self.server.end()
+        with sqlite3.connect(self.server.folder / "data/jobs.sqlite") as database:
+            database.execute("ALTER TABLE jobs DROP COLUMN attempts")
+            database.execute("PRAGMA user_version = 1")
+        self.server.start()
+        self.assertEqual(self.ask("GET", f"/api/jobs/{job}")[2]["state"], "done")
+        self.server.wait(self.submit(SMALL), "done")
+
     def test_a_folder_belongs_to_one_server(self):
         other = subprocess.run([COMMAND, "serve", "--model", MODEL, "--port", "0", "--data",
                                 str(self.server.folder / "data")], capture_output=True, text=True, timeout=60 * PATIENCE)
@@ -275,7 +406,7 @@ class Queue(Case):
 
 
 class Keys(Case):
-    KEYS = {"ann": "key-of-ann-0123456789", "bob": "key-of-bob-0123456789"}
+    KEYS = {"ann": "key-of-ann-0123456789#with-a-hash", "bob": "key-of-bob-0123456789"}
 
     def setUp(self):
         self.keys = tempfile.NamedTemporaryFile("w", suffix=".keys")
@@ -316,6 +447,7 @@ class Keys(Case):
             self.assertEqual(done.returncode, 2, done.stderr)
             return done.stderr
         self.assertIn("--api-keys", refused("--host", "0.0.0.0"))
+        self.assertIn("--queue-per-key", refused("--queue-per-key", "3"))
         os.chmod(self.keys.name, 0o644)
         self.assertIn("others may read", refused("--api-keys", self.keys.name))
 
