@@ -48,6 +48,12 @@ class Compensation {
   // to the nearest: so few say more of themselves than of others.
   explicit Compensation(const RowMoments& moments);
 
+  // Whether any block is: else every weight is rounded to the nearest.
+  bool compensates() const {
+    return std::any_of(blocks_.begin(), blocks_.end(),
+                       [](const Block& block) { return !block.spread.empty(); });
+  }
+
   // A row of int4 as encode_rows stores it. `group` divides the moments' block. Factors are of
   // least error weighted by the columns' mean squares.
   void encode_row(int64_t group, const float* x, uint8_t* values, uint8_t* scale) const;

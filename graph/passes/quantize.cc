@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -152,6 +153,16 @@ class Quantizer {
   std::map<std::pair<ValueId, DType>, std::vector<ValueId>> rows_;  // by new value
 };
 
+// Whether each group has a factor: an f16, left 0 where what the group needs is larger than that.
+bool factors_hold(const float* x, int64_t columns, int64_t group, const uint8_t* factors) {
+  for (int64_t i = 0; i < columns; ++i) {
+    uint16_t factor;
+    std::memcpy(&factor, factors + i / group * 2, 2);
+    if (factor == 0 && std::fabs(x[i]) >= 1) return false;
+  }
+  return true;
+}
+
 // As one of the dtypes that checkpoints have; an error where a value does not fit.
 Result<WeightData> as_dtype(const WeightData& from, DType dtype) {
   const int64_t n = from.type.shape.elements();
@@ -235,7 +246,7 @@ Result<WeightData> QuantizedWeights::encode(const QuantizedWeight& w, bool scale
                                         std::vector<double>(static_cast<size_t>(columns)));
   std::vector<std::vector<float>> row(static_cast<size_t>(parts),
                                       std::vector<float>(static_cast<size_t>(columns)));
-  std::vector<char> finite(static_cast<size_t>(parts), 1);
+  std::vector<char> finite(static_cast<size_t>(parts), 1), fits(finite);
   std::optional<Compensation> compensation;
   if (moments_ != nullptr && w.choice.format == WeightFormat::kInt4)
     if (const auto it = moments_->find(w.weight); it != moments_->end()) {
@@ -261,13 +272,21 @@ Result<WeightData> QuantizedWeights::encode(const QuantizedWeight& w, bool scale
         compensation->encode_row(w.choice.group, row[p].data(), q, s);
       else
         encode_rows(w.choice.format, w.choice.group, row[p].data(), 1, columns, q, s);
+      if (w.choice.format == WeightFormat::kInt4 &&
+          !factors_hold(row[p].data(), columns, w.choice.group, s))
+        fits[p] = 0;
     }
   });
   if (std::find(finite.begin(), finite.end(), 0) != finite.end())
     return error(Code::kDataLoss, "holds NaN or infinity");
+  if (std::find(fits.begin(), fits.end(), 0) != fits.end())
+    return error(Code::kDataLoss,
+                 "holds a value too large for int4, whose factors are f16: ", 8 * 65504,
+                 " at most");
   const WeightData made_scale{types.scale, scales->data(), scales};
   if (scale) return made_scale;
   const std::lock_guard lock(mutex_);
+  if (compensation && compensation->compensates()) compensated_.insert(w.weight);
   scale_of_ = w.values;
   scale_ = made_scale;
   return WeightData{types.values, values->data(), values};

@@ -4,6 +4,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,11 @@ class QuantizedWeights : public WeightSource {
   Result<TensorType> type(std::string_view name) const override;
   Result<WeightData> load(std::string_view name) const override;
   std::string revision(std::string_view name) const override { return base_.revision(name); }
+  // Weights that were loaded and of which enough was known to compensate.
+  int64_t compensated() const {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int64_t>(compensated_.size());
+  }
 
  private:
   struct Part {
@@ -83,6 +89,7 @@ class QuantizedWeights : public WeightSource {
   mutable std::mutex mutex_;
   mutable std::string scale_of_;
   mutable std::optional<WeightData> scale_;
+  mutable std::set<std::string> compensated_;
 };
 
 }  // namespace zoetrope

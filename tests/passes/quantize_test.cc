@@ -188,6 +188,28 @@ TEST_CASE("int4: known groups") {
   CHECK((values[3] >> 4) == 0);
 }
 
+TEST_CASE("int4 refuses what its factors cannot hold") {
+  const float most = 8 * 65504.0f;
+  const auto load = [](float extreme) {
+    MemoryWeights weights;
+    std::mt19937 random(3);
+    EvalTensor values = random_tensor({2, 8}, random);
+    values.data[11] = extreme;
+    weights.add("w", DType::kF32, std::move(values));
+    auto source = QuantizedWeights::create(
+        weights, {{"w", {WeightFormat::kInt4, 4}, {2, 8}, "w.int4", "w.int4.scale"}});
+    REQUIRE(source.ok());
+    const auto values_of = (*source)->load("w.int4");
+    return values_of.status();
+  };
+  for (const float fits : {most, -most, 1e-30f}) CHECK(load(fits).ok());
+  for (const float large : {1.01f * most, -1.01f * most, 1e30f, -3e38f}) {
+    const Status refused = load(large);
+    CHECK(refused.code() == Code::kDataLoss);
+    CHECK(refused.message().find("weight 'w': holds a value too large") != std::string::npos);
+  }
+}
+
 TEST_CASE("derived weights are what the definition says") {
   std::mt19937 random(11);
   const Graph graph = small_network();
