@@ -12,6 +12,7 @@ namespace {
 constexpr std::string_view kJudges[] = {"reference", "cpu"};
 constexpr std::string_view kMeasures[] = {"clips", "weights"};
 constexpr size_t kMany = 100000;
+constexpr uint64_t kFirstSeed = 1;
 
 struct QuantizeArgument {
   QuantizeFileOptions options;
@@ -24,10 +25,11 @@ void fields(V& v, QuantizeArgument& a) {
   v.path("model", &o.model);
   v.path("output", &o.output);
   v.name("format", &o.format);
-  v.integer("group", &o.group, 1, 1 << 20);
+  v.integer("group", &o.group, 0, 1 << 20);
   v.texts("components", &o.components, kMany);
   v.texts("keep", &o.keep, kMany);
   v.texts("prompts", &o.prompts, kMany);
+  v.texts("calibrate", &o.calibration, kMany);
   v.word("measure", &measure, kMeasures);
   o.measure_clips = measure == kMeasures[0];
   v.flag("nearest", &o.nearest);
@@ -35,7 +37,9 @@ void fields(V& v, QuantizeArgument& a) {
   v.integer("width", &o.clip.width, 0, int64_t{1} << 40);
   v.integer("height", &o.clip.height, 0, int64_t{1} << 40);
   v.integer("frames", &o.clip.frames, 0, int64_t{1} << 40);
-  v.unsigned_integer("seed", &o.seed);
+  uint64_t seed = kFirstSeed;
+  v.unsigned_integer("seed", &seed);
+  if (seed != kFirstSeed) o.seed = seed;
   v.word("compute", &o.compute, kComputeTypes);
   v.name("device", &devices.device);
   v.optional_name("target", &devices.target);
@@ -44,8 +48,8 @@ void fields(V& v, QuantizeArgument& a) {
   o.engine.devices = {.threads = devices.threads, .force_target = devices.target};
   v.number("target_psnr", &o.targets.psnr, 0, 200);
   v.number("target_size", &o.targets.size, 0, 1);
-  v.number("max_loss", &o.gate.max_loss, 0, 1e6);
-  v.number("min_psnr", &o.gate.min_psnr, 0, 200);
+  v.optional_number("max_loss", &o.max_loss, 0, 1e6);
+  v.number("min_psnr", &o.min_psnr, 0, 200);
   v.flag("force", &o.force);
   v.require(!o.output.empty(), "output", "given");
 }

@@ -8,7 +8,7 @@ namespace {
 
 struct Options {
   QuantizeFileOptions file;
-  std::string prompts, measure = "clips", page;
+  std::string prompts, calibration, measure = "clips", page, seed;
   DeviceFlags device;
   bool quiet = false;
 };
@@ -20,7 +20,16 @@ Status run_quantize(const Options& o) {
     return error(Code::kInvalidArgument, "--measure ", o.measure, ": expected clips or weights");
   file.measure_clips = o.measure == "clips";
   if (!o.prompts.empty()) {
-    ZT_ASSIGN_OR_RETURN(file.prompts, read_prompts(o.prompts, "--calibrate"));
+    ZT_ASSIGN_OR_RETURN(file.prompts, read_prompts(o.prompts, "--prompts"));
+  }
+  if (!o.calibration.empty()) {
+    if (o.prompts == "-" && o.calibration == "-")
+      return error(Code::kInvalidArgument, "--prompts and --calibrate cannot both be -");
+    ZT_ASSIGN_OR_RETURN(file.calibration, read_prompts(o.calibration, "--calibrate"));
+  }
+  if (!o.seed.empty()) {
+    bool drawn = false;
+    ZT_ASSIGN_OR_RETURN(file.seed, parse_seed(o.seed, &drawn));
   }
   file.engine.devices = o.device.options();
   file.engine.placement.device = o.device.device;
@@ -42,35 +51,45 @@ Status run_quantize(const Options& o) {
 }
 
 void add_measure_flags(CLI::App* app, Options* o) {
-  app->add_option("--calibrate", o->prompts,
+  app->add_option("--prompts", o->prompts,
                   "Prompts (or classes) to compare clips of, one a line; left out, two of ours");
+  app->add_option("--calibrate", o->calibration,
+                  "Others, which int4's rounding and targets are fitted to: the report's own would "
+                  "flatter; left out, two more of ours");
   app->add_flag("--nearest", o->file.nearest,
                 "int4: round each weight to the nearest, not so that errors make up for each other "
-                "in the clips compared");
+                "in the calibration's clips");
   app->add_option("--measure", o->measure,
                   "clips: both models make clips from equal seeds; weights: their errors alone")
       ->capture_default_str();
-  app->add_option("--steps", o->file.steps, "Denoising steps of those clips; the model's own");
-  app->add_option("--width", o->file.clip.width, "Their width; the model's own");
-  app->add_option("--height", o->file.clip.height, "Their height");
-  app->add_option("--frames", o->file.clip.frames, "Their frames");
-  app->add_option("--seed", o->file.seed, "The first clip's seed; later ones follow")
+  app->add_option("--steps", o->file.steps, "Denoising steps of those clips; the model's own")
+      ->check(whole_in(0, 10000));
+  app->add_option("--width", o->file.clip.width, "Their width; the model's own")
+      ->check(whole_in(0));
+  app->add_option("--height", o->file.clip.height, "Their height")->check(whole_in(0));
+  app->add_option("--frames", o->file.clip.frames, "Their frames")->check(whole_in(0));
+  app->add_option("--seed", o->seed, "The first compared clip's seed, 1; later ones follow");
+  app->add_option("--compute", o->file.compute, "f32, bf16 or f16")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();
-  app->add_option("--compute", o->file.compute, "f32, bf16 or f16")->capture_default_str();
   o->device.add_to(app);
-  app->add_option(
-      "--target-psnr", o->file.targets.psnr,
-      "Give more bits to the layers that need them until clips reach this, in decibels");
-  app->add_option(
-      "--target-size", o->file.targets.size,
-      "The same, as far as the tensors take at most this share of the original's bytes");
+  app->add_option("--target-psnr", o->file.targets.psnr,
+                  "Give more bits to the layers that need them until the "
+                  "calibration's clips reach this, in decibels; the report's must too")
+      ->check(number_in(0, 200));
+  app->add_option("--target-size", o->file.targets.size,
+                  "The same, as far as the tensors take at most this share of the original's bytes")
+      ->check(number_in(0, 1));
   app->add_option("--judge", o->file.judge,
                   "A command that judges a folder of clips, {} in it, and prints rates as JSON");
-  app->add_option("--max-loss", o->file.gate.max_loss,
-                  "Gate: the loss against the original, of 1; 0 asks for nothing")
-      ->capture_default_str();
-  app->add_option("--min-psnr", o->file.gate.min_psnr, "Gate: the clips' PSNR in decibels");
-  app->add_option("--max-drop", o->file.gate.max_drop, "Gate: what any rate may fall by, of 1");
+  app->add_option("--max-loss", o->file.max_loss,
+                  "Gate: the loss against the original, of 1; 0 asks for nothing; 0.05 where clips "
+                  "are compared")
+      ->check(number_in(0, 1e6));
+  app->add_option("--min-psnr", o->file.min_psnr, "Gate: the clips' PSNR in decibels")
+      ->check(number_in(0, 200));
+  app->add_option("--max-drop", o->file.max_drop, "Gate: what any rate may fall by, of 1")
+      ->check(number_in(0, 1));
   app->add_option("--page", o->page, "Also write the report as an HTML page");
   app->add_flag("--force", o->file.force,
                 "Write the file although the gate fails, and record that");
@@ -94,8 +113,8 @@ void add_quantize(CLI::App* root, Run* run) {
                   "groups; bf16, f16: storage")
       ->capture_default_str();
   app->add_option("--group", options->file.group,
-                  "Of int4: weights that share a factor, 32, 64 or 128")
-      ->capture_default_str();
+                  "Of int4: weights that share a factor, 32, 64 (the default) or 128")
+      ->check(whole_in(1));
   app->add_option("--components", options->file.components, "Only these components")
       ->delimiter(',');
   app->add_option("--keep", options->file.keep,

@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 constexpr int64_t kWidest = 1024, kNarrowest = 128;  // columns of a block
 constexpr int64_t kRowsACall = 256;
+constexpr int64_t kFirstOfClip = 2;  // with and without the prompt, where those are runs apart
 constexpr int64_t kFirstRuns = 8,
                   kRunsBetween = 4;  // steps that follow each other see nearly the same
 
@@ -42,8 +43,8 @@ GatherMoments::GatherMoments(const std::vector<QuantizedWeight>& weights) {
 
 // All of a text encoder's few runs, some of the denoiser's many.
 bool GatherMoments::begin_run(const Plan& plan) {
-  const int64_t run = runs_[&plan]++;
-  return run < kFirstRuns || run % kRunsBetween == 0;
+  const int64_t run = runs_[&plan]++, clip_run = clip_runs_[&plan]++;
+  return clip_run < kFirstOfClip || run < kFirstRuns || run % kRunsBetween == 0;
 }
 
 Status GatherMoments::call(const TracedCall& traced, const std::function<Status()>& run) {

@@ -16,6 +16,9 @@ class GatherMoments : public CallTrace {
  public:
   explicit GatherMoments(const std::vector<QuantizedWeight>& weights);
 
+  // A clip's first runs compute what the others of it reuse: they are never left out.
+  void begin_clip() { clip_runs_.clear(); }
+
   bool begin_run(const Plan& plan) override;
   Status call(const TracedCall& traced, const std::function<Status()>& run) override;
 
@@ -25,7 +28,7 @@ class GatherMoments : public CallTrace {
   Status gather(const TracedCall& traced, const Value& x, RowMoments* moments);
 
   WeightMoments moments_;
-  std::map<const Plan*, int64_t> runs_;
+  std::map<const Plan*, int64_t> runs_, clip_runs_;
   int64_t calls_ = 0;
 };
 

@@ -9,14 +9,15 @@
 #include <nlohmann/json.hpp>
 
 #include "graph/elements.h"
+#include "graph/text.h"
 #include "runtime/media/clip_writer.h"
-#include "runtime/quantize/compare.h"
+#include "runtime/verify/quality.h"
 
 namespace zoetrope {
 namespace {
 
-constexpr size_t kKept = 4;           // prompts: enough to rank models
-constexpr double kLargestLoss = 1e6;  // what is no number counts as this
+constexpr size_t kMostRateName = 128;  // bytes: failures quote it
+constexpr double kLargestLoss = 1e6;   // what is no number counts as this
 
 double ratio(double error, double energy) {
   const double value = energy > 0 ? error / energy : error > 0 ? kLargestLoss : 0;
@@ -203,7 +204,7 @@ Result<std::shared_ptr<const Measure::Clip>> Measure::original(size_t prompt,
   if (!made.ok()) return made.status().with_context("the original");
   made->evaluations = std::move(evaluations);
   auto clip = std::make_shared<const Clip>(std::move(*made));
-  if (prompt < kKept) kept_[prompt] = clip;
+  if (prompt < kRanking) kept_[prompt] = clip;
   return clip;
 }
 
@@ -241,21 +242,29 @@ Result<std::vector<Measure::Loss>> Measure::losses(Engine& engine, size_t prompt
   return steps;
 }
 
-Status Measure::calibrate(CallTrace* trace, const MeasureProgress& progress) {
-  const size_t prompts = std::min(kKept, options_.prompts.size());
+std::vector<QuantizeReport::Calibration> Measure::seeds() const {
+  std::vector<QuantizeReport::Calibration> all;
+  for (size_t p = 0; p < options_.prompts.size(); ++p)
+    all.push_back({options_.prompts[p], request_of(p).seed});
+  return all;
+}
+
+Status Measure::calibrate(GatherMoments* moments, const MeasureProgress& progress) {
+  const size_t prompts = options_.prompts.size();
   for (size_t p = 0; p < prompts; ++p) {
     const auto inner = [&](std::string_view, double done, double total) {
       return progress("calibrate", static_cast<double>(p) + (total > 0 ? 0.9 * done / total : 0),
                       static_cast<double>(prompts));
     };
-    ZT_RETURN_IF_ERROR(original(p, inner, trace).status());
+    moments->begin_clip();
+    ZT_RETURN_IF_ERROR(original(p, inner, moments).status());
   }
   return Status();
 }
 
 Result<double> Measure::loss(const Model& model, const MeasureProgress& progress) {
   ZT_ASSIGN_OR_RETURN(const auto engine, Engine::create(model, options_.engine));
-  const size_t prompts = std::min(kKept, options_.prompts.size());
+  const size_t prompts = std::min(kRanking, options_.prompts.size());
   double total = 0;
   for (size_t p = 0; p < prompts; ++p) {
     ZT_ASSIGN_OR_RETURN(const auto clip, original(p, progress));
@@ -290,10 +299,10 @@ Status Measure::compare(Engine& engine, size_t prompt, const std::string& folder
     sum.energy += here[k].energy;
   }
   report->clips.push_back(
-      {options_.prompts[prompt], static_cast<int64_t>(request_of(prompt).seed),
-       ratio(sum.error, sum.energy), clip_psnr(clip->pixels, other.pixels),
-       clip_ssim(clip->pixels, other.pixels, clip->shape.height, clip->shape.width),
-       clip->sound.empty() ? 0 : sound_snr(clip->sound, other.sound)});
+      {options_.prompts[prompt], request_of(prompt).seed, ratio(sum.error, sum.energy),
+       psnr_u8(other.pixels, clip->pixels),
+       ssim_frames(other.pixels, clip->pixels, clip->shape.height, clip->shape.width),
+       clip->sound.empty() ? 0 : snr(other.sound, clip->sound)});
   if (folder.empty()) return Status();
   ZT_RETURN_IF_ERROR(write_clip(*clip, folder + "/original", prompt));
   return write_clip(other, folder + "/quantised", prompt);
@@ -345,9 +354,14 @@ Result<std::map<std::string, double>> Measure::judge(const std::string& folder) 
   if (!json.is_object())
     return error(Code::kInvalidArgument, "the judge's command printed no JSON object: ", command);
   std::map<std::string, double> rates;
-  for (const auto& [name, value] : json.items())
-    if (value.is_number() && value.get<double>() >= 0 && value.get<double>() <= 1)
-      rates[name] = value.get<double>();
+  for (const auto& [name, value] : json.items()) {
+    if (!value.is_number() || !(value.get<double>() >= 0 && value.get<double>() <= 1)) continue;
+    if (name.empty() || name.size() > kMostRateName || !is_printable(name) || !is_utf8(name))
+      return error(Code::kInvalidArgument,
+                   "the judge's command printed a rate whose name is not 1 to ", kMostRateName,
+                   " bytes of text without control characters: ", command);
+    rates[name] = value.get<double>();
+  }
   if (rates.empty())
     return error(Code::kInvalidArgument, "the judge's command printed no rates: ", command);
   return rates;
@@ -377,11 +391,17 @@ Status Measure::measure(const Model& model, QuantizeReport* report,
   for (const Loss& step : steps)
     report->steps.push_back({step.time, ratio(step.error, step.energy)});
   if (!folder) return Status();
-  ZT_ASSIGN_OR_RETURN(const auto before, judge(folder->path() + "/original"));
-  ZT_ASSIGN_OR_RETURN(const auto after, judge(folder->path() + "/quantised"));
+  return judge_both(folder->path(), report);
+}
+
+Status Measure::judge_both(const std::string& folder, QuantizeReport* report) const {
+  ZT_ASSIGN_OR_RETURN(const auto before, judge(folder + "/original"));
+  ZT_ASSIGN_OR_RETURN(const auto after, judge(folder + "/quantised"));
   for (const auto& [name, rate] : before)
     if (const auto it = after.find(name); it != after.end())
       report->rates.push_back({name, rate, it->second});
+    else
+      report->missing_rates.push_back(name);
   return Status();
 }
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "runtime/engine/engine.h"
-#include "runtime/plan/trace.h"
+#include "runtime/quantize/calibrate.h"
 #include "runtime/quantize/report.h"
 #include "runtime/quantize/rules.h"
 
@@ -36,16 +36,22 @@ Result<std::vector<QuantizeReport::Layer>> measure_weights(
 // Whether the recipe makes clips or pictures that can be compared.
 bool makes_clips(const Recipe& recipe);
 
-// Against one original. Clips are made, compared and forgotten one after the other; those of the
-// first prompts are kept, for losses of many models.
+// Against one original, by prompts of one purpose: those that something is fitted to say little of
+// others. Clips are made, compared and forgotten one after the other; those of the first prompts
+// are kept, for losses of many models.
 class Measure {
  public:
+  static constexpr size_t kRanking = 4;
+
   static Result<std::unique_ptr<Measure>> create(Model original, MeasureOptions options);
 
-  // Shows `trace` what the original computes for the first prompts; before anything else, which
-  // then need not make those clips again.
-  Status calibrate(CallTrace* trace, const MeasureProgress& progress);
-  // The mean over the first prompts, of which few are enough to rank models.
+  // What is made of the prompts, in their order.
+  std::vector<QuantizeReport::Calibration> seeds() const;
+
+  // Shows `moments` what the original computes for the prompts; before anything else, which then
+  // need not make the first clips again.
+  Status calibrate(GatherMoments* moments, const MeasureProgress& progress);
+  // The mean over the first kRanking prompts, which are enough to rank models.
   Result<double> loss(const Model& model, const MeasureProgress& progress);
   // Fills in clips, steps and rates.
   Status measure(const Model& model, QuantizeReport* report, const MeasureProgress& progress);
@@ -78,6 +84,7 @@ class Measure {
                  std::vector<Loss>* steps, const MeasureProgress& progress);
   Status write_clip(const Clip& clip, const std::string& folder, size_t prompt) const;
   Result<std::map<std::string, double>> judge(const std::string& folder) const;
+  Status judge_both(const std::string& folder, QuantizeReport* report) const;
 
   MeasureOptions options_;
   std::unique_ptr<Engine> original_;

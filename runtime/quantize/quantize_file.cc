@@ -4,16 +4,21 @@
 #include <filesystem>
 
 #include "graph/format/output_file.h"
+#include "graph/text.h"
 #include "runtime/quantize/calibrate.h"
 #include "runtime/quantize/write.h"
 
 namespace zoetrope {
 namespace {
 
-// Where nothing else is given.
+// Where nothing else is given: of the report, and of what something is fitted to.
 constexpr const char* kPrompts[] = {"a small red star bounces on a blue floor",
                                     "two green balls roll to the left"};
-constexpr const char* kClasses[] = {"0", "1"};
+constexpr const char* kOtherPrompts[] = {"a large yellow heart grows",
+                                         "a purple square moves up, then a white ring spins"};
+constexpr uint64_t kFirstSeed = 1;
+// As many clips are compared at most: the calibration's seeds begin behind theirs.
+constexpr uint64_t kMostPrompts = 1 << 16;
 
 Status check_output(const std::string& input, const std::string& output) {
   if (!output.ends_with(".zoe"))
@@ -24,12 +29,35 @@ Status check_output(const std::string& input, const std::string& output) {
   return resolve_output(output).status();
 }
 
-std::vector<std::string> own_prompts(const Recipe& recipe) {
-  const bool classes = std::any_of(recipe.stages.begin(), recipe.stages.end(), [](const Stage& s) {
-    return std::holds_alternative<ClassLabel>(s);
-  });
-  const auto& texts = classes ? kClasses : kPrompts;
+std::vector<std::string> own_prompts(const Recipe& recipe, bool calibration) {
+  for (const Stage& stage : recipe.stages)
+    if (const auto* label = std::get_if<ClassLabel>(&stage)) {
+      // Of few classes the same come again, from other seeds.
+      const int many = std::max(label->classes, 1), first = calibration ? 2 : 0;
+      return {str(first % many), str((first + 1) % many)};
+    }
+  const auto& texts = calibration ? kOtherPrompts : kPrompts;
   return {std::begin(texts), std::end(texts)};
+}
+
+Status refuse(std::string_view flag, std::string_view why) {
+  return error(Code::kInvalidArgument, flag, ": ", why);
+}
+
+Status check_range(std::string_view flag, double value, double most) {
+  if (value >= 0 && value <= most) return Status();
+  return error(Code::kInvalidArgument, flag, " ", value, ": expected a number from 0 to ", most);
+}
+
+Status check_prompts(std::string_view flag, const std::vector<std::string>& prompts) {
+  if (prompts.size() > kMostPrompts)
+    return error(Code::kInvalidArgument, flag, ": ", prompts.size(), " prompts, at most ",
+                 kMostPrompts);
+  for (const std::string& prompt : prompts)
+    if (prompt.size() > kMostPrompts || !is_utf8(prompt))
+      return error(Code::kInvalidArgument, flag, ": a prompt that is not UTF-8 of at most ",
+                   kMostPrompts, " bytes");
+  return Status();
 }
 
 class Quantization {
@@ -40,10 +68,14 @@ class Quantization {
   Status run() {
     ZT_RETURN_IF_ERROR(check_output(o_.model, o_.output));
     ZT_RETURN_IF_ERROR(read_rules());
+    ZT_RETURN_IF_ERROR(check_values());
+    if (!o_.measure_clips) ZT_RETURN_IF_ERROR(check_no_clips("needs --measure clips"));
     ZT_ASSIGN_OR_RETURN(file_, ModelFile::open(o_.model));
     ZT_RETURN_IF_ERROR(prepare_measure());
-    ZT_RETURN_IF_ERROR(calibrate());
-    if (o_.targets.psnr > 0 || o_.targets.size > 0) ZT_RETURN_IF_ERROR(search());
+    ZT_RETURN_IF_ERROR(parse_report(report_to_json(report_)).status());
+    if (fits()) ZT_RETURN_IF_ERROR(calibrate());
+    if (searches()) ZT_RETURN_IF_ERROR(search());
+    calibration_.reset();
     ZT_ASSIGN_OR_RETURN(model_, quantize_model(file_->info(), rules_));
     ZT_ASSIGN_OR_RETURN(weights_, QuantizedWeights::create(*file_, model_.weights, moments()));
     ZT_RETURN_IF_ERROR(measure());
@@ -54,6 +86,8 @@ class Quantization {
       return error(Code::kDiffers, o_.output, " was not written: ", report_.failures.front(),
                    "; --force writes it all the same");
     model_.info.quantisation = report_to_json(report_);
+    // What is written must be what is read.
+    ZT_RETURN_IF_ERROR(parse_report(model_.info.quantisation).status());
     return write_quantized(
         *file_, model_, *weights_, o_.output, [this](int64_t done, int64_t total) {
           return progress("write", static_cast<double>(done), static_cast<double>(total));
@@ -72,15 +106,63 @@ class Quantization {
 
   Status read_rules() {
     ZT_ASSIGN_OR_RETURN(rules_.format, parse_requested_format(o_.format));
-    rules_.group = o_.group;
+    if (o_.group != 0 && rules_.format != WeightFormat::kInt4)
+      return refuse("--group", str("weights of ", o_.format, " have no groups, those of int4 do"));
+    if (o_.nearest && rules_.format != WeightFormat::kInt4)
+      return refuse("--nearest", str(o_.format, " rounds to the nearest always; this is of int4"));
+    rules_.group = o_.group == 0 ? 64 : o_.group;
     rules_.components = o_.components;
     rules_.keep = o_.keep;
     ZT_ASSIGN_OR_RETURN(compute_, parse_dtype(o_.compute));
     report_.format = o_.format;
-    report_.group = rules_.format == WeightFormat::kInt4 ? o_.group : 0;
+    report_.group = rules_.format == WeightFormat::kInt4 ? rules_.group : 0;
     report_.components = o_.components;
     report_.keep = o_.keep;
-    report_.gate = o_.gate;
+    report_.gate = {o_.max_loss.value_or(0), o_.min_psnr, o_.max_drop, o_.targets.psnr};
+    return Status();
+  }
+
+  bool searches() const { return o_.targets.psnr > 0 || o_.targets.size > 0; }
+  bool compensates() const { return rules_.format == WeightFormat::kInt4 && !o_.nearest; }
+  bool fits() const { return original_ && (compensates() || searches()); }
+
+  Status check_values() const {
+    ZT_RETURN_IF_ERROR(check_range("--max-loss", o_.max_loss.value_or(0), 1e6));
+    ZT_RETURN_IF_ERROR(check_range("--min-psnr", o_.min_psnr, 200));
+    ZT_RETURN_IF_ERROR(check_range("--max-drop", o_.max_drop, 1));
+    ZT_RETURN_IF_ERROR(check_range("--target-psnr", o_.targets.psnr, 200));
+    ZT_RETURN_IF_ERROR(check_range("--target-size", o_.targets.size, 1));
+    ZT_RETURN_IF_ERROR(check_prompts("--prompts", o_.prompts));
+    ZT_RETURN_IF_ERROR(check_prompts("--calibrate", o_.calibration));
+    if (o_.max_drop > 0 && o_.judge.empty())
+      return refuse("--max-drop", "nothing gives rates without --judge");
+    if (!o_.judge.empty() && o_.judge.find("{}") == std::string::npos)
+      return refuse("--judge", "the command needs {} where the folder goes");
+    if (!o_.calibration.empty() && !compensates() && !searches())
+      return refuse("--calibrate",
+                    "nothing is fitted to clips here: that is int4 without --nearest, "
+                    "--target-psnr and --target-size; clips to compare: --prompts");
+    return Status();
+  }
+
+  // Nothing that only clips have may be asked for where none are made.
+  Status check_no_clips(std::string_view why) const {
+    const std::pair<const char*, bool> asked[] = {{"--max-loss", o_.max_loss.value_or(0) > 0},
+                                                  {"--min-psnr", o_.min_psnr > 0},
+                                                  {"--max-drop", o_.max_drop > 0},
+                                                  {"--target-psnr", o_.targets.psnr > 0},
+                                                  {"--target-size", o_.targets.size > 0},
+                                                  {"--judge", !o_.judge.empty()},
+                                                  {"--prompts", !o_.prompts.empty()},
+                                                  {"--calibrate", !o_.calibration.empty()},
+                                                  {"--nearest", o_.nearest},
+                                                  {"--steps", o_.steps != 0},
+                                                  {"--width", o_.clip.width != 0},
+                                                  {"--height", o_.clip.height != 0},
+                                                  {"--frames", o_.clip.frames != 0},
+                                                  {"--seed", o_.seed.has_value()}};
+    for (const auto& [flag, given] : asked)
+      if (given) return refuse(flag, why);
     return Status();
   }
 
@@ -89,48 +171,52 @@ class Quantization {
     if (!o_.measure_clips) return Status();
     ZT_ASSIGN_OR_RETURN(Model original, make_model(file_->info(), file_, o_.model));
     if (!makes_clips(original.recipe)) {
+      ZT_RETURN_IF_ERROR(check_no_clips("this model makes no clips by itself"));
       if (hooks_.notice)
         hooks_.notice(
             "this model makes no clips by itself: errors of weights are all that is measured");
       return Status();
     }
+    report_.gate.max_loss = o_.max_loss.value_or(0.05);
+    report_.compute = o_.compute;
+    report_.device = o_.engine.placement.device;
+    original_ = std::move(original);
+    return Status();
+  }
+
+  Result<std::unique_ptr<Measure>> measure_by(const std::vector<std::string>& prompts,
+                                              bool calibration) const {
     MeasureOptions options;
     options.engine = o_.engine;
     options.request.compute = compute_;
     options.request.steps = o_.steps;
-    options.request.seed = o_.seed;
+    options.request.seed = o_.seed.value_or(kFirstSeed) + (calibration ? kMostPrompts : 0);
     options.request.clip = o_.clip;
-    options.judge = o_.judge;
-    options.prompts = o_.prompts.empty() ? own_prompts(original.recipe) : o_.prompts;
-    ZT_ASSIGN_OR_RETURN(measure_, Measure::create(std::move(original), options));
-    report_.compute = o_.compute;
-    report_.device = o_.engine.placement.device;
-    return Status();
+    if (!calibration) options.judge = o_.judge;
+    options.prompts = prompts.empty() ? own_prompts(original_->recipe, calibration) : prompts;
+    return Measure::create(*original_, std::move(options));
   }
 
-  // What products see of the first prompts, for int4.
+  // What products see of the calibration's prompts, for int4.
   Status calibrate() {
-    if (measure_ == nullptr || o_.nearest || rules_.format != WeightFormat::kInt4) return Status();
+    ZT_ASSIGN_OR_RETURN(calibration_, measure_by(o_.calibration, true));
+    report_.calibration = calibration_->seeds();
+    if (!compensates()) return Status();
     ZT_ASSIGN_OR_RETURN(const QuantizedModel all, quantize_model(file_->info(), rules_));
     gathered_ = std::make_unique<GatherMoments>(all.weights);
-    report_.compensated = true;
-    return measure_->calibrate(gathered_.get(), measuring());
+    return calibration_->calibrate(gathered_.get(), measuring());
   }
   const WeightMoments* moments() const {
     return gathered_ == nullptr ? nullptr : &gathered_->moments();
   }
 
   Status search() {
-    if (measure_ == nullptr)
-      return error(Code::kInvalidArgument,
-                   "--target-psnr and --target-size compare clips: this "
-                   "needs --measure clips and a model that makes some");
     if (rules_.format == WeightFormat::kF16 || rules_.format == WeightFormat::kBF16)
       return error(Code::kInvalidArgument,
                    "--target-psnr and --target-size choose among layers of "
                    "int8, fp8 or int4");
     ZT_ASSIGN_OR_RETURN(SearchResult found, search_layers(*file_, rules_, o_.targets, moments(),
-                                                          *measure_, measuring()));
+                                                          *calibration_, measuring()));
     rules_ = std::move(found.rules);
     report_.sensitivity = std::move(found.layers);
     return Status();
@@ -141,9 +227,12 @@ class Quantization {
     ZT_ASSIGN_OR_RETURN(report_.bytes, stored_bytes(model_.info.components, *weights_));
     ZT_ASSIGN_OR_RETURN(report_.layers,
                         measure_weights(*file_, *weights_, model_.weights, measuring()));
-    if (measure_ == nullptr) return Status();
+    report_.compensated_weights = weights_->compensated();
+    report_.compensated = report_.compensated_weights > 0;
+    if (!original_) return Status();
+    ZT_ASSIGN_OR_RETURN(const auto measure, measure_by(o_.prompts, false));
     ZT_ASSIGN_OR_RETURN(const Model quantized, make_model(model_.info, weights_, o_.output));
-    return measure_->measure(quantized, &report_, measuring());
+    return measure->measure(quantized, &report_, measuring());
   }
 
   const QuantizeFileOptions& o_;
@@ -151,7 +240,8 @@ class Quantization {
   DType compute_ = DType::kF32;
   QuantizeRules rules_;
   std::shared_ptr<ModelFile> file_;
-  std::unique_ptr<Measure> measure_;         // null: weights alone
+  std::optional<Model> original_;            // none: weights alone
+  std::unique_ptr<Measure> calibration_;     // null: nothing is fitted
   std::unique_ptr<GatherMoments> gathered_;  // null: weights are rounded to the nearest
   QuantizedModel model_;
   std::shared_ptr<QuantizedWeights> weights_;  // reads file_ and gathered_

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,21 +15,24 @@ namespace zoetrope {
 struct QuantizeFileOptions {
   std::string model, output;  // .zoe files
   std::string format = "int8";
-  int64_t group = 64;
+  int64_t group = 0;  // of int4; 0: 64
   std::vector<std::string> components, keep;
-  // Of clips that are compared; empty: two of ours. Of models of classes: classes.
-  std::vector<std::string> prompts;
+  // Of clips that the report compares, and of others that int4's rounding and the search are fitted
+  // to; empty: two of ours. Of models of classes: classes. Seeds of the two never meet.
+  std::vector<std::string> prompts, calibration;
   bool measure_clips = true;  // else the errors of weights alone
   // int4: each weight is rounded to the nearest, not so that errors make up for each other in the
-  // clips compared.
+  // calibration's clips.
   bool nearest = false;
   std::string compute = "f32", judge;
   int steps = 0;
-  uint64_t seed = 1;
+  std::optional<uint64_t> seed;  // of the first clip compared; left out: 1
   ClipRequest clip;
   EngineOptions engine;  // where clips are made
   SearchTargets targets;
-  QuantizeReport::Gate gate{.max_loss = 0.05, .min_psnr = 0, .max_drop = 0};
+  // The gate. 0 asks for nothing; left out, the loss is 0.05 where clips are compared.
+  std::optional<double> max_loss;
+  double min_psnr = 0, max_drop = 0;
   bool force = false;  // written although the gate fails, which the report in the file says
 };
 
@@ -40,7 +44,8 @@ struct QuantizeFileHooks {
   std::function<Status(const QuantizeReport& report, const std::string& model)> report;
 };
 
-// kDiffers: the gate failed and nothing was written.
+// kDiffers: the gate failed and nothing was written. What is asked for and cannot be, or would be
+// without effect, is refused by the name of its flag.
 Status quantize_file(const QuantizeFileOptions& options, const QuantizeFileHooks& hooks);
 
 }  // namespace zoetrope

@@ -58,11 +58,17 @@ void fields(V& v, QuantizeReport::Layer& l) {
 template <typename V>
 void fields(V& v, QuantizeReport::Clip& c) {
   v.free_text("prompt", &c.prompt, 1 << 16);
-  v.integer("seed", &c.seed, 0, INT64_MAX);
+  v.unsigned_integer("seed", &c.seed);
   v.number("loss", &c.loss, 0, kLargest);
   v.number("psnr", &c.psnr, -1000, 1000);
   v.number("ssim", &c.ssim, -1, 1);
   v.number("snr", &c.snr, -1000, 1000);
+}
+
+template <typename V>
+void fields(V& v, QuantizeReport::Calibration& c) {
+  v.free_text("prompt", &c.prompt, 1 << 16);
+  v.unsigned_integer("seed", &c.seed);
 }
 
 template <typename V>
@@ -90,6 +96,7 @@ void fields(V& v, QuantizeReport::Gate& g) {
   v.number("max_loss", &g.max_loss, 0, kLargest);
   v.number("min_psnr", &g.min_psnr, 0, 1000);
   v.number("max_drop", &g.max_drop, 0, 1);
+  v.number("target_psnr", &g.target_psnr, 0, 1000);
 }
 
 template <typename V>
@@ -99,14 +106,17 @@ void fields(V& v, QuantizeReport& r) {
   v.optional_name("device", &r.device);
   v.integer("group", &r.group, 0, 1 << 20);
   v.flag("compensated", &r.compensated);
+  v.integer("compensated_weights", &r.compensated_weights, 0, kMostLayers);
   v.texts("components", &r.components, kMostClips);
   v.texts("keep", &r.keep, kMostClips);
   v.integer("original_bytes", &r.original_bytes, 0, kMostBytes);
   v.integer("bytes", &r.bytes, 0, kMostBytes);
   v.objects("layers", &r.layers, kMostLayers);
   v.objects("clips", &r.clips, kMostClips);
+  v.objects("calibration", &r.calibration, kMostClips);
   v.objects("steps", &r.steps, kMostClips);
   v.objects("rates", &r.rates, kMostClips);
+  v.texts("missing_rates", &r.missing_rates, kMostClips);
   v.objects("sensitivity", &r.sensitivity, kMostLayers);
   v.object("gate", &r.gate);
   v.texts("failures", &r.failures, kMostClips);
@@ -125,17 +135,27 @@ void apply_gate(QuantizeReport* r) {
   r->failures.clear();
   const auto fail = [&](std::string text) { r->failures.push_back(std::move(text)); };
   // Not the other way round: what is no number fails.
-  if (r->gate.max_loss > 0 && !r->clips.empty() && !(r->mean_loss() <= r->gate.max_loss))
+  const QuantizeReport::Gate& gate = r->gate;
+  if (r->clips.empty() && (gate.max_loss > 0 || gate.min_psnr > 0 || gate.target_psnr > 0))
+    fail("no clips were compared: what is asked of them was not measured");
+  if (gate.max_loss > 0 && !r->clips.empty() && !(r->mean_loss() <= r->gate.max_loss))
     fail(str("loss against the original ", percent(r->mean_loss()), ", at most ",
-             percent(r->gate.max_loss), " is allowed"));
-  if (r->gate.min_psnr > 0 && !r->clips.empty() && !(r->mean_psnr() >= r->gate.min_psnr))
+             percent(gate.max_loss), " is allowed"));
+  if (gate.min_psnr > 0 && !r->clips.empty() && !(r->mean_psnr() >= gate.min_psnr))
     fail(str("PSNR ", number("%.1f", r->mean_psnr()), " dB, at least ",
-             number("%.1f", r->gate.min_psnr), " dB is asked for"));
-  if (r->gate.max_drop > 0)
-    for (const auto& rate : r->rates)
-      if (!(rate.original - rate.quantized <= r->gate.max_drop))
-        fail(str("rate '", rate.name, "' falls from ", percent(rate.original), " to ",
-                 percent(rate.quantized), ", at most ", percent(r->gate.max_drop), " is allowed"));
+             number("%.1f", gate.min_psnr), " dB is asked for"));
+  if (gate.target_psnr > 0 && !r->clips.empty() && !(r->mean_psnr() >= gate.target_psnr))
+    fail(str("PSNR ", number("%.1f", r->mean_psnr()), " dB on clips that the search did not see, ",
+             number("%.1f", gate.target_psnr), " dB was the target"));
+  if (gate.max_drop <= 0) return;
+  if (r->rates.empty() && r->missing_rates.empty())
+    fail("no rates were measured: what they may fall by is not known");
+  for (const std::string& name : r->missing_rates)
+    fail(str("rate '", name, "' of the quantised model is missing"));
+  for (const auto& rate : r->rates)
+    if (!(rate.original - rate.quantized <= gate.max_drop))
+      fail(str("rate '", rate.name, "' falls from ", percent(rate.original), " to ",
+               percent(rate.quantized), ", at most ", percent(gate.max_drop), " is allowed"));
 }
 
 std::string report_to_json(const QuantizeReport& report) {
@@ -158,7 +178,9 @@ Result<QuantizeReport> parse_report(const std::string& text) {
 std::string report_to_text(const QuantizeReport& r) {
   std::string text =
       str("quantised as ", r.format, r.format == "int4" ? str(" in groups of ", r.group) : "",
-          r.compensated ? ", compensated: " : ": ", size_line(r), "\n");
+          r.compensated_weights > 0 ? str(", ", r.compensated_weights, " weights compensated: ")
+                                    : std::string(": "),
+          size_line(r), "\n");
   if (!r.clips.empty()) {
     text += str("loss against the original ", percent(r.mean_loss()), ", PSNR ",
                 number("%.1f", r.mean_psnr()), " dB, SSIM ",
@@ -190,7 +212,7 @@ Page report_page(const QuantizeReport& r, const std::string& model) {
   Page page(str(model, " as ", r.format), size_line(r));
   for (const std::string& failure : r.failures)
     page.text(str(r.forced ? "Written by force although: " : "Fails: ", failure), Tone::kBad);
-  if (r.failures.empty() && !r.clips.empty()) page.text("The gate is passed.", Tone::kGood);
+  if (r.failures.empty() && r.gate.asks()) page.text("The gate is passed.", Tone::kGood);
   if (!r.clips.empty()) {
     page.heading("Clips from equal seeds");
     page.text(
@@ -207,6 +229,13 @@ Page report_page(const QuantizeReport& r, const std::string& model) {
     for (const auto& c : r.clips)
       table.rows.push_back({c.prompt, str(c.seed), percent(c.loss), number("%.2f", c.psnr),
                             number("%.4f", c.ssim), c.snr == 0 ? "" : number("%.2f", c.snr)});
+    page.table(table);
+  }
+  if (!r.calibration.empty()) {
+    page.heading("Clips of the calibration");
+    page.text("Rounding and the choice of layers were fitted to these, the report is of others.");
+    Table table{{{"prompt"}, {"seed", true}}, {}};
+    for (const auto& c : r.calibration) table.rows.push_back({c.prompt, str(c.seed)});
     page.table(table);
   }
   if (r.steps.size() > 1) {
@@ -241,10 +270,11 @@ Page report_page(const QuantizeReport& r, const std::string& model) {
     page.table(ranks);
   }
   page.heading("Error by layer");
-  if (r.compensated)
+  if (r.compensated_weights > 0)
     page.text(
-        "Weights of int4 were rounded so that their errors make up for each other in what they "
-        "multiply: by themselves they are further off than the nearest would be.");
+        str(r.compensated_weights,
+            " weights of int4 were rounded so that their errors make up for each other in what "
+            "they multiply: by themselves they are further off than the nearest would be."));
   Table table{{{"weight"}, {"format"}, {"error", true}, {"bytes", true}, {"were", true}}, {}};
   for (const auto* layer : worst_first(r))
     table.rows.push_back({layer->weight, layer->format, percent(layer->error), str(layer->bytes),

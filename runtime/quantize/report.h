@@ -20,9 +20,14 @@ struct QuantizeReport {
   // original's way from noise to latents, ‖v − v̂‖² / ‖v‖² of the network's guided output.
   struct Clip {
     std::string prompt;
-    int64_t seed = 0;
+    uint64_t seed = 0;
     double loss = 0, psnr = 0, ssim = 0;
     double snr = 0;  // of the sound; 0: there is none
+  };
+  // What rounding and the search were fitted to: other seeds than those of `clips`.
+  struct Calibration {
+    std::string prompt;
+    uint64_t seed = 0;
   };
   // The loss at a time of the schedule, over all clips.
   struct Step {
@@ -42,18 +47,24 @@ struct QuantizeReport {
   // What must hold for the file to be written; 0: nothing is asked.
   struct Gate {
     double max_loss = 0, min_psnr = 0, max_drop = 0;
+    double target_psnr = 0;  // of a search, which met it on the calibration's clips
+    bool asks() const { return max_loss > 0 || min_psnr > 0 || max_drop > 0 || target_psnr > 0; }
   };
 
   std::string format, compute, device;
   int64_t group = 0;
-  bool compensated = false;  // int4: errors of rounding make up for each other (graph/compensate.h)
+  // int4: weights of which errors of rounding make up for each other (graph/compensate.h).
+  bool compensated = false;  // there are some
+  int64_t compensated_weights = 0;
   std::vector<std::string> components, keep;
   int64_t original_bytes = 0, bytes = 0;  // of all tensors
   std::vector<Layer> layers;
   std::vector<Clip> clips;
+  std::vector<Calibration> calibration;  // empty: nothing was fitted
   std::vector<Step> steps;
   std::vector<Rate> rates;
-  std::vector<Sensitivity> sensitivity;  // worst for its size first; empty: no search
+  std::vector<std::string> missing_rates;  // of the original's, without one of the quantised model
+  std::vector<Sensitivity> sensitivity;    // worst for its size first; empty: no search
   Gate gate;
   std::vector<std::string> failures;  // of the gate, in words
   bool forced = false;                // written although there are some
@@ -63,7 +74,7 @@ struct QuantizeReport {
   double worst_drop() const;
 };
 
-// Fills in failures.
+// Fills in failures. What was asked for and not measured fails.
 void apply_gate(QuantizeReport* report);
 
 std::string report_to_json(const QuantizeReport& report);

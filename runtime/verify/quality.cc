@@ -11,8 +11,9 @@ constexpr int64_t kReach = 5;  // of the window to each side
 
 double decibels(double signal, double noise) {
   if (noise == 0) return kSameDecibels;
-  return signal > 0 ? std::clamp(10 * std::log10(signal / noise), -kSameDecibels, kSameDecibels)
-                    : -kSameDecibels;
+  return signal > 0 && noise > 0
+             ? std::clamp(10 * std::log10(signal / noise), -kSameDecibels, kSameDecibels)
+             : -kSameDecibels;
 }
 
 std::vector<double> luma(std::span<const uint8_t> rgb) {
@@ -87,7 +88,18 @@ double ssim_rgb(std::span<const uint8_t> a, std::span<const uint8_t> b, int64_t 
     sum += (2 * mx[i] * my[i] + kC1) * (2 * c + kC2) /
            ((mx[i] * mx[i] + my[i] * my[i] + kC1) * (vx + vy + kC2));
   }
-  return sum / static_cast<double>(mx.size());
+  return std::clamp(sum / static_cast<double>(mx.size()), -1.0, 1.0);  // rounding aside
+}
+
+double ssim_frames(std::span<const uint8_t> a, std::span<const uint8_t> b, int64_t height,
+                   int64_t width) {
+  ZT_CHECK(a.size() == b.size());
+  const auto bytes = static_cast<size_t>(height * width * 3);
+  const size_t frames = bytes == 0 ? 0 : a.size() / bytes;
+  double sum = 0;
+  for (size_t f = 0; f < frames; ++f)
+    sum += ssim_rgb(a.subspan(f * bytes, bytes), b.subspan(f * bytes, bytes), height, width);
+  return frames == 0 ? 1 : sum / static_cast<double>(frames);
 }
 
 double snr(std::span<const float> a, std::span<const float> b) {

@@ -21,7 +21,12 @@ double psnr_u8(std::span<const uint8_t> a, std::span<const uint8_t> b);
 double ssim_rgb(std::span<const uint8_t> a, std::span<const uint8_t> b, int64_t height,
                 int64_t width);
 
-// 10·log10(Σ b² / Σ (a − b)²) of sound; `b` is the truth.
+// The mean over frames [count, height, width, 3]; 1 where there are none.
+double ssim_frames(std::span<const uint8_t> a, std::span<const uint8_t> b, int64_t height,
+                   int64_t width);
+
+// 10·log10(Σ b² / Σ (a − b)²) of sound; `b` is the truth. The least where a value is no
+// number.
 double snr(std::span<const float> a, std::span<const float> b);
 
 }  // namespace zoetrope

@@ -526,7 +526,10 @@ class Files(Case):
         self.assertTrue(text(report)["failures"])
         self.assertFalse((self.root / "r.zoe").exists())
         for wrong, word in (({**options, "format": "int3"}, "int3"), ({**options, "output": "a.bin"}, "zoe"),
-                            ({**options, "output": MODEL}, "same file"), ({**options, "what": 1}, "what")):
+                            ({**options, "output": MODEL}, "same file"), ({**options, "what": 1}, "what"),
+                            ({**options, "group": 64}, "group"), ({**options, "nearest": True}, "nearest"),
+                            ({**options, "calibrate": ["x"]}, "calibrate"), ({**options, "min_psnr": 20}, "min-psnr"),
+                            ({**options, "max_loss": 0.1}, "max-loss"), ({**options, "seed": 2}, "seed")):
             self.refused(lib.zoetrope_quantize(json.dumps(wrong).encode(), None, None), word)
 
     def test_devices_are_verified(self):

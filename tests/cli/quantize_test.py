@@ -60,7 +60,7 @@ class Quantize(command.Case):
                          "good = [len(list(c.glob('*.png'))) == 8 and (c / 'sound.wav').exists() for c in clips]\n"
                          "worse = 0.25 if 'quantised' in sys.argv[1] else 0\n"
                          "print(json.dumps({'whole': sum(good) / 2, 'liked': 1 - worse, 'count': 7, 'text': 'x'}))\n")
-        flags = ["--calibrate", self.out / "prompts.txt", "--device", "cpu", *SMALL[:-1], "4", "--judge",
+        flags = ["--prompts", self.out / "prompts.txt", "--device", "cpu", *SMALL[:-1], "4", "--judge",
                  f"python3 '{judge}' {{}}"]
         page = self.out / "page.html"
         self.check(run("quantize", MODEL, "-o", self.out / "a.zoe", "--page", page, *flags), 0, "loss against", "int8")
@@ -88,6 +88,14 @@ class Quantize(command.Case):
         report = json.loads(run("inspect", self.out / "b.zoe", "--json").stdout)["quantisation"]
         self.assertTrue(report["forced"] and "liked" in report["failures"][0])
         self.check(run("quantize", MODEL, "-o", self.out / "c.zoe", *flags[:-1], "false {}"), 2, "judge")
+
+        # A rate that is gone afterwards fails, and one that a file could not tell is refused.
+        judge.write_text("import json, sys\n"
+                         "print(json.dumps({'good': 1} if 'original' in sys.argv[1] else {'good': 2, 'other': 1}))\n")
+        self.check(run("quantize", MODEL, "-o", self.out / "c.zoe", *flags, "--max-drop", "1"), 6, "'good'", "missing")
+        judge.write_text("import json\nprint(json.dumps({'a\\nb': 1}))\n")
+        self.check(run("quantize", MODEL, "-o", self.out / "c.zoe", *flags), 2, "control characters")
+        self.assertFalse((self.out / "c.zoe").exists())
 
     def test_the_commands_of_the_readme_run(self):
         text = (Path(__file__).parents[2] / "README.md").read_text()
@@ -124,9 +132,72 @@ class Quantize(command.Case):
         self.check(search("size.zoe", "--target-size", f"{share:.4f}"), 0)
         self.assertLessEqual(report("size.zoe")["bytes"], share * plain["original_bytes"])
         self.assertGreaterEqual(report("size.zoe")["bytes"], plain["bytes"])
+        # What the other search took is room for the layers that it spared.
+        share = math.ceil(1e6 * better["bytes"] / plain["original_bytes"]) / 1e6
+        self.check(search("same.zoe", "--target-size", f"{share:.6f}"), 0)
+        same = report("same.zoe")
+        self.assertLessEqual(same["bytes"], share * plain["original_bytes"])
+        self.assertGreaterEqual(same["bytes"], better["bytes"])
+        self.assertGreaterEqual(sum(layer["spared"] for layer in same["sensitivity"]), sum(spared))
         self.check(search("none.zoe", "--target-size", "0.1"), 2, "no choice of layers")
         self.check(search("none.zoe", "--target-psnr", "150"), 6, "no choice of layers reaches")
         self.assertFalse((self.out / "none.zoe").exists())
+
+    def test_the_report_is_not_of_what_was_fitted(self):
+        (self.out / "fitted.txt").write_text("a red ball bounces\na blue star spins\n")
+        (self.out / "compared.txt").write_text("a green ring moves up\n")
+        flags = ["--format", "int4", "--device", "cpu", *SMALL[:-1], "2", "--max-loss", "0", "-q", "--seed", str(2 ** 64 - 1)]
+        texts = ["--calibrate", self.out / "fitted.txt", "--prompts", self.out / "compared.txt"]
+        report = lambda name: json.loads(run("inspect", self.out / name, "--json").stdout)["quantisation"]
+        for name, given in (("own.zoe", []), ("given.zoe", texts)):
+            self.check(run("quantize", MODEL, "-o", self.out / name, *flags, *given), 0)
+            seen = report(name)
+            compared, fitted = ([(c["prompt"], c["seed"]) for c in seen[of]] for of in ("clips", "calibration"))
+            self.assertTrue(compared and fitted)
+            self.assertEqual(compared[0][1], 2 ** 64 - 1)
+            for i in (0, 1):
+                self.assertFalse({c[i] for c in compared} & {c[i] for c in fitted}, (compared, fitted))
+        self.assertEqual([c[0] for c in compared], ["a green ring moves up"])
+        self.assertEqual([c[0] for c in fitted], ["a red ball bounces", "a blue star spins"])
+        # Nothing is fitted: nothing is recorded.
+        self.check(run("quantize", MODEL, "-o", self.out / "nearest.zoe", *flags, "--nearest"), 0)
+        self.assertEqual(report("nearest.zoe")["calibration"], [])
+
+    def test_rounding_makes_up_for_itself_on_what_it_saw(self):
+        (self.out / "prompts.txt").write_text("a red ball bounces\na blue star spins\n")
+        texts = lambda flag: [flag, self.out / "prompts.txt"]
+        flags = ["--format", "int4", "--device", "cpu", *SMALL[:-1], "6", "--max-loss", "0", "-q", *texts("--prompts")]
+        report = lambda name: json.loads(run("inspect", self.out / name, "--json").stdout)["quantisation"]
+        loss = lambda name: sum(c["loss"] for c in report(name)["clips"]) / 2
+        for name in ("a.zoe", "b.zoe"):
+            self.check(run("quantize", MODEL, "-o", self.out / name, *flags, *texts("--calibrate")), 0)
+        self.check(run("quantize", MODEL, "-o", self.out / "nearest.zoe", *flags, "--nearest"), 0)
+        self.assertEqual((self.out / "a.zoe").read_bytes(), (self.out / "b.zoe").read_bytes())
+        self.assertTrue(0 < report("a.zoe")["compensated_weights"] < len(report("a.zoe")["layers"]))
+        self.assertEqual(report("nearest.zoe")["compensated_weights"], 0)
+        self.assertFalse(report("nearest.zoe")["compensated"])
+        self.assertLess(loss("a.zoe"), loss("nearest.zoe"))
+
+    def test_what_was_asked_for_and_cannot_be_is_refused_by_name(self):
+        (self.out / "prompts.txt").write_text("a red ball bounces\n")
+        texts = self.out / "prompts.txt"
+        for flag, *value in (["--max-loss", "0.1"], ["--min-psnr", "20"], ["--max-drop", "0.1", "--judge", "true {}"],
+                             ["--target-psnr", "20"], ["--target-size", "0.5"], ["--judge", "true {}"],
+                             ["--prompts", texts], ["--steps", "2"], ["--width", "64"], ["--height", "64"],
+                             ["--frames", "8"], ["--seed", "1"]):
+            self.check(self.quantize("a.zoe", flag, *value), 2, flag, "needs --measure clips")
+        self.check(self.quantize("a.zoe", "--format", "int4", "--calibrate", texts), 2, "--calibrate", "--measure clips")
+        self.check(self.quantize("a.zoe", "--nearest"), 2, "--nearest", "int4")
+        self.check(self.quantize("a.zoe", "--group", "64"), 2, "--group", "int4")
+        clips = lambda *more: run("quantize", MODEL, "-o", self.out / "a.zoe", "-q", *SMALL, *more)
+        self.check(clips("--calibrate", texts), 2, "--calibrate", "--prompts")
+        self.check(clips("--max-drop", "0.1"), 2, "--max-drop", "--judge")
+        self.check(clips("--judge", "true"), 2, "--judge", "{}")
+        for flag, value in (("--target-psnr", "-1"), ("--target-size", "-0.1"), ("--target-size", "1.1"),
+                            ("--target-psnr", "nan"), ("--max-loss", "-1"), ("--max-loss", "1e7"), ("--min-psnr", "201"),
+                            ("--max-drop", "2"), ("--steps", "-1"), ("--seed", str(2 ** 64)), ("--compute", "f64")):
+            self.check(clips(flag, value), 2, flag)
+        self.assertEqual([p.name for p in self.out.iterdir()], ["prompts.txt"])
 
     def test_components_and_patterns_stay(self):
         self.check(self.quantize("a.zoe", "--components", "dit", "--keep", "blocks.0,dit.blocks.1.ffn.*"), 0)

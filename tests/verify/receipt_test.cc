@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -103,6 +105,38 @@ TEST_CASE("decibels by their formulas") {
   const std::vector<float> truth{3, 4}, off{3, 4.5f};
   CHECK(snr(off, truth) == doctest::Approx(20));  // 25 / 0.25
   CHECK(snr(truth, truth) == kSameDecibels);
+}
+
+TEST_CASE("structural similarity is its formula where that is short") {
+  const double c1 = (0.01 * 255) * (0.01 * 255), c2 = (0.03 * 255) * (0.03 * 255);
+  // Flat frames have no variance: the luminance term is left.
+  const std::vector<uint8_t> a(2 * 12 * 13 * 3, 100), b(a.size(), 110);
+  CHECK(psnr_u8(a, b) == doctest::Approx(20 * std::log10(255.0 / 10)));
+  const double flat = (2.0 * 100 * 110 + c1) / (100.0 * 100 + 110.0 * 110 + c1);
+  CHECK(ssim_frames(a, b, 12, 13) == doctest::Approx(flat));
+  std::vector<uint8_t> half = a;  // the first frame equal, the second not
+  std::fill(half.begin() + half.size() / 2, half.end(), 110);
+  CHECK(ssim_frames(a, half, 12, 13) == doctest::Approx((1 + flat) / 2));
+  CHECK(ssim_frames({}, {}, 12, 13) == 1);
+  // One window of 7x7, part black and part white against its opposite.
+  std::vector<uint8_t> x, y;
+  for (int i = 0; i < 49; ++i)
+    for (int c = 0; c < 3; ++c) {
+      x.push_back(i < 24 ? 255 : 0);
+      y.push_back(i < 24 ? 0 : 255);
+    }
+  const double n = 49, mx = 255 * 24 / n, my = 255 * 25 / n;
+  const double vx = 255.0 * 255 * 24 / n - mx * mx, vy = 255.0 * 255 * 25 / n - my * my;
+  CHECK(ssim_rgb(x, y, 7, 7) == doctest::Approx((2 * mx * my + c1) * (2 * -mx * my + c2) /
+                                                ((mx * mx + my * my + c1) * (vx + vy + c2))));
+  // No more than 1 whatever rounding does, and numbers whatever sound holds.
+  std::vector<uint8_t> noise;
+  for (uint32_t i = 0, state = 1; i < 40 * 40 * 3; ++i)
+    noise.push_back(static_cast<uint8_t>((state = state * 1664525 + 1013904223) >> 24));
+  CHECK(ssim_rgb(noise, noise, 40, 40) <= 1);
+  const std::vector<float> sound{1, 2}, broken{1, NAN};
+  CHECK(snr(broken, sound) == -kSameDecibels);
+  CHECK(snr(sound, broken) == -kSameDecibels);
 }
 
 TEST_CASE("structural similarity is scikit-image's") {
