@@ -67,8 +67,7 @@ Result<std::unique_ptr<Bench>> Bench::create(BenchOptions options) {
         ZT_RETURN_IF_ERROR(bench->add_ops(device.get(), dtype));
     for (const DType dtype : bench->dtypes_of(*device, true)) {
       if (o.models) ZT_RETURN_IF_ERROR(bench->add_models(device.get(), dtype));
-      if (o.pipelines && !is_quantized(dtype))
-        ZT_RETURN_IF_ERROR(bench->add_pipelines(device.get(), dtype));
+      if (o.pipelines) ZT_RETURN_IF_ERROR(bench->add_pipelines(device.get(), dtype));
     }
   }
   // By kind, whatever device named a case first.
@@ -81,6 +80,7 @@ Result<std::unique_ptr<Bench>> Bench::create(BenchOptions options) {
   for (size_t i = 0; i < bench->groups_.size(); ++i) bench->groups_[i]->index = static_cast<int>(i);
   if (bench->groups_.empty())
     return error(Code::kInvalidArgument, "no case is left",
+                 bench->left_out_.empty() ? "" : ": " + *bench->left_out_.begin(),
                  o.filters.empty() ? "" : ": none contains what --filter says",
                  "; --list shows what there is");
   return bench;
@@ -129,19 +129,15 @@ std::vector<DType> Bench::dtypes_of(const BenchDevice& device, bool networks) co
   return dtypes;
 }
 
-// Of what is not a product in a network of 8 bits: the first other dtype that is asked for, or what
-// the device multiplies fastest.
-DType Bench::compute_beside(const BenchDevice& device) const {
-  for (const DType dtype : o_.dtypes)
-    if (!is_quantized(dtype)) return dtype;
-  const DeviceInfo& info = device.device->info();
-  if (info.backend == "vulkan") return DType::kF16;
-  const auto fast = [](const std::string& feature) {
-    return feature.find("bf16") != std::string::npos || feature.find("amx") != std::string::npos;
-  };
-  const bool narrow =
-      info.backend == "cuda" || std::any_of(info.features.begin(), info.features.end(), fast);
-  return narrow ? DType::kBF16 : DType::kF32;
+// Of what is not a product in a network of 8 bits.
+Result<DType> Bench::compute_beside(DType dtype) const {
+  if (!is_quantized(dtype)) return dtype;
+  for (const DType other : o_.dtypes)
+    if (!is_quantized(other)) return other;
+  return error(Code::kInvalidArgument, "--dtypes ", dtype_name(dtype),
+               " is of a network's products: name the dtype of all else beside it, as in --dtypes "
+               "bf16,",
+               dtype_name(dtype));
 }
 
 std::vector<int64_t> Bench::tokens_of(const BenchDevice& device) const {
@@ -219,6 +215,7 @@ Status Bench::add_ops(BenchDevice* device, DType dtype) {
 }
 
 Status Bench::add_models(BenchDevice* device, DType dtype) {
+  ZT_ASSIGN_OR_RETURN(const DType compute, compute_beside(dtype));
   for (const std::string& name : networks_of(*device, false)) {
     std::vector<int64_t> sizes = tokens_of(*device);
     if (o_.tokens.empty()) sizes.insert(sizes.begin(), 0);  // as its example has it
@@ -226,15 +223,18 @@ Status Bench::add_models(BenchDevice* device, DType dtype) {
     for (const int64_t n : sizes) {
       ZT_ASSIGN_OR_RETURN(auto net, network(name, n));
       const std::string key = "model " + net->name();
-      add(key, std::make_unique<ModelSubject>(device, std::move(net), dtype,
-                                              is_quantized(dtype) ? compute_beside(*device) : dtype,
-                                              o_.budget));
+      add(key, std::make_unique<ModelSubject>(device, std::move(net), dtype, compute, o_.budget));
     }
   }
   return Status();
 }
 
 Status Bench::add_pipelines(BenchDevice* device, DType dtype) {
+  if (is_quantized(dtype)) {
+    left_out_.insert(str("pipelines in ", dtype_name(dtype),
+                         " are left out: their products are as the model file has them"));
+    return Status();
+  }
   for (PipelineCase request : o_.requests) {
     request.budget = o_.budget;
     request.devices = o_.device;
@@ -271,6 +271,7 @@ void Bench::describe(Report* report) const {
     report->devices.push_back(
         {device->id, info.name, info.features, info.memory_bytes, device->telemetry_text, {}});
   }
+  report->notes.insert(report->notes.end(), left_out_.begin(), left_out_.end());
   for (const PeerModule* peer : peers_)
     report->notes.push_back(
         str("peer ", peer->name, " ", peer->version(), ", in this process, with its own threads"));

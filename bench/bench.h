@@ -56,7 +56,7 @@ class Bench {
   Status add_pipelines(BenchDevice* device, DType dtype);
   void add(const std::string& key, std::unique_ptr<Subject> subject);
   std::vector<DType> dtypes_of(const BenchDevice& device, bool networks) const;
-  DType compute_beside(const BenchDevice& device) const;
+  Result<DType> compute_beside(DType dtype) const;
   std::vector<int64_t> tokens_of(const BenchDevice& device) const;
   std::vector<std::string> networks_of(const BenchDevice& device, bool ops) const;
   Result<std::shared_ptr<const Network>> network(const std::string& name, int64_t tokens);
@@ -69,7 +69,7 @@ class Bench {
   std::map<std::pair<std::string, int64_t>, std::shared_ptr<const Network>> networks_;
   std::vector<std::unique_ptr<Group>> groups_;
   std::map<std::string, size_t> by_key_;
-  std::set<std::string> seen_;
+  std::set<std::string> seen_, left_out_;
 };
 
 }  // namespace zoetrope::bench

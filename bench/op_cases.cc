@@ -171,6 +171,14 @@ std::vector<OpCase> every_op(DType dtype, int64_t rows) {
           {{"dims", Cases::ints({kWidth, kWidth})},
            {"bits", Dim(8)},
            {"dtype", std::string("bf16")}});
+    if (dtype == DType::kI8)  // the numbers of int4, which no dtype has
+      c.add(OpKind::kDequantize,
+            {Cases::fixed(DType::kU8, {kWidth, kWidth / 2}, true),
+             Cases::fixed(DType::kF16, {kWidth, kWidth / 64}, true)},
+            {{"dims", Cases::ints({kWidth, kWidth})},
+             {"bits", Dim(4)},
+             {"group", Dim(64)},
+             {"dtype", std::string("bf16")}});
     return c.take();
   }
   const Shape x{1, rows, kWidth};

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "graph/format/output_file.h"
+#include "runtime/engine/find_stage.h"
 #include "runtime/media/clip_writer.h"
 
 namespace zoetrope::bench {
@@ -96,17 +97,14 @@ Status PipelineSubject::make_request(DType compute) {
   request_.clip = case_.clip;
   request_.steps = case_.steps;
   request_.memory_budget = case_.budget;
-  bool reads_text = false, knows_classes = false;
-  for (const Stage& stage : recipe.stages) {
-    reads_text |= std::holds_alternative<EncodeText>(stage);
-    knows_classes |= std::holds_alternative<ClassLabel>(stage);
-    if (const auto* label = std::get_if<ClassLabel>(&stage))
-      for (int64_t i = 0; i < case_.count; ++i)
-        request_.classes.push_back(str(i * 119 % label->classes));
-  }
+  const bool reads_text = recipe.reads_text();
+  const auto* const label = find_stage<ClassLabel>(recipe);
+  if (label != nullptr)
+    for (int64_t i = 0; i < case_.count; ++i)
+      request_.classes.push_back(str(i * 119 % label->classes));
   if (!case_.prompt.empty() && !reads_text)
     return error(Code::kInvalidArgument, case_.path, " reads no text: leave the prompt out");
-  if (case_.count > 1 && !knows_classes)
+  if (case_.count > 1 && label == nullptr)
     return error(Code::kInvalidArgument, case_.path,
                  " makes one clip a request: a count is for models of classes");
   if (reads_text)
@@ -122,9 +120,8 @@ Status PipelineSubject::make_request(DType compute) {
     if (request_.steps == 0) request_.steps = 2;
   }
   int steps = request_.steps;
-  for (const Stage& stage : recipe.stages)
-    if (const auto* denoise = std::get_if<Denoise>(&stage); denoise != nullptr && steps == 0)
-      steps = denoise->steps;
+  if (const Denoise* denoise = recipe.denoise(); denoise != nullptr && steps == 0)
+    steps = denoise->steps;
   ZT_ASSIGN_OR_RETURN(shape_, resolve_clip_shape(recipe, request_.clip));
   base_ =
       engine_->model().name.empty() ? fs::path(case_.path).stem().string() : engine_->model().name;

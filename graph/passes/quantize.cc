@@ -119,12 +119,8 @@ class Quantizer {
     if (multiplies_rows(choice.format)) {
       products_.emplace(id, product);
     } else {
-      const bool narrow = choice.format == WeightFormat::kInt4;
       r_.set(id, r_.builder().op(OpKind::kDequantize, {product.values, product.scale},
-                                 {{"dims", std::vector<Dim>(weight.dims)},
-                                  {"bits", Dim(narrow ? 4 : 8)},
-                                  {"group", Dim(narrow ? choice.group : 0)}},
-                                 weight.name + ".numbers"));
+                                 dequantize_attrs(choice, weight.dims), weight.name + ".numbers"));
     }
     ZT_RETURN_IF_ERROR(r_.builder().status());
     result_.weights.push_back(std::move(made));
@@ -186,6 +182,13 @@ Result<WeightData> as_dtype(const WeightData& from, DType dtype) {
 }
 
 }  // namespace
+
+Attrs dequantize_attrs(const WeightChoice& choice, std::vector<Dim> dims) {
+  const bool narrow = choice.format == WeightFormat::kInt4;
+  return {{"dims", std::move(dims)},
+          {"bits", Dim(narrow ? 4 : 8)},
+          {"group", Dim(narrow ? choice.group : 0)}};
+}
 
 Result<QuantizedGraph> quantize(const Graph& graph, const ChooseFormat& choose) {
   return Quantizer(graph).run(choose);

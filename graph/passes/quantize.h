@@ -29,6 +29,9 @@ struct WeightChoice {
   WeightFormat format = WeightFormat::kKeep;
   int64_t group = 0;  // of kInt4: even
 };
+// Attributes of the dequantize that gives a weight of `dims` back; not of kInt8 and kFp8.
+Attrs dequantize_attrs(const WeightChoice& choice, std::vector<Dim> dims);
+
 using ChooseFormat = std::function<WeightChoice(const QuantizeSite& site)>;
 
 // A weight in its new format; what the graph reads of it are `values` and `scale`. Of kF16 and

@@ -21,9 +21,12 @@ class Settling {
         root_[static_cast<size_t>(node.outputs[0])] = root(node.inputs[0]);
   }
 
-  // The states to copy, by the node behind which that is done.
-  std::multimap<NodeId, StatePair> find() const {
-    std::multimap<NodeId, StatePair> found;
+  struct Found {
+    std::vector<StatePair> in_place;
+    std::multimap<NodeId, StatePair> copies;  // by the node behind which that is done
+  };
+  Found find() const {
+    Found found;
     std::set<ValueId> taken, kept;  // places that a state takes over; that outlive the run
     for (const GraphOutput& out : graph_.outputs) kept.insert(root(out.value));
     for (const StatePair& pair : graph_.states) kept.insert(root(pair.next));
@@ -31,11 +34,13 @@ class Settling {
       const Value& next = graph_.value(pair.next);
       const Value& made = graph_.value(root(pair.next));
       if (kept.contains(root(pair.state)) || made.kind != ValueKind::kNode ||
-          made.rate != Rate::kStep || next.type.shape.rank() == 0 || next.producer == kNone)
+          made.rate != Rate::kStep)
         continue;
       const NodeId read = last_reader(root(pair.state));
-      if (read < made.producer && taken.insert(root(pair.next)).second) continue;
-      found.emplace(std::max(read, next.producer), pair);
+      if (read < made.producer && taken.insert(root(pair.next)).second)
+        found.in_place.push_back(pair);
+      else if (next.type.shape.rank() > 0 && next.producer != kNone)
+        found.copies.emplace(std::max(read, next.producer), pair);
     }
     return found;
   }
@@ -59,8 +64,12 @@ class Settling {
 
 }  // namespace
 
+std::vector<StatePair> states_in_place(const Graph& graph) {
+  return Settling(graph).find().in_place;
+}
+
 Result<Graph> settle_states(const Graph& graph) {
-  const auto copies = Settling(graph).find();
+  const auto copies = Settling(graph).find().copies;
   if (copies.empty()) return graph;
   Rebuild rebuild(graph);
   for (size_t n = 0; n < graph.nodes.size(); ++n) {

@@ -3,17 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/engine/find_stage.h"
 #include "runtime/engine/stage.h"
 
 namespace zoetrope {
 namespace {
-
-template <typename S>
-const S* find_stage(const Recipe& recipe) {
-  for (const Stage& stage : recipe.stages)
-    if (const S* found = std::get_if<S>(&stage)) return found;
-  return nullptr;
-}
 
 bool takes_known(const Recipe& recipe, const LatentSpec* spec) {
   return spec != nullptr &&

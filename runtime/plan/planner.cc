@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "graph/passes/decompose.h"
+#include "graph/passes/states.h"
 #include "runtime/plan/arena.h"
 #include "runtime/plan/estimate.h"
 
@@ -185,34 +186,19 @@ class Planner {
     }
     for (Use& u : uses_)
       if (u.forever) u.last = std::max(count - 1, 0);
-    find_state_reads();
+    find_states();
   }
 
-  // The last call that reads each state, by root; INT32_MAX where it is wanted after the run.
-  void find_state_reads() {
-    for (const StatePair& pair : plan_.graph.states) last_read_[root(pair.state)] = -1;
-    const auto wanted = [&](ValueId id, int32_t at) {
-      if (const auto it = last_read_.find(root(id)); it != last_read_.end())
-        it->second = std::max(it->second, at);
+  void find_states() {
+    for (const StatePair& pair : plan_.graph.states) states_[root(pair.state)] = false;
+    const auto read = [&](ValueId id) {
+      if (id == kNone) return;
+      if (const auto it = states_.find(root(id)); it != states_.end()) it->second = true;
     };
-    for (size_t p = 0; p < plan_.calls.size(); ++p)
-      for (ValueId id : plan_.graph.nodes[static_cast<size_t>(plan_.calls[p].node)].inputs)
-        if (id != kNone) wanted(id, static_cast<int32_t>(p));
-    for (const GraphOutput& out : plan_.graph.outputs) wanted(out.value, INT32_MAX);
-    for (const StatePair& pair : plan_.graph.states) wanted(pair.next, INT32_MAX);
-  }
-
-  // What becomes of a state takes over its storage where it is made at every step and after the
-  // state was last read: then nothing is copied, and a state takes its bytes once.
-  void join_states() {
-    for (const StatePair& pair : plan_.graph.states) {
-      const ValueId state = root(pair.state), next = root(pair.next);
-      const Value& made = plan_.graph.value(next);
-      if (made.kind == ValueKind::kNode && made.rate == Rate::kStep &&
-          made.type.bytes() == plan_.graph.value(state).type.bytes() &&
-          last_read_.at(state) < use(next).first && slot_[static_cast<size_t>(next)] == kNone)
-        slot_[static_cast<size_t>(next)] = state;
-    }
+    for (const PlanCall& call : plan_.calls)
+      for (ValueId id : plan_.graph.nodes[static_cast<size_t>(call.node)].inputs) read(id);
+    for (const GraphOutput& out : plan_.graph.outputs) read(out.value);
+    for (const StatePair& pair : plan_.graph.states) read(pair.next);
   }
 
   // An output may take over an input's storage when that input dies at this call.
@@ -235,7 +221,9 @@ class Planner {
   // and what comes and goes beside it finds the same gaps again.
   void share_in_place() {
     slot_.assign(plan_.graph.values.size(), kNone);
-    join_states();
+    // Then nothing is copied, and a state takes its bytes once.
+    for (const StatePair& pair : states_in_place(plan_.graph))
+      slot_[static_cast<size_t>(root(pair.next))] = root(pair.state);
     for (int32_t p = 0; p < static_cast<int32_t>(plan_.calls.size()); ++p) {
       const Node& node =
           plan_.graph.nodes[static_cast<size_t>(plan_.calls[static_cast<size_t>(p)].node)];
@@ -276,9 +264,9 @@ class Planner {
       const Value& v = plan_.graph.value(id);
       if (v.kind == ValueKind::kWeight || root(id) != id || uses_[i].last < 0) continue;
       const ValueId slot = slot_of(id);
-      if (uses_[i].forever && (slot == id || !last_read_.contains(slot)))
+      if (uses_[i].forever && (slot == id || !states_.contains(slot)))
         plan_.memory.carried_bytes += v.type.bytes();
-      if (!last_read_.contains(slot)) buffer_for(slot, v.type.bytes(), uses_[i]);
+      if (!states_.contains(slot)) buffer_for(slot, v.type.bytes(), uses_[i]);
     }
     workspace_first_ = buffers.size();
     for (size_t p = 0; p < plan_.calls.size(); ++p) {
@@ -300,7 +288,7 @@ class Planner {
   // Below everything else, which is moved up by what they take: see PlanState.
   int64_t place_states() {
     std::vector<ValueId> states;
-    for (const auto& [state, read] : last_read_) states.push_back(state);
+    for (const auto& [state, read] : states_) states.push_back(state);
     std::sort(states.begin(), states.end(), [&](ValueId a, ValueId b) {
       return plan_.graph.value(a).name < plan_.graph.value(b).name;
     });
@@ -431,7 +419,7 @@ class Planner {
                      plan_.component, "' becomes a weight");
       plan_.states.push_back({arena_ref(ready->state), arena_ref(ready->next),
                               plan_.graph.value(ready->state).name,
-                              last_read_.at(root(ready->state)) >= 0});
+                              states_.at(root(ready->state))});
       left.erase(ready);
     }
     return Status();
@@ -475,8 +463,8 @@ class Planner {
   std::vector<ValueId> slot_;           // by root: the root whose buffer it took over in place
   std::vector<int32_t> buffer_of_;      // by slot
   std::vector<ArenaBuffer> buffers_;
-  std::map<ValueId, int32_t> last_read_;  // by state's root: find_state_reads()
-  size_t workspace_first_ = 0;            // buffers_[workspace_first_ + p] is call p's workspace
+  std::map<ValueId, bool> states_;  // by root: whether anything reads it
+  size_t workspace_first_ = 0;      // buffers_[workspace_first_ + p] is call p's workspace
   std::unordered_map<std::string, int32_t> forms_;
 };
 

@@ -30,6 +30,14 @@ int64_t block_for(const std::vector<const QuantizedWeight*>& weights) {
   return block;
 }
 
+// Plans come and go while the runs that they are for go on.
+std::string what_runs(const Plan& plan) {
+  std::string text = plan.component;
+  for (const PlanBinding& input : plan.inputs)
+    text += str(" ", plan.graph.value(input.value).type.to_string());
+  return text;
+}
+
 }  // namespace
 
 GatherMoments::GatherMoments(const std::vector<QuantizedWeight>& weights) {
@@ -43,7 +51,8 @@ GatherMoments::GatherMoments(const std::vector<QuantizedWeight>& weights) {
 
 // All of a text encoder's few runs, some of the denoiser's many.
 bool GatherMoments::begin_run(const Plan& plan) {
-  const int64_t run = runs_[&plan]++, clip_run = clip_runs_[&plan]++;
+  const std::string what = what_runs(plan);
+  const int64_t run = runs_[what]++, clip_run = clip_runs_[what]++;
   return clip_run < kFirstOfClip || run < kFirstRuns || run % kRunsBetween == 0;
 }
 

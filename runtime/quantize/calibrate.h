@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <string>
 #include <vector>
 
 #include "graph/compensate.h"
@@ -28,7 +29,7 @@ class GatherMoments : public CallTrace {
   Status gather(const TracedCall& traced, const Value& x, RowMoments* moments);
 
   WeightMoments moments_;
-  std::map<const Plan*, int64_t> runs_, clip_runs_;
+  std::map<std::string, int64_t> runs_, clip_runs_;  // by component and shapes of inputs
   int64_t calls_ = 0;
 };
 

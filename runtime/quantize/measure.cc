@@ -10,6 +10,7 @@
 
 #include "graph/elements.h"
 #include "graph/text.h"
+#include "runtime/engine/find_stage.h"
 #include "runtime/media/clip_writer.h"
 #include "runtime/verify/quality.h"
 
@@ -89,11 +90,7 @@ Result<double> weight_error(const WeightSource& original, const WeightSource& qu
   EncodedData data{values.type.dtype, DType::kF32, DType::kF32, values.data, nullptr, nullptr};
   WeightData scale;
   if (!w.scale.empty()) {
-    const bool narrow = w.choice.format == WeightFormat::kInt4;
-    ZT_ASSIGN_OR_RETURN(shape,
-                        ops::dequantize_shape({{"dims", std::vector<Dim>{rows, columns}},
-                                               {"bits", Dim(narrow ? 4 : 8)},
-                                               {"group", Dim(narrow ? w.choice.group : 0)}}));
+    ZT_ASSIGN_OR_RETURN(shape, ops::dequantize_shape(dequantize_attrs(w.choice, {rows, columns})));
     ZT_ASSIGN_OR_RETURN(scale, quantized.load(w.scale));
     data.scale_type = scale.type.dtype;
     data.scale = scale.data;
@@ -149,9 +146,7 @@ Result<std::vector<QuantizeReport::Layer>> measure_weights(
 }
 
 bool makes_clips(const Recipe& recipe) {
-  return recipe.incomplete.empty() &&
-         std::any_of(recipe.stages.begin(), recipe.stages.end(),
-                     [](const Stage& s) { return std::holds_alternative<Denoise>(s); });
+  return recipe.incomplete.empty() && find_stage<Denoise>(recipe) != nullptr;
 }
 
 Result<std::unique_ptr<Measure>> Measure::create(Model original, MeasureOptions options) {
@@ -163,13 +158,9 @@ Result<std::unique_ptr<Measure>> Measure::create(Model original, MeasureOptions 
 
 Request Measure::request_of(size_t prompt) const {
   Request request = options_.request;
-  const Recipe& recipe = original_->model().recipe;
-  const bool classes = std::any_of(recipe.stages.begin(), recipe.stages.end(), [](const Stage& s) {
-    return std::holds_alternative<ClassLabel>(s);
-  });
   request.prompt.clear();
   request.classes.clear();
-  if (classes)
+  if (find_stage<ClassLabel>(original_->model().recipe) != nullptr)
     request.classes = {options_.prompts[prompt]};
   else
     request.prompt = options_.prompts[prompt];
@@ -279,16 +270,34 @@ Result<double> Measure::loss(const Model& model, const MeasureProgress& progress
   return total / static_cast<double>(prompts);
 }
 
+Result<Measure::Clip> Measure::clip_like(Engine& engine, size_t prompt, const Clip& original,
+                                         const MeasureProgress& progress) const {
+  RunHooks hooks;
+  hooks.progress = progress;
+  ZT_ASSIGN_OR_RETURN(Clip other, run(engine, prompt, hooks));
+  if (other.pixels.size() != original.pixels.size() || other.sound.size() != original.sound.size())
+    return error(Code::kInternal, "the two models make clips of different sizes");
+  return other;
+}
+
+Result<double> Measure::psnr(const Model& model, const MeasureProgress& progress) {
+  ZT_ASSIGN_OR_RETURN(const auto engine, Engine::create(model, options_.engine));
+  const size_t prompts = std::min(kRanking, options_.prompts.size());
+  double total = 0;
+  for (size_t p = 0; p < prompts; ++p) {
+    ZT_ASSIGN_OR_RETURN(const auto clip, original(p, progress));
+    ZT_ASSIGN_OR_RETURN(const Clip other, clip_like(*engine, p, *clip, progress));
+    total += psnr_u8(other.pixels, clip->pixels);
+  }
+  return total / static_cast<double>(prompts);
+}
+
 Status Measure::compare(Engine& engine, size_t prompt, const std::string& folder,
                         QuantizeReport* report, std::vector<Loss>* steps,
                         const MeasureProgress& progress) {
   ZT_ASSIGN_OR_RETURN(const auto clip, original(prompt, progress));
   ZT_ASSIGN_OR_RETURN(const std::vector<Loss> here, losses(engine, prompt, *clip, progress));
-  RunHooks hooks;
-  hooks.progress = progress;
-  ZT_ASSIGN_OR_RETURN(const Clip other, run(engine, prompt, hooks));
-  if (other.pixels.size() != clip->pixels.size() || other.sound.size() != clip->sound.size())
-    return error(Code::kInternal, "the two models make clips of different sizes");
+  ZT_ASSIGN_OR_RETURN(const Clip other, clip_like(engine, prompt, *clip, progress));
   Loss sum;
   steps->resize(std::max(steps->size(), here.size()));
   for (size_t k = 0; k < here.size(); ++k) {

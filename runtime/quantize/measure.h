@@ -53,6 +53,8 @@ class Measure {
   Status calibrate(GatherMoments* moments, const MeasureProgress& progress);
   // The mean over the first kRanking prompts, which are enough to rank models.
   Result<double> loss(const Model& model, const MeasureProgress& progress);
+  // The mean PSNR of the same clips, in decibels.
+  Result<double> psnr(const Model& model, const MeasureProgress& progress);
   // Fills in clips, steps and rates.
   Status measure(const Model& model, QuantizeReport* report, const MeasureProgress& progress);
 
@@ -75,6 +77,9 @@ class Measure {
 
   Request request_of(size_t prompt) const;
   Result<Clip> run(Engine& engine, size_t prompt, const RunHooks& hooks) const;
+  // Its size is the original's.
+  Result<Clip> clip_like(Engine& engine, size_t prompt, const Clip& original,
+                         const MeasureProgress& progress) const;
   Result<std::shared_ptr<const Clip>> original(size_t prompt, const MeasureProgress& progress,
                                                CallTrace* trace = nullptr);
   // One prompt, the original's outputs put in place of the model's: it sees what the original saw.

@@ -5,6 +5,7 @@
 
 #include "graph/format/output_file.h"
 #include "graph/text.h"
+#include "runtime/engine/find_stage.h"
 #include "runtime/quantize/calibrate.h"
 #include "runtime/quantize/write.h"
 
@@ -30,12 +31,11 @@ Status check_output(const std::string& input, const std::string& output) {
 }
 
 std::vector<std::string> own_prompts(const Recipe& recipe, bool calibration) {
-  for (const Stage& stage : recipe.stages)
-    if (const auto* label = std::get_if<ClassLabel>(&stage)) {
-      // Of few classes the same come again, from other seeds.
-      const int many = std::max(label->classes, 1), first = calibration ? 2 : 0;
-      return {str(first % many), str((first + 1) % many)};
-    }
+  if (const auto* label = find_stage<ClassLabel>(recipe)) {
+    // Of few classes the same come again, from other seeds.
+    const int many = std::max(label->classes, 1), first = calibration ? 2 : 0;
+    return {str(first % many), str((first + 1) % many)};
+  }
   const auto& texts = calibration ? kOtherPrompts : kPrompts;
   return {std::begin(texts), std::end(texts)};
 }

@@ -19,8 +19,6 @@ std::string number(const char* format, double value) {
   return text;
 }
 
-std::string percent(double share) { return number("%.2f%%", 100 * share); }
-
 template <typename T>
 double mean(const std::vector<T>& list, double T::*field) {
   double sum = 0;
@@ -40,7 +38,7 @@ std::string size_line(const QuantizeReport& r) {
   const double share = r.original_bytes > 0
                            ? static_cast<double>(r.bytes) / static_cast<double>(r.original_bytes)
                            : 1;
-  return str(r.bytes, " bytes of tensors, ", percent(share), " of the original's ",
+  return str(r.bytes, " bytes of tensors, ", percent_text(share), " of the original's ",
              r.original_bytes);
 }
 
@@ -123,6 +121,8 @@ void fields(V& v, QuantizeReport& r) {
   v.flag("forced", &r.forced);
 }
 
+std::string percent_text(double share) { return number("%.2f%%", 100 * share); }
+
 double QuantizeReport::mean_loss() const { return mean(clips, &Clip::loss); }
 double QuantizeReport::mean_psnr() const { return mean(clips, &Clip::psnr); }
 double QuantizeReport::worst_drop() const {
@@ -139,8 +139,8 @@ void apply_gate(QuantizeReport* r) {
   if (r->clips.empty() && (gate.max_loss > 0 || gate.min_psnr > 0 || gate.target_psnr > 0))
     fail("no clips were compared: what is asked of them was not measured");
   if (gate.max_loss > 0 && !r->clips.empty() && !(r->mean_loss() <= r->gate.max_loss))
-    fail(str("loss against the original ", percent(r->mean_loss()), ", at most ",
-             percent(gate.max_loss), " is allowed"));
+    fail(str("loss against the original ", percent_text(r->mean_loss()), ", at most ",
+             percent_text(gate.max_loss), " is allowed"));
   if (gate.min_psnr > 0 && !r->clips.empty() && !(r->mean_psnr() >= gate.min_psnr))
     fail(str("PSNR ", number("%.1f", r->mean_psnr()), " dB, at least ",
              number("%.1f", gate.min_psnr), " dB is asked for"));
@@ -154,8 +154,9 @@ void apply_gate(QuantizeReport* r) {
     fail(str("rate '", name, "' of the quantised model is missing"));
   for (const auto& rate : r->rates)
     if (!(rate.original - rate.quantized <= gate.max_drop))
-      fail(str("rate '", rate.name, "' falls from ", percent(rate.original), " to ",
-               percent(rate.quantized), ", at most ", percent(gate.max_drop), " is allowed"));
+      fail(str("rate '", rate.name, "' falls from ", percent_text(rate.original), " to ",
+               percent_text(rate.quantized), ", at most ", percent_text(gate.max_drop),
+               " is allowed"));
 }
 
 std::string report_to_json(const QuantizeReport& report) {
@@ -182,7 +183,7 @@ std::string report_to_text(const QuantizeReport& r) {
                                     : std::string(": "),
           size_line(r), "\n");
   if (!r.clips.empty()) {
-    text += str("loss against the original ", percent(r.mean_loss()), ", PSNR ",
+    text += str("loss against the original ", percent_text(r.mean_loss()), ", PSNR ",
                 number("%.1f", r.mean_psnr()), " dB, SSIM ",
                 number("%.4f", mean(r.clips, &QuantizeReport::Clip::ssim)), " over ",
                 r.clips.size(), r.clips.size() == 1 ? " clip" : " clips");
@@ -193,15 +194,15 @@ std::string report_to_text(const QuantizeReport& r) {
     text += str(" (", r.compute, " on ", r.device, ")\n");
   }
   for (const auto& rate : r.rates)
-    text +=
-        str("  ", rate.name, " ", percent(rate.original), " -> ", percent(rate.quantized), "\n");
+    text += str("  ", rate.name, " ", percent_text(rate.original), " -> ",
+                percent_text(rate.quantized), "\n");
   const auto spared = std::count_if(r.sensitivity.begin(), r.sensitivity.end(),
                                     [](const auto& layer) { return layer.spared; });
   if (!r.sensitivity.empty())
     text += str(spared, " of ", r.sensitivity.size(), " layers got more bits\n");
   const auto layers = worst_first(r);
   for (size_t i = 0; i < std::min<size_t>(5, layers.size()); ++i)
-    text += str("  error ", percent(layers[i]->error), "  ", layers[i]->format, "  ",
+    text += str("  error ", percent_text(layers[i]->error), "  ", layers[i]->format, "  ",
                 layers[i]->weight, "\n");
   for (const std::string& failure : r.failures)
     text += str(r.forced ? "forced although: " : "fails: ", failure, "\n");
@@ -227,7 +228,7 @@ Page report_page(const QuantizeReport& r, const std::string& model) {
                  {"sound SNR dB", true}},
                 {}};
     for (const auto& c : r.clips)
-      table.rows.push_back({c.prompt, str(c.seed), percent(c.loss), number("%.2f", c.psnr),
+      table.rows.push_back({c.prompt, str(c.seed), percent_text(c.loss), number("%.2f", c.psnr),
                             number("%.4f", c.ssim), c.snr == 0 ? "" : number("%.2f", c.snr)});
     page.table(table);
   }
@@ -255,8 +256,8 @@ Page report_page(const QuantizeReport& r, const std::string& model) {
     page.heading("What a judge of clips says");
     Table table{{{"rate"}, {"original", true}, {"quantised", true}, {"change", true}}, {}};
     for (const auto& rate : r.rates)
-      table.rows.push_back({rate.name, percent(rate.original), percent(rate.quantized),
-                            percent(rate.quantized - rate.original)});
+      table.rows.push_back({rate.name, percent_text(rate.original), percent_text(rate.quantized),
+                            percent_text(rate.quantized - rate.original)});
     page.table(table);
   }
   if (!r.sensitivity.empty()) {
@@ -277,8 +278,8 @@ Page report_page(const QuantizeReport& r, const std::string& model) {
             "they multiply: by themselves they are further off than the nearest would be."));
   Table table{{{"weight"}, {"format"}, {"error", true}, {"bytes", true}, {"were", true}}, {}};
   for (const auto* layer : worst_first(r))
-    table.rows.push_back({layer->weight, layer->format, percent(layer->error), str(layer->bytes),
-                          str(layer->original_bytes)});
+    table.rows.push_back({layer->weight, layer->format, percent_text(layer->error),
+                          str(layer->bytes), str(layer->original_bytes)});
   page.table(table);
   return page;
 }

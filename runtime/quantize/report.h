@@ -74,6 +74,8 @@ struct QuantizeReport {
   double worst_drop() const;
 };
 
+std::string percent_text(double share);  // "12.34%"
+
 // Fills in failures. What was asked for and not measured fails.
 void apply_gate(QuantizeReport* report);
 

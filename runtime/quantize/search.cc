@@ -33,10 +33,10 @@ class Search {
                           }));
       if (most == kNoneFits) {
         ZT_ASSIGN_OR_RETURN(const int64_t bytes, bytes_with(0));
-        return error(Code::kInvalidArgument, "no choice of layers takes ", percent(targets_.size),
-                     " of the original: with every layer in ", format_name(rules_.format),
-                     " it is ",
-                     percent(static_cast<double>(bytes) / static_cast<double>(original)));
+        return error(Code::kInvalidArgument, "no choice of layers takes ",
+                     percent_text(targets_.size), " of the original: with every layer in ",
+                     format_name(rules_.format), " it is ",
+                     percent_text(static_cast<double>(bytes) / static_cast<double>(original)));
       }
       least = targets_.psnr > 0 ? 0 : most;
     }
@@ -68,10 +68,6 @@ class Search {
     int64_t bytes = 0;  // of its weights as they were
     double loss = 0;
   };
-
-  static std::string percent(double share) {
-    return str(static_cast<double>(static_cast<int64_t>(share * 10000 + 0.5)) / 100, "%");
-  }
 
   template <typename F>
   Result<size_t> last_that(const F& fits) const {
@@ -140,9 +136,7 @@ class Search {
     ZT_ASSIGN_OR_RETURN(const QuantizedModel made,
                         quantize_model(file_.info(), rules_with(spared)));
     ZT_ASSIGN_OR_RETURN(const Model model, model_of(made));
-    QuantizeReport report;
-    ZT_RETURN_IF_ERROR(measure_.measure(model, &report, progress_));
-    return report.mean_psnr();
+    return measure_.psnr(model, progress_);
   }
 
   const ModelFile& file_;

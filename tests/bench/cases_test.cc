@@ -25,6 +25,13 @@ TEST_CASE("every op has a case") {
   for (const OpKind op : all_ops()) CHECK_MESSAGE(seen.contains(op), op_def(op).name);
 }
 
+TEST_CASE("weights of 4 bits are made numbers in a case of their own") {
+  std::set<int64_t> bits;
+  for (const OpCase& c : every_op(DType::kI8, 128))
+    if (c.op == OpKind::kDequantize) bits.insert(c.attrs.get_int("bits"));
+  CHECK(bits == std::set<int64_t>{4, 8});
+}
+
 TEST_CASE("every case is a node that its op accepts, whatever the dtype") {
   for (const DType dtype : kDTypes)
     for (const OpCase& c : all_cases(dtype)) {

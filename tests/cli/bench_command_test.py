@@ -164,6 +164,8 @@ class Ends(Bench):
                 (["opps"], 2, "opps"),
                 (["--dtypes", "i4"], 2, "i4"),
                 (["--dtypes", "i64"], 2, "expected f32"),
+                (["model", "--models", "toybox-dit", "--dtypes", "i8", *QUICK], 2, "bf16,i8"),
+                (["pipeline", "--dtypes", "i8,f8e4m3", *QUICK], 2, "left out"),
                 (["--devices", "cuda:99"], 4, "cuda"),
                 (["model", "--models", "wan3", *QUICK], 3, "wan2.1-1.3b"),
                 (["pipeline", "--models", "dit-xl-2", *QUICK], 2, "synthetic:dit-xl-2"),

@@ -36,6 +36,8 @@ TEST_CASE("what becomes of a state before the state was last read is copied behi
   // Behind the concat, and no later than that.
   CHECK(settled->nodes[static_cast<size_t>(now.producer) - 1].op == OpKind::kConcat);
   check_same(g, *settled);
+  CHECK(states_in_place(g).empty());
+  CHECK(states_in_place(*settled).size() == 1);
   // What is settled stays.
   CHECK(to_text(*settle_states(*settled)) == to_text(*settled));
 }
@@ -50,6 +52,7 @@ TEST_CASE("what is made when nobody reads the state any more is left alone") {
   b.state(unread, b.silu(x));
   b.output("y", all);
   const Graph g = finished(b);
+  CHECK(states_in_place(g).size() == 2);
   CHECK(to_text(*settle_states(g)) == to_text(g));
 }
 
@@ -69,6 +72,7 @@ TEST_CASE("shift registers, states of slower phases and states that are wanted a
   b.output("y", b.add(b.add(first, second), b.add(third, fourth)));
   b.output("fourth_now", fourth);
   const Graph g = finished(b);
+  CHECK(states_in_place(g).empty());
   CHECK(to_text(*settle_states(g)) == to_text(g));
 }
 
@@ -85,6 +89,8 @@ TEST_CASE("one value that becomes of two states is copied for one of them") {
   auto settled = settle_states(g);
   REQUIRE(settled.ok());
   CHECK(count(*settled, OpKind::kSlice) == 1);
+  CHECK(states_in_place(g).size() == 1);
+  CHECK(states_in_place(*settled).size() == 2);
   CHECK(state_of(*settled, "one").next != state_of(*settled, "two").next);
   check_same(g, *settled);
 }
