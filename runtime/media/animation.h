@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <vector>
 
 namespace zoetrope {
@@ -18,12 +20,15 @@ struct AnimationFrame {
   double seconds = 0;
   bool blend = true;  // over what is there; else it replaces its rectangle
   Disposal disposal = Disposal::kKeep;
-  std::vector<uint8_t> still;  // a picture file of this frame alone
+  std::vector<std::span<const uint8_t>> data;  // parts of the file that are this frame's alone
 };
 
+// Views of the file, which outlives it.
 struct Animation {
   int64_t width = 0, height = 0;
   std::vector<AnimationFrame> frames;
+  // A picture file of one frame alone, made when it is drawn: what all frames share is held once.
+  std::function<std::vector<uint8_t>(const AnimationFrame&)> still;
 };
 
 // Browsers take delays of up to 10 ms for none given, and show such frames for 100 ms.

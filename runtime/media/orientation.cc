@@ -4,7 +4,9 @@
 #include <cstring>
 #include <string_view>
 
+#include "runtime/media/png.h"
 #include "runtime/media/png_reading.h"
+#include "runtime/media/riff_webp.h"
 #include "runtime/media/tiff.h"
 
 namespace zoetrope {
@@ -46,25 +48,20 @@ int jpeg_orientation(Bytes b) {
 }
 
 int png_orientation(Bytes b) {
-  for (size_t at = 8; at + 12 <= b.size();) {
-    const uint64_t length = number_at(b, at, 4, true);
-    if (has(b, at + 4, "eXIf")) return tiff_orientation(part(b, at + 8, length));
-    if (length > b.size()) break;
-    at += 12 + length;
-  }
+  Bytes rest = b.subspan(8), data;
+  std::string_view type;
+  while (next_png_chunk(&rest, &type, &data))
+    if (type == "eXIf") return tiff_orientation(data);
   return tiff_orientation(png_text_exif(b));
 }
 
 int webp_orientation(Bytes b) {
-  for (size_t at = 12; at + 8 <= b.size();) {
-    const uint64_t length = number_at(b, at + 4, 4, false);
-    if (has(b, at, "EXIF")) {
-      Bytes data = part(b, at + 8, length);
-      if (has(data, 0, std::string_view("Exif\0\0", 6))) data = data.subspan(6);
-      return tiff_orientation(data);
-    }
-    at += 8 + length + length % 2;
-  }
+  constexpr std::string_view kPreface("Exif\0\0", 6);
+  Bytes rest = b.subspan(12), data;
+  std::string_view name;
+  while (next_riff_chunk(&rest, &name, &data))
+    if (name == "EXIF")
+      return tiff_orientation(has(data, 0, kPreface) ? data.subspan(kPreface.size()) : data);
   return kUpright;
 }
 

@@ -52,6 +52,32 @@ AnimationFrame read_control(Bytes d) {
   return frame;
 }
 
+// What a frame's pixels mean by; nothing else goes along with each of them.
+bool is_of_every_frame(std::string_view type) {
+  constexpr std::string_view kTypes[] = {"PLTE", "tRNS", "iCCP", "cICP", "gAMA", "cHRM", "sRGB"};
+  return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
+}
+
+struct Chunk {
+  std::string_view type;
+  Bytes data;
+};
+
+std::vector<uint8_t> still_of(const AnimationFrame& frame, Bytes file, Bytes header,
+                              const std::vector<Chunk>& shared) {
+  std::vector<uint8_t> still = signature_of(file), own(header.begin(), header.end()), data;
+  for (size_t i = 0; i < 4; ++i) {
+    own[i] = static_cast<uint8_t>(frame.width >> (24 - 8 * i));
+    own[4 + i] = static_cast<uint8_t>(frame.height >> (24 - 8 * i));
+  }
+  put_png_chunk(&still, "IHDR", own);
+  for (const Chunk& chunk : shared) put_png_chunk(&still, chunk.type, chunk.data);
+  for (const Bytes part : frame.data) data.insert(data.end(), part.begin(), part.end());
+  put_png_chunk(&still, "IDAT", data);
+  put_png_chunk(&still, "IEND", {});
+  return still;
+}
+
 std::string inflate_text(Bytes data) {
   std::string text(std::min(kMaxText, data.size() * 1032 + 64), '\0');  // deflate's best ratio
   uLongf size = text.size();
@@ -74,22 +100,13 @@ bool is_animated_png(Bytes file) {
 
 Result<Animation> split_apng(Bytes file) {
   Animation animation;
-  std::vector<uint8_t> header, before, data;  // IHDR; chunks that every frame needs; its data
+  Bytes header;
+  std::vector<Chunk> shared;
   AnimationFrame frame;
   bool begun = false;
   const auto end_frame = [&]() {
-    if (!begun || data.empty()) return;
-    frame.still = signature_of(file);
-    for (size_t i = 0; i < 4; ++i) {
-      header[i] = static_cast<uint8_t>(frame.width >> (24 - 8 * i));
-      header[4 + i] = static_cast<uint8_t>(frame.height >> (24 - 8 * i));
-    }
-    put_png_chunk(&frame.still, "IHDR", header);
-    frame.still.insert(frame.still.end(), before.begin(), before.end());
-    put_png_chunk(&frame.still, "IDAT", data);
-    put_png_chunk(&frame.still, "IEND", {});
+    if (!begun || frame.data.empty()) return;
     animation.frames.push_back(std::move(frame));
-    data.clear();
     begun = false;
   };
   Bytes rest = chunks_of(file), d;
@@ -99,7 +116,7 @@ Result<Animation> split_apng(Bytes file) {
     in_data = in_data || type == "IDAT";
     if (type == "IHDR") {
       if (d.size() < 13) return error(Code::kDataLoss, "a header of ", d.size(), " bytes");
-      header.assign(d.begin(), d.end());
+      header = d;
       animation.width = be(d, 0, 4);
       animation.height = be(d, 4, 4);
     } else if (header.empty()) {
@@ -115,11 +132,11 @@ Result<Animation> split_apng(Bytes file) {
                      animation.height);
       begun = true;
     } else if (type == "IDAT") {
-      if (begun) data.insert(data.end(), d.begin(), d.end());
+      if (begun && !d.empty()) frame.data.push_back(d);
     } else if (type == "fdAT") {
-      if (begun && d.size() > 4) data.insert(data.end(), d.begin() + 4, d.end());
-    } else if (!in_data && type != "acTL") {
-      put_png_chunk(&before, type, d);
+      if (begun && d.size() > 4) frame.data.push_back(d.subspan(4));
+    } else if (!in_data && is_of_every_frame(type)) {
+      shared.push_back({type, d});
     }
   }
   end_frame();
@@ -127,6 +144,9 @@ Result<Animation> split_apng(Bytes file) {
   // What was there before the first frame is nothing.
   if (animation.frames[0].disposal == Disposal::kRevert)
     animation.frames[0].disposal = Disposal::kClear;
+  animation.still = [=, shared = std::move(shared)](const AnimationFrame& f) {
+    return still_of(f, file, header, shared);
+  };
   return animation;
 }
 

@@ -13,8 +13,8 @@ namespace zoetrope {
 
 bool is_animated_png(std::span<const uint8_t> file);
 
-// Errors say what is damaged. Frames that a cut file lacks are left out, and so is a default image
-// that is none of them.
+// Of `file`, which outlives it. Errors say what is damaged. Frames that a cut file lacks are left
+// out, and so is a default image that is none of them.
 Result<Animation> split_apng(std::span<const uint8_t> file);
 
 // Gray of less than 8 bits with a transparent level, as a palette of grays with that transparency;

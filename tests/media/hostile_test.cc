@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "runtime/media/png.h"
 #include "tests/media/clips.h"
 
 namespace zoetrope {
@@ -12,18 +13,22 @@ namespace {
 
 const ClipFormat kFormat{32, 32, 8, 16, 16000, 2};
 
-Result<Media> read_both(const std::string& path) {
+Result<Media> read(const std::string& path, bool pictures, bool sound) {
   ReadRequest request;
-  request.width = 32;
-  request.height = 32;
-  request.fps = 16;
-  request.max_frames = 64;
-  request.sound = true;
+  if (pictures) {
+    request.width = 32;
+    request.height = 32;
+    request.fps = 16;
+    request.max_frames = 64;
+  }
+  request.sound = sound;
   request.sample_rate = 16000;
   request.channels = 2;
   request.max_samples = 64000;
   return read_media(path, request);
 }
+
+Result<Media> read_both(const std::string& path) { return read(path, true, true); }
 
 TEST_CASE("missing, empty, a folder, text: errors that name the file") {
   const TemporaryFolder folder;
@@ -66,37 +71,62 @@ TEST_CASE("a playlist or script does not open other files") {
     CHECK(!read_both(folder / name).ok());
 }
 
+// A PNG whose sums are right again, so that what they cover is looked at.
+std::vector<uint8_t> with_right_sums(const std::vector<uint8_t>& png) {
+  std::vector<uint8_t> out(png.begin(), png.begin() + 8);
+  std::span<const uint8_t> rest = std::span(png).subspan(8), data;
+  std::string_view type;
+  while (next_png_chunk(&rest, &type, &data)) put_png_chunk(&out, type, data);
+  return out;
+}
+
 TEST_CASE("cut short or with flipped bytes") {
   const TemporaryFolder folder;
   const auto pixels = moving_square(kFormat);
   const auto samples = burst_at(kFormat, 0.1);
-  for (const std::string name : {"c.mp4", "c.webm", "c.gif", "c.y4m", "c.wav", "c.png"}) {
+  struct Kind {
+    std::string name;
+    bool pictures, sound;
+  };
+  for (const auto& [name, pictures, sound] : {Kind{"c.mp4", true, true},
+                                              {"c.webm", true, true},
+                                              {"c.gif", true, false},
+                                              {"c.y4m", true, false},
+                                              {"c.wav", false, true},
+                                              {"c.png", true, false}}) {
+    CAPTURE(name);
     ClipFormat format = kFormat;
     if (name == "c.png") format.frames = 1;
     REQUIRE(write_clip(folder / name, format, pixels, samples).ok());
+    const auto undamaged = read(folder / name, pictures, sound);
+    REQUIRE_MESSAGE(undamaged.ok(), undamaged.status().message());
     const auto whole = file_bytes(folder / name);
     const std::string damaged = folder / ("damaged_" + name);
     for (size_t step = 0; step < 24; ++step) {
       write_bytes(damaged, {whole.begin(),
                             whole.begin() + static_cast<std::ptrdiff_t>(whole.size() * step / 24)});
-      (void)read_both(damaged).ok();
+      (void)read(damaged, pictures, sound).ok();
     }
     uint32_t state = 7;
+    int passed = 0;
     for (int round = 0; round < 60; ++round) {
       auto bytes = whole;
-      for (int flips = 0; flips < 8; ++flips) {
+      for (int flips = 0; flips <= round % 8; ++flips) {
         state = state * 1664525u + 1013904223u;
         // Half of the damage goes to the first bytes, where sizes and counts are.
         const size_t range = flips % 2 ? std::min<size_t>(bytes.size(), 200) : bytes.size();
         bytes[(state >> 8) % range] = static_cast<uint8_t>(state);
       }
-      write_bytes(damaged, bytes);
-      const auto media = read_both(damaged);
+      write_bytes(damaged, name == "c.png" ? with_right_sums(bytes) : bytes);
+      const auto media = read(damaged, pictures, sound);
       if (!media.ok()) continue;
+      ++passed;
       CHECK(media.value().frames <= 64);
       CHECK(media.value().pixels.size() == static_cast<size_t>(media.value().frames) * 32 * 32 * 3);
+      CHECK((media.value().frames > 0) == pictures);
       CHECK(media.value().samples.size() <= 128000);
     }
+    CHECK(passed > 0);  // else nothing behind the first check was tried
   }
 }
 
@@ -119,6 +149,7 @@ TEST_CASE("pictures and animations, mutated, cut and joined") {
     state = state * 1664525u + 1013904223u;
     return static_cast<size_t>(state >> 8) % std::max<size_t>(below, 1);
   };
+  int passed = 0;
   for (int round = 0; round < 1500; ++round) {
     auto bytes = seeds[draw(seeds.size())];
     switch (draw(4)) {
@@ -140,8 +171,11 @@ TEST_CASE("pictures and animations, mutated, cut and joined") {
     request.max_frames = 8;
     request.fps = 8;
     const auto media = read_media(folder / "mutated", request);
-    if (media.ok()) CHECK((*media).pixels.size() == static_cast<size_t>((*media).frames) * 768);
+    if (!media.ok()) continue;
+    ++passed;
+    CHECK((*media).pixels.size() == static_cast<size_t>((*media).frames) * 768);
   }
+  CHECK(passed > 150);  // 540 where this was written; decoders differ
 }
 
 TEST_CASE("pictures of every width stay within their memory, read and written") {

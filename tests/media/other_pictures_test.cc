@@ -2,6 +2,8 @@
 // specifications, and was checked with Pillow.
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdlib>
 
@@ -66,20 +68,23 @@ struct ApngFrame {
 };
 
 // Frames on a canvas of 8x8 behind a default image, white, that is none of them.
-Bytes make_apng(const std::vector<ApngFrame>& frames) {
+// `shared`: whole chunks before the data.
+Bytes make_apng(const std::vector<ApngFrame>& frames, const Bytes& shared = {},
+                const std::string& header = "\10\2\0\0\0"s, const Bytes& rows_of_all = {}) {
   Bytes out = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
   const auto put = [&](const char* type, const std::string& data) {
     put_png_chunk(&out, type, bytes_of(data));
   };
-  put("IHDR", number(8, 4) + number(8, 4) + "\10\2\0\0\0"s);
+  put("IHDR", number(8, 4) + number(8, 4) + header);
   put("acTL", number(frames.size(), 4) + number(0, 4));
+  out.insert(out.end(), shared.begin(), shared.end());
   put_png_chunk(&out, "IDAT", rows_of("white", 8, 8));
   uint32_t sequence = 0;
   for (const ApngFrame& f : frames) {
     put("fcTL", number(sequence++, 4) + number(f.side, 4) + number(f.side, 4) + number(f.x, 4) +
                     number(f.y, 4) + number(1, 2) + number(10, 2) + static_cast<char>(f.disposal) +
                     '\0');
-    const Bytes rows = rows_of(f.colour, f.side, f.side);
+    const Bytes rows = rows_of_all.empty() ? rows_of(f.colour, f.side, f.side) : rows_of_all;
     put("fdAT", number(sequence++, 4) + std::string(rows.begin(), rows.end()));
   }
   put("IEND", "");
@@ -108,6 +113,46 @@ TEST_CASE("APNG: frames come and go as they say, and the default image is no fra
   request.width = request.height = 8;
   request.max_frames = 1;
   CHECK(read_media(folder / "b.png", request).status().code() == Code::kDataLoss);
+}
+
+Bytes chunk_of(const char* type, const std::string& data) {
+  Bytes chunk;
+  put_png_chunk(&chunk, type, bytes_of(data));
+  return chunk;
+}
+
+TEST_CASE("APNG: what stands before the frames is held once, however many there are") {
+  const TemporaryFolder folder;
+  constexpr int64_t kText = 4 << 20, kFrames = 400;  // 1.6 GB, were each frame to have it
+  const std::vector<ApngFrame> frames(kFrames, {"red", 0, 0, 8, 0});
+  write_bytes(folder / "a.png",
+              make_apng(frames, chunk_of("tEXt", std::string(static_cast<size_t>(kText), 'a')),
+                        "\10\2\0\0\0"s, rows_of("red", 8, 8)));
+  const auto peak = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  };
+  const int64_t before = peak();
+  CHECK(read_frames(folder / "a.png", 8, 8, 1000).frames == kFrames);
+  CHECK(peak() - before < kText * kFrames / 8);
+}
+
+TEST_CASE("APNG: gray of one bit with a transparent level, and code points, as in a still") {
+  const TemporaryFolder folder;
+  const std::vector<ApngFrame> frame{{"", 0, 0, 8, 0}};
+  // Rows of zeros, a stored block of deflate: a filter's byte and 8 pixels each.
+  const Bytes rows = bytes_of("\x78\1\1\20\0\xef\xff"s + std::string(16, '\0') + "\0\20\0\1"s);
+  write_bytes(folder / "a.png",
+              make_apng(frame, chunk_of("tRNS", number(0, 2)), "\1\0\0\0\0"s, rows));
+  CHECK(pixel(read_frames(folder / "a.png", 8, 8), 8, 3, 3) == Colour{255, 255, 255});
+  // sRGB's red in Display P3 (CSS Color 4, section 10.3).
+  write_bytes(folder / "b.png", make_apng(frame, chunk_of("cICP", "\14\15\0\1"s), "\10\2\0\0\0"s,
+                                          rows_of("0xEA3323", 8, 8)));
+  const Colour red = pixel(read_frames(folder / "b.png", 8, 8), 8, 3, 3);
+  CHECK(red[0] >= 253);
+  CHECK(red[1] <= 12);
+  CHECK(red[2] <= 12);
 }
 
 TEST_CASE("PNG: a transparent level of gray in one bit") {

@@ -48,8 +48,8 @@ class Canvas {
     return Status();
   }
 
-  Status draw(const AnimationFrame& f) {
-    ZT_ASSIGN_OR_RETURN(const FramePtr still, decode_picture(f.still, id_, path_));
+  Status draw(const AnimationFrame& f, std::span<const uint8_t> file) {
+    ZT_ASSIGN_OR_RETURN(const FramePtr still, decode_still(file, id_, path_));
     if (still->width != f.width || still->height != f.height)
       return error(Code::kDataLoss, path_, ": a frame of ", still->width, "x", still->height,
                    " where ", f.width, "x", f.height, " was announced");
@@ -101,7 +101,7 @@ Status use_animation(const Result<Animation>& animation, AVCodecID id, const std
   p.tick = 1e-3;
   p.orientation = orientation;
   for (const AnimationFrame& f : animation->frames) {
-    ZT_RETURN_IF_ERROR(canvas.draw(f));
+    ZT_RETURN_IF_ERROR(canvas.draw(f, animation->still(f)));
     p.frame = canvas.frame();
     p.duration = f.seconds;
     ZT_ASSIGN_OR_RETURN(const bool more, use(p));

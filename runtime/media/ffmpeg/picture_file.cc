@@ -115,25 +115,6 @@ void heed_tga(Bytes bytes, AVFrame* frame) {
     frame->format = AV_PIX_FMT_YA8;
 }
 
-}  // namespace
-
-AVCodecID picture_codec(Bytes head, const std::string& path) {
-  for (const Signature& s : kSignatures)
-    if (has(head, s.at, s.bytes) && (s.id != AV_CODEC_ID_WEBP || has(head, 0, "RIFF"))) return s.id;
-  if (head.size() > 2 && head[0] == 'P' && std::isspace(head[2]) != 0) {
-    switch (head[1]) {  // numbers as text
-      case '1': return AV_CODEC_ID_PBM;
-      case '2': return AV_CODEC_ID_PGM;
-      case '3': return AV_CODEC_ID_PPM;
-    }
-  }
-  // TGA begins with nothing in particular; its header's third byte is one of these.
-  if (ends_with(path, ".tga") && head.size() > 18 && head[1] <= 1 &&
-      std::strchr("\1\2\3\11\12\13", head[2]) != nullptr && head[2] != 0)
-    return AV_CODEC_ID_TARGA;
-  return AV_CODEC_ID_NONE;
-}
-
 Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& path) {
   const AVCodec* codec = avcodec_find_decoder(id);
   if (codec == nullptr)
@@ -164,6 +145,38 @@ Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& pa
   return frame;
 }
 
+}  // namespace
+
+AVCodecID picture_codec(Bytes head, const std::string& path) {
+  for (const Signature& s : kSignatures)
+    if (has(head, s.at, s.bytes) && (s.id != AV_CODEC_ID_WEBP || has(head, 0, "RIFF"))) return s.id;
+  if (head.size() > 2 && head[0] == 'P' && std::isspace(head[2]) != 0) {
+    switch (head[1]) {  // numbers as text
+      case '1': return AV_CODEC_ID_PBM;
+      case '2': return AV_CODEC_ID_PGM;
+      case '3': return AV_CODEC_ID_PPM;
+    }
+  }
+  // TGA begins with nothing in particular; its header's third byte is one of these.
+  if (ends_with(path, ".tga") && head.size() > 18 && head[1] <= 1 &&
+      std::strchr("\1\2\3\11\12\13", head[2]) != nullptr && head[2] != 0)
+    return AV_CODEC_ID_TARGA;
+  return AV_CODEC_ID_NONE;
+}
+
+Result<FramePtr> decode_still(Bytes bytes, AVCodecID id, const std::string& path) {
+  const auto palette = id == AV_CODEC_ID_PNG ? gray_as_palette(bytes) : std::nullopt;
+  ZT_ASSIGN_OR_RETURN(FramePtr frame, decode_picture(palette ? Bytes(*palette) : bytes, id, path));
+  // The fourth byte of a pixel means something only where the header has a mask for it.
+  constexpr int kHeaderWithAlpha = 56;
+  if (id == AV_CODEC_ID_BMP && frame->format == AV_PIX_FMT_BGRA && bytes.size() > 14 &&
+      bytes[14] < kHeaderWithAlpha)
+    frame->format = AV_PIX_FMT_BGR0;
+  if (id == AV_CODEC_ID_PNG) heed_png(bytes, frame.get());
+  if (id == AV_CODEC_ID_TARGA) heed_tga(bytes, frame.get());
+  return frame;
+}
+
 Status use_picture_file(Bytes bytes, AVCodecID id, const std::string& path, const UsePicture& use) {
   const int orientation = exif_orientation(bytes);
   if (id == AV_CODEC_ID_TIFF) ZT_RETURN_IF_ERROR(check_tiff(bytes, path));
@@ -171,21 +184,12 @@ Status use_picture_file(Bytes bytes, AVCodecID id, const std::string& path, cons
     return use_animation(split_webp(bytes), id, path, orientation, use);
   if (id == AV_CODEC_ID_PNG && is_animated_png(bytes))
     return use_animation(split_apng(bytes), id, path, orientation, use);
-  const auto palette = id == AV_CODEC_ID_PNG ? gray_as_palette(bytes) : std::nullopt;
-  ZT_ASSIGN_OR_RETURN(const FramePtr frame,
-                      decode_picture(palette ? Bytes(*palette) : bytes, id, path));
-  // The fourth byte of a pixel means something only where the header has a mask for it.
-  constexpr int kHeaderWithAlpha = 56;
-  if (id == AV_CODEC_ID_BMP && frame->format == AV_PIX_FMT_BGRA && bytes.size() > 14 &&
-      bytes[14] < kHeaderWithAlpha)
-    frame->format = AV_PIX_FMT_BGR0;
+  ZT_ASSIGN_OR_RETURN(const FramePtr frame, decode_still(bytes, id, path));
   PictureFrame p;
   p.frame = frame.get();
   p.orientation = id == AV_CODEC_ID_JPEGXL ? kUpright : orientation;  // its decoder turns by itself
   p.still = true;
-  if (id == AV_CODEC_ID_PNG) heed_png(bytes, frame.get());
   if (id == AV_CODEC_ID_TIFF) heed_tiff(bytes, frame.get(), &p);
-  if (id == AV_CODEC_ID_TARGA) heed_tga(bytes, frame.get());
   if (id == AV_CODEC_ID_EXR) p.alpha = PictureFrame::Alpha::kPremultiplied;
   return use(p).status();
 }
