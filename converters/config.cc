@@ -265,6 +265,12 @@ void Config::agree(const char* key, int64_t found, const char* what) {
                               what, "; the configuration belongs to another checkpoint"));
 }
 
+void Config::equal(const std::string& key, int64_t otherwise, int64_t found, const char* who) {
+  const int64_t stated = integer(key.c_str(), otherwise, 0, INT64_MAX);
+  if (stated != found)
+    fail(Code::kDataLoss, str("'", key, "' is ", stated, ", but ", who, " ", found));
+}
+
 void Config::only(const char* key, bool value, const char* reason) {
   if (flag(key, value) != value)
     fail(Code::kUnsupported, str("'", key, "' is ", value ? "false" : "true", ": ", reason));

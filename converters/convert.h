@@ -20,8 +20,8 @@ struct ConvertOptions {
   std::string tokenizer = "";  // a SentencePiece model, or the folder of one
   bool distilled = false;      // made for few steps without guidance, which no file says
   std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are
-  // Judges a tokenizer before anything is written; what reads them lies in the runtime.
-  std::function<Status(const StoredTokenizer&)> check_tokenizer = {};
+  // Judges the model before anything is written; what runs it lies in the runtime.
+  std::function<Status(const ModelInfo&)> check = {};
   std::function<void(const std::string& text)> notice = {};  // things a person should know
 };
 

@@ -146,6 +146,28 @@ Result<Shape> weight_shape(const Checkpoint& checkpoint, const std::string& key,
   return type.shape;
 }
 
+Result<std::vector<uint8_t>> read_sentencepiece(const std::string& path, const char* name,
+                                                const char* hint) {
+  std::error_code failed;
+  const std::string file = std::filesystem::is_directory(path, failed)
+                               ? (std::filesystem::path(path) / name).string()
+                               : path;
+  if (!std::filesystem::exists(file, failed))
+    return error(Code::kNotFound, file,
+                 " is not there: the SentencePiece model that prompts are tokenized by; "
+                 "tokenizer.json is not read in its place",
+                 hint);
+  ZT_ASSIGN_OR_RETURN(const std::string bytes, read_small_file(file));
+  return std::vector<uint8_t>(bytes.begin(), bytes.end());
+}
+
+std::string missing_parts(std::initializer_list<std::pair<bool, std::string>> parts) {
+  std::string text;
+  for (const auto& [there, what] : parts)
+    if (!there) text += str(text.empty() ? "it has no " : ", no ", what);
+  return text;
+}
+
 Result<Config> read_config(const Checkpoint& checkpoint) {
   if (!checkpoint.config().empty())
     return Config::parse(

@@ -1,10 +1,12 @@
 // What a family of models is to the converter, and what families share: keys, shapes, stores.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "converters/checkpoint.h"
@@ -65,6 +67,14 @@ int64_t count_blocks(const Checkpoint& checkpoint, const std::string& prefix);
 
 // Of a tensor with `rank` dimensions, none of them zero; errors name it.
 Result<Shape> weight_shape(const Checkpoint& checkpoint, const std::string& key, int rank);
+
+// SentencePiece's model: `path`, or the file `name` in that folder. `hint` ends the error where it
+// is not there.
+Result<std::vector<uint8_t>> read_sentencepiece(const std::string& path, const char* name,
+                                                const char* hint = "");
+
+// "it has no X, no Y" of the parts that are not there, as a recipe's `incomplete`; empty: all are.
+std::string missing_parts(std::initializer_list<std::pair<bool, std::string>> parts);
 
 // The configuration beside the weights, else the one in their own file; empty: neither.
 Result<Config> read_config(const Checkpoint& checkpoint);

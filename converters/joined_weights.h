@@ -12,7 +12,6 @@ class JoinedWeights : public WeightSource {
  public:
   // Of names that several maps have, the first one's count.
   void add(WeightMap map) { maps_.push_back(std::move(map)); }
-  const std::vector<WeightMap>& maps() const { return maps_; }
 
   Result<TensorType> type(std::string_view name) const override {
     ZT_ASSIGN_OR_RETURN(const WeightMap* map, find(name));

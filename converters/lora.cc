@@ -20,7 +20,8 @@ constexpr int64_t kScan = 1 << 14;  // elements looked at together
 // How the factor of an update follows from its rank.
 class Alphas {
  public:
-  static Result<Alphas> read(const Checkpoint& checkpoint, const std::string& path) {
+  static Result<Alphas> read(const Checkpoint& checkpoint, const std::string& path,
+                             const std::map<std::string, LoraModule>& modules) {
     Alphas alphas;
     const auto& metadata = checkpoint.metadata();
     std::string text, origin = path + ": lora_adapter_metadata";
@@ -36,7 +37,12 @@ class Alphas {
     if (!json.is_object()) return error(Code::kDataLoss, origin, ": not a JSON object");
     for (const auto& [key, value] : json.items()) {
       const std::string_view name = std::string_view(key).substr(key.rfind('.') + 1);
-      if (name == "lora_alpha" && value.is_number()) alphas.all_ = value.get<double>();
+      if (name == "lora_alpha" && value.is_number()) {
+        if (alphas.all_ && *alphas.all_ != value.get<double>())
+          return error(Code::kUnsupported, origin, ": '", key, "' is ", value.get<double>(),
+                       ", and another lora_alpha beside it ", *alphas.all_);
+        alphas.all_ = value.get<double>();
+      }
       if (name == "use_rslora" && value == true) alphas.by_root_ = true;
       if (name == "use_dora" && value == true)
         return error(Code::kUnsupported, origin, ": DoRA; only LoRA is supported");
@@ -44,6 +50,7 @@ class Alphas {
       for (const auto& [pattern, alpha] : value.items())
         if (alpha.is_number()) alphas.by_module_.emplace_back(pattern, alpha.get<double>());
     }
+    ZT_RETURN_IF_ERROR(alphas.check_patterns(origin, modules));
     return alphas;
   }
 
@@ -52,11 +59,35 @@ class Alphas {
     double alpha = own.value_or(all_.value_or(static_cast<double>(rank)));
     if (!own)
       for (const auto& [pattern, value] : by_module_)
-        if (module == pattern || module.ends_with("." + pattern)) alpha = value;
+        if (names(pattern, module)) alpha = value;
     return alpha / (by_root_ ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
   }
 
  private:
+  static bool names(const std::string& pattern, std::string_view module) {
+    return module == pattern || module.ends_with("." + pattern);
+  }
+  // PEFT takes the keys for regular expressions, the first that fits; only names are read here.
+  Status check_patterns(const std::string& origin,
+                        const std::map<std::string, LoraModule>& modules) const {
+    for (const auto& [pattern, alpha] : by_module_) {
+      bool found = false;
+      for (const auto& [module, keys] : modules) {
+        if (!names(pattern, module)) continue;
+        found = true;
+        for (const auto& [other, value] : by_module_)
+          if (value != alpha && names(other, module))
+            return error(Code::kUnsupported, origin, ": alpha_pattern gives '", module, "' both ",
+                         alpha, ", by '", pattern, "', and ", value, ", by '", other, "'");
+      }
+      if (!found)
+        return error(Code::kUnsupported, origin, ": alpha_pattern's '", pattern,
+                     "' names no module of the file; regular expressions are not read: list the "
+                     "modules by name");
+    }
+    return Status();
+  }
+
   std::optional<double> all_;
   std::vector<std::pair<std::string, double>> by_module_;
   bool by_root_ = false;  // rank-stabilised: alpha / √rank (arXiv 2312.03732)
@@ -298,7 +329,7 @@ Result<Lora> read_lora(const std::string& path, std::string_view family_name,
   ZT_ASSIGN_OR_RETURN(auto opened, open_checkpoint(path));
   const std::shared_ptr<const Checkpoint> checkpoint = std::move(opened);
   ZT_ASSIGN_OR_RETURN(const auto modules, find_lora_modules(*checkpoint));
-  ZT_ASSIGN_OR_RETURN(const Alphas alphas, Alphas::read(*checkpoint, checkpoint->path()));
+  ZT_ASSIGN_OR_RETURN(const Alphas alphas, Alphas::read(*checkpoint, checkpoint->path(), modules));
   const LoraNames names(**family, tensors);
   Reader reader(checkpoint, family_name, names, alphas, weights);
   Lora lora;

@@ -26,6 +26,8 @@ constexpr const char* kText = "text_encoder";
 constexpr const char* kVae = "vae";
 constexpr const char* kSound = "sound_decoder";
 
+constexpr const char* kDecoderMark = "decoder.conv_in.conv.weight";  // of both autoencoders
+
 // The text's weights. Checkpoints order the projections' columns channel by channel, states within;
 // graphs state by state.
 class TextWeights : public JoinedWeights {
@@ -74,7 +76,8 @@ class Reader {
     ZT_RETURN_IF_ERROR(read_gemma());
     if (transformer_.original) {
       ZT_ASSIGN_OR_RETURN(Config config, metadata_config(*transformer_.checkpoint));
-      ZT_RETURN_IF_ERROR(read_ltx2_original(&config, &p_, &scale_));
+      const Ltx2Held held{.vae = options_.vae.empty() && holds("vae"), .sound = holds("audio_vae")};
+      ZT_RETURN_IF_ERROR(read_ltx2_original(&config, held, &p_, &scale_));
     }
     ZT_RETURN_IF_ERROR(read_vae());
     ZT_RETURN_IF_ERROR(read_sound());
@@ -91,14 +94,10 @@ class Reader {
     } else {
       p_.sampler = sampler_.value_or(ltx2_sampler());
     }
-    std::string lacks;
-    const auto lack = [&](bool there, const char* what) {
-      if (!there) lacks += str(lacks.empty() ? "it has no " : ", no ", what);
-    };
-    lack(has_text_, "text encoder (--text-encoder: Gemma 3)");
-    lack(!tokenizer_.empty(), "tokenizer (--tokenizer)");
-    lack(has_vae_, "autoencoder of video (--vae)");
-    lack(has_sound_, "decoder of sound");
+    const std::string lacks = missing_parts({{has_text_, "text encoder (--text-encoder: Gemma 3)"},
+                                             {!tokenizer_.empty(), "tokenizer (--tokenizer)"},
+                                             {has_vae_, "autoencoder of video (--vae)"},
+                                             {has_sound_, "decoder of sound"}});
     Recipe recipe;
     if (lacks.empty()) {
       ZT_ASSIGN_OR_RETURN(recipe, ltx2_recipe(p_));
@@ -193,8 +192,7 @@ class Reader {
   }
 
   // Where a part lies: in its own folder of a pipeline, or in the single file.
-  Result<std::optional<Ltx2Place>> place_of(const std::string& asked, const char* name,
-                                            std::string_view mark) {
+  Result<std::optional<Ltx2Place>> place_of(const std::string& asked, const char* name) {
     const std::string path = asked.empty() ? component(name) : asked;
     const Checkpoint* checkpoint = path.empty() ? &source_.checkpoint : nullptr;
     if (!path.empty()) {
@@ -202,16 +200,23 @@ class Reader {
     } else if (!transformer_.original) {
       return std::optional<Ltx2Place>();
     }
-    const std::string within = str(name, ".");
-    Ltx2Place place{checkpoint, "", false};
-    const auto has = [&](const std::string& key) { return checkpoint->type(key).ok(); };
-    if (has(within + std::string(mark))) place.prefix = within;
-    if (!has(place.prefix + std::string(mark))) {
+    const auto prefix = decoder_prefix(*checkpoint, name);
+    if (!prefix) {
       if (path.empty()) return std::optional<Ltx2Place>();
-      return error(Code::kInvalidArgument, checkpoint->path(), ": no '", mark,
+      return error(Code::kInvalidArgument, checkpoint->path(), ": no '", kDecoderMark,
                    "'; not what LTX-2's '", name, "' is made of");
     }
-    return std::optional(place);
+    return std::optional(Ltx2Place{checkpoint, *prefix, false});
+  }
+
+  static std::optional<std::string> decoder_prefix(const Checkpoint& checkpoint, const char* name) {
+    for (const std::string& prefix : {str(name, "."), std::string()})
+      if (checkpoint.type(prefix + kDecoderMark).ok()) return prefix;
+    return std::nullopt;
+  }
+  // Whether the single file has the weights of this part.
+  bool holds(const char* name) const {
+    return decoder_prefix(*transformer_.checkpoint, name).has_value();
   }
 
   Result<Config> config_of(const Ltx2Place& place) {
@@ -238,7 +243,7 @@ class Reader {
   }
 
   Status read_vae() {
-    ZT_ASSIGN_OR_RETURN(auto place, place_of(options_.vae, "vae", "decoder.conv_in.conv.weight"));
+    ZT_ASSIGN_OR_RETURN(auto place, place_of(options_.vae, "vae"));
     if (!place) return Status();
     place->original = place->checkpoint->type(ltx2_mean_key({nullptr, place->prefix, true})).ok();
     if (!place->original) {
@@ -290,7 +295,7 @@ class Reader {
   }
 
   Status read_sound() {
-    ZT_ASSIGN_OR_RETURN(auto mel, place_of("", "audio_vae", "decoder.conv_in.conv.weight"));
+    ZT_ASSIGN_OR_RETURN(auto mel, place_of("", "audio_vae"));
     if (!mel) return Status();
     mel->original = mel->checkpoint == &source_.checkpoint;
     mel_ = mel;
@@ -380,7 +385,8 @@ class Reader {
       std::set<std::string>& left = note(*place.checkpoint).left;
       std::erase_if(left, [](const std::string& key) {
         return key.find("embeddings_connector.") != std::string::npos ||
-               key.starts_with("text_embedding_projection.") || key.find("_connector.") == 5 ||
+               key.starts_with("text_embedding_projection.") ||
+               key.starts_with("video_connector.") || key.starts_with("audio_connector.") ||
                key.find("text_proj_in.") != std::string::npos;
       });
       return Status();
@@ -422,14 +428,10 @@ class Reader {
         fs::exists(fs::path(options_.text_encoder) / "tokenizer.model", failed))
       path = options_.text_encoder;
     if (path.empty()) return Status();
-    if (fs::is_directory(path, failed)) path = (fs::path(path) / "tokenizer.model").string();
-    if (!fs::exists(path, failed))
-      return error(Code::kNotFound, path,
-                   " is not there: the SentencePiece model that prompts are tokenized by; "
-                   "tokenizer.json is not read in its place. Gemma 3's own folder has it: give it "
-                   "with --tokenizer");
-    ZT_ASSIGN_OR_RETURN(const std::string bytes, read_small_file(path, 1 << 26));
-    tokenizer_.assign(bytes.begin(), bytes.end());
+    ZT_ASSIGN_OR_RETURN(tokenizer_,
+                        read_sentencepiece(path, "tokenizer.model",
+                                           ". Gemma 3's own folder has it: give it with "
+                                           "--tokenizer"));
     return Status();
   }
 

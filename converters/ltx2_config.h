@@ -20,9 +20,14 @@ struct Ltx2Clocks {
 Status read_ltx2_audio_vae(Config* config, Ltx2SoundConfig* sound, Ltx2Clocks* clocks);
 Status read_ltx2_vocoder(Config* config, Ltx2SoundConfig* sound, int* sample_rate);
 
+// The parts of which a single file has the weights: its configuration must say what they are.
+struct Ltx2Held {
+  bool vae = false, sound = false;
+};
 // All of the above from the objects of one configuration, under the names of the original project.
 // The text's Gemma is `pipeline`'s. `config` is finished.
-Status read_ltx2_original(Config* config, Ltx2Pipeline* pipeline, double* scale);
+Status read_ltx2_original(Config* config, const Ltx2Held& held, Ltx2Pipeline* pipeline,
+                          double* scale);
 // The same where only the autoencoder of video is wanted.
 Status read_ltx2_original_vae(Config* config, Ltx2VaeConfig* vae, double* scale);
 

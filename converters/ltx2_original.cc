@@ -14,18 +14,14 @@ void read_original_transformer(Config* c, Ltx2Config* d, Ltx2TextConfig* t) {
   c->text("_class_name", "AVTransformer3DModel", {"AVTransformer3DModel"});
   d->video.channels = c->integer("in_channels", 128, 1, kMost);
   d->sound.channels = c->integer("audio_in_channels", 128, 1, kMost);
-  const auto equal = [&](const char* key, int64_t otherwise, int64_t found) {
-    if (const int64_t stated = c->integer(key, otherwise, 1, kMost); stated != found)
-      c->fail(Code::kUnsupported, str("'", key, "' is ", stated, "; expected ", found));
-  };
-  equal("out_channels", 128, d->video.channels);
-  equal("audio_out_channels", 128, d->sound.channels);
+  c->equal("out_channels", 128, d->video.channels, "the rest makes it");
+  c->equal("audio_out_channels", 128, d->sound.channels, "the rest makes it");
   d->video.heads = c->integer("num_attention_heads", 32, 1, 1 << 12);
   d->video.head_dim = c->integer("attention_head_dim", 128, 2, 1 << 12);
   d->sound.heads = c->integer("audio_num_attention_heads", 32, 1, 1 << 12);
   d->sound.head_dim = c->integer("audio_attention_head_dim", 64, 2, 1 << 12);
-  equal("cross_attention_dim", 4096, d->video.width());
-  equal("audio_cross_attention_dim", 2048, d->sound.width());
+  c->equal("cross_attention_dim", 4096, d->video.width(), "the rest makes it");
+  c->equal("audio_cross_attention_dim", 2048, d->sound.width(), "the rest makes it");
   d->layers = c->integer("num_layers", 48, 1, 1 << 12);
   d->epsilon = c->number("norm_eps", 1e-6, 0, 1);
   d->theta = c->number("positional_embedding_theta", 10000, 1, 1e12);
@@ -101,6 +97,16 @@ void read_original_transformer(Config* c, Ltx2Config* d, Ltx2TextConfig* t) {
   // Of nothing that runs.
   c->ignore({"dropout", "norm_num_groups", "num_embeds_ada_norm", "cross_attention_norm",
              "upcast_attention", "use_linear_projection", "connector_learnable_registers_std"});
+}
+
+// An object without which the weights of a part would be read as another model's.
+Result<std::optional<Config>> needed(Config* c, const char* key, bool held) {
+  auto object = c->object(key);
+  if (held && !object)
+    return error(Code::kUnsupported, c->origin(), ": no \"", key,
+                 "\" object, and the weights that it is about are there; nothing is guessed in its "
+                 "place");
+  return object;
 }
 
 // Blocks between changes of size, in the order of the list: `change` names a change's kind.
@@ -189,6 +195,10 @@ Status read_original_vae(Config* c, Ltx2VaeConfig* vae, double* scale) {
   const char* const of_decoder =
       c->has("spatial_padding_mode") ? "spatial_padding_mode" : "decoder_spatial_padding_mode";
   vae->decoder_reflects = ltx2_reflects(c, of_decoder, "reflect");
+  if (c->has("decoder_spatial_padding_mode") &&
+      ltx2_reflects(c, "decoder_spatial_padding_mode", "reflect") != vae->decoder_reflects)
+    c->fail(Code::kUnsupported,
+            "'decoder_spatial_padding_mode' is not 'spatial_padding_mode', which is the decoder's");
   c->ignore({"decoder_spatial_padding_mode", "encoder_base_channels"});
   return c->finish();
 }
@@ -212,17 +222,22 @@ void read_ddconfig(Config c, Config* outer, Ltx2SoundConfig* s) {
   if (const Status status = c.finish(); !status.ok()) outer->fail(status.code(), status.message());
 }
 
-Status read_original_audio(Config* c, Ltx2SoundConfig* s, Ltx2Clocks* clocks) {
-  if (auto model = c->object("model")) {
-    if (auto params = model->object("params")) {
+Status read_original_audio(Config* c, bool held, Ltx2SoundConfig* s, Ltx2Clocks* clocks) {
+  ZT_ASSIGN_OR_RETURN(auto model, needed(c, "model", held));
+  if (model) {
+    ZT_ASSIGN_OR_RETURN(auto params, needed(&*model, "params", held));
+    if (params) {
       clocks->sample_rate = params->integer("sampling_rate", 16000, 1, 768000);
-      if (auto dd = params->object("ddconfig")) read_ddconfig(std::move(*dd), &*params, s);
+      ZT_ASSIGN_OR_RETURN(auto dd, needed(&*params, "ddconfig", held));
+      if (dd) read_ddconfig(std::move(*dd), &*params, s);
       ZT_RETURN_IF_ERROR(params->finish());
     }
     ZT_RETURN_IF_ERROR(model->finish());
   }
-  if (auto before = c->object("preprocessing")) {
-    if (auto stft = before->object("stft")) {
+  ZT_ASSIGN_OR_RETURN(auto before, needed(c, "preprocessing", held));
+  if (before) {
+    ZT_ASSIGN_OR_RETURN(auto stft, needed(&*before, "stft", held));
+    if (stft) {
       clocks->hop = stft->integer("hop_length", 160, 1, 1 << 16);
       stft->only("causal", true, "only causal sound is supported");
       stft->ignore({"filter_length", "win_length"});  // of spectrograms of given sound
@@ -264,6 +279,10 @@ Status read_original_vocoder(Config* c, Ltx2SoundConfig* s, int* sample_rate) {
   s->vocoder = published.vocoder;
   s->bandwidth = published.bandwidth;
   Ltx2Bandwidth& wide = *s->bandwidth;
+  // Its output is added to the first network's as it is.
+  bwe->only("apply_final_activation", false, "an activation of the second network's own");
+  if (!bwe->has("apply_final_activation"))
+    bwe->only("use_tanh_at_final", false, "an activation of the second network's own");
   for (const auto& [config, generator] :
        {std::pair{&*first, &s->vocoder}, {&*bwe, &wide.generator}}) {
     read_original_generator(config, generator);
@@ -284,7 +303,7 @@ Status read_original_vocoder(Config* c, Ltx2SoundConfig* s, int* sample_rate) {
 
 }  // namespace
 
-Status read_ltx2_original(Config* c, Ltx2Pipeline* p, double* scale) {
+Status read_ltx2_original(Config* c, const Ltx2Held& held, Ltx2Pipeline* p, double* scale) {
   auto transformer = c->object("transformer");
   if (!transformer)
     return error(Code::kUnsupported, c->origin(),
@@ -293,11 +312,12 @@ Status read_ltx2_original(Config* c, Ltx2Pipeline* p, double* scale) {
   read_original_transformer(&*transformer, &p->dit, &p->text);
   ZT_RETURN_IF_ERROR(transformer->finish());
   Ltx2Clocks clocks;
-  if (auto vae = c->object("vae")) ZT_RETURN_IF_ERROR(read_original_vae(&*vae, &p->vae, scale));
-  if (auto audio = c->object("audio_vae"))
-    ZT_RETURN_IF_ERROR(read_original_audio(&*audio, &p->sound, &clocks));
-  if (auto vocoder = c->object("vocoder"))
-    ZT_RETURN_IF_ERROR(read_original_vocoder(&*vocoder, &p->sound, &p->sample_rate));
+  ZT_ASSIGN_OR_RETURN(auto vae, needed(c, "vae", held.vae));
+  if (vae) ZT_RETURN_IF_ERROR(read_original_vae(&*vae, &p->vae, scale));
+  ZT_ASSIGN_OR_RETURN(auto audio, needed(c, "audio_vae", held.sound));
+  if (audio) ZT_RETURN_IF_ERROR(read_original_audio(&*audio, held.sound, &p->sound, &clocks));
+  ZT_ASSIGN_OR_RETURN(auto vocoder, needed(c, "vocoder", held.sound));
+  if (vocoder) ZT_RETURN_IF_ERROR(read_original_vocoder(&*vocoder, &p->sound, &p->sample_rate));
   p->dit.frames_a_latent = p->vae.time();
   p->dit.pixels_a_latent = p->vae.space();
   p->dit.hops_a_latent = p->sound.mel_frames_a_latent();

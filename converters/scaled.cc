@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 namespace zoetrope {
 namespace {
@@ -10,6 +11,9 @@ constexpr std::string_view kScales[] = {".scale_weight", ".weight_scale"};
 constexpr std::string_view kActivationScales[] = {".scale_input", ".input_scale"};
 constexpr std::string_view kMark = "scaled_fp8";
 constexpr std::string_view kFormat = ".comfy_quant";  // JSON as bytes: {"format": "float8_e4m3fn"}
+
+constexpr std::pair<const char*, DType> kFormats[] = {{"float8_e4m3fn", DType::kF8E4M3},
+                                                      {"float8_e5m2", DType::kF8E5M2}};
 
 template <typename List>
 std::string_view find_suffix(std::string_view name, const List& suffixes) {
@@ -105,10 +109,19 @@ class Scaled : public Checkpoint {
     ZT_ASSIGN_OR_RETURN(const WeightData data, base_.load(name));
     const std::string_view text(static_cast<const char*>(data.data),
                                 static_cast<size_t>(data.type.bytes()));
-    if (text.find("float8_e4m3fn") == std::string_view::npos &&
-        text.find("float8_e5m2") == std::string_view::npos)
+    const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const auto stated = json.is_object() ? json.find("format") : json.end();
+    const auto* known = std::find_if(
+        std::begin(kFormats), std::end(kFormats),
+        [&](const auto& format) { return stated != json.end() && *stated == format.first; });
+    if (known == std::end(kFormats))
       return error(Code::kUnsupported, base_.path(), ": '", name,
                    "' states a format that is not read; known: float8_e4m3fn, float8_e5m2");
+    const std::string weight = name.substr(0, name.size() - kFormat.size()) + ".weight";
+    const auto type = base_.type(weight);
+    if (!type.ok() || type->dtype != known->second)
+      return error(Code::kDataLoss, base_.path(), ": '", name, "' states ", known->first, ", and '",
+                   weight, "' is ", type.ok() ? type->to_string() : "not there");
     return Status();
   }
 

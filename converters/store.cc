@@ -191,9 +191,7 @@ Status store_model(ModelInfo info, std::vector<ModelPart> parts, const ConvertOp
     options.notice(str(narrow, " tensors stay in 4 bits and ", bytes,
                        " in 8, exactly; what else the "
                        "checkpoint holds in fewer bits becomes f32; --dtype widens them all"));
-  if (options.check_tokenizer)
-    for (const StoredTokenizer& tokenizer : info.tokenizers)
-      ZT_RETURN_IF_ERROR(options.check_tokenizer(tokenizer).with_context(options.input));
+  if (options.check) ZT_RETURN_IF_ERROR(options.check(info).with_context(options.input));
   return write_model(options.output, info, std::move(tensors), progress);
 }
 

@@ -147,17 +147,12 @@ Status read_diffusers_config(Config* config, WanConfig* c, int64_t* positions) {
            .empty(),
       *c);
   check_patch(config);
-  const auto equal = [&](const char* key, int64_t otherwise, int64_t found) {
-    if (const int64_t stated = config->integer(key, otherwise, 1, 1 << 30); stated != found)
-      config->fail(Code::kDataLoss,
-                   str("'", key, "' is ", stated, ", but the weights have ", found));
-  };
-  equal("in_channels", 16, c->input_channels());
-  equal("out_channels", c->input_channels(), c->channels);
-  equal("text_dim", 4096, c->text_width);
-  equal("freq_dim", 256, c->time_features);
-  equal("ffn_dim", 13824, c->ffn);
-  equal("num_layers", 40, c->layers);
+  config->equal("in_channels", 16, c->input_channels(), "the weights have");
+  config->equal("out_channels", c->input_channels(), c->channels, "the weights have");
+  config->equal("text_dim", 4096, c->text_width, "the weights have");
+  config->equal("freq_dim", 256, c->time_features, "the weights have");
+  config->equal("ffn_dim", 13824, c->ffn, "the weights have");
+  config->equal("num_layers", 40, c->layers, "the weights have");
   *positions = config->integer("rope_max_seq_len", 1024, 1, 1 << 20);
   const auto only_where = [&](const char* key, int64_t found) {
     if (found > 0 && config->has(key)) return config->agree(key, found, "in the weights");
@@ -307,21 +302,13 @@ Status read_second(const ConvertSource& source, const ConvertOptions& options, W
 }
 
 Status read_tokenizer(const ConvertSource& source, const ConvertOptions& options, Whole* whole) {
-  namespace fs = std::filesystem;
-  std::string path = find_component(source, options, options.tokenizer, "tokenizer",
-                                    {"google/umt5-xxl/spiece.model"});
-  std::error_code failed;
-  if (fs::is_directory(path, failed)) path = (fs::path(path) / "spiece.model").string();
+  const std::string path = find_component(source, options, options.tokenizer, "tokenizer",
+                                          {"google/umt5-xxl/spiece.model"});
   if (path.empty()) {
     if (whole->text) whole->tokenizer = whole->text->tokenizer;
     return Status();
   }
-  if (!fs::exists(path, failed))
-    return error(Code::kNotFound, path,
-                 " is not there: the SentencePiece model that prompts are tokenized by; "
-                 "tokenizer.json is not read in its place");
-  ZT_ASSIGN_OR_RETURN(const std::string bytes, read_small_file(path, 1 << 26));
-  whole->tokenizer.assign(bytes.begin(), bytes.end());
+  ZT_ASSIGN_OR_RETURN(whole->tokenizer, read_sentencepiece(path, "spiece.model"));
   return Status();
 }
 
@@ -407,18 +394,15 @@ Recipe recipe_of(const Whole& whole, bool distilled) {
   }
   if (whole.vision) pipeline.picture = whole.vision->picture;
   Recipe recipe = wan_recipe(pipeline);
-  std::string lacks;
-  const auto lack = [&](bool there, const char* what) {
-    if (!there) lacks += str(lacks.empty() ? "it has no " : ", no ", what);
-  };
-  const std::string statistics = str("statistics of latents with ", dit.channels, " channels");
-  lack(!whole.vae || !pipeline.latents.mean.empty(), statistics.c_str());
-  lack(whole.text.has_value(), "text encoder");
-  lack(!whole.tokenizer.empty(), "tokenizer");
-  lack(whole.vae.has_value(), "autoencoder");
-  lack(dit.image_width == 0 || whole.vision.has_value(), "image encoder");
-  lack(!needs_second(dit) || whole.second.has_value(),
-       "second transformer (--transformer-2), which takes over where little noise is left");
+  const std::string lacks = missing_parts(
+      {{!whole.vae || !pipeline.latents.mean.empty(),
+        str("statistics of latents with ", dit.channels, " channels")},
+       {whole.text.has_value(), "text encoder"},
+       {!whole.tokenizer.empty(), "tokenizer"},
+       {whole.vae.has_value(), "autoencoder"},
+       {dit.image_width == 0 || whole.vision.has_value(), "image encoder"},
+       {!needs_second(dit) || whole.second.has_value(),
+        "second transformer (--transformer-2), which takes over where little noise is left"}});
   if (lacks.empty()) return recipe;
   recipe.stages.clear();
   recipe.incomplete += str(recipe.incomplete.empty() ? "" : "; ", lacks);
@@ -433,6 +417,10 @@ Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
                       read_transformer(source.checkpoint, WanNames::kDit, whole.time_a_frame));
   ZT_RETURN_IF_ERROR(read_second(source, options, &whole));
   ZT_RETURN_IF_ERROR(read_components(source, options, &whole));
+  if (whole.dmd && options.distilled)
+    return error(Code::kInvalidArgument, source.checkpoint.path(),
+                 ": --distilled asks for lightx2v's four steps; this folder's pipeline states its "
+                 "own three, of DMD: leave the flag out");
   ModelInfo info;
   info.name = options.name.empty() ? "wan" : options.name;
   info.family = "wan";

@@ -148,15 +148,10 @@ Status read_configuration(Config* config, WanAutoencoder* out) {
   c.shortcuts = config->flag("is_residual", false);
   c.patch = config->integer("patch_size", 1, 1, 16);
   const int64_t channels = c.image_channels * c.patch * c.patch;
-  const auto equal = [&](const char* key, int64_t otherwise, int64_t needed) {
-    if (const int64_t stated = config->integer(key, otherwise, 1, 1 << 16); stated != needed)
-      config->fail(Code::kDataLoss,
-                   str("'", key, "' is ", stated, ", but the rest makes it ", needed));
-  };
-  equal("in_channels", 3, channels);
-  equal("out_channels", 3, channels);
-  equal("scale_factor_spatial", 8, c.space());
-  equal("scale_factor_temporal", 4, c.time());
+  config->equal("in_channels", 3, channels, "the rest makes it");
+  config->equal("out_channels", 3, channels, "the rest makes it");
+  config->equal("scale_factor_spatial", 8, c.space(), "the rest makes it");
+  config->equal("scale_factor_temporal", 4, c.time(), "the rest makes it");
   const auto size = static_cast<size_t>(c.latent_channels);
   const std::vector<double> mean = config->numbers("latents_mean", size),
                             deviation = config->numbers("latents_std", size);

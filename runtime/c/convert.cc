@@ -4,7 +4,7 @@
 #include "runtime/c/arguments.h"
 #include "runtime/c/errors.h"
 #include "runtime/c/hooks.h"
-#include "runtime/engine/model.h"
+#include "runtime/engine/check.h"
 
 namespace zoetrope {
 namespace {
@@ -47,7 +47,7 @@ int zoetrope_convert(const char* text, const zoetrope_callbacks* callbacks) {
     if (!a.dtype.empty()) {
       ZT_ASSIGN_OR_RETURN(a.options.dtype, parse_dtype(a.dtype));
     }
-    a.options.check_tokenizer = check_tokenizer;
+    a.options.check = [](const ModelInfo& info) { return check_model(info); };
     a.options.notice = [&](const std::string& notice) { calls.notice(notice); };
     return convert(a.options, [&](int64_t done, int64_t total) {
       return calls.progress("convert", static_cast<double>(done), static_cast<double>(total));

@@ -3,7 +3,7 @@
 #include "converters/convert.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/progress.h"
-#include "runtime/engine/model.h"
+#include "runtime/engine/check.h"
 
 namespace zoetrope {
 namespace {
@@ -24,7 +24,7 @@ Status run_convert(const Options& options) {
     convert_options.dtype = dtype;
   }
   ProgressBar bar(options.quiet);
-  convert_options.check_tokenizer = check_tokenizer;
+  convert_options.check = [](const ModelInfo& info) { return check_model(info); };
   convert_options.notice = [&](const std::string& text) { bar.message(text); };
   ZT_RETURN_IF_ERROR(convert(convert_options, [&](int64_t done, int64_t total) {
     bar.update("convert", static_cast<double>(done), static_cast<double>(total));

@@ -51,6 +51,11 @@ Status check_model(const Model& model) {
   return check_stages(model, least);
 }
 
+Status check_model(const ModelInfo& info) {
+  ZT_ASSIGN_OR_RETURN(const Model model, make_model(info, nullptr, info.name));
+  return check_model(model);
+}
+
 Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model) {
   std::map<std::string, Bindings> bindings;
   ZT_RETURN_IF_ERROR(check_stages(model, {}, &bindings));

@@ -10,6 +10,8 @@ namespace zoetrope {
 // Every stage against the signatures of its component, at the smallest and the preferred size.
 // Errors name the stage.
 Status check_model(const Model& model);
+// The same of a model that is not written yet.
+Status check_model(const ModelInfo& info);
 
 // The symbols of every component that the recipe runs, at the preferred size.
 Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model);

@@ -21,8 +21,6 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const StoredTokenizer& s
 
 }  // namespace
 
-Status check_tokenizer(const StoredTokenizer& stored) { return open_tokenizer(stored).status(); }
-
 Result<Model> make_model(const ModelInfo& info, std::shared_ptr<const WeightSource> weights,
                          const std::string& path) {
   Model model;

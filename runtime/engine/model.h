@@ -38,9 +38,6 @@ struct Model {
 Result<Model> make_model(const ModelInfo& info, std::shared_ptr<const WeightSource> weights,
                          const std::string& path);
 
-// Whether its data are what its kind says.
-Status check_tokenizer(const StoredTokenizer& stored);
-
 // Maps the file and reads everything but the weights. Errors name the file.
 Result<Model> load_model(const std::string& path);
 

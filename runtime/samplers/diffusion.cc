@@ -92,8 +92,8 @@ Result<DiffusionSampler> DiffusionSampler::create(const DiffusionSpec& spec, int
     for (const int t : timesteps)
       if (sampler.alphas_[static_cast<size_t>(t)] <= 0)
         return error(Code::kInvalidArgument, "at timestep ", t,
-                     " nothing but noise is left (zero_snr), and a model that predicts it "
-                     "(epsilon) says nothing; v_prediction or sample would");
+                     " nothing but noise is left (zero_snr, or betas too large), and a model "
+                     "that predicts it (epsilon) says nothing; v_prediction or sample would");
   if (spec.reference == "diffusers")
     sampler.fill_steps<float>(timesteps);
   else

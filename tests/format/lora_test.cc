@@ -88,6 +88,35 @@ TEST_CASE(
                          "dit_fused.safetensors") < 4e-6);
 }
 
+TEST_CASE("factors by names of modules are read, and what is ambiguous or names none is refused") {
+  const Published source("format/data/dit_diffusers");
+  const auto model = source.converted();
+  const auto names = names_of(*model);
+  const auto read = [&](const std::function<void(nlohmann::json&)>& change) {
+    const Published folder("format/data/lora/dit_peft");
+    folder.edit("adapter_config.json", change);
+    return read_lora(folder.path("adapter_model.safetensors"), "dit", names, *model);
+  };
+  const auto refusal = [&](const nlohmann::json& changes) {
+    const auto lora = read([&](nlohmann::json& c) { c.update(changes); });
+    REQUIRE_FALSE(lora.ok());
+    mentions(lora.status().message(), "adapter_config.json");
+    return lora.status().message();
+  };
+  const auto plain = read([](nlohmann::json&) {});
+  const auto doubled = read([](nlohmann::json& c) {
+    c["alpha_pattern"] = {{"to_q", 14}, {"to_v", 14}, {"ff.net.2", 14}};
+  });
+  REQUIRE(plain.ok());
+  REQUIRE_MESSAGE(doubled.ok(), doubled.status().message());
+  REQUIRE(plain->updates.size() == doubled->updates.size());
+  for (size_t i = 0; i < plain->updates.size(); ++i)
+    CHECK(doubled->updates[i].scale == 2 * plain->updates[i].scale);
+  mentions(refusal({{"alpha_pattern", {{".*to_q", 14}}}}), "'.*to_q' names no module");
+  mentions(refusal({{"alpha_pattern", {{"to_q", 14}, {"attn1.to_q", 7}}}}), "both");
+  mentions(refusal({{"text_encoder.lora_alpha", 9}}), "another lora_alpha");
+}
+
 TEST_CASE("what fits no weight, or is no LoRA, is refused by name") {
   const Published source("format/data/wan_diffusers");
   const auto model = source.converted();

@@ -32,12 +32,13 @@ void check_folder_refused(const std::string& file, const std::vector<Change>& ch
 }
 
 // The single file with its configuration changed; what it is refused for.
-std::string single_refusal(const std::function<void(json&)>& change) {
-  const Published file("parity/data/ltx2_pipelines/" + kSingle);
-  json config = json::parse((*open_safetensors(kData + kSingle))->metadata().at("config"));
+std::string single_refusal(const std::function<void(json&)>& change,
+                           const std::string& single = kSingle) {
+  const Published file("parity/data/ltx2_pipelines/" + single);
+  json config = json::parse((*open_safetensors(kData + single))->metadata().at("config"));
   change(config);
-  file.edit_weights(kSingle, [](StoredTensors&) {}, {{"config", config.dump()}});
-  return file.refusal({.input = "", .output = "", .text_encoder = kData + "text_encoder"}, kSingle);
+  file.edit_weights(single, [](StoredTensors&) {}, {{"config", config.dump()}});
+  return file.refusal({.input = "", .output = "", .text_encoder = kData + "text_encoder"}, single);
 }
 
 }  // namespace
@@ -98,10 +99,29 @@ TEST_CASE("LTX-2's single files: what their metadata say is honoured or refused"
         {"/vae/decoder_blocks/0/1/inject_noise", json(true), "noise"},
         {"/vae/decoder_blocks/0/1/other", json(1), "other"},
         {"/vocoder/resblock", json("2"), "resblock"},
-        {"/audio_vae/model/params/ddconfig/norm_type", json("group"), "pixel"}}) {
+        {"/audio_vae/model/params/ddconfig/norm_type", json("group"), "pixel"},
+        {"/vae", json(), "no \"vae\" object"},
+        {"/audio_vae", json(), "no \"audio_vae\" object"},
+        {"/audio_vae/model", json(), "no \"model\" object"},
+        {"/audio_vae/model/params", json(), "no \"params\" object"},
+        {"/audio_vae/model/params/ddconfig", json(), "no \"ddconfig\" object"},
+        {"/audio_vae/preprocessing", json(), "no \"preprocessing\" object"},
+        {"/audio_vae/preprocessing/stft", json(), "no \"stft\" object"},
+        {"/vocoder", json(), "no \"vocoder\" object"},
+        {"/vae/decoder_spatial_padding_mode", json("zeros"), "decoder_spatial_padding_mode"}}) {
     CAPTURE(pointer);
     mentions(single_refusal([&](json& c) { c[json::json_pointer(pointer)] = value; }), expected);
   }
+  const auto wide = [](const std::function<void(json&)>& change) {
+    return single_refusal([&](json& c) { change(c["vocoder"]["bwe"]); },
+                          "t2v_3_single.safetensors");
+  };
+  mentions(wide([](json& bwe) { bwe["apply_final_activation"] = true; }), "apply_final_activation");
+  mentions(wide([](json& bwe) {
+             bwe.erase("apply_final_activation");
+             bwe["use_tanh_at_final"] = true;
+           }),
+           "use_tanh_at_final");
 }
 
 TEST_CASE("LTX-2: a tensor that is missing or left over is named") {

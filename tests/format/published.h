@@ -113,9 +113,9 @@ class Published {
 
  private:
   static constexpr std::pair<DType, const char*> kNames[] = {
-      {DType::kF32, "F32"},       {DType::kF16, "F16"}, {DType::kBF16, "BF16"},
-      {DType::kF64, "F64"},       {DType::kI8, "I8"},   {DType::kBool, "BOOL"},
-      {DType::kF8E4M3, "F8_E4M3"}};
+      {DType::kF32, "F32"},        {DType::kF16, "F16"}, {DType::kBF16, "BF16"},
+      {DType::kF64, "F64"},        {DType::kI8, "I8"},   {DType::kBool, "BOOL"},
+      {DType::kF8E4M3, "F8_E4M3"}, {DType::kU8, "U8"}};
 
   static void write(const std::string& path, const StoredTensors& tensors,
                     const nlohmann::json& metadata) {

@@ -1,5 +1,6 @@
 // Everything that a published folder says is honoured or refused, by name.
 #include "graph/graph.h"
+#include "runtime/engine/check.h"
 #include "tests/format/published.h"
 
 using namespace zoetrope;
@@ -209,6 +210,15 @@ TEST_CASE("a value too large for the dtype that is asked for is refused, not mad
   CHECK(with(1e39, std::nullopt).ok());
 }
 
+TEST_CASE("what the engine would not open is refused before anything is written") {
+  const Published folder(kPipeline);
+  folder.edit(kScheduler, [](json& c) { c["beta_start"] = 0.5; });  // 0.74^1000 is 0 in f32
+  mentions(folder.refusal({.input = "",
+                           .output = "",
+                           .check = [](const ModelInfo& info) { return check_model(info); }}),
+           "betas too large");
+}
+
 TEST_CASE("stored positions are weights where they are not the formula's") {
   const auto original = [](const std::function<void(StoredTensors&)>& change) {
     auto folder = std::make_unique<Published>(kOriginal);
@@ -280,6 +290,29 @@ TEST_CASE("what an original file does not say is asked for, and what its config 
   std::filesystem::remove(folder.output());
   CHECK(to_text(folder.converted()->info().components[0]) !=
         to_text(plain.converted()->info().components[0]));
+}
+
+TEST_CASE("the format that stands beside a weight of 8 bits is one that is read, and its own") {
+  const std::string scaled = "blocks.0.cross_attn.k.";
+  const auto stated = [&](const std::string& format) {
+    return [=](StoredTensors& t) {
+      const std::string text = nlohmann::json{{"format", format}}.dump();
+      t[scaled + "comfy_quant"] = {
+          DType::kU8, {static_cast<int64_t>(text.size())}, {text.begin(), text.end()}};
+    };
+  };
+  for (const char* format : {"float8_e4m3fnuz", "float8_e5m2fnuz", "int8_tensorwise"}) {
+    CAPTURE(format);
+    const Published file("parity/data/wan/comfy_f8/i2v");
+    file.edit_weights("", stated(format));
+    mentions(file.refusal(), scaled + "comfy_quant' states a format that is not read");
+  }
+  const Published other("parity/data/wan/comfy_f8/i2v");
+  other.edit_weights("", stated("float8_e5m2"));
+  mentions(other.refusal(), "states float8_e5m2, and '" + scaled + "weight' is");
+  const Published right("parity/data/wan/comfy_f8/i2v");
+  right.edit_weights("", stated("float8_e4m3fn"));
+  (void)right.converted();
 }
 
 TEST_CASE("prefixes of training runs and bundles are found; averaged weights come first") {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <set>
 
+#include "runtime/engine/check.h"
 #include "runtime/engine/engine.h"
 #include "tests/devices.h"
 #include "tests/parity/converted.h"
@@ -136,7 +137,7 @@ TEST_CASE("a tokenizer that is none is refused before anything is written") {
   fs::resize_file(folder.file("in/tokenizer/spiece.model"), 1000);
   const Status status = convert({.input = folder.file("in"),
                                  .output = folder.file("model.zoe"),
-                                 .check_tokenizer = check_tokenizer});
+                                 .check = [](const ModelInfo& info) { return check_model(info); }});
   CHECK(status.code() == Code::kDataLoss);
   CHECK(status.message().find("SentencePiece") != std::string::npos);
   CHECK(folder.names() == std::vector<std::string>{"in"});
