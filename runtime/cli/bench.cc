@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -26,6 +27,7 @@ struct Options {
   int steps = 0;
   int64_t count = 1;
   bool list = false, quiet = false;
+  std::vector<CLI::Option*> measuring;  // what --from, which measures nothing, would not heed
 };
 
 // What makes it again: the command line, as a shell takes it.
@@ -148,15 +150,10 @@ bench::Comparison compare_with(const bench::Report& baseline, double tolerance, 
 
 // What --from and --list would not heed.
 Status check_modes(const Options& o) {
-  const bench::BenchOptions& b = o.bench;
   if (o.list && !o.baseline.empty())
     return error(Code::kInvalidArgument, "--list measures nothing that --compare could look at");
-  if (!o.from.empty() &&
-      (o.list || !o.kinds.empty() || !o.models.empty() || !b.devices.empty() || !o.dtypes.empty() ||
-       !b.filters.empty() || !b.tokens.empty() || b.quick || !o.peers.empty() || !o.set.empty() ||
-       !o.memory.empty() || !o.prompt.empty() || o.steps > 0 || o.count > 1 || o.clip.width > 0 ||
-       o.clip.height > 0 || o.clip.frames > 0 || b.device.threads > 0 ||
-       !b.device.force_target.empty()))
+  if (!o.from.empty() && std::any_of(o.measuring.begin(), o.measuring.end(),
+                                     [](const CLI::Option* option) { return option->count() > 0; }))
     return error(
         Code::kInvalidArgument,
         "--from shows what was measured: give it with output flags, --compare and --beside "
@@ -216,9 +213,10 @@ void add_pipeline_flags(Options* o, CLI::App* app) {
   app->add_option("--prompt", o->prompt, "Of pipelines that read text");
   app->add_option("--steps", o->steps, "Of a pipeline's denoising; 0: the model's own")
       ->check(whole_in(0, 10000));
-  app->add_option("--width", o->clip.width, "Of a pipeline's clip or picture, in pixels");
-  app->add_option("--height", o->clip.height);
-  app->add_option("--frames", o->clip.frames);
+  app->add_option("--width", o->clip.width, "Of a pipeline's clip or picture, in pixels")
+      ->check(whole_in(0));
+  app->add_option("--height", o->clip.height)->check(whole_in(0));
+  app->add_option("--frames", o->clip.frames)->check(whole_in(0));
   app->add_option("--count", o->count, "Pictures a request, of models of classes")
       ->check(whole_in(1, 1000));
 }
@@ -291,6 +289,8 @@ void add_bench(CLI::App* root, Run* run) {
   app->add_option("--target", b.device.force_target,
                   "Restrict what the device uses, as in generate");
   add_pipeline_flags(o.get(), app);
+  for (CLI::Option* option : app->get_options())
+    if (option != app->get_help_ptr()) o->measuring.push_back(option);
   add_output_flags(o.get(), app);
   app->add_flag("-q,--quiet", o->quiet, "No table and no progress");
   app->callback([=] { *run = [=] { return run_bench(*o); }; });

@@ -201,11 +201,13 @@ void add_inspect(CLI::App* root, Run* run) {
       "  zoetrope inspect model.zoe --graph NAME                 a component's graph as text\n"
       "  zoetrope inspect model.zoe --graph NAME --svg net.svg   the graph as a picture");
   app->add_option("model", options->model, "A .zoe file; left out, the embedded one");
-  app->add_flag("--json", options->json, "Everything, as JSON");
-  app->add_flag("--tensors", options->tensors, "List the tensors too");
+  auto* json = app->add_flag("--json", options->json, "Everything, as JSON");
+  auto* tensors = app->add_flag("--tensors", options->tensors, "List the tensors too");
   app->add_flag("--verify", options->verify,
                 "Read every tensor: check hashes, refuse NaN and infinity");
-  auto* graph = app->add_option("--graph", options->graph, "Print this component's graph");
+  auto* graph = app->add_option("--graph", options->graph, "Print this component's graph")
+                    ->excludes(json)
+                    ->excludes(tensors);
   auto* svg = app->add_option("--svg", options->svg, "With --graph: draw it into this file instead")
                   ->needs(graph);
   app->add_option("--set", options->bindings,
@@ -213,7 +215,10 @@ void add_inspect(CLI::App* root, Run* run) {
                   "prefers")
       ->needs(svg);
   app->add_option("--page", options->page,
-                  "Write the report that quantisation left in the file as an HTML page");
+                  "Write the report that quantisation left in the file as an HTML page")
+      ->excludes(json)
+      ->excludes(tensors)
+      ->excludes(graph);
   app->callback([=] { *run = [=] { return run_inspect(*options); }; });
 }
 

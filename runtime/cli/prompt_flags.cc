@@ -49,18 +49,23 @@ bool parse_whole(const std::string& text, Number* value) {
   return code == std::errc() && at == end;
 }
 
+Result<std::string> read_text_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return read_text(in, path);
+}
+
 }  // namespace
 
 Result<std::string> read_prompt(const std::string& text) {
   if (text == "-") return read_text(std::cin, "standard input");
   if (text.empty() || text[0] != '@') return text;
   if (text.size() > 1 && text[1] == '@') return text.substr(1);
-  std::ifstream in(text.substr(1), std::ios::binary);
-  return read_text(in, text.substr(1));
+  return read_text_file(text.substr(1));
 }
 
 Result<std::vector<std::string>> read_prompts(const std::string& path, const char* flag) {
-  ZT_ASSIGN_OR_RETURN(const std::string text, read_prompt(path == "-" ? path : "@" + path));
+  ZT_ASSIGN_OR_RETURN(const std::string text,
+                      path == "-" ? read_prompt(path) : read_text_file(path));
   std::vector<std::string> lines;
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());

@@ -101,9 +101,7 @@ Status run_verify(Options& o) {
   v.judge_nodes = !o.no_nodes;
   v.parts.count = o.parts;
   if (o.whole) v.parts.whole_flops = INFINITY;
-  v.calls = o.calls == "all" ? 0 : std::atoll(o.calls.c_str());
-  if (o.calls != "all" && v.calls < 1)
-    return error(Code::kInvalidArgument, "--calls ", o.calls, ": expected a number or all");
+  v.calls = o.calls == "all" ? 0 : std::stoll(o.calls);  // checked where it was parsed
   v.least_psnr = o.min_psnr;
   v.least_snr = o.min_snr;
   const MakeEngine make_engine = [&](const std::string& device) {
@@ -155,6 +153,11 @@ void add_verify(CLI::App* root, Run* run) {
   app->add_option("--seed", o.seed, "As in generate")->capture_default_str();
   app->add_option("--calls", o.calls,
                   "Judge so many calls of each kernel that a plan has several of, or all")
+      ->check(CLI::Validator(
+          [number = whole_in(1)](std::string& text) {
+            return text == "all" ? std::string() : number(text);
+          },
+          "1 or more, or all"))
       ->capture_default_str();
   app->add_option("--parts", o.parts,
                   "Of a call that is too large for its definition, judge so many boxes of the "

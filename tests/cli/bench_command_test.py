@@ -182,6 +182,12 @@ class Ends(Bench):
                 (["ops", *QUICK, "--models", str(MODEL)], 2, "pipeline"),
                 (["pipeline", *QUICK, "--count", "2"], 2, "of classes"),
                 (["--from", "a.json", "--quick"], 2, "--from"),
+                (["--from", "a.json", "--limit", "1"], 2, "--from"),
+                (["--from", "a.json", "--rounds", "2"], 2, "--from"),
+                (["--from", "a.json", "--seconds", "1"], 2, "--from"),
+                (["--from", "a.json", "--steps", "0"], 2, "--from"),
+                (["pipeline", "--width", "-8"], 2, "--width"),
+                (["pipeline", "--frames", "-1"], 2, "--frames"),
                 (["ops", *QUICK, "--list", "--compare", "a.json"], 2, "--list")):
             with self.subTest(args=args):
                 begin = time.monotonic()

@@ -50,7 +50,8 @@ class Verify(Case):
         self.check(run(*quick, "--against", self.out / "none"), 3)
 
     def test_flags(self):
-        self.check(run("verify", MODEL, "--calls", "some", *SMALL), 2, "--calls")
+        for calls in ("some", "4x", "0", "-1", ""):
+            self.check(run("verify", MODEL, "--calls", calls, *SMALL), 2, "--calls")
         self.check(run("verify", MODEL, "--devices", "nothing", *SMALL), 2, "nothing")
 
     def test_version_says_numerics(self):

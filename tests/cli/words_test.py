@@ -76,6 +76,12 @@ class Words(command.Case):
                 self.check(self.generate("-", input=content), 2, word)
         self.check_empty()
 
+    def test_a_file_of_prompts_may_have_any_name(self):
+        (self.out / "@p.txt").write_text("a red star\n")
+        result = run("generate", "--model", MODEL, "--prompts", "@p.txt", "-o", "a.wav", "--json", cwd=self.out)
+        self.check(result, 0)
+        self.assertEqual(json.loads(result.stdout)["prompt"], "a red star")
+
     def test_blank_lines_are_no_prompts(self):
         (self.out / "p.txt").write_bytes(b"\xef\xbb\xbfa red star\r\n\r\n  \t\r\na blue ball\r\n")
         result = self.generate("--prompts", self.out / "p.txt", "--json")
