@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "backends/cuda/cublaslt.h"
+#include "graph/text.h"
 
 namespace zoetrope::cuda {
 namespace {
@@ -92,6 +93,7 @@ Result<Capabilities> read_capabilities(int index, const Switches& switches) {
   caps.index = index;
   caps.switches = switches;
   caps.name = properties.name;
+  caps.uuid = to_hex({properties.uuid.bytes, sizeof(properties.uuid.bytes)});
   caps.architecture = properties.major * 10 + properties.minor;
   ZT_RETURN_IF_ERROR(check(cudaDriverGetVersion(&caps.driver_version), "reading the driver"));
   caps.multiprocessors = properties.multiProcessorCount;
@@ -129,6 +131,7 @@ DeviceInfo Capabilities::info() const {
   info.backend = "cuda";
   info.name = str(name, ", CUDA ", driver_version / 1000, ".", driver_version % 1000 / 10);
   info.memory_bytes = memory_bytes;
+  info.uuid = uuid;
   info.features = features();
   info.side_by_side = !switches.no_graph;
   // Rates that large kernels reach: 0.7 of what the clock allows.

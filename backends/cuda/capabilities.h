@@ -22,7 +22,7 @@ Result<Switches> parse_switches(std::string_view words);
 
 struct Capabilities {
   int index = 0;
-  std::string name;
+  std::string name, uuid;
   int architecture = 0;  // 90 for compute capability 9.0
   int driver_version = 0;
   int multiprocessors = 0;

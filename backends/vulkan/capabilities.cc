@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "graph/text.h"
+
 namespace zoetrope::vulkan {
 namespace {
 
@@ -223,6 +225,7 @@ Status read_capabilities(VkPhysicalDevice device, const Switches& switches, Capa
                  VK_API_VERSION_MAJOR(caps->api_version), ".",
                  VK_API_VERSION_MINOR(caps->api_version), "; 1.2 is needed");
   caps->driver = str(v12.driverName, " ", v12.driverInfo);
+  caps->uuid = to_hex({reinterpret_cast<const char*>(v11.deviceUUID), VK_UUID_SIZE});
   // By conformance on an H100; Vulkan itself leaves the rounding open.
   caps->nearest_half = switches.nearest_half || v12.driverID == VK_DRIVER_ID_NVIDIA_PROPRIETARY;
   // Vulkan leaves it to the driver where elements lie; conformance ran on these.

@@ -53,7 +53,7 @@ struct Switches {
 Result<Switches> parse_switches(std::string_view words);
 
 struct Capabilities {
-  std::string name, driver;
+  std::string name, driver, uuid;
   bool software = false;  // a processor's emulation
   bool discrete = false;
   uint32_t api_version = 0;

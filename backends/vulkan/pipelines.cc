@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "backends/vulkan/bfloat16.h"
+#include "graph/text.h"
 #include "runtime/backend/cache_file.h"
 
 namespace zoetrope::vulkan {
@@ -82,12 +83,9 @@ Status Pipelines::create_layouts() {
 Status Pipelines::load() {
   VkPhysicalDeviceProperties properties;
   vkGetPhysicalDeviceProperties(context_.physical, &properties);
-  std::string name = "vulkan-2-";  // our version of the file
-  for (const uint8_t byte : properties.pipelineCacheUUID) {
-    constexpr char kHex[] = "0123456789abcdef";
-    name += {kHex[byte >> 4], kHex[byte & 15]};
-  }
-  file_ = cache_path(name + ".bin");
+  const std::string driver =
+      to_hex({reinterpret_cast<const char*>(properties.pipelineCacheUUID), VK_UUID_SIZE});
+  file_ = cache_path(str("vulkan-2-", driver, ".bin"));  // 2: our version of the file
   const std::string bytes = read_sealed_cache(file_, size_t{256} << 20);
   VkPipelineCacheCreateInfo info{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
   info.initialDataSize = bytes.size();

@@ -117,9 +117,7 @@ Result<WeightData> ModelFile::load(std::string_view name) const {
   if (!data)
     return error(Code::kResourceExhausted, "no memory for ", bytes, " bytes of tensor '", name,
                  "'");
-  // Asking for threads takes longer than a small tensor.
-  const int threads = entry->type.bytes() < (1 << 16) ? 1 : usable_threads();
-  generate_synthetic(*entry->synthetic, entry->type, data.get(), threads);
+  generate_synthetic(*entry->synthetic, entry->type, data.get(), usable_threads());
   return WeightData{entry->type, data.get(), data};
 }
 

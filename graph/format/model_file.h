@@ -92,6 +92,8 @@ class ModelFile : public WeightSource {
   std::vector<TensorEntry> tensors_;
 };
 
+// Of `threads` that there are, those that a synthetic tensor is worth.
+int synthetic_threads(const TensorType& type, int threads);
 // Fills `data` with a synthetic tensor: the same bytes for any number of threads.
 void generate_synthetic(const SyntheticTensor& spec, const TensorType& type, void* data,
                         int threads);

@@ -82,11 +82,16 @@ void generate_range(const SyntheticTensor& spec, const TensorType& type, void* d
 
 }  // namespace
 
+int synthetic_threads(const TensorType& type, int threads) {
+  constexpr int64_t kFewest = 1 << 18;  // elements worth a thread
+  return static_cast<int>(
+      std::clamp<int64_t>(type.shape.elements() / kFewest, 1, std::max(threads, 1)));
+}
+
 void generate_synthetic(const SyntheticTensor& spec, const TensorType& type, void* data,
                         int threads) {
   const int64_t n = type.shape.elements();
-  constexpr int64_t kFewest = 1 << 18;  // elements worth a thread
-  const int64_t parts = std::clamp<int64_t>(n / kFewest, 1, std::max(threads, 1));
+  const int64_t parts = synthetic_threads(type, threads);
   const int64_t share = (n / parts + 3) / 4 * 4 + 4;
   std::vector<std::thread> workers;
   workers.reserve(static_cast<size_t>(parts));

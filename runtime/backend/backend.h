@@ -22,6 +22,7 @@ struct DeviceInfo {
   std::string name;                   // "AMD EPYC, avx512, 2 threads"
   std::string hardware;               // the name without settings that change no result; empty: it
   std::string unusable;               // why it cannot be opened; empty: it can
+  std::string uuid;                   // of its chip, in hexadecimal; empty: not known
   int64_t memory_bytes = 0;           // what plans may use in all
   std::vector<std::string> features;  // "avx512_bf16", "amx_bf16", "cooperative_matrix", ...
   int64_t piece_bytes = INT64_MAX;    // buffers up to this size are one piece of memory
@@ -33,6 +34,13 @@ struct DeviceInfo {
   double flops_bf16 = 0;
   double bytes_per_second = 0;
   double upload_bytes_per_second = 0;  // from pinned host memory
+
+  // The host's processor does its work, and other work of the host keeps it waiting.
+  bool on_host() const { return host_memory || software; }
+  // Two backends may know one chip.
+  bool shares_processor(const DeviceInfo& other) const {
+    return (on_host() && other.on_host()) || (!uuid.empty() && uuid == other.uuid);
+  }
 };
 
 // Device memory. Owned by whoever asked for it; must not outlive its device.

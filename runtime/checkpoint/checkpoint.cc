@@ -392,9 +392,11 @@ Status CheckpointFolder::finish(int64_t clip) {
   return write_checkpoint_job(file(kJobName), job_);
 }
 
-Status CheckpointFolder::set_outputs(std::vector<std::string> outputs, std::string format) {
+Status CheckpointFolder::set_outputs(std::vector<std::string> outputs, std::string format,
+                                     std::string receipt) {
   job_.outputs = std::move(outputs);
   job_.format = std::move(format);
+  job_.receipt = std::move(receipt);
   return write_checkpoint_job(file(kJobName), job_);
 }
 

@@ -62,7 +62,7 @@ class CheckpointFolder {
   // Its outputs are written.
   Status finish(int64_t clip);
   // Changes where the rest goes.
-  Status set_outputs(std::vector<std::string> outputs, std::string format);
+  Status set_outputs(std::vector<std::string> outputs, std::string format, std::string receipt);
 
  private:
   CheckpointFolder() = default;

@@ -25,20 +25,23 @@ struct Options {
 };
 
 // Sides and lengths of clips, as parts of what a model prefers.
-constexpr double kScales[] = {1, 0.5, 0.25};
+struct ClipScale {
+  double side, length;
+};
+constexpr ClipScale kScales[] = {{1, 1}, {0.5, 0.5}, {0.25, 0.25}, {1, 2}};
 
 // What a person would ask for at that size; nothing where a model wants more than words and
 // classes. `half`: without guidance or, of classes, one picture: half the rows.
-Request request_of(const Recipe& recipe, double scale, DType compute, bool half) {
-  const auto part = [&](const Range& range) {
+Request request_of(const Recipe& recipe, const ClipScale& scale, DType compute, bool half) {
+  const auto part = [](const Range& range, double scaled) {
     return nearest_in_range(range,
-                            static_cast<int64_t>(scale * static_cast<double>(range.preferred)));
+                            static_cast<int64_t>(scaled * static_cast<double>(range.preferred)));
   };
   Request request;
   request.compute = compute;
-  request.clip.width = part(recipe.clip.width);
-  request.clip.height = part(recipe.clip.height);
-  request.clip.frames = part(recipe.clip.frames);
+  request.clip.width = part(recipe.clip.width, scale.side);
+  request.clip.height = part(recipe.clip.height, scale.side);
+  request.clip.frames = part(recipe.clip.frames, scale.length);
   if (recipe.reads_text()) {
     request.prompt = "a red ball";
     if (half) request.guidance = 1;
@@ -73,7 +76,7 @@ std::vector<std::string> usual_models() {
 std::string rate_text(const DeviceTimes& times) {
   double narrow = 0, wide = 0, bytes = 0;
   for (const KernelPoint& p : times.points()) {
-    double& rate = p.types.find("f16", p.types.find("->")) != std::string::npos ? narrow : wide;
+    double& rate = p.gives_narrow() ? narrow : wide;
     rate = std::max(rate, p.flops / p.seconds);
     bytes = std::max(bytes, p.bytes / p.seconds);
   }
@@ -122,7 +125,7 @@ class Calibration {
       if (!engine.ok()) return engine.status();
       ZT_ASSIGN_OR_RETURN(EngineDevice* const device, (*engine)->device(spec));
       for (const std::string& compute : o_.computes)
-        for (const double scale : kScales)
+        for (const ClipScale& scale : kScales)
           for (const bool half : {false, true}) {
             if (interrupted()) return error(Code::kCancelled, "cancelled");
             ZT_ASSIGN_OR_RETURN(const DType dtype, parse_dtype(compute));

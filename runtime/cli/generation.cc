@@ -286,8 +286,10 @@ Result<RequestPlan> Generation::tell(size_t clip) {
   }
   if (const double seconds = planned.estimated_seconds(); seconds > 0)
     hooks_.notice(str("about ", format_seconds(seconds), planned.calibrated() ? "" : " (roughly)",
-                      ", at most ", format_bytes(static_cast<double>(planned.peak_bytes())), " on ",
-                      planned.largest().device->spec()));
+                      ", at most ",
+                      format_bytes(static_cast<double>(
+                          engine_.planned_peak_bytes(planned, o_.generate.request.memory_budget))),
+                      " on ", planned.largest().device->spec()));
   return planned;
 }
 

@@ -20,7 +20,7 @@ struct Options {
   bool decode_only = false;
 
   std::vector<std::string> outputs;
-  std::string format;
+  std::string format, receipt;
   CheckpointFlags checkpoint;
   bool list = false, json = false, quiet = false, sequential = false;
   CLI::App* app = nullptr;
@@ -95,8 +95,9 @@ Result<SavedState> find_state(const Options& o, const CheckpointFolder& folder, 
                     *(before - 1), " -o FILE"));
 }
 
-// The record's flags with what is given now in place of what was.
-Status apply(const Options& o, const CheckpointJob& job, GenerationOptions* run) {
+// The record's flags with what is given now in place of what was. `branch`: another clip, whose
+// receipt must not take the place of the first one's.
+Status apply(const Options& o, const CheckpointJob& job, bool branch, GenerationOptions* run) {
   GenerateFlags& g = run->generate;
   apply_record(job.request, &g, &run->known);
   if (!o.model.empty()) g.model = o.model;
@@ -126,7 +127,8 @@ Status apply(const Options& o, const CheckpointJob& job, GenerationOptions* run)
     for (const std::string& path : o.outputs) run->outputs.push_back(whole_path(path));
     run->format = o.format;
   }
-  run->receipt = o.outputs.empty() ? job.receipt : "";
+  if (!branch) run->receipt = job.receipt;
+  if (!o.receipt.empty()) run->receipt = whole_path(o.receipt);
   run->json = o.json;
   run->quiet = o.quiet;
   run->no_metadata = !job.metadata;
@@ -171,7 +173,7 @@ Status run_resume(Options& o) {
   const int64_t clip = folder.clip_in_work();
   ZT_ASSIGN_OR_RETURN(const SavedState saved, find_state(o, folder, clip));
   GenerationOptions run;
-  ZT_RETURN_IF_ERROR(apply(o, job, &run));
+  ZT_RETURN_IF_ERROR(apply(o, job, branch, &run));
   ZT_RETURN_IF_ERROR(check_stdout(run.outputs, run.json));
   ZT_RETURN_IF_ERROR(check_files(job.request));
   ZT_ASSIGN_OR_RETURN(const auto engine, run.generate.open_engine(/*keep_sessions=*/!branch));
@@ -183,6 +185,10 @@ Status run_resume(Options& o) {
   const bool moved = std::any_of(std::begin(kMoves), std::end(kMoves),
                                  [&](const char* flag) { return o.given(flag); });
   const bool whole = !o.changes_text() && !o.decode_only && (saved.point == nullptr || !moved);
+  if (!whole && !o.receipt.empty())
+    return error(Code::kInvalidArgument,
+                 "--receipt: latents that were made with another prompt, guidance, arithmetic or "
+                 "device cannot be made again from a request; --from-step 0 begins anew");
   Continuation from{static_cast<size_t>(clip), saved.point, whole ? saved.receipt : ""};
   if (branch) {
     clips = {clips[static_cast<size_t>(clip)]};
@@ -202,7 +208,8 @@ Status run_resume(Options& o) {
   }
   Generation generation(run, *engine);
   if (!branch) {
-    if (!o.outputs.empty()) ZT_RETURN_IF_ERROR(folder.set_outputs(run.outputs, run.format));
+    if (!o.outputs.empty() || !o.receipt.empty())
+      ZT_RETURN_IF_ERROR(folder.set_outputs(run.outputs, run.format, run.receipt));
     generation.keep_states(std::move(folder));
   } else if (!o.checkpoint.folder.empty()) {
     ZT_ASSIGN_OR_RETURN(CheckpointJob own, o.checkpoint.job(run, clips, engine->model()));
@@ -257,6 +264,7 @@ void add_resume(CLI::App* root, Run* run) {
   app->add_option("--format", o->format, "As in generate; of -o")
       ->check(CLI::IsMember({"mp4", "webm", "mkv", "mov", "gif", "y4m", "png", "wav"}))
       ->needs("--output");
+  app->add_option("--receipt", o->receipt, "As in generate: also write the clip's receipt there");
   app->add_option("--model", o->model, "The same model, where its file has moved");
   app->add_option("--place", o->place, "As in generate: what runs where");
   app->add_option("--memory", o->memory, "As in generate: a budget, or all");

@@ -12,6 +12,7 @@
 #include "graph/format/model_file.h"
 #include "graph/host.h"
 #include "runtime/backend/cache_file.h"
+#include "runtime/plan/estimate.h"
 #include "runtime/plan/measure.h"
 
 namespace zoetrope {
@@ -21,7 +22,7 @@ constexpr size_t kMostBytes = 16 << 20;  // of a file of times
 constexpr double kFarthest = 16;         // powers of two: an op of which nothing is known
 constexpr int64_t kCopied = 64 << 20;    // bytes, to measure copies with
 constexpr int64_t kMade = 48 << 20;      // bytes, to measure what weights take to generate
-constexpr int64_t kMadeTensors = 3;      // of such a size as networks have
+constexpr int64_t kMadeTensors = 24;     // of such a size as networks have
 constexpr double kForKernels = 0.85;     // of the time; the rest is for whole phases
 constexpr double kExact = 0.9;           // of a phase's time that must be of measured kernels
 
@@ -29,15 +30,17 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Bytes a second of generated weights, each in memory of its own.
+// Bytes a second and thread of generated weights, each in memory of its own.
 double make_rate() {
   const TensorType type{DType::kBF16, {kMade / kMadeTensors / 2}};
+  const int threads = usable_threads();
   const double begin = now();
   for (int64_t i = 0; i < kMadeTensors; ++i) {
     const auto bytes = std::make_unique_for_overwrite<uint8_t[]>(static_cast<size_t>(type.bytes()));
-    generate_synthetic({.seed = 1}, type, bytes.get(), usable_threads());
+    generate_synthetic({.seed = 1}, type, bytes.get(), threads);
   }
-  return static_cast<double>(kMade) / std::max(now() - begin, 1e-9);
+  return static_cast<double>(kMade) / std::max(now() - begin, 1e-9) /
+         synthetic_threads(type, threads);
 }
 
 // What times are true for. Names of devices hold their driver's version, and of the host its
@@ -69,13 +72,21 @@ struct Candidate {
 
 class Calibrator {
  public:
-  Calibrator(Device& device, DeviceTimes times, const CalibrationOptions& options)
-      : device_(device), times_(std::move(times)), options_(options), start_(now()) {}
+  Calibrator(Device& device, DeviceTimes times, std::set<std::string>* used,
+             const CalibrationOptions& options)
+      : device_(device), times_(std::move(times)), options_(options), start_(now()), used_(used) {}
 
   Status run(std::span<const CalibrationWork> work) {
     collect(work);
-    const int64_t memory = device_.info().memory_bytes;
+    const DeviceInfo& info = device_.info();
+    const int64_t memory = info.memory_bytes;
     DeviceRates rates = times_.rates();
+    // Vulkan's drivers compile at a first use, which is once in their lives and no part of it.
+    if (used_->empty() && info.backend != "vulkan") {
+      ZT_ASSIGN_OR_RETURN(rates.start_seconds, measure_start(device_));
+    }
+    for (const Candidate& c : candidates_)
+      if (!c.done) device_.foresee(request_of(c));
     ZT_RETURN_IF_ERROR(
         measure_copies(device_, memory > 0 ? std::min(kCopied, memory / 64) : kCopied, &rates));
     rates.make = make_rate();
@@ -160,12 +171,17 @@ class Calibrator {
     return left > 0 ? best : nullptr;
   }
 
+  static KernelRequest request_of(const Candidate& c) {
+    return kernel_request(c.plan->graph, c.plan->graph.nodes[static_cast<size_t>(c.node)]);
+  }
+
   Status measure(Candidate* c) {
     c->done = true;
-    const Node& node = c->plan->graph.nodes[static_cast<size_t>(c->node)];
-    const KernelRequest request = kernel_request(c->plan->graph, node);
+    const KernelRequest request = request_of(*c);
     MeasureOptions options;
-    options.seconds = std::clamp(options_.seconds / 200, 0.02, 0.25);
+    // So that there is time for most of them.
+    options.seconds = std::clamp(
+        kForKernels * options_.seconds / static_cast<double>(candidates_.size()), 0.02, 0.25);
     options.memory_bytes = device_.info().memory_bytes / 4;
     const auto measured = measure_kernel(device_, request, options);
     if (!measured.ok()) {
@@ -178,9 +194,10 @@ class Calibrator {
     ++measured_;
     created_.push_back(measured->create_seconds);
     recorded_.push_back(measured->record_seconds);
-    times_.add_code(c->point.kernel, used_.insert(c->point.kernel).second, measured->first_seconds);
-    packed_seconds_ += measured->pack_seconds;
-    packed_bytes_ += measured->packed_bytes;
+    times_.add_code(c->point.kernel, used_->insert(c->point.kernel).second,
+                    measured->first_seconds);
+    if (measured->packed_bytes > 0)
+      packed_.emplace_back(measured->packed_bytes, measured->pack_seconds);
     if (measured->run_seconds > 0) runs_.push_back(measured->run_seconds);
     for (Candidate& other : candidates_)
       if (!other.done && other.point.op == c->point.op)
@@ -196,15 +213,16 @@ class Calibrator {
     };
     std::vector<Phase> phases;
     for (const CalibrationWork& w : work) {
+      const std::vector<double> alone = call_seconds(times_, nullptr, device_.info(), *w.plan);
       double seconds = 0, exact = 0, calls = 0;
-      for (const PlanCall& call : w.plan->calls) {
+      for (size_t p = 0; p < alone.size(); ++p) {
+        const PlanCall& call = w.plan->calls[p];
         if (call.rate != Rate::kStep || call.on_host) continue;
         const Node& node = w.plan->graph.nodes[static_cast<size_t>(call.node)];
         const KernelPoint point =
             kernel_point(kernel_request(w.plan->graph, node), call.kernel.name, call.cost);
-        const double one = times_.seconds(point);
-        seconds += one;
-        exact += times_.find(point.signature) != nullptr ? one : 0;
+        seconds += alone[p];
+        exact += times_.find(point.signature) != nullptr ? alone[p] : 0;
         ++calls;
       }
       if (calls > 0 && exact >= kExact * seconds)
@@ -239,7 +257,12 @@ class Calibrator {
          {std::pair(&created_, &rates.create_seconds), std::pair(&recorded_, &rates.record_seconds),
           std::pair(&runs_, &rates.run_seconds)})
       if (!values->empty()) *rate = median(*values);
-    if (packed_seconds_ > 0) rates.pack = packed_bytes_ / packed_seconds_;
+    // Of the larger ones, which decide: each alone waits longer than many in a row.
+    std::sort(packed_.begin(), packed_.end());
+    double bytes = 0, seconds = 0;
+    for (size_t i = packed_.size() / 2; i < packed_.size(); ++i)
+      bytes += packed_[i].first, seconds += packed_[i].second;
+    if (seconds > 0) rates.pack = bytes / seconds;
     times_.set_rates(rates);
   }
 
@@ -249,8 +272,8 @@ class Calibrator {
   const double start_;
   std::vector<Candidate> candidates_;
   std::vector<double> created_, recorded_, runs_;
-  std::set<std::string> used_;  // names of kernels that this process has
-  double packed_seconds_ = 0, packed_bytes_ = 0;
+  std::set<std::string>* used_;  // names of kernels that this process has measured on the device
+  std::vector<std::pair<double, double>> packed_;  // bytes and seconds of packed weights
   size_t measured_ = 0;
 };
 
@@ -281,8 +304,8 @@ Result<CalibrationReport> calibrate(EngineDevice& device, std::span<const Calibr
                                     const CalibrationOptions& options) {
   CalibrationReport report;
   DeviceTimes times(device.info());
-  ZT_RETURN_IF_ERROR(device.with_device([&](Device& d) -> Status {
-    Calibrator calibrator(d, options.fresh ? times : *device.times(), options);
+  ZT_RETURN_IF_ERROR(device.measure([&](Device& d, std::set<std::string>* used) -> Status {
+    Calibrator calibrator(d, options.fresh ? times : *device.times(), used, options);
     ZT_RETURN_IF_ERROR(calibrator.run(work));
     report = calibrator.report();
     times = calibrator.take_times();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "graph/format/model_file.h"
+#include "graph/host.h"
 #include "runtime/engine/calibrate.h"
 
 namespace zoetrope {
@@ -189,10 +191,14 @@ std::optional<SessionLease> EngineDevice::find_kept(const std::shared_ptr<const 
   return std::nullopt;
 }
 
-int64_t EngineDevice::made_bytes(const Plan& plan) const {
-  int64_t bytes = 0;
-  for (const PlanWeight& weight : plan.weights)
-    bytes += source_.made_bytes(plan.graph.value(weight.value).name);
+double EngineDevice::made_serially(const Plan& plan) const {
+  const int threads = usable_threads();
+  double bytes = 0;
+  for (const PlanWeight& weight : plan.weights) {
+    const Value& value = plan.graph.value(weight.value);
+    bytes += static_cast<double>(source_.made_bytes(value.name)) /
+             synthetic_threads(value.type, threads);
+  }
   return bytes;
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -82,8 +83,9 @@ class EngineDevice {
   // Has the device compile what the plan will run, where no session of it is kept.
   void foresee(const Plan& plan);
 
-  // Of a plan's weights: what no file has and loading makes.
-  int64_t made_bytes(const Plan& plan) const;
+  // Of a plan's weights: what no file has and loading makes, in bytes that one thread would make in
+  // the same time.
+  double made_serially(const Plan& plan) const;
 
   // Drops sessions and weights that nobody uses until the device has allocated at most `bytes`.
   void shrink(int64_t bytes);
@@ -97,10 +99,11 @@ class EngineDevice {
   std::shared_ptr<const DeviceTimes> times() const;
   void set_times(DeviceTimes times);
 
-  // Runs `work(device)` with the device to itself: to measure it.
+  // Runs `work(device, used)` with the device to itself: to measure it. `used`: names of the
+  // kernels that were measured in this process.
   template <typename Work>
-  Status with_device(const Work& work) {
-    return exclusively([&] { return work(*device_); });
+  Status measure(const Work& work) {
+    return exclusively([&] { return work(*device_, &measured_kernels_); });
   }
   // Runs `work()` with the device to itself.
   template <typename Work>
@@ -136,7 +139,8 @@ class EngineDevice {
   mutable std::mutex cache_mutex_;
   std::map<std::string, std::shared_ptr<const Plan>> plans_;
   std::shared_ptr<const DeviceTimes> times_;
-  std::list<Kept> kept_;  // longest unused first
+  std::list<Kept> kept_;                    // longest unused first
+  std::set<std::string> measured_kernels_;  // see measure()
   int64_t made_ = 0;
 };
 

@@ -124,6 +124,33 @@ const Job& RequestPlan::largest() const {
 
 int64_t RequestPlan::peak_bytes() const { return jobs.empty() ? 0 : largest().bytes(); }
 
+int64_t RequestPlan::kept_bytes() const {
+  struct Held {
+    std::set<std::pair<std::string, std::string>> weights;  // names and layouts
+    std::set<const Plan*> plans;
+    int64_t bytes = 0;
+  };
+  std::map<const EngineDevice*, Held> devices;
+  int64_t most = 0;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const Plan& plan = *jobs[i].plan;
+    Held& held = devices[jobs[i].device];
+    if (!held.plans.insert(&plan).second) continue;
+    held.bytes += plan.memory.slot_bytes;
+    // Two jobs that share an arena stand together; it is the larger one's.
+    const bool second = i > 0 && jobs[i].shares_arena && jobs[i - 1].shares_arena;
+    const int64_t before = second ? jobs[i - 1].plan->memory.arena_bytes : 0;
+    held.bytes += std::max<int64_t>(plan.memory.arena_bytes - before, 0);
+    for (const PlanWeight& weight : plan.weights) {
+      if (weight.streamed || !is_allocated(plan, weight, jobs[i].device->info())) continue;
+      const std::string& name = plan.graph.value(weight.value).name;
+      if (held.weights.emplace(name, weight.layout).second) held.bytes += weight.bytes;
+    }
+    most = std::max(most, held.bytes);
+  }
+  return most;
+}
+
 namespace {
 
 // What loading takes, job after job: code that one loaded is there for the next on its device.
@@ -135,6 +162,7 @@ class LoadTimes {
     for (const PlanCall& call : job.plan->calls)
       if (!call.on_host) kernels[call.kernel.name].insert(call.distinct);
     double seconds = job.plan->seconds.load;
+    if (started_.insert(job.device).second) seconds += times->rates().start_seconds;
     for (const auto& [name, distinct] : kernels) {
       int64_t& loaded = loaded_[job.device][std::string(name)];
       const auto wanted = std::max(loaded, static_cast<int64_t>(distinct.size()));
@@ -143,11 +171,12 @@ class LoadTimes {
       loaded = wanted;
     }
     if (times->rates().make > 0)
-      seconds += static_cast<double>(job.device->made_bytes(*job.plan)) / times->rates().make;
+      seconds += job.device->made_serially(*job.plan) / times->rates().make;
     return seconds;
   }
 
  private:
+  std::set<const EngineDevice*> started_;
   std::map<const EngineDevice*, std::map<std::string, int64_t>> loaded_;  // kernels of a name
 };
 
@@ -169,14 +198,12 @@ std::vector<ExpectedTask> expected_tasks(const RequestPlan& plan) {
       add(job.task, job.seconds);
       continue;
     }
-    // Halves run at once; on one processor they share it.
+    // Halves run at once; on one processor they take turns.
     const Job& other = plan.jobs[++i];
-    const auto on_host = [](const Job& half) {
-      return half.device->info().host_memory || half.device->info().software;
-    };
     add(str("load ", other.component), load.of(other));
-    add(job.task, on_host(job) && on_host(other) ? job.seconds + other.seconds
-                                                 : std::max(job.seconds, other.seconds));
+    add(job.task, job.device->info().shares_processor(other.device->info())
+                      ? job.seconds + other.seconds
+                      : std::max(job.seconds, other.seconds));
   }
   return tasks;
 }

@@ -84,6 +84,8 @@ struct RequestPlan {
   // there is room for both.
   int64_t peak_bytes() const;
   const Job& largest() const;
+  // The same where what ran before stays: everything of all jobs, each weight once.
+  int64_t kept_bytes() const;
   // Loading, and all calls; without writing files. 0 where the time of any job is not known.
   double estimated_seconds() const;
   bool calibrated() const;  // every device that takes part was

@@ -11,19 +11,13 @@
 namespace zoetrope {
 namespace {
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 constexpr size_t kMostPoints = 20000;
 constexpr size_t kNeighbours = 6;
 
 double innermost(const TensorType* type) {
   if (type == nullptr || type->shape.rank() == 0) return 1;
   return static_cast<double>(std::max<int64_t>(type->shape[-1], 1));
-}
-
-bool is_narrow(const KernelPoint& point) {
-  const std::string_view types = point.types;
-  const size_t arrow = types.find("->");
-  return types.find("f16", arrow == std::string_view::npos ? 0 : arrow) != std::string_view::npos;
 }
 
 // In powers of two. Another kernel for the same op is another curve, other dtypes even more so.
@@ -57,6 +51,11 @@ bool take(const nlohmann::json& json, const char* name, std::string* to) {
 }
 
 }  // namespace
+
+bool KernelPoint::gives_narrow() const {
+  const size_t arrow = types.find("->");
+  return types.find("f16", arrow == std::string::npos ? 0 : arrow) != std::string::npos;
+}
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -99,7 +98,7 @@ void DeviceTimes::find_bounds() {
   narrow_ = wide_ = bytes_ = 0;
   least_ = points_.empty() ? 0 : std::numeric_limits<double>::infinity();
   for (const KernelPoint& p : points_) {
-    double& rate = is_narrow(p) ? narrow_ : wide_;
+    double& rate = p.gives_narrow() ? narrow_ : wide_;
     rate = std::max(rate, p.flops / p.seconds);
     bytes_ = std::max(bytes_, p.bytes / p.seconds);
     least_ = std::min(least_, p.seconds);
@@ -118,13 +117,13 @@ void DeviceTimes::add(KernelPoint point) {
   const auto at = std::lower_bound(points_.begin(), points_.end(), point, op_before);
   if (at != points_.end() && at->op == point.op && at->signature == point.signature)
     *at = std::move(point);
-  else
+  else if (points_.size() < kMostPoints)
     points_.insert(at, std::move(point));
   find_bounds();
 }
 
 double DeviceTimes::bound(const KernelPoint& point) const {
-  const double rate = is_narrow(point) ? narrow_ : wide_;
+  const double rate = point.gives_narrow() ? narrow_ : wide_;
   if (bytes_ <= 0 || (point.flops > 0 && rate <= 0)) return 0;
   return least_ + std::max(point.flops > 0 ? point.flops / rate : 0, point.bytes / bytes_);
 }
@@ -162,6 +161,10 @@ double DeviceTimes::seconds(const KernelPoint& asked) const {
   constexpr double kSpread = 0.05;  // of log work, squared: below it b is taken for 1
   const double b = std::clamp((xy + kSpread * weights) / (xx + kSpread * weights), 0.0, 1.2);
   return std::exp(y_mean + b * (std::log(rough) - x_mean));
+}
+
+double DeviceTimes::busy_seconds(const KernelPoint& asked) const {
+  return std::min(std::max(bound(asked) - least_, 0.0), seconds(asked));
 }
 
 double DeviceTimes::sequence_factor(double mean_seconds) const {
@@ -242,12 +245,14 @@ std::string DeviceTimes::to_json() const {
   const DeviceRates& r = rates_;
   return nlohmann::json{{"format", kFormat},
                         {"sequences", std::move(sequences)},
+                        {"start_seconds", r.start_seconds},
                         {"run_seconds", r.run_seconds},
                         {"create_seconds", r.create_seconds},
                         {"record_seconds", r.record_seconds},
                         {"upload", r.upload},
                         {"download", r.download},
                         {"stream", r.stream},
+                        {"pin", r.pin},
                         {"pack", r.pack},
                         {"make", r.make},
                         {"codes", std::move(codes)},
@@ -264,11 +269,12 @@ Status DeviceTimes::parse(std::string_view text) {
   if (const auto it = json.find("format"); it == json.end() || *it != kFormat)
     return bad("another format");
   DeviceRates r;
-  if (!take(json, "run_seconds", &r.run_seconds) ||
+  if (!take(json, "start_seconds", &r.start_seconds) ||
+      !take(json, "run_seconds", &r.run_seconds) ||
       !take(json, "create_seconds", &r.create_seconds) ||
       !take(json, "record_seconds", &r.record_seconds) || !take(json, "upload", &r.upload) ||
       !take(json, "download", &r.download) || !take(json, "stream", &r.stream) ||
-      !take(json, "pack", &r.pack) || !take(json, "make", &r.make))
+      !take(json, "pin", &r.pin) || !take(json, "pack", &r.pack) || !take(json, "make", &r.make))
     return bad("a rate is missing or is not a number");
   std::map<std::string, CodeTime> codes;
   const auto known = json.find("codes");

@@ -22,6 +22,8 @@ struct KernelPoint {
   double flops = 0, bytes = 0;
   double inner = 1, outer = 1;  // innermost extents of the first input and the first output
   double seconds = 0;           // within a long sequence; 0: not known
+
+  bool gives_narrow() const;  // 16 bits and fewer: another rate of arithmetic
 };
 
 KernelPoint kernel_point(const KernelRequest& request, std::string_view kernel, const Cost& cost);
@@ -34,13 +36,15 @@ double point_distance(const KernelPoint& a, const KernelPoint& b);
 
 // Beside kernels; 0: not known.
 struct DeviceRates {
+  double start_seconds = 0;         // before a process' first product: libraries load their code
   double run_seconds = 0;           // submitting a sequence and waiting for it
   double create_seconds = 0;        // making one kernel whose code is loaded
   double record_seconds = 0;        // a call's share of making a sequence ready
   double upload = 0, download = 0;  // bytes a second, from memory that is not pinned
   double stream = 0;                // from pinned memory, beside the arithmetic
+  double pin = 0;                   // taking pinned memory and copying into it
   double pack = 0;                  // of weights into the layouts of kernels
-  double make = 0;                  // of weights that no file has, by the host
+  double make = 0;                  // of weights that no file has, by one thread of the host
 };
 
 // What kernels of one name take beyond that when a process first uses them: code is loaded or made.
@@ -63,7 +67,7 @@ class DeviceTimes {
   // Only what `info` says.
   explicit DeviceTimes(const DeviceInfo& info);
 
-  // A point of the same signature is replaced.
+  // A point of the same signature is replaced. Beyond what parse() reads, new ones are left out.
   void add(KernelPoint point);
   void set_rates(const DeviceRates& rates) { rates_ = rates; }
   // `first`: the process had no kernel of that name before.
@@ -72,6 +76,8 @@ class DeviceTimes {
   // Interpolated from points of the same op that are near in work, traffic and extents, or else
   // from rates; 0 where neither is known. `asked.seconds` does not matter.
   double seconds(const KernelPoint& asked) const;
+  // The part of that in which the device has no room for other work, by the best rates known.
+  double busy_seconds(const KernelPoint& asked) const;
   // The point of that signature; null: it was not measured.
   const KernelPoint* find(uint64_t signature) const;
   // How far away the nearest point of the same op is, in powers of two; infinite without any.

@@ -54,7 +54,69 @@ class Streaming {
   double bus_ = 0, done_ = 0;
 };
 
-// From calls alone to calls of a phase.
+bool overlap(const TensorRef& a, const TensorRef& b) {
+  return a.space == b.space && a.space != Space::kNone && a.space != Space::kWeight &&
+         a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}
+
+// Calls in a row of which none touches what another writes.
+class Batch {
+ public:
+  bool takes(const PlanCall& call) const {
+    const auto written = [&](const TensorRef& ref) { return meets(writes_, ref); };
+    const auto touched = [&](const TensorRef& ref) {
+      return meets(writes_, ref) || meets(reads_, ref);
+    };
+    return std::none_of(call.inputs.begin(), call.inputs.end(), written) &&
+           std::none_of(call.outputs.begin(), call.outputs.end(), touched) &&
+           !touched(call.workspace);
+  }
+  void add(const PlanCall& call) {
+    reads_.insert(reads_.end(), call.inputs.begin(), call.inputs.end());
+    writes_.insert(writes_.end(), call.outputs.begin(), call.outputs.end());
+    writes_.push_back(call.workspace);
+  }
+  void clear() {
+    reads_.clear();
+    writes_.clear();
+  }
+
+ private:
+  static bool meets(const std::vector<TensorRef>& list, const TensorRef& ref) {
+    return std::any_of(list.begin(), list.end(),
+                       [&](const TensorRef& other) { return overlap(other, ref); });
+  }
+  std::vector<TensorRef> reads_, writes_;
+};
+
+// From calls one after the other to calls of a phase, of which some run at one time.
+void put_side_by_side(const Plan& plan, const std::vector<double>& busy,
+                      std::vector<double>* seconds) {
+  Batch batch;
+  size_t begin = 0;
+  const auto close = [&](size_t end) {
+    double longest = 0, work = 0, all = 0;
+    for (size_t p = begin; p < end; ++p) {
+      longest = std::max(longest, (*seconds)[p]);
+      work += busy[p];
+      all += (*seconds)[p];
+    }
+    const double together = std::min(std::max(longest, work), all);
+    for (size_t p = begin; p < end && all > 0; ++p) (*seconds)[p] *= together / all;
+    begin = end;
+    batch.clear();
+  };
+  for (size_t p = 0; p < plan.calls.size(); ++p) {
+    const PlanCall& call = plan.calls[p];
+    if (p > begin && (call.rate != plan.calls[begin].rate || call.on_host ||
+                      plan.calls[begin].on_host || !batch.takes(call)))
+      close(p);
+    batch.add(call);
+  }
+  close(plan.calls.size());
+}
+
+// What else calls of a network take longer, or shorter, than alone.
 void in_sequence(const DeviceTimes& times, Plan* plan) {
   std::array<double, kRateCount> seconds{}, calls{};
   for (const PlanCall& call : plan->calls) {
@@ -113,17 +175,19 @@ double around_a_step(const DeviceRates& rates, const Plan& plan) {
 }
 
 double loading(const DeviceRates& rates, const DeviceInfo& info, const Plan& plan) {
-  double packed = 0, uploaded = 0;
+  double packed = 0, uploaded = 0, pinned = 0;
   for (const PlanWeight& weight : plan.weights) {
     if (weight.streamed && info.host_memory) continue;  // packed again and again, at each step
+    const auto bytes = static_cast<double>(weight.bytes);
+    if (weight.streamed) pinned += bytes;
     if (!weight.layout.empty())
-      packed += static_cast<double>(weight.bytes);
-    else if (!info.host_memory)
-      uploaded += static_cast<double>(weight.bytes);
+      packed += bytes;
+    else if (!info.host_memory && !weight.streamed)
+      uploaded += bytes;
   }
   return plan.distinct_kernels * rates.create_seconds +
          static_cast<double>(plan.calls.size()) * rates.record_seconds +
-         time_at(packed, rates.pack) + time_at(uploaded, rates.upload);
+         time_at(packed, rates.pack) + time_at(uploaded, rates.upload) + time_at(pinned, rates.pin);
 }
 
 }  // namespace
@@ -152,21 +216,35 @@ void count_costs(Plan* plan) {
   }
 }
 
+std::vector<double> call_seconds(const DeviceTimes& times, const DeviceTimes* host,
+                                 const DeviceInfo& info, const Plan& plan) {
+  struct Known {
+    double seconds = -1, busy = 0;
+  };
+  std::vector<Known> known(static_cast<size_t>(plan.distinct_kernels));
+  std::vector<double> seconds, busy;
+  for (const PlanCall& call : plan.calls) {
+    Known& one = known[static_cast<size_t>(call.distinct)];
+    if (one.seconds < 0) {
+      const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
+      const DeviceTimes& by = call.on_host && host != nullptr ? *host : times;
+      const KernelPoint point =
+          kernel_point(kernel_request(plan.graph, node), call.kernel.name, call.cost);
+      one = {by.seconds(point), by.busy_seconds(point)};
+    }
+    seconds.push_back(one.seconds);
+    busy.push_back(one.busy);
+  }
+  if (!info.on_host()) put_side_by_side(plan, busy, &seconds);
+  return seconds;
+}
+
 void estimate_seconds(const DeviceTimes& times, const DeviceTimes* host, const DeviceInfo& info,
                       Plan* plan) {
   plan->seconds = {};
   plan->seconds.measured = times.measured() && (host == nullptr || host->measured());
-  std::vector<double> known(static_cast<size_t>(plan->distinct_kernels), -1);
-  for (PlanCall& call : plan->calls) {
-    double& seconds = known[static_cast<size_t>(call.distinct)];
-    if (seconds < 0) {
-      const Node& node = plan->graph.nodes[static_cast<size_t>(call.node)];
-      const DeviceTimes& by = call.on_host && host != nullptr ? *host : times;
-      seconds =
-          by.seconds(kernel_point(kernel_request(plan->graph, node), call.kernel.name, call.cost));
-    }
-    call.seconds = seconds;
-  }
+  const std::vector<double> seconds = call_seconds(times, host, info, *plan);
+  for (size_t p = 0; p < seconds.size(); ++p) plan->calls[p].seconds = seconds[p];
   in_sequence(times, plan);
   const DeviceRates& rates = times.rates();
   add_calls(rates, info, plan);

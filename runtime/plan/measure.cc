@@ -6,8 +6,10 @@
 #include <deque>
 #include <map>
 
+#include "graph/builder.h"
 #include "graph/elements.h"
 #include "graph/op.h"
+#include "runtime/plan/planner.h"
 
 namespace zoetrope {
 namespace {
@@ -77,7 +79,7 @@ class Measuring {
     for (int i = 0; i < 3; ++i) {
       ZT_ASSIGN_OR_RETURN(ones.emplace_back(), time());
     }
-    const bool host = device_.info().host_memory || device_.info().software;
+    const bool host = device_.info().on_host();
     const double least = *std::min_element(ones.begin(), ones.end());
     out_.first_seconds = std::max(cold - least, 0.0);
     if (device_.info().host_memory)
@@ -231,8 +233,7 @@ class MeasuringPhase {
       ZT_RETURN_IF_ERROR(device_.wait());
       times.push_back(now() - start);
     }
-    if (device_.info().host_memory || device_.info().software)
-      return *std::min_element(times.begin(), times.end());
+    if (device_.info().on_host()) return *std::min_element(times.begin(), times.end());
     times.erase(times.begin(), times.begin() + static_cast<ptrdiff_t>(times.size() / 2));
     return median(times);  // at the clock that long work ends at
   }
@@ -309,6 +310,19 @@ class MeasuringPhase {
   std::deque<std::vector<BufferView>> views_;  // KernelArgs point into them
 };
 
+// Seconds of everything that a product of two matrices of that side takes, made and run.
+Result<double> one_product(Device& device, int64_t side) {
+  Builder b("product");
+  b.output("c", b.matmul(b.input("a", DType::kF32, {side, side}),
+                         b.input("b", DType::kF32, {side, side})));
+  ZT_ASSIGN_OR_RETURN(const Graph graph, b.finish());
+  ZT_ASSIGN_OR_RETURN(const Graph bound, bind(graph, {}));
+  ZT_ASSIGN_OR_RETURN(const Plan plan, make_plan(bound, device, {}));
+  const double begin = now();
+  ZT_RETURN_IF_ERROR(MeasuringPhase(device, plan).run(Rate::kStep, {.seconds = 0}).status());
+  return now() - begin;
+}
+
 // Bytes a second of `copy`, by the median of a few.
 template <typename Copy>
 Result<double> rate_of(double bytes, const Copy& copy) {
@@ -333,6 +347,12 @@ Result<double> measure_phase(Device& device, const Plan& plan, Rate rate,
   return MeasuringPhase(device, plan).run(rate, options);
 }
 
+Result<double> measure_start(Device& device) {
+  ZT_ASSIGN_OR_RETURN(const double first, one_product(device, 384));
+  ZT_ASSIGN_OR_RETURN(const double second, one_product(device, 512));
+  return std::max(first - second, 0.0);
+}
+
 Status measure_copies(Device& device, int64_t bytes, DeviceRates* rates) {
   ZT_ASSIGN_OR_RETURN(const auto buffer, device.allocate(bytes));
   const BufferView view{buffer.get(), 0, bytes};
@@ -345,8 +365,10 @@ Status measure_copies(Device& device, int64_t bytes, DeviceRates* rates) {
   ZT_ASSIGN_OR_RETURN(rates->download,
                       rate_of(size, [&] { return device.download(host.data(), view); }));
   if (device.info().host_memory) return Status();  // weights are packed again instead
+  const double begin = now();
   ZT_ASSIGN_OR_RETURN(const auto pinned, device.allocate_host(bytes));
-  std::memset(pinned->host_data(), 1, static_cast<size_t>(bytes));
+  std::memcpy(pinned->host_data(), host.data(), host.size());
+  rates->pin = size / std::max(now() - begin, 1e-9);
   ZT_ASSIGN_OR_RETURN(const auto done, device.create_fence());
   ZT_ASSIGN_OR_RETURN(rates->stream, rate_of(size, [&]() -> Status {
                         ZT_RETURN_IF_ERROR(device.upload_beside(view, {pinned.get(), 0, bytes},

@@ -33,7 +33,11 @@ Result<KernelMeasure> measure_kernel(Device& device, const KernelRequest& reques
 Result<double> measure_phase(Device& device, const Plan& plan, Rate rate,
                              const MeasureOptions& options);
 
-// upload, download and stream of DeviceRates, in pieces of `bytes`.
+// What only the first product of a process takes: two of unlike sizes are run, and the first takes
+// so much longer. Tells nothing once something has run on the device.
+Result<double> measure_start(Device& device);
+
+// upload, download, stream and pin of DeviceRates, in pieces of `bytes`.
 Status measure_copies(Device& device, int64_t bytes, DeviceRates* rates);
 
 }  // namespace zoetrope

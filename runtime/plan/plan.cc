@@ -12,6 +12,11 @@ const DerivedWeight* find_derived(const Plan& plan, std::string_view name) {
   return it != plan.derived.end() && it->name == name ? &*it : nullptr;
 }
 
+bool is_allocated(const Plan& plan, const PlanWeight& weight, const DeviceInfo& device) {
+  const bool derived = find_derived(plan, plan.graph.value(weight.value).name) != nullptr;
+  return !weight.on_host && (!weight.layout.empty() || !device.host_memory || derived);
+}
+
 KernelRequest kernel_request(const Graph& graph, const Node& node) {
   KernelRequest request;
   request.node = &node;

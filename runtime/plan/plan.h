@@ -148,6 +148,9 @@ struct Plan {
 // How to make a weight that no file has; null: it is a tensor of the file.
 const DerivedWeight* find_derived(const Plan& plan, std::string_view name);
 
+// Whether the device allocates memory for it: the host reads what the file holds where it is mapped.
+bool is_allocated(const Plan& plan, const PlanWeight& weight, const DeviceInfo& device);
+
 // What a device is asked about a node of a graph: points into the graph, which must not change.
 KernelRequest kernel_request(const Graph& graph, const Node& node);
 

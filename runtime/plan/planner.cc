@@ -432,11 +432,9 @@ class Planner {
         (weight.layout.empty() ? m.mapped_bytes : m.host_bytes) += weight.bytes;
         continue;
       }
-      const bool mapped = device_.info().host_memory &&
-                          find_derived(plan_, plan_.graph.value(weight.value).name) == nullptr;
-      (!weight.layout.empty() ? m.packed_bytes
-       : mapped               ? m.mapped_bytes
-                              : m.raw_weight_bytes) += weight.bytes;
+      (!is_allocated(plan_, weight, device_.info()) ? m.mapped_bytes
+       : weight.layout.empty()                      ? m.raw_weight_bytes
+                                                    : m.packed_bytes) += weight.bytes;
     }
     std::vector<int64_t> live(plan_.calls.size() + 1, 0);
     for (const ArenaBuffer& b : buffers_) {

@@ -33,10 +33,7 @@ class Streamer {
   }
 
  private:
-  bool counts(const PlanWeight& weight) const {
-    const bool derived = find_derived(plan_, plan_.graph.value(weight.value).name) != nullptr;
-    return !weight.on_host && (!weight.layout.empty() || !info_.host_memory || derived);
-  }
+  bool counts(const PlanWeight& weight) const { return is_allocated(plan_, weight, info_); }
 
   // Fills users_, movable_ and most_a_call_.
   void collect() {

@@ -165,7 +165,19 @@ class Resume(command.Case):
         whole, again = (json.loads((self.out / name).read_text()) for name in ("w.json", "a.json"))
         self.assertEqual(whole, again)
         self.assertTrue(self.bytes_of("w.wav") == self.bytes_of("a.wav"))
+        # The rest of the run elsewhere: the receipt goes along, or where it is said.
+        for name, receipt in (("e", "e.json"), ("f", "")):
+            shutil.rmtree(self.ck)
+            (self.out / "a.json").unlink(missing_ok=True)
+            self.stop_after(2, *flags, "--receipt", self.out / "a.json", outputs=["a.wav"])
+            told = ["--receipt", self.out / receipt] if receipt else []
+            self.check(self.resume("-o", self.out / f"{name}.wav", *told), 0)
+            self.assertEqual(json.loads((self.out / (receipt or "a.json")).read_text()), whole)
+            self.assertEqual((self.out / "a.json").exists(), not receipt)
         # What another prompt went on from makes no receipt.
+        refused = self.resume("--from-step", "1", "--prompt", "x", "-o", self.out / "b.wav", "--receipt", self.out / "b.json")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("--receipt", str(refused.stderr))
         self.check(self.resume("--from-step", "1", "--prompt", "x", "-o", self.out / "b.wav"), 0)
         self.assertEqual([b'"stages"' in data for data in self.bytes_of("a.wav", "b.wav")], [True, False])
 

@@ -121,7 +121,8 @@ TEST_CASE("one network's memory is enough for both, one after the other") {
   RunStats stats;
   run(*engine, request, &stats);
   CHECK(stats.peak_bytes <= request.memory_budget);
-  CHECK(stats.planned_peak_bytes == plan.peak_bytes());
+  CHECK(stats.planned_peak_bytes >= stats.peak_bytes);
+  CHECK(stats.planned_peak_bytes <= request.memory_budget);
 }
 
 TEST_CASE("a run is cancelled where the expert takes over") {

@@ -2,7 +2,10 @@
 // overlaps.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
+#include <thread>
+#include <utility>
 
 #include "graph/builder.h"
 #include "graph/passes/pipeline.h"
@@ -112,13 +115,16 @@ TEST_CASE("a kernel that is slow at a size is slow near that size alone") {
 
 TEST_CASE("times come back from JSON as they were") {
   DeviceTimes times = by_the_law();
-  times.set_rates({.run_seconds = 1e-5, .stream = 3e9, .make = 5e9});
+  times.set_rates(
+      {.start_seconds = 0.04, .run_seconds = 1e-5, .stream = 3e9, .pin = 2e9, .make = 5e9});
   times.add_code("gemm", true, 0.5);
   times.add_code("gemm", false, 0.125);
   DeviceTimes read(untold());
   REQUIRE(read.parse(times.to_json()).ok());
   CHECK(read.points().size() == times.points().size());
   CHECK(read.rates().stream == 3e9);
+  CHECK(read.rates().start_seconds == 0.04);
+  CHECK(read.rates().pin == 2e9);
   CHECK(read.rates().run_seconds == 1e-5);
   CHECK(read.rates().make == 5e9);
   CHECK(read.code_seconds("gemm", 3) == 0.75);
@@ -155,11 +161,12 @@ TEST_CASE("hostile times are refused, and change nothing") {
   const double before = times.seconds(point("matmul", 3e7, 4e5));
   for (const std::string& bad :
        {std::string(), std::string("[]"), std::string("{"), good.substr(0, good.size() / 2),
-        with("\"format\": 2", "\"format\": 1"), with("\"upload\": 0", "\"upload\": -1"),
-        with("\"upload\": 0", "\"upload\": 1e999"), with("\"pack\": 0", "\"pack\": \"x\""),
-        with("\"points\"", "\"others\""), with("\"op\": \"add\"", "\"op\": 7"),
-        with("\"flops\"", "\"flips\""), with("\"seconds\": ", "\"seconds\": -"),
-        with("\"signature\": ", "\"signature\": -"), std::string(100000, '[')}) {
+        with("\"format\": 3", "\"format\": 2"), with("\"upload\": 0", "\"upload\": -1"),
+        with("\"upload\": 0", "\"upload\": 1e999"), with("\"pin\": 0", "\"pin\": -1"),
+        with("\"pack\": 0", "\"pack\": \"x\""), with("\"points\"", "\"others\""),
+        with("\"op\": \"add\"", "\"op\": 7"), with("\"flops\"", "\"flips\""),
+        with("\"seconds\": ", "\"seconds\": -"), with("\"signature\": ", "\"signature\": -"),
+        std::string(100000, '[')}) {
     CHECK_FALSE(times.parse(bad).ok());
     CHECK(times.seconds(point("matmul", 3e7, 4e5)) == before);
   }
@@ -199,6 +206,89 @@ TEST_CASE("streamed steps take the longer of arithmetic and bus, and a resident 
   CHECK(slow <= 11 * alone * 1.001);
 }
 
+TEST_CASE("weights that are streamed are copied into pinned memory once, at its rate") {
+  auto opened = open_device("reference", {});
+  REQUIRE(opened.ok());
+  Lacking device(std::move(*opened), {});
+  auto made = make_plan(chain(256, 32), device, {});
+  REQUIRE(made.ok());
+  stream_weights(&*made, device, made->memory.total_bytes() / 4);
+  double streamed = 0;
+  for (const PlanWeight& weight : made->weights)
+    if (weight.streamed) streamed += static_cast<double>(weight.bytes);
+  REQUIRE(streamed > 0);
+  DeviceTimes times = by_the_law();
+  times.set_rates({.stream = 1e15, .pin = 1e6});
+  estimate_seconds(times, nullptr, device.info(), &*made);
+  CHECK(made->seconds.load == doctest::Approx(streamed / 1e6));
+}
+
+TEST_CASE("calls that share no written memory run side by side on a device of its own") {
+  // Four products of one input that do not wait for each other, and a sum of them in a row.
+  const auto wide = [](int64_t width) {
+    Builder b("wide");
+    const ValueId x = b.input("x", DType::kF32, {4, width});
+    ValueId sum = kNone;
+    for (int i = 0; i < 4; ++i) {
+      const ValueId y = b.matmul(x, b.weight("w" + std::to_string(i), {width, width}));
+      b.output("y" + std::to_string(i), y);
+      sum = y;
+    }
+    b.output("last", b.matmul(sum, b.weight("v", {width, width})));
+    auto graph = b.finish();
+    REQUIRE(graph.ok());
+    auto bound = bind(*graph, {});
+    REQUIRE(bound.ok());
+    return *bound;
+  };
+  auto opened = open_device("reference", {});
+  REQUIRE(opened.ok());
+  Lacking device(std::move(*opened), {});
+  auto made = make_plan(wide(64), device, {});
+  REQUIRE(made.ok());
+  REQUIRE(made->calls.size() == 5);
+  const PlanCall& product = made->calls[0];
+  KernelPoint one = kernel_point(
+      kernel_request(made->graph, made->graph.nodes[static_cast<size_t>(product.node)]),
+      product.kernel.name, product.cost);
+  const auto total = [&](double seconds, double best) {
+    DeviceTimes times(untold());
+    one.seconds = seconds;
+    times.add(one);
+    KernelPoint efficient = point("matmul", 1e9 * one.flops, 1e9 * one.bytes);
+    efficient.seconds = 1e9 * best;  // so much of the device does one of them need
+    times.add(efficient);
+    double sum = 0;
+    for (const double s : call_seconds(times, nullptr, device.info(), *made)) sum += s;
+    return sum;
+  };
+  // Each waits for itself alone: four take as long as one, and the fifth follows.
+  CHECK(total(1e-5, 1e-9) == doctest::Approx(2e-5).epsilon(0.01));
+  // Each fills half of the device: four take as long as two.
+  CHECK(total(1e-5, 0.5e-5) == doctest::Approx(3e-5).epsilon(0.01));
+  // Each fills it.
+  CHECK(total(1e-5, 1e-5) == doctest::Approx(5e-5).epsilon(0.01));
+  // A processor runs them one after the other.
+  DeviceInfo host = device.info();
+  host.host_memory = true;
+  DeviceTimes times(untold());
+  times.add(one);
+  double sum = 0;
+  for (const double s : call_seconds(times, nullptr, host, *made)) sum += s;
+  CHECK(sum == doctest::Approx(5e-5));
+}
+
+TEST_CASE("no more points are kept than are read again") {
+  DeviceTimes times(untold());
+  for (int i = 0; i < 20100; ++i) times.add(point("add", 1e3 + i, 1e4));
+  DeviceTimes read(untold());
+  CHECK(read.parse(times.to_json()).ok());
+  KernelPoint known = times.points().front();
+  known.seconds = 7;
+  times.add(known);  // one that is known is replaced all the same
+  CHECK(times.seconds(known) == 7);
+}
+
 TEST_CASE("a kernel is measured on operands of its own") {
   auto device = open_device("cpu", {});
   REQUIRE(device.ok());
@@ -218,6 +308,28 @@ TEST_CASE("a kernel is measured on operands of its own") {
   REQUIRE(measure_copies(**device, 1 << 20, &rates).ok());
   CHECK(rates.upload > 1e6);
   CHECK(rates.download > 1e6);
+}
+
+TEST_CASE("what a process' first product takes longer is measured") {
+  // A device whose first sequence takes a tenth of a second.
+  class Slow : public ForwardingDevice {
+   public:
+    using ForwardingDevice::ForwardingDevice;
+    Status submit(Sequence& sequence, const Order& order) override {
+      if (std::exchange(first_, false)) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      return ForwardingDevice::submit(sequence, order);
+    }
+
+   private:
+    bool first_ = true;
+  };
+  auto inner = open_device("cpu", {});
+  REQUIRE(inner.ok());
+  Slow device(std::move(*inner));
+  const auto seconds = measure_start(device);
+  REQUIRE(seconds.ok());
+  CHECK(*seconds > 0.02);  // others may keep the second one waiting
+  CHECK(*seconds < 2);
 }
 
 // Copies beside other work happen when somebody waits for their fence, and no sooner.
