@@ -98,6 +98,12 @@ typedef struct zoetrope_callbacks {
   /* Sound in order: interleaved floats, `count` samples a channel. */
   int (*audio)(void *user, const float *samples, int64_t count, int channels, int rate);
   zoetrope_token *token; /* NULL: only callbacks cancel */
+  /* After each step of zoetrope_run, what the clip would look like: a few frames evenly over it, RGB,
+   * 8 bits, [count, height, width, 3], a pixel for each latent. The engine's first run with it decodes
+   * a small clip to fit it; then it costs far less than a step. Models without a picture give none. */
+  int (*preview)(void *user, const uint8_t *pixels, int64_t count, int64_t width, int64_t height,
+                 int step);
+  int preview_frames; /* at most so many; 0: 4 */
 } zoetrope_callbacks;
 
 /* Opens a model file and checks it; NULL: zoetrope_default_model(). `options`: JSON or NULL:
@@ -131,7 +137,7 @@ typedef struct zoetrope_media {
   int64_t audio_samples;      /* a channel */
   const uint8_t *start;       /* frames to start from rather than from noise */
   int64_t start_frames;
-  double strength;            /* how much of `start` is made new: above 0, at most 1 */
+  double strength;            /* how much of `start` is made new, at most 1; 0: 0.8 */
   int64_t before_samples;     /* of before_sound, a channel: frames * rate / fps */
   int64_t after_samples;      /* of after_sound */
   int channels;               /* of all sound that is given: as many as the model makes */

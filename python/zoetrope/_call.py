@@ -8,10 +8,12 @@ import threading
 import warnings
 import weakref
 from ctypes import byref, c_void_p
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Generic, Iterator, TypeVar
 
-from ._library import AUDIO, FRAMES, NOTICE, PROGRESS, Callbacks, lib
+import numpy as np
+
+from ._library import AUDIO, FRAMES, NOTICE, PREVIEW, PROGRESS, Callbacks, lib
 from .errors import ZoetropeWarning, check
 
 T = TypeVar("T")
@@ -25,6 +27,8 @@ class Progress:
     done: float
     total: float
     seconds_left: float | None
+    preview: np.ndarray | None = field(default=None, repr=False, compare=False)
+    """The newest look at the clip, where previews are asked for: uint8 RGB [frames, height, width, 3]."""
 
     @property
     def fraction(self) -> float:
@@ -47,6 +51,7 @@ class _Shared:
         self.value: Any = None
         self.error: BaseException | None = None
         self.notices: list[str] = []
+        self.preview: np.ndarray | None = None
         token = c_void_p()
         check(lib.zoetrope_token_create(byref(token)))
         self.token = token.value
@@ -76,7 +81,7 @@ def _end_all() -> None:
         thread.join()
 
 
-def _callbacks(shared: _Shared, on_frames: Callable | None, on_audio: Callable | None) -> Callbacks:
+def _callbacks(shared: _Shared, on_frames: Callable | None, on_audio: Callable | None, previews: int) -> Callbacks:
     def guarded(listener: Callable) -> Callable:
         def call(_user: Any, *args: Any) -> int:
             try:
@@ -90,20 +95,24 @@ def _callbacks(shared: _Shared, on_frames: Callable | None, on_audio: Callable |
     def progress(p: Any) -> None:
         now = p.contents
         left = now.seconds_left if now.seconds_left >= 0 else None
-        shared.told(Progress(now.task.decode(), now.done, now.total, left))
+        shared.told(Progress(now.task.decode(), now.done, now.total, left, shared.preview))
 
     def notice(text: bytes) -> None:
         shared.notices.append(text.decode("utf-8", "replace"))
 
+    def preview(pixels: Any, count: int, width: int, height: int, _step: int) -> None:
+        shared.preview = np.ctypeslib.as_array(pixels, (count, height, width, 3)).copy()
+
     return Callbacks(ctypes.sizeof(Callbacks), None, PROGRESS(guarded(progress)), NOTICE(guarded(notice)),
                      FRAMES(guarded(on_frames)) if on_frames else FRAMES(),
-                     AUDIO(guarded(on_audio)) if on_audio else AUDIO(), shared.token)
+                     AUDIO(guarded(on_audio)) if on_audio else AUDIO(), shared.token,
+                     PREVIEW(guarded(preview)) if previews > 0 else PREVIEW(), previews)
 
 
-def _work(shared: _Shared, work: Callable[[Callbacks], Any], on_frames: Callable | None,
-          on_audio: Callable | None) -> None:
+def _work(shared: _Shared, work: Callable[[Callbacks], Any], on_frames: Callable | None, on_audio: Callable | None,
+          previews: int) -> None:
     try:
-        shared.end(work(_callbacks(shared, on_frames, on_audio)), None)
+        shared.end(work(_callbacks(shared, on_frames, on_audio, previews)), None)
     except BaseException as problem:  # noqa: BLE001: raised again where the caller waits
         shared.end(None, shared.error or problem)
     finally:
@@ -118,9 +127,9 @@ class Call(Generic[T]):
     """
 
     def __init__(self, work: Callable[[Callbacks], T], on_frames: Callable | None = None,
-                 on_audio: Callable | None = None) -> None:
+                 on_audio: Callable | None = None, previews: int = 0) -> None:
         self._shared = shared = _Shared()
-        thread = threading.Thread(target=_work, args=(shared, work, on_frames, on_audio), name="zoetrope", daemon=True)
+        thread = threading.Thread(target=_work, args=(shared, work, on_frames, on_audio, previews), name="zoetrope", daemon=True)
         _working[shared] = thread
         weakref.finalize(self, lib.zoetrope_token_cancel, shared.token).atexit = False
         thread.start()

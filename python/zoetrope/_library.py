@@ -18,11 +18,13 @@ PROGRESS = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(Progress))
 NOTICE = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p)
 FRAMES = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_uint8), c_int64, c_int64, c_int64)
 AUDIO = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_float), c_int64, c_int, c_int)
+PREVIEW = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_uint8), c_int64, c_int64, c_int64, c_int)
 
 
 class Callbacks(Structure):
     _fields_ = [("size", c_size_t), ("user", c_void_p), ("progress", PROGRESS), ("notice", NOTICE),
-                ("frames", FRAMES), ("audio", AUDIO), ("token", c_void_p)]
+                ("frames", FRAMES), ("audio", AUDIO), ("token", c_void_p), ("preview", PREVIEW),
+                ("preview_frames", c_int)]
 
 
 class Media(Structure):

@@ -141,8 +141,8 @@ class Engine:
         """Makes a clip and waits for it; Ctrl-C cancels. Arguments as `start`; notices become warnings."""
         return wait_for(self.start(prompt, **options), progress, stacklevel=2)
 
-    def start(self, prompt: str = "", **options: Any) -> Run:
-        """Begins a clip, to be iterated for its progress. What is left out, or None, is the model's to choose.
+    def start(self, prompt: str = "", *, previews: int = 0, **options: Any) -> Run:
+        """Begins a clip, to be iterated for its progress, which shows up to so many small `previews` of its frames. What is left out, or None, is the model's to choose.
 
         negative: what to steer away from. classes: of models of classes. seed: None draws one. width, height, frames
         or seconds. steps, guidance, expert_guidance, guidance_mode ("batched", "sequential"), solver, schedule, shift,
@@ -157,7 +157,7 @@ class Engine:
         """
         request = _Request(prompt, **options)
         plan = self._plan(request)
-        return Run(*_collect(self, request, plan))
+        return Run(*_collect(self, request, plan), previews)
 
     def run_component(self, component: str, inputs: Mapping[str, Any], *, compute: str = "f32", fuse: bool = True,
                       set: Mapping[str, int] | None = None, dump: Sequence[str] = (),
@@ -240,7 +240,7 @@ class _Request:
                 media.channels = channels
         if strength is not None and start is None:
             raise InvalidArgumentError("strength: it is of `start`, which is not given")
-        media.strength = 0.8 if strength is None else strength
+        media.strength = 0 if strength is None else strength  # 0: the library's
         self.media = byref(media) if self._keep else None
         self._media = media
         if self._size is not None:

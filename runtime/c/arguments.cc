@@ -65,10 +65,10 @@ Status take_media(const Recipe& recipe, const zoetrope_media& m, Request* reques
   ZT_RETURN_IF_ERROR(take_sound_of(recipe.clip, "after_sound", m.after_sound, m.after_samples,
                                    m.channels, m.after_frames, &k.after_sound));
   if (m.start != nullptr) {
-    if (!(m.strength > 0 && m.strength <= 1))
+    if (!(m.strength >= 0 && m.strength <= 1))
       return error(Code::kInvalidArgument, "media.strength: ", m.strength,
-                   "; expected above 0 and at most 1 where `start` is given");
-    request->strength = m.strength;
+                   "; expected above 0 and at most 1, or 0 for the usual");
+    if (m.strength > 0) request->strength = m.strength;
   }
   return take_sound(recipe.clip, "audio", m.audio, m.audio_samples, m.channels, shape.samples,
                     &k.audio);

@@ -2,7 +2,7 @@
 #include <cstdlib>
 
 #include "graph/attrs.h"
-#include "runtime/backend/registry.h"
+#include "runtime/backend/devices_json.h"
 #include "runtime/c/arguments.h"
 #include "runtime/c/errors.h"
 #include "runtime/c/hooks.h"
@@ -37,23 +37,6 @@ Json describe(const Graph& graph) {
   return {{"name", graph.name}, {"inputs", inputs}, {"outputs", outputs}};
 }
 
-Json describe(const BackendStatus& backend) {
-  Json list = Json::array();
-  if (!backend.status.ok())
-    list.push_back(
-        {{"backend", backend.name}, {"available", false}, {"reason", backend.status.message()}});
-  for (size_t i = 0; i < backend.devices.size(); ++i) {
-    const DeviceInfo& d = backend.devices[i];
-    Json entry = {{"backend", backend.name}, {"index", i},
-                  {"name", d.name},          {"available", d.unusable.empty()},
-                  {"software", d.software},  {"memory_bytes", d.memory_bytes},
-                  {"features", d.features}};
-    if (!d.unusable.empty()) entry["reason"] = d.unusable;
-    list.push_back(std::move(entry));
-  }
-  return list;
-}
-
 Json describe(const RequestPlan& plan, const RunStats& stats) {
   return {{"width", plan.shape.width},
           {"height", plan.shape.height},
@@ -72,8 +55,21 @@ Json describe(const RequestPlan& plan, const RunStats& stats) {
           {"peak_bytes", stats.peak_bytes}};
 }
 
-Status run(Engine& engine, const DeviceRecord& devices, const char* text,
-           const zoetrope_media* media, const zoetrope_callbacks* given, char** result) {
+// Of this engine's model; null where it makes no picture.
+Result<const Preview*> preview_of(OpenEngine& open, const std::stop_token& stop) {
+  const std::lock_guard lock(open.preview_mutex);
+  if (!open.preview) {
+    auto fitted = Preview::fit(*open.engine, stop);
+    if (fitted.status().code() == Code::kUnsupported) return static_cast<const Preview*>(nullptr);
+    if (!fitted.ok()) return fitted.status();
+    open.preview.emplace(std::move(*fitted));
+  }
+  return &*open.preview;
+}
+
+Status run(OpenEngine& open, const char* text, const zoetrope_media* media,
+           const zoetrope_callbacks* given, char** result) {
+  Engine& engine = *open.engine;
   RequestRecord record;
   const bool receipt = result != nullptr && media == nullptr;
   ZT_ASSIGN_OR_RETURN(const Request request,
@@ -81,6 +77,14 @@ Status run(Engine& engine, const DeviceRecord& devices, const char* text,
   ZT_ASSIGN_OR_RETURN(Callbacks calls, Callbacks::create(given));
   RunHooks hooks = calls.hooks();
   ZT_ASSIGN_OR_RETURN(const RequestPlan plan, engine.plan(request, {}, hooks.stop));
+  const Preview* preview = nullptr;
+  if (calls.previews()) {
+    ZT_ASSIGN_OR_RETURN(preview, preview_of(open, hooks.stop));
+  }
+  if (preview != nullptr)
+    hooks.denoised = [&](std::span<const float> latents, int step, int) {
+      calls.preview(*preview, plan, latents, step);
+    };
   calls.expect(expected_tasks(plan));
   CallbackSink sink(calls, engine.model().recipe, plan.shape.width, plan.shape.height);
   StageLog log(&sink, kReceiptSamples, /*keep_clip=*/false);
@@ -92,7 +96,7 @@ Status run(Engine& engine, const DeviceRecord& devices, const char* text,
   Json answer = describe(plan, stats);
   answer["receipt"] = nullptr;
   if (receipt) {
-    record.devices = devices;
+    record.devices = open.devices;
     answer["receipt"] = Json::parse(receipt_to_json(make_receipt(
         std::string("Zoetrope ") + ZOETROPE_VERSION, std::move(record), plan, log.records())));
   }
@@ -118,10 +122,7 @@ const char* zoetrope_code_name(int code) {
 int zoetrope_devices(char** json) {
   return guarded([&]() -> Status {
     ZT_RETURN_IF_ERROR(need(json, "json"));
-    Json list = Json::array();
-    for (const BackendStatus& backend : list_backends({}))
-      for (Json& entry : describe(backend)) list.push_back(std::move(entry));
-    return give(dump(list), json);
+    return give(dump(devices_to_json(list_backends({}))), json);
   });
 }
 
@@ -209,6 +210,6 @@ int zoetrope_run(zoetrope_engine* engine, const char* request, const zoetrope_me
                  const zoetrope_callbacks* callbacks, char** result) {
   return guarded([&]() -> Status {
     ZT_ASSIGN_OR_RETURN(const auto open, engines().find(engine));
-    return run(*open->engine, open->devices, request, media, callbacks, result);
+    return run(*open, request, media, callbacks, result);
   });
 }

@@ -56,6 +56,15 @@ Status Callbacks::audio(const float* samples, int64_t count, int channels, int r
               calls_.audio(calls_.user, samples, count, channels, rate) == 0);
 }
 
+void Callbacks::preview(const Preview& fitted, const RequestPlan& plan,
+                        std::span<const float> latents, int step) {
+  const PreviewFrames frames =
+      fitted.draw(plan, latents, calls_.preview_frames > 0 ? calls_.preview_frames : 4);
+  if (calls_.preview(calls_.user, frames.pixels.data(), frames.count, frames.width, frames.height,
+                     step) != 0)
+    stopped_ = true;
+}
+
 RunHooks Callbacks::hooks() {
   RunHooks hooks;
   hooks.progress = [this](std::string_view task, double done, double total) {

@@ -3,11 +3,13 @@
 
 #include <chrono>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string_view>
 #include <vector>
 
 #include "include/zoetrope.h"
+#include "runtime/engine/preview.h"
 #include "runtime/engine/remaining.h"
 #include "runtime/engine/request.h"
 
@@ -25,6 +27,9 @@ class Callbacks {
   void notice(const std::string& text);
   Status frames(const uint8_t* pixels, int64_t count, int64_t width, int64_t height) const;
   Status audio(const float* samples, int64_t count, int channels, int rate) const;
+  bool previews() const { return calls_.preview != nullptr; }
+  void preview(const Preview& fitted, const RequestPlan& plan, std::span<const float> latents,
+               int step);
 
   // All of them; `this` must live as long.
   RunHooks hooks();

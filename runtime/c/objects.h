@@ -2,11 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <stop_token>
 #include <vector>
 
 #include "runtime/c/handles.h"
-#include "runtime/engine/engine.h"
+#include "runtime/engine/preview.h"
 #include "runtime/engine/request_record.h"
 
 struct zoetrope_engine;
@@ -18,6 +20,8 @@ namespace zoetrope {
 struct OpenEngine {
   DeviceRecord devices;  // as it was opened
   std::unique_ptr<Engine> engine;
+  std::mutex preview_mutex;
+  std::optional<Preview> preview;  // once a run has asked for one
 };
 using TensorList = std::vector<ComponentOutput>;
 

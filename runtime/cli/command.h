@@ -68,6 +68,7 @@ void add_devices(CLI::App* root, Run* run);
 void add_models(CLI::App* root, Run* run);
 void add_bench(CLI::App* root, Run* run);
 void add_serve(CLI::App* root, Run* run);
+void add_try_media(CLI::App* root, Run* run);  // of `serve`, for itself
 void add_verify(CLI::App* root, Run* run);
 
 // All of them, in the order of --help.

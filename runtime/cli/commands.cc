@@ -15,6 +15,7 @@ void add_commands(CLI::App* root, Run* run) {
   add_models(root, run);
   add_bench(root, run);
   add_serve(root, run);
+  add_try_media(root, run);
   add_verify(root, run);
 }
 

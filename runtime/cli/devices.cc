@@ -1,6 +1,6 @@
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "runtime/backend/devices_json.h"
 #include "runtime/cli/command.h"
 #include "runtime/plan/planner.h"
 
@@ -27,35 +27,24 @@ void print(const std::string& spec, const DeviceInfo& d) {
 Status run_devices(const Options& options) {
   const auto backends =
       list_backends({.threads = options.device.threads, .force_target = options.device.target});
-  nlohmann::json list = nlohmann::json::array();
-  const auto not_available = [&](const BackendStatus& backend, const std::string& spec,
-                                 const std::string& reason) {
-    list.push_back({{"backend", backend.name}, {"available", false}, {"reason", reason}});
-    if (!options.json) std::printf("%-10s not available: %s\n", spec.c_str(), reason.c_str());
+  if (options.json) {
+    std::printf("%s\n", devices_to_json(backends).dump(2).c_str());
+    return Status();
+  }
+  const auto not_available = [](const std::string& spec, const std::string& reason) {
+    std::printf("%-10s not available: %s\n", spec.c_str(), reason.c_str());
   };
   for (const BackendStatus& backend : backends) {
-    if (!backend.status.ok()) not_available(backend, backend.name, backend.status.message());
+    if (!backend.status.ok()) not_available(backend.name, backend.status.message());
     for (size_t i = 0; i < backend.devices.size(); ++i) {
       const DeviceInfo& d = backend.devices[i];
       const std::string spec = i == 0 ? backend.name : str(backend.name, ":", i);
-      if (!d.unusable.empty()) {
-        not_available(backend, spec, d.unusable);
-        continue;
-      }
-      list.push_back({{"backend", backend.name},
-                      {"available", true},
-                      {"index", i},
-                      {"name", d.name},
-                      {"memory_bytes", d.memory_bytes},
-                      {"features", d.features},
-                      {"software", d.software},
-                      {"flops_f32", d.flops_f32},
-                      {"flops_bf16", d.flops_bf16},
-                      {"bytes_per_second", d.bytes_per_second}});
-      if (!options.json) print(spec, d);
+      if (d.unusable.empty())
+        print(spec, d);
+      else
+        not_available(spec, d.unusable);
     }
   }
-  if (options.json) std::printf("%s\n", list.dump(2).c_str());
   return Status();
 }
 

@@ -309,7 +309,7 @@ Result<nlohmann::json> Generation::make(size_t clip) {
                    : grid               ? static_cast<ClipSink*>(&tiles)
                                         : &outputs;
   bar_.expect(expected_tasks(planned));
-  if (o_.listener != nullptr) o_.listener->expect(expected_tasks(planned));
+  if (o_.listener != nullptr) ZT_RETURN_IF_ERROR(o_.listener->expect(planned));
   StageLog log(sink, kReceiptSamples, /*keep_clip=*/false);
   log.begin(planned.shape.width * planned.shape.height * 3, planned.clip.sound_channels);
   before_ = Receipt();
@@ -320,6 +320,10 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   RunHooks hooks = hooks_;
   if (wants_receipt(clip))
     hooks.observe = [&log](const Observation& made) { return log.observe(made); };
+  if (o_.listener != nullptr && o_.listener->previews())
+    hooks.denoised = [&](std::span<const float> latents, int step, int) {
+      o_.listener->denoised(planned, latents, step);
+    };
   if (checkpoint_)
     hooks.state = [&](const DenoiseState& state, const StageValues& values) {
       keep_state(clip, planned, log, state, values);

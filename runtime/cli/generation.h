@@ -23,11 +23,14 @@ class ClipAssembly;
 class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
-  // Before a clip begins.
-  virtual void expect(const std::vector<ExpectedTask>& tasks) = 0;
+  // Before a clip begins; an error ends the run.
+  virtual Status expect(const RequestPlan& plan) = 0;
   // False cancels.
   virtual bool progress(std::string_view task, double done, double total) = 0;
   virtual void notice(const std::string& text) = 0;
+  // Latents of the clip as they would be (RunHooks::denoised), for whoever `previews` them.
+  virtual bool previews() const { return false; }
+  virtual void denoised(const RequestPlan&, std::span<const float> /*latents*/, int /*step*/) {}
 };
 
 struct GenerationOptions {

@@ -7,7 +7,8 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <random>
+
+#include "runtime/random/seed.h"
 
 namespace zoetrope {
 namespace {
@@ -80,10 +81,7 @@ Result<std::vector<std::string>> read_prompts(const std::string& path, const cha
 
 Result<uint64_t> parse_seed(const std::string& text, bool* drawn) {
   *drawn = text == "-1" || text == "random";
-  if (*drawn) {
-    std::random_device device;
-    return (uint64_t{device()} << 32 | device()) >> 11;  // 53 bits: JSON readers keep them all
-  }
+  if (*drawn) return draw_seed();
   uint64_t seed = 0;
   if (parse_whole(text, &seed)) return seed;
   return error(Code::kInvalidArgument, "--seed: '", text.substr(0, 40),

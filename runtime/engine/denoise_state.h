@@ -26,7 +26,8 @@ struct ResumePoint {
   // What stages before denoising gave. Those whose values are all here neither run nor need memory;
   // the others are run again.
   StageValues values;
-  // Decodes the latents as they stand, noise and all, and denoises no more.
+  // Decodes the latents as they stand, noise and all, and denoises no more. Without values earlier
+  // stages do not run at all.
   bool decode_only = false;
 };
 

@@ -138,10 +138,14 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
     ZT_RETURN_IF_ERROR(stage_def(stage).plan(stage, &context));
     denoised = denoised || std::holds_alternative<Denoise>(stage);
     if (resume == nullptr || denoised) continue;
-    ZT_ASSIGN_OR_RETURN(const bool given, is_given(*resume, before, context.values));
+    // Where latents alone are decoded, nobody reads what comes before them.
+    const bool needless = resume->decode_only && resume->values.empty();
+    ZT_ASSIGN_OR_RETURN(const bool given,
+                        needless ? Result<bool>(true) : is_given(*resume, before, context.values));
     plan.given[context.stage] = given;
     if (!given) continue;
     std::erase_if(plan.jobs, [&](const Job& j) { return j.stage == context.stage; });
+    if (needless) continue;
     for (const auto& [name, type] : context.values)
       if (!before.contains(name)) plan.given_values.insert(name);
   }

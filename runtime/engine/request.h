@@ -115,6 +115,9 @@ struct RunHooks {
   // Sees the network's guided output at each evaluation, and may change it: measuring another model
   // on this one's way does.
   std::function<Status(double time, std::span<float> output)> evaluated;
+  // After each step: what the latents would be if the network were right already, stream by stream.
+  // Valid during the call.
+  std::function<void(std::span<const float> latents, int step, int steps)> denoised;
   // Cancels from any thread: heard between steps, frames and weights.
   std::stop_token stop;
 };

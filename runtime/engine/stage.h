@@ -126,6 +126,10 @@ class RunContext {
   Status evaluated(double time, std::span<float> output) const {
     return hooks_.evaluated ? hooks_.evaluated(time, output) : Status();
   }
+  bool wants_denoised() const { return static_cast<bool>(hooks_.denoised); }
+  void report_denoised(std::span<const float> latents, int step, int steps) const {
+    hooks_.denoised(latents, step, steps);
+  }
   void notice(const std::string& text) const {
     if (hooks_.notice) hooks_.notice(text);
   }

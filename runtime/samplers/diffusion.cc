@@ -153,6 +153,13 @@ double DiffusionSampler::predicted_start(const Step& s, double output, double x)
   return spec_.clip > 0 ? std::clamp(start, -spec_.clip, spec_.clip) : start;
 }
 
+void DiffusionSampler::predict_start(int index, std::span<const float> output,
+                                     std::span<float> x) const {
+  const Step& s = at(index);
+  for (size_t k = 0; k < x.size(); ++k)
+    x[k] = static_cast<float>(predicted_start(s, output[k], x[k]));
+}
+
 void DiffusionSampler::step(int index, std::span<const float> output,
                             std::span<const float> variance, std::span<const float> noise,
                             std::span<float> x) const {

@@ -32,6 +32,9 @@ class DiffusionSampler {
   void step(int index, std::span<const float> output, std::span<const float> variance,
             std::span<const float> noise, std::span<float> x) const;
 
+  // x, as step `index` gets it, becomes the clean sample that the model's output predicts.
+  void predict_start(int index, std::span<const float> output, std::span<float> x) const;
+
   // A clean x becomes one as noisy as step `index` expects: where image to image begins.
   void add_noise(int index, std::span<const float> noise, std::span<float> x) const;
 

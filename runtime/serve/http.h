@@ -4,16 +4,29 @@
 #include <httplib.h>
 
 #include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "runtime/random/seed.h"
+#include "runtime/serve/rates.h"
 #include "runtime/serve/server.h"
 
 namespace zoetrope {
 
 struct HttpContext {
+  HttpContext(Service& service, ServerOptions options)
+      : service(service), options(std::move(options)), rates(this->options.a_minute) {}
+
   Service& service;
   const ServerOptions options;
+  Rates rates;
   std::atomic<int> streams{0};
   std::atomic<bool> stopping{false};
 
@@ -22,30 +35,97 @@ struct HttpContext {
   const std::string* owner_of(const httplib::Request& request) const;
 };
 
-inline constexpr char kJobId[] = "([A-Za-z0-9_]{1,64})";
+// Why a request was not answered as it wished, and the status that says so.
+struct Fault {
+  Fault() = default;
+  Fault(Status s);  // by its code; a message for the client
+  Fault(int http, Status s) : status(std::move(s)), http(http) {}
+  bool ok() const { return status.ok(); }
+
+  Status status;
+  int http = 200;
+  int retry_after = 0;  // seconds; 0: not said
+};
+// Of what the service did not take.
+Fault refused(HttpContext& context, Status status, Refusal refusal);
+
+// A request of a route: whose it is, and what its path names, in order.
+struct Call {
+  HttpContext& context;
+  const httplib::Request& request;
+  httplib::Response& response;
+  const std::string& owner;
+
+  std::string part(size_t index) const { return request.matches[index + 1]; }
+  Result<JobView> job(size_t index = 0) const { return context.service.find(part(index), owner); }
+};
+
+using Handler = std::function<Fault(Call&)>;
+// How an API says what went wrong.
+using FaultWriter = std::function<nlohmann::json(const Fault&)>;
+
+// Routes of one server: methods, paths such as "/api/jobs/{id}", and what they do.
+class Routes {
+ public:
+  Routes(httplib::Server& server, HttpContext& context) : server_(server), context_(context) {}
+  // For the routes that follow.
+  void speak(FaultWriter writer) { writer_ = std::move(writer); }
+  void get(const std::string& path, Handler handler) { add("GET", path, std::move(handler)); }
+  void post(const std::string& path, Handler handler) { add("POST", path, std::move(handler)); }
+  void remove(const std::string& path, Handler handler) { add("DELETE", path, std::move(handler)); }
+
+  // "GET, POST": of the routes that this path leads to; empty: none.
+  std::string methods_of(const std::string& path) const;
+  // Whether the description (OpenAPI) has every route, and no other.
+  Status check(const nlohmann::json& description) const;
+
+ private:
+  void add(const char* method, const std::string& path, Handler handler);
+
+  httplib::Server& server_;
+  HttpContext& context_;
+  FaultWriter writer_;
+  std::map<std::string, std::set<std::string>> methods_;      // by path
+  std::vector<std::pair<std::regex, std::string>> patterns_;  // and their paths
+};
 
 void reply(httplib::Response& response, int status, const nlohmann::json& body);
 
-// 400 for what is not understood, 404, 503, 500; `planned`: 422 for what the model refuses.
-int http_status(const Status& status, bool planned);
+// A JSON object, or a form: its fields as texts ("a[b]" within an object "a"), and the files in it.
+struct Body {
+  nlohmann::json json = nlohmann::json::object();
+  std::multimap<std::string, std::string_view> files;
+};
+Result<Body> read_body(const httplib::Request& request);
+// The file of that name, or null; several are an error.
+Result<const std::string_view*> file_of(const Body& body, const std::string& name);
+// A text of the body; empty where it is not there, kInvalidArgument where it is something else.
+Result<std::string> text_of(const Body& body, const char* key);
+// Keys of the body and its files that are not among `known` are an error that lists them.
+Status check_keys(const Body& body, const std::set<std::string>& known);
 
-// A JSON object, or for a form its fields as texts.
-Result<nlohmann::json> read_body(const httplib::Request& request);
+// "data:image/png;base64,...", or base64 alone: the bytes.
+Result<std::string> read_base64(std::string_view text);
+std::string to_base64(std::string_view bytes);
 
 // ?name=N between 1 and `most`, or `otherwise`.
 Result<int64_t> count_of(const httplib::Request& request, const char* name, int64_t otherwise,
                          int64_t most);
 
 // A file as it lies on the disk, in ranges if asked for.
-Status send_file(const std::string& path, const std::string& type, httplib::Response& response);
+Status send_file(const std::string& path, httplib::Response& response);
+// The job's clip or picture. 409 where it is not done.
+Fault send_result(Call& call, const JobView& view);
 
-// The clip of the job that the path names; where there is none, why, and the answer's status in
-// `code`.
-Status send_result(HttpContext& context, const httplib::Request& request,
-                   httplib::Response& response, int* code);
+void add_native_routes(Routes& routes);
+void add_openai_video_routes(Routes& routes);
+void add_openai_image_routes(Routes& routes);
+void add_google_routes(Routes& routes);
+// As OpenAI's APIs say what went wrong.
+nlohmann::json openai_error(const Fault& fault);
 
-void add_native_routes(httplib::Server& server, HttpContext& context);
-void add_openai_routes(httplib::Server& server, HttpContext& context);
-void add_page(httplib::Server& server);
+// The page, and the description of all routes.
+void add_page(Routes& routes);
+extern const char* const kOpenApi;
 
 }  // namespace zoetrope

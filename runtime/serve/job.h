@@ -18,17 +18,28 @@ inline std::string_view job_state_name(JobState state) {
 struct ServeJob {
   std::string id;     // nobody's to guess
   std::string owner;  // of the API key; empty where the service asks for none
+  std::string model;  // by its name; empty in databases of before there were several: the first
   JobState state = JobState::kQueued;
   int64_t created = 0, started = 0, finished = 0;  // seconds since 1970; 0: not yet
-  std::string request;                             // JSON: fields(V&, Request&)
+  std::string request;                             // JSON: fields(V&, ClientRequest&)
   std::string prompt;
   uint64_t seed = 0;
   std::string output;  // the result's name in the job's folder
   // As planned.
   int64_t width = 0, height = 0, frames = 0, fps = 1;
   double estimated_seconds = 0;  // 0: not known
+  std::string remix_of;          // another job's id; empty: none's
+  std::string notices = "[]";    // JSON: what a person should know of it
+  int64_t bytes = 0;             // of its files, once it has ended
   // Of a job that failed: a code's name and the words.
   std::string error_code, error;
+};
+
+// What a client uploaded: its bytes lie in a file of the id's name.
+struct GivenFile {
+  std::string id, owner;
+  int64_t created = 0, bytes = 0;
+  std::string facts;  // JSON: kind, frames, seconds, sound
 };
 
 }  // namespace zoetrope

@@ -13,23 +13,29 @@
 namespace zoetrope {
 namespace {
 
-constexpr int kSchema = 2;  // PRAGMA user_version
-constexpr const char* kCreate = R"(
+constexpr int kSchema = 3;  // PRAGMA user_version
+constexpr const char* kFirst = R"(
   CREATE TABLE jobs (
     place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, owner TEXT NOT NULL, state INTEGER NOT NULL,
     created INTEGER NOT NULL, started INTEGER NOT NULL, finished INTEGER NOT NULL, request TEXT NOT NULL,
     prompt TEXT NOT NULL, seed INTEGER NOT NULL, output TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
     frames INTEGER NOT NULL, fps INTEGER NOT NULL, estimated REAL NOT NULL, error_code TEXT NOT NULL,
-    error TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0);
+    error TEXT NOT NULL);
   CREATE INDEX jobs_by_state ON jobs (state, place);
-  CREATE INDEX jobs_by_owner ON jobs (owner, place);
-  PRAGMA user_version = 2;)";
-constexpr const char* kFromFirst = R"(
-  ALTER TABLE jobs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
-  PRAGMA user_version = 2;)";
+  CREATE INDEX jobs_by_owner ON jobs (owner, place);)";
+// What makes each format of the one before.
+constexpr const char* kSteps[kSchema] = {
+    kFirst, "ALTER TABLE jobs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;", R"(
+  ALTER TABLE jobs ADD COLUMN model TEXT NOT NULL DEFAULT '';
+  ALTER TABLE jobs ADD COLUMN remix_of TEXT NOT NULL DEFAULT '';
+  ALTER TABLE jobs ADD COLUMN notices TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE jobs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE files (
+    id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL, created INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    facts TEXT NOT NULL);)"};
 #define ZT_JOB_COLUMNS                                                                           \
   "id, owner, state, created, started, finished, request, prompt, seed, output, width, height, " \
-  "frames, fps, estimated, error_code, error"
+  "frames, fps, estimated, error_code, error, model, remix_of, notices, bytes"
 
 Status sql_error(sqlite3* database, int code) {
   const char* text = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
@@ -110,7 +116,26 @@ ServeJob read_job(const Query& row) {
   job.estimated_seconds = row.number(14);
   job.error_code = row.text(15);
   job.error = row.text(16);
+  job.model = row.text(17);
+  job.remix_of = row.text(18);
+  job.notices = row.text(19);
+  job.bytes = row.integer(20);
   return job;
+}
+
+GivenFile read_file(const Query& row) {
+  return {row.text(0), row.text(1), row.integer(2), row.integer(3), row.text(4)};
+}
+
+// Every row.
+template <typename T>
+Result<std::vector<T>> all(Query& query, T (*read)(const Query&)) {
+  std::vector<T> rows;
+  while (true) {
+    ZT_ASSIGN_OR_RETURN(const bool found, query.step());
+    if (!found) return rows;
+    rows.push_back(read(query));
+  }
 }
 
 int64_t now() { return static_cast<int64_t>(std::time(nullptr)); }
@@ -141,14 +166,12 @@ Result<std::unique_ptr<JobStore>> JobStore::open(const std::string& path) {
   ZT_RETURN_IF_ERROR(store->execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
   Query version(database, "PRAGMA user_version");
   ZT_ASSIGN_OR_RETURN(const double schema, ask(version));
-  if (schema == 0) {
-    ZT_RETURN_IF_ERROR(store->execute((std::string("BEGIN;") + kCreate + "COMMIT;").c_str()));
-  } else if (schema == 1) {
-    ZT_RETURN_IF_ERROR(store->execute((std::string("BEGIN;") + kFromFirst + "COMMIT;").c_str()));
-  } else if (schema != kSchema) {
+  if (schema > kSchema)
     return error(Code::kUnsupported, path, ": its jobs are of format ", schema,
                  "; this version knows ", kSchema);
-  }
+  for (int step = static_cast<int>(schema); step < kSchema; ++step)
+    ZT_RETURN_IF_ERROR(store->execute(
+        str("BEGIN;", kSteps[step], "PRAGMA user_version = ", step + 1, "; COMMIT;").c_str()));
   Query fatal(database,
               "UPDATE jobs SET state = ?, finished = ?, error_code = ?, error = ? WHERE state = ? "
               "AND attempts >= ?");
@@ -172,8 +195,7 @@ Status JobStore::execute(const char* sql) {
   return code == SQLITE_OK ? Status() : sql_error(database_, code);
 }
 
-Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner,
-                     bool* full) {
+Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner, bool* full) {
   *full = false;
   const std::lock_guard lock(mutex_);
   Query all(database_, "SELECT count(*) FROM jobs WHERE state = ?");
@@ -184,8 +206,9 @@ Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner,
   if (*full)
     return error(Code::kResourceExhausted, "the queue is full: ", waiting, " jobs wait (at most ",
                  most, "), ", of_owner, " of them yours (at most ", most_of_owner, ")");
-  Query insert(database_, "INSERT INTO jobs (" ZT_JOB_COLUMNS
-                          ") VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '')");
+  Query insert(database_,
+               "INSERT INTO jobs (" ZT_JOB_COLUMNS
+               ") VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?, 0)");
   return insert.bind(j.id)
       .bind(j.owner)
       .bind(JobState::kQueued)
@@ -199,6 +222,9 @@ Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner,
       .bind(j.frames)
       .bind(j.fps)
       .bind(j.estimated_seconds)
+      .bind(j.model)
+      .bind(j.remix_of)
+      .bind(j.notices)
       .run();
 }
 
@@ -220,13 +246,7 @@ Result<std::vector<ServeJob>> JobStore::list(const std::string& owner, int64_t l
                   : "SELECT " ZT_JOB_COLUMNS
                     " FROM jobs WHERE owner = ?1 AND (?2 = '' OR place > (SELECT place FROM jobs "
                     "WHERE id = ?2 AND owner = ?1)) ORDER BY place LIMIT ?3");
-  query.bind(owner).bind(after).bind(limit);
-  std::vector<ServeJob> jobs;
-  while (true) {
-    ZT_ASSIGN_OR_RETURN(const bool found, query.step());
-    if (!found) return jobs;
-    jobs.push_back(read_job(query));
-  }
+  return all<ServeJob>(query.bind(owner).bind(after).bind(limit), read_job);
 }
 
 Result<JobStore::Ahead> JobStore::ahead_of(const std::string& id) {
@@ -254,7 +274,8 @@ Result<double> JobStore::waiting_seconds() {
 Result<std::optional<ServeJob>> JobStore::take() {
   const std::lock_guard lock(mutex_);
   Query query(database_,
-              "UPDATE jobs SET state = ?, attempts = attempts + 1, started = CASE started WHEN 0 THEN ? ELSE "
+              "UPDATE jobs SET state = ?, attempts = attempts + 1, started = CASE started WHEN 0 "
+              "THEN ? ELSE "
               "started END WHERE place = (SELECT min(place) FROM jobs WHERE state = ?) "
               "RETURNING " ZT_JOB_COLUMNS);
   ZT_ASSIGN_OR_RETURN(const bool found,
@@ -265,17 +286,18 @@ Result<std::optional<ServeJob>> JobStore::take() {
   return std::optional(job);
 }
 
-Result<bool> JobStore::end(const std::string& id, JobState state, const std::string& code,
-                           const std::string& message) {
+Result<bool> JobStore::end(const ServeJob& job) {
   const std::lock_guard lock(mutex_);
   Query query(database_,
-              "UPDATE jobs SET state = ?, finished = ?, error_code = ?, error = ? WHERE "
-              "id = ? AND state = ?");
-  ZT_RETURN_IF_ERROR(query.bind(state)
+              "UPDATE jobs SET state = ?, finished = ?, error_code = ?, error = ?, notices = ?, "
+              "bytes = ? WHERE id = ? AND state = ?");
+  ZT_RETURN_IF_ERROR(query.bind(job.state)
                          .bind(now())
-                         .bind(code)
-                         .bind(message)
-                         .bind(id)
+                         .bind(job.error_code)
+                         .bind(job.error)
+                         .bind(job.notices)
+                         .bind(job.bytes)
+                         .bind(job.id)
                          .bind(JobState::kRunning)
                          .run());
   return sqlite3_changes(database_) > 0;
@@ -283,7 +305,9 @@ Result<bool> JobStore::end(const std::string& id, JobState state, const std::str
 
 Result<bool> JobStore::requeue(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  Query query(database_, "UPDATE jobs SET state = ?, attempts = max(attempts - 1, 0) WHERE id = ? AND state = ?");
+  Query query(
+      database_,
+      "UPDATE jobs SET state = ?, attempts = max(attempts - 1, 0) WHERE id = ? AND state = ?");
   ZT_RETURN_IF_ERROR(query.bind(JobState::kQueued).bind(id).bind(JobState::kRunning).run());
   return sqlite3_changes(database_) > 0;
 }
@@ -300,6 +324,53 @@ Status JobStore::remove(const std::string& id) {
   const std::lock_guard lock(mutex_);
   Query query(database_, "DELETE FROM jobs WHERE id = ?");
   return query.bind(id).run();
+}
+
+Result<std::vector<ServeJob>> JobStore::ended(int64_t limit) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_, "SELECT " ZT_JOB_COLUMNS
+                         " FROM jobs WHERE finished > 0 ORDER BY finished, place LIMIT ?");
+  return all<ServeJob>(query.bind(limit), read_job);
+}
+
+Status JobStore::add_file(const GivenFile& file) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_,
+              "INSERT INTO files (id, owner, created, bytes, facts) VALUES (?, ?, ?, ?, ?)");
+  return query.bind(file.id)
+      .bind(file.owner)
+      .bind(file.created)
+      .bind(file.bytes)
+      .bind(file.facts)
+      .run();
+}
+
+Result<std::optional<GivenFile>> JobStore::find_file(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_, "SELECT id, owner, created, bytes, facts FROM files WHERE id = ?");
+  ZT_ASSIGN_OR_RETURN(const bool found, query.bind(id).step());
+  return found ? std::optional(read_file(query)) : std::nullopt;
+}
+
+Result<std::vector<GivenFile>> JobStore::files(int64_t limit) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_,
+              "SELECT id, owner, created, bytes, facts FROM files ORDER BY created, rowid LIMIT ?");
+  return all<GivenFile>(query.bind(limit), read_file);
+}
+
+Status JobStore::remove_file(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Query query(database_, "DELETE FROM files WHERE id = ?");
+  return query.bind(id).run();
+}
+
+Result<int64_t> JobStore::bytes() {
+  const std::lock_guard lock(mutex_);
+  Query query(database_,
+              "SELECT (SELECT total(bytes) FROM jobs) + (SELECT total(bytes) FROM files)");
+  ZT_ASSIGN_OR_RETURN(const double all, ask(query));
+  return static_cast<int64_t>(all);
 }
 
 }  // namespace zoetrope

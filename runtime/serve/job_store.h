@@ -24,8 +24,8 @@ class JobStore {
   JobStore(const JobStore&) = delete;
   JobStore& operator=(const JobStore&) = delete;
 
-  // Queues it, unless so many jobs wait already: kResourceExhausted, and `full`. `most_of_owner`: of
-  // its own. A disk without room is kUnavailable.
+  // Queues it, unless so many jobs wait already: kResourceExhausted, and `full`. `most_of_owner`:
+  // of its own. A disk without room is kUnavailable.
   Status add(const ServeJob& job, int64_t most, int64_t most_of_owner, bool* full);
   Result<std::optional<ServeJob>> find(const std::string& id);
   // The owner's, behind `after` (an id; empty: from the begin), newest first or last.
@@ -43,14 +43,22 @@ class JobStore {
 
   // The oldest queued job, now running, by one attempt more; none: there is none.
   Result<std::optional<ServeJob>> take();
-  // A running job ends, or is queued again in its old place, as if this attempt had not been. False:
-  // it is not running.
-  Result<bool> end(const std::string& id, JobState state, const std::string& code = "",
-                   const std::string& message = "");
+  // A running job ends, or is queued again in its old place, as if this attempt had not been.
+  // False: it is not running. `job`: its state, error, notices and bytes are what is stored.
+  Result<bool> end(const ServeJob& job);
   Result<bool> requeue(const std::string& id);
   // False: it is not queued (any more).
   Result<bool> cancel_queued(const std::string& id);
   Status remove(const std::string& id);
+
+  // The longest ended, and the oldest files, first.
+  Result<std::vector<ServeJob>> ended(int64_t limit);
+  Status add_file(const GivenFile& file);
+  Result<std::optional<GivenFile>> find_file(const std::string& id);
+  Result<std::vector<GivenFile>> files(int64_t limit);
+  Status remove_file(const std::string& id);
+  // Of ended jobs and of given files.
+  Result<int64_t> bytes();
 
  private:
   explicit JobStore(sqlite3* database) : database_(database) {}

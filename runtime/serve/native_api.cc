@@ -1,90 +1,204 @@
 // The service's own API, with everything that it can.
-#include <chrono>
-
-#include "runtime/engine/request_record.h"
+#include "runtime/media/png.h"
 #include "runtime/serve/http.h"
 
 namespace zoetrope {
 namespace {
 
 using Json = nlohmann::json;
-using Request_ = httplib::Request;
-using Response = httplib::Response;
 
 constexpr int kStreamMilliseconds = 500;
 
 Json time_or_null(int64_t seconds) { return seconds > 0 ? Json(seconds) : Json(); }
 Json seconds_or_null(double seconds) { return seconds > 0 ? Json(seconds) : Json(); }
 
-Json to_json(const JobView& v) {
-  const ServeJob& j = v.job;
-  Json out = {{"id", j.id},
-              {"state", job_state_name(j.state)},
-              {"prompt", j.prompt},
-              {"seed", j.seed},
-              {"created", j.created},
-              {"started", time_or_null(j.started)},
-              {"finished", time_or_null(j.finished)},
-              {"width", j.width},
-              {"height", j.height},
-              {"frames", j.frames},
-              {"fps", j.fps},
-              {"estimated_seconds", seconds_or_null(j.estimated_seconds)},
-              {"request", Json::parse(j.request, nullptr, false)}};
-  if (j.state == JobState::kQueued)
-    out["ahead"] = {{"jobs", v.ahead.jobs}, {"seconds", seconds_or_null(v.ahead.seconds)}};
-  if (v.progress)
-    out["progress"] = {
-        {"task", v.progress->task},
-        {"done", v.progress->done},
-        {"total", v.progress->total},
-        {"fraction", v.progress->fraction},
-        {"seconds_left", v.progress->seconds_left >= 0 ? Json(v.progress->seconds_left) : Json()}};
-  if (j.state == JobState::kFailed) out["error"] = {{"code", j.error_code}, {"message", j.error}};
-  if (j.state == JobState::kDone)
-    out["result"] = {{"url", "/api/jobs/" + j.id + "/result"}, {"name", j.output}};
+Json to_json(const JobProgress& p, const std::string& id) {
+  Json out = {{"task", p.task},
+              {"done", p.done},
+              {"total", p.total},
+              {"fraction", p.fraction},
+              {"seconds_left", p.seconds_left >= 0 ? Json(p.seconds_left) : Json()},
+              {"preview", nullptr}};
+  if (p.preview)
+    out["preview"] = {{"step", p.preview_step},
+                      {"frames", p.preview->count},
+                      {"url", str("/api/jobs/", id, "/preview?step=", p.preview_step)}};
   return out;
 }
 
-Json to_json(const RequestPlan& plan) {
-  return {{"width", plan.shape.width},
-          {"height", plan.shape.height},
-          {"frames", plan.shape.frames},
-          {"samples", plan.shape.samples},
+Json to_json(const JobView& v) {
+  const ServeJob& j = v.job;
+  Json out = {
+      {"id", j.id},
+      {"state", job_state_name(j.state)},
+      {"model", j.model},
+      {"prompt", j.prompt},
+      {"seed", j.seed},
+      {"created", j.created},
+      {"started", time_or_null(j.started)},
+      {"finished", time_or_null(j.finished)},
+      {"expires", time_or_null(v.expires)},
+      {"width", j.width},
+      {"height", j.height},
+      {"frames", j.frames},
+      {"fps", j.fps},
+      {"estimated_seconds", seconds_or_null(j.estimated_seconds)},
+      {"request", Json::parse(j.request, nullptr, false)},
+      {"notices", v.progress ? Json(v.progress->notices) : Json::parse(j.notices, nullptr, false)}};
+  if (!j.remix_of.empty()) out["remix_of"] = j.remix_of;
+  if (j.state == JobState::kQueued)
+    out["ahead"] = {{"jobs", v.ahead.jobs}, {"seconds", seconds_or_null(v.ahead.seconds)}};
+  if (v.progress) out["progress"] = to_json(*v.progress, j.id);
+  if (j.state == JobState::kFailed) out["error"] = {{"code", j.error_code}, {"message", j.error}};
+  if (j.state == JobState::kDone)
+    out["result"] = {{"url", "/api/jobs/" + j.id + "/result"},
+                     {"thumbnail", "/api/jobs/" + j.id + "/thumbnail"},
+                     {"name", j.output},
+                     {"bytes", j.bytes}};
+  return out;
+}
+
+Json to_json(const PlannedJob& p) {
+  const RequestPlan& plan = p.plan;
+  return {{"model", p.engine->model().name},
+          {"width", p.clip.width},
+          {"height", p.clip.height},
+          {"frames", p.clip.frames},
+          {"samples", p.clip.samples},
           {"fps", plan.clip.fps},
           {"steps", plan.denoise.steps},
           {"guidance", plan.denoise.guidance},
           {"estimated_seconds", seconds_or_null(plan.estimated_seconds())},
           {"calibrated", plan.calibrated()},
           {"peak_bytes", plan.peak_bytes()},
-          {"device", plan.largest().device->info().name}};
+          {"device", plan.largest().device->info().name},
+          {"notices", p.notices}};
 }
 
-void fail(Response& response, int status, const Status& problem) {
-  reply(response, status,
-        {{"error",
-          {{"code", std::string(code_name(problem.code()))}, {"message", problem.message()}}}});
+Json to_json(const GivenFile& file) {
+  Json out = Json::parse(file.facts, nullptr, false);
+  out["id"] = file.id;
+  out["bytes"] = file.bytes;
+  out["created"] = file.created;
+  return out;
+}
+
+Json to_json(const Model& model) {
+  bool starts = false;  // from a picture or a clip, made new in part
+  Json stages = Json::array();
+  for (const Stage& stage : model.recipe.stages) {
+    stages.push_back(stage_kind(stage));
+    starts = starts || std::holds_alternative<StartPicture>(stage);
+  }
+  return {{"name", model.name},
+          {"family", model.family},
+          {"reads_text", model.recipe.reads_text()},
+          {"clip", Json::parse(recipe_to_json(model.recipe))["clip"]},
+          {"stages", stages},
+          {"starts_from_pictures", starts},
+          {"vocabulary", model.vocabulary}};
+}
+
+Json error_json(const Fault& fault) {
+  return {{"error",
+           {{"code", std::string(code_name(fault.status.code()))},
+            {"message", fault.status.message()}}}};
+}
+
+// The body's request, its files taken in: JSON, or a form of "request" and files by kMediaKeys.
+Result<ClientRequest> read_request(Call& c) {
+  ZT_ASSIGN_OR_RETURN(const Body body, read_body(c.request));
+  Json json = body.json;
+  if (c.request.is_multipart_form_data()) {
+    std::set<std::string> known(kMediaKeys.begin(), kMediaKeys.end());
+    known.insert("request");
+    ZT_RETURN_IF_ERROR(check_keys(body, known));
+    ZT_ASSIGN_OR_RETURN(const std::string text, text_of(body, "request"));
+    json = Json::parse(text, nullptr, false);
+    if (!json.is_object())
+      return error(Code::kInvalidArgument, "expected a JSON object in the form's 'request'");
+  }
+  ZT_ASSIGN_OR_RETURN(ClientRequest request,
+                      read_client_request(json, c.context.service.options().limits));
+  for (size_t i = 0; i < kMediaKeys.size(); ++i) {
+    ZT_ASSIGN_OR_RETURN(const std::string_view* file, file_of(body, kMediaKeys[i]));
+    if (file == nullptr) continue;
+    auto given = c.context.service.uploads().add(c.owner, *file);
+    if (!given.ok()) return given.status().with_context(kMediaKeys[i]);
+    request.media[i] = {given->id, "", ""};
+  }
+  return request;
+}
+
+Fault plan(Call& c) {
+  ZT_ASSIGN_OR_RETURN(const ClientRequest request, read_request(c));
+  Refusal refusal{};
+  const auto planned = c.context.service.plan(request, c.owner, &refusal);
+  if (!planned.ok()) return refused(c.context, planned.status(), refusal);
+  reply(c.response, 200, to_json(*planned));
+  return {};
+}
+
+Fault submit(Call& c) {
+  ZT_ASSIGN_OR_RETURN(ClientRequest request, read_request(c));
+  Refusal refusal{};
+  const auto view = c.context.service.submit(std::move(request), c.owner, &refusal);
+  if (!view.ok()) return refused(c.context, view.status(), refusal);
+  c.response.set_header("Location", "/api/jobs/" + view->job.id);
+  reply(c.response, 201, to_json(*view));
+  return {};
+}
+
+Fault list(Call& c) {
+  ZT_ASSIGN_OR_RETURN(const int64_t limit, count_of(c.request, "limit", 20, 100));
+  ZT_ASSIGN_OR_RETURN(
+      const std::vector<JobView> jobs,
+      c.context.service.list(c.owner, limit, c.request.get_param_value("after"), true));
+  Json list = Json::array();
+  for (const JobView& view : jobs) list.push_back(to_json(view));
+  reply(c.response, 200, {{"jobs", list}});
+  return {};
+}
+
+Fault show(Call& c) {
+  ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
+  reply(c.response, 200, to_json(view));
+  return {};
+}
+
+Fault cancel(Call& c) {
+  ZT_RETURN_IF_ERROR(c.context.service.cancel(c.part(0), c.owner));
+  ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
+  reply(c.response, 202, to_json(view));
+  return {};
+}
+
+Fault remove(Call& c) {
+  ZT_RETURN_IF_ERROR(c.context.service.remove(c.part(0), c.owner));
+  c.response.status = 204;
+  return {};
 }
 
 // The job's state whenever it changes, until it has ended. One call writes one event.
-void stream(HttpContext& c, const std::string& id, const std::string& owner, Response& response) {
+Fault stream(Call& call) {
   struct State {
     std::string last;
     uint64_t version = 0;
     bool ended = false;
   };
+  HttpContext& c = call.context;
+  ZT_ASSIGN_OR_RETURN(const JobView view, call.job());
   if (++c.streams > c.options.streams) {
     --c.streams;
-    response.set_header("Retry-After", "5");
-    return fail(response, 503,
-                error(Code::kUnavailable,
-                      "too many clients watch jobs; ask for the "
-                      "job's state instead"));
+    Fault fault(503, error(Code::kUnavailable,
+                           "too many clients watch jobs; ask for the job's state instead"));
+    fault.retry_after = 5;
+    return fault;
   }
   const auto state = std::make_shared<State>();
-  response.set_chunked_content_provider(
+  call.response.set_chunked_content_provider(
       "text/event-stream",
-      [&c, id, owner, state](size_t, httplib::DataSink& sink) {
+      [&c, id = view.job.id, owner = call.owner, state](size_t, httplib::DataSink& sink) {
         if (state->ended || c.stopping) {
           sink.done();
           return true;
@@ -103,92 +217,105 @@ void stream(HttpContext& c, const std::string& id, const std::string& owner, Res
         return sink.write(text.data(), text.size());
       },
       [&c](bool) { --c.streams; });
+  return {};
+}
+
+// Frames beside each other, one pixel a latent.
+Fault preview(Call& c) {
+  ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
+  if (!view.progress || !view.progress->preview)
+    return Fault(409, error(Code::kNotFound, "the job is ", job_state_name(view.job.state),
+                            "; there is no preview", view.job.finished > 0 ? "" : " yet"));
+  const PreviewFrames& p = *view.progress->preview;
+  const int64_t row = p.width * 3;
+  std::vector<uint8_t> sheet(p.pixels.size());
+  for (int64_t k = 0; k < p.count; ++k)
+    for (int64_t y = 0; y < p.height; ++y)
+      std::copy_n(p.pixels.data() + (k * p.height + y) * row, row,
+                  sheet.data() + (y * p.count + k) * row);
+  const std::vector<uint8_t> png = encode_png(sheet.data(), p.count * p.width, p.height);
+  c.response.set_content(reinterpret_cast<const char*>(png.data()), png.size(), "image/png");
+  return {};
+}
+
+Fault picture(Call& c, Result<std::string> (Service::*make)(const ServeJob&) const) {
+  ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
+  if (view.job.state != JobState::kDone) return send_result(c, view);
+  ZT_ASSIGN_OR_RETURN(const std::string path, (c.context.service.*make)(view.job));
+  return send_file(path, c.response);
+}
+
+Fault upload(Call& c) {
+  ZT_ASSIGN_OR_RETURN(const Body body, read_body(c.request));
+  ZT_RETURN_IF_ERROR(check_keys(body, {"file"}));
+  ZT_ASSIGN_OR_RETURN(const std::string_view* bytes, file_of(body, "file"));
+  if (bytes == nullptr)
+    return error(Code::kInvalidArgument, "expected a form (multipart/form-data) with a 'file'");
+  ZT_ASSIGN_OR_RETURN(const GivenFile file, c.context.service.uploads().add(c.owner, *bytes));
+  reply(c.response, 201, to_json(file));
+  return {};
+}
+
+Fault models(Call& c) {
+  Json list = Json::array();
+  for (const auto& engine : c.context.service.models().engines())
+    list.push_back(to_json(engine->model()));
+  const ServiceOptions& o = c.context.service.options();
+  reply(c.response, 200,
+        {{"models", list},
+         {"limits",
+          {{"prompt_bytes", o.limits.prompt_bytes},
+           {"file_bytes", o.uploads.bytes},
+           {"file_seconds", o.uploads.seconds}}}});
+  return {};
 }
 
 }  // namespace
 
-void add_native_routes(httplib::Server& server, HttpContext& c) {
-  const auto path = [](const char* tail) { return str("/api/jobs/", kJobId, tail); };
-
-  server.Get("/healthz", [](const Request_&, Response& r) { reply(r, 200, {{"status", "ok"}}); });
-  server.Get("/readyz", [&c](const Request_&, Response& r) {
-    const bool ready = !c.service.stopping();
-    reply(r, ready ? 200 : 503, {{"status", ready ? "ready" : "ending"}});
+void add_native_routes(Routes& routes) {
+  routes.speak(error_json);
+  routes.get("/healthz", [](Call& c) -> Fault {
+    reply(c.response, 200, {{"status", "ok"}});
+    return {};
   });
-  server.Get("/metrics", [&c](const Request_&, Response& r) {
-    const auto text = c.service.metrics();
-    if (!text.ok()) return fail(r, 500, text.status());
-    r.set_content(*text, "text/plain; version=0.0.4");
+  routes.get("/readyz", [](Call& c) -> Fault {
+    const bool ready = !c.context.service.stopping();
+    reply(c.response, ready ? 200 : 503, {{"status", ready ? "ready" : "ending"}});
+    return {};
   });
-  server.Get("/api/model", [&c](const Request_&, Response& r) {
-    const Model& model = c.service.model();
-    reply(r, 200,
-          {{"name", model.name},
-           {"family", model.family},
-           {"reads_text", model.recipe.reads_text()},
-           {"clip", Json::parse(recipe_to_json(model.recipe))["clip"]},
-           {"vocabulary", model.vocabulary},
-           {"limits", {{"prompt_bytes", c.service.options().limits.prompt_bytes}}}});
+  routes.get("/metrics", [](Call& c) -> Fault {
+    ZT_ASSIGN_OR_RETURN(const std::string text, c.context.service.metrics());
+    c.response.set_content(text, "text/plain; version=0.0.4");
+    return {};
   });
-  server.Post("/api/plan", [&c](const Request_& q, Response& r) {
-    const auto body = read_body(q);
-    if (!body.ok()) return fail(r, 400, body.status());
-    const auto request = read_client_request(*body, c.service.options().limits);
-    if (!request.ok()) return fail(r, http_status(request.status(), false), request.status());
-    const auto plan = c.service.plan(*request);
-    if (!plan.ok()) return fail(r, http_status(plan.status(), true), plan.status());
-    reply(r, 200, to_json(*plan));
+  routes.get("/api/models", models);
+  routes.post("/api/plan", plan);
+  routes.post("/api/files", upload);
+  routes.get("/api/files/{id}", [](Call& c) -> Fault {
+    ZT_ASSIGN_OR_RETURN(const GivenFile file, c.context.service.uploads().find(c.part(0), c.owner));
+    reply(c.response, 200, to_json(file));
+    return {};
   });
-  server.Post("/api/jobs", [&c](const Request_& q, Response& r) {
-    const auto body = read_body(q);
-    if (!body.ok()) return fail(r, 400, body.status());
-    const auto request = read_client_request(*body, c.service.options().limits);
-    if (!request.ok()) return fail(r, http_status(request.status(), false), request.status());
-    bool full = false;
-    const auto job = c.service.submit(*request, *c.owner_of(q), &full);
-    if (full) r.set_header("Retry-After", std::to_string(c.service.retry_after_seconds()));
-    if (!job.ok()) return fail(r, full ? 429 : http_status(job.status(), true), job.status());
-    r.set_header("Location", "/api/jobs/" + job->id);
-    const auto view = c.service.find(job->id, job->owner);
-    if (!view.ok()) return fail(r, http_status(view.status(), false), view.status());
-    reply(r, 201, to_json(*view));
+  routes.remove("/api/files/{id}", [](Call& c) -> Fault {
+    ZT_ASSIGN_OR_RETURN(const GivenFile file, c.context.service.uploads().find(c.part(0), c.owner));
+    ZT_RETURN_IF_ERROR(c.context.service.uploads().remove(file));
+    c.response.status = 204;
+    return {};
   });
-  server.Get("/api/jobs", [&c](const Request_& q, Response& r) {
-    const auto limit = count_of(q, "limit", 20, 100);
-    if (!limit.ok()) return fail(r, 400, limit.status());
-    const auto jobs = c.service.list(*c.owner_of(q), *limit, q.get_param_value("after"), true);
-    if (!jobs.ok()) return fail(r, http_status(jobs.status(), false), jobs.status());
-    Json list = Json::array();
-    for (const JobView& view : *jobs) list.push_back(to_json(view));
-    reply(r, 200, {{"jobs", list}});
+  routes.post("/api/jobs", submit);
+  routes.get("/api/jobs", list);
+  routes.get("/api/jobs/{id}", show);
+  routes.remove("/api/jobs/{id}", remove);
+  routes.post("/api/jobs/{id}/cancel", cancel);
+  routes.get("/api/jobs/{id}/events", stream);
+  routes.get("/api/jobs/{id}/preview", preview);
+  routes.get("/api/jobs/{id}/result", [](Call& c) -> Fault {
+    ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
+    return send_result(c, view);
   });
-  server.Get(path(""), [&c](const Request_& q, Response& r) {
-    const auto view = c.service.find(q.matches[1], *c.owner_of(q));
-    if (!view.ok()) return fail(r, http_status(view.status(), false), view.status());
-    reply(r, 200, to_json(*view));
-  });
-  server.Get(path("/events"), [&c](const Request_& q, Response& r) {
-    const std::string& owner = *c.owner_of(q);
-    const auto view = c.service.find(q.matches[1], owner);
-    if (!view.ok()) return fail(r, http_status(view.status(), false), view.status());
-    stream(c, view->job.id, owner, r);
-  });
-  server.Post(path("/cancel"), [&c](const Request_& q, Response& r) {
-    const Status done = c.service.cancel(q.matches[1], *c.owner_of(q));
-    if (!done.ok()) return fail(r, http_status(done, false), done);
-    const auto view = c.service.find(q.matches[1], *c.owner_of(q));
-    if (!view.ok()) return fail(r, http_status(view.status(), false), view.status());
-    reply(r, 202, to_json(*view));
-  });
-  server.Delete(path(""), [&c](const Request_& q, Response& r) {
-    const Status done = c.service.remove(q.matches[1], *c.owner_of(q));
-    if (!done.ok()) return fail(r, http_status(done, false), done);
-    r.status = 204;
-  });
-  server.Get(path("/result"), [&c](const Request_& q, Response& r) {
-    int code = 0;
-    if (Status sent = send_result(c, q, r, &code); !sent.ok()) fail(r, code, sent);
-  });
+  routes.get("/api/jobs/{id}/thumbnail", [](Call& c) { return picture(c, &Service::thumbnail); });
+  routes.get("/api/jobs/{id}/spritesheet",
+             [](Call& c) { return picture(c, &Service::spritesheet); });
 }
 
 }  // namespace zoetrope

@@ -1,10 +1,12 @@
 // Requests from clients: every check of what they may ask stands here.
 #pragma once
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
-#include "runtime/engine/engine.h"
+#include "runtime/engine/request_record.h"
 
 namespace zoetrope {
 
@@ -12,17 +14,65 @@ struct RequestLimits {
   size_t prompt_bytes = 8192;  // of the prompt, and of what to steer away from
 };
 
-// A request in the words of checkpoints and receipts (fields(V&, Request&)), strictly; a seed that
-// is left out is drawn. Errors are kInvalidArgument and name the key.
-Result<Request> read_client_request(const nlohmann::json& json, const RequestLimits& limits);
+// Where a given picture, clip or sound is: a file that was uploaded, what a job has made or, with
+// `input`, what a job was given under that key. At most one of `file` and `job`.
+struct GivenMedia {
+  std::string file, job, input;
+  bool given() const { return !file.empty() || !job.empty(); }
+};
 
-// One in the words of OpenAI's videos: prompt, model, seconds ("4"), size ("1280x720"). `model` is
-// the service's: another is kNotFound.
-Result<Request> read_openai_request(const nlohmann::json& json, const Model& model,
-                                    const RequestLimits& limits);
+// As clients name them, and MediaRecord after them.
+inline constexpr std::array<const char*, 6> kMediaKeys = {"image",   "last_image", "extend",
+                                                          "lead_to", "video",      "audio"};
+using GivenMediaSet = std::array<GivenMedia, kMediaKeys.size()>;
+
+// What a client asks for; jobs keep it as this JSON.
+struct ClientRequest {
+  std::string model;  // by name; empty: the service's first
+  Request request;
+  GivenMediaSet media;  // by kMediaKeys
+  std::string fit = "cover", background = "white";
+  double strength = 0;  // 0: not given
+};
+
+inline constexpr std::string_view kFits[] = {"cover", "contain", "stretch"};
+
+template <typename V>
+void fields(V& v, GivenMedia& m) {
+  v.optional_name("file", &m.file);
+  v.optional_name("job", &m.job);
+  v.optional_name("input", &m.input);
+  v.require(m.file.empty() != m.job.empty(), "file", "given, or 'job', and not both");
+  v.require(m.input.empty() || !m.job.empty(), "input", "of a 'job'");
+}
+
+template <typename V>
+void fields(V& v, ClientRequest& r) {
+  v.optional_name("model", &r.model);
+  fields(v, r.request);
+  for (size_t i = 0; i < kMediaKeys.size(); ++i)
+    v.optional_object(kMediaKeys[i], &r.media[i], r.media[i].given());
+  v.word("fit", &r.fit, kFits);
+  v.text("background", &r.background, 32);
+  open_number(v, "strength", &r.strength, 0, 0.001, 1);
+}
+
+// A request in the words of checkpoints and receipts, strictly; a seed that is left out is drawn.
+// Errors are kInvalidArgument and name the key.
+Result<ClientRequest> read_client_request(const nlohmann::json& json, const RequestLimits& limits);
+// What holds of every request, whatever words it came in.
+Status check_client_request(const ClientRequest& request, const RequestLimits& limits);
+
+// "1280x720", "2.5" and "20": what clients of other services send as text.
+Status read_size(const std::string& text, ClipRequest* clip);
+Status read_seconds(const std::string& text, ClipRequest* clip);
 
 // As jobs keep it.
-std::string store_request(const Request& request);
-Result<Request> read_stored_request(const std::string& json);
+std::string store_request(const ClientRequest& request);
+Result<ClientRequest> read_stored_request(const std::string& json);
+
+// The record of it, its media at these paths (by kMediaKeys; empty: not given).
+using MediaPaths = std::array<std::string, kMediaKeys.size()>;
+RequestRecord record_of(const ClientRequest& request, const MediaPaths& paths);
 
 }  // namespace zoetrope

@@ -7,22 +7,17 @@
 #include <string>
 #include <vector>
 
+#include "runtime/serve/keys.h"
 #include "runtime/serve/service.h"
 
 namespace zoetrope {
 
-struct ApiKey {
-  std::string owner, key;
-};
-
-// "NAME KEY" a line; a word that begins with # begins a comment. A file that others may read is refused.
-Result<std::vector<ApiKey>> read_api_keys(const std::string& path);
-
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;           // 0: one that is free
-  std::vector<ApiKey> keys;  // empty: whoever can connect may ask
-  size_t body_bytes = 1 << 20;
+  int port = 8080;            // 0: one that is free
+  std::vector<ApiKey> keys;   // empty: whoever can connect may ask
+  double a_minute = 0;        // requests that make or plan something, a key or address; 0: no limit
+  int picture_seconds = 600;  // that a request waits for pictures
   int threads = 16, streams = 8;  // of requests; of them, that watch a job
 };
 

@@ -7,13 +7,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
-#include <random>
 
 #include "graph/format/output_file.h"
+#include "runtime/cli/clip_assembly.h"
+#include "runtime/cli/record_flags.h"
+#include "runtime/media/png.h"
 
 namespace zoetrope {
 namespace {
@@ -21,18 +24,17 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kWaitMilliseconds = 1000;
+constexpr std::chrono::seconds kSweep{20};
+constexpr int64_t kFileSeconds = 24 * 3600;  // that an uploaded file stays; jobs have their own
+constexpr int64_t kMany = 1000;
+constexpr int64_t kSprites = 5, kSpritePixels = 320;  // a side of the sheet, and of a frame at most
 
-// 128 bits: nobody guesses another's.
-std::string new_id() {
-  std::random_device device;
-  std::string id = "video_";
-  for (int i = 0; i < 4; ++i) {
-    char part[9];
-    std::snprintf(part, sizeof(part), "%08x", device());
-    id += part;
-  }
-  return id;
+// What OutputFile calls a file until it is whole.
+bool is_unfinished_file(const std::string& name) {
+  return name.starts_with(".zoetrope-") && name.ends_with(".tmp");
 }
+
+int64_t now() { return static_cast<int64_t>(std::time(nullptr)); }
 
 // Prompts and clips are private. A folder that is there already keeps what its owner gave it,
 // unless it is one of `ours`.
@@ -46,13 +48,16 @@ Status make_private(const std::string& path, bool ours) {
 
 }  // namespace
 
-Result<std::unique_ptr<Service>> Service::open(std::unique_ptr<Engine> engine,
+Result<std::unique_ptr<Service>> Service::open(std::unique_ptr<ModelPool> models,
                                                const GenerateFlags& flags, ServiceOptions options) {
-  std::unique_ptr<Service> s(new Service(std::move(engine), flags, std::move(options)));
+  std::unique_ptr<Service> s(new Service(std::move(models), flags, std::move(options)));
+  const std::string& folder = s->options_.folder;
   ZT_RETURN_IF_ERROR(s->take_folder());
-  ZT_ASSIGN_OR_RETURN(s->store_, JobStore::open(s->options_.folder + "/jobs.sqlite"));
+  ZT_ASSIGN_OR_RETURN(s->store_, JobStore::open(folder + "/jobs.sqlite"));
+  s->uploads_ = std::make_unique<Uploads>(*s->store_, folder + "/files", s->options_.uploads);
+  s->models_->keep_previews(folder + "/previews");
   s->worker_ = std::make_unique<Worker>(
-      *s->engine_, *s->store_, s->flags_, s->options_.folder + "/jobs",
+      *s->models_, *s->store_, s->flags_, folder + "/jobs",
       [service = s.get()](const ServeJob* job, std::string_view event, const std::string& message) {
         nlohmann::json line = {{"event", std::string(event)}};
         const bool prompts = service->options_.log_prompts;
@@ -61,20 +66,19 @@ Result<std::unique_ptr<Service>> Service::open(std::unique_ptr<Engine> engine,
         if (!message.empty() && (prompts || event != "job notice")) line["message"] = message;
         service->log(std::move(line));
       });
+  s->remove_orphans();
   return s;
 }
 
-Service::~Service() {
-  if (worker_) worker_->stop();
-  if (lock_ >= 0) ::close(lock_);
-}
+Service::~Service() { stop(); }
 
 Status Service::take_folder() {
   std::error_code failed;
   fs::create_directories(fs::path(options_.folder).parent_path(), failed);
   if (failed) return error(Code::kIoError, "cannot make ", options_.folder, ": ", failed.message());
   ZT_RETURN_IF_ERROR(make_private(options_.folder, /*ours=*/false));
-  ZT_RETURN_IF_ERROR(make_private(options_.folder + "/jobs", /*ours=*/true));
+  for (const char* ours : {"/jobs", "/files"})
+    ZT_RETURN_IF_ERROR(make_private(options_.folder + ours, /*ours=*/true));
   const std::string path = options_.folder + "/lock";
   lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_ < 0) return io_error(errno, "cannot write", path);
@@ -84,33 +88,170 @@ Status Service::take_folder() {
   return Status();
 }
 
-void Service::stop() {
-  stopping_ = true;
-  worker_->stop();
+// Files of what a crash left half told or half written: the database knows of everything that a
+// client does, and nobody else writes here now.
+void Service::remove_orphans() {
+  std::error_code failed;
+  for (const auto& entry : fs::directory_iterator(options_.folder + "/jobs", failed)) {
+    const auto job = store_->find(entry.path().filename());
+    if (job.ok() && !job->has_value()) fs::remove_all(entry.path(), failed);
+    if (job.ok() && job->has_value() && (*job)->finished > 0)
+      fs::remove_all(entry.path() / "checkpoint", failed);
+  }
+  std::vector<fs::path> unfinished;
+  for (const auto& entry : fs::recursive_directory_iterator(options_.folder + "/jobs", failed))
+    if (is_unfinished_file(entry.path().filename().string())) unfinished.push_back(entry.path());
+  for (const fs::path& path : unfinished) fs::remove(path, failed);
+  for (const auto& entry : fs::directory_iterator(options_.folder + "/files", failed)) {
+    const auto file = store_->find_file(entry.path().filename());
+    if (file.ok() && !file->has_value()) fs::remove(entry.path(), failed);
+  }
 }
 
-Result<RequestPlan> Service::plan(const Request& request) { return engine_->plan(request); }
+void Service::start() {
+  worker_->start();
+  keeper_ = std::jthread([this](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      sweep();
+      std::unique_lock lock(sweep_mutex_);
+      wake_keeper_.wait_for(lock, stop, kSweep, [] { return false; });
+    }
+  });
+}
 
-Result<ServeJob> Service::submit(const Request& request, const std::string& owner, bool* full) {
-  *full = false;
+void Service::stop() {
+  stopping_ = true;
+  if (keeper_.joinable()) {
+    keeper_.request_stop();
+    keeper_.join();
+  }
+  if (worker_) worker_->stop();
+  if (lock_ >= 0) ::close(std::exchange(lock_, -1));
+}
+
+Status Service::without_paths(const Status& status) const {
+  std::string text = status.message();
+  for (const char* tail : {"/files/", "/jobs/"}) {
+    const std::string path = options_.folder + tail;
+    for (size_t at; (at = text.find(path)) != std::string::npos;) text.erase(at, path.size());
+  }
+  return Status(status.code(), std::move(text));
+}
+
+Result<std::string> Service::path_of(const GivenMedia& media, const std::string& owner) {
+  if (!media.file.empty()) {
+    ZT_ASSIGN_OR_RETURN(const GivenFile file, uploads_->find(media.file, owner));
+    return uploads_->path_of(file.id);
+  }
+  ZT_ASSIGN_OR_RETURN(const JobView found, find(media.job, owner));
+  if (media.input.empty()) return result(found.job);
+  const bool known =
+      std::find(kMediaKeys.begin(), kMediaKeys.end(), media.input) != kMediaKeys.end();
+  const std::string path = known ? worker_->given_of(media.job, media.input) : "";
+  std::error_code failed;
+  if (path.empty() || !fs::exists(path, failed))
+    return error(Code::kNotFound, "the job '", media.job, "' was given no '", media.input, "'");
+  return path;
+}
+
+Result<PlannedJob> Service::plan(const ClientRequest& request, const std::string& owner,
+                                 Refusal* refusal) {
+  *refusal = Refusal::kRequest;
+  ZT_RETURN_IF_ERROR(check_client_request(request, options_.limits));
+  PlannedJob planned;
+  ZT_ASSIGN_OR_RETURN(planned.engine, models_->find(request.model));
+  MediaPaths paths;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    if (!request.media[i].given()) continue;
+    auto path = path_of(request.media[i], owner);
+    if (!path.ok()) return path.status().with_context(kMediaKeys[i]);
+    paths[i] = std::move(*path);
+  }
+  GenerateFlags flags;
+  KnownFlags known;
+  apply_record(record_of(request, paths), &flags, &known);
+  ZT_RETURN_IF_ERROR(flags.finish());
+  *refusal = Refusal::kPlan;
+  const Recipe& recipe = planned.engine->model().recipe;
+  auto target = media_target(recipe, flags.request.clip);
+  if (!target.ok()) return target.status();
+  auto files = read_known_files(known, *target);
+  if (!files.ok()) return without_paths(files.status());
+  ZT_RETURN_IF_ERROR(give_known(recipe, known, &*files, &flags.request));
+  ZT_ASSIGN_OR_RETURN(planned.plan, planned.engine->plan(flags.request));
+  files->frames = planned.plan.shape.frames;
+  class : public ClipSink {
+    Status frames(const uint8_t*, int64_t) override { return Status(); }
+    Status audio(const float*, int64_t) override { return Status(); }
+  } none;
+  planned.clip =
+      ClipAssembly(*files, flags.request.known, *target, none).format(planned.plan.shape.frames);
+  for (const std::string& notice : files->notices)
+    planned.notices.push_back(without_paths(error(Code::kInternal, notice)).message());
+  return planned;
+}
+
+// What is given becomes the job's own, under the key's name: files may go, other jobs too.
+Status Service::keep_given(ClientRequest* request, const std::string& id,
+                           const std::string& owner) {
+  for (size_t i = 0; i < kMediaKeys.size(); ++i) {
+    GivenMedia& media = request->media[i];
+    if (!media.given()) continue;
+    ZT_ASSIGN_OR_RETURN(const std::string from, path_of(media, owner));
+    const fs::path to = worker_->given_of(id, kMediaKeys[i]);
+    std::error_code failed;
+    fs::create_directories(to.parent_path(), failed);
+    fs::create_hard_link(from, to, failed);
+    if (failed) {
+      failed.clear();
+      fs::copy_file(from, to, failed);
+    }
+    if (failed)
+      return error(Code::kIoError, "cannot keep '", kMediaKeys[i], "': ", failed.message());
+    media = {"", id, kMediaKeys[i]};
+  }
+  return Status();
+}
+
+Result<JobView> Service::submit(ClientRequest request, const std::string& owner, Refusal* refusal,
+                                const std::string& remix_of) {
+  *refusal = Refusal::kBusy;
   if (stopping_) return error(Code::kUnavailable, "the service is ending; ask again soon");
-  ZT_ASSIGN_OR_RETURN(const RequestPlan planned, plan(request));
+  ZT_ASSIGN_OR_RETURN(const PlannedJob planned, plan(request, owner, refusal));
+  *refusal = Refusal::kDisk;
+  if (options_.disk_bytes > 0) {
+    sweep();
+    ZT_ASSIGN_OR_RETURN(const int64_t used, store_->bytes());
+    if (used >= options_.disk_bytes)
+      return error(Code::kResourceExhausted, "files take ", used, " bytes of ", options_.disk_bytes,
+                   "; remove jobs that are done");
+  }
   ServeJob job;
-  job.id = new_id();
+  job.id = new_id("video_");
   job.owner = owner;
-  job.created = static_cast<int64_t>(std::time(nullptr));
-  job.request = store_request(request);
-  job.prompt = request.prompt;
-  job.seed = request.seed;
-  job.output = planned.shape.frames > 1 ? "clip.mp4" : "picture.png";
-  job.width = planned.shape.width;
-  job.height = planned.shape.height;
-  job.frames = planned.shape.frames;
+  job.model = planned.engine->model().name;
+  job.created = now();
+  job.prompt = request.request.prompt;
+  job.seed = request.request.seed;
+  job.output = planned.clip.frames > 1 ? "clip.mp4" : "picture.png";
+  job.width = planned.clip.width;
+  job.height = planned.clip.height;
+  job.frames = planned.clip.frames;
   job.fps = planned.clip.fps;
-  job.estimated_seconds = planned.estimated_seconds();
-  ZT_RETURN_IF_ERROR(store_->add(job, options_.queue, options_.queue_of_owner, full));
+  job.estimated_seconds = planned.plan.estimated_seconds();
+  job.remix_of = remix_of;
+  Status status = keep_given(&request, job.id, owner);
+  job.request = store_request(request);
+  bool full = false;
+  if (status.ok()) status = store_->add(job, options_.queue, options_.queue_of_owner, &full);
+  if (full) *refusal = Refusal::kBusy;
+  if (!status.ok()) {
+    std::error_code failed;
+    fs::remove_all(worker_->folder_of(job.id), failed);
+    return status;
+  }
   worker_->wake();
-  return job;
+  return find(job.id, owner);
 }
 
 Result<JobView> Service::view(ServeJob job) {
@@ -119,6 +260,8 @@ Result<JobView> Service::view(ServeJob job) {
   if (v.job.state == JobState::kQueued) {
     ZT_ASSIGN_OR_RETURN(v.ahead, store_->ahead_of(v.job.id));
   }
+  if (v.job.finished > 0 && options_.keep_seconds > 0)
+    v.expires = v.job.finished + options_.keep_seconds;
   return v;
 }
 
@@ -142,8 +285,8 @@ Status Service::cancel(const std::string& id, const std::string& owner) {
   ZT_ASSIGN_OR_RETURN(const JobView found, find(id, owner));
   ZT_ASSIGN_OR_RETURN(const bool was_queued, store_->cancel_queued(id));
   if (was_queued) {
-    std::error_code failed;
-    fs::remove_all(worker_->folder_of(id), failed);  // of a job that a restart had interrupted
+    std::error_code failed;  // of a job that a restart had interrupted
+    fs::remove_all(worker_->folder_of(id) + "/checkpoint", failed);
     log({{"event", "job cancelled"}, {"id", id}});
     worker_->wake();
   } else {
@@ -153,15 +296,38 @@ Status Service::cancel(const std::string& id, const std::string& owner) {
 }
 
 Status Service::remove(const std::string& id, const std::string& owner) {
+  ZT_ASSIGN_OR_RETURN(const JobView found, find(id, owner));
   ZT_RETURN_IF_ERROR(cancel(id, owner));
   while (const auto running = worker_->progress(id))  // until its step has ended
     worker_->wait_for_change(running->version, kWaitMilliseconds);
-  ZT_RETURN_IF_ERROR(store_->remove(id));
+  return forget(found.job);
+}
+
+Status Service::forget(const ServeJob& job) {
+  ZT_RETURN_IF_ERROR(store_->remove(job.id));
   std::error_code failed;
-  fs::remove_all(worker_->folder_of(id), failed);
-  log({{"event", "job removed"}, {"id", id}});
+  fs::remove_all(worker_->folder_of(job.id), failed);
+  log({{"event", "job removed"}, {"id", job.id}});
   worker_->wake();
   return Status();
+}
+
+void Service::sweep() {
+  const std::lock_guard lock(sweep_mutex_);
+  const auto used = store_->bytes();
+  int64_t over = options_.disk_bytes > 0 && used.ok() ? *used - options_.disk_bytes : 0;
+  // Files first: jobs have their own.
+  const auto files = store_->files(kMany);
+  for (const GivenFile& file : files.ok() ? *files : std::vector<GivenFile>()) {
+    if (file.created + kFileSeconds > now() && over <= 0) break;
+    if (uploads_->remove(file).ok()) over -= file.bytes;
+  }
+  const auto jobs = store_->ended(kMany);
+  for (const ServeJob& job : jobs.ok() ? *jobs : std::vector<ServeJob>()) {
+    const bool old = options_.keep_seconds > 0 && job.finished + options_.keep_seconds <= now();
+    if (!old && over <= 0) break;
+    if (forget(job).ok()) over -= job.bytes;
+  }
 }
 
 Result<std::string> Service::result(const ServeJob& job) const {
@@ -170,6 +336,45 @@ Result<std::string> Service::result(const ServeJob& job) const {
   if (job.state != JobState::kDone || !fs::exists(path, failed))
     return error(Code::kNotFound, "the job is ", job_state_name(job.state), "; it has no result",
                  job.state == JobState::kDone ? " any more" : " yet");
+  return path;
+}
+
+Result<std::string> Service::thumbnail(const ServeJob& job) const {
+  return picture_of(job, "thumbnail.png", 1);
+}
+
+Result<std::string> Service::spritesheet(const ServeJob& job) const {
+  return picture_of(job, "spritesheet.png", kSprites * kSprites);
+}
+
+// At most `most` frames, evenly over the result, in as many columns as rows.
+Result<std::string> Service::picture_of(const ServeJob& job, const char* name, int64_t most) const {
+  ZT_ASSIGN_OR_RETURN(const std::string clip, result(job));
+  const std::string path = worker_->folder_of(job.id) + "/" + name;
+  const std::lock_guard lock(pictures_mutex_);  // one decodes at a time
+  std::error_code failed;
+  if (fs::exists(path, failed)) return path;
+  const int64_t count = std::min(most, job.frames), columns = count > 1 ? kSprites : 1;
+  const double scale =
+      std::min(1.0, static_cast<double>(kSpritePixels) /
+                        static_cast<double>(std::max<int64_t>(job.width, job.height)));
+  ReadRequest r;
+  r.width = std::max<int64_t>(1, std::llround(scale * static_cast<double>(job.width)));
+  r.height = std::max<int64_t>(1, std::llround(scale * static_cast<double>(job.height)));
+  r.max_frames = job.frames;
+  const int64_t row = columns * r.width * 3, rows = (count + columns - 1) / columns;
+  std::vector<uint8_t> sheet(static_cast<size_t>(row * rows * r.height));
+  int64_t frame = 0, placed = 0;
+  const auto read = read_media(clip, r, [&](std::span<const uint8_t> rgb) -> Result<bool> {
+    if (frame++ != placed * job.frames / count) return true;
+    uint8_t* to = sheet.data() + placed / columns * r.height * row + placed % columns * r.width * 3;
+    for (int64_t y = 0; y < r.height; ++y)
+      std::copy_n(rgb.data() + y * r.width * 3, r.width * 3, to + y * row);
+    return ++placed < count;
+  });
+  ZT_RETURN_IF_ERROR(read.status());
+  const std::vector<uint8_t> png = encode_png(sheet.data(), columns * r.width, rows * r.height);
+  ZT_RETURN_IF_ERROR(write_text(path, {reinterpret_cast<const char*>(png.data()), png.size()}));
   return path;
 }
 
@@ -186,16 +391,19 @@ Result<std::string> Service::metrics() {
     text += str("zoetrope_jobs{state=\"", kJobStates[i], "\"} ", count, "\n");
   }
   ZT_ASSIGN_OR_RETURN(const double waiting, store_->waiting_seconds());
-  text += str("# TYPE zoetrope_queue_seconds gauge\nzoetrope_queue_seconds ", waiting,
-              "\n# TYPE zoetrope_busy_seconds_total counter\nzoetrope_busy_seconds_total ",
-              worker_->busy_seconds(),
-              "\n# TYPE zoetrope_device_held_bytes gauge\nzoetrope_device_held_bytes ",
-              engine_->held_bytes(), "\n");
+  ZT_ASSIGN_OR_RETURN(const int64_t bytes, store_->bytes());
+  const auto number = [&](const char* name, const char* type, auto value) {
+    text += str("# TYPE ", name, " ", type, "\n", name, " ", value, "\n");
+  };
+  number("zoetrope_queue_seconds", "gauge", waiting);
+  number("zoetrope_busy_seconds_total", "counter", worker_->busy_seconds());
+  number("zoetrope_device_held_bytes", "gauge", models_->held_bytes());
+  number("zoetrope_disk_bytes", "gauge", bytes);
   return text;
 }
 
 void Service::log(nlohmann::json line) {
-  line["time"] = static_cast<int64_t>(std::time(nullptr));
+  line["time"] = now();
   const std::string text =
       line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   const std::lock_guard lock(log_mutex_);

@@ -1,24 +1,30 @@
-// What the service does, whatever words a client speaks: jobs planned, queued, watched, ended. Its
-// HTTP side is server.h. Thread safe.
+// What the service does, whatever words a client speaks: jobs planned, queued, watched, ended, and
+// what they are given. Its HTTP side is server.h. Thread safe.
 #pragma once
 
 #include <atomic>
-#include <functional>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "runtime/media/clip_writer.h"
 #include "runtime/serve/request.h"
+#include "runtime/serve/uploads.h"
 #include "runtime/serve/worker.h"
 
 namespace zoetrope {
 
 struct ServiceOptions {
-  std::string folder;  // of the database and the jobs' files
+  std::string folder;  // of the database and all files
   RequestLimits limits;
+  UploadLimits uploads;
   int64_t queue = 100, queue_of_owner = 20;  // jobs that may wait
+  int64_t keep_seconds = 0;                  // that ended jobs stay; 0: until somebody removes them
+  int64_t disk_bytes = 0;                    // of all files; 0: no limit
   bool log_prompts = false;
 };
 
@@ -26,26 +32,45 @@ struct JobView {
   ServeJob job;
   std::optional<JobProgress> progress;  // while it runs
   JobStore::Ahead ahead;                // while it waits
+  int64_t expires = 0;                  // seconds since 1970; 0: never, or it has not ended
+};
+
+// A request as it would run.
+struct PlannedJob {
+  Engine* engine = nullptr;
+  RequestPlan plan;
+  ClipFormat clip;  // that comes out, with what was given
+  std::vector<std::string> notices;
+};
+
+// Whose fault it is that a job was not taken, for answers.
+enum class Refusal : uint8_t {
+  kRequest,  // it makes no sense, whatever the model
+  kPlan,     // this model, device or budget cannot
+  kBusy,     // later it may be taken
+  kDisk,     // the disk's quota is used up
 };
 
 class Service {
  public:
-  // Takes the folder for this process. `flags`: as the engine was opened.
-  static Result<std::unique_ptr<Service>> open(std::unique_ptr<Engine> engine,
+  // Takes the folder for this process. `flags`: as the engines were opened.
+  static Result<std::unique_ptr<Service>> open(std::unique_ptr<ModelPool> models,
                                                const GenerateFlags& flags, ServiceOptions options);
   ~Service();
 
-  void start() { worker_->start(); }
+  void start();
   // Accepts nothing more; the running job is kept and goes on at the next start.
   void stop();
   bool stopping() const { return stopping_; }
 
-  const Model& model() const { return engine_->model(); }
+  const ModelPool& models() const { return *models_; }
   const ServiceOptions& options() const { return options_; }
+  Uploads& uploads() { return *uploads_; }
 
-  Result<RequestPlan> plan(const Request& request);
-  // Planned, then queued. `full`: the queue has no room, which is another matter than a plan too large.
-  Result<ServeJob> submit(const Request& request, const std::string& owner, bool* full);
+  Result<PlannedJob> plan(const ClientRequest& request, const std::string& owner, Refusal* refusal);
+  // Planned, then queued. `remix_of`: another job's id, or empty.
+  Result<JobView> submit(ClientRequest request, const std::string& owner, Refusal* refusal,
+                         const std::string& remix_of = "");
   // Of this owner; another's is not found.
   Result<JobView> find(const std::string& id, const std::string& owner);
   Result<std::vector<JobView>> list(const std::string& owner, int64_t limit,
@@ -56,6 +81,10 @@ class Service {
   Status remove(const std::string& id, const std::string& owner);
   // The result's path; kNotFound until it is whole.
   Result<std::string> result(const ServeJob& job) const;
+  // A picture of the result: its first frame, or frames of all of it in a grid. Made when it is
+  // asked for the first time.
+  Result<std::string> thumbnail(const ServeJob& job) const;
+  Result<std::string> spritesheet(const ServeJob& job) const;
   // Until something changes, or so many milliseconds.
   uint64_t wait_for_change(uint64_t version, int milliseconds) const {
     return worker_->wait_for_change(version, milliseconds);
@@ -66,21 +95,35 @@ class Service {
   Result<std::string> metrics();
   // A line of JSON to standard error.
   void log(nlohmann::json line);
+  // Ended jobs and given files that have been kept long enough, or that the quota has no room for.
+  void sweep();
 
  private:
-  Service(std::unique_ptr<Engine> engine, const GenerateFlags& flags, ServiceOptions options)
-      : engine_(std::move(engine)), flags_(flags), options_(std::move(options)) {}
+  Service(std::unique_ptr<ModelPool> models, const GenerateFlags& flags, ServiceOptions options)
+      : models_(std::move(models)), flags_(flags), options_(std::move(options)) {}
   Status take_folder();
+  void remove_orphans();
   Result<JobView> view(ServeJob job);
+  Result<std::string> path_of(const GivenMedia& media, const std::string& owner);
+  Status keep_given(ClientRequest* request, const std::string& id, const std::string& owner);
+  Result<std::string> picture_of(const ServeJob& job, const char* name, int64_t most) const;
+  Status forget(const ServeJob& job);
+  // A message without where the service keeps its files.
+  Status without_paths(const Status& status) const;
 
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ModelPool> models_;
   const GenerateFlags flags_;
   const ServiceOptions options_;
   int lock_ = -1;  // of the folder
   std::unique_ptr<JobStore> store_;
+  std::unique_ptr<Uploads> uploads_;
   std::unique_ptr<Worker> worker_;
   std::atomic<bool> stopping_{false};
   std::mutex log_mutex_;
+  mutable std::mutex pictures_mutex_;
+  std::mutex sweep_mutex_;
+  std::condition_variable_any wake_keeper_;
+  std::jthread keeper_;
 };
 
 }  // namespace zoetrope

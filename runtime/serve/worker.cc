@@ -12,7 +12,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kPollMilliseconds = 1000;  // in case that a wake is missed, as after an error
+constexpr int kPollMilliseconds = 1000;   // in case that a wake is missed, as after an error
+constexpr double kPreviewSeconds = 0.25;  // from one to the next, at least
+constexpr int64_t kPreviewFrames = 4;
+
+// Of a job that has ended, whose checkpoint goes.
+int64_t bytes_in(const std::string& folder) {
+  int64_t bytes = 0;
+  std::error_code failed;
+  fs::recursive_directory_iterator entry(folder, failed);
+  for (; entry != fs::recursive_directory_iterator(); entry.increment(failed)) {
+    if (entry->path().filename() == "checkpoint") entry.disable_recursion_pending();
+    if (entry->is_regular_file(failed)) bytes += static_cast<int64_t>(entry->file_size(failed));
+  }
+  return bytes;
+}
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -26,10 +40,20 @@ class Worker::Listener : public GenerationListener {
   Listener(Worker& worker, const ServeJob& job, std::stop_token stop)
       : worker_(worker), job_(job), stop_(std::move(stop)) {}
 
-  void expect(const std::vector<ExpectedTask>& tasks) override {
+  void use(Engine* engine) { engine_ = engine; }
+  Status expect(const RequestPlan& plan) override {
+    worker_.models_.make_room(*engine_, plan.peak_bytes());
+    const auto preview = worker_.models_.preview(*engine_, stop_);
+    if (preview.status().code() == Code::kCancelled) return preview.status();
+    if (preview.ok())
+      preview_ = *preview;
+    else if (preview.status().code() != Code::kUnsupported)
+      worker_.failed(&job_, "fitting previews failed; there are none", preview.status());
+    const std::vector<ExpectedTask> tasks = expected_tasks(plan);
     begun_ = std::chrono::steady_clock::now();
     remaining_ = RemainingTime(tasks);
     known_ = !tasks.empty();
+    return Status();
   }
   bool progress(std::string_view task, double done, double total) override {
     const double now = seconds_since(begun_);
@@ -47,7 +71,26 @@ class Worker::Listener : public GenerationListener {
     worker_.changed();
     return !stop_.stop_requested();
   }
-  void notice(const std::string& text) override { worker_.log_(&job_, "job notice", text); }
+  // Given files are told by their keys: where they lie is nobody's business.
+  void notice(const std::string& text) override {
+    worker_.log_(&job_, "job notice", text);
+    std::string told = text;
+    const std::string given = worker_.given_of(job_.id, "");
+    for (size_t at; (at = told.find(given)) != std::string::npos;) told.erase(at, given.size());
+    const std::lock_guard lock(worker_.mutex_);
+    worker_.progress_.notices.push_back(std::move(told));
+  }
+  bool previews() const override { return preview_ != nullptr; }
+  void denoised(const RequestPlan& plan, std::span<const float> latents, int step) override {
+    const double now = seconds_since(begun_);
+    if (now < next_preview_ && step < plan.denoise.steps) return;
+    next_preview_ = now + kPreviewSeconds;
+    auto frames =
+        std::make_shared<const PreviewFrames>(preview_->draw(plan, latents, kPreviewFrames));
+    const std::lock_guard lock(worker_.mutex_);
+    worker_.progress_.preview = std::move(frames);
+    worker_.progress_.preview_step = step;
+  }
 
  private:
   Worker& worker_;
@@ -56,11 +99,14 @@ class Worker::Listener : public GenerationListener {
   std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   RemainingTime remaining_{{}};
   bool known_ = false;
+  Engine* engine_ = nullptr;
+  const Preview* preview_ = nullptr;
+  double next_preview_ = 0;
 };
 
-Worker::Worker(Engine& engine, JobStore& store, const GenerateFlags& flags, std::string folder,
+Worker::Worker(ModelPool& models, JobStore& store, const GenerateFlags& flags, std::string folder,
                JobLog log)
-    : engine_(engine),
+    : models_(models),
       store_(store),
       flags_(flags),
       folder_(std::move(folder)),
@@ -180,8 +226,9 @@ void Worker::run(const ServeJob& job) {
 
 // The checkpoint goes only when the database knows the end: until then a restart needs it. What the
 // store refuses to hear leaves the job running, which the next start queues again.
-void Worker::end(const ServeJob& job, const Status& status) {
-  JobState state = JobState::kDone;
+void Worker::end(ServeJob job, const Status& status) {
+  job.state = JobState::kDone;
+  job.bytes = bytes_in(folder_of(job.id));
   {
     const std::lock_guard lock(mutex_);  // no cancel comes between the decision and the store
     if (status.code() == Code::kCancelled && !cancelled_) {
@@ -191,11 +238,14 @@ void Worker::end(const ServeJob& job, const Status& status) {
       return;
     }
     if (!status.ok())
-      state = status.code() == Code::kCancelled ? JobState::kCancelled : JobState::kFailed;
-    const bool told = state == JobState::kFailed;
-    const auto ended =
-        store_.end(job.id, state, told ? std::string(code_name(status.code())) : "",
-                   told ? status.message() : "");
+      job.state = status.code() == Code::kCancelled ? JobState::kCancelled : JobState::kFailed;
+    if (job.state == JobState::kFailed) {
+      job.error_code = code_name(status.code());
+      job.error = status.message();
+    }
+    job.notices = nlohmann::json(progress_.notices)
+                      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const auto ended = store_.end(job);
     failed(&job, "storing the job's end failed", ended.status());
     if (!ended.ok()) return;
   }
@@ -203,7 +253,7 @@ void Worker::end(const ServeJob& job, const Status& status) {
   std::error_code wrong;
   fs::remove_all(folder_of(job.id) + "/checkpoint", wrong);
   if (wrong) failed(&job, "removing the checkpoint failed", error(Code::kIoError, wrong.message()));
-  log_(&job, str("job ", job_state_name(state)), "");
+  log_(&job, str("job ", job_state_name(job.state)), "");
 }
 
 // What is left of a run that was interrupted; one that cannot be read is begun anew.
@@ -235,31 +285,41 @@ Result<std::optional<SavedState>> Worker::newest_state(const ServeJob& job,
   return std::optional<SavedState>();
 }
 
-Status Worker::make(const ServeJob& job, GenerationListener& listener, std::stop_token stop) {
-  ZT_ASSIGN_OR_RETURN(Request request, read_stored_request(job.request));
-  const std::string folder = folder_of(job.id), output = folder + "/" + job.output;
-  std::error_code failed;
-  fs::create_directories(folder, failed);
-  if (failed) return error(Code::kIoError, "cannot make the job's folder: ", failed.message());
-  RequestRecord record;
-  record.request = std::move(request);
-  record.model = {engine_.model().path, engine_.model().digest};
+// The job as flags of the command would say it.
+Result<GenerationOptions> Worker::options_of(const ServeJob& job, const Model& model) const {
+  ZT_ASSIGN_OR_RETURN(const ClientRequest request, read_stored_request(job.request));
+  MediaPaths paths;
+  for (size_t i = 0; i < paths.size(); ++i)
+    if (request.media[i].given()) paths[i] = given_of(job.id, kMediaKeys[i]);
+  RequestRecord record = record_of(request, paths);
+  record.model = {model.path, model.digest};
   record.devices = {flags_.device.device, flags_.place, flags_.device.target,
                     flags_.device.threads};
   GenerationOptions options;
   apply_record(record, &options.generate, &options.known);
   ZT_RETURN_IF_ERROR(options.generate.finish());
-  options.outputs = {output};
+  options.outputs = {folder_of(job.id) + "/" + job.output};
   options.quiet = true;
+  return options;
+}
+
+Status Worker::make(const ServeJob& job, Listener& listener, std::stop_token stop) {
+  ZT_ASSIGN_OR_RETURN(Engine * engine, models_.find(job.model));
+  ZT_ASSIGN_OR_RETURN(GenerationOptions options, options_of(job, engine->model()));
+  const std::string folder = folder_of(job.id);
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed) return error(Code::kIoError, "cannot make the job's folder: ", failed.message());
   options.listener = &listener;
   options.stop = std::move(stop);
+  listener.use(engine);
   const std::vector<Clip> clips = {{job.prompt, job.seed}};
-  Generation generation(options, engine_);
+  Generation generation(options, *engine);
   Continuation from;
   ZT_ASSIGN_OR_RETURN(auto kept, find_checkpoint(job, folder + "/checkpoint"));
   if (kept && kept->is_finished()) return Status();  // only the database did not hear of it
   if (kept) {
-    ZT_RETURN_IF_ERROR(check_model_file(kept->job().request, engine_.model()));
+    ZT_RETURN_IF_ERROR(check_model_file(kept->job().request, engine->model()));
     ZT_ASSIGN_OR_RETURN(auto saved, newest_state(job, *kept));
     if (saved) {
       from.point = std::move(saved->point);
@@ -269,7 +329,7 @@ Status Worker::make(const ServeJob& job, GenerationListener& listener, std::stop
   } else {
     CheckpointFlags flags;
     flags.folder = folder + "/checkpoint";
-    ZT_ASSIGN_OR_RETURN(CheckpointJob own, flags.job(options, clips, engine_.model()));
+    ZT_ASSIGN_OR_RETURN(CheckpointJob own, flags.job(options, clips, engine->model()));
     generation.keep_states(flags.folder, std::move(own));
   }
   return generation.run(clips, /*seed_drawn=*/false, std::move(from));

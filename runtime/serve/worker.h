@@ -14,6 +14,7 @@
 #include "runtime/cli/generation.h"
 #include "runtime/engine/remaining.h"
 #include "runtime/serve/job_store.h"
+#include "runtime/serve/models.h"
 
 namespace zoetrope {
 
@@ -22,19 +23,22 @@ struct JobProgress {
   double done = 0, total = 0;  // of the task
   double seconds_left = -1;    // of the job; less than 0: not known
   double fraction = 0;         // of the job, by time; 0 where that is not known
-  uint64_t version = 0;        // grows with each change
+  std::vector<std::string> notices;
+  std::shared_ptr<const PreviewFrames> preview;  // null: there is none yet
+  int preview_step = 0;                          // after which it was
+  uint64_t version = 0;                          // grows with each change
 };
 
 // Says what happens, for the log. `job`: null where it is of none. `message`: may hold words of the
 // prompt where the event is a notice, and then alone.
-using JobLog = std::function<void(const ServeJob* job, std::string_view event,
-                                  const std::string& message)>;
+using JobLog =
+    std::function<void(const ServeJob* job, std::string_view event, const std::string& message)>;
 
 class Worker {
  public:
-  // All are kept by reference; `flags` says how the engine was opened. Jobs have folders in
+  // All are kept by reference; `flags` says how the engines were opened. Jobs have folders in
   // `folder`.
-  Worker(Engine& engine, JobStore& store, const GenerateFlags& flags, std::string folder,
+  Worker(ModelPool& models, JobStore& store, const GenerateFlags& flags, std::string folder,
          JobLog log);
   ~Worker() { stop(); }
 
@@ -52,24 +56,29 @@ class Worker {
 
   // The job's own folder, and its result there.
   std::string folder_of(const std::string& id) const { return folder_ + "/" + id; }
+  // What the job was given, by kMediaKeys; a name of nothing where it was not.
+  std::string given_of(const std::string& id, const std::string& key) const {
+    return folder_of(id) + "/given/" + key;
+  }
   double busy_seconds() const { return busy_seconds_; }
 
  private:
   class Listener;
   void loop(const std::stop_token& stop);
   void run(const ServeJob& job);
-  Status make(const ServeJob& job, GenerationListener& listener, std::stop_token stop);
+  Status make(const ServeJob& job, Listener& listener, std::stop_token stop);
   Result<std::optional<CheckpointFolder>> find_checkpoint(const ServeJob& job,
                                                           const std::string& path) const;
+  Result<GenerationOptions> options_of(const ServeJob& job, const Model& model) const;
   Result<std::optional<SavedState>> newest_state(const ServeJob& job,
                                                  const CheckpointFolder& kept) const;
   std::optional<ServeJob> take(const std::stop_token& stop);
   // Tells the store how it ended, and what is left to do then.
-  void end(const ServeJob& job, const Status& status);
+  void end(ServeJob job, const Status& status);
   void failed(const ServeJob* job, std::string_view what, const Status& status) const;
   void changed();
 
-  Engine& engine_;
+  ModelPool& models_;
   JobStore& store_;
   const GenerateFlags& flags_;
   const std::string folder_;

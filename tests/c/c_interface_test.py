@@ -212,7 +212,7 @@ class Runs(Case):
         self.assertGreater(len(with_picture["jobs"]), len(text(out)["jobs"]))  # the picture is encoded
         for media, words in ((Media(size=size, video=kept, video_frames=99), ("media.video", "99", "8")),
                              (Media(size=size, before=None, before_frames=2), ("media.before", "no pixels")),
-                             (Media(size=size, first=kept, start=kept, start_frames=8, strength=0), ("strength",)),
+                             (Media(size=size, first=kept, start=kept, start_frames=8, strength=-1), ("strength",)),
                              (Media(size=size, audio=kept, audio_samples=5), ("media.audio", "5")),
                              (Media(size=size, before_sound=kept), ("before_sound", "without its frames")),
                              (Media(size=size, before=kept, before_frames=1, before_sound=kept, before_samples=999,
@@ -516,6 +516,8 @@ class Files(Case):
                          message())
         costs = text(report)
         self.assertLess(costs["bytes"], costs["original_bytes"])
+        saved = Path(MODEL).stat().st_size - (self.root / "q.zoe").stat().st_size
+        self.assertGreater(saved, 0.5 * (costs["original_bytes"] - costs["bytes"]))  # of the file, not of a report
         small = opened_at(self.root / "q.zoe")
         self.assertEqual(self.run_request(engine=small)[0], OK, message())
         lib.zoetrope_close(small)

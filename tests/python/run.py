@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs engine_test.py on the checkout's package, or on a wheel that is built and installed in a fresh environment.
+"""Runs engine_test.py, and comfyui_test.py, on the checkout's package, or on a wheel that is built and installed in a fresh environment.
 
 usage: run.py SOURCE_FOLDER BUILD_FOLDER checkout|wheel
 """
@@ -34,10 +34,11 @@ def run(*command, **options):
         sys.exit(f"{command[0]} ended with {done.returncode}")
 
 
-def test(python, environment, folder, *names):
+def test(python, environment, folder, *names, suites=("engine_test",)):
     environment = {"PATH": os.environ["PATH"], "ZOETROPE_PATIENCE": os.environ.get("ZOETROPE_PATIENCE", "1"),
                    "ZOETROPE_TEST_SOURCE": str(SOURCE), "ZOETROPE_TEST_BUILD": str(BUILD), **environment}
-    run(python, "-B", SOURCE / "tests/python/engine_test.py", *names, env=environment, cwd=folder)
+    for suite in suites:
+        run(python, "-B", SOURCE / f"tests/python/{suite}.py", *names, env=environment, cwd=folder)
 
 
 def main():
@@ -46,7 +47,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="zoetrope python ") as folder:  # a space in every path
         if WHAT == "checkout":
             test(python_with(["numpy"]), {"PYTHONPATH": str(SOURCE / "python"),
-                                          "ZOETROPE_LIBRARY": str(BUILD / "lib/libzoetrope.so.1")}, folder)
+                                          "ZOETROPE_LIBRARY": str(BUILD / "lib/libzoetrope.so.1")}, folder,
+                 suites=("engine_test", "comfyui_test"))
             return
         python = python_with(["numpy", "venv", "ensurepip", "wheel.cli.pack"])
         if subprocess.run(["which", "patchelf"], capture_output=True).returncode != 0:

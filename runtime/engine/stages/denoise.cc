@@ -205,6 +205,7 @@ void keep_known(RunContext* c) {
   for (const Stage& stage : c->model.recipe.stages) {
     const auto* s = std::get_if<KnownLatents>(&stage);
     if (s == nullptr || !s->kept() || !c->latents.contains(s->latents)) continue;
+    if (!c->values.contains(s->gives)) continue;  // latents alone are decoded
     std::vector<float>& latents = c->latents[s->latents];
     const auto known = std::as_const(c->values[s->gives]).as<float>();
     const auto masks = std::as_const(c->values[s->gives_mask]).as<float>();
@@ -259,6 +260,7 @@ class Denoising {
     return [this](int done, int) {
       state_.step = c_.plan.next_step + done;
       const int step = state_.step - state_.first;
+      show_denoised(step);
       stopped_ = show(str("step ", step), step);
       if (stopped_.ok()) stopped_ = report();
       return stopped_.ok();
@@ -269,6 +271,16 @@ class Denoising {
     const std::vector<float>& x = state_.latents;
     const TensorType type{DType::kF32, {static_cast<int64_t>(x.size())}};
     return c_.observe({"denoise", std::move(name), type, x.data(), step, s_.steps - state_.first});
+  }
+  // The latents lie on a straight line from noise, on which the last velocity points to their end.
+  void show_denoised(int step) {
+    if (!c_.wants_denoised() || denoised_.size() != state_.latents.size()) return;
+    if (std::holds_alternative<FlowSampler>(s_.sampler)) {
+      const auto left = static_cast<float>(c_.plan.points.sigmas[static_cast<size_t>(state_.step)]);
+      for (size_t i = 0; i < denoised_.size(); ++i)
+        denoised_[i] = state_.latents[i] - left * denoised_[i];
+    }
+    c_.report_denoised(denoised_, step, s_.steps - state_.first);
   }
   // The sampler's own error, or why a hook stopped it.
   Status reason(Status ran) const { return stopped_.ok() ? ran : stopped_; }
@@ -369,7 +381,9 @@ class Denoising {
   Status flow() {
     const Velocity velocity = [&](double told, std::span<const float> x, std::span<float> v) {
       ZT_RETURN_IF_ERROR(denoiser_.take(s_.network_at(told)));
-      return denoiser_.evaluate(told, x, v, {});
+      ZT_RETURN_IF_ERROR(denoiser_.evaluate(told, x, v, {}));
+      if (c_.wants_denoised()) denoised_.assign(v.begin(), v.end());
+      return Status();
     };
     return reason(sample_flow(std::get<FlowSampler>(s_.sampler), c_.plan.points, velocity,
                               step_noise(), state_.latents, observer(), c_.plan.next_step,
@@ -380,7 +394,11 @@ class Denoising {
     ZT_ASSIGN_OR_RETURN(const DiffusionSampler sampler, diffusion_sampler());
     const DiffusionModel model = [&](int t, std::span<const float> x, std::span<float> output,
                                      std::span<float> variance) {
-      return denoiser_.evaluate(t, x, output, variance);
+      ZT_RETURN_IF_ERROR(denoiser_.evaluate(t, x, output, variance));
+      if (!c_.wants_denoised()) return Status();
+      denoised_.assign(x.begin(), x.end());
+      sampler.predict_start(state_.step, output, denoised_);
+      return Status();
     };
     return reason(sample_diffusion(sampler, model, step_noise(), state_.latents, observer(),
                                    c_.plan.next_step));
@@ -392,6 +410,8 @@ class Denoising {
   Denoiser denoiser_;
   DenoiseState state_;
   Status stopped_;  // by a hook
+  // Of the last evaluation, where a hook wants it: the velocity or, with diffusion, the prediction.
+  std::vector<float> denoised_;
 };
 
 Status run(const Stage&, RunContext* c) { return Denoising(c).run(); }
