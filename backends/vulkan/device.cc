@@ -17,6 +17,7 @@ DeviceInfo describe(const Capabilities& caps) {
   info.memory_bytes = caps.memory_bytes;
   info.features = caps.features();
   info.software = caps.software;
+  info.side_by_side = !caps.software;  // but where they touch the same memory
   info.uuid = caps.uuid;
   info.piece_bytes = caps.max_allocation;
   info.upload_bytes_per_second = 20e9;  // of a card behind 16 lanes of PCIe 4; plans' rough times

@@ -117,7 +117,9 @@ Result<WeightData> ModelFile::load(std::string_view name) const {
   if (!data)
     return error(Code::kResourceExhausted, "no memory for ", bytes, " bytes of tensor '", name,
                  "'");
-  generate_synthetic(*entry->synthetic, entry->type, data.get(), usable_threads());
+  // Asking how many threads there are takes longer than a small tensor.
+  const bool large = synthetic_threads(entry->type, 2) > 1;
+  generate_synthetic(*entry->synthetic, entry->type, data.get(), large ? usable_threads() : 1);
   return WeightData{entry->type, data.get(), data};
 }
 

@@ -127,6 +127,8 @@ Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn, Continua
                                                               std::move(new_checkpoint_.second)));
     checkpoint_.emplace(std::move(folder));
   }
+  if (moves_outputs_)
+    ZT_RETURN_IF_ERROR(checkpoint_->set_outputs(o_.outputs, o_.format, o_.receipt));
   for (const std::string& notice : known_.notices) hooks_.notice(notice);
   nlohmann::json all = nlohmann::json::array();
   for (size_t i = from_.clip; i < clips_.size(); ++i) {
@@ -286,10 +288,8 @@ Result<RequestPlan> Generation::tell(size_t clip) {
   }
   if (const double seconds = planned.estimated_seconds(); seconds > 0)
     hooks_.notice(str("about ", format_seconds(seconds), planned.calibrated() ? "" : " (roughly)",
-                      ", at most ",
-                      format_bytes(static_cast<double>(
-                          engine_.planned_peak_bytes(planned, o_.generate.request.memory_budget))),
-                      " on ", planned.largest().device->spec()));
+                      ", at most ", format_bytes(static_cast<double>(planned.peak_bytes())), " on ",
+                      planned.peak().device->spec()));
   return planned;
 }
 

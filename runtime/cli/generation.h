@@ -69,7 +69,11 @@ class Generation {
 
   // States go into this folder from here on; or into one that is made for this job once its plan
   // is accepted. Where a state cannot be written the run says so and goes on.
-  void keep_states(CheckpointFolder folder) { checkpoint_.emplace(std::move(folder)); }
+  // `moved`: the folder is told where the outputs go now, once they are known to work.
+  void keep_states(CheckpointFolder folder, bool moved) {
+    checkpoint_.emplace(std::move(folder));
+    moves_outputs_ = moved;
+  }
   void keep_states(std::string path, CheckpointJob job) {
     new_checkpoint_ = {std::move(path), std::move(job)};
   }
@@ -111,6 +115,7 @@ class Generation {
   std::vector<std::vector<std::string>> paths_;  // of outputs, by clip
   std::vector<std::string> receipts_;            // by clip; empty: none beside it
   std::pair<std::string, CheckpointJob> new_checkpoint_;
+  bool moves_outputs_ = false;
   std::optional<CheckpointFolder> checkpoint_;
   std::string not_kept_;  // why the last state was not; said once
 };

@@ -185,10 +185,16 @@ Status run_resume(Options& o) {
   const bool moved = std::any_of(std::begin(kMoves), std::end(kMoves),
                                  [&](const char* flag) { return o.given(flag); });
   const bool whole = !o.changes_text() && !o.decode_only && (saved.point == nullptr || !moved);
-  if (!whole && !o.receipt.empty())
-    return error(Code::kInvalidArgument,
-                 "--receipt: latents that were made with another prompt, guidance, arithmetic or "
-                 "device cannot be made again from a request; --from-step 0 begins anew");
+  const bool more = !branch && static_cast<size_t>(clip) + 1 < clips.size();
+  if (!whole && !run.receipt.empty()) {
+    if (!o.receipt.empty() && !more)
+      return error(Code::kInvalidArgument,
+                   "--receipt: latents that were made with another prompt, guidance, arithmetic or "
+                   "device cannot be made again from a request; --from-step 0 begins anew");
+    if (!o.quiet)
+      std::fprintf(stderr, "clip %d gets no receipt: part of it was made in another way\n",
+                   static_cast<int>(clip) + 1);
+  }
   Continuation from{static_cast<size_t>(clip), saved.point, whole ? saved.receipt : ""};
   if (branch) {
     clips = {clips[static_cast<size_t>(clip)]};
@@ -208,9 +214,7 @@ Status run_resume(Options& o) {
   }
   Generation generation(run, *engine);
   if (!branch) {
-    if (!o.outputs.empty() || !o.receipt.empty())
-      ZT_RETURN_IF_ERROR(folder.set_outputs(run.outputs, run.format, run.receipt));
-    generation.keep_states(std::move(folder));
+    generation.keep_states(std::move(folder), !o.outputs.empty() || !o.receipt.empty());
   } else if (!o.checkpoint.folder.empty()) {
     ZT_ASSIGN_OR_RETURN(CheckpointJob own, o.checkpoint.job(run, clips, engine->model()));
     generation.keep_states(o.checkpoint.folder, std::move(own));

@@ -85,12 +85,13 @@ class Calibrator {
     if (used_->empty() && info.backend != "vulkan") {
       ZT_ASSIGN_OR_RETURN(rates.start_seconds, measure_start(device_));
     }
-    for (const Candidate& c : candidates_)
-      if (!c.done) device_.foresee(request_of(c));
     ZT_RETURN_IF_ERROR(
         measure_copies(device_, memory > 0 ? std::min(kCopied, memory / 64) : kCopied, &rates));
     rates.make = make_rate();
     times_.set_rates(rates);
+    // What is compiled by threads of the host would keep the copies above waiting.
+    for (const Candidate& c : candidates_)
+      if (!c.done && !info.on_host()) device_.foresee(request_of(c));
     double done = 0;
     for (Candidate* next = choose(); next != nullptr; next = choose()) {
       if (options_.stop.stop_requested()) return error(Code::kCancelled, "cancelled");

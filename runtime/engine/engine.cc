@@ -105,6 +105,8 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
   const Recipe& recipe = model_.recipe;
   ZT_RETURN_IF_ERROR(check_request(recipe, request));
   RequestPlan plan;
+  plan.keeps_sessions = options_.keep_sessions;
+  plan.memory_budget = request.memory_budget;
   plan.clip = recipe.clip;
   ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(recipe, request.clip));
   ZT_ASSIGN_OR_RETURN(plan.denoise, apply_request(*recipe.denoise(), request));
@@ -217,13 +219,6 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
   return std::string("; no size of this model fits");
 }
 
-int64_t Engine::planned_peak_bytes(const RequestPlan& plan, int64_t budget) const {
-  if (!options_.keep_sessions || plan.jobs.empty()) return plan.peak_bytes();
-  const int64_t room = budget > 0 ? budget : plan.largest().device->info().memory_bytes;
-  const int64_t kept = plan.kept_bytes();
-  return room > 0 ? std::min(kept, std::max(room, plan.peak_bytes())) : kept;
-}
-
 Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHooks& hooks) {
   Turns::Turn turn(turns_);
   if (!turn.wait(hooks.stop)) return error(Code::kCancelled, "cancelled");
@@ -232,7 +227,7 @@ Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHo
   RunContext context(model_, request, plan, sink, hooks);
   context.keep_sessions = options_.keep_sessions;
   context.stats.load_seconds = seconds_since(start);
-  context.stats.planned_peak_bytes = planned_peak_bytes(plan, request.memory_budget);
+  context.stats.planned_peak_bytes = plan.peak_bytes();
   for (const Job& job : plan.jobs) job.device->foresee(*job.plan);
   for (const std::string& name : plan.given_values)
     context.values[name] = request.resume->values.at(name);

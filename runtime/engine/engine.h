@@ -63,10 +63,6 @@ class Engine {
   Result<RequestPlan> plan(const Request& request, const PassObserver& observer = {},
                            std::stop_token stop = {});
 
-  // What the device that holds most will hold, at most, while a plan runs: with kept sessions all
-  // that its jobs take, as far as there is room.
-  int64_t planned_peak_bytes(const RequestPlan& plan, int64_t budget) const;
-
   // Plans and runs it. What is loaded stays for the next request.
   Result<RunStats> run(const Request& request, ClipSink& sink, const RunHooks& hooks = {});
 

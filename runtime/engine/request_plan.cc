@@ -122,33 +122,50 @@ const Job& RequestPlan::largest() const {
                            [](const Job& a, const Job& b) { return a.bytes() < b.bytes(); });
 }
 
-int64_t RequestPlan::peak_bytes() const { return jobs.empty() ? 0 : largest().bytes(); }
+namespace {
 
-int64_t RequestPlan::kept_bytes() const {
-  struct Held {
-    std::set<std::pair<std::string, std::string>> weights;  // names and layouts
-    std::set<const Plan*> plans;
-    int64_t bytes = 0;
-  };
-  std::map<const EngineDevice*, Held> devices;
-  int64_t most = 0;
+// Everything of the jobs of a device, each weight once.
+class Kept {
+ public:
+  // `shared_arena`: bytes of an arena that another job brought.
+  void add(const Job& job, int64_t shared_arena) {
+    const Plan& plan = *job.plan;
+    most_ = std::max(most_, job.bytes());
+    if (!plans_.insert(&plan).second) return;
+    bytes_ += plan.memory.slot_bytes + std::max(plan.memory.arena_bytes - shared_arena, int64_t{0});
+    for (const PlanWeight& weight : plan.weights) {
+      if (weight.streamed || !is_allocated(plan, weight, job.device->info())) continue;
+      const std::string& name = plan.graph.value(weight.value).name;
+      if (weights_.emplace(name, weight.layout).second) bytes_ += weight.bytes;
+    }
+  }
+  int64_t most() const { return most_; }  // of one job
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  std::set<std::pair<std::string, std::string>> weights_;  // names and layouts
+  std::set<const Plan*> plans_;
+  int64_t bytes_ = 0, most_ = 0;
+};
+
+}  // namespace
+
+RequestPlan::Peak RequestPlan::peak() const {
+  std::map<const EngineDevice*, Kept> devices;
   for (size_t i = 0; i < jobs.size(); ++i) {
-    const Plan& plan = *jobs[i].plan;
-    Held& held = devices[jobs[i].device];
-    if (!held.plans.insert(&plan).second) continue;
-    held.bytes += plan.memory.slot_bytes;
     // Two jobs that share an arena stand together; it is the larger one's.
     const bool second = i > 0 && jobs[i].shares_arena && jobs[i - 1].shares_arena;
-    const int64_t before = second ? jobs[i - 1].plan->memory.arena_bytes : 0;
-    held.bytes += std::max<int64_t>(plan.memory.arena_bytes - before, 0);
-    for (const PlanWeight& weight : plan.weights) {
-      if (weight.streamed || !is_allocated(plan, weight, jobs[i].device->info())) continue;
-      const std::string& name = plan.graph.value(weight.value).name;
-      if (held.weights.emplace(name, weight.layout).second) held.bytes += weight.bytes;
-    }
-    most = std::max(most, held.bytes);
+    devices[jobs[i].device].add(jobs[i], second ? jobs[i - 1].plan->memory.arena_bytes : 0);
   }
-  return most;
+  Peak peak;
+  for (const auto& [device, kept] : devices) {
+    const int64_t room = memory_budget > 0 ? memory_budget : device->info().memory_bytes;
+    int64_t bytes = kept.most();
+    if (keeps_sessions)
+      bytes = std::max(bytes, room > 0 ? std::min(kept.bytes(), room) : kept.bytes());
+    if (peak.device == nullptr || bytes > peak.bytes) peak = {device, bytes};
+  }
+  return peak;
 }
 
 namespace {
@@ -162,7 +179,8 @@ class LoadTimes {
     for (const PlanCall& call : job.plan->calls)
       if (!call.on_host) kernels[call.kernel.name].insert(call.distinct);
     double seconds = job.plan->seconds.load;
-    if (started_.insert(job.device).second) seconds += times->rates().start_seconds;
+    if (started_.insert(job.device).second && job.device->sessions_made() == 0)
+      seconds += times->rates().start_seconds;
     for (const auto& [name, distinct] : kernels) {
       int64_t& loaded = loaded_[job.device][std::string(name)];
       const auto wanted = std::max(loaded, static_cast<int64_t>(distinct.size()));
@@ -245,8 +263,10 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
                   " on the host until the last tile is done");
     text += "\n" + plan_to_text(*job.plan, calls);
   }
-  text += str("\npeak memory ", format_bytes(static_cast<double>(plan.peak_bytes())), ", in '",
-              plan.largest().name, "' on ", plan.largest().device->spec());
+  const RequestPlan::Peak peak = plan.peak();
+  text += str("\npeak memory ", format_bytes(static_cast<double>(peak.bytes)), ", in ",
+              plan.keeps_sessions ? "all that stays loaded" : str("'", plan.largest().name, "'"),
+              " on ", peak.device->spec());
   if (plan.estimated_seconds() > 0)
     text += str("; estimated time ", format_seconds(plan.estimated_seconds()),
                 plan.calibrated() ? "" : ", roughly (zoetrope calibrate measures)");

@@ -80,12 +80,19 @@ struct RequestPlan {
   bool guided() const { return rows != samples; }
   const Job* find(size_t stage, int64_t key = 0) const;
 
-  // Largest sum of what one device must hold at a time: one job's. What ran before stays only where
-  // there is room for both.
-  int64_t peak_bytes() const;
+  // Of the engine and the request: whether what ran before stays, as far as there is room, and the
+  // most that a device may hold (0: what it has).
+  bool keeps_sessions = false;
+  int64_t memory_budget = 0;
+
   const Job& largest() const;
-  // The same where what ran before stays: everything of all jobs, each weight once.
-  int64_t kept_bytes() const;
+  // What the device that holds most will hold, at most: one job's bytes, or all that stays.
+  struct Peak {
+    const EngineDevice* device = nullptr;
+    int64_t bytes = 0;
+  };
+  Peak peak() const;
+  int64_t peak_bytes() const { return peak().bytes; }
   // Loading, and all calls; without writing files. 0 where the time of any job is not known.
   double estimated_seconds() const;
   bool calibrated() const;  // every device that takes part was

@@ -54,7 +54,11 @@ bool take(const nlohmann::json& json, const char* name, std::string* to) {
 
 bool KernelPoint::gives_narrow() const {
   const size_t arrow = types.find("->");
-  return types.find("f16", arrow == std::string::npos ? 0 : arrow) != std::string::npos;
+  const std::string_view given =
+      std::string_view(types).substr(arrow == std::string::npos ? 0 : arrow);
+  for (const char* narrow : {"f16", "i8", "f8"})  // bf16 among them
+    if (given.find(narrow) != std::string_view::npos) return true;
+  return false;
 }
 
 double median(std::vector<double> values) {

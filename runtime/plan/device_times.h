@@ -23,7 +23,7 @@ struct KernelPoint {
   double inner = 1, outer = 1;  // innermost extents of the first input and the first output
   double seconds = 0;           // within a long sequence; 0: not known
 
-  bool gives_narrow() const;  // 16 bits and fewer: another rate of arithmetic
+  bool gives_narrow() const;  // floats and integers of 16 bits and fewer: another rate
 };
 
 KernelPoint kernel_point(const KernelRequest& request, std::string_view kernel, const Cost& cost);

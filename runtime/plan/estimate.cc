@@ -235,7 +235,7 @@ std::vector<double> call_seconds(const DeviceTimes& times, const DeviceTimes* ho
     seconds.push_back(one.seconds);
     busy.push_back(one.busy);
   }
-  if (!info.on_host()) put_side_by_side(plan, busy, &seconds);
+  if (info.side_by_side) put_side_by_side(plan, busy, &seconds);
   return seconds;
 }
 

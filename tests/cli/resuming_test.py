@@ -174,6 +174,12 @@ class Resume(command.Case):
             self.check(self.resume("-o", self.out / f"{name}.wav", *told), 0)
             self.assertEqual(json.loads((self.out / (receipt or "a.json")).read_text()), whole)
             self.assertEqual((self.out / "a.json").exists(), not receipt)
+        # Where it cannot be written is refused before anything changes.
+        shutil.rmtree(self.ck)
+        self.stop_after(2, *flags, "--receipt", self.out / "a.json", outputs=["a.wav"])
+        self.assertNotEqual(self.resume("--receipt", self.out / "missing" / "x.json").returncode, 0)
+        self.check(self.resume(), 0)
+        self.assertEqual(json.loads((self.out / "a.json").read_text()), whole)
         # What another prompt went on from makes no receipt.
         refused = self.resume("--from-step", "1", "--prompt", "x", "-o", self.out / "b.wav", "--receipt", self.out / "b.json")
         self.assertEqual(refused.returncode, 2)

@@ -225,7 +225,8 @@ TEST_CASE("sessions that a budget has no room for make place for the next") {
   Request request = small_clip();
   auto plan = engine->plan(request);
   REQUIRE(plan.ok());
-  request.memory_budget = plan->peak_bytes() * 11 / 10;
+  request.memory_budget = plan->largest().bytes() * 11 / 10;
+  REQUIRE(request.memory_budget < plan->peak_bytes());
   RunStats stats;
   run(*engine, request, &stats);
   run(*engine, request, &stats);
@@ -354,7 +355,7 @@ TEST_CASE(
   const auto plan = engine->plan(small);
   REQUIRE_MESSAGE(plan.ok(), plan.status().message());
   run(*engine, large);
-  small.memory_budget = plan->peak_bytes();
+  small.memory_budget = plan->largest().bytes();
   REQUIRE(engine->held_bytes() > 2 * small.memory_budget);
   run(*engine, small);
   CHECK(engine->held_bytes() <= small.memory_budget + small.memory_budget / 100 + 4096);

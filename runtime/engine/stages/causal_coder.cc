@@ -86,13 +86,12 @@ bool same_places(const Plan& a, const Plan& b) {
 }
 
 // Bytes on the device that two plans' weights take together.
-int64_t weights_of_both(const Plan& a, const Plan& b, bool host_memory) {
+int64_t weights_of_both(const Plan& a, const Plan& b, const DeviceInfo& device) {
   std::set<std::pair<std::string, std::string>> seen;
   int64_t bytes = 0;
   for (const Plan* plan : {&a, &b})
     for (const PlanWeight& weight : plan->weights) {
-      const bool mapped = host_memory && weight.layout.empty();
-      if (!weight.streamed && !weight.on_host && !mapped &&
+      if (!weight.streamed && is_allocated(*plan, weight, device) &&
           seen.emplace(plan->graph.value(weight.value).name, weight.layout).second)
         bytes += weight.bytes;
     }
@@ -103,9 +102,8 @@ int64_t weights_of_both(const Plan& a, const Plan& b, bool host_memory) {
 void share_arena(Job* first, Job* later, int64_t room) {
   const PlanMemory &a = first->plan->memory, &b = later->plan->memory;
   if (first->device != later->device || !same_places(*first->plan, *later->plan)) return;
-  const int64_t both =
-      std::max(a.arena_bytes, b.arena_bytes) + a.slot_bytes + b.slot_bytes +
-      weights_of_both(*first->plan, *later->plan, first->device->info().host_memory);
+  const int64_t both = std::max(a.arena_bytes, b.arena_bytes) + a.slot_bytes + b.slot_bytes +
+                       weights_of_both(*first->plan, *later->plan, first->device->info());
   if (room > 0 && both > room) return;
   for (Job* job : {first, later}) {
     job->shares_arena = true;
