@@ -171,7 +171,9 @@ void Bench::add(const std::string& key, std::unique_ptr<Subject> subject) {
     return row.name.find(filter) != std::string::npos;
   };
   if (!o_.filters.empty() && std::none_of(o_.filters.begin(), o_.filters.end(), wanted)) return;
-  if (!seen_.insert(str(key, "|", row.device, "|", row.dtype, "|", row.program)).second) return;
+  if (!seen_.insert(str(key, "|", row.name, "|", row.device, "|", row.dtype, "|", row.program))
+           .second)
+    return;
   const auto [it, fresh] = by_key_.try_emplace(key, groups_.size());
   if (fresh) {
     groups_.push_back(std::make_unique<Group>());
@@ -223,7 +225,10 @@ Status Bench::add_models(BenchDevice* device, DType dtype) {
     for (const int64_t n : sizes) {
       ZT_ASSIGN_OR_RETURN(auto net, network(name, n));
       const std::string key = "model " + net->name();
-      add(key, std::make_unique<ModelSubject>(device, std::move(net), dtype, compute, o_.budget));
+      add(key, std::make_unique<ModelSubject>(device, net, dtype, compute, 0, o_.budget));
+      if (is_quantized(dtype) && o_.attention_bits != 0)
+        add(key, std::make_unique<ModelSubject>(device, net, dtype, compute, o_.attention_bits,
+                                                o_.budget));
     }
   }
   return Status();

@@ -8,8 +8,12 @@
 namespace zoetrope::bench {
 
 ModelSubject::ModelSubject(BenchDevice* on, std::shared_ptr<const Network> network, DType products,
-                           DType compute, int64_t budget)
-    : network_(std::move(network)), products_(products), compute_(compute), budget_(budget) {
+                           DType compute, int attention_bits, int64_t budget)
+    : network_(std::move(network)),
+      products_(products),
+      compute_(compute),
+      attention_bits_(attention_bits),
+      budget_(budget) {
   device = on;
   row.kind = "model";
   row.name = network_->name();
@@ -20,6 +24,7 @@ ModelSubject::ModelSubject(BenchDevice* on, std::shared_ptr<const Network> netwo
   row.dtype = dtype_name(products);
   if (products != compute) row.kernel = str("all but products in ", dtype_name(compute));
   row.symbols = network_->symbols;
+  if (attention_bits > 0) row.name += str(", attention in ", attention_bits, " bits");
   if (budget > 0) row.name += str(", within ", format_bytes(static_cast<double>(budget)));
 }
 
@@ -30,9 +35,11 @@ Status ModelSubject::compile() {
   if (products_ != compute_) {
     QuantizeRules rules;
     rules.format = products_ == DType::kI8 ? WeightFormat::kInt8 : WeightFormat::kFp8;
-    ZT_ASSIGN_OR_RETURN(QuantizedGraph made, quantize(graph, [&](const QuantizeSite& site) {
-                          return choose_format(rules, site);
-                        }));
+    ZT_ASSIGN_OR_RETURN(
+        QuantizedGraph made,
+        quantize(
+            graph, [&](const QuantizeSite& site) { return choose_format(rules, site); },
+            attention_bits_));
     graph = std::move(made.graph);
     ZT_ASSIGN_OR_RETURN(quantized_, QuantizedWeights::create(*noise_, std::move(made.weights)));
   }

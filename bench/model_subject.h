@@ -14,11 +14,12 @@ namespace zoetrope::bench {
 class ModelSubject : public Subject {
  public:
   // `products`: i8 or f8e4m3 quantises the network as `zoetrope quantize` does, so that products of
-  // activations are of 8 bits and the rest is of `compute`; else it is `compute` itself. `budget`:
+  // activations are of 8 bits and the rest is of `compute`; else it is `compute` itself.
+  // `attention_bits`: 8 lets attention of a quantised network be of 8 bits, too; else 0. `budget`:
   // bytes on the device, weights are streamed to keep it; 0: none. The network is shared by the
   // subjects of a group.
   ModelSubject(BenchDevice* device, std::shared_ptr<const Network> network, DType products,
-               DType compute, int64_t budget);
+               DType compute, int attention_bits, int64_t budget);
 
   Result<int64_t> bytes() override;
   Status prepare() override;
@@ -34,6 +35,7 @@ class ModelSubject : public Subject {
 
   const std::shared_ptr<const Network> network_;
   const DType products_, compute_;
+  const int attention_bits_;
   const int64_t budget_;
   uint64_t seed_ = 0;
   std::optional<Plan> plan_;

@@ -26,9 +26,14 @@ class Cases {
   void matmul(int64_t m, int64_t n, int64_t k) {
     add(OpKind::kMatmul, {in({m, k}), weight({n, k})}, {{"transpose_b", true}});
   }
-  void attention(int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t dim) {
-    add(OpKind::kAttention, {in({batch, queries, heads, dim}), in({batch, keys, heads, dim}),
-                             in({batch, keys, heads, dim})});
+  void attention(int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t dim,
+                 int64_t bits = 0) {
+    Attrs attrs;
+    if (bits > 0) attrs.set("bits", Dim(bits));
+    add(OpKind::kAttention,
+        {in({batch, queries, heads, dim}), in({batch, keys, heads, dim}),
+         in({batch, keys, heads, dim})},
+        attrs);
   }
   // Padded by half the kernel.
   void conv(Shape x, int64_t filters, std::initializer_list<int64_t> kernel) {
@@ -153,6 +158,13 @@ void add_convolutions(Cases* c, Shape video) {
 
 void add_quantized(Cases* c, int64_t m, int64_t n, int64_t k) {
   c->add(OpKind::kQuantizeRows, {Cases::fixed(DType::kBF16, {m, k})}, {{"dtype", c->dtype_text()}});
+  const auto bf16 = [](Shape shape) { return Cases::fixed(DType::kBF16, shape); };
+  const Operand row = Cases::fixed(DType::kF32, {1, k});
+  const Attrs layer{{"norm", std::string("layer")}, {"epsilon", 1e-6}, {"dtype", c->dtype_text()}};
+  c->add(OpKind::kNormQuantize, {bf16({m, k}), row, row}, layer);
+  c->add(OpKind::kResidualNormQuantize, {bf16({m, k}), bf16({m, k}), row, row, row}, layer);
+  c->add(OpKind::kActivateQuantize, {bf16({m, k})},
+         {{"activation", std::string("gelu_tanh")}, {"dtype", c->dtype_text()}});
   c->add(OpKind::kQuantizedMatmul,
          {c->in({m, k}), Cases::fixed(DType::kF32, {m, 1}), c->weight({n, k}),
           Cases::fixed(DType::kF32, {n}, true)},
@@ -227,6 +239,8 @@ std::vector<OpCase> special_cases(DType dtype) {
   c.conv({1, 4, 240, 416, 192}, 192, {3, 3, 3});
   c.conv({1, 4, 120, 208, 384}, 384, {3, 3, 3});
   c.conv({1, 4, 480, 832, 96}, 3, {3, 3, 3});
+  // Wan's, in 8 bits as well.
+  c.attention(1, 32760, 32760, 12, 128, 8);
   c.attention(4, 6240, 6240, 1, 384);  // in the middle of that decoder
   c.attention(1, 16384, 16384, 16, 64);
   c.attention(1, 73728, 73728, 12, 128);  // a quarter of Movie Gen's heads

@@ -16,7 +16,7 @@ bool sums_products(OpKind op);
 class ErrorBound {
  public:
   // `rms`: of the expected output.
-  ErrorBound(const OpDef& def, DType output, double rms);
+  ErrorBound(const OpDef& def, const Attrs& attrs, DType output, double rms);
 
   // |found − expected| may reach this. `weighed`: of attention, Σ probability·|value|: where few
   // probabilities count, their rounding to the compute dtype does not average. Of a sum of products
@@ -37,6 +37,8 @@ class ErrorBound {
   const Tolerance tolerance_;
   const bool exact_, sums_;
   const double narrow_, least_, rms_;
+  const double inside_;       // unit of what attention in 8 bits rounds, or 0
+  const double step_, part_;  // of 8-bit numbers: the next one, and of the number itself
 };
 
 }  // namespace zoetrope

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backends/cuda/kernels/attention_8bit.h"
 #include "backends/cuda/kernels/attention_mma.h"
 #include "backends/cuda/kernels/attention_wgmma.h"
 #include "backends/cuda/tensor_map.h"
@@ -149,6 +150,42 @@ bool accepts_wgmma(const KernelRequest& request, const Capabilities& caps) {
          p.scale > 0 && std::max(p.queries, p.keys) < int64_t{1} << 30;
 }
 
+// q, k and v are made 8 bits in workspace first.
+class EightBitKernel : public CudaKernel {
+ public:
+  EightBitKernel(const Context& context, const AttentionParams& p)
+      : CudaKernel(context), params_(p) {
+    info.name = str("attention_f8e4m3_", kAttention8BlockRows, "x", kAttention8Keys, "_",
+                    dtype_name(p.dtype));
+    info.workspace_bytes = attention_8bit_layout(p, nullptr, nullptr);
+  }
+
+  Status launch(const Call& call) const override {
+    Attention8Params a;
+    a.p = bound(params_, call);
+    attention_8bit_layout(a.p, call.workspace(), &a.t);
+    ZT_RETURN_IF_ERROR(check(attention_8bit_quantize(a, call.stream), "quantising"));
+    return check(attention_8bit_wgmma(a, call.stream), "launching");
+  }
+
+ private:
+  const AttentionParams params_;
+};
+
+// Where it pays: elsewhere plain products are as good an answer, and faster.
+bool accepts_8bit(const KernelRequest& request, const Capabilities& caps) {
+  if (attrs(request).get_int("bits") != 8 || !accepts_wgmma(request, caps)) return false;
+  const AttentionParams p = params_of(request);
+  if (p.keys == 0 || p.batch * p.queries == 0) return false;
+  if (caps.switches.any_size) return true;
+  const int64_t blocks = ceil_div(p.queries, kAttention8BlockRows) * p.heads * p.batch;
+  return p.keys >= 2048 && blocks >= caps.multiprocessors;
+}
+
+Prepared prepare_8bit(const KernelRequest& request, const Context& context) {
+  return std::unique_ptr<CudaKernel>(new EightBitKernel(context, params_of(request)));
+}
+
 // Copies of 16 bytes, and rows that are counted in 32 bits.
 bool fits_mma(const KernelRequest& request, const Capabilities& caps, int most_dims) {
   const AttentionParams p = params_of(request);
@@ -190,6 +227,8 @@ Prepared prepare_wide(const KernelRequest& request, const Context& context) {
 }
 
 constexpr TableRow kTable[] = {
+    {OpKind::kAttention, "attention_8bit", accepts_8bit, prepare_8bit},
+    {OpKind::kPackedAttention, "attention_8bit", accepts_8bit, prepare_8bit},
     {OpKind::kAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kPackedAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kAttention, "attention_mma", accepts_mma, prepare_mma},

@@ -14,8 +14,7 @@ struct RowNorm {
   size_t weight, bias, scale, shift;
 };
 
-Prepared prepare_row_norm(const KernelRequest& request, const Context& context,
-                          const RowNorm& norm) {
+RowNormParams params_of(const KernelRequest& request, const RowNorm& norm) {
   const TensorType& x = in(request, 0);
   const auto shape_of = [&](size_t i) { return has(request, i) ? &in(request, i).shape : nullptr; };
   RowNormParams p;
@@ -29,14 +28,23 @@ Prepared prepare_row_norm(const KernelRequest& request, const Context& context,
   p.scale = side(request, norm.scale);
   p.shift = side(request, norm.shift);
   p.modulation = broadcast_rows(x.shape, shape_of(norm.scale), shape_of(norm.shift));
-  return simple_kernel(context, 0, [p, norm](const Call& call) {
-    RowNormParams now = p;
-    now.x = call.input(0);
+  return p;
+}
+
+RowNormParams bound(RowNormParams p, const RowNorm& norm, const Call& call) {
+  p.x = call.input(0);
+  p.weight.data = call.input(norm.weight);
+  p.bias.data = call.input(norm.bias);
+  p.scale.data = call.input(norm.scale);
+  p.shift.data = call.input(norm.shift);
+  return p;
+}
+
+Prepared prepare_row_norm(const KernelRequest& request, const Context& context,
+                          const RowNorm& norm) {
+  return simple_kernel(context, 0, [p = params_of(request, norm), norm](const Call& call) {
+    RowNormParams now = bound(p, norm, call);
     now.y = call.output();
-    now.weight.data = call.input(norm.weight);
-    now.bias.data = call.input(norm.bias);
-    now.scale.data = call.input(norm.scale);
-    now.shift.data = call.input(norm.shift);
     return row_norm(now, call.stream);
   });
 }
@@ -49,13 +57,27 @@ Prepared prepare_layer_norm(const KernelRequest& request, const Context& context
   return prepare_row_norm(request, context, {false, 1, 2, kNoInput, kNoInput});
 }
 
-Prepared prepare_norm_modulate(const KernelRequest& request, const Context& context) {
-  const bool rms = attrs(request).get_string("norm") == "rms";
-  return prepare_row_norm(request, context, {rms, 3, 4, 1, 2});
+// Of norm_modulate and norm_quantize.
+RowNorm modulated(const KernelRequest& request) {
+  return {attrs(request).get_string("norm") == "rms", 3, 4, 1, 2};
 }
 
-Prepared prepare_residual_norm(const KernelRequest& request, const Context& context) {
-  enum Input : size_t { kX, kY, kGate, kScale, kShift, kWeight, kBias };
+Prepared prepare_norm_modulate(const KernelRequest& request, const Context& context) {
+  return prepare_row_norm(request, context, modulated(request));
+}
+
+Prepared prepare_norm_quantize(const KernelRequest& request, const Context& context) {
+  const RowNorm norm = modulated(request);
+  const DType dtype = out(request).dtype;
+  return simple_kernel(context, 0, [p = params_of(request, norm), norm, dtype](const Call& call) {
+    return norm_quantize({bound(p, norm, call), call.output(), call.output<float>(1), dtype},
+                         call.stream);
+  });
+}
+
+enum ResidualInput : size_t { kX, kY, kGate, kScale, kShift, kWeight, kBias };
+
+RowNormParams residual_params(const KernelRequest& request) {
   const TensorType& x = in(request, kX);
   const auto shape_of = [&](size_t i) { return has(request, i) ? &in(request, i).shape : nullptr; };
   RowNormParams p;
@@ -71,18 +93,34 @@ Prepared prepare_residual_norm(const KernelRequest& request, const Context& cont
   p.modulation = broadcast_rows(x.shape, shape_of(kScale), shape_of(kShift));
   p.weight = side(request, kWeight);
   p.bias = side(request, kBias);
-  return simple_kernel(context, 0, [p](const Call& call) {
-    RowNormParams now = p;
-    now.x = call.input(kX);
-    now.residual = call.input(kY);
-    now.gate.data = call.input(kGate);
-    now.scale.data = call.input(kScale);
-    now.shift.data = call.input(kShift);
-    now.weight.data = call.input(kWeight);
-    now.bias.data = call.input(kBias);
-    now.sum = call.output(0);
+  return p;
+}
+
+RowNormParams residual_bound(RowNormParams p, const Call& call) {
+  p.x = call.input(kX);
+  p.residual = call.input(kY);
+  p.gate.data = call.input(kGate);
+  p.scale.data = call.input(kScale);
+  p.shift.data = call.input(kShift);
+  p.weight.data = call.input(kWeight);
+  p.bias.data = call.input(kBias);
+  p.sum = call.output(0);
+  return p;
+}
+
+Prepared prepare_residual_norm(const KernelRequest& request, const Context& context) {
+  return simple_kernel(context, 0, [p = residual_params(request)](const Call& call) {
+    RowNormParams now = residual_bound(p, call);
     now.y = call.output(1);
     return row_norm(now, call.stream);
+  });
+}
+
+Prepared prepare_residual_norm_quantize(const KernelRequest& request, const Context& context) {
+  const DType dtype = out(request, 1).dtype;
+  return simple_kernel(context, 0, [p = residual_params(request), dtype](const Call& call) {
+    return norm_quantize({residual_bound(p, call), call.output(1), call.output<float>(2), dtype},
+                         call.stream);
   });
 }
 
@@ -111,11 +149,44 @@ Prepared prepare_group_norm(const KernelRequest& request, const Context& context
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
+// Rows that the kernel keeps, and sides of one dtype (but the gate) that move along them.
+bool accepts_quantizing(const KernelRequest& request, const RowNormParams& p, const RowNorm& norm,
+                        size_t gate) {
+  DType dtype = p.dtype;
+  bool any = false, fits = norm_quantizes(p);
+  for (const size_t i : {norm.weight, norm.bias, norm.scale, norm.shift}) {
+    if (!has(request, i)) continue;
+    const DType own = in(request, i).dtype;
+    fits = fits && (any ? own == dtype : own == DType::kF32 || own == p.dtype);
+    dtype = own;
+    any = true;
+  }
+  const auto along = [&](size_t i, bool moves) { return !has(request, i) || moves; };
+  return fits && along(norm.scale, p.modulation.moves[0]) &&
+         along(norm.shift, p.modulation.moves[1]) && along(gate, p.gating.moves[0]) &&
+         (!has(request, gate) || is_compute_dtype(in(request, gate).dtype));
+}
+
+bool accepts_norm_quantize(const KernelRequest& request, const Capabilities&) {
+  const RowNorm norm = modulated(request);
+  return is_compute_dtype(in(request, 0).dtype) &&
+         accepts_quantizing(request, params_of(request, norm), norm, kNoInput);
+}
+
+bool accepts_residual_norm_quantize(const KernelRequest& request, const Capabilities&) {
+  return is_compute_dtype(in(request, kX).dtype) &&
+         accepts_quantizing(request, residual_params(request),
+                            {false, kWeight, kBias, kScale, kShift}, kGate);
+}
+
 constexpr TableRow kTable[] = {
     {OpKind::kRmsNorm, "rms_norm", accepts, prepare_rms_norm},
     {OpKind::kLayerNorm, "layer_norm", accepts, prepare_layer_norm},
     {OpKind::kNormModulate, "norm_modulate", accepts, prepare_norm_modulate},
     {OpKind::kResidualNorm, "residual_norm", accepts, prepare_residual_norm},
+    {OpKind::kNormQuantize, "norm_quantize", accepts_norm_quantize, prepare_norm_quantize},
+    {OpKind::kResidualNormQuantize, "residual_norm_quantize", accepts_residual_norm_quantize,
+     prepare_residual_norm_quantize},
     {OpKind::kGroupNorm, "group_norm", accepts, prepare_group_norm},
 };
 

@@ -1,4 +1,4 @@
-// Rows as 8-bit numbers, and products of such: quantize_rows and quantized_matmul.
+// Rows as 8-bit numbers, and products of such: quantize_rows, activate_quantize, quantized_matmul.
 #include "backends/cuda/cublaslt.h"
 #include "backends/cuda/kernel.h"
 #include "backends/cuda/kernels/convert.h"
@@ -18,7 +18,9 @@ bool accepts_rows(const KernelRequest& request, const Capabilities&) {
 }
 
 Prepared prepare_rows(const KernelRequest& request, const Context& context) {
+  const bool activated = request.node->op == OpKind::kActivateQuantize;
   QuantizeRowsParams p;
+  if (activated) p.activation = parse_activation(attrs(request).get_string("activation"));
   p.rows = out(request, 1).shape.elements();
   p.width = in(request, 0).shape[-1];
   p.dtype = in(request, 0).dtype;
@@ -26,6 +28,7 @@ Prepared prepare_rows(const KernelRequest& request, const Context& context) {
   return simple_kernel(context, 0, [p](const Call& call) {
     QuantizeRowsParams q = p;
     q.x = call.input(0);
+    q.b = call.input(1);
     q.q = call.output();
     q.scales = call.output<float>(1);
     return quantize_rows(q, call.stream);
@@ -239,6 +242,7 @@ Prepared prepare_scaled(const KernelRequest& request, const Context& context) {
 
 constexpr TableRow kTable[] = {
     {OpKind::kQuantizeRows, "quantize_rows", accepts_rows, prepare_rows},
+    {OpKind::kActivateQuantize, "activate_quantize", accepts_rows, prepare_rows},
     {OpKind::kQuantizedMatmul, "quantized_matmul", accepts_scaled, prepare_scaled},
     {OpKind::kQuantizedMatmul, "quantized_matmul", accepts_wgmma, prepare_wgmma},
     {OpKind::kQuantizedMatmul, "quantized_matmul", accepts_lt_rows, prepare_lt_rows},

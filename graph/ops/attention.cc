@@ -5,6 +5,10 @@
 //   key_lengths i32 [B]: keys at and beyond it are not seen. mask: added to the scores, broadcast
 //   to [B, H, N, M]. causal: query i sees key j ≤ i + M − N (the queries are the last N of M
 //   positions; PyTorch's is_causal where N = M). A query that sees no key gives zeros.
+//   bits: 0, or 8, which allows products of 8-bit numbers: q, k, v and the probabilities may be
+//   rounded to i8 or f8e4m3, with a factor for each row of q and for every 128 keys of k and v, or
+//   more factors, after one vector was taken off all keys of a head (softmax does not see it) and
+//   another off all values (SageAttention2, arXiv 2411.10958). Exact products answer it, too.
 #include "graph/ops/attention.h"
 
 #include <algorithm>
@@ -46,6 +50,9 @@ Result<Types> infer_attention(const OpContext& c) {
   const double scale = c.attrs.get_float("scale");
   if (!std::isfinite(scale))
     return error(Code::kInvalidArgument, "scale must be finite; found ", scale);
+  const int64_t bits = c.attrs.get_int("bits");
+  if (bits != 0 && bits != 8)
+    return error(Code::kInvalidArgument, "bits must be 0 (as the dtype says) or 8; found ", bits);
   return one_output(c.input(kQ).dtype, Shape{q[0], q[1], q[2], v[3]});
 }
 
@@ -67,6 +74,7 @@ AttentionShape attention_shape(const OpContext& c, OpKind op) {
   const double scale = c.attrs.get_float("scale");
   s.scale = scale != 0 ? scale : 1 / std::sqrt(static_cast<double>(s.dim));
   s.causal = c.attrs.get_bool("causal");
+  s.bits = c.attrs.get_int("bits");
   if (c.has(kMask))
     s.mask = broadcast_strides(c.input(kMask).shape, Shape{s.batch, s.heads, s.queries, s.keys});
   return s;
@@ -139,7 +147,9 @@ const OpDef& attention_op() {
   static const OpDef def{
       .kind = OpKind::kAttention,
       .name = "scaled_dot_product_attention",
-      .attrs = {{"scale", AttrType::kFloat, false, 0.0}, {"causal", AttrType::kBool, false, false}},
+      .attrs = {{"scale", AttrType::kFloat, false, 0.0},
+                {"causal", AttrType::kBool, false, false},
+                {"bits", AttrType::kInt, false, Dim(0)}},
       .min_inputs = 3,
       .max_inputs = 5,
       .infer = ops::infer_attention,

@@ -19,6 +19,7 @@ struct AttentionShape {
   AttentionRows q = {}, k = {}, v = {};
   double scale = 1;
   bool causal = false;
+  int64_t bits = 0;  // 8: products may be of 8-bit numbers
   Strides mask{};  // over [batch, heads, queries, keys]; zero where it broadcasts or is absent
 
   int64_t group() const { return heads / kv_heads; }  // query heads that read one key head

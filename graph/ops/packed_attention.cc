@@ -35,7 +35,9 @@ struct Attention {
   Attrs attrs;
 
   explicit Attention(const OpContext& c)
-      : attrs{{"scale", c.attrs.get_float("scale")}, {"causal", c.attrs.get_bool("causal")}} {}
+      : attrs{{"scale", c.attrs.get_float("scale")},
+              {"causal", c.attrs.get_bool("causal")},
+              {"bits", Dim(c.attrs.get_int("bits"))}} {}
   Status read(const OpContext& c) {
     for (size_t i = 0; i < 3; ++i) {
       ZT_ASSIGN_OR_RETURN(types[i], unpacked(c, i));
@@ -72,7 +74,9 @@ std::vector<int32_t> decompose_packed_attention(Builder& builder, std::span<cons
   }
   now.insert(now.end(), inputs.begin() + 3, inputs.end());
   return {builder.op(OpKind::kAttention, now,
-                     {{"scale", attrs.get_float("scale")}, {"causal", attrs.get_bool("causal")}})};
+                     {{"scale", attrs.get_float("scale")},
+                      {"causal", attrs.get_bool("causal")},
+                      {"bits", Dim(attrs.get_int("bits"))}})};
 }
 
 }  // namespace
@@ -92,7 +96,8 @@ const OpDef& packed_attention_op() {
                 {"k_offset", AttrType::kInt},
                 {"v_offset", AttrType::kInt},
                 {"scale", AttrType::kFloat, false, 0.0},
-                {"causal", AttrType::kBool, false, false}},
+                {"causal", AttrType::kBool, false, false},
+                {"bits", AttrType::kInt, false, Dim(0)}},
       .min_inputs = 3,
       .max_inputs = 5,
       .infer = ops::infer_packed_attention,

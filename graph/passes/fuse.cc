@@ -330,6 +330,7 @@ Match match_packed_attention(const GraphView& view, const Node& root) {
   r.attrs.set("v_dim", Dim(v[3]));
   r.attrs.set("scale", root.attrs.get_float("scale"));
   r.attrs.set("causal", root.attrs.get_bool("causal"));
+  r.attrs.set("bits", Dim(root.attrs.get_int("bits")));
   return r;
 }
 

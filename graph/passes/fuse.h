@@ -27,6 +27,11 @@ Result<Graph> fuse_gated_residual(const Graph& graph);
 // fuse_norm_modulate and fuse_gated_residual.
 Result<Graph> fuse_residual_norm(const Graph& graph);
 
+// quantize_rows of a norm (modulated, or with the residual before it) or of an activation (gated or
+// not) that nothing else reads → norm_quantize, residual_norm_quantize, activate_quantize. After
+// fuse_residual_norm and fuse_glu, before fuse_contractions.
+Result<Graph> fuse_quantized_rows(const Graph& graph);
+
 // Attention over slices of wider rows → packed_attention.
 Result<Graph> fuse_packed_attention(const Graph& graph);
 

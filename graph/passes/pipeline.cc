@@ -32,6 +32,8 @@ constexpr Pass kPasses[] = {
      [](const Graph& g, const PassOptions&) { return fuse_gated_residual(g); }},
     {"fuse_residual_norm", true,
      [](const Graph& g, const PassOptions&) { return fuse_residual_norm(g); }},
+    {"fuse_quantized_rows", true,
+     [](const Graph& g, const PassOptions&) { return fuse_quantized_rows(g); }},
     {"fuse_packed_attention", true,
      [](const Graph& g, const PassOptions&) { return fuse_packed_attention(g); }},
     {"fuse_contractions", true,

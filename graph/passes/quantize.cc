@@ -25,7 +25,7 @@ Shape shape_of(const Value& weight) {
 
 class Quantizer {
  public:
-  explicit Quantizer(const Graph& graph) : r_(graph) {}
+  Quantizer(const Graph& graph, int attention_bits) : r_(graph), attention_bits_(attention_bits) {}
 
   Result<QuantizedGraph> run(const ChooseFormat& choose) {
     const Graph& from = r_.from();
@@ -36,6 +36,9 @@ class Quantizer {
     for (const Node& node : from.nodes) {
       if (const auto it = products_.find(weight_of(node)); it != products_.end())
         multiply(node, it->second);
+      else if (node.op == OpKind::kAttention && attention_bits_ != 0 &&
+               from.value(node.outputs[0]).rate == Rate::kStep)
+        attend(node);
       else
         r_.copy(node, r_.mapped(node.inputs));
       ZT_RETURN_IF_ERROR(r_.builder().status());
@@ -142,7 +145,15 @@ class Quantizer {
                node.name));
   }
 
+  void attend(const Node& node) {
+    Attrs attrs = node.attrs;
+    attrs.set("bits", Dim(attention_bits_));
+    r_.set(node.outputs[0],
+           r_.builder().op(node.op, r_.mapped(node.inputs), std::move(attrs), node.name));
+  }
+
   Rebuild r_;
+  const int attention_bits_;
   QuantizedGraph result_;
   std::map<ValueId, QuantizeSite> sites_;                           // by old weight
   std::map<ValueId, Product> products_;                             // likewise
@@ -190,8 +201,9 @@ Attrs dequantize_attrs(const WeightChoice& choice, std::vector<Dim> dims) {
           {"group", Dim(narrow ? choice.group : 0)}};
 }
 
-Result<QuantizedGraph> quantize(const Graph& graph, const ChooseFormat& choose) {
-  return Quantizer(graph).run(choose);
+Result<QuantizedGraph> quantize(const Graph& graph, const ChooseFormat& choose,
+                                int attention_bits) {
+  return Quantizer(graph, attention_bits).run(choose);
 }
 
 Result<std::unique_ptr<QuantizedWeights>> QuantizedWeights::create(

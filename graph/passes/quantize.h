@@ -52,8 +52,10 @@ struct QuantizedGraph {
 // For graphs as they are stored (symbols need not be bound). Products with weights of kInt8 and
 // kFp8 become quantize_rows and quantized_matmul, rows that several products share being quantised
 // once; other formats are read through dequantize. A choice that a weight cannot have (kInt8 where
-// it is no product, fewer bits without rows) is an error. The signature stays.
-Result<QuantizedGraph> quantize(const Graph& graph, const ChooseFormat& choose);
+// it is no product, fewer bits without rows) is an error. The signature stays. `attention_bits` is
+// 0, or 8: products of attentions that every step computes may then be of 8 bits (their `bits`).
+Result<QuantizedGraph> quantize(const Graph& graph, const ChooseFormat& choose,
+                                int attention_bits = 0);
 
 // A source that also has quantised tensors, encoded when loaded, and f16 or bf16 in place of what
 // is to be stored so. Values that are not finite, or do not fit, are errors.

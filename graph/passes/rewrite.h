@@ -26,6 +26,11 @@ class GraphView {
   bool is_first_reader(const Node& node, ValueId id) const {
     return first_readers_[static_cast<size_t>(id)] == index(&node);
   }
+  // Whether a node before `node` reads `id`.
+  bool is_read_before(const Node& node, ValueId id) const {
+    const NodeId first = first_readers_[static_cast<size_t>(id)];
+    return first != kNone && first < index(&node);
+  }
   // Whether `id` is `value` everywhere (a fill).
   bool is_constant(ValueId id, double value) const;
   NodeId index(const Node* node) const { return static_cast<NodeId>(node - graph_.nodes.data()); }

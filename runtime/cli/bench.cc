@@ -104,6 +104,12 @@ Status read_flags(Options* o) {
                  "--prompt, --steps, --width, --height, --frames and --count are of pipelines");
   if (b.budget > 0 && !networks && !pipelines)
     return error(Code::kInvalidArgument, "--memory is of networks and pipelines");
+  const bool eights = std::any_of(b.dtypes.begin(), b.dtypes.end(), [](DType dtype) {
+    return dtype == DType::kI8 || dtype == DType::kF8E4M3;
+  });
+  if (b.attention_bits > 0 && (!networks || !eights))
+    return error(Code::kInvalidArgument,
+                 "--attention-bits is of networks in i8 or f8e4m3 (--dtypes)");
   if (!ops && !networks && (!b.set.empty() || !b.tokens.empty()))
     return error(Code::kInvalidArgument, "--set and --tokens are of ops and networks");
   for (const std::string& file : files) {
@@ -268,6 +274,9 @@ void add_bench(CLI::App* root, Run* run) {
   app->add_option("--dtypes", o->dtypes,
                   "f32, bf16, f16, and i8, f8e4m3: of ops, and of networks quantised so")
       ->delimiter(',');
+  app->add_option("--attention-bits", b.attention_bits,
+                  "8: networks in i8 or f8e4m3 also with attention in 8 bits")
+      ->check(CLI::IsMember({0, 8}));
   app->add_option("--tokens", b.tokens, "Lengths of sequences: sizes of networks, and the curves")
       ->delimiter(',')
       ->check(whole_in(1, 1 << 24));

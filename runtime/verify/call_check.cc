@@ -117,14 +117,14 @@ double rms_of(const std::vector<double>& values) {
 // Compares one output, part by part.
 class Comparison {
  public:
-  Comparison(const OpDef& def, const TensorType& type, double allowance)
-      : def_(def), type_(type), allowance_(allowance), pattern_(type.shape) {}
+  Comparison(const OpDef& def, const Attrs& attrs, const TensorType& type, double allowance)
+      : def_(def), attrs_(attrs), type_(type), allowance_(allowance), pattern_(type.shape) {}
 
   // `extra` is added to every bound.
   void add(const Box& box, const std::vector<double>& found, const std::vector<double>& expected,
            const Magnitudes& m, double extra, CallError* error) {
     const double rms = rms_of(expected), unit = unit_roundoff(type_.dtype);
-    const ErrorBound bound(def_, type_.dtype, rms);
+    const ErrorBound bound(def_, attrs_, type_.dtype, rms);
     std::vector<int64_t> off;
     for (size_t i = 0; i < expected.size(); ++i) {
       const double e = rounded(expected[i]), f = found[i];
@@ -174,7 +174,7 @@ class Comparison {
     }
     // Σ error·expected of independent roundings is about u/√3·√Σe⁴; twelve of these are no chance.
     const double unit = unit_roundoff(type_.dtype);
-    const ErrorBound bound(def_, type_.dtype, 1);
+    const ErrorBound bound(def_, attrs_, type_.dtype, 1);
     const double limit = bound.lean() * squares_ + 4 * unit * std::sqrt(fourths_);
     if (bound.lean() == 0 || squares_ == 0 || std::fabs(lean_) <= allowance_ * limit) return;
     error->ratio = std::max(error->ratio, std::fabs(lean_) / limit);
@@ -195,6 +195,7 @@ class Comparison {
   }
 
   const OpDef& def_;
+  const Attrs& attrs_;
   const TensorType& type_;
   const double allowance_;
   ErrorPattern pattern_;
@@ -217,7 +218,8 @@ Result<CallError> check_by_definition(const CallBytes& call, const CheckOptions&
   const OpContext context{call.input_types, call.node->attrs};
   CallError error;
   std::vector<Comparison> comparisons;
-  for (const TensorType& type : call.output_types) comparisons.emplace_back(def, type, 1.0);
+  for (const TensorType& type : call.output_types)
+    comparisons.emplace_back(def, call.node->attrs, type, 1.0);
   for (const NodePart& part : parts_of(def, context, call.output_types, options.parts)) {
     PartInputs inputs(call, part);
     ZT_ASSIGN_OR_RETURN(auto expected, reference_evaluate_node(
@@ -253,7 +255,7 @@ CallError check_against_outputs(const CallBytes& call, std::span<const std::vect
     for (int d = 0; d < whole.begin.rank(); ++d) whole.begin[d] = 0;
     const EvalTensor found = load_box(type, call.outputs[k], whole);
     const EvalTensor expected = load_box(type, peer[k].data(), whole);
-    Comparison comparison(def, type, 2.0);
+    Comparison comparison(def, call.node->attrs, type, 2.0);
     // Cancelled sums leave the peer's errors, too: 16 products, each as large as the output, stand
     // for those that only the definition knows.
     Magnitudes m;

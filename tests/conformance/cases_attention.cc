@@ -64,6 +64,39 @@ void add_attention(std::vector<Case>* cases) {
                       c.label,
                       inputs,
                       {{"scale", 8.0 / static_cast<double>(dim)}, {"causal", false}}});
+    cases->push_back(
+        {OpKind::kAttention,
+         "8 bits, scores that rise",
+         inputs,
+         {{"scale", 8.0 / static_cast<double>(dim)}, {"causal", false}, {"bits", Dim(8)}}});
+  }
+
+  // Products of 8-bit numbers, which every other backend may answer exactly.
+  for (const AttentionCase& c : std::initializer_list<AttentionCase>{
+           {"8 bits, one key", 1, 9, 1, 2, 2, 16, 16},
+           {"8 bits, odd sizes", 2, 77, 131, 3, 3, 128, 128},
+           {"8 bits, head dim 64", 1, 333, 277, 2, 2, 64, 64},
+           {"8 bits, head dim 72, grouped queries", 2, 200, 150, 4, 2, 72, 72},
+           {"8 bits, sums of many tiles", 1, 200, 2300, 1, 1, 64, 64},
+           {"8 bits, head dim 128, many tiles", 1, 390, 2200, 1, 1, 128, 128},
+           {"8 bits, causal over many tiles", 1, 420, 610, 2, 1, 120, 120, true},
+           {"8 bits, causal, more queries than keys", 1, 500, 300, 1, 1, 64, 64, true},
+           {"8 bits, given scale", 1, 70, 77, 2, 2, 16, 16, false, 0.5},
+           {"8 bits, wide heads", 1, 20, 50, 1, 1, 256, 256},
+           {"8 bits, no keys", 1, 3, 0, 1, 1, 8, 8}}) {
+    Attrs attrs = attention_attrs(c);
+    attrs.set("bits", Dim(8));
+    cases->push_back({OpKind::kAttention, c.label, qkv(c), attrs});
+  }
+  for (int64_t dim : {64, 128}) {  // keys and values far from zero, and lengths
+    const AttentionCase c{"", 3, 300, 500, 2, 2, dim, dim};
+    std::vector<CaseInput> inputs{
+        in({c.batch, c.queries, c.heads, dim}, -2, 2), in({c.batch, c.keys, c.heads, dim}, 2, 6),
+        in({c.batch, c.keys, c.heads, dim}, 3, 5), fixed_values(DType::kI32, {3}, {0, 17, 500})};
+    cases->push_back({OpKind::kAttention,
+                      "8 bits, offsets and lengths",
+                      inputs,
+                      {{"scale", 0.0}, {"causal", false}, {"bits", Dim(8)}}});
   }
 
   constexpr double kInf = std::numeric_limits<double>::infinity();

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "graph/ops/elementwise.h"
 #include "tests/conformance/case.h"
 
 namespace zoetrope::conformance {
@@ -29,6 +30,65 @@ void add_rows(std::vector<Case>* cases) {
     add("next to nothing", f32({4, 2}, {0x1p-100, -0x1p-101, 0x1.fffffep-101, 0x1p-120, 0x1p-140, 0,
                                         0x1.8p-99, 0x1p-106}));
     add("huge", f32({2, 3}, {0x1.fffffep127, -1e38, 1e30, 3e38, -2e38, 1e36}));
+  }
+}
+
+// Norms and activations fused with quantize_rows.
+void add_fused_rows(std::vector<Case>* cases) {
+  for (const char* dtype : {"i8", "f8e4m3"}) {
+    for (const char* norm : {"rms", "layer"}) {
+      const Attrs attrs{{"norm", text(norm)}, {"epsilon", 1e-6}, {"dtype", text(dtype)}};
+      const auto add = [&](OpKind op, const char* label, std::vector<CaseInput> inputs) {
+        cases->push_back({op, std::string(norm) + ", " + label, std::move(inputs), attrs});
+      };
+      const OpKind kAlone = OpKind::kNormQuantize, kSum = OpKind::kResidualNormQuantize;
+      for (const Shape& x : {Shape{2, 9, 37}, Shape{2, 9, 48}, Shape{1, 70, 1536}}) {
+        const int64_t width = x[2];
+        const CaseInput row = in({x[0], 1, width});
+        const CaseInput wide = fixed(DType::kF32, row.shape);
+        add(kAlone, "plain", {in(x)});
+        add(kAlone, "weighted", {in(x), absent(), absent(), weight({width})});
+        add(kAlone, "modulated", {in(x, -3, 3), row, row});
+        add(kAlone, "f32 modulation", {in(x), wide, wide});
+        add(kAlone, "modulation by token", {in(x), in(x), in(x)});
+        add(kAlone, "one scale a token", {in(x), in({x[0], x[1], 1}), row});
+        add(kSum, "plain", {in(x), in(x)});
+        add(kSum, "gated and modulated", {in(x), in(x), row, row, row});
+        add(kSum, "f32 gate and modulation", {in(x), in(x), wide, wide, wide});
+        add(kSum, "weighted", {in(x), in(x), absent(), absent(), absent(), weight({width})});
+        add(kSum, "one gate", {in(x), in(x), in({})});
+      }
+      add(kAlone, "more than lanes hold", {in({3, 6152}), in({1, 6152}), in({1, 6152})});
+      add(kAlone, "many narrow rows", {in({1027, 24}), in({24}), in({24})});
+      add(kAlone, "scaled only", {in({3, 64}), in({64})});
+      add(kAlone, "no rows", {in({0, 16})});
+      add(kSum, "wide", {in({5, 6144}), in({5, 6144}), in({6144})});
+      add(kSum, "no rows", {in({0, 16}), in({0, 16})});
+    }
+    const Attrs layer{{"norm", text("layer")}, {"epsilon", 1e-5}, {"dtype", text(dtype)}};
+    cases->push_back({OpKind::kNormQuantize,
+                      "layer, affine",
+                      {in({2, 7, 96}), absent(), absent(), weight({96}), weight({96})},
+                      layer});
+    for (std::string_view activation : ops::activation_names()) {
+      const auto add = [&](const char* label, std::vector<CaseInput> inputs) {
+        cases->push_back({OpKind::kActivateQuantize,
+                          str(activation, ", ", label),
+                          std::move(inputs),
+                          {{"activation", text(activation)}, {"dtype", text(dtype)}}});
+      };
+      add("alone", {in({3, 37}, -4, 4)});
+      add("times another", {in({3, 40}, -4, 4), in({3, 40})});
+      add("wide", {in({2, 8960}, -4, 4)});
+    }
+    cases->push_back({OpKind::kActivateQuantize,
+                      "wider than registers",
+                      {in({2, 20008}, -4, 4), in({2, 20008})},
+                      {{"activation", text("silu")}, {"dtype", text(dtype)}}});
+    cases->push_back({OpKind::kActivateQuantize,
+                      "no rows",
+                      {in({0, 8})},
+                      {{"activation", text("silu")}, {"dtype", text(dtype)}}});
   }
 }
 
@@ -124,6 +184,7 @@ void add_numbers(std::vector<Case>* cases) {
 std::vector<Case> quantized_cases() {
   std::vector<Case> cases;
   add_rows(&cases);
+  add_fused_rows(&cases);
   add_products(&cases);
   add_numbers(&cases);
   return cases;

@@ -60,7 +60,7 @@ class Maker {
 
   void add_something(int i) {
     const Builder::Scope scope = builder_.scope(str("n", i));
-    switch (random_() % 17) {
+    switch (random_() % 19) {
       case 0: return add_unary();
       case 1: return add_binary();
       case 2: return add_modulation();
@@ -77,6 +77,8 @@ class Maker {
       case 13: return add_naive_norm_rope();
       case 14: return add_naive_residual_norm();
       case 15: return add_packed_attention();
+      case 16:
+      case 17: return add_quantized_rows();
       default: return add_sources();
     }
   }
@@ -240,6 +242,31 @@ class Maker {
     for (ValueId& part : parts) part = heads(part, kTokens);
     const ValueId y = builder_.attention(parts[0], parts[1], parts[2]);
     x_.push_back(builder_.reshape(y, {kBatch, kTokens, kWidth}));
+  }
+
+  // Rows in 8 bits, as they are or behind a norm or an activation, times others. What a step of
+  // such a number changes is made small: kernels may take the next one.
+  void add_quantized_rows() {
+    ValueId h = pick(x_);
+    switch (random_() % 5) {
+      case 0: h = builder_.unary(coin() ? OpKind::kSilu : OpKind::kGeluTanh, h); break;
+      case 1: h = builder_.layer_norm(h, kNone, kNone, 1e-2); break;
+      case 2: break;
+      default: {
+        const ValueId sum = builder_.add(h, builder_.tanh(pick(x_)));
+        h = builder_.layer_norm(sum, kNone, kNone, 1e-2);
+        maybe_used_elsewhere(h);
+        x_.push_back(sum);
+      }
+    }
+    const Attrs attrs{{"dtype", std::string(coin() ? "i8" : "f8e4m3")}};
+    const std::vector<ValueId> a = builder_.add_node(OpKind::kQuantizeRows, {h}, attrs);
+    const std::vector<ValueId> b = builder_.add_node(
+        OpKind::kQuantizeRows, {builder_.reshape(pick(text_), {kBatch * kText, kWidth})}, attrs);
+    const ValueId scale = builder_.fill(1.0 / 128, {kBatch * kText});
+    const ValueId y = builder_.op(OpKind::kQuantizedMatmul, {a[0], a[1], b[0], scale});
+    const ValueId back = builder_.linear("back", builder_.tanh(y), kBatch * kText, kWidth);
+    x_.push_back(builder_.add(pick(x_), builder_.mul(back, builder_.scalar(1e-4))));
   }
 
   void add_sources() {

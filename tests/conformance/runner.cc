@@ -311,7 +311,7 @@ class CaseRun {
     for (double e : expected) squares += std::isfinite(e) ? e * e : 0;
     const double rms =
         expected.empty() ? 0 : std::sqrt(squares / static_cast<double>(expected.size()));
-    const ErrorBound bound(def_, dtype, rms);
+    const ErrorBound bound(def_, node_.attrs, dtype, rms);
     const bool exact = bound.at(1) == 0;
     const double lost = exact ? 0 : lost_in_sums(rms);
     double along = 0;

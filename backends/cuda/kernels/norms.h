@@ -23,4 +23,17 @@ struct RowNormParams {
 };
 cudaError_t row_norm(const RowNormParams& p, cudaStream_t stream);
 
+// y as 8-bit numbers and a factor a row (see quantize.h); `y` is not used. Of rows that
+// norm_quantizes() accepts.
+struct NormQuantizeParams {
+  RowNormParams norm;
+  void* q = nullptr;        // [rows, width]
+  float* scales = nullptr;  // [rows]
+  DType out = DType::kI8;
+};
+// Rows of whole chunks that stay in registers. Sides must be of one dtype, f32 or `norm.dtype`, and
+// move along the row, as must the gate of any dtype.
+bool norm_quantizes(const RowNormParams& p);
+cudaError_t norm_quantize(const NormQuantizeParams& p, cudaStream_t stream);
+
 }  // namespace zoetrope::cuda

@@ -1,103 +1,103 @@
 // A block takes a row; what it reads first stays in registers, so that a row is read once.
 #include "backends/cuda/kernels/quantize.h"
 
-#include <cuda_fp8.h>
+#include <algorithm>
 
-#include "backends/cuda/kernels/common.cuh"
+#include "backends/cuda/kernels/activation.cuh"
+#include "backends/cuda/kernels/chunk.cuh"
+#include "backends/cuda/kernels/launch.cuh"
+#include "backends/cuda/kernels/narrow.cuh"
 
 namespace zoetrope::cuda {
 namespace {
 
-constexpr int kThreads = 256, kPer = 8, kHeld = 4;  // chunks of kPer elements that a thread keeps
-
-template <typename T>
-__device__ void load_chunk(const T* from, float (&to)[kPer]) {
-  if constexpr (sizeof(T) == 4) {
-    *reinterpret_cast<float4*>(to) = *reinterpret_cast<const float4*>(from);
-    *reinterpret_cast<float4*>(to + 4) = *reinterpret_cast<const float4*>(from + 4);
-  } else {
-    const uint4 raw = *reinterpret_cast<const uint4*>(from);
-    const T* e = reinterpret_cast<const T*>(&raw);
-#pragma unroll
-    for (int i = 0; i < kPer; ++i) to[i] = to_float(e[i]);
-  }
-}
-
-__device__ uint8_t narrow(float x, int8_t) {
-  return static_cast<uint8_t>(static_cast<int8_t>(max(-127, min(127, __float2int_rn(x)))));
-}
-__device__ uint8_t narrow(float x, __nv_fp8_e4m3) {
-  return __nv_cvt_float_to_fp8(x, __NV_SATFINITE, __NV_E4M3);
-}
+constexpr int kMostThreads = 512, kPer = 8, kHeld = 4;  // chunks of kPer elements a thread keeps
 
 // The largest of the block's values, in every thread.
 __device__ float block_max(float value) {
-  __shared__ float shared[kThreads / 32];
+  __shared__ float shared[kMostThreads / 32];
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) value = fmaxf(value, __shfl_xor_sync(~0u, value, step));
   if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
   __syncthreads();
   value = shared[0];
-#pragma unroll
-  for (int i = 1; i < kThreads / 32; ++i) value = fmaxf(value, shared[i]);
+  for (unsigned i = 1; i < blockDim.x / 32; ++i) value = fmaxf(value, shared[i]);
   return value;
 }
 
-template <typename T, typename Out>
-__global__ void __launch_bounds__(kThreads)
-    quantize_rows_kernel(const __grid_constant__ QuantizeRowsParams p, float largest) {
-  const int64_t row = blockIdx.x;
-  const T* x = static_cast<const T*>(p.x) + row * p.width;
-  uint8_t* q = static_cast<uint8_t*>(p.q) + row * p.width;
+// What is known of the activation when it is compiled: switches cost as much as the activations.
+enum class Known { kPlain, kGeluTanh, kSilu, kNothing };  // kPlain: none, and no b
+
+template <typename T, typename Q, Known kKnown>
+__global__ void __launch_bounds__(kMostThreads, 2)
+    quantize_rows_kernel(const __grid_constant__ QuantizeRowsParams p) {
+  wait_for_earlier();
+  const int64_t row = blockIdx.x, base = row * p.width;
+  const T* x = static_cast<const T*>(p.x) + base;
+  const T* b = p.b != nullptr ? static_cast<const T*>(p.b) + base : nullptr;
+  uint8_t* q = static_cast<uint8_t*>(p.q) + base;
   const bool chunks = p.width % kPer == 0;
-  const auto load = [&](int64_t at, float(&v)[kPer]) {
+  const auto load = [&](const T* from, int64_t at, float(&v)[kPer]) {
     if (chunks && at < p.width) {
-      load_chunk(x + at, v);
+      load_chunk(from + at, v);
     } else {
 #pragma unroll
-      for (int i = 0; i < kPer; ++i) v[i] = at + i < p.width ? to_float(x[at + i]) : 0.f;
+      for (int i = 0; i < kPer; ++i) v[i] = at + i < p.width ? to_float(from[at + i]) : 0.f;
     }
   };
-  constexpr int64_t kStep = kThreads * kPer;
-  const int64_t first = threadIdx.x * kPer;
+  const auto finish = [&](int64_t at, float(&v)[kPer]) {
+    if constexpr (kKnown != Known::kPlain) {
+      constexpr Activation kFixed =
+          kKnown == Known::kSilu ? Activation::kSilu : Activation::kGeluTanh;
+#pragma unroll
+      for (int i = 0; i < kPer; ++i)
+        v[i] = activate(kKnown == Known::kNothing ? p.activation : kFixed, v[i]);
+      if (b == nullptr) return;
+      float factor[kPer];
+      load(b, at, factor);
+#pragma unroll
+      for (int i = 0; i < kPer; ++i) v[i] *= factor[i];
+    }
+  };
+  const int64_t step = int64_t{blockDim.x} * kPer, first = int64_t{threadIdx.x} * kPer;
 
   float held[kHeld][kPer];
   float most = 0;
 #pragma unroll
+  for (int c = 0; c < kHeld; ++c)
+    if (first + c * step < p.width) load(x, first + c * step, held[c]);
+#pragma unroll
   for (int c = 0; c < kHeld; ++c) {
-    if (first + c * kStep >= p.width) break;
-    load(first + c * kStep, held[c]);
+    if (first + c * step >= p.width) break;
+    finish(first + c * step, held[c]);
 #pragma unroll
     for (int i = 0; i < kPer; ++i) most = fmaxf(most, fabsf(held[c][i]));
   }
-  for (int64_t at = first + kHeld * kStep; at < p.width; at += kStep) {
+  for (int64_t at = first + kHeld * step; at < p.width; at += step) {
     float v[kPer];
-    load(at, v);
+    load(x, at, v);
+    finish(at, v);
 #pragma unroll
     for (int i = 0; i < kPer; ++i) most = fmaxf(most, fabsf(v[i]));
   }
-  most = block_max(most);
-  // Every operation rounded once: all backends give the same bits.
-  const bool nothing = most < 0x1p-100f;
-  const float factor = nothing ? 0.f : __fdiv_rn(largest, most);
-  if (threadIdx.x == 0) p.scales[row] = nothing ? 0.f : __fdiv_rn(most, largest);
+  const RowFactors factors(block_max(most), kLargest<Q>);
+  if (threadIdx.x == 0) p.scales[row] = factors.widen;
 
   const auto store = [&](int64_t at, const float(&v)[kPer]) {
-    uint8_t bytes[kPer];
-#pragma unroll
-    for (int i = 0; i < kPer; ++i) bytes[i] = narrow(__fmul_rn(v[i], factor), Out());
     if (chunks) {
-      *reinterpret_cast<uint2*>(q + at) = *reinterpret_cast<const uint2*>(bytes);
+      store_narrow<Q>(q + at, v, factors.narrow);
     } else {
-      for (int i = 0; i < kPer && at + i < p.width; ++i) q[at + i] = bytes[i];
+      for (int i = 0; i < kPer && at + i < p.width; ++i)
+        q[at + i] = narrow(__fmul_rn(v[i], factors.narrow), Q());
     }
   };
 #pragma unroll
   for (int c = 0; c < kHeld; ++c)
-    if (first + c * kStep < p.width) store(first + c * kStep, held[c]);
-  for (int64_t at = first + kHeld * kStep; at < p.width; at += kStep) {
+    if (first + c * step < p.width) store(first + c * step, held[c]);
+  for (int64_t at = first + kHeld * step; at < p.width; at += step) {
     float v[kPer];
-    load(at, v);
+    load(x, at, v);
+    finish(at, v);
     store(at, v);
   }
 }
@@ -107,14 +107,27 @@ __global__ void __launch_bounds__(kThreads)
 cudaError_t quantize_rows(const QuantizeRowsParams& p, cudaStream_t stream) {
   if (p.rows == 0) return cudaSuccess;
   if (p.rows > INT32_MAX) return cudaErrorInvalidValue;
+  // As many threads as hold the row.
+  const int64_t wanted = (p.width + kPer * kHeld * 32 - 1) / (kPer * kHeld * 32) * 32;
+  const LaunchShape shape{
+      .blocks = static_cast<unsigned>(p.rows),
+      .threads = static_cast<unsigned>(std::clamp<int64_t>(wanted, 32, kMostThreads))};
   return with_compute_type(p.dtype, [&](auto t) {
     using T = decltype(t);
-    const auto blocks = static_cast<unsigned>(p.rows);
-    if (p.out == DType::kI8)
-      quantize_rows_kernel<T, int8_t><<<blocks, kThreads, 0, stream>>>(p, 127.f);
-    else
-      quantize_rows_kernel<T, __nv_fp8_e4m3><<<blocks, kThreads, 0, stream>>>(p, 448.f);
-    return cudaGetLastError();
+    const auto launch = [&](auto q) {
+      using Q = decltype(q);
+      const auto with = [&](auto kernel) { return launch_early(kernel, shape, stream, p); };
+      switch (p.activation) {
+        case Activation::kNone:
+          if (p.b == nullptr) return with(quantize_rows_kernel<T, Q, Known::kPlain>);
+          break;
+        case Activation::kGeluTanh: return with(quantize_rows_kernel<T, Q, Known::kGeluTanh>);
+        case Activation::kSilu: return with(quantize_rows_kernel<T, Q, Known::kSilu>);
+        default: break;
+      }
+      return with(quantize_rows_kernel<T, Q, Known::kNothing>);
+    };
+    return p.out == DType::kI8 ? launch(int8_t()) : launch(__nv_fp8_e4m3());
   });
 }
 

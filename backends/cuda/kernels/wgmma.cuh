@@ -32,6 +32,15 @@ __device__ inline void registers_lower() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
+// An operand whose depth is contiguous in rows of kRowBytes (128 or 64, swizzled as wide), one after
+// the other; the next 32 bytes of the depth are 32 further.
+template <int kRowBytes>
+__device__ inline uint64_t wgmma_operand_of(uint32_t address) {
+  static_assert(kRowBytes == 128 || kRowBytes == 64);
+  return static_cast<uint64_t>(address >> 4 & 0x3fff) | uint64_t{1} << 16 |
+         uint64_t{8 * kRowBytes >> 4} << 32 | uint64_t{kRowBytes == 128 ? 1 : 2} << 62;
+}
+
 // Describes an operand at `address`, a multiple of 1024 but for steps along the depth.
 // Depth contiguous: rows of 128 bytes (64 elements of the depth), one after the other; the next 16
 // of the depth are 32 bytes further. Rows contiguous: 128 bytes are 64 rows, the next of the depth
@@ -160,6 +169,7 @@ ZT_WGMMA_REGISTERS(__nv_bfloat16, "bf16", 128, 64, 64, 65, 66, 67, 68, 69)
           : "memory"); \
     } \
   };
+ZT_WGMMA_8(Fp8E4M3, float, 64, 32, "f32.e4m3.e4m3", ", 1, 1", 32, 33, 34)
 ZT_WGMMA_8(Fp8E4M3, float, 128, 64, "f32.e4m3.e4m3", ", 1, 1", 64, 65, 66)
 #undef ZT_C
 #define ZT_C(x) "+r"(x)
