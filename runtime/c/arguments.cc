@@ -74,6 +74,21 @@ Status take_media(const Recipe& recipe, const zoetrope_media& m, Request* reques
                     &k.audio);
 }
 
+// Headers of before sound said its length and channels: all of the clip's has the model's, as it
+// did then; how long other sound is they cannot say.
+Status take_older(const ClipSpec& clip, zoetrope_media* m) {
+  if (m->size == 0 || m->size >= offsetof(zoetrope_media, channels) + sizeof(m->channels))
+    return Status();
+  for (const auto& [what, sound] :
+       {std::pair{"before_sound", m->before_sound}, {"after_sound", m->after_sound}})
+    if (sound != nullptr)
+      return error(Code::kInvalidArgument, "media.", what,
+                   ": this program's zoetrope.h is older and does not say how long it is; build it "
+                   "with a newer one");
+  m->channels = clip.sound_channels;
+  return Status();
+}
+
 }  // namespace
 
 std::string dump(const nlohmann::json& json) {
@@ -113,6 +128,7 @@ Result<Request> read_request(const Engine& engine, const char* text, const zoetr
   ZT_ASSIGN_OR_RETURN(request.weights, open_adapters(engine.model(), argument.adapters));
   zoetrope_media m;
   ZT_RETURN_IF_ERROR(read_struct(media, "zoetrope_media", &m));
+  ZT_RETURN_IF_ERROR(take_older(engine.model().recipe.clip, &m));
   if (media != nullptr) ZT_RETURN_IF_ERROR(take_media(engine.model().recipe, m, &request));
   return std::move(request);
 }

@@ -52,7 +52,8 @@ Status run_serve(Options& o) {
     ZT_ASSIGN_OR_RETURN(o.service.folder, default_folder());
   }
   std::error_code failed;
-  o.service.folder = std::filesystem::absolute(o.service.folder, failed).string();
+  o.service.folder = (std::filesystem::absolute(o.service.folder, failed) / "").lexically_normal();
+  o.service.folder.pop_back();  // the slash at the end
   if (!o.keys.empty()) {
     ZT_ASSIGN_OR_RETURN(o.server.keys, read_api_keys(o.keys));
   } else if (!is_loopback(o.server.host)) {

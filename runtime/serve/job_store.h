@@ -16,9 +16,9 @@ namespace zoetrope {
 
 class JobStore {
  public:
+  static constexpr int kMostAttempts = 3;  // of a job whose process ends in its middle
   // Makes the database where it is missing; jobs that a process left running are queued again, in
   // their old place, but those that did so kMostAttempts times: they have failed.
-  static constexpr int kMostAttempts = 3;
   static Result<std::unique_ptr<JobStore>> open(const std::string& path);
   ~JobStore();
   JobStore(const JobStore&) = delete;

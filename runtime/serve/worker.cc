@@ -217,43 +217,46 @@ void Worker::run(const ServeJob& job) {
   }
   busy_seconds_ = busy_seconds_ + seconds_since(begun);
   end(job, status);
-  {
-    const std::lock_guard lock(mutex_);
-    running_.clear();
-  }
-  changed();
 }
 
-// The checkpoint goes only when the database knows the end: until then a restart needs it. What the
-// store refuses to hear leaves the job running, which the next start queues again.
+// The checkpoint goes only when the database knows the end: until then a restart needs it. An end
+// that the store refuses is told again until it is heard, or the process ends.
 void Worker::end(ServeJob job, const Status& status) {
-  job.state = JobState::kDone;
   job.bytes = bytes_in(folder_of(job.id));
-  {
-    const std::lock_guard lock(mutex_);  // no cancel comes between the decision and the store
-    if (status.code() == Code::kCancelled && !cancelled_) {
-      failed(&job, "queueing the job again failed", store_.requeue(job.id).status());
-      log_(&job, "job interrupted", "");
-      running_.clear();
-      return;
-    }
-    if (!status.ok())
-      job.state = status.code() == Code::kCancelled ? JobState::kCancelled : JobState::kFailed;
-    if (job.state == JobState::kFailed) {
-      job.error_code = code_name(status.code());
-      job.error = status.message();
-    }
-    job.notices = nlohmann::json(progress_.notices)
-                      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    const auto ended = store_.end(job);
-    failed(&job, "storing the job's end failed", ended.status());
-    if (!ended.ok()) return;
+  bool told = false;
+  std::unique_lock lock(mutex_);  // no cancel comes between the decision and the store
+  for (Status stored = store_end(&job, status); !stored.ok(); stored = store_end(&job, status)) {
+    if (!std::exchange(told, true)) failed(&job, "storing the job's end failed", stored);
+    const auto stop = thread_.get_stop_token();
+    change_.wait_for(lock, std::chrono::milliseconds(kPollMilliseconds),
+                     [&] { return stop.stop_requested(); });
+    if (stop.stop_requested()) return;
   }
+  running_.clear();
+  lock.unlock();
   changed();
+  if (job.state == JobState::kQueued) return log_(&job, "job interrupted", "");
   std::error_code wrong;
   fs::remove_all(folder_of(job.id) + "/checkpoint", wrong);
   if (wrong) failed(&job, "removing the checkpoint failed", error(Code::kIoError, wrong.message()));
   log_(&job, str("job ", job_state_name(job.state)), "");
+}
+
+// Decides how it ended; mutex_ is held.
+Status Worker::store_end(ServeJob* job, const Status& status) {
+  const bool cancelled = status.code() == Code::kCancelled;
+  job->state = status.ok()  ? JobState::kDone
+               : !cancelled ? JobState::kFailed
+               : cancelled_ ? JobState::kCancelled
+                            : JobState::kQueued;
+  if (job->state == JobState::kQueued) return store_.requeue(job->id).status();
+  if (job->state == JobState::kFailed) {
+    job->error_code = code_name(status.code());
+    job->error = status.message();
+  }
+  job->notices = nlohmann::json(progress_.notices)
+                     .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return store_.end(*job).status();
 }
 
 // What is left of a run that was interrupted; one that cannot be read is begun anew.

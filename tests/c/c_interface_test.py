@@ -237,6 +237,15 @@ class Runs(Case):
         self.assertEqual(len(listener.frames), 0)
         listener.calls.size = 1 << 20
         self.assertEqual(self.run_request(listener=listener)[0], INVALID)
+        # Before sound said how long it is and of how many channels.
+        sound, frames = (ctypes.c_float * (8000 * 2))(), (ctypes.c_uint8 * (64 * 64 * 3))()
+        older = Media.before_samples.offset
+        code, _, result = self.run_request(Media(size=older, audio=ctypes.cast(sound, c_void_p), audio_samples=8000))
+        self.assertEqual((code, result["samples"]), (OK, 8000), message())
+        media = Media(size=older, before=ctypes.cast(frames, c_void_p), before_frames=1,
+                      before_sound=ctypes.cast(sound, c_void_p))
+        self.assertEqual(self.run_request(media)[0], INVALID)
+        self.refused(INVALID, "media.before_sound", "older")
 
     def test_a_callback_cancels(self):
         for task in ("denoise", "decode video"):

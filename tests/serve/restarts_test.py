@@ -120,6 +120,29 @@ class Restarts(Case):
         self.assertIn("3 times", view["error"]["message"])
         self.assertEqual(self.server.wait(other, "done", "failed")["state"], "done")
 
+    def test_an_end_that_the_database_refuses_is_told_again(self):
+        job = self.submit({**LONG, "steps": 100})
+        self.server.wait(job, "running")
+        with sqlite3.connect(self.server.folder / "data/jobs.sqlite") as other:
+            other.execute("BEGIN EXCLUSIVE")  # nobody else writes
+            until = time.monotonic() + 60 * PATIENCE
+            while time.monotonic() < until and not [e for e in self.server.log if "end failed" in e["event"]]:
+                time.sleep(0.05)
+            other.rollback()
+        self.assertEqual(self.server.wait(job, "done", "failed")["state"], "done")
+        self.assertEqual(len([e for e in self.server.log if "end failed" in e["event"]]), 1)
+        self.server.wait(self.submit(SMALL), "done")
+
+    def test_a_job_that_ends_the_process_leaves_no_checkpoint(self):
+        job = self.submit({**LONG, "steps": 4000})
+        for _ in range(3):
+            self.server.wait(job, "running")
+            self.killed_at(job, 1)
+            (self.server.folder / "data/jobs" / job / ".zoetrope-1-0-0.tmp").touch()  # of a clip, half written
+            self.server.start()
+        self.server.wait(job, "failed")
+        self.assertEqual([p.name for p in (self.server.folder / "data/jobs" / job).iterdir()], [])
+
     def test_being_ended_politely_is_no_attempt(self):
         job = self.submit({**LONG, "steps": 4000})
         for _ in range(4):

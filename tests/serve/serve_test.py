@@ -159,6 +159,17 @@ class Native(Case):
         self.server.start()
         self.assertEqual([os.stat(data / name).st_mode & 0o777 for name in ("", "jobs")], [0o755, 0o700])
 
+    def test_a_folder_s_slash_at_the_end_changes_nothing(self):
+        data = Path(self.folder.name) / "new/data"
+        server = subprocess.Popen([COMMAND, "serve", "--model", MODEL, "--port", "0", "--data", f"{data}//"],
+                                  stderr=subprocess.PIPE, text=True)
+        try:
+            self.assertEqual(json.loads(server.stderr.readline())["data"], str(data))
+            self.assertEqual(os.stat(data).st_mode & 0o777, 0o700)
+        finally:
+            server.terminate()
+            server.communicate(timeout=60 * PATIENCE)
+
     def test_notices_are_in_the_log_without_words_of_the_prompt(self):
         self.server.wait(self.submit({**SMALL, "prompt": "a xylophone"}), "done")
         notices = [e for e in self.server.log if e["event"] == "job notice"]
