@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <tuple>
 #include <utility>
 
 #include "runtime/cli/command.h"
@@ -77,6 +78,13 @@ class KnownReader {
   KnownReader(const KnownFlags& flags, const MediaTarget& target) : flags_(flags), t_(target) {}
 
   Result<KnownFiles> read() {
+    if (const KnownFlags none; !flags_.any_picture())
+      for (const auto& [name, value, otherwise] :
+           {std::tuple{"--fit", &flags_.fit, &none.fit},
+            {"--background", &flags_.background, &none.background}})
+        if (*value != *otherwise)
+          return error(Code::kInvalidArgument, name, " ", *value,
+                       ": it is about a given picture or clip, and there is none");
     ZT_ASSIGN_OR_RETURN(out_.fit, parse_fit(flags_.fit));
     ZT_ASSIGN_OR_RETURN(out_.background, parse_colour(flags_.background));
     out_.frames = t_.frames;
@@ -324,6 +332,8 @@ std::vector<std::string> KnownFlags::paths() const {
 }
 
 bool KnownFlags::any() const { return !paths().empty(); }
+
+bool KnownFlags::any_picture() const { return paths().size() > (audio.empty() ? 0 : 1); }
 
 Result<MediaTarget> media_target(const Recipe& recipe, const ClipRequest& clip) {
   ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, clip));

@@ -19,6 +19,7 @@ struct KnownFlags {
 
   void add_to(CLI::App* app);
   bool any() const;
+  bool any_picture() const;  // a clip counts, sound does not
   // Every file that is read.
   std::vector<std::string> paths() const;
 };

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "runtime/media/jpeg.h"
 #include "runtime/media/png.h"
 #include "runtime/media/png_reading.h"
 #include "runtime/media/riff_webp.h"
@@ -19,31 +20,18 @@ bool has(Bytes b, size_t at, std::string_view text) {
          std::memcmp(b.data() + at, text.data(), text.size()) == 0;
 }
 
-Bytes part(Bytes b, uint64_t at, uint64_t count) {
-  if (at > b.size()) return {};
-  return b.subspan(at, std::min<uint64_t>(count, b.size() - at));
-}
-
 int tiff_orientation(Bytes b) {
   const uint64_t value = tiff_value(b, 0x0112).value_or(kUpright);
   return value >= 1 && value <= 8 ? static_cast<int>(value) : kUpright;
 }
 
-// Segments up to the picture's own data.
 int jpeg_orientation(Bytes b) {
-  for (size_t at = 2; at + 4 <= b.size() && b[at] == 0xff;) {
-    const uint8_t marker = b[at + 1];
-    if (marker == 0xff) {  // fill
-      ++at;
-      continue;
-    }
-    if (marker == 0xda || marker == 0xd9) break;
-    const uint64_t length = number_at(b, at + 2, 2, true);
-    if (length < 2) break;
-    if (marker == 0xe1 && has(b, at + 4, std::string_view("Exif\0\0", 6)))
-      return tiff_orientation(part(b, at + 10, length - 8));
-    at += 2 + length;
-  }
+  constexpr std::string_view kPreface("Exif\0\0", 6);
+  Bytes rest = b.subspan(2), data;
+  uint8_t marker = 0;
+  while (next_jpeg_segment(&rest, &marker, &data) && marker != kJpegScan && marker != kJpegEnd)
+    if (marker == kJpegExif && has(data, 0, kPreface))
+      return tiff_orientation(data.subspan(kPreface.size()));
   return kUpright;
 }
 

@@ -169,6 +169,8 @@ class OwnPicture(Base):
                       ["--video", own, "--last-image", own], ["--audio", own, "--lead-to", own]):
             self.generate(*flags, "-o", self.out / "o.mp4", code=2, words=["excludes"])
         self.generate("--image", own, "--background", "mauve", "-o", self.out / "o.mp4", code=2, words=["#RRGGBB"])
+        for flags in (["--fit", "contain"], ["--background", "black"], ["--audio", own, "--fit", "stretch"]):
+            self.generate(*flags, "-o", self.out / "o.mp4", code=2, words=[flags[-2], "there is none"])
 
 
 class Extension(Base):

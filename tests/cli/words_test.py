@@ -88,6 +88,13 @@ class Words(command.Case):
         self.check(result, 0)
         self.assertEqual([clip["prompt"] for clip in json.loads(result.stdout)], ["a red star", "a blue ball"])
 
+    def test_a_negative_prompt_that_nothing_heeds_is_told(self):
+        for guidance, told in (("1", True), ("2", False)):
+            result = run("generate", "a red star", "--model", MODEL, *SMALL[:4], "--negative", "a blue ball", "--guidance",
+                         guidance, "-o", self.out / "o.png", "--frames", "1", "--steps", "1")
+            self.check(result, 0)
+            self.assertEqual(b"negative prompt has no effect" in result.stderr, told)
+
     # Names
 
     def test_a_folder_is_called_one(self):

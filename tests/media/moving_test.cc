@@ -104,6 +104,23 @@ TEST_CASE("a picture that only an encoder's priming makes late has no frame more
   CHECK(read_frames(folder / "c.mp4", 64, 48, 100, 16).frames == 24);
 }
 
+TEST_CASE("a cut JPEG says that it breaks off, a whole one with more behind it does not") {
+  const TemporaryFolder folder;
+  for (const std::string kind : {"yuvj420p", "gray"}) {
+    CAPTURE(kind);
+    ffmpeg("-f lavfi -i testsrc=s=64x48 -frames:v 1 -pix_fmt " + kind + " " + (folder / "a.jpg"));
+    auto bytes = file_bytes(folder / "a.jpg");
+    CHECK_FALSE(says(read_frames(folder / "a.jpg", 64, 48), "breaks off"));
+    const size_t whole = bytes.size();
+    bytes.insert(bytes.end(), 100, 0xff);
+    write_bytes(folder / "b.jpg", bytes);
+    CHECK_FALSE(says(read_frames(folder / "b.jpg", 64, 48), "breaks off"));
+    bytes.resize(whole * 2 / 3);
+    write_bytes(folder / "b.jpg", bytes);
+    CHECK(says(read_frames(folder / "b.jpg", 64, 48), "breaks off"));
+  }
+}
+
 TEST_CASE("a cut file says that it breaks off") {
   const TemporaryFolder folder;
   ffmpeg("-f lavfi -i testsrc2=s=64x48:r=16:d=3 -c:v libx264 -g 8 " + (folder / "a.mkv"));

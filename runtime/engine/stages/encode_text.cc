@@ -132,6 +132,8 @@ void notice_prompt(const RunContext& c, const Tokens& tokens, const EncodeText& 
     c.notice(str("the prompt is ", prompt.size(), " bytes long; this model reads the first ",
                  tokens.ids.size() - static_cast<size_t>((s.bos >= 0) + (s.eos >= 0)),
                  bytes ? "" : " pieces of it"));
+  if (!c.request.negative.empty() && !c.plan.guided())
+    c.notice("the negative prompt has no effect: nothing guides away from it at guidance 1");
   if (c.model.vocabulary.empty()) return;
   std::string words;
   for (const std::string& word : unknown_words(prompt, c.model.vocabulary)) {

@@ -279,7 +279,7 @@ class Decoding {
     if (patched_ > 0)
       notices_->push_back(str(path_, ": ", patched_, " damaged frame", patched_ == 1 ? "" : "s",
                               " shown as the decoder patched them"));
-    if (broken_off_) notices_->push_back(path_ + ": the file breaks off; what is there is used");
+    if (broken_off_) notices_->push_back(breaks_off(path_));
   }
 
   const std::string& path_;
@@ -357,7 +357,7 @@ Status decode_picture_or_clip(const std::string& path, std::vector<std::string>*
     if (static_cast<int64_t>(bytes.size()) == kHeadBytes) {
       ZT_ASSIGN_OR_RETURN(bytes, read_bytes(path, kMaxPictureBytes));
     }
-    return use_picture_file(bytes, id, path, use);
+    return use_picture_file(bytes, id, path, notices, use);
   }
   const HeifInfo heif = read_heif(bytes);
   ZT_RETURN_IF_ERROR(check_heif(heif, path));

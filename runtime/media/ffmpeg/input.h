@@ -32,6 +32,11 @@ struct PictureFrame {
 using UsePicture = std::function<Result<bool>(const PictureFrame&)>;
 using UseSound = std::function<Result<bool>(const AVFrame&, double seconds)>;
 
+// The notice of it.
+inline std::string breaks_off(const std::string& path) {
+  return path + ": the file breaks off; what is there is used";
+}
+
 // `fps`: how fast a sequence of pictures plays.
 Status decode_pictures(const std::string& path, int fps, std::vector<std::string>* notices,
                        const UsePicture& use);
@@ -46,6 +51,6 @@ Result<FramePtr> decode_still(std::span<const uint8_t> bytes, AVCodecID id,
                               const std::string& path);
 // A still picture or an animated WebP. `read` is the whole file.
 Status use_picture_file(std::span<const uint8_t> read, AVCodecID id, const std::string& path,
-                        const UsePicture& use);
+                        std::vector<std::string>* notices, const UsePicture& use);
 
 }  // namespace zoetrope

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "runtime/media/ffmpeg/animation.h"
+#include "runtime/media/jpeg.h"
 #include "runtime/media/orientation.h"
 #include "runtime/media/png_reading.h"
 #include "runtime/media/riff_webp.h"
@@ -177,7 +178,8 @@ Result<FramePtr> decode_still(Bytes bytes, AVCodecID id, const std::string& path
   return frame;
 }
 
-Status use_picture_file(Bytes bytes, AVCodecID id, const std::string& path, const UsePicture& use) {
+Status use_picture_file(Bytes bytes, AVCodecID id, const std::string& path,
+                        std::vector<std::string>* notices, const UsePicture& use) {
   const int orientation = exif_orientation(bytes);
   if (id == AV_CODEC_ID_TIFF) ZT_RETURN_IF_ERROR(check_tiff(bytes, path));
   if (id == AV_CODEC_ID_WEBP && is_animated_webp(bytes))
@@ -185,6 +187,7 @@ Status use_picture_file(Bytes bytes, AVCodecID id, const std::string& path, cons
   if (id == AV_CODEC_ID_PNG && is_animated_png(bytes))
     return use_animation(split_apng(bytes), id, path, orientation, use);
   ZT_ASSIGN_OR_RETURN(const FramePtr frame, decode_still(bytes, id, path));
+  if (id == AV_CODEC_ID_MJPEG && jpeg_breaks_off(bytes)) notices->push_back(breaks_off(path));
   PictureFrame p;
   p.frame = frame.get();
   p.orientation = id == AV_CODEC_ID_JPEGXL ? kUpright : orientation;  // its decoder turns by itself
