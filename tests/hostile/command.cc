@@ -37,7 +37,7 @@ std::string Outcome::text() const {
 }
 
 Outcome run_command(const std::vector<std::string>& arguments, int seconds,
-                    const std::vector<std::string>& environment) {
+                    const std::vector<std::string>& environment, int64_t address_space) {
   const TemporaryFolder folder = TemporaryFolder::in_memory();
   const std::string out = folder / "out", error = folder / "error";
   std::vector<std::string> words{ZOETROPE_COMMAND};
@@ -56,6 +56,10 @@ Outcome run_command(const std::vector<std::string>& arguments, int seconds,
   if (child == 0) {
     const rlimit time{limit, limit + 5};
     ::setrlimit(RLIMIT_CPU, &time);
+    if (address_space > 0) {
+      const rlimit space{static_cast<rlim_t>(address_space), static_cast<rlim_t>(address_space)};
+      ::setrlimit(RLIMIT_AS, &space);
+    }
     redirect("/dev/null", STDIN_FILENO);
     redirect(out, STDOUT_FILENO);
     redirect(error, STDERR_FILENO);

@@ -16,8 +16,9 @@ struct Outcome {
 };
 
 // Ended by SIGXCPU after `seconds` of the processor, times the tests' patience.
-// `environment` holds entries NAME=VALUE beside this process's own.
+// `environment` holds entries NAME=VALUE beside this process's own. `address_space` bounds it, in
+// bytes, as `ulimit -v` does; 0: nothing does.
 Outcome run_command(const std::vector<std::string>& arguments, int seconds = 20,
-                    const std::vector<std::string>& environment = {});
+                    const std::vector<std::string>& environment = {}, int64_t address_space = 0);
 
 }  // namespace zoetrope

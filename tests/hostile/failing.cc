@@ -1,13 +1,16 @@
 // Loaded before all else into a command: allocations, and threads, that fail where a test says.
 //   ZT_FAIL_AT=N       allocation N (from 0) fails; with ZT_FAIL_ON=1 every later one too
 //   ZT_FAIL_THREAD=N   the making of thread N fails, and of every later one
-//   ZT_FAIL_COUNT=FILE how many allocations there were
+//   ZT_FAIL_STACKS=FILE  the number of the first allocation of every call stack that allocates
+//   ZT_FAIL_COUNT=FILE, ZT_FAIL_THREADS=FILE  how many allocations, or threads, there were
 #include <dlfcn.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 
@@ -24,6 +27,12 @@ std::atomic<long> seen{0}, threads{0};
 long fail_at = -1, fail_thread = -1;
 bool fail_on = false;
 
+// Hashes of call stacks, each in the first free place at or behind its remainder.
+constexpr size_t kStacks = 1 << 20;
+constexpr int kFrames = 24;
+std::atomic<uint64_t>* stacks = nullptr;
+int stacks_file = -1;
+
 long number(const char* name) {
   const char* text = std::getenv(name);
   return text == nullptr ? -1 : std::strtol(text, nullptr, 10);
@@ -33,19 +42,54 @@ long number(const char* name) {
   fail_at = number("ZT_FAIL_AT");
   fail_on = number("ZT_FAIL_ON") > 0;
   fail_thread = number("ZT_FAIL_THREAD");
+  const char* path = std::getenv("ZT_FAIL_STACKS");
+  if (path == nullptr) return;
+  void* frames[kFrames];
+  ::backtrace(frames, kFrames);  // loads what it needs, which allocates
+  stacks_file = ::open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  stacks = static_cast<std::atomic<uint64_t>*>(__libc_calloc(kStacks, sizeof(*stacks)));
 }
 
-[[gnu::destructor]] void tell_count() {
-  const char* path = std::getenv("ZT_FAIL_COUNT");
+void note_stack(long at) {
+  static thread_local bool inside = false;
+  if (inside) return;
+  inside = true;
+  void* frames[kFrames];
+  const int count = ::backtrace(frames, kFrames);
+  uint64_t hash = 1469598103934665603u;  // FNV-1a, of addresses
+  for (int i = 0; i < count; ++i)
+    hash = (hash ^ reinterpret_cast<uintptr_t>(frames[i])) * 1099511628211u;
+  hash |= 1;
+  for (size_t place = hash % kStacks;; place = (place + 1) % kStacks) {
+    uint64_t there = 0;
+    if (stacks[place].compare_exchange_strong(there, hash)) {
+      char text[32];
+      const int length = std::snprintf(text, sizeof(text), "%ld\n", at);
+      (void)!::write(stacks_file, text, static_cast<size_t>(length));
+      break;
+    }
+    if (there == hash) break;
+  }
+  inside = false;
+}
+
+void tell(const char* variable, long count) {
+  const char* path = std::getenv(variable);
   if (path == nullptr) return;
   char text[32];
-  const int length = std::snprintf(text, sizeof(text), "%ld", seen.load());
+  const int length = std::snprintf(text, sizeof(text), "%ld", count);
   const int file = ::open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (file >= 0) (void)!::write(file, text, static_cast<size_t>(length));
 }
 
+[[gnu::destructor]] void tell_counts() {
+  tell("ZT_FAIL_COUNT", seen.load());
+  tell("ZT_FAIL_THREADS", threads.load());
+}
+
 bool fails() {
   const long at = seen.fetch_add(1);
+  if (stacks_file >= 0) note_stack(at);
   if (fail_at < 0 || !(at == fail_at || (fail_on && at > fail_at))) return false;
   errno = ENOMEM;
   return true;
@@ -72,7 +116,7 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
                    void* argument) {
   using Make = int(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
   static Make* const make = reinterpret_cast<Make*>(dlsym(RTLD_NEXT, "pthread_create"));
-  if (fail_thread >= 0 && threads.fetch_add(1) >= fail_thread) return EAGAIN;
+  if (const long at = threads.fetch_add(1); fail_thread >= 0 && at >= fail_thread) return EAGAIN;
   return make(thread, attributes, run, argument);
 }
 }
