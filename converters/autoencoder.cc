@@ -113,9 +113,9 @@ Status read_configuration(Config* config, Autoencoder* out) {
   if (config->integer("layers_per_block", 1, 1, 64) != c.layers)
     config->fail(Code::kDataLoss,
                  str("'layers_per_block' differs from the weights, which have ", c.layers));
-  config->agree("latent_channels", c.latent_channels, "latent channels");
-  config->agree("in_channels", c.image_channels, "image channels");
-  config->agree("out_channels", c.image_channels, "image channels");
+  config->agree("latent_channels", c.latent_channels, "the weights' latent channels are");
+  config->agree("in_channels", c.image_channels, "the weights' image channels are");
+  config->agree("out_channels", c.image_channels, "the weights' image channels are");
   c.groups = config->integer("norm_num_groups", 32, 1, 1 << 16);
   const std::string activation = config->text("act_fn", "silu", {"silu", "swish", "gelu", "relu"});
   if (activation == "gelu") c.activation = VaeConfig::Activation::kGelu;

@@ -80,11 +80,11 @@ bool take_published(ClipTextConfig* c) {
 // Defaults are those of transformers' CLIPTextConfig.
 Status read_configuration(Config* config, ClipTextConfig* c) {
   config->text("model_type", "clip_text_model", {"clip_text_model"});
-  config->agree("vocab_size", c->vocabulary, "rows in the table");
-  config->agree("hidden_size", c->width, "channels");
-  config->agree("intermediate_size", c->ffn, "channels in the MLP");
-  config->agree("num_hidden_layers", c->layers, "layers");
-  config->agree("max_position_embeddings", c->positions, "positions");
+  config->agree("vocab_size", c->vocabulary, "the weights' rows in the table are");
+  config->agree("hidden_size", c->width, "the weights' channels are");
+  config->agree("intermediate_size", c->ffn, "the weights' channels in the MLP are");
+  config->agree("num_hidden_layers", c->layers, "the weights' layers are");
+  config->agree("max_position_embeddings", c->positions, "the weights' positions are");
   c->heads = config->integer("num_attention_heads", 8, 1, 1 << 16);
   c->epsilon = config->number("layer_norm_eps", 1e-5, 0, 1);
   if (config->text("hidden_act", "quick_gelu", {"gelu", "quick_gelu"}) == "gelu")
@@ -93,7 +93,7 @@ Status read_configuration(Config* config, ClipTextConfig* c) {
   const int64_t eos = config->integer("eos_token_id", 49407, 0, 1 << 24);
   if (eos != 2) c->eos = eos;
   if (c->projection > 0)
-    config->agree("projection_dim", c->projection, "channels of the projection");
+    config->agree("projection_dim", c->projection, "the weights' channels of the projection are");
   else
     config->ignore({"projection_dim"});
   config->ignore({"architectures", "attention_dropout", "bos_token_id", "dropout", "dtype",

@@ -258,15 +258,9 @@ std::vector<std::string> Config::numbered_texts(const char* key, int64_t count) 
   return read;
 }
 
-void Config::agree(const char* key, int64_t found, const char* what) {
-  const int64_t stated = integer(key, found, 0, INT64_MAX);
-  if (stated != found)
-    fail(Code::kDataLoss, str("'", key, "' is ", stated, ", but the weights have ", found, " ",
-                              what, "; the configuration belongs to another checkpoint"));
-}
-
-void Config::equal(const std::string& key, int64_t otherwise, int64_t found, const char* who) {
-  const int64_t stated = integer(key.c_str(), otherwise, 0, INT64_MAX);
+void Config::agree(const std::string& key, int64_t found, const char* who,
+                   std::optional<int64_t> otherwise) {
+  const int64_t stated = integer(key.c_str(), otherwise.value_or(found), 0, INT64_MAX);
   if (stated != found)
     fail(Code::kDataLoss, str("'", key, "' is ", stated, ", but ", who, " ", found));
 }

@@ -56,10 +56,10 @@ class Config {
   // {"0": "tench, Tinca tinca", ...}: `count` texts by number, empty where there is none; no texts
   // at all where the key is missing.
   std::vector<std::string> numbered_texts(const char* key, int64_t count);
-  // The same number as `found` in the weights' shapes, or absent.
-  void agree(const char* key, int64_t found, const char* what);
-  // The number that the rest makes it, of which `who` tells: "the weights have".
-  void equal(const std::string& key, int64_t otherwise, int64_t found, const char* who);
+  // The number `found`, of which `who` tells: "the weights' channels are". Absent it is
+  // `otherwise`; left out, then it is right.
+  void agree(const std::string& key, int64_t found, const char* who,
+             std::optional<int64_t> otherwise = std::nullopt);
   // Absent, null, or this value; anything else is refused, with the reason.
   void only(const char* key, bool value, const char* reason);
   // A part of a pipeline: [library, class], or [null, null] and null where it was left out.

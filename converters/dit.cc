@@ -115,11 +115,11 @@ Status read_original_config(const Checkpoint& checkpoint, Config* config, DitCon
     ZT_ASSIGN_OR_RETURN(c->heads, original_heads(checkpoint, *c));
   }
   *input_size = config->integer("input_size", 0, 1, 1 << 16);
-  config->agree("depth", c->layers, "blocks");
-  config->agree("hidden_size", c->width, "channels");
-  config->agree("patch_size", c->patch, "latents a patch's side");
-  config->agree("in_channels", c->channels, "input channels");
-  config->agree("num_classes", c->classes, "classes");
+  config->agree("depth", c->layers, "the weights' blocks are");
+  config->agree("hidden_size", c->width, "the weights' channels are");
+  config->agree("patch_size", c->patch, "the weights' latents a patch's side are");
+  config->agree("in_channels", c->channels, "the weights' input channels are");
+  config->agree("num_classes", c->classes, "the weights' classes are");
   const double ratio = static_cast<double>(c->hidden) / static_cast<double>(c->width);
   if (static_cast<int64_t>(static_cast<double>(c->width) *
                            config->number("mlp_ratio", ratio, 0.01, 100)) != c->hidden)

@@ -37,7 +37,13 @@ class Alphas {
     if (!json.is_object()) return error(Code::kDataLoss, origin, ": not a JSON object");
     for (const auto& [key, value] : json.items()) {
       const std::string_view name = std::string_view(key).substr(key.rfind('.') + 1);
-      if (name == "lora_alpha" && value.is_number()) {
+      const auto number = [&](const nlohmann::json& given, const std::string& what) -> Status {
+        if (given.is_number()) return Status();
+        return error(Code::kUnsupported, origin, ": '", what, "' is ", given.dump().substr(0, 80),
+                     "; expected a number");
+      };
+      if (name == "lora_alpha" && !value.is_null()) {
+        ZT_RETURN_IF_ERROR(number(value, key));
         if (alphas.all_ && *alphas.all_ != value.get<double>())
           return error(Code::kUnsupported, origin, ": '", key, "' is ", value.get<double>(),
                        ", and another lora_alpha beside it ", *alphas.all_);
@@ -46,9 +52,14 @@ class Alphas {
       if (name == "use_rslora" && value == true) alphas.by_root_ = true;
       if (name == "use_dora" && value == true)
         return error(Code::kUnsupported, origin, ": DoRA; only LoRA is supported");
-      if (name != "alpha_pattern" || !value.is_object()) continue;
-      for (const auto& [pattern, alpha] : value.items())
-        if (alpha.is_number()) alphas.by_module_.emplace_back(pattern, alpha.get<double>());
+      if (name != "alpha_pattern" || value.is_null()) continue;
+      if (!value.is_object())
+        return error(Code::kUnsupported, origin, ": '", key, "' is ", value.dump().substr(0, 80),
+                     "; expected an object of names and numbers");
+      for (const auto& [pattern, alpha] : value.items()) {
+        ZT_RETURN_IF_ERROR(number(alpha, key + "/" + pattern));
+        alphas.by_module_.emplace_back(pattern, alpha.get<double>());
+      }
     }
     ZT_RETURN_IF_ERROR(alphas.check_patterns(origin, modules));
     return alphas;

@@ -189,8 +189,8 @@ Status read_ltx2_transformer(Config* c, Ltx2Config* d) {
 Status read_ltx2_connectors(Config* c, const GemmaConfig& gemma, Ltx2TextConfig* t) {
   c->text("_class_name", "LTX2TextConnectors", {"LTX2TextConnectors"});
   t->gemma = gemma;
-  c->equal("caption_channels", 3840, gemma.width, "the text encoder's channels are");
-  c->equal("text_proj_in_factor", 49, gemma.layers + 1, "the text encoder's states are");
+  c->agree("caption_channels", gemma.width, "the text encoder's channels are", 3840);
+  c->agree("text_proj_in_factor", gemma.layers + 1, "the text encoder's states are", 49);
   const auto connector = [&](Ltx2TextConfig::Connector* s, const std::string& stream) {
     const auto key = [&](const char* what) { return stream + what; };
     s->heads = c->integer(key("_connector_num_attention_heads").c_str(), 30, 1, 1 << 12);
@@ -238,8 +238,8 @@ Status read_ltx2_vae(Config* c, Ltx2VaeConfig* vae, double* scale) {
   vae->decoder_causal = c->flag("decoder_causal", true);
   vae->encoder_reflects = ltx2_reflects(c, "encoder_spatial_padding_mode", "zeros");
   vae->decoder_reflects = ltx2_reflects(c, "decoder_spatial_padding_mode", "reflect");
-  c->equal("spatial_compression_ratio", vae->space(), vae->space(), "the levels make it");
-  c->equal("temporal_compression_ratio", vae->time(), vae->time(), "the levels make it");
+  c->agree("spatial_compression_ratio", vae->space(), "the levels make it");
+  c->agree("temporal_compression_ratio", vae->time(), "the levels make it");
   return c->finish();
 }
 
@@ -273,8 +273,8 @@ void read_vocoder(Config* c, const std::string& prefix, int64_t bins, const Ltx2
                   Ltx2Generator* g) {
   const auto key = [&](const char* name) { return prefix + name; };
   g->width = c->integer(key("hidden_channels").c_str(), g->width, 1, kMost);
-  c->equal(key("in_channels"), 128, sound.channels * bins, "the spectrogram makes it");
-  c->equal(key("out_channels"), 2, sound.channels, "the spectrogram makes it");
+  c->agree(key("in_channels"), sound.channels * bins, "the spectrogram makes it", 128);
+  c->agree(key("out_channels"), sound.channels, "the spectrogram makes it", 2);
   read_ltx2_generator(c, key("upsample_factors"), key("upsample_kernel_sizes"),
                       key("resnet_kernel_sizes"), key("resnet_dilations"), g);
   using Activation = Ltx2Generator::Activation;

@@ -14,14 +14,14 @@ void read_original_transformer(Config* c, Ltx2Config* d, Ltx2TextConfig* t) {
   c->text("_class_name", "AVTransformer3DModel", {"AVTransformer3DModel"});
   d->video.channels = c->integer("in_channels", 128, 1, kMost);
   d->sound.channels = c->integer("audio_in_channels", 128, 1, kMost);
-  c->equal("out_channels", 128, d->video.channels, "the rest makes it");
-  c->equal("audio_out_channels", 128, d->sound.channels, "the rest makes it");
+  c->agree("out_channels", d->video.channels, "the rest makes it", 128);
+  c->agree("audio_out_channels", d->sound.channels, "the rest makes it", 128);
   d->video.heads = c->integer("num_attention_heads", 32, 1, 1 << 12);
   d->video.head_dim = c->integer("attention_head_dim", 128, 2, 1 << 12);
   d->sound.heads = c->integer("audio_num_attention_heads", 32, 1, 1 << 12);
   d->sound.head_dim = c->integer("audio_attention_head_dim", 64, 2, 1 << 12);
-  c->equal("cross_attention_dim", 4096, d->video.width(), "the rest makes it");
-  c->equal("audio_cross_attention_dim", 2048, d->sound.width(), "the rest makes it");
+  c->agree("cross_attention_dim", d->video.width(), "the rest makes it", 4096);
+  c->agree("audio_cross_attention_dim", d->sound.width(), "the rest makes it", 2048);
   d->layers = c->integer("num_layers", 48, 1, 1 << 12);
   d->epsilon = c->number("norm_eps", 1e-6, 0, 1);
   d->theta = c->number("positional_embedding_theta", 10000, 1, 1e12);

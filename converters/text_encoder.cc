@@ -108,13 +108,13 @@ Status read_configuration(Config* config, T5Config* c) {
   if (c->layers > 1 && (type == "umt5") != c->bias_a_layer)
     config->fail(Code::kDataLoss, str("'model_type' is '", type, "', but the weights have ",
                                       c->bias_a_layer ? "a position bias a layer" : "only one"));
-  config->agree("vocab_size", c->vocabulary, "rows in the table");
-  config->agree("d_model", c->width, "channels");
-  config->agree("d_kv", c->head_dim, "channels a head");
-  config->agree("d_ff", c->ffn, "channels in the MLP");
-  config->agree("num_layers", c->layers, "blocks");
-  config->agree("num_heads", c->heads, "heads");
-  config->agree("relative_attention_num_buckets", c->buckets, "buckets");
+  config->agree("vocab_size", c->vocabulary, "the weights' rows in the table are");
+  config->agree("d_model", c->width, "the weights' channels are");
+  config->agree("d_kv", c->head_dim, "the weights' channels a head are");
+  config->agree("d_ff", c->ffn, "the weights' channels in the MLP are");
+  config->agree("num_layers", c->layers, "the weights' blocks are");
+  config->agree("num_heads", c->heads, "the weights' heads are");
+  config->agree("relative_attention_num_buckets", c->buckets, "the weights' buckets are");
   c->max_distance = config->integer("relative_attention_max_distance", 128, 1, 1 << 16);
   c->epsilon = config->number("layer_norm_epsilon", 1e-6, 0, 1);
   const bool relu = c->ffn_kind == T5Config::Ffn::kRelu;

@@ -78,12 +78,12 @@ Result<ClipVisionConfig> read_shapes(const Checkpoint& checkpoint, const Layout&
 
 Status read_configuration(Config* config, ClipVisionConfig* c) {
   config->text("model_type", "clip_vision_model", {"clip_vision_model"});
-  config->agree("hidden_size", c->width, "channels");
-  config->agree("intermediate_size", c->ffn, "channels in the MLP");
-  config->agree("num_hidden_layers", c->layers, "layers");
-  config->agree("image_size", c->image_size, "pixels a side");
-  config->agree("patch_size", c->patch, "pixels a patch");
-  config->agree("num_channels", 3, "colours");
+  config->agree("hidden_size", c->width, "the weights' channels are");
+  config->agree("intermediate_size", c->ffn, "the weights' channels in the MLP are");
+  config->agree("num_hidden_layers", c->layers, "the weights' layers are");
+  config->agree("image_size", c->image_size, "the weights' pixels a side are");
+  config->agree("patch_size", c->patch, "the weights' pixels a patch are");
+  config->agree("num_channels", 3, "the weights' colours are");
   c->heads = config->integer("num_attention_heads", 12, 1, 1 << 16);
   c->epsilon = config->number("layer_norm_eps", 1e-5, 0, 1);
   if (config->text("hidden_act", "quick_gelu", {"gelu", "quick_gelu"}) == "quick_gelu")

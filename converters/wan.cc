@@ -116,13 +116,13 @@ Status read_original_config(const Checkpoint& checkpoint, Config* config, WanCon
   check_patch(config);
   if (config->integers("window_size", {-1, -1}, -1, 1 << 20) != std::vector<int64_t>{-1, -1})
     config->fail(Code::kUnsupported, "'window_size': attention within windows is not supported");
-  config->agree("dim", c->width, "channels");
-  config->agree("ffn_dim", c->ffn, "channels in the MLP");
-  config->agree("freq_dim", c->time_features, "time features");
-  config->agree("text_dim", c->text_width, "text channels");
-  config->agree("in_dim", c->input_channels(), "input channels");
-  config->agree("out_dim", c->channels, "output channels");
-  config->agree("num_layers", c->layers, "blocks");
+  config->agree("dim", c->width, "the weights' channels are");
+  config->agree("ffn_dim", c->ffn, "the weights' channels in the MLP are");
+  config->agree("freq_dim", c->time_features, "the weights' time features are");
+  config->agree("text_dim", c->text_width, "the weights' text channels are");
+  config->agree("in_dim", c->input_channels(), "the weights' input channels are");
+  config->agree("out_dim", c->channels, "the weights' output channels are");
+  config->agree("num_layers", c->layers, "the weights' blocks are");
   *text_length = config->integer("text_len", 512, 1, 1 << 16);
   return Status();
 }
@@ -147,15 +147,15 @@ Status read_diffusers_config(Config* config, WanConfig* c, int64_t* positions) {
            .empty(),
       *c);
   check_patch(config);
-  config->equal("in_channels", 16, c->input_channels(), "the weights have");
-  config->equal("out_channels", c->input_channels(), c->channels, "the weights have");
-  config->equal("text_dim", 4096, c->text_width, "the weights have");
-  config->equal("freq_dim", 256, c->time_features, "the weights have");
-  config->equal("ffn_dim", 13824, c->ffn, "the weights have");
-  config->equal("num_layers", 40, c->layers, "the weights have");
+  config->agree("in_channels", c->input_channels(), "the weights have", 16);
+  config->agree("out_channels", c->channels, "the weights have", c->input_channels());
+  config->agree("text_dim", c->text_width, "the weights have", 4096);
+  config->agree("freq_dim", c->time_features, "the weights have", 256);
+  config->agree("ffn_dim", c->ffn, "the weights have", 13824);
+  config->agree("num_layers", c->layers, "the weights have", 40);
   *positions = config->integer("rope_max_seq_len", 1024, 1, 1 << 20);
   const auto only_where = [&](const char* key, int64_t found) {
-    if (found > 0 && config->has(key)) return config->agree(key, found, "in the weights");
+    if (found > 0 && config->has(key)) return config->agree(key, found, "the weights have");
     if (found > 0 || config->has(key))
       config->fail(Code::kDataLoss,
                    str("'", key, found > 0 ? "' is missing, but" : "' is there, but",

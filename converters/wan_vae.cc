@@ -148,10 +148,10 @@ Status read_configuration(Config* config, WanAutoencoder* out) {
   c.shortcuts = config->flag("is_residual", false);
   c.patch = config->integer("patch_size", 1, 1, 16);
   const int64_t channels = c.image_channels * c.patch * c.patch;
-  config->equal("in_channels", 3, channels, "the rest makes it");
-  config->equal("out_channels", 3, channels, "the rest makes it");
-  config->equal("scale_factor_spatial", 8, c.space(), "the rest makes it");
-  config->equal("scale_factor_temporal", 4, c.time(), "the rest makes it");
+  config->agree("in_channels", channels, "the rest makes it", 3);
+  config->agree("out_channels", channels, "the rest makes it", 3);
+  config->agree("scale_factor_spatial", c.space(), "the rest makes it", 8);
+  config->agree("scale_factor_temporal", c.time(), "the rest makes it", 4);
   const auto size = static_cast<size_t>(c.latent_channels);
   const std::vector<double> mean = config->numbers("latents_mean", size),
                             deviation = config->numbers("latents_std", size);

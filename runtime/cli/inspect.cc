@@ -202,7 +202,9 @@ void add_inspect(CLI::App* root, Run* run) {
       "  zoetrope inspect model.zoe --graph NAME --svg net.svg   the graph as a picture");
   app->add_option("model", options->model, "A .zoe file; left out, the embedded one");
   auto* json = app->add_flag("--json", options->json, "Everything, as JSON");
-  auto* tensors = app->add_flag("--tensors", options->tensors, "List the tensors too");
+  auto* tensors =
+      app->add_flag("--tensors", options->tensors, "List the tensors too; --json always does")
+          ->excludes(json);
   app->add_flag("--verify", options->verify,
                 "Read every tensor: check hashes, refuse NaN and infinity");
   auto* graph = app->add_option("--graph", options->graph, "Print this component's graph")

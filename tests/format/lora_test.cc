@@ -115,6 +115,9 @@ TEST_CASE("factors by names of modules are read, and what is ambiguous or names 
   mentions(refusal({{"alpha_pattern", {{".*to_q", 14}}}}), "'.*to_q' names no module");
   mentions(refusal({{"alpha_pattern", {{"to_q", 14}, {"attn1.to_q", 7}}}}), "both");
   mentions(refusal({{"text_encoder.lora_alpha", 9}}), "another lora_alpha");
+  mentions(refusal({{"lora_alpha", "16"}}), "'lora_alpha' is \"16\"");
+  mentions(refusal({{"alpha_pattern", {{"to_q", "16"}}}}), "'alpha_pattern/to_q' is \"16\"");
+  mentions(refusal({{"alpha_pattern", {"to_q"}}}), "expected an object");
 }
 
 TEST_CASE("what fits no weight, or is no LoRA, is refused by name") {

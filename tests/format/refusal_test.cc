@@ -348,6 +348,16 @@ TEST_CASE("prefixes of training runs and bundles are found; averaged weights com
     }
     t = std::move(renamed);
   });
+  same([&](StoredTensors& t) {  // a run of distribution matching
+    StoredTensors generator = t, critic = t;
+    for (StoredTensors* other : {&generator, &critic})
+      for (auto& [key, tensor] : *other) std::fill(tensor.bytes.begin(), tensor.bytes.end(), 0);
+    prefixed(t, "generator_ema.model.");
+    prefixed(generator, "generator.model.");
+    prefixed(critic, "critic.model.");
+    t.merge(generator);
+    t.merge(critic);
+  });
   same([&](StoredTensors& t) {  // a training checkpoint
     StoredTensors model = t;
     for (auto& [key, tensor] : model) std::fill(tensor.bytes.begin(), tensor.bytes.end(), 0);
