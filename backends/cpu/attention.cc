@@ -1,4 +1,4 @@
-// scaled_dot_product_attention without an N x M matrix: keys and values are packed once a call,
+// Attention, plain or packed, without an N x M matrix: keys and values are packed once a call,
 // then every task takes 64 queries of one head through the keys, 256 at a time, with a running
 // softmax (arXiv 2205.14135, algorithm 1).
 #include <algorithm>
@@ -53,7 +53,7 @@ class AttentionKernel : public CpuKernel {
   int64_t key_limit(const Call& call, const Tile& tile, int64_t row) const;
   int64_t panels() const { return keys_layout_.panels(); }
   int64_t value_block_bytes() const { return align_up(value_layout_.bytes()); }
-  int64_t q_step() const { return convert_q_ ? dim_ : heads_ * dim_; }
+  int64_t q_step() const { return convert_q_ ? dim_ : q_.columns; }
   const BlockKernel& score_block(bool last_rows, bool last_panel) const {
     return *score_blocks_[(last_rows ? 2 : 0) + (last_panel ? 1 : 0)];
   }
@@ -62,6 +62,7 @@ class AttentionKernel : public CpuKernel {
   }
 
   int64_t batch_ = 0, queries_ = 0, keys_ = 0, heads_ = 0, kv_heads_ = 0, dim_ = 0, value_dim_ = 0;
+  ops::AttentionRows q_, k_, v_;
   DType dtype_{}, mask_dtype_{};
   bool bf16_ = false, convert_q_ = false, causal_ = false, has_lengths_ = false, has_mask_ = false;
   float scale_ = 1;
@@ -78,6 +79,7 @@ Prepared AttentionKernel::prepare(const KernelRequest& request, const Context& c
   const ops::AttentionShape s = ops::attention_shape(context_of(request), request.node->op);
   k.batch_ = s.batch, k.queries_ = s.queries, k.heads_ = s.heads, k.dim_ = s.dim;
   k.keys_ = s.keys, k.kv_heads_ = s.kv_heads, k.value_dim_ = s.value_dim;
+  k.q_ = s.q, k.k_ = s.k, k.v_ = s.v;
   k.causal_ = s.causal, k.scale_ = static_cast<float>(s.scale), k.mask_steps_ = s.mask;
   k.dtype_ = in(request, kQ).dtype;
   k.bf16_ = computes_in_bf16(context, k.dtype_, k.dim_);
@@ -164,14 +166,15 @@ Status AttentionKernel::generate() {
 void AttentionKernel::pack(const Call& call, int64_t task) const {
   const int64_t panel = task % panels(), head = task / panels() % kv_heads_;
   const int64_t sample = task / panels() / kv_heads_, size = dtype_size(dtype_);
-  const char* k = call.input<char>(kK) + (sample * keys_ * kv_heads_ + head) * dim_ * size;
+  const char* k =
+      call.input<char>(kK) + (sample * keys_ * k_.columns + k_.offset + head * dim_) * size;
   const int64_t index = sample * kv_heads_ + head;
-  pack_panel(simd(), keys_layout_, {k, dtype_, 0, 1, kv_heads_ * dim_}, panel,
+  pack_panel(simd(), keys_layout_, {k, dtype_, 0, 1, k_.columns}, panel,
              call.workspace(keys_at_ + index * align_up(keys_layout_.bytes())));
   const int64_t first = panel * kPanel;
-  const char* v =
-      call.input<char>(kV) + ((sample * keys_ + first) * kv_heads_ + head) * value_dim_ * size;
-  const StridedB values{v, dtype_, 0, kv_heads_ * value_dim_, 1, keys_ - first};
+  const char* v = call.input<char>(kV) +
+                  ((sample * keys_ + first) * v_.columns + v_.offset + head * value_dim_) * size;
+  const StridedB values{v, dtype_, 0, v_.columns, 1, keys_ - first};
   for (int64_t p = 0; p < value_layout_.panels(); ++p)
     pack_panel(simd(), value_layout_, values, p,
                call.workspace(values_at_ + (index * panels() + panel) * value_block_bytes()));
@@ -202,11 +205,12 @@ int64_t AttentionKernel::key_limit(const Call& call, const Tile& tile, int64_t r
 
 void AttentionKernel::run_tile(const Call& call, const Tile& tile, const Scratch& s) const {
   const int64_t size = dtype_size(dtype_);
-  const char* q = call.input<char>(kQ) +
-                  ((tile.sample * queries_ + tile.first) * heads_ + tile.head) * dim_ * size;
+  const char* q =
+      call.input<char>(kQ) +
+      ((tile.sample * queries_ + tile.first) * q_.columns + q_.offset + tile.head * dim_) * size;
   if (convert_q_) {
     for (int64_t r = 0; r < tile.rows; ++r)
-      widen(simd(), dtype_, q + r * heads_ * dim_ * size,
+      widen(simd(), dtype_, q + r * q_.columns * size,
             reinterpret_cast<float*>(s.queries) + r * dim_, dim_);
     q = s.queries;
   }
@@ -284,13 +288,15 @@ void AttentionKernel::finish(const Call& call, const Tile& tile, const Scratch& 
 }
 
 bool accepts(const KernelRequest& request) {
-  const Shape &q = in(request, kQ).shape, &k = in(request, kK).shape;
-  return is_compute_dtype(in(request, kQ).dtype) && out(request).shape.elements() > 0 && q[3] > 0 &&
-         k[1] > 0 && (!has(request, kMask) || is_compute_dtype(in(request, kMask).dtype));
+  const ops::AttentionShape s = ops::attention_shape(context_of(request), request.node->op);
+  return is_compute_dtype(in(request, kQ).dtype) && out(request).shape.elements() > 0 &&
+         s.dim > 0 && s.keys > 0 &&
+         (!has(request, kMask) || is_compute_dtype(in(request, kMask).dtype));
 }
 
 constexpr TableRow kTable[] = {
     {OpKind::kAttention, "attention", Isa::kSse4, accepts, AttentionKernel::prepare},
+    {OpKind::kPackedAttention, "packed_attention", Isa::kSse4, accepts, AttentionKernel::prepare},
 };
 
 }  // namespace
