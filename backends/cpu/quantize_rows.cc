@@ -21,12 +21,20 @@ void quantize_row(const Simd& simd, const float* x, int64_t n, bool integer, uin
 Prepared prepare_quantize_rows(const KernelRequest& request, const Context& context) {
   const int64_t width = in(request, 0).shape[-1], rows = request.outputs[1]->shape.elements();
   const bool integer = out(request).dtype == DType::kI8;
+  const bool rotates = attrs(request).get_int("rotation") != 0 && width > 0;
   WorkspaceLayout workspace;
   const RowIo io = RowIo::reserve(in(request, 0).dtype, width, context.threads(), &workspace);
+  const int64_t line = align_up(width * 4);
+  const int64_t turned = rotates ? workspace.add(line * context.threads()) : 0;
   return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
     c.pool->run_ranges(rows, rows_per_task(width + 1), [&](int64_t begin, int64_t end, int worker) {
       for (int64_t row = begin; row < end; ++row) {
         const float* x = width > 0 ? io.read(call, *c.simd, call.input(0), row, worker) : nullptr;
+        if (rotates) {
+          auto* y = call.workspace<float>(turned + worker * line);
+          c.simd->rotate(x, y, width);
+          x = y;
+        }
         quantize_row(*c.simd, x, width, integer, call.output<uint8_t>(0) + row * width,
                      call.output<float>(1) + row);
       }

@@ -20,7 +20,10 @@ bool accepts_rows(const KernelRequest& request, const Capabilities&) {
 Prepared prepare_rows(const KernelRequest& request, const Context& context) {
   const bool activated = request.node->op == OpKind::kActivateQuantize;
   QuantizeRowsParams p;
-  if (activated) p.activation = parse_activation(attrs(request).get_string("activation"));
+  if (activated)
+    p.activation = parse_activation(attrs(request).get_string("activation"));
+  else
+    p.rotate = attrs(request).get_int("rotation") != 0;
   p.rows = out(request, 1).shape.elements();
   p.width = in(request, 0).shape[-1];
   p.dtype = in(request, 0).dtype;

@@ -20,6 +20,7 @@ Result<KernelSpec> prepare_quantize_rows(const KernelRequest& request, const Cap
     for (size_t i : {0, 1}) d.operands[i].reads = d.operands[i].writes = false;
   }
   d.constants.push_back(out(request).dtype == DType::kI8);
+  d.constants.push_back(attrs(request).get_int("rotation") != 0);
   d.params = {u32(rows), u32(width)};
   d.flops = 10 * static_cast<double>(x.shape.elements());
   return KernelSpec{.name = "quantize_rows", .dispatches = {d}};

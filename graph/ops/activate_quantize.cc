@@ -15,7 +15,7 @@ Result<Types> infer_activate_quantize(const OpContext& c) {
     ZT_RETURN_IF_ERROR(require_same_dtype(c, 1, "b", c.input(0).dtype));
     ZT_RETURN_IF_ERROR(require_shape(c, 1, "b", c.input(0).shape));
   }
-  const Attrs rows{{"dtype", c.attrs.get_string("dtype")}};
+  const Attrs rows{{"dtype", c.attrs.get_string("dtype")}, {"rotation", Dim(0)}};
   return quantize_rows_op().infer({c.inputs.first(1), rows});
 }
 

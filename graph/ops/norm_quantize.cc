@@ -11,7 +11,9 @@ namespace {
 Attrs norm_attrs(const Attrs& attrs) {
   return {{"norm", attrs.get_string("norm")}, {"epsilon", attrs.get_float("epsilon")}};
 }
-Attrs rows_attrs(const Attrs& attrs) { return {{"dtype", attrs.get_string("dtype")}}; }
+Attrs rows_attrs(const Attrs& attrs) {
+  return {{"dtype", attrs.get_string("dtype")}, {"rotation", Dim(0)}};
+}
 
 // Of the rows h: their numbers and factors.
 Result<Types> quantized(const TensorType& h, const Attrs& attrs) {

@@ -3,6 +3,7 @@
 
 #include "graph/ops/common.h"
 #include "graph/ops/inference.h"
+#include "graph/rotation.h"
 
 namespace zoetrope {
 namespace ops {
@@ -20,6 +21,12 @@ Result<Types> infer_quantize_rows(const OpContext& c) {
   ZT_RETURN_IF_ERROR(require_rank(c, 0, "x", 1, kMaxRank));
   ZT_ASSIGN_OR_RETURN(const DType dtype, quantized_dtype(c.attrs));
   const Shape& shape = c.input(0).shape;
+  const int64_t rotation = c.attrs.get_int("rotation");
+  if (rotation != 0 && rotation != kRotation)
+    return error(Code::kInvalidArgument, "rotation ", rotation, ": expected 0 or ", kRotation);
+  if (rotation != 0 && shape[-1] % rotation != 0)
+    return error(Code::kInvalidArgument, "rows of ", shape[-1], " cannot be turned in blocks of ",
+                 rotation);
   Shape scale = shape;
   scale[-1] = 1;
   // A row of nothing has a factor all the same: the product of the others may be beyond the limit.
@@ -37,16 +44,20 @@ void reference_quantize_rows(const OpContext& c, RefInputs in, std::span<const T
                              RefOutputs out) {
   const int64_t width = in[0]->shape[-1];
   const bool integer = dtype_attr(c.attrs) == DType::kI8;
+  const bool rotates = c.attrs.get_int("rotation") != 0;
   const float largest = integer ? 127.0f : 448.0f;
+  std::vector<float> x(idx(width));
   for (int64_t row = 0; row < types[1].shape.elements(); ++row) {
-    const double* x = in[0]->data.data() + row * width;
+    for (int64_t i = 0; i < width; ++i)
+      x[idx(i)] = static_cast<float>(in[0]->data[idx(row * width + i)]);
+    if (rotates) rotate_row(x.data(), width);
     float most = 0;
-    for (int64_t i = 0; i < width; ++i) most = std::fmax(most, std::fabs(static_cast<float>(x[i])));
+    for (const float v : x) most = std::fmax(most, std::fabs(v));
     const bool nothing = most < 0x1p-100f;
     out[1][idx(row)] = nothing ? 0 : most / largest;
     const float factor = nothing ? 0 : largest / most;
     for (int64_t i = 0; i < width; ++i) {
-      const float y = static_cast<float>(x[i]) * factor;
+      const float y = x[idx(i)] * factor;
       // To f8e4m3 the store rounds, and saturates.
       const float whole = std::fmin(std::fmax(std::nearbyint(y), -127.0f), 127.0f);
       out[0][idx(row * width + i)] = integer ? whole : y;
@@ -65,11 +76,13 @@ void reference_quantize_rows(const OpContext& c, RefInputs in, std::span<const T
 // or infinite. A row that is not finite has an unspecified result. Each operation is exact or
 // rounded once, so that every backend gives these bits: no tolerance. A backend whose division
 // is approximate must correct it.
+// With `rotation` 8 (K a multiple of it) x is first turned, by graph/rotation.h; what b of the
+// product holds is turned likewise and divided by 8, so that products are as without.
 const OpDef& quantize_rows_op() {
   static const OpDef def{
       .kind = OpKind::kQuantizeRows,
       .name = "quantize_rows",
-      .attrs = {{"dtype", AttrType::kString}},
+      .attrs = {{"dtype", AttrType::kString}, {"rotation", AttrType::kInt, false, Dim(0)}},
       .infer = ops::infer_quantize_rows,
       .output_dtype = ops::quantize_rows_dtype,
       .output_count = 2,

@@ -62,7 +62,8 @@ Match match_activation(const GraphView& view, const Node& root) {
 }
 
 Match match_rows(const GraphView& view, const Node& root) {
-  if (root.op != OpKind::kQuantizeRows) return std::nullopt;
+  // Rows that are turned are quantised by themselves.
+  if (root.op != OpKind::kQuantizeRows || root.attrs.get_int("rotation") != 0) return std::nullopt;
   Match r = match_norm(view, root);
   if (!r) r = match_activation(view, root);
   if (r) r->attrs.set("dtype", root.attrs.get_string("dtype"));

@@ -5,10 +5,12 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "graph/elements.h"
 #include "graph/parallel_rows.h"
 #include "graph/passes/rebuild.h"
+#include "graph/rotation.h"
 
 namespace zoetrope {
 namespace {
@@ -52,6 +54,7 @@ class Quantizer {
  private:
   struct Product {
     DType dtype;
+    bool rotate;
     ValueId values, scale;
   };
 
@@ -110,14 +113,18 @@ class Quantizer {
                    " cannot store it");
     if (choice.format == WeightFormat::kInt4 && (choice.group < 2 || choice.group % 2 != 0))
       return error(Code::kInvalidArgument, "groups of ", choice.group, ": expected an even number");
-    made.values = str(weight.name, ".", format_name(choice.format));
+    if (choice.rotate &&
+        (!multiplies_rows(choice.format) || site.shape.elements() / site.shape[0] % kRotation != 0))
+      return error(Code::kInvalidArgument, "has no rows of 8 bits in blocks of ", kRotation,
+                   " to turn: ", site.shape.to_string(), " as ", format_name(choice.format));
+    made.values = str(weight.name, ".", format_name(choice.format), choice.rotate ? "_turned" : "");
     if (choice.format == WeightFormat::kInt4) made.values += str("_", choice.group);
     made.scale = made.values + ".scale";
     const EncodedTypes types = encoded_types(choice.format, site.shape, choice.group);
     const auto add = [&](const std::string& name, const TensorType& type) {
       return r_.builder().weight(name, {type.shape.begin(), type.shape.end()}, type.dtype);
     };
-    const Product product{types.values.dtype, add(made.values, types.values),
+    const Product product{types.values.dtype, choice.rotate, add(made.values, types.values),
                           add(made.scale, types.scale)};
     if (multiplies_rows(choice.format)) {
       products_.emplace(id, product);
@@ -132,10 +139,11 @@ class Quantizer {
 
   void multiply(const Node& node, const Product& weight) {
     const ValueId x = r_.mapped(node.inputs[0]);
-    std::vector<ValueId>& rows = rows_[{x, weight.dtype}];
+    std::vector<ValueId>& rows = rows_[{x, weight.dtype, weight.rotate}];
     if (rows.empty())
       rows = r_.builder().add_node(OpKind::kQuantizeRows, {x},
-                                   {{"dtype", std::string(dtype_name(weight.dtype))}},
+                                   {{"dtype", std::string(dtype_name(weight.dtype))},
+                                    {"rotation", Dim(weight.rotate ? kRotation : 0)}},
                                    node.name + ".rows");
     if (rows.size() != 2) return;  // the builder has the error
     r_.set(node.outputs[0],
@@ -155,9 +163,10 @@ class Quantizer {
   Rebuild r_;
   const int attention_bits_;
   QuantizedGraph result_;
-  std::map<ValueId, QuantizeSite> sites_;                           // by old weight
-  std::map<ValueId, Product> products_;                             // likewise
-  std::map<std::pair<ValueId, DType>, std::vector<ValueId>> rows_;  // by new value
+  std::map<ValueId, QuantizeSite> sites_;  // by old weight
+  std::map<ValueId, Product> products_;    // likewise
+  // By new value, dtype and whether they are turned.
+  std::map<std::tuple<ValueId, DType, bool>, std::vector<ValueId>> rows_;
 };
 
 // Whether each group has a factor: an f16, left 0 where what the group needs is larger than that.
@@ -213,7 +222,7 @@ Result<std::unique_ptr<QuantizedWeights>> QuantizedWeights::create(
     const QuantizedWeight& w = made->weights_[i];
     const auto [at, fresh] = made->parts_.try_emplace(w.values, Part{i, false});
     const WeightChoice& other = made->weights_[at->second.weight].choice;
-    if (!fresh && (other.format != w.choice.format || other.group != w.choice.group))
+    if (!fresh && !(other == w.choice))
       return error(Code::kInvalidArgument, "weight '", w.weight, "' cannot be both ",
                    format_name(other.format), " and ", format_name(w.choice.format));
     if (!w.scale.empty()) made->parts_.try_emplace(w.scale, Part{i, true});
@@ -279,6 +288,10 @@ Result<WeightData> QuantizedWeights::encode(const QuantizedWeight& w, bool scale
       for (int64_t i = 0; i < columns; ++i) {
         row[p][static_cast<size_t>(i)] = static_cast<float>(wide[p][static_cast<size_t>(i)]);
         good &= std::isfinite(row[p][static_cast<size_t>(i)]);
+      }
+      if (w.choice.rotate) {  // exact but for the sums' own rounding
+        rotate_row(row[p].data(), columns);
+        for (float& v : row[p]) v /= kRotation;
       }
       if (!good) finite[p] = 0;
       uint8_t *const q = values->data() + r * value_bytes, *const s =

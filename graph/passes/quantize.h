@@ -27,7 +27,10 @@ struct QuantizeSite {
 
 struct WeightChoice {
   WeightFormat format = WeightFormat::kKeep;
-  int64_t group = 0;  // of kInt4: even
+  int64_t group = 0;    // of kInt4: even
+  bool rotate = false;  // of kInt8 and kFp8: rows are turned before they are rounded, as the weight
+
+  bool operator==(const WeightChoice&) const = default;
 };
 // Attributes of the dequantize that gives a weight of `dims` back; not of kInt8 and kFp8.
 Attrs dequantize_attrs(const WeightChoice& choice, std::vector<Dim> dims);
@@ -51,9 +54,10 @@ struct QuantizedGraph {
 
 // For graphs as they are stored (symbols need not be bound). Products with weights of kInt8 and
 // kFp8 become quantize_rows and quantized_matmul, rows that several products share being quantised
-// once; other formats are read through dequantize. A choice that a weight cannot have (kInt8 where
-// it is no product, fewer bits without rows) is an error. The signature stays. `attention_bits` is
-// 0, or 8: products of attentions that every step computes may then be of 8 bits (their `bits`).
+// once (turned first where that is chosen); other formats are read through dequantize. A choice
+// that a weight cannot have (kInt8 where it is no product, fewer bits without rows) is an error.
+// The signature stays. `attention_bits` is 0, or 8: products of attentions that every step computes
+// may then be of 8 bits (their `bits`).
 Result<QuantizedGraph> quantize(const Graph& graph, const ChooseFormat& choose,
                                 int attention_bits = 0);
 

@@ -33,6 +33,7 @@ void fields(V& v, QuantizeArgument& a) {
   v.word("measure", &measure, kMeasures);
   o.measure_clips = measure == kMeasures[0];
   v.flag("nearest", &o.nearest);
+  v.flag("rotate", &o.rotate);
   v.integer("steps", &o.steps, 0, 10000);
   v.integer("width", &o.clip.width, 0, int64_t{1} << 40);
   v.integer("height", &o.clip.height, 0, int64_t{1} << 40);
@@ -40,7 +41,9 @@ void fields(V& v, QuantizeArgument& a) {
   uint64_t seed = kFirstSeed;
   v.unsigned_integer("seed", &seed);
   if (seed != kFirstSeed) o.seed = seed;
-  v.word("compute", &o.compute, kComputeTypes);
+  std::string compute(dtype_name(DType::kF32));
+  v.word("compute", &compute, kComputeTypes);
+  if (compute != dtype_name(DType::kF32)) o.compute = compute;
   v.name("device", &devices.device);
   v.optional_name("target", &devices.target);
   v.integer("threads", &devices.threads, 0, 1024);

@@ -53,12 +53,17 @@ Status run_quantize(const Options& o) {
 void add_measure_flags(CLI::App* app, Options* o) {
   app->add_option("--prompts", o->prompts,
                   "Prompts (or classes) to compare clips of, one a line; left out, two of ours");
-  app->add_option("--calibrate", o->calibration,
-                  "Others, which int4's rounding and targets are fitted to: the report's own would "
-                  "flatter; left out, two more of ours");
+  app->add_option(
+      "--calibrate", o->calibration,
+      "Others, which int4's rounding and targets (by the first four) are fitted to: the "
+      "report's own would flatter; left out, two more of ours");
   app->add_flag("--nearest", o->file.nearest,
                 "int4: round each weight to the nearest, not so that errors make up for each other "
                 "in the calibration's clips");
+  app->add_flag(
+      "--rotate", o->file.rotate,
+      "int8: turn rows and weights by a Hadamard matrix before they are rounded, in blocks "
+      "of 8: less is lost, a step takes slightly longer");
   app->add_option("--measure", o->measure,
                   "clips: both models make clips from equal seeds; weights: their errors alone")
       ->capture_default_str();
@@ -69,9 +74,8 @@ void add_measure_flags(CLI::App* app, Options* o) {
   app->add_option("--height", o->file.clip.height, "Their height")->check(whole_in(0));
   app->add_option("--frames", o->file.clip.frames, "Their frames")->check(whole_in(0));
   app->add_option("--seed", o->seed, "The first compared clip's seed, 1; later ones follow");
-  app->add_option("--compute", o->file.compute, "f32, bf16 or f16")
-      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
-      ->capture_default_str();
+  app->add_option("--compute", o->file.compute, "f32 (where left out), bf16 or f16")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}));
   o->device.add_to(app);
   app->add_option("--target-psnr", o->file.targets.psnr,
                   "Give more bits to the layers that need them until the "

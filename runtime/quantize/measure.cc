@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graph/elements.h"
+#include "graph/rotation.h"
 #include "graph/text.h"
 #include "runtime/engine/find_stage.h"
 #include "runtime/media/clip_writer.h"
@@ -107,6 +108,7 @@ Result<double> weight_error(const WeightSource& original, const WeightSource& qu
       load_elements(values.type.dtype, values.data, columns, wide.data());
     } else {
       decode_row(shape, data, r, y.data());
+      if (w.choice.rotate) rotate_row(y.data(), columns);
       std::copy(y.begin(), y.end(), wide.begin());
     }
     for (size_t i = 0; i < x.size(); ++i) {

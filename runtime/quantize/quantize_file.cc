@@ -111,9 +111,14 @@ class Quantization {
     if (o_.nearest && rules_.format != WeightFormat::kInt4)
       return refuse("--nearest", str(o_.format, " rounds to the nearest always; this is of int4"));
     rules_.group = o_.group == 0 ? 64 : o_.group;
+    if (o_.rotate && rules_.format != WeightFormat::kInt8)
+      return refuse("--rotate", str("products in ", o_.format, " gain nothing; this is of int8"));
+    rules_.rotate = report_.rotated = o_.rotate;
     rules_.components = o_.components;
     rules_.keep = o_.keep;
-    ZT_ASSIGN_OR_RETURN(compute_, parse_dtype(o_.compute));
+    if (o_.compute) {
+      ZT_ASSIGN_OR_RETURN(compute_, parse_dtype(*o_.compute));
+    }
     report_.format = o_.format;
     report_.group = rules_.format == WeightFormat::kInt4 ? rules_.group : 0;
     report_.components = o_.components;
@@ -142,25 +147,34 @@ class Quantization {
       return refuse("--calibrate",
                     "nothing is fitted to clips here: that is int4 without --nearest, "
                     "--target-psnr and --target-size; clips to compare: --prompts");
+    if (!compensates() && o_.calibration.size() > Measure::kRanking)
+      return refuse("--calibrate",
+                    str(o_.calibration.size(), " prompts; the search of layers looks at ",
+                        Measure::kRanking, " at most"));
     return Status();
   }
 
   // Nothing that only clips have may be asked for where none are made.
   Status check_no_clips(std::string_view why) const {
-    const std::pair<const char*, bool> asked[] = {{"--max-loss", o_.max_loss.value_or(0) > 0},
-                                                  {"--min-psnr", o_.min_psnr > 0},
-                                                  {"--max-drop", o_.max_drop > 0},
-                                                  {"--target-psnr", o_.targets.psnr > 0},
-                                                  {"--target-size", o_.targets.size > 0},
-                                                  {"--judge", !o_.judge.empty()},
-                                                  {"--prompts", !o_.prompts.empty()},
-                                                  {"--calibrate", !o_.calibration.empty()},
-                                                  {"--nearest", o_.nearest},
-                                                  {"--steps", o_.steps != 0},
-                                                  {"--width", o_.clip.width != 0},
-                                                  {"--height", o_.clip.height != 0},
-                                                  {"--frames", o_.clip.frames != 0},
-                                                  {"--seed", o_.seed.has_value()}};
+    const std::pair<const char*, bool> asked[] = {
+        {"--max-loss", o_.max_loss.value_or(0) > 0},
+        {"--min-psnr", o_.min_psnr > 0},
+        {"--max-drop", o_.max_drop > 0},
+        {"--target-psnr", o_.targets.psnr > 0},
+        {"--target-size", o_.targets.size > 0},
+        {"--judge", !o_.judge.empty()},
+        {"--prompts", !o_.prompts.empty()},
+        {"--calibrate", !o_.calibration.empty()},
+        {"--nearest", o_.nearest},
+        {"--compute", o_.compute.has_value()},
+        {"--device", o_.engine.placement.device != "auto"},
+        {"--threads", o_.engine.devices.threads != 0},
+        {"--target", !o_.engine.devices.force_target.empty()},
+        {"--steps", o_.steps != 0},
+        {"--width", o_.clip.width != 0},
+        {"--height", o_.clip.height != 0},
+        {"--frames", o_.clip.frames != 0},
+        {"--seed", o_.seed.has_value()}};
     for (const auto& [flag, given] : asked)
       if (given) return refuse(flag, why);
     return Status();
@@ -178,7 +192,7 @@ class Quantization {
       return Status();
     }
     report_.gate.max_loss = o_.max_loss.value_or(0.05);
-    report_.compute = o_.compute;
+    report_.compute = dtype_name(compute_);
     report_.device = o_.engine.placement.device;
     original_ = std::move(original);
     return Status();
@@ -228,7 +242,6 @@ class Quantization {
     ZT_ASSIGN_OR_RETURN(report_.layers,
                         measure_weights(*file_, *weights_, model_.weights, measuring()));
     report_.compensated_weights = weights_->compensated();
-    report_.compensated = report_.compensated_weights > 0;
     if (!original_) return Status();
     ZT_ASSIGN_OR_RETURN(const auto measure, measure_by(o_.prompts, false));
     ZT_ASSIGN_OR_RETURN(const Model quantized, make_model(model_.info, weights_, o_.output));

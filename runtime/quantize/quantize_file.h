@@ -24,7 +24,10 @@ struct QuantizeFileOptions {
   // int4: each weight is rounded to the nearest, not so that errors make up for each other in the
   // calibration's clips.
   bool nearest = false;
-  std::string compute = "f32", judge;
+  // int8: rows are turned (graph/rotation.h) before they are rounded.
+  bool rotate = false;
+  std::optional<std::string> compute;  // of clips; left out: f32
+  std::string judge;
   int steps = 0;
   std::optional<uint64_t> seed;  // of the first clip compared; left out: 1
   ClipRequest clip;

@@ -54,8 +54,8 @@ struct QuantizeReport {
   std::string format, compute, device;
   int64_t group = 0;
   // int4: weights of which errors of rounding make up for each other (graph/compensate.h).
-  bool compensated = false;  // there are some
   int64_t compensated_weights = 0;
+  bool rotated = false;  // int8: rows are turned before they are rounded
   std::vector<std::string> components, keep;
   int64_t original_bytes = 0, bytes = 0;  // of all tensors
   std::vector<Layer> layers;

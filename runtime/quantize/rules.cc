@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "graph/rotation.h"
+
 namespace zoetrope {
 namespace {
 
@@ -82,21 +84,22 @@ WeightChoice choose_format(const QuantizeRules& rules, const QuantizeSite& site)
   for (const std::string& pattern : rules.keep)
     if (matches(pattern, site.weight)) return {};
   if (rules.format == WeightFormat::kF16 || rules.format == WeightFormat::kBF16)
-    return {rules.format, 0};
+    return {rules.format, 0, false};
   if (site.shape.rank() < 2 || site.shape.elements() < kLeastElements) return {};
   if (site.shape.elements() / site.shape[0] < kLeastDepth) return {};
   const bool rows = site.product && (site.rate == Rate::kStep || site.rate == Rate::kClip);
+  const bool turned = rules.rotate && site.shape.elements() / site.shape[0] % kRotation == 0;
+  const WeightChoice asked{rules.format, rules.group, turned};
   if (!rules.only.empty())
-    return rows && layer_of(site.weight) == rules.only ? WeightChoice{rules.format, rules.group}
-                                                       : WeightChoice{};
+    return rows && layer_of(site.weight) == rules.only ? asked : WeightChoice{};
   if (!rows) {
     const bool narrow = rules.format == WeightFormat::kInt4 && site.convolution &&
                         site.shape.elements() >= kLeastKernel;
-    return narrow ? WeightChoice{WeightFormat::kInt4, kKernelGroup}
-                  : WeightChoice{WeightFormat::kInt8Weights, 0};
+    return narrow ? WeightChoice{WeightFormat::kInt4, kKernelGroup, false}
+                  : WeightChoice{WeightFormat::kInt8Weights, 0, false};
   }
-  if (!rules.spared.contains(layer_of(site.weight))) return {rules.format, rules.group};
-  return rules.format == WeightFormat::kInt4 ? WeightChoice{WeightFormat::kInt8, 0}
+  if (!rules.spared.contains(layer_of(site.weight))) return asked;
+  return rules.format == WeightFormat::kInt4 ? WeightChoice{WeightFormat::kInt8, 0, false}
                                              : WeightChoice{};
 }
 

@@ -14,6 +14,7 @@ namespace zoetrope {
 struct QuantizeRules {
   WeightFormat format = WeightFormat::kInt8;
   int64_t group = 64;                   // of int4: 32, 64 or 128
+  bool rotate = false;                  // of int8: rows are turned before they are rounded
   std::vector<std::string> components;  // empty: all of the model's
   std::vector<std::string> keep;        // weights that match one of these patterns stay
   // What a search sets: layers with more bits (int4: int8; else as they are), and the only layer

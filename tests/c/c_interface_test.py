@@ -518,7 +518,7 @@ class Files(Case):
         self.assertEqual([p.name for p in self.root.iterdir()], ["toybox.zoe"])
 
     def test_a_model_is_quantised_and_a_gate_keeps_a_bad_one_back(self):
-        options = {"model": MODEL, "output": str(self.root / "q.zoe"), "measure": "weights", "device": "cpu", "threads": 1}
+        options = {"model": MODEL, "output": str(self.root / "q.zoe"), "measure": "weights"}
         report = c_void_p()
         listener = Listener()
         self.assertEqual(lib.zoetrope_quantize(json.dumps(options).encode(), byref(listener.calls), byref(report)), OK,
@@ -531,7 +531,7 @@ class Files(Case):
         self.assertEqual(self.run_request(engine=small)[0], OK, message())
         lib.zoetrope_close(small)
         clips = {**options, "output": str(self.root / "r.zoe"), "measure": "clips", "prompts": ["a red ball"],
-                 "steps": 1, "width": 64, "height": 64, "frames": 8, "max_loss": 1e-9}
+                 "steps": 1, "width": 64, "height": 64, "frames": 8, "max_loss": 1e-9, "device": "cpu", "threads": 1}
         self.assertEqual(lib.zoetrope_quantize(json.dumps(clips).encode(), None, byref(report)), DIFFERS)
         self.refused(DIFFERS, "was not written")
         self.assertTrue(text(report)["failures"])
@@ -540,7 +540,9 @@ class Files(Case):
                             ({**options, "output": MODEL}, "same file"), ({**options, "what": 1}, "what"),
                             ({**options, "group": 64}, "group"), ({**options, "nearest": True}, "nearest"),
                             ({**options, "calibrate": ["x"]}, "calibrate"), ({**options, "min_psnr": 20}, "min-psnr"),
-                            ({**options, "max_loss": 0.1}, "max-loss"), ({**options, "seed": 2}, "seed")):
+                            ({**options, "max_loss": 0.1}, "max-loss"), ({**options, "seed": 2}, "seed"),
+                            ({**options, "device": "cpu"}, "device"), ({**options, "compute": "bf16"}, "compute"),
+                            ({**options, "format": "int4", "rotate": True}, "rotate")):
             self.refused(lib.zoetrope_quantize(json.dumps(wrong).encode(), None, None), word)
 
     def test_devices_are_verified(self):

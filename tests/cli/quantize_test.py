@@ -184,8 +184,21 @@ class Quantize(command.Case):
         self.assertEqual((self.out / "a.zoe").read_bytes(), (self.out / "b.zoe").read_bytes())
         self.assertTrue(0 < report("a.zoe")["compensated_weights"] < len(report("a.zoe")["layers"]))
         self.assertEqual(report("nearest.zoe")["compensated_weights"], 0)
-        self.assertFalse(report("nearest.zoe")["compensated"])
         self.assertLess(loss("a.zoe"), loss("nearest.zoe"))
+
+    def test_turned_rows_lose_less(self):
+        (self.out / "prompts.txt").write_text("a red ball bounces\na blue star spins\n")
+        flags = [*ALONE, *SMALL[:-1], "3", "-q", "--prompts", self.out / "prompts.txt"]
+        report = lambda name: json.loads(run("inspect", self.out / name, "--json").stdout)["quantisation"]
+        loss = lambda name: sum(c["loss"] for c in report(name)["clips"])
+        error = lambda name: sum(layer["error"] for layer in report(name)["layers"])
+        self.check(run("quantize", MODEL, "-o", self.out / "plain.zoe", *flags), 0)
+        self.check(run("quantize", MODEL, "-o", self.out / "turned.zoe", *flags, "--rotate"), 0)
+        self.assertEqual([report(n)["rotated"] for n in ("plain.zoe", "turned.zoe")], [False, True])
+        self.assertLess(loss("turned.zoe"), 0.8 * loss("plain.zoe"))
+        self.assertLess(error("turned.zoe"), error("plain.zoe"))
+        self.check(run("inspect", self.out / "turned.zoe", "--verify"), 0)
+        self.check(self.quantize("a.zoe", "--format", "fp8", "--rotate"), 2, "--rotate", "int8")
 
     def test_what_was_asked_for_and_cannot_be_is_refused_by_name(self):
         (self.out / "prompts.txt").write_text("a red ball bounces\n")
@@ -193,20 +206,24 @@ class Quantize(command.Case):
         for flag, *value in (["--max-loss", "0.1"], ["--min-psnr", "20"], ["--max-drop", "0.1", "--judge", "true {}"],
                              ["--target-psnr", "20"], ["--target-size", "0.5"], ["--judge", "true {}"],
                              ["--prompts", texts], ["--steps", "2"], ["--width", "64"], ["--height", "64"],
-                             ["--frames", "8"], ["--seed", "1"]):
+                             ["--frames", "8"], ["--seed", "1"], ["--compute", "f32"], ["--device", "cpu"],
+                             ["--threads", "1"], ["--target", "avx2"]):
             self.check(self.quantize("a.zoe", flag, *value), 2, flag, "needs --measure clips")
         self.check(self.quantize("a.zoe", "--format", "int4", "--calibrate", texts), 2, "--calibrate", "--measure clips")
         self.check(self.quantize("a.zoe", "--nearest"), 2, "--nearest", "int4")
         self.check(self.quantize("a.zoe", "--group", "64"), 2, "--group", "int4")
         clips = lambda *more: run("quantize", MODEL, "-o", self.out / "a.zoe", "-q", *SMALL, *more)
         self.check(clips("--calibrate", texts), 2, "--calibrate", "--prompts")
+        many = self.out / "many.txt"
+        many.write_text("a red ball bounces\n" * 5)
+        self.check(clips("--calibrate", many, "--target-size", "0.6"), 2, "--calibrate", "5 prompts", "4 at most")
         self.check(clips("--max-drop", "0.1"), 2, "--max-drop", "--judge")
         self.check(clips("--judge", "true"), 2, "--judge", "{}")
         for flag, value in (("--target-psnr", "-1"), ("--target-size", "-0.1"), ("--target-size", "1.1"),
                             ("--target-psnr", "nan"), ("--max-loss", "-1"), ("--max-loss", "1e7"), ("--min-psnr", "201"),
                             ("--max-drop", "2"), ("--steps", "-1"), ("--seed", str(2 ** 64)), ("--compute", "f64")):
             self.check(clips(flag, value), 2, flag)
-        self.assertEqual([p.name for p in self.out.iterdir()], ["prompts.txt"])
+        self.assertEqual(sorted(p.name for p in self.out.iterdir()), ["many.txt", "prompts.txt"])
 
     def test_components_and_patterns_stay(self):
         self.check(self.quantize("a.zoe", "--components", "dit", "--keep", "blocks.0,dit.blocks.1.ffn.*"), 0)

@@ -30,6 +30,17 @@ void add_rows(std::vector<Case>* cases) {
     add("next to nothing", f32({4, 2}, {0x1p-100, -0x1p-101, 0x1.fffffep-101, 0x1p-120, 0x1p-140, 0,
                                         0x1.8p-99, 0x1p-106}));
     add("huge", f32({2, 3}, {0x1.fffffep127, -1e38, 1e30, 3e38, -2e38, 1e36}));
+
+    const auto turn = [&](const char* label, CaseInput x) {
+      add(label, std::move(x));
+      cases->back().attrs.set("rotation", Dim(8));
+    };
+    for (const Shape& shape : {Shape{8}, Shape{3, 24}, Shape{2, 3, 64}, Shape{5, 136},
+                               Shape{2, 8960}, Shape{1, 16392}, Shape{0, 8}, Shape{3, 0}})
+      turn("turned", in(shape, -3, 3));
+    turn("turned, one large",
+         values({2, 8}, {0, 0, 0, 0, 0, 1e4, 0, 0, 1, -1, 2, -2, 3, -3, 4, -4}));
+    turn("turned zeros", values({2, 16}, {0, -0.0}));
   }
 }
 

@@ -2,12 +2,14 @@
 // stays below its bound.
 #include "graph/passes/quantize.h"
 
+#include <bit>
 #include <cstring>
 
 #include "graph/passes/derive_weights.h"
 #include "graph/passes/fuse.h"
 #include "graph/passes/precision.h"
 #include "graph/passes/split.h"
+#include "graph/rotation.h"
 #include "tests/passes/pass_test.h"
 
 using namespace zoetrope;
@@ -121,6 +123,51 @@ TEST_CASE("rows that two products share are quantised once") {
   CHECK(made->graph.find_value("time.weight") != kNone);
 }
 
+TEST_CASE("a row is turned by the Hadamard matrix of its block") {
+  // Sylvester's: element (i, j) is -1 where i and j share an odd number of bits.
+  std::mt19937 random(5);
+  const EvalTensor x = random_tensor({16}, random);
+  std::vector<float> row(x.data.begin(), x.data.end());
+  rotate_row(row.data(), 16);
+  for (unsigned j = 0; j < 16; ++j) {
+    double sum = 0;
+    for (unsigned i = 0; i < 8; ++i)
+      sum += (std::popcount(i & j % 8) % 2 == 0 ? 1 : -1) *
+             static_cast<double>(static_cast<float>(x.data[j / 8 * 8 + i]));
+    CHECK(row[j] == doctest::Approx(sum).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("products of turned rows are those of the rows, and lose less where columns stand out") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {9, 64});
+  b.output("y", b.linear("w", x, 64, 24, false));
+  const Graph graph = finished(b);
+  std::mt19937 random(17);
+  MemoryWeights weights;
+  weights.add("w.weight", DType::kF32, random_tensor({24, 64}, random));
+  EvalTensor rows = random_tensor({9, 64}, random);
+  for (size_t r = 0; r < 9; ++r)
+    for (size_t c : {3u, 40u}) rows.data[r * 64 + c] *= 30;
+  const EvalTensors inputs{{"x", rows}};
+  const Evaluated expected = evaluate(graph, weights, inputs);
+  const auto error_of = [&](bool rotate) {
+    auto made = quantize(graph, [&](const QuantizeSite&) {
+      return WeightChoice{WeightFormat::kInt8, 0, rotate};
+    });
+    REQUIRE_MESSAGE(made.ok(), made.status().message());
+    REQUIRE(made->weights.size() == 1);
+    CHECK(made->weights[0].values == (rotate ? "w.weight.int8_turned" : "w.weight.int8"));
+    auto source = QuantizedWeights::create(weights, made->weights);
+    REQUIRE(source.ok());
+    const Evaluated got = evaluate(made->graph, **source, inputs);
+    return relative_error(expected.outputs.at("y"), got.outputs.at("y"));
+  };
+  const double plain = error_of(false), turned = error_of(true);
+  CHECK(turned < 0.7 * plain);
+  CHECK(turned > 0);
+}
+
 TEST_CASE("what a weight cannot be is refused with its name") {
   const auto refused = [](WeightChoice choice, const char* name, const char* why) {
     auto made = quantize(small_network(), [&](const QuantizeSite& site) {
@@ -133,6 +180,7 @@ TEST_CASE("what a weight cannot be is refused with its name") {
   refused({WeightFormat::kInt8, 0}, "conv.weight", "int8 cannot store it");
   refused({WeightFormat::kInt4, 3}, "conv.weight", "even");
   refused({WeightFormat::kInt4, 32}, "gate.bias", "no rows");
+  refused({WeightFormat::kInt4, 32, true}, "conv.weight", "to turn");
 }
 
 TEST_CASE("a value that no format holds is an error") {

@@ -77,7 +77,6 @@ TEST_CASE("a report is read back as it was, and hostile ones are refused") {
   report.clips = {{"line\none", UINT64_MAX, 0.01, 30, 0.9, 20}};
   report.calibration = {{"other", uint64_t{1} << 63}};
   report.missing_rates = {"bad"};
-  report.compensated = true;
   report.compensated_weights = 1;
   report.gate.target_psnr = 30;
   report.steps = {{1, 0.02}, {0.5, 0.01}};

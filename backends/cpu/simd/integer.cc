@@ -1,5 +1,6 @@
 // 8-bit numbers: quantising rows, products, and what turns their sums into numbers again.
 #include "backends/cpu/simd/parts.h"
+#include "graph/rotation.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backends/cpu/simd/integer.cc"
@@ -28,6 +29,23 @@ float largest_magnitude(const float* x, int64_t n) {
     most0 = hn::Max(
         most0, hn::Abs(hn::LoadN(d, x + i, static_cast<size_t>(n - i < lanes ? n - i : lanes))));
   return hn::ReduceMax(d, hn::Max(most0, most1));
+}
+
+// Four lanes at a time: a block of eight is two of them.
+void rotate(const float* x, float* y, int64_t n) {
+  const hn::FixedTag<float, 4> d;
+  const auto pairs = hn::Dup128MaskFromMaskBits(d, 0b1100);
+  const auto turn = [&](auto v) HWY_ATTR {
+    const auto two = hn::Shuffle1032(v);
+    v = hn::IfThenElse(pairs, hn::Sub(two, v), hn::Add(v, two));
+    const auto one = hn::Shuffle2301(v);
+    return hn::OddEven(hn::Sub(one, v), hn::Add(v, one));
+  };
+  for (int64_t i = 0; i < n; i += kRotation) {
+    const auto a = hn::LoadU(d, x + i), b = hn::LoadU(d, x + i + 4);
+    hn::StoreU(turn(hn::Add(a, b)), d, y + i);
+    hn::StoreU(turn(hn::Sub(a, b)), d, y + i + 4);
+  }
 }
 
 // Of values that the factor brings to ±127 at most, but for a rounding: clamped before they round.
@@ -123,6 +141,7 @@ void scale_f32(const float* c, float row, const float* columns, const float* bia
 }  // namespace
 
 void fill_integer(Simd* simd) {
+  simd->rotate = rotate;
   simd->largest_magnitude = largest_magnitude;
   simd->round_to_i8 = round_to_i8;
   simd->gemm_i16 = gemm_i16;

@@ -66,6 +66,8 @@ struct Simd {
                    int64_t batch, float* c, int64_t ldc, int64_t m, int64_t n, int64_t k,
                    bool accumulate);
 
+  // rotate_row() of graph/rotation.h, of x to y.
+  void (*rotate)(const float* x, float* y, int64_t n);
   // The largest |x|; 0 when empty. x is finite.
   float (*largest_magnitude)(const float* x, int64_t n);
   // x·factor, clamped to ±127 and rounded to nearest even.

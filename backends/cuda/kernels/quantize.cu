@@ -7,11 +7,13 @@
 #include "backends/cuda/kernels/chunk.cuh"
 #include "backends/cuda/kernels/launch.cuh"
 #include "backends/cuda/kernels/narrow.cuh"
+#include "graph/rotation.h"
 
 namespace zoetrope::cuda {
 namespace {
 
 constexpr int kMostThreads = 512, kPer = 8, kHeld = 4;  // chunks of kPer elements a thread keeps
+static_assert(kPer == kRotation);
 
 // The largest of the block's values, in every thread.
 __device__ float block_max(float value) {
@@ -26,7 +28,21 @@ __device__ float block_max(float value) {
 }
 
 // What is known of the activation when it is compiled: switches cost as much as the activations.
-enum class Known { kPlain, kGeluTanh, kSilu, kNothing };  // kPlain: none, and no b
+// kPlain: none, and no b; kTurned: likewise, of turned rows.
+enum class Known { kPlain, kTurned, kGeluTanh, kSilu, kNothing };
+
+// A block of neighbours, as rotate_row() of graph/rotation.h turns it.
+__device__ void rotate(float (&v)[kPer]) {
+#pragma unroll
+  for (int apart = kPer / 2; apart > 0; apart /= 2)
+#pragma unroll
+    for (int i = 0; i < kPer; ++i) {
+      if (i / apart % 2 != 0) continue;
+      const float a = v[i], b = v[i + apart];
+      v[i] = __fadd_rn(a, b);
+      v[i + apart] = __fsub_rn(a, b);
+    }
+}
 
 template <typename T, typename Q, Known kKnown>
 __global__ void __launch_bounds__(kMostThreads, 2)
@@ -46,7 +62,9 @@ __global__ void __launch_bounds__(kMostThreads, 2)
     }
   };
   const auto finish = [&](int64_t at, float(&v)[kPer]) {
-    if constexpr (kKnown != Known::kPlain) {
+    if constexpr (kKnown == Known::kTurned) {
+      rotate(v);
+    } else if constexpr (kKnown != Known::kPlain) {
       constexpr Activation kFixed =
           kKnown == Known::kSilu ? Activation::kSilu : Activation::kGeluTanh;
 #pragma unroll
@@ -119,6 +137,7 @@ cudaError_t quantize_rows(const QuantizeRowsParams& p, cudaStream_t stream) {
       const auto with = [&](auto kernel) { return launch_early(kernel, shape, stream, p); };
       switch (p.activation) {
         case Activation::kNone:
+          if (p.rotate) return with(quantize_rows_kernel<T, Q, Known::kTurned>);
           if (p.b == nullptr) return with(quantize_rows_kernel<T, Q, Known::kPlain>);
           break;
         case Activation::kGeluTanh: return with(quantize_rows_kernel<T, Q, Known::kGeluTanh>);

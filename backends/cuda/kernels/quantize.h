@@ -16,6 +16,8 @@ struct QuantizeRowsParams {
   int64_t rows = 0, width = 0;
   DType dtype = DType::kF32, out = DType::kI8;
   Activation activation = Activation::kNone;
+  // x is turned first (graph/rotation.h): width is a multiple of 8, no activation and no b.
+  bool rotate = false;
 };
 
 // y = activation(x), times b. With L = 127 for i8 and 448 for f8e4m3 and m = max |y| of a row:

@@ -4,6 +4,7 @@
 #include "rows.glsl"
 
 layout(constant_id = 20) const bool INTEGER = true;  // i8; else f8e4m3
+layout(constant_id = 21) const bool ROTATE = false;  // blocks of eight: CHUNK is 4 or 8
 
 ROW_OPERAND(0)  // x
 OPERAND(1)      // q
@@ -13,6 +14,26 @@ OPERAND(2)      // scale
 #define WIDTH param(1)
 
 ROW_COMBINATION(row_max, float, ROW_PART_X, max)
+
+// Neighbours 2 and 1 apart.
+vec4 turn(vec4 v) {
+  precise vec4 two = vec4(v.xy + v.zw, v.xy - v.zw);
+  precise vec4 one = vec4(two.x + two.y, two.x - two.y, two.z + two.w, two.z - two.w);
+  return one;
+}
+
+// Chunk c of the row that begins at `first`, turned with its neighbour where a block is two chunks.
+Chunk get_turned(uint first, uint c) {
+  Chunk own = get_0(first, 1, c);
+  if (!ROTATE) return own;
+  if (CHUNK == 8) {
+    precise vec4 sum = own.a + own.b, rest = own.a - own.b;
+    return Chunk(turn(sum), turn(rest));
+  }
+  const vec4 other = get_0(first, 1, c ^ 1u).a;
+  precise vec4 four = (c & 1u) == 0u ? own.a + other : other - own.a;
+  return Chunk(turn(four), vec4(0));
+}
 
 float most_of(Chunk c) {
   if (CHUNK == 1) return abs(c.a.x);
@@ -85,7 +106,7 @@ void main() {
   float most = 0;
   if (KEEP > 0) {
     Chunk kept[MOST_KEPT];
-    EACH_KEPT(i) kept[i] = get_0(first, 1, kept_chunk(lane, i, chunks));
+    EACH_KEPT(i) kept[i] = get_turned(first, kept_chunk(lane, i, chunks));
     EACH_KEPT(i) most = max(most, most_of(kept[i]));
     const float factor = row_factor(row_max(most), exists && lane == 0, row);
     if (!exists) return;
@@ -94,9 +115,9 @@ void main() {
     }
     return;
   }
-  for (uint c = lane; c < chunks; c += LANES) most = max(most, most_of(get_0(first, 1, c)));
+  for (uint c = lane; c < chunks; c += LANES) most = max(most, most_of(get_turned(first, c)));
   const float factor = row_factor(row_max(most), exists && lane == 0, row);
   if (!exists) return;
   for (uint c = lane; c < chunks; c += LANES)
-    put(first + c * CHUNK, get_0(first, 1, c), factor);
+    put(first + c * CHUNK, get_turned(first, c), factor);
 }
