@@ -17,6 +17,7 @@ struct ConvertOptions {
   // Folders or files of components, for a checkpoint without them.
   std::string vae = "", text_encoder = "", image_encoder = "";
   std::string second = "";     // of two denoisers that take turns, the one for little noise
+  std::string upsampler = "";  // of latents, for a second stage of denoising
   std::string tokenizer = "";  // a SentencePiece model, or the folder of one
   bool distilled = false;      // made for few steps without guidance, which no file says
   std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are

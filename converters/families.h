@@ -32,6 +32,10 @@ struct Family {
   // The keys of a graph weight in every layout, several where they are joined; null: adapters of
   // the family are not known.
   std::vector<std::vector<std::string>> (*key_layouts)(const std::string& weight) = nullptr;
+  // Of a tensor of the model (scope and all) whose columns files order (column of a group, group)
+  // and the model (group, column): how many groups; 1: as they are. Null: of none.
+  Result<int64_t> (*column_groups)(const std::string& tensor,
+                                   const WeightSource& weights) = nullptr;
 };
 const Family& dit_family();
 const Family& toybox_family();

@@ -142,11 +142,25 @@ bool is_filter(const std::string& tensor, const Shape& weight, const Shape& stor
   return weight.rank() > 2 && stored.rank() == weight.rank() && tensor.ends_with(".weight");
 }
 
+// Columns (column of a group, group) of every row as (group, column).
+void group_columns(int64_t groups, int64_t columns, std::vector<float>* values) {
+  if (groups == 1) return;
+  const int64_t each = columns / groups;
+  std::vector<float> row(static_cast<size_t>(columns));
+  for (auto at = values->begin(); at != values->end(); at += columns) {
+    for (int64_t g = 0; g < groups; ++g)
+      for (int64_t i = 0; i < each; ++i)
+        row[static_cast<size_t>(g * each + i)] = at[i * groups + g];
+    std::copy(row.begin(), row.end(), at);
+  }
+}
+
 // Where in the model, and how large there.
 struct Place {
   const LoraTarget* target;
   TensorType weight;
   int64_t rows = 0, columns = 0;  // of the part that is changed
+  int64_t groups = 1;             // of columns (Family::column_groups)
 
   LowRankUpdate update() const {
     LowRankUpdate u;
@@ -160,8 +174,8 @@ struct Place {
 
 class Reader {
  public:
-  Reader(std::shared_ptr<const Checkpoint> checkpoint, std::string_view family,
-         const LoraNames& names, const Alphas& alphas, const WeightSource& weights)
+  Reader(std::shared_ptr<const Checkpoint> checkpoint, const Family& family, const LoraNames& names,
+         const Alphas& alphas, const WeightSource& weights)
       : checkpoint_(std::move(checkpoint)),
         family_(family),
         names_(names),
@@ -197,7 +211,7 @@ class Reader {
     place.target = names_.find(module, part);
     if (place.target == nullptr)
       return error(Code::kInvalidArgument, checkpoint_->path(), ": '", key,
-                   "' fits no weight of this ", family_,
+                   "' fits no weight of this ", family_.name,
                    " model; was the adapter made for another model?");
     if (place.target->ambiguous)
       return error(Code::kUnsupported, checkpoint_->path(), ": '", key,
@@ -210,6 +224,9 @@ class Reader {
                    place.target->tensor, "', ", place.weight.to_string(), ", which has no such");
     place.rows = all / place.target->parts;
     place.columns = shape.elements() / all;
+    if (family_.column_groups != nullptr) {
+      ZT_ASSIGN_OR_RETURN(place.groups, family_.column_groups(place.target->tensor, weights_));
+    }
     return place;
   }
 
@@ -246,6 +263,7 @@ class Reader {
         update.down,
         read_floats(*checkpoint_, down_key,
                     filter ? channels_last_permutation(down.shape.rank()) : std::vector<int>{}));
+    group_columns(place.groups, update.columns, &update.down);
     ZT_ASSIGN_OR_RETURN(update.up, read_floats(*checkpoint_, up_key));
     std::optional<double> own;
     if (const auto it = keys.find(LoraPart::kAlpha); it != keys.end()) {
@@ -274,9 +292,11 @@ class Reader {
     for (int i = 1; filter && i < stored.rank(); ++i)
       fits = fits && stored[i] == place.weight.shape[i == 1 ? -1 : i - 1];
     if (!fits) return misfit(str("'", key, "' ", data.type.to_string(), " does"), place, stored);
-    if (filter) {
-      ZT_ASSIGN_OR_RETURN(auto list,
-                          read_floats(*checkpoint_, key, channels_last_permutation(stored.rank())));
+    if (filter || place.groups > 1) {
+      ZT_ASSIGN_OR_RETURN(auto list, read_floats(*checkpoint_, key,
+                                                 filter ? channels_last_permutation(stored.rank())
+                                                        : std::vector<int>{}));
+      group_columns(place.groups, update.columns, &list);
       auto held = std::make_shared<const std::vector<float>>(std::move(list));
       update.added = {{DType::kF32, {update.rows, update.columns}}, held->data(), held};
       return update;
@@ -303,7 +323,7 @@ class Reader {
   }
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
-  const std::string_view family_;
+  const Family& family_;
   const LoraNames& names_;
   const Alphas& alphas_;
   const WeightSource& weights_;
@@ -342,7 +362,7 @@ Result<Lora> read_lora(const std::string& path, std::string_view family_name,
   ZT_ASSIGN_OR_RETURN(const auto modules, find_lora_modules(*checkpoint));
   ZT_ASSIGN_OR_RETURN(const Alphas alphas, Alphas::read(*checkpoint, checkpoint->path(), modules));
   const LoraNames names(**family, tensors);
-  Reader reader(checkpoint, family_name, names, alphas, weights);
+  Reader reader(checkpoint, **family, names, alphas, weights);
   Lora lora;
   for (const auto& [module, keys] : modules)
     ZT_RETURN_IF_ERROR(reader.read(module, keys, &lora.updates));

@@ -8,10 +8,11 @@
 
 #include "converters/families.h"
 #include "converters/gemma.h"
-#include "converters/joined_weights.h"
 #include "converters/ltx2_config.h"
 #include "converters/ltx2_keys.h"
-#include "converters/scaled.h"
+#include "converters/ltx2_text_weights.h"
+#include "converters/ltx2_upsampler.h"
+#include "converters/open_files.h"
 #include "converters/scheduler.h"
 #include "converters/store.h"
 #include "models/ltx2/recipe.h"
@@ -25,45 +26,9 @@ constexpr const char* kDit = "dit";
 constexpr const char* kText = "text_encoder";
 constexpr const char* kVae = "vae";
 constexpr const char* kSound = "sound_decoder";
+constexpr const char* kUpsampler = "upsampler";
 
 constexpr const char* kDecoderMark = "decoder.conv_in.conv.weight";  // of both autoencoders
-
-// The text's weights. Checkpoints order the projections' columns channel by channel, states within;
-// graphs state by state.
-class TextWeights : public JoinedWeights {
- public:
-  int64_t width = 0, states = 0;
-
-  Result<WeightData> load(std::string_view name) const override {
-    ZT_ASSIGN_OR_RETURN(WeightData data, JoinedWeights::load(name));
-    if (!is_projection(name)) return data;
-    const auto size = static_cast<size_t>(dtype_size(data.type.dtype));
-    const int64_t rows = data.type.shape[0];
-    auto turned = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(data.type.bytes()));
-    const auto* from = static_cast<const uint8_t*>(data.data);
-    uint8_t* to = turned->data();
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t s = 0; s < states; ++s)
-        for (int64_t c = 0; c < width; ++c, to += size)
-          std::copy_n(from + static_cast<size_t>((r * width + c) * states + s) * size, size, to);
-    data.data = turned->data();
-    data.owner = std::move(turned);
-    return data;
-  }
-  std::optional<EncodedLayout> encoded(std::string_view name) const override {
-    return is_projection(name) ? std::nullopt : JoinedWeights::encoded(name);
-  }
-
- private:
-  static bool is_projection(std::string_view name) { return name.ends_with("_proj_in.weight"); }
-};
-
-// A file of weights that is open, and its tensors that nothing has asked for yet.
-struct OpenFile {
-  std::unique_ptr<Checkpoint> stored, scaled;
-  const Checkpoint* checkpoint = nullptr;
-  std::set<std::string> left;
-};
 
 class Reader {
  public:
@@ -83,6 +48,7 @@ class Reader {
     ZT_RETURN_IF_ERROR(read_sound());
     ZT_RETURN_IF_ERROR(read_transformer());
     ZT_RETURN_IF_ERROR(read_text());
+    ZT_RETURN_IF_ERROR(read_upsampler());
     ZT_RETURN_IF_ERROR(read_tokenizer());
     return check_left();
   }
@@ -111,37 +77,15 @@ class Reader {
     if (has_text_) parts.push_back({kText, text_, &text_weights_});
     if (has_vae_) parts.push_back({kVae, vae_, &vae_weights_});
     if (has_sound_) parts.push_back({kSound, sound_, &sound_weights_});
+    if (p_.upsampler) parts.push_back({kUpsampler, upsampler_, &upsampler_weights_});
     return parts;
   }
   const std::vector<uint8_t>& tokenizer() const { return tokenizer_; }
 
  private:
-  OpenFile& note(const Checkpoint& checkpoint) {
-    for (const auto& file : files_)
-      if (file->checkpoint == &checkpoint) return *file;
-    auto file = std::make_unique<OpenFile>();
-    file->checkpoint = &checkpoint;
-    file->left = {checkpoint.names().begin(), checkpoint.names().end()};
-    files_.push_back(std::move(file));
-    return *files_.back();
-  }
-  // A folder's or file's weights, with 8-bit ones and their scales multiplied.
-  Result<const Checkpoint*> open(const std::string& path) {
-    ZT_ASSIGN_OR_RETURN(auto stored, open_checkpoint(path));
-    ZT_ASSIGN_OR_RETURN(auto scaled, apply_scales(*stored));
-    OpenFile& file = note(scaled ? *scaled : *stored);
-    file.stored = std::move(stored);
-    file.scaled = std::move(scaled);
-    return file.checkpoint;
-  }
-  void take(const Checkpoint& checkpoint, const WeightMap& map) {
-    OpenFile& file = note(checkpoint);
-    for (const std::string& key : map.used()) file.left.erase(key);
-  }
-
   Status find_transformer() {
     const Checkpoint& checkpoint = source_.checkpoint;
-    note(checkpoint);
+    files_.note(checkpoint);
     const auto original = find_prefix(checkpoint, kLtx2OriginalMark);
     const auto diffusers = find_prefix(checkpoint, kLtx2DiffusersMark);
     if (!original && !diffusers)
@@ -163,7 +107,7 @@ class Reader {
     index.text("_class_name", "",
                {"LTX2Pipeline", "LTX2ImageToVideoPipeline", "LTX2ConditionPipeline"});
     for (const char* part : {"transformer", "vae", "audio_vae", "vocoder", "connectors",
-                             "text_encoder", "tokenizer", "scheduler"})
+                             "text_encoder", "tokenizer", "scheduler", "latent_upsampler"})
       index.component(part);
     // What rewrites prompts and proposes lengths does not take part in making a clip.
     for (const char* part : {"processor", "prompt_enhancer", "duration_head"})
@@ -196,7 +140,7 @@ class Reader {
     const std::string path = asked.empty() ? component(name) : asked;
     const Checkpoint* checkpoint = path.empty() ? &source_.checkpoint : nullptr;
     if (!path.empty()) {
-      ZT_ASSIGN_OR_RETURN(checkpoint, open(path));
+      ZT_ASSIGN_OR_RETURN(checkpoint, files_.open(path));
     } else if (!transformer_.original) {
       return std::optional<Ltx2Place>();
     }
@@ -264,7 +208,7 @@ class Reader {
                         WeightMap::create(*place->checkpoint, vae_, [&](const std::string& name) {
                           return ltx2_vae_key(*place, name, p_.vae.encoder.size());
                         }));
-    take(*place->checkpoint, vae_weights_);
+    files_.take(*place->checkpoint, vae_weights_);
     ZT_RETURN_IF_ERROR(
         read_statistics(*place, p_.vae.latent_channels, scale_, &p_.mean, &p_.deviation));
     has_vae_ = true;
@@ -283,7 +227,7 @@ class Reader {
       to->clear();
       for (int64_t i = 0; i < channels; ++i)
         to->push_back(static_cast<float>(load_element(data.type.dtype, data.data, i)));
-      note(*place.checkpoint).left.erase(key);
+      files_.note(*place.checkpoint).left.erase(key);
     }
     for (float& d : *deviation) {
       if (!(d > 0))
@@ -298,7 +242,6 @@ class Reader {
     ZT_ASSIGN_OR_RETURN(auto mel, place_of("", "audio_vae"));
     if (!mel) return Status();
     mel->original = mel->checkpoint == &source_.checkpoint;
-    mel_ = mel;
     std::optional<Ltx2Place> vocoder;
     if (mel->original) {
       vocoder = Ltx2Place{mel->checkpoint, "vocoder.", true};
@@ -307,21 +250,32 @@ class Reader {
       ZT_RETURN_IF_ERROR(read_ltx2_audio_vae(&config, &p_.sound, &clocks_.emplace()));
       const std::string path = component("vocoder");
       if (path.empty()) return Status();
-      ZT_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, open(path));
+      ZT_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, files_.open(path));
       vocoder = Ltx2Place{checkpoint, "", false};
       ZT_ASSIGN_OR_RETURN(Config said, config_of(*vocoder));
       ZT_RETURN_IF_ERROR(read_ltx2_vocoder(&said, &p_.sound, &p_.sample_rate));
     }
-    auto graph = build_ltx2_sound_decoder(p_.sound);
-    if (!graph.ok()) return graph.status().with_context(mel->checkpoint->path());
-    sound_.push_back(std::move(*graph));
+    if (clocks_) {
+      p_.sound.sample_rate = clocks_->sample_rate;
+      p_.sound.hop = clocks_->hop;
+    }
+    p_.sound.given_rate = p_.sample_rate;
+    // Where rates do not agree the transformer's positions are refused, which says more.
+    p_.hears = p_.sound.rates_agree() &&
+               mel->checkpoint->type(mel->prefix + "encoder.conv_in.conv.weight").ok();
+    for (auto* build : {build_ltx2_sound_encoder, build_ltx2_sound_decoder}) {
+      if (build == build_ltx2_sound_encoder && !p_.hears) continue;
+      auto graph = build(p_.sound);
+      if (!graph.ok()) return graph.status().with_context(mel->checkpoint->path());
+      sound_.push_back(std::move(*graph));
+    }
     const auto part = [&](const Ltx2Place& place, std::string_view scope,
                           std::string (*key)(const Ltx2Place&, const std::string&)) -> Status {
       ZT_ASSIGN_OR_RETURN(
           WeightMap map, WeightMap::create(*place.checkpoint, sound_, [&](const std::string& name) {
             return name.starts_with(scope) ? key(place, name.substr(scope.size())) : "";
           }));
-      take(*place.checkpoint, map);
+      files_.take(*place.checkpoint, map);
       sound_weights_.add(std::move(map));
       return Status();
     };
@@ -349,16 +303,22 @@ class Reader {
     }
     const std::string path = transformer_.checkpoint->path();
     p_.dit.video.known_latents = has_vae_;
+    p_.dit.sound.known_latents = p_.hears;
     if (!options_.distilled) set_ltx2_guidance(&p_);
-    auto graph = build_ltx2_dit(p_.dit);
-    if (!graph.ok()) return graph.status().with_context(path);
-    dit_.push_back(std::move(*graph));
+    for (const bool keyed : {false, true}) {
+      if (keyed && !p_.dit.video.known_latents) continue;
+      p_.dit.keyed = keyed;
+      auto graph = build_ltx2_dit(p_.dit);
+      if (!graph.ok()) return graph.status().with_context(path);
+      dit_.push_back(std::move(*graph));
+    }
+    p_.dit.keyed = false;
     ZT_ASSIGN_OR_RETURN(
         dit_weights_,
         WeightMap::create(*transformer_.checkpoint, dit_, [&](const std::string& name) {
           return ltx2_transformer_key(transformer_, name);
         }));
-    take(*transformer_.checkpoint, dit_weights_);
+    files_.take(*transformer_.checkpoint, dit_weights_);
     const int64_t sound = p_.sound.latent_channels * p_.sound.latent_bins;
     if (has_vae_ && p_.vae.latent_channels != p_.dit.video.channels)
       return error(Code::kDataLoss, path, ": latents of video of ", p_.dit.video.channels,
@@ -372,7 +332,7 @@ class Reader {
   Status read_text() {
     Ltx2Place place = transformer_;
     if (const std::string path = component("connectors"); !path.empty()) {
-      ZT_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, open(path));
+      ZT_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, files_.open(path));
       place = {checkpoint, "", false};
       if (gemma_) {
         ZT_ASSIGN_OR_RETURN(Config config, config_of(place));
@@ -382,7 +342,7 @@ class Reader {
       return Status();
     }
     if (!gemma_) {  // what the text's graph needs stays behind with it
-      std::set<std::string>& left = note(*place.checkpoint).left;
+      std::set<std::string>& left = files_.note(*place.checkpoint).left;
       std::erase_if(left, [](const std::string& key) {
         return key.find("embeddings_connector.") != std::string::npos ||
                key.starts_with("text_embedding_projection.") ||
@@ -409,13 +369,39 @@ class Reader {
                         WeightMap::create(*place.checkpoint, text_, [&](const std::string& name) {
                           return name.starts_with(kGemma) ? "" : ltx2_connector_key(place, name);
                         }));
-    take(*gemma_->checkpoint, gemma);
-    take(*place.checkpoint, connectors);
+    files_.take(*gemma_->checkpoint, gemma);
+    files_.take(*place.checkpoint, connectors);
     text_weights_.width = p_.text.gemma.width;
     text_weights_.states = p_.text.gemma.layers + 1;
     text_weights_.add(std::move(gemma));
     text_weights_.add(std::move(connectors));
     has_text_ = true;
+    return Status();
+  }
+
+  // It lies beside the pipeline's parts, or anywhere by the person's word, and is of no use to a
+  // checkpoint that is sampled with guidance.
+  Status read_upsampler() {
+    std::string path = options_.upsampler;
+    if (path.empty() && source_.pipeline != nullptr) {
+      path = component("latent_upsampler");
+      std::error_code failed;
+      const fs::path beside = fs::path(source_.pipeline->path) / "latent_upsampler";
+      if (path.empty() && fs::is_directory(beside, failed)) path = beside.string();
+      if (!path.empty() && !options_.distilled) {
+        if (options_.notice)
+          options_.notice(path +
+                          " is not converted: its second stage is of distilled checkpoints "
+                          "(--distilled)");
+        return Status();
+      }
+    }
+    if (path.empty()) return Status();
+    ZT_ASSIGN_OR_RETURN(const Checkpoint* checkpoint, files_.open(path));
+    ZT_RETURN_IF_ERROR(read_ltx2_upsampler(*checkpoint, &p_.upsampler.emplace(), &upsampler_,
+                                           &upsampler_weights_));
+    files_.take(*checkpoint, upsampler_weights_);
+    files_.note(*checkpoint).left.erase("upsampler.blur_down.kernel");  // a constant
     return Status();
   }
 
@@ -437,39 +423,35 @@ class Reader {
 
   // Every tensor is used, is known to be of no use, or is refused by name.
   Status check_left() {
-    bool encodes = false;
-    for (const auto& file : files_)
+    for (const auto& file : files_.all())
       for (const std::string& key : file->left) {
         if (gemma_ && file->checkpoint == gemma_->checkpoint && is_beside_gemma_text(key)) continue;
         if (key.find("per_channel_statistics.channel") != std::string::npos ||
             key.find("per_channel_statistics.mean-of-stds") != std::string::npos ||
             key.ends_with("mel_stft.stft_fn.inverse_basis"))
           continue;
-        const bool sound = mel_ && file->checkpoint == mel_->checkpoint &&
-                           key.starts_with(mel_->prefix + "encoder.");
-        encodes |= sound;
-        if (sound) continue;
+        // See read_sound: what is refused there is no tensor.
+        if (!p_.sound.rates_agree() &&
+            (key.starts_with("encoder.") || key.starts_with("audio_vae.encoder.")))
+          continue;
         ZT_RETURN_IF_ERROR(check_unused(*file->checkpoint, transformer_.prefix, key));
       }
-    if (encodes && options_.notice)
-      options_.notice("the encoder of sound is not converted: no sound can be given to the model");
     return Status();
   }
 
   const ConvertSource& source_;
   const ConvertOptions& options_;
-  std::vector<std::unique_ptr<OpenFile>> files_;
+  OpenFiles files_;
   Ltx2Place transformer_;
-  std::optional<Ltx2Place> mel_;  // the sound's autoencoder
   Ltx2Pipeline p_;
   double scale_ = 1;
   std::optional<FlowSampler> sampler_;
   std::optional<Ltx2Clocks> clocks_;
   std::optional<GemmaFile> gemma_;
   std::vector<uint8_t> tokenizer_;
-  std::vector<Graph> dit_, text_, vae_, sound_;
-  WeightMap dit_weights_, vae_weights_;
-  TextWeights text_weights_;
+  std::vector<Graph> dit_, text_, vae_, sound_, upsampler_;
+  WeightMap dit_weights_, vae_weights_, upsampler_weights_;
+  Ltx2TextWeights text_weights_;
   JoinedWeights sound_weights_;
   bool has_text_ = false, has_vae_ = false, has_sound_ = false;
 };
@@ -492,7 +474,11 @@ Status convert_ltx2(const ConvertSource& source, const ConvertOptions& options,
 }  // namespace
 
 const Family& ltx2_family() {
-  static const Family family{"ltx-2", {kLtx2OriginalMark, kLtx2DiffusersMark}, convert_ltx2};
+  static const Family family{"ltx-2",
+                             {kLtx2OriginalMark, kLtx2DiffusersMark},
+                             convert_ltx2,
+                             ltx2_key_layouts,
+                             ltx2_column_groups};
   return family;
 }
 

@@ -111,6 +111,12 @@ void read_ltx2_generator(Config* c, const std::string& factors_key,
 }
 
 // diffusers reads any number of levels and takes a latent to stand for four frames and bins.
+void check_ltx2_encoded_sound(Config* c, const char* out_key, int64_t channels) {
+  c->only("double_z", true, "an encoder of sound gives means and variances");
+  if (c->integer("in_channels", 2, 1, 64) != channels)
+    c->fail(Code::kUnsupported, str("'in_channels' differs from '", out_key, "', ", channels));
+}
+
 void check_ltx2_quarters(Config* c, const char* key, size_t levels) {
   if (levels != 3)
     c->fail(Code::kUnsupported,
@@ -262,7 +268,8 @@ Status read_ltx2_audio_vae(Config* c, Ltx2SoundConfig* s, Ltx2Clocks* clocks) {
   c->text("norm_type", "pixel", {"pixel"});
   c->text("causality_axis", "height", {"height"});
   c->only("is_causal", true, "only causal decoders of sound are supported");
-  c->ignore({"in_channels", "double_z", "resolution", "dropout"});  // the encoder's; nothing's
+  check_ltx2_encoded_sound(c, "output_channels", s->channels);
+  c->ignore({"resolution", "dropout"});
   return c->finish();
 }
 

@@ -45,6 +45,8 @@ void read_ltx2_generator(Config* config, const std::string& factors_key,
                          const std::string& dilations_key, Ltx2Generator* generator);
 // The rates between which a vocoder's second network widens the band.
 void read_ltx2_rates(Config* config, Ltx2Bandwidth* wide, int* sample_rate);
+// The encoder's of sound: as many channels as come out, mean and variance.
+void check_ltx2_encoded_sound(Config* config, const char* out_key, int64_t channels);
 // diffusers reads any number of levels and takes a latent to stand for four frames.
 void check_ltx2_quarters(Config* config, const char* key, size_t levels);
 

@@ -104,6 +104,16 @@ std::string ltx2_vocoder_key(const Ltx2Place& place, const std::string& weight) 
   return place.prefix + (place.original ? rewrite_key(weight, kVocoderKeys) : weight);
 }
 
+std::vector<std::vector<std::string>> ltx2_key_layouts(const std::string& weight) {
+  const bool projects = weight.find("text_proj_in.") != std::string::npos;
+  if (projects || weight.find("_connector.") != std::string::npos)
+    return {
+        {weight},
+        {"connectors." + weight},
+        {projects ? rewrite_key(weight, kProjectionKeys) : rewrite_key(weight, kConnectorKeys)}};
+  return {{weight}, {rewrite_key(weight, kTransformerKeys)}};
+}
+
 std::string ltx2_mean_key(const Ltx2Place& place) {
   return place.prefix + (place.original ? "per_channel_statistics.mean-of-means" : "latents_mean");
 }

@@ -217,8 +217,8 @@ void read_ddconfig(Config c, Config* outer, Ltx2SoundConfig* s) {
     c.fail(Code::kUnsupported, "'attn_resolutions': attention in the levels is not supported");
   c.text("norm_type", "pixel", {"pixel"});
   c.text("causality_axis", "height", {"height"});
-  // Of the encoder, and of nothing.
-  c.ignore({"double_z", "in_channels", "resolution", "dropout", "downsample_time"});
+  check_ltx2_encoded_sound(&c, "out_ch", s->channels);
+  c.ignore({"resolution", "dropout", "downsample_time"});
   if (const Status status = c.finish(); !status.ok()) outer->fail(status.code(), status.message());
 }
 
@@ -240,10 +240,12 @@ Status read_original_audio(Config* c, bool held, Ltx2SoundConfig* s, Ltx2Clocks*
     if (stft) {
       clocks->hop = stft->integer("hop_length", 160, 1, 1 << 16);
       stft->only("causal", true, "only causal sound is supported");
-      stft->ignore({"filter_length", "win_length"});  // of spectrograms of given sound
+      s->window = stft->integer("filter_length", 1024, 2, 1 << 16);
+      if (stft->integer("win_length", s->window, 2, 1 << 16) != s->window)
+        stft->fail(Code::kUnsupported, "'win_length' differs from 'filter_length'");
       ZT_RETURN_IF_ERROR(stft->finish());
     }
-    before->ignore({"audio", "mel"});  // likewise
+    before->ignore({"audio", "mel"});  // as above
     ZT_RETURN_IF_ERROR(before->finish());
   }
   return c->finish();
@@ -323,6 +325,8 @@ Status read_ltx2_original(Config* c, const Ltx2Held& held, Ltx2Pipeline* p, doub
   p->dit.hops_a_latent = p->sound.mel_frames_a_latent();
   p->dit.sample_rate = clocks.sample_rate;
   p->dit.hop = clocks.hop;
+  p->sound.sample_rate = clocks.sample_rate;
+  p->sound.hop = clocks.hop;
   c->ignore({"scheduler"});  // of training: the schedule is the pipelines'
   return c->finish();
 }

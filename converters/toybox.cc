@@ -28,6 +28,70 @@ const std::vector<std::string> kCaptions = {
     "a red ball bounces up and down",
 };
 
+// As train/toydata/captions.py writes them.
+Expansion expansion() {
+  Expansion e;
+  e.pattern = "a {size} {colour} {shape} {motion} {ground}";
+  std::vector<std::string> grounds;
+  for (const char* colour : {"dark", "grey", "blue", "green", "yellow", "brown", "red", "pink",
+                             "purple", "teal", "navy"})
+    for (const char* kind :
+         {"on a plain {} background", "on a {} floor", "in front of {} stripes",
+          "on a {} checkerboard", "over a {} gradient", "on the {} floor", "on a {} background"}) {
+      std::string ground = kind;
+      ground.replace(ground.find("{}"), 2, colour);
+      grounds.push_back(std::move(ground));
+    }
+  e.slots = {{"ground", std::move(grounds)},  // first, as their colours are no toy's
+             {"size", {"small", "little", "tiny", "medium-sized", "large", "big", "huge"}},
+             {"colour",
+              {"red", "scarlet", "orange", "yellow", "golden", "green", "blue", "purple", "violet",
+               "pink", "rosy", "white", "snowy"}},
+             {"shape",
+              {"ball", "circle", "disc", "box", "square", "block", "triangle", "star", "heart",
+               "ring", "donut", "hoop", "cross", "plus", "diamond", "gem"}},
+             {"motion",
+              {"bounces",
+               "bounces up and down",
+               "hops",
+               "jumps up and down",
+               "slides",
+               "slides from side to side",
+               "slides back and forth",
+               "rises",
+               "floats up",
+               "falls",
+               "drops",
+               "orbits",
+               "circles around",
+               "spins",
+               "spins around",
+               "rotates",
+               "twirls",
+               "grows",
+               "grows bigger",
+               "swells",
+               "shrinks",
+               "shrinks down",
+               "blinks",
+               "blinks on and off",
+               "flashes",
+               "stands still",
+               "waits",
+               "bouncing",
+               "hopping",
+               "sliding",
+               "rising",
+               "falling",
+               "orbiting",
+               "spinning",
+               "growing",
+               "shrinking",
+               "blinking",
+               "standing still"}}};
+  return e;
+}
+
 std::string metadata_or(const Checkpoint& checkpoint, const char* key, const char* otherwise) {
   const auto it = checkpoint.metadata().find(key);
   return it == checkpoint.metadata().end() ? otherwise : it->second;
@@ -54,6 +118,7 @@ Status convert_toybox(const ConvertSource& source, const ConvertOptions& options
   info.tokenizers = {{"", "bytes"}};
   info.vocabulary = read_vocabulary(metadata_or(checkpoint, "vocabulary", "[]"));
   info.captions = kCaptions;
+  config->recipe.expansion = expansion();
   info.recipe = recipe_to_json(config->recipe);
   info.provenance =
       metadata_or(checkpoint, "provenance", "trained by the Zoetrope project on generated data");

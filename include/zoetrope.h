@@ -197,7 +197,8 @@ ZOETROPE_API int zoetrope_write(const char *path, const zoetrope_clip *clip);
 
 /* A checkpoint to a model file, as `zoetrope convert`. `options`: JSON, "input" and "output" needed:
  *   {"input": "", "output": "", "family": "auto", "name": "", "vae": "", "text_encoder": "",
- *    "image_encoder": "", "second": "", "tokenizer": "", "distilled": false, "dtype": ""} */
+ *    "image_encoder": "", "second": "", "tokenizer": "", "upsampler": "", "distilled": false,
+ *    "dtype": ""} */
 ZOETROPE_API int zoetrope_convert(const char *options, const zoetrope_callbacks *callbacks);
 
 /* A model file with weights of fewer bits, as `zoetrope quantize`. `options`: JSON, "output" needed,

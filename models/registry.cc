@@ -5,7 +5,9 @@
 #include "models/clip/clip.h"
 #include "models/dit/recipe.h"
 #include "models/ltx2/recipe.h"
-#include "models/moviegen/moviegen.h"
+#include "models/moviegen/audio.h"
+#include "models/moviegen/codec.h"
+#include "models/moviegen/recipe.h"
 #include "models/t5/t5.h"
 #include "models/vae/vae.h"
 #include "models/wan/recipe.h"
@@ -95,16 +97,50 @@ BuiltinModel wan(std::string_view name, std::string_view description, const Bind
           example,     [] { return wan_recipe(wan_pipeline(kDit(), kExperts)); }};
 }
 
+// Prompts are read as bytes.
+Result<Parts> moviegen_parts(const MovieGenPipeline& p) {
+  Parts parts;
+  ZT_RETURN_IF_ERROR(add(&parts, "dit", {build_moviegen_dit(p.dit)}));
+  ZT_RETURN_IF_ERROR(add(&parts, "tae", {build_tae_encoder(p.tae), build_tae_decoder(p.tae)}));
+  for (const auto& [name, graph] : {std::pair{"ul2", build_t5_encoder(p.ul2)},
+                                    {"byt5", build_t5_encoder(p.byt5)},
+                                    {"metaclip", build_clip_text(p.metaclip)}}) {
+    ZT_RETURN_IF_ERROR(add(&parts, name, {graph}));
+    parts.back().components[0].name = name;
+  }
+  return parts;
+}
+
+template <int kBillions>
+BuiltinModel moviegen(std::string_view name, const Bindings& example) {
+  return {name,
+          "moviegen",
+          "Movie Gen, text to video, 768x768, 256 frames",
+          [] { return moviegen_parts(moviegen_pipeline(kBillions)); },
+          example,
+          [] { return moviegen_recipe(moviegen_pipeline(kBillions)); }};
+}
+
+Result<Parts> moviegen_audio() {
+  Parts parts;
+  ZT_RETURN_IF_ERROR(add(&parts, "", {build_moviegen_audio_dit(MovieGenAudioConfig())}));
+  ZT_RETURN_IF_ERROR(add(&parts, "codec",
+                         {build_moviegen_sound_encoder(MovieGenCodecConfig()),
+                          build_moviegen_sound_decoder(MovieGenCodecConfig())}));
+  return parts;
+}
+
 // The distilled ones; statistics of latents come with the checkpoints: here they change nothing.
-Ltx2Pipeline ltx2_pipeline(bool third) {
+Ltx2Pipeline ltx2_pipeline(bool third, bool two_stages) {
   Ltx2Pipeline p;
   p.dit = third ? ltx2_3() : ltx2_19b();
-  p.dit.video.known_latents = true;
+  p.dit.video.known_latents = p.dit.sound.known_latents = p.hears = true;
   p.text = third ? ltx2_3_text() : ltx2_text();
   if (third) {
     p.vae = ltx2_3_vae();
     p.sound = ltx2_3_sound();
     p.sample_rate = 48000;
+    p.sound.given_rate = p.sample_rate;
   }
   p.mean.assign(static_cast<size_t>(p.dit.video.channels), 0);
   p.deviation.assign(static_cast<size_t>(p.dit.video.channels), 1);
@@ -112,28 +148,34 @@ Ltx2Pipeline ltx2_pipeline(bool third) {
   p.sound_deviation.assign(static_cast<size_t>(p.dit.sound.channels), 1);
   p.tokenizer = EncodeText::Tokenizer::kBytes;
   p.sampler = ltx2_distilled_sampler();
+  if (two_stages) p.upsampler.emplace();
   return p;
 }
 
 Result<Parts> ltx2_parts(const Ltx2Pipeline& p) {
   Parts parts;
-  ZT_RETURN_IF_ERROR(add(&parts, "dit", {build_ltx2_dit(p.dit)}));
+  Ltx2Config keyed = p.dit;
+  keyed.keyed = true;
+  ZT_RETURN_IF_ERROR(add(&parts, "dit", {build_ltx2_dit(p.dit), build_ltx2_dit(keyed)}));
+  if (p.upsampler)
+    ZT_RETURN_IF_ERROR(add(&parts, "upsampler", {build_ltx2_upsampler(*p.upsampler)}));
   ZT_RETURN_IF_ERROR(add(&parts, "text_encoder", {build_ltx2_text_encoder(p.text)}));
   ZT_RETURN_IF_ERROR(
       add(&parts, "vae", {build_ltx2_video_encoder(p.vae), build_ltx2_video_decoder(p.vae)}));
-  ZT_RETURN_IF_ERROR(add(&parts, "sound_decoder", {build_ltx2_sound_decoder(p.sound)}));
+  ZT_RETURN_IF_ERROR(add(&parts, "sound_decoder",
+                         {build_ltx2_sound_encoder(p.sound), build_ltx2_sound_decoder(p.sound)}));
   return parts;
 }
 
-template <bool kThird>
+template <bool kThird, bool kTwoStages>
 BuiltinModel ltx(std::string_view name, std::string_view description, const Bindings& example) {
   return {name,
           "ltx-2",
           description,
-          [] { return ltx2_parts(ltx2_pipeline(kThird)); },
+          [] { return ltx2_parts(ltx2_pipeline(kThird, kTwoStages)); },
           example,
           [] {
-            Result<Recipe> recipe = ltx2_recipe(ltx2_pipeline(kThird));
+            Result<Recipe> recipe = ltx2_recipe(ltx2_pipeline(kThird, kTwoStages));
             ZT_CHECK(recipe.ok());
             return std::move(*recipe);
           }};
@@ -150,7 +192,7 @@ const std::vector<BuiltinModel>& list() {
   // 1280x704, 121 frames.
   static const Bindings wan_5b{
       {"batch", 1}, {"frames", 31}, {"height", 44}, {"width", 80}, {"text_length", 512}};
-  static const Bindings moviegen{
+  static const Bindings moviegen_clip{
       {"batch", 1},        {"frames", 32},       {"height", 96},          {"width", 96},
       {"ul2_length", 256}, {"byt5_length", 256}, {"metaclip_length", 256}};
   // LTX-2 at 768x512, 121 frames: 6,144 tokens of video and 126 of sound.
@@ -182,15 +224,25 @@ const std::vector<BuiltinModel>& list() {
                               "Wan 2.2 image to video, two experts, 832x480, 81 frames", wan_clip),
       wan<wan_ti2v_5b>("wan2.2-ti2v-5b", "Wan 2.2 text and image to video, 1280x704, 121 frames",
                        wan_5b),
-      ltx<false>("ltx-2-19b", "LTX-2, distilled: video with sound, 768x512, 121 frames", ltx_clip),
-      ltx<true>("ltx-2.3-22b", "LTX-2.3, distilled: video with sound, 768x512, 121 frames",
-                ltx_clip),
-      {"moviegen-1b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",
-       [] { return one(build_moviegen_dit(moviegen_config(1))); }, moviegen},
-      {"moviegen-5b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",
-       [] { return one(build_moviegen_dit(moviegen_config(5))); }, moviegen},
-      {"moviegen-30b", "moviegen", "Movie Gen video DiT, 768x768, 256 frames",
-       [] { return one(build_moviegen_dit(moviegen_config(30))); }, moviegen},
+      ltx<false, false>("ltx-2-19b", "LTX-2, distilled: video with sound, 768x512, 121 frames",
+                        ltx_clip),
+      ltx<false, true>("ltx-2-19b-two-stage",
+                       "LTX-2, distilled, with its upsampler: half the size, then the whole",
+                       ltx_clip),
+      ltx<true, false>("ltx-2.3-22b", "LTX-2.3, distilled: video with sound, 768x512, 121 frames",
+                       ltx_clip),
+      ltx<true, true>("ltx-2.3-22b-two-stage",
+                      "LTX-2.3, distilled, with its upsampler: half the size, then the whole",
+                      ltx_clip),
+      moviegen<1>("moviegen-1b", moviegen_clip),
+      moviegen<5>("moviegen-5b", moviegen_clip),
+      moviegen<30>("moviegen-30b", moviegen_clip),
+      // 16 s of sound to 256 frames.
+      {"moviegen-audio-13b",
+       "moviegen",
+       "Movie Gen Audio's transformer and codec, 48 kHz",
+       moviegen_audio,
+       {{"batch", 1}, {"frames", 400}, {"text_length", 512}, {"pictures", 256}}},
   };
   return models;
 }
@@ -212,6 +264,9 @@ WeightInit initial_weight(const Value& weight) {
   const auto ends_with = [&](std::string_view suffix) { return weight.name.ends_with(suffix); };
   const bool vector = weight.dims.size() == 1;
   if (ends_with(".bias")) return {WeightInit::Kind::kConstant, 0};
+  // Resampling filters keep what does not change: of the many in a row each would multiply it.
+  if (ends_with("filter") && vector)
+    return {WeightInit::Kind::kConstant, 1 / static_cast<double>(weight.dims[0].constant())};
   if (vector) return {WeightInit::Kind::kConstant, 1};  // norm weights
   if (ends_with("modulation") || weight.name.find("position.") != std::string::npos ||
       ends_with("embedding_table.weight"))

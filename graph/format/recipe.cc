@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 
+#include "graph/format/recipe_references.h"
 #include "graph/format/recipe_samplers.h"
 #include "graph/json_writer.h"
 
@@ -18,9 +20,9 @@ constexpr std::string_view kFills[] = {"zeros", "grey"};
 constexpr std::string_view kMasks[] = {"latent", "frames"};
 constexpr std::string_view kSamplers[] = {"flow", "diffusion"};
 // In the order of Stage's alternatives.
-constexpr std::string_view kStages[] = {"encode_text",   "class_label",   "image_features",
-                                        "start_picture", "known_latents", "denoise",
-                                        "decode_sound",  "decode_video",  "decode_image"};
+constexpr std::string_view kStages[] = {
+    "encode_text", "class_label",      "image_features", "start_picture", "known_latents",
+    "denoise",     "resample_latents", "decode_sound",   "decode_video",  "decode_image"};
 
 constexpr size_t kMaxStages = 64;
 constexpr int64_t kMaxSide = 1 << 20;
@@ -109,6 +111,11 @@ void fields(V& v, EncodeText& s) {
   v.flag("zero_padding", &s.zero_padding);
   v.flag("clean", &s.clean);
   v.flag("strip", &s.strip);
+  v.text("prefix", &s.prefix, 256);
+  v.flag("quoted", &s.quoted);
+  v.integer("byte_offset", &s.byte_offset, 0, 1 << 16);
+  v.require(s.byte_offset == 0 || s.tokenizer == EncodeText::Tokenizer::kBytes, "byte_offset",
+            "of the tokenizer bytes");
   v.integer("places", &s.places, 0, 1 << 16);
   v.require(s.places == 0 || (s.places >= s.max_ids && !s.zero_padding), "places",
             "at least max_ids, and without zero_padding");
@@ -139,12 +146,18 @@ void fields(V& v, ImageFeatures& s) {
 }
 
 template <typename V>
+void reduced_field(V& v, int* reduced) {
+  v.integer("reduced", reduced, 1, 64);
+}
+
+template <typename V>
 void fields(V& v, StartPicture& s) {
   v.name("latents", &s.latents);
   v.optional_name("first", &s.first);
   v.name("component", &s.component);
   v.name("input", &s.input);
   v.name("output", &s.output);
+  reduced_field(v, &s.reduced);
 }
 
 template <typename V>
@@ -162,8 +175,20 @@ void fields(V& v, KnownLatents& s) {
   v.choice("fill", &s.fill, kFills);
   v.choice("mask", &s.mask, kMasks);
   v.flag("required", &s.required);
+  reduced_field(v, &s.reduced);
+  v.flag("graded", &s.graded);
+  v.optional_name("gives_key_times", &s.gives_key_times);
   v.require(s.kept() || !(s.mask_first_frame || s.mask_last_frame), "mask_first_frame",
             "only with fill zeros and mask latent");
+  v.require(s.kept() || (!s.graded && s.gives_key_times.empty()), "graded",
+            "only with fill zeros and mask latent, as 'gives_key_times'");
+}
+
+template <typename V>
+void fields(V& v, Denoise::Keyed& k) {
+  v.name("component", &k.component);
+  v.name("input", &k.input);
+  v.name("value", &k.value);
 }
 
 template <typename V>
@@ -229,6 +254,20 @@ void fields(V& v, Denoise& s) {
             "left out, or the sampler flow matching");
   for (size_t i = 1; i < s.experts.size(); ++i)
     v.require(s.experts[i].below < s.experts[i - 1].below, "experts", "falling in 'below'");
+  reduced_field(v, &s.reduced);
+  Denoise::Keyed keyed = s.keyed.value_or(Denoise::Keyed());
+  v.optional_object("keyed", &keyed, s.keyed.has_value());
+  if (!keyed.component.empty()) s.keyed = std::move(keyed);
+  v.require(!s.keyed || s.experts.empty(), "keyed", "left out where there are experts");
+}
+
+template <typename V>
+void fields(V& v, ResampleLatents& s) {
+  v.name("latents", &s.latents);
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+  v.integer("factor", &s.factor, 2, 64);
 }
 
 template <typename V>
@@ -239,6 +278,7 @@ void fields(V& v, Decode& s) {
   v.name("input", &s.input);
   v.name("output", &s.output);
   v.object("tiles", &s.tiles);
+  v.object("area", &s.area);
 }
 
 template <typename V>
@@ -247,133 +287,37 @@ void fields(V& v, Stage& s) {
 }
 
 template <typename V>
+void fields(V& v, Expansion::Slot& s) {
+  v.name("name", &s.name);
+  v.texts("words", &s.words, 1000);
+  v.require(!s.words.empty(), "words", "given");
+}
+
+template <typename V>
+void fields(V& v, Expansion& e) {
+  v.text("instructions", &e.instructions, 1 << 16);
+  v.text("pattern", &e.pattern, 4096);
+  v.objects("slots", &e.slots, 64);
+  v.require(e.pattern.empty() == e.slots.empty(), "slots", "given with pattern, and only then");
+  v.require(!e.instructions.empty() || !e.pattern.empty(), "instructions", "given, or a pattern");
+  for (const Expansion::Slot& slot : e.slots)
+    v.require(e.pattern.find("{" + slot.name + "}") != std::string::npos, "pattern",
+              "with every slot's name in braces");
+}
+
+template <typename V>
 void fields(V& v, Recipe& r) {
   v.object("clip", &r.clip);
   v.objects("latents", &r.latents, 8);
   v.objects("stages", &r.stages, kMaxStages);
   v.text("incomplete", &r.incomplete, 4096);
+  Expansion expansion = r.expansion.value_or(Expansion());
+  v.optional_object("expansion", &expansion, r.expansion.has_value());
+  if (!expansion.instructions.empty() || !expansion.pattern.empty())
+    r.expansion = std::move(expansion);
 }
 
 namespace {
-
-// Names that stages hand each other, in the order in which the stages run.
-class References {
- public:
-  explicit References(const Recipe& recipe) : recipe_(recipe) {}
-
-  Status check() {
-    std::set<std::string> names;
-    for (const LatentSpec& l : recipe_.latents)
-      if (!names.insert(l.name).second) return bad("latents '", l.name, "' appear twice");
-    int pictures = 0, sounds = 0, denoising = 0;
-    for (const LatentSpec& l : recipe_.latents) ++(l.media == Modality::kSound ? sounds : pictures);
-    if (pictures > 1 || sounds > 1) return bad("more than one stream of pictures, or of sound");
-    if (sounds > 0 && recipe_.clip.sample_rate == 0)
-      return bad("latents of sound without 'clip.sample_rate'");
-    for (const Stage& stage : recipe_.stages) {
-      ZT_RETURN_IF_ERROR(std::visit([&](const auto& s) { return visit(s); }, stage));
-      denoising += std::holds_alternative<Denoise>(stage);
-    }
-    if (recipe_.stages.empty()) return Status();
-    if (denoising != 1) return bad(denoising, " stages denoise; expected one");
-    for (const LatentSpec& l : recipe_.latents)
-      if (!decoded_.contains(l.name)) return bad("no stage decodes latents '", l.name, "'");
-    return Status();
-  }
-
- private:
-  template <typename... Args>
-  static Status bad(const Args&... what) {
-    return error(Code::kDataLoss, "recipe: ", what...);
-  }
-
-  Status give(const std::string& name) {
-    if (!name.empty() && !values_.insert(name).second)
-      return bad("value '", name, "' is given twice");
-    return Status();
-  }
-
-  Result<const LatentSpec*> latents(const std::string& name) const {
-    const LatentSpec* l = recipe_.find_latents(name);
-    if (l == nullptr) return bad("there are no latents '", name, "'");
-    return l;
-  }
-
-  static Status first_of_video(const std::string& first, const LatentSpec& l) {
-    if (first.empty() || l.media == Modality::kVideo) return Status();
-    return bad("'first' is of video; latents '", l.name, "' are ",
-               kModalities[static_cast<size_t>(l.media)]);
-  }
-
-  Status before_denoising(std::string_view kind) const {
-    return denoised_.empty() ? Status() : bad("'", kind, "' stands behind 'denoise'");
-  }
-
-  Status visit(const EncodeText& s) {
-    ZT_RETURN_IF_ERROR(before_denoising("encode_text"));
-    ZT_RETURN_IF_ERROR(give(s.gives));
-    ZT_RETURN_IF_ERROR(give(s.gives_pooled));
-    return give(s.gives_lengths);
-  }
-  Status visit(const ClassLabel& s) {
-    ZT_RETURN_IF_ERROR(before_denoising("class_label"));
-    return give(s.gives);
-  }
-  Status visit(const ImageFeatures& s) {
-    ZT_RETURN_IF_ERROR(before_denoising("image_features"));
-    return give(s.gives);
-  }
-  Status visit(const StartPicture& s) {
-    ZT_RETURN_IF_ERROR(before_denoising("start_picture"));
-    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
-    if (l->media == Modality::kSound) return bad("'start_picture' of sound");
-    return first_of_video(s.first, *l);
-  }
-  Status visit(const KnownLatents& s) {
-    ZT_RETURN_IF_ERROR(before_denoising("known_latents"));
-    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
-    ZT_RETURN_IF_ERROR(first_of_video(s.first, *l));
-    const bool video = l->media == Modality::kVideo;
-    if (!video && (!s.kept() || s.required))
-      return bad("'fill', 'mask' and 'required' are of video; '", l->name, "' are ",
-                 kModalities[static_cast<size_t>(l->media)]);
-    if (s.mask == KnownLatents::Mask::kFrames && l->first_frames != 1 &&
-        l->first_frames != l->later_frames)
-      return bad("a mask of frames: the first latent of '", l->name, "' stands for ",
-                 l->first_frames, " frames; expected 1 or as many as the later ones, ",
-                 l->later_frames);
-    ZT_RETURN_IF_ERROR(give(s.gives));
-    return give(s.gives_mask);
-  }
-  Status visit(const Denoise& s) {
-    for (const Denoise::Stream& stream : s.streams) {
-      ZT_RETURN_IF_ERROR(latents(stream.latents).status());
-      if (!denoised_.insert(stream.latents).second)
-        return bad("latents '", stream.latents, "' are denoised twice");
-    }
-    for (const Denoise::Condition& c : s.conditions)
-      if (!values_.contains(c.value)) return bad("no earlier stage gives '", c.value, "'");
-    return Status();
-  }
-  Status decode(const Decode& s, Modality media) {
-    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
-    if (l->media != media)
-      return bad("latents '", l->name, "' are ", kModalities[static_cast<size_t>(l->media)],
-                 ", not ", kModalities[static_cast<size_t>(media)],
-                 " as their decoder's kind says");
-    ZT_RETURN_IF_ERROR(first_of_video(s.first, *l));
-    if (!denoised_.contains(s.latents)) return bad("latents '", s.latents, "' are not denoised");
-    if (!decoded_.insert(s.latents).second)
-      return bad("latents '", s.latents, "' are decoded twice");
-    return Status();
-  }
-  Status visit(const DecodeSound& s) { return decode(s, Modality::kSound); }
-  Status visit(const DecodeVideo& s) { return decode(s, Modality::kVideo); }
-  Status visit(const DecodeImage& s) { return decode(s, Modality::kImage); }
-
-  const Recipe& recipe_;
-  std::set<std::string> values_, denoised_, decoded_;
-};
 
 template <typename E>
 Result<E> parse_choice(const char* what, std::string_view name, Names names) {
@@ -392,6 +336,8 @@ const LatentSpec* find_media(const Recipe& recipe, bool sound) {
 }
 
 }  // namespace
+
+std::string_view media_name(Modality media) { return kModalities[static_cast<size_t>(media)]; }
 
 std::string_view stage_kind(const Stage& stage) { return kStages[stage.index()]; }
 
@@ -422,7 +368,7 @@ Result<Recipe> parse_recipe(std::string_view text) {
   JsonReader reader(json, "recipe");
   fields(reader, recipe);
   ZT_RETURN_IF_ERROR(reader.finish());
-  ZT_RETURN_IF_ERROR(References(recipe).check());
+  ZT_RETURN_IF_ERROR(check_references(recipe));
   return recipe;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "graph/format/diffusion_spec.h"
+#include "graph/format/flow_spec.h"
 #include "graph/status.h"
 
 namespace zoetrope {
@@ -76,6 +77,9 @@ struct EncodeText {
   bool zero_padding = false;  // features of padding become 0
   bool clean = false;         // prompts are cleaned first (runtime/text/clean.h)
   bool strip = false;         // prompts lose the white space at their ends
+  std::string prefix = "";    // stands before the prompt, not before the negative one
+  bool quoted = false;        // only what stands in quotation marks is read
+  int byte_offset = 0;        // of kBytes: the id of byte 0
   int places = 0;             // length of what is given; 0: as many as ids
 };
 
@@ -96,6 +100,7 @@ struct ClassLabel {
 struct StartPicture {
   std::string latents, component, input, output;
   std::string first = "";
+  int reduced = 1;  // as of the stage that denoises
 };
 
 // What is already known of a clip, as normalised latents and a mask, channels last.
@@ -114,6 +119,14 @@ struct KnownLatents {
   // latent of one frame repeats that frame's.
   enum class Mask : uint8_t { kLatent, kFrames } mask = Mask::kLatent;
   bool required = false;  // the model goes on from a first frame: a request must give one
+  int reduced = 1;        // as of the stage that denoises
+  // A mask between 0 and mask_known says how much of what is known stays, step after step. Else a
+  // latent is known or not.
+  bool graded = false;
+  // Frames at any time stand as latents of their own, each encoded alone, behind the clip's. Their
+  // times, in frames of the clip, are given as this, f32[1, key frames]. Empty: the model takes
+  // none.
+  std::string gives_key_times = "";
   // Whether wholly known latents come out as they were given, whatever the network makes of them.
   bool kept() const { return fill == Fill::kZeros && mask == Mask::kLatent; }
 };
@@ -132,46 +145,10 @@ struct ImageFeatures {
   bool antialias = true;
 };
 
-// kEuler, kUniPc, kDpmpp2m and kDmd evaluate once a step, kMidpoint and kHeun twice.
-//   kUniPc    arXiv 2302.04867, of `order`
-//   kDpmpp2m  DPM-Solver++ (arXiv 2211.01095) of order 2, multistep, midpoint
-//   kDmd      predicts the result and makes it as noisy as the next time with fresh noise: few-step
-//             models of distribution matching (arXiv 2405.14867)
-enum class FlowSolver : uint8_t { kEuler, kMidpoint, kHeun, kUniPc, kDpmpp2m, kDmd };
-enum class FlowSchedule : uint8_t { kLinear, kLinearQuadratic, kExplicit };
-enum class UniPcB : uint8_t { kBh1, kBh2 };  // B(h) = h, or e^h - 1
-// Whether the shift is the same for every size, or follows the number of tokens: then µ lies on the
-// line through (base_tokens, base_shift) and (max_tokens, max_shift), and the shift is e^µ or µ.
-enum class FlowShift : uint8_t { kFixed, kExponential, kLinear };
-
-// Flow matching: time runs from 1 (noise) to 0, the network gives a velocity. A schedule gives u a
-// step, whose time is shift·u / (1 + (shift - 1)·u); behind the last step it is 0. Those of others:
-//   diffusers' UniPC             last 0.001, train_steps 1000
-//   diffusers' DPM-Solver++, and UniPC of original projects   first 0.999, train_steps 1000
-//   diffusers' Euler by default  last shift·0.001 / (1 + (shift - 1)·0.001), reaches_last
-//   few steps of distilled models   explicit times, a shift
-struct FlowSampler {
-  FlowSolver solver = FlowSolver::kEuler;
-  int order = 2;                  // of kUniPc: 1 to 3; the first and last steps have less
-  UniPcB unipc_b = UniPcB::kBh2;  // of kUniPc
-  FlowSchedule schedule = FlowSchedule::kLinear;
-  double shift = 1;
-  FlowShift shift_by = FlowShift::kFixed;
-  double base_shift = 0.5, max_shift = 1.15;
-  int base_tokens = 256, max_tokens = 4096;
-  int latents_a_token = 1;  // positions of the latents that are one token of the network
-  double terminal = 0;      // the last step's time: all are stretched towards it; 0: they are not
-  // Of kLinear: u goes from `first` towards `last` in even steps. The last step's is `last`, or one
-  // short of it.
-  double first = 1, last = 0;
-  bool reaches_last = false;
-  int linear_steps = 1000;    // N of kLinearQuadratic
-  std::vector<double> times;  // of kExplicit: u, steps + 1 values that fall to 0
-  std::vector<double> told;   // of kExplicit: in place of the times; one a step, or none
-  // The network is told the time in whole steps of so many, rounded down; 0: as it is.
-  int train_steps = 0;
-};
-
+// Several stages may denoise the same latents: each later one goes on from what the one before has
+// made, as noisy as its first time. Steps, guidance and sampler that a request asks for are of the
+// first.
+//
 // The sampler is flow matching, or discrete-time diffusion: there the time input is the training
 // step and the network's output has the latents' channels, or twice as many: then the second half
 // is raw variance, which a learned variance reads and everything else drops.
@@ -212,6 +189,14 @@ struct Denoise {
     std::optional<double> guidance = std::nullopt;  // absent: as above
   };
   std::vector<Expert> experts;
+  int reduced = 1;  // rows and columns of latents are so many times fewer than the clip's
+  // In place of `component` where key frames are given (KnownLatents): the same inputs and outputs,
+  // whose latents have those of the key frames behind the clip's own, and `input`, which takes
+  // their times.
+  struct Keyed {
+    std::string component, input, value;
+  };
+  std::optional<Keyed> keyed = std::nullopt;
 
   // 0: `component`; i: experts[i - 1].
   size_t network_at(double told) const;
@@ -227,29 +212,51 @@ struct Denoise {
   }
 };
 
+// Latents of pictures, as a decoder takes them, to `factor` times as many rows and columns.
+struct ResampleLatents {
+  std::string latents, component, input, output;
+  int factor = 2;
+};
+
 struct Decode {
   std::string latents, component, input, output;
   TileSpec tiles;
   std::string first = "";  // of video
+  // Of video whose decoder has no `first`, beside `tiles`: along rows and along columns.
+  TileSpec area = {};
 };
 struct DecodeVideo : Decode {};  // output [batch, frames, height, width, 3] in [-1, 1]
 struct DecodeImage : Decode {};  // output [batch, height, width, 3] in [-1, 1]
 struct DecodeSound : Decode {};  // output [batch, samples, channels] in [-1, 1]
 
 using Stage = std::variant<EncodeText, ClassLabel, ImageFeatures, StartPicture, KnownLatents,
-                           Denoise, DecodeSound, DecodeVideo, DecodeImage>;
+                           Denoise, ResampleLatents, DecodeSound, DecodeVideo, DecodeImage>;
 
 // "encode_text", "class_label", ...
 std::string_view stage_kind(const Stage& stage);
+
+// How a short prompt becomes one of the kind that the model was trained on.
+struct Expansion {
+  std::string instructions = "";  // to a language model
+  // Without one: `pattern` holds "{name}" for each slot, and gets a word of it: the prompt's own
+  // where it has one. The words are plain English in lower case.
+  struct Slot {
+    std::string name;
+    std::vector<std::string> words;
+  };
+  std::string pattern = "";
+  std::vector<Slot> slots = {};
+};
 
 struct Recipe {
   ClipSpec clip;
   std::vector<LatentSpec> latents;
   std::vector<Stage> stages;  // in the order in which they run; none: only components
   std::string incomplete;     // what the file lacks for generating, for people; empty: nothing
+  std::optional<Expansion> expansion = std::nullopt;  // none: prompts are taken as they are
 
   const LatentSpec* find_latents(std::string_view name) const;
-  const Denoise* denoise() const;  // null where there is none
+  const Denoise* denoise() const;  // the first; null where there is none
   // The stream of pictures (image or video), and that of sound; null where there is none.
   const LatentSpec* picture() const;
   const LatentSpec* sound() const;
@@ -262,6 +269,7 @@ Result<Recipe> parse_recipe(std::string_view json);
 std::string recipe_to_json(const Recipe& recipe);
 
 // Names as the JSON has them, for flags and messages.
+std::string_view media_name(Modality media);
 std::string_view solver_name(FlowSolver solver);
 std::string_view schedule_name(FlowSchedule schedule);
 std::string_view unipc_b_name(UniPcB b);

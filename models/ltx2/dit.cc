@@ -21,7 +21,8 @@ using Parts = std::vector<ValueId>;
 
 class Ltx2Builder {
  public:
-  explicit Ltx2Builder(const Ltx2Config& config) : c_(config), b_("dit") {}
+  explicit Ltx2Builder(const Ltx2Config& config)
+      : c_(config), b_(config.keyed ? "dit_keyed" : "dit") {}
 
   Result<Graph> build() {
     ZT_RETURN_IF_ERROR(check());
@@ -42,7 +43,8 @@ class Ltx2Builder {
     Dim frames, places, tokens;  // tokens = frames · places
     Dim rows;                    // of modulation: frames where they differ in time, else 1
     ValueId input = kNone, known = kNone, mask = kNone, unknown = kNone;
-    ValueId x = kNone, text = kNone, time = kNone;  // time: [batch · rows], scaled
+    ValueId x = kNone, text = kNone;
+    ValueId time = kNone, noise = kNone;  // [batch · rows]; of the whole stream: [batch]
     int64_t text_width = 0;
     ValueId embedded = kNone;  // of time: [batch · rows, width]
     ValueId modulation = kNone, prompt = kNone, cross = kNone, gate = kNone;
@@ -70,6 +72,8 @@ class Ltx2Builder {
                    "LTX-2 without a projection of the text takes features of ", c_.video.width(),
                    " and ", c_.sound.width(), " channels; found ", c_.text_width, " and ",
                    c_.sound_text_width);
+    if (c_.keyed && !c_.video.known_latents)
+      return error(Code::kInvalidArgument, "LTX-2 with key frames that knows no latents of video");
     for (const int64_t i : c_.skipped_attention)
       if (!c_.weaker || i < 0 || i >= c_.layers)
         return error(Code::kInvalidArgument, "block ", i, " of ", c_.layers, " cannot be skipped",
@@ -98,7 +102,7 @@ class Ltx2Builder {
       const ValueId scaled = b_.mul(s->time, b_.scalar(c_.time_scale));
       s->modulation = embed(s->at("time_embed"), scaled, *s, s->rows, s->tables(), &s->embedded);
       if (s->c.modulated_prompt && c_.prompt_by_time)
-        s->prompt = embed(s->at("prompt_adaln"), whole_time(), *s, 1, 2);
+        s->prompt = embed(s->at("prompt_adaln"), whole_time(*s), *s, 1, 2);
     }
     if (c_.weaker) {
       const std::vector<Dim> row{batch_, 1, 1, 1};
@@ -111,7 +115,7 @@ class Ltx2Builder {
     for (Stream* s : {&video_, &sound_}) {
       const std::string stream = s == &video_ ? "video" : "audio";
       const ValueId own = b_.mul(s->time, b_.scalar(c_.time_scale));
-      const ValueId time = c_.cross_time ? whole_time() : own;
+      const ValueId time = c_.cross_time ? whole_time(s == &video_ ? sound_ : video_) : own;
       const Dim rows = c_.cross_time ? Dim(1) : s->rows;
       s->cross = embed("av_cross_attn_" + stream + "_scale_shift", time, *s, rows, 4);
       s->gate = embed("av_cross_attn_" + stream + (s == &video_ ? "_a2v_gate" : "_v2a_gate"),
@@ -121,7 +125,7 @@ class Ltx2Builder {
 
   // What the network sees of a stream, and its times.
   ValueId condition(Stream& s) {
-    s.time = time_;
+    s.time = s.noise = time_;
     if (!s.c.known_latents) return s.input;
     std::vector<Dim> mask = s.latents;
     mask.back() = 1;
@@ -133,10 +137,11 @@ class Ltx2Builder {
     for (size_t axis = 2; axis < mask.size(); ++axis) places.push_back(static_cast<int>(axis));
     const ValueId open = b_.reduce(OpKind::kReduceMax, s.unknown, places, /*keep_dims=*/false);
     s.time = b_.reshape(b_.mul(b_.reshape(time_, {batch_, 1}), open), {batch_ * s.frames});
+    s.noise = b_.mul(time_, b_.reduce(OpKind::kReduceMax, open, {1}, /*keep_dims=*/false));
     return b_.add(b_.mul(s.known, s.mask), b_.mul(s.input, s.unknown));
   }
 
-  ValueId whole_time() { return b_.mul(time_, b_.scalar(c_.time_scale)); }
+  ValueId whole_time(const Stream& s) { return b_.mul(s.noise, b_.scalar(c_.time_scale)); }
 
   void project_text(Stream& s) {
     const auto scope = b_.scope(s.at("caption_projection"));
@@ -184,9 +189,15 @@ class Ltx2Builder {
       const auto pixel = static_cast<double>(c_.pixels_a_latent), whole = static_cast<double>(most);
       return b_.iota(count, pixel / 2 / whole, pixel / whole);
     };
-    const ValueId seconds = middles(frames_, c_.frames_a_latent, [&](ValueId frame) {
-      return b_.div(frame, b_.scalar(c_.fps));
-    });
+    const auto in_seconds = [&](ValueId frame) { return b_.div(frame, b_.scalar(c_.fps)); };
+    ValueId seconds = middles(clip_frames_, c_.frames_a_latent, in_seconds);
+    if (c_.keyed) {  // a frame lasts until the next one
+      const ValueId times = b_.input("key_times", DType::kF32, {batch_, keys_}, Rate::kClip);
+      const ValueId start = b_.reshape(b_.slice(times, 0, 0, 1), {keys_});
+      const ValueId end = b_.add(start, b_.scalar(1));
+      seconds =
+          b_.concat({seconds, b_.div(b_.add(in_seconds(start), in_seconds(end)), b_.scalar(2))}, 0);
+    }
     const auto fraction = [&](int64_t most) {
       return spread(b_.div(seconds, b_.scalar(static_cast<double>(most))), 0);
     };
@@ -355,7 +366,9 @@ class Ltx2Builder {
 
   const Ltx2Config& c_;
   Builder b_;
-  const Dim batch_ = Dim::symbol("batch"), frames_ = Dim::symbol("frames");
+  const Dim batch_ = Dim::symbol("batch"), keys_ = Dim::symbol("keys");
+  const Dim clip_frames_ = Dim::symbol("frames");
+  const Dim frames_ = c_.keyed ? clip_frames_ + keys_ : clip_frames_;
   const Dim height_ = Dim::symbol("height"), width_ = Dim::symbol("width");
   const Dim sound_frames_ = Dim::symbol("sound_frames");
   const Dim text_length_ = Dim::symbol("text_length");

@@ -7,8 +7,11 @@
 //        looked at → video_velocity and sound_velocity, shaped as video and sound
 //   known_latents of a stream adds known and known_mask [..., 1], or sound_known and
 //        sound_known_mask [..., 1]: where a mask is 1 a latent is replaced by the known one and its
-//        velocity leads there, less the network's own; a frame (a latent of sound) that is all
-//        known has time 0
+//        velocity leads there, less the network's own; a frame (a latent of sound) has the time
+//        times the largest part of it that is unknown, and a stream, where it counts as a whole,
+//        likewise
+//   keyed adds key_times [batch, keys], the same in every row: the last `keys` frames of video and
+//        of what is known of it stand for single frames of the clip at these times, in frames
 //   weaker adds skipped and isolated [batch], 0 or 1: rows that guidance moves away from, where
 //        self-attention of some blocks passes values on, or sound and video do not attend to each
 //        other
@@ -53,6 +56,7 @@ struct Ltx2Config {
   double fps = 24;
   int64_t sample_rate = 16000, hop = 160, hops_a_latent = 4;  // of the sound's
   double time_scale = 1000, gate_time_scale = 1000;
+  bool keyed = false;  // of video with known latents
   bool weaker = false;
   std::vector<int64_t> skipped_attention;  // blocks that skipped rows skip
 };
@@ -60,7 +64,7 @@ struct Ltx2Config {
 Ltx2Config ltx2_19b();  // LTX-2
 Ltx2Config ltx2_3();    // LTX-2.3
 
-// Errors name what cannot be.
+// Called "dit", or "dit_keyed". Errors name what cannot be.
 Result<Graph> build_ltx2_dit(const Ltx2Config& config);
 
 }  // namespace zoetrope

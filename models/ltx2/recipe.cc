@@ -6,6 +6,16 @@
 namespace zoetrope {
 namespace {
 
+// What its captions are like, in words of our own.
+constexpr const char* kInstructions =
+    "You rewrite short requests for a model that makes video with sound. Answer with one paragraph "
+    "of plain English in the present tense, at most 200 words, and nothing else. Begin with the "
+    "main action. Then say, in the order in which it is seen: who and what is there and how it "
+    "looks, where it is, the light and the colours, how the camera stands or moves, what changes, "
+    "and what is heard. Describe what can be seen and heard only, no feelings and no meaning. Keep "
+    "everything that the request says; words that are spoken stay as they are, in quotation marks. "
+    "Invent nothing that contradicts it.";
+
 constexpr int kBos = 2, kPad = 0;  // of Gemma
 
 LatentSpec latents_of(const char* name, Modality media, const Ltx2Config::Stream& stream,
@@ -34,16 +44,37 @@ EncodeText encode_text(const Ltx2Pipeline& p) {
   return s;
 }
 
-Denoise denoise(const Ltx2Pipeline& p) {
+// What is known for a stage at that part of the size; the names of its values begin so.
+KnownLatents known_latents(const StartPicture& encoder, int reduced, const std::string& prefix) {
+  KnownLatents s;
+  s.latents = encoder.latents;
+  s.component = encoder.component;
+  s.input = encoder.input;
+  s.output = encoder.output;
+  s.reduced = reduced;
+  s.graded = true;
+  s.gives = prefix + "known";
+  s.gives_mask = prefix + "known_mask";
+  s.gives_key_times = prefix + "key_times";
+  return s;
+}
+
+Denoise denoise(const Ltx2Pipeline& p, int reduced, const std::string& prefix) {
   Denoise s;
   s.component = "dit";
   s.time = "time";
   s.streams = {{"video", "video", "video_velocity"}, {"sound", "sound", "sound_velocity"}};
   s.conditions = {{"text", "text"}};
   if (p.dit.video.known_latents) {
-    s.conditions.push_back({"known", "known"});
-    s.conditions.push_back({"known_mask", "known_mask"});
+    s.conditions.push_back({prefix + "known", "known"});
+    s.conditions.push_back({prefix + "known_mask", "known_mask"});
+    s.keyed = {"dit_keyed", "key_times", prefix + "key_times"};
   }
+  if (p.hears) {
+    s.conditions.push_back({"sound_known", "sound_known"});
+    s.conditions.push_back({"sound_known_mask", "sound_known_mask"});
+  }
+  s.reduced = reduced;
   s.sampler = p.sampler;
   s.steps = p.steps;
   s.guidance = p.guidance.text;
@@ -58,6 +89,23 @@ Denoise denoise(const Ltx2Pipeline& p) {
   return s;
 }
 
+ResampleLatents resample() {
+  ResampleLatents s;
+  s.latents = "video";
+  s.component = "upsampler";
+  s.input = "latents";
+  s.output = "upsampled";
+  return s;
+}
+
+// Three steps at the whole size, without guidance.
+Denoise refine(Ltx2Pipeline p) {
+  p.sampler = ltx2_refining_sampler();
+  p.steps = 3;
+  p.guidance = p.sound_guidance = {};
+  return denoise(p, 1, "");
+}
+
 template <typename Kind>
 Kind decode(const char* latents, const char* component, const char* output) {
   Kind s;
@@ -66,6 +114,24 @@ Kind decode(const char* latents, const char* component, const char* output) {
   s.input = "latents";
   s.output = output;
   return s;
+}
+
+Status check_upsampler(const Ltx2Pipeline& p) {
+  if (!p.upsampler) return Status();
+  const Ltx2UpsamplerConfig& u = *p.upsampler;
+  if (u.channels != p.dit.video.channels)
+    return error(Code::kInvalidArgument, "an upsampler of ", u.channels,
+                 " channels; the latents have ", p.dit.video.channels);
+  if (u.temporal || !u.spatial || u.numerator != 2 || u.denominator != 1)
+    return error(
+        Code::kUnsupported, "an upsampler to ",
+        u.temporal ? "more frames" : str(u.numerator, " / ", u.denominator, " of the size"),
+        ": the two stages take one to twice the size");
+  if (p.dit.weaker || p.guidance.text != 1 || p.sound_guidance.text != 1)
+    return error(Code::kUnsupported,
+                 "the second stage's three steps are those of distilled checkpoints (--distilled); "
+                 "this one is sampled with guidance");
+  return Status();
 }
 
 Status check_positions(const Ltx2Pipeline& p) {
@@ -85,9 +151,11 @@ Status check_positions(const Ltx2Pipeline& p) {
                  " s; the transformer's positions are for ", told);
   if (c.fps != std::floor(c.fps))
     return error(Code::kUnsupported, c.fps, " frames a second: expected a whole number");
-  if (c.sound.known_latents)
-    return error(Code::kUnsupported, "no stage of this recipe gives a transformer known sound");
-  return Status();
+  if (c.sound.known_latents != p.hears)
+    return error(Code::kInvalidArgument,
+                 p.hears ? "an encoder of sound and a transformer that knows no latents of it"
+                         : "no stage of this recipe gives a transformer known sound");
+  return check_upsampler(p);
 }
 
 }  // namespace
@@ -97,6 +165,12 @@ FlowSampler ltx2_distilled_sampler() {
   s.solver = FlowSolver::kEuler;
   s.schedule = FlowSchedule::kExplicit;
   s.times = {1, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0};
+  return s;
+}
+
+FlowSampler ltx2_refining_sampler() {
+  FlowSampler s = ltx2_distilled_sampler();
+  s.times = {0.909375, 0.725, 0.421875, 0};
   return s;
 }
 
@@ -133,8 +207,9 @@ Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
   recipe.latents[0].later_frames = static_cast<int>(p.vae.time());
   recipe.latents[1].samples = static_cast<int>(p.sound.samples());
   recipe.latents[1].nearest = true;
-  const auto step = static_cast<int64_t>(recipe.latents[0].pixels),
-             later = static_cast<int64_t>(recipe.latents[0].later_frames);
+  const int reduced = p.upsampler ? 2 : 1;
+  const int64_t step = int64_t{recipe.latents[0].pixels} * reduced,
+                later = static_cast<int64_t>(recipe.latents[0].later_frames);
   const auto side = [&](int64_t preferred, int64_t most) {
     const int64_t least =
         (p.vae.decoder_reflects ? 2 : 1) * step;  // what is reflected has a neighbour
@@ -157,22 +232,34 @@ Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
   start.component = "encoder";
   start.input = "video";
   start.output = "mean";
+  start.reduced = reduced;
   recipe.stages.push_back(start);
+  const std::string prefix = p.upsampler ? "small_" : "";
   if (p.dit.video.known_latents) {
-    KnownLatents known;
-    known.latents = start.latents;
-    known.component = start.component;
-    known.input = start.input;
-    known.output = start.output;
-    known.gives = "known";
-    known.gives_mask = "known_mask";
-    recipe.stages.push_back(known);
+    recipe.stages.push_back(known_latents(start, reduced, prefix));
+    if (p.upsampler) recipe.stages.push_back(known_latents(start, 1, ""));
   }
-  recipe.stages.push_back(denoise(p));
+  if (p.hears) {
+    KnownLatents heard;
+    heard.latents = "sound";
+    heard.component = "sound_encoder";
+    heard.input = "sound";
+    heard.output = "mean";
+    heard.gives = "sound_known";
+    heard.gives_mask = "sound_known_mask";
+    recipe.stages.push_back(heard);
+  }
+  recipe.stages.push_back(denoise(p, reduced, prefix));
+  if (p.upsampler) {
+    recipe.stages.push_back(resample());
+    recipe.stages.push_back(refine(p));
+  }
   recipe.stages.push_back(decode<DecodeSound>("sound", "sound_decoder", "sound"));
   DecodeVideo frames = decode<DecodeVideo>("video", "decoder", "video");
-  frames.tiles.overlap = 3;  // of tiles in time, as Lightricks cut them
+  frames.tiles.overlap = 3;  // of tiles in time, as Lightricks cut them, and
+  frames.area.overlap = 2;   //   of 64 pixels
   recipe.stages.push_back(frames);
+  recipe.expansion = Expansion{.instructions = kInstructions};
   return recipe;
 }
 

@@ -1,18 +1,12 @@
 #include "models/ltx2/sound.h"
 
 #include "graph/builder.h"
+#include "models/ltx2/mel.h"
 
 namespace zoetrope {
 namespace {
 
-constexpr double kNormEpsilon = 1e-6;
-
-// A spectrogram [batch, t, f, c].
-struct Mel {
-  ValueId value;
-  Dim t;
-  int64_t f, c;
-};
+using ltx2::Mel;
 using ltx2::Wave;
 
 class SoundBuilder {
@@ -55,44 +49,23 @@ class SoundBuilder {
     return Status();
   }
 
-  // Causal in time: all padding is before.
-  Mel conv(std::string_view name, const Mel& x, int64_t channels, int64_t kernel = 3) {
-    const auto outer = b_.scope(name);
-    const auto inner = b_.scope("conv");
-    const int64_t side = kernel / 2;
-    const ValueId y =
-        b_.conv(x.value, b_.weight("weight", {channels, kernel, kernel, x.c}),
-                {.stride = {}, .dilation = {}, .pad_lo = {kernel - 1, side}, .pad_hi = {0, side}});
-    return {b_.add(y, b_.weight("bias", {channels})), x.t, x.f, channels};
-  }
-  Mel norm_silu(Mel x) {
-    x.value = b_.silu(b_.rms_norm(x.value, kNone, kNormEpsilon));
-    return x;
-  }
-  Mel residual(const std::string& name, Mel x, int64_t channels) {
-    const auto scope = b_.scope(name);
-    const Mel h = conv("conv2", norm_silu(conv("conv1", norm_silu(x), channels)), channels);
-    if (x.c != channels) x = conv("nin_shortcut", x, channels, 1);
-    x.value = b_.op(OpKind::kAdd, {h.value, x.value}, {}, "output");
-    return x;
-  }
-
   Mel spectrogram(Mel x) {
     const auto scope = b_.scope("audio_vae.decoder");
-    x = conv("conv_in", x, c_.base * c_.levels.back());
-    x = residual("mid.block_2", residual("mid.block_1", x, x.c), x.c);
+    x = ltx2::mel_conv(b_, "conv_in.conv", x, c_.base * c_.levels.back());
+    for (const char* block : {"mid.block_1", "mid.block_2"})
+      x = ltx2::mel_residual(b_, block, x, x.c);
     for (size_t level = c_.levels.size(); level-- > 0;) {
       const auto up = b_.scope("up." + std::to_string(level));
       for (int64_t i = 0; i <= c_.blocks; ++i)
-        x = residual("block." + std::to_string(i), x, c_.base * c_.levels[level]);
+        x = ltx2::mel_residual(b_, "block." + std::to_string(i), x, c_.base * c_.levels[level]);
       if (level == 0) continue;
       // Twice as many of both, less the first frame, which stands for none.
-      x = conv("upsample.conv", {b_.repeat(b_.repeat(x.value, 1, 2), 2, 2), x.t * 2, x.f * 2, x.c},
-               x.c);
+      x = ltx2::mel_conv(b_, "upsample.conv.conv",
+                         {b_.repeat(b_.repeat(x.value, 1, 2), 2, 2), x.t * 2, x.f * 2, x.c}, x.c);
       x.value = b_.slice(x.value, 1, 1, Builder::kToEnd);
       x.t = x.t - 1;
     }
-    x = conv("conv_out", norm_silu(x), c_.channels);
+    x = ltx2::mel_conv(b_, "conv_out.conv", ltx2::mel_norm_silu(b_, x), c_.channels);
     x.value = b_.op(OpKind::kReshape, {x.value},
                     {{"dims", std::vector<Dim>{batch_, x.t, x.f, x.c}}}, "mel");
     return x;

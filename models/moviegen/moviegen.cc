@@ -1,11 +1,10 @@
 #include "models/moviegen/moviegen.h"
 
 #include "models/layers.h"
+#include "models/moviegen/block.h"
 
 namespace zoetrope {
 namespace {
-
-using layers::AttentionSpec;
 
 class MovieGenBuilder {
  public:
@@ -19,7 +18,16 @@ class MovieGenBuilder {
     make_positions();
     x_ = layers::patchify(b_, "patch_embedding", video, {batch_, frames_, height_, width_},
                           c_.channels, c_.width, {1, 2, 2});
-    embed_time(time);
+    time_ = moviegen::embed_time(b_, time, batch_, c_.time_features, c_.width);
+    block_ = {.width = c_.width,
+              .heads = c_.heads,
+              .ffn = c_.ffn,
+              .epsilon = c_.epsilon,
+              .rope = rope_,
+              .tokens = tokens_,
+              .context_length = context_length_,
+              .context = context_,
+              .modulation = time_.modulation};
     for (int64_t i = 0; i < c_.layers; ++i) block(i);
     finish();
     return b_.finish();
@@ -60,51 +68,14 @@ class MovieGenBuilder {
     rope_ = layers::grid_rope(b_, grid, c_.width / c_.heads, 10000);
   }
 
-  void embed_time(ValueId time) {
-    const ValueId features =
-        layers::timestep_features(b_, time, batch_, c_.time_features, 10000, 1000);
-    embedding_ =
-        b_.linear("time.out", b_.silu(b_.linear("time.in", features, c_.time_features, c_.width)),
-                  c_.width, c_.width);
-    modulation_ =
-        b_.reshape(b_.linear("time.projection", b_.silu(embedding_), c_.width, 6 * c_.width),
-                   {batch_, 6, c_.width});
-  }
-
   void block(int64_t index) {
     const auto scope = b_.scope("blocks." + std::to_string(index));
     if (table_ != kNone) x_ = b_.add(x_, table_);
-    const ValueId m = b_.add(modulation_, b_.weight("modulation", {6, c_.width}));
-    const std::vector<ValueId> parts = b_.split(m, 1, 1, 6);
-
-    AttentionSpec self{c_.width,  c_.width / c_.heads,
-                       c_.width,  c_.epsilon,
-                       rope_.cos, rope_.sin,
-                       kNone,     tokens_,
-                       tokens_,   AttentionSpec::QkNorm::kNone};
-    ValueId h = b_.rms_norm(x_, b_.weight("norm1.weight", {c_.width}), c_.epsilon);
-    h = layers::modulate(b_, h, parts[0], parts[1]);
-    x_ = b_.add(x_, b_.mul(parts[2], layers::attention(b_, "attn", h, h, self)));
-
-    AttentionSpec cross = self;
-    cross.cos = cross.sin = kNone;
-    cross.key_length = context_length_;
-    h = b_.rms_norm(x_, b_.weight("cross_norm.weight", {c_.width}), c_.epsilon);
-    x_ = b_.add(x_, layers::attention(b_, "cross", h, context_, cross));
-
-    h = b_.rms_norm(x_, b_.weight("norm2.weight", {c_.width}), c_.epsilon);
-    h = layers::modulate(b_, h, parts[3], parts[4]);
-    x_ = b_.add(x_, b_.mul(parts[5], layers::swiglu(b_, "ffn", h, c_.width, c_.ffn)));
+    x_ = moviegen::block(b_, x_, block_);
   }
 
   void finish() {
-    const auto scope = b_.scope("head");
-    const ValueId m = b_.add(b_.reshape(embedding_, {batch_, 1, c_.width}),
-                             b_.weight("modulation", {2, c_.width}));
-    const std::vector<ValueId> parts = b_.split(m, 1, 1, 2);
-    ValueId y = b_.rms_norm(x_, b_.weight("norm.weight", {c_.width}), c_.epsilon);
-    y = b_.linear("out", layers::modulate(b_, y, parts[0], parts[1]), c_.width, 4 * c_.channels,
-                  false);
+    const ValueId y = moviegen::head(b_, x_, time_, batch_, c_.width, 4 * c_.channels, c_.epsilon);
     b_.output("video_velocity", layers::unpatchify(b_, y, batch_, {frames_, rows_, columns_},
                                                    c_.channels, {1, 2, 2}));
   }
@@ -118,7 +89,8 @@ class MovieGenBuilder {
   Dim context_length_ = 0;
   ValueId x_ = kNone, context_ = kNone, table_ = kNone;
   layers::RopeTables rope_{kNone, kNone};
-  ValueId embedding_ = kNone, modulation_ = kNone;
+  moviegen::Time time_{kNone, kNone};
+  moviegen::Block block_{};
 };
 
 }  // namespace

@@ -102,9 +102,11 @@ class T5Builder {
     const auto in = [&](std::string_view name) {
       return b_.linear(name, h, c_.width, c_.ffn, false);
     };
-    const ValueId y = c_.ffn_kind == T5Config::Ffn::kRelu
-                          ? b_.unary(OpKind::kRelu, in("wi"))
-                          : b_.mul(b_.gelu_tanh(in("wi_0")), in("wi_1"));
+    const auto gate = [&](ValueId x) {
+      return c_.ffn_kind == T5Config::Ffn::kGatedSilu ? b_.silu(x) : b_.gelu_tanh(x);
+    };
+    const ValueId y = c_.ffn_kind == T5Config::Ffn::kRelu ? b_.unary(OpKind::kRelu, in("wi"))
+                                                          : b_.mul(gate(in("wi_0")), in("wi_1"));
     return b_.linear("wo", y, c_.ffn, c_.width, false);
   }
 

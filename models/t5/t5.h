@@ -13,7 +13,7 @@ struct T5Config {
   int64_t vocabulary = 256384, width = 4096, layers = 24, heads = 64, head_dim = 64, ffn = 10240;
   int64_t buckets = 32, max_distance = 128;  // of relative positions
   double epsilon = 1e-6;
-  enum class Ffn { kRelu, kGatedGelu } ffn_kind = Ffn::kGatedGelu;  // T5; later ones
+  enum class Ffn { kRelu, kGatedGelu, kGatedSilu } ffn_kind = Ffn::kGatedGelu;  // T5; later; UL2
   bool bias_a_layer = true;  // UMT5; else the first layer's position bias serves all (T5)
 };
 

@@ -5,6 +5,14 @@
 namespace zoetrope {
 namespace {
 
+// What its captions are like, in words of our own.
+constexpr const char* kInstructions =
+    "You rewrite short requests for a model that makes short silent videos. Answer with one "
+    "paragraph in the request's language, 80 to 100 words, and nothing else. Say first who or what "
+    "is in the middle, then what it does and how it moves, then the surroundings, the light, the "
+    "style, and how far the camera is and how it moves. Keep everything that the request says, and "
+    "text in quotation marks as it is. Invent nothing that contradicts it.";
+
 using Conditioning = WanConfig::Conditioning;
 
 // Of both projects' sources.
@@ -156,6 +164,7 @@ WanSampling published_wan_sampling(const WanConfig& dit, bool experts) {
 
 Recipe wan_recipe(const WanPipeline& p) {
   Recipe recipe;
+  recipe.expansion = Expansion{.instructions = kInstructions};
   LatentSpec latents;
   latents.name = "video";
   latents.channels = static_cast<int>(p.dit.channels);

@@ -51,15 +51,16 @@ def _file(path: PathLike | None) -> str | None:
 
 def convert(input: PathLike, output: PathLike, *, family: str | None = None, name: str | None = None,
             vae: PathLike | None = None, text_encoder: PathLike | None = None, image_encoder: PathLike | None = None,
-            second: PathLike | None = None, tokenizer: PathLike | None = None, distilled: bool = False,
-            dtype: str | None = None, progress: Callable[[Progress], None] | None = None) -> None:
+            second: PathLike | None = None, tokenizer: PathLike | None = None,
+            upsampler: PathLike | None = None, distilled: bool = False, dtype: str | None = None,
+            progress: Callable[[Progress], None] | None = None) -> None:
     """A checkpoint (.safetensors, .gguf, .pt), a diffusers folder or "synthetic:NAME" to a .zoe file, as
     `zoetrope convert`."""
     given = os.fspath(input)
     options = encode({"input": given if given.startswith("synthetic:") else _file(given), "output": _file(output),
                       "family": family, "name": name, "vae": _file(vae), "text_encoder": _file(text_encoder),
                       "image_encoder": _file(image_encoder), "second": _file(second), "tokenizer": _file(tokenizer),
-                      "distilled": distilled, "dtype": dtype})
+                      "upsampler": _file(upsampler), "distilled": distilled, "dtype": dtype})
     wait_for(Call(lambda callbacks: check(lib.zoetrope_convert(options, byref(callbacks)))), progress, stacklevel=2)
 
 

@@ -27,6 +27,7 @@ void fields(V& v, ConvertArgument& a) {
   v.path("image_encoder", &o.image_encoder);
   v.path("second", &o.second);
   v.path("tokenizer", &o.tokenizer);
+  v.path("upsampler", &o.upsampler);
   v.flag("distilled", &o.distilled);
   v.word("dtype", &a.dtype, kStorageTypes);
   v.require(!o.input.empty(), "input", "given");

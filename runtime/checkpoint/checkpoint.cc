@@ -345,8 +345,8 @@ Status CheckpointFolder::save(int64_t clip, const DenoiseState& state, const Sta
   const std::span<const float> latents(state.latents);
   size_t at = 0;
   for (const Denoise::Stream& stream : plan.denoise.streams) {
-    const Shape shape =
-        latent_shape(*recipe.find_latents(stream.latents), plan.shape, plan.samples);
+    const Shape shape = denoised_shape(plan.denoise, *recipe.find_latents(stream.latents),
+                                       plan.shape, plan.samples);
     const auto size = static_cast<size_t>(shape.elements());
     tensors.push_back(
         TensorView::of(str(kLatents, stream.latents), latents.subspan(at, size), shape));

@@ -72,6 +72,10 @@ void add_convert(CLI::App* root, Run* run) {
       "Of two transformers that take turns (Wan 2.2 A14B), the low-noise one's folder or "
       "file, where single files are converted; the input is then the high-noise one. Left out, one "
       "of A14B's text-to-video pair passes for Wan 2.1 14B, whose tensors are the same");
+  app->add_option(
+      "--upsampler", options->convert.upsampler,
+      "LTX-2's upsampler of latents, a folder or file, where it does not lie beside the "
+      "model: distilled checkpoints then make half the size first and refine it");
   app->add_flag("--distilled", options->convert.distilled,
                 "The checkpoint was distilled to few steps without guidance, which nothing in it "
                 "says (LTX-2: eight; Wan: lightx2v's four; FastWan's folders say it themselves)");

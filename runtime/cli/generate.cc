@@ -1,4 +1,9 @@
+#include <cstdio>
+#include <map>
+
 #include "runtime/cli/checkpoint_flags.h"
+#include "runtime/cli/command.h"
+#include "runtime/cli/expansion.h"
 #include "runtime/cli/generation.h"
 #include "runtime/cli/prompt_flags.h"
 
@@ -9,6 +14,7 @@ struct Options {
   GenerationOptions run;
   std::string prompt, prompts, negative, seed = "0";
   int64_t count = 1;
+  bool expand = false;
   CheckpointFlags checkpoint;
   CLI::Option* prompt_option = nullptr;
 };
@@ -28,18 +34,40 @@ Result<std::vector<Clip>> clips_of(const Options& o, uint64_t seed) {
   return clips;
 }
 
+// Each prompt once, whatever the clips of it.
+Status expand_prompts(const Recipe& recipe, const Options& o, std::vector<Clip>* clips) {
+  if (!o.expand) return Status();
+  std::map<std::string, std::string> expanded;
+  const auto say = [&](const std::string& text) {
+    if (!o.run.quiet) std::fprintf(stderr, "%s\n", printable(text).c_str());
+  };
+  for (Clip& clip : *clips) {
+    auto it = expanded.find(clip.prompt);
+    if (it == expanded.end()) {
+      ZT_ASSIGN_OR_RETURN(std::string prompt, expand_prompt(recipe, clip.prompt, clip.seed, say));
+      say("prompt: " + prompt);
+      it = expanded.emplace(clip.prompt, std::move(prompt)).first;
+    }
+    if (it->second == clip.prompt) continue;
+    clip.short_prompt = std::move(clip.prompt);
+    clip.prompt = it->second;
+  }
+  return Status();
+}
+
 Status run_generate(Options& o) {
   ZT_RETURN_IF_ERROR(o.run.generate.finish());
   ZT_RETURN_IF_ERROR(check_stdout(o.run.outputs, o.run.json));
   bool drawn = false;
   ZT_ASSIGN_OR_RETURN(const uint64_t seed, parse_seed(o.seed, &drawn));
   ZT_ASSIGN_OR_RETURN(o.run.generate.request.negative, read_prompt(o.negative));
-  ZT_ASSIGN_OR_RETURN(const std::vector<Clip> clips, clips_of(o, seed));
+  ZT_ASSIGN_OR_RETURN(std::vector<Clip> clips, clips_of(o, seed));
   ZT_ASSIGN_OR_RETURN(const auto engine,
                       o.run.generate.open_engine(/*keep_sessions=*/clips.size() > 1));
   if (o.prompt_option->count() == 0 && o.prompts.empty() && engine->model().recipe.reads_text())
     return error(Code::kInvalidArgument,
                  "say what to show, such as \"a red ball\"; \"\" leaves it to the model");
+  ZT_RETURN_IF_ERROR(expand_prompts(engine->model().recipe, o, &clips));
   Generation generation(o.run, *engine);
   if (!o.checkpoint.folder.empty()) {
     ZT_ASSIGN_OR_RETURN(CheckpointJob job, o.checkpoint.job(o.run, clips, engine->model()));
@@ -100,6 +128,14 @@ void add_generate(CLI::App* root, Run* run) {
          "--prompts", options->prompts,
          "A clip for each line of this file, or of standard input (-), instead of a prompt")
       ->excludes(options->prompt_option);
+  app->add_flag("--expand", options->expand,
+                "Rewrite each prompt as those that the model was trained on, show it and keep it: "
+                "by the model's own grammar where it has one, else by the language model at "
+                "ZOETROPE_LLM_URL, an OpenAI-compatible interface");
+  app->add_option("--loudness", options->run.loudness,
+                  "Bring the sound to so many LUFS (EBU R128), such as -16; peaks stay 1 dB below "
+                  "full scale")
+      ->check(number_in(-70, -5));
   app->add_option("--negative", options->negative, "What to steer away from");
   app->add_option("--seed", options->seed,
                   "The same seed gives the same clip, bit for bit; -1 or random draws one and says "

@@ -1,5 +1,6 @@
 #include "runtime/cli/generation.h"
 #include "runtime/cli/loop_measure.h"
+#include "runtime/cli/loudness_sink.h"
 
 #include <sys/resource.h>
 
@@ -17,7 +18,8 @@ namespace {
 
 constexpr double kLong = 30, kFirstUse = 3;  // seconds
 
-ClipTags tags_of(const GenerationOptions& o, const Model& model, const RequestPlan& plan) {
+ClipTags tags_of(const GenerationOptions& o, const Model& model, const RequestPlan& plan,
+                 const std::string& expanded_from) {
   const Request& g = o.generate.request;
   const ClipShape& shape = plan.shape;
   std::vector<std::pair<std::string, std::string>> options = {
@@ -29,6 +31,8 @@ ClipTags tags_of(const GenerationOptions& o, const Model& model, const RequestPl
       {"compute", std::string(dtype_name(g.compute))}};
   for (const double guidance : g.expert_guidance)
     options.emplace_back("expert_guidance", str(guidance));
+  if (o.loudness != 0) options.emplace_back("loudness", str(o.loudness));
+  if (!expanded_from.empty()) options.emplace_back("expanded_from", expanded_from);
   if (!g.solver.empty()) options.emplace_back("solver", g.solver);
   if (!g.schedule.empty()) options.emplace_back("schedule", g.schedule);
   if (g.shift > 0) options.emplace_back("shift", str(g.shift));
@@ -149,6 +153,7 @@ Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn, Continua
 Result<RequestPlan> Generation::plan(size_t clip) {
   request_.prompt = clips_[clip].prompt;
   request_.seed = clips_[clip].seed;
+  expanded_from_ = clips_[clip].short_prompt;
   request_.resume = clip == from_.clip ? from_.point : nullptr;
   ZT_ASSIGN_OR_RETURN(RequestPlan plan, engine_.plan(request_));
   known_.frames = plan.shape.frames;
@@ -184,6 +189,10 @@ bool Generation::as_grid(const RequestPlan& plan) const {
 ClipFormat Generation::format_of(const RequestPlan& plan, const ClipAssembly& assembly,
                                  const GridSink& tiles) const {
   ClipFormat format = assembly.format(plan.shape.frames);
+  if (o_.loudness != 0) {  // no longer what is in the file
+    format.copy_sound.clear();
+    format.exact_sound = false;
+  }
   if (as_grid(plan)) {
     format.width = tiles.width();
     format.height = tiles.height();
@@ -191,7 +200,7 @@ ClipFormat Generation::format_of(const RequestPlan& plan, const ClipAssembly& as
     format.frames = plan.samples;
   }
   format.container = o_.format;
-  if (!o_.no_metadata) format.tags = tags_of(o_, engine_.model(), plan);
+  if (!o_.no_metadata) format.tags = tags_of(o_, engine_.model(), plan, expanded_from_);
   return format;
 }
 
@@ -299,7 +308,10 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   ZT_ASSIGN_OR_RETURN(const RequestPlan planned, tell(clip));
   Outputs outputs;
   LoopMeasure loop(planned.shape.width * planned.shape.height * 3, outputs);
-  ClipAssembly assembly(known_, request_.known, target_, loop);
+  const bool own = known_.own_rate > 0;
+  LoudnessSink leveled(o_.loudness, own ? known_.own_rate : target_.sample_rate,
+                       own ? known_.own_channels : target_.channels, loop);
+  ClipAssembly assembly(known_, request_.known, target_, leveled);
   GridSink tiles(planned.samples, planned.shape.width, planned.shape.height, outputs);
   const bool grid = as_grid(planned);
   const ClipFormat format = format_of(planned, assembly, tiles);
@@ -333,6 +345,8 @@ Result<nlohmann::json> Generation::make(size_t clip) {
                       engine_.run(request_, wants_receipt(clip) ? log : *sink, hooks));
   if (grid) ZT_RETURN_IF_ERROR(tiles.finish());
   ZT_RETURN_IF_ERROR(assembly.finish());
+  ZT_RETURN_IF_ERROR(leveled.finish());
+  if (!leveled.notice().empty()) hooks_.notice(leveled.notice());
   if (wants_receipt(clip))
     ZT_RETURN_IF_ERROR(give_receipt(planned, log, receipts_[clip], &outputs));
   ZT_RETURN_IF_ERROR(outputs.finish());

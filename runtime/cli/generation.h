@@ -39,6 +39,7 @@ struct GenerationOptions {
   std::vector<std::string> outputs;  // of every clip; numbered where there are several
   std::string format;                // of outputs, whatever their names; empty: by the name
   bool json = false, quiet = false, no_metadata = false;
+  double loudness = 0;  // LUFS that sound is brought to; 0: as it is
   std::string receipt;  // a file for the receipt; numbered where there are several clips
   GenerationListener* listener = nullptr;
   std::stop_token stop = {};  // cancels, as Ctrl-C does
@@ -48,6 +49,7 @@ struct GenerationOptions {
 struct Clip {
   std::string prompt;
   uint64_t seed = 0;
+  std::string short_prompt = "";  // that was expanded into the prompt; empty: it is as given
 };
 
 // Where a run that stopped goes on: at a clip, and within it at a state; null: from its start.
@@ -117,7 +119,8 @@ class Generation {
   std::pair<std::string, CheckpointJob> new_checkpoint_;
   bool moves_outputs_ = false;
   std::optional<CheckpointFolder> checkpoint_;
-  std::string not_kept_;  // why the last state was not; said once
+  std::string expanded_from_;  // of the clip that is planned
+  std::string not_kept_;       // why the last state was not; said once
 };
 
 }  // namespace zoetrope

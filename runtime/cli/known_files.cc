@@ -11,6 +11,7 @@
 #include "runtime/cli/command.h"
 
 #include "runtime/cli/prompt_flags.h"
+#include "runtime/engine/check.h"
 
 namespace zoetrope {
 namespace {
@@ -73,6 +74,13 @@ Result<Media> read_frames(const std::string& path, const ReadRequest& request) {
   return media;
 }
 
+// A whole text as a number of these bounds.
+bool read_number(const std::string& text, double low, double high, double* value) {
+  char* end = nullptr;
+  *value = std::strtod(text.c_str(), &end);
+  return !text.empty() && *end == '\0' && *value >= low && *value <= high;
+}
+
 class KnownReader {
  public:
   KnownReader(const KnownFlags& flags, const MediaTarget& target) : flags_(flags), t_(target) {}
@@ -90,6 +98,7 @@ class KnownReader {
     out_.frames = t_.frames;
     ZT_RETURN_IF_ERROR(read_picture(flags_.image, &out_.media.first));
     ZT_RETURN_IF_ERROR(read_picture(flags_.last_image, &out_.media.last));
+    for (const KeyFrameFlag& key : flags_.keyframes) ZT_RETURN_IF_ERROR(read_keyframe(key));
     if (!flags_.extend.empty() || !flags_.lead_to.empty()) ZT_RETURN_IF_ERROR(read_neighbours());
     if (!flags_.video.empty()) ZT_RETURN_IF_ERROR(read_video());
     if (!flags_.audio.empty()) ZT_RETURN_IF_ERROR(read_audio());
@@ -120,6 +129,28 @@ class KnownReader {
     take_notices(&media);
     to->pixels = std::move(media.pixels);
     to->frames = 1;
+    return Status();
+  }
+
+  // The frame that is shown then; the first is no other than --image.
+  Status read_keyframe(const KeyFrameFlag& flag) {
+    KnownMedia& m = out_.media;
+    const int64_t frame = std::llround(flag.seconds * t_.fps);
+    if (frame == 0 && m.first.frames + static_cast<int64_t>(!flags_.extend.empty()) > 0)
+      return error(Code::kInvalidArgument, "--keyframe ", flag.seconds, "=", flag.path,
+                   ": the first frame is given already");
+    for (const KeyFrame& other : m.keys)
+      if (other.frame == frame)
+        return error(Code::kInvalidArgument, "--keyframe ", flag.seconds, "=", flag.path,
+                     ": another one stands at the same frame, ", frame);
+    KnownFrames picture;
+    ZT_RETURN_IF_ERROR(read_picture(flag.path, &picture));
+    if (frame == 0) {
+      m.first = std::move(picture);
+      m.first_strength = flag.strength;
+    } else {
+      m.keys.push_back({std::move(picture.pixels), frame, flag.strength});
+    }
     return Status();
   }
 
@@ -285,6 +316,22 @@ class KnownReader {
 
 }  // namespace
 
+Result<KeyFrameFlag> parse_keyframe(const std::string& text) {
+  const size_t equals = text.find('='), comma = text.substr(0, equals).find(',');
+  KeyFrameFlag flag;
+  const std::string time = text.substr(0, std::min(equals, comma));
+  bool good = equals != std::string::npos && equals + 1 < text.size() &&
+              read_number(time, 0, 86400, &flag.seconds);
+  if (good && comma != std::string::npos)
+    good = read_number(text.substr(comma + 1, equals - comma - 1), 0.001, 1, &flag.strength);
+  if (!good)
+    return error(Code::kInvalidArgument, "--keyframe ", text,
+                 ": expected SECONDS=FILE, such as 2.5=hill.png, or SECONDS,STRENGTH=FILE with a "
+                 "strength up to 1");
+  flag.path = text.substr(equals + 1);
+  return flag;
+}
+
 Result<KnownFiles> read_known_files(const KnownFlags& flags, const MediaTarget& target) {
   return KnownReader(flags, target).read();
 }
@@ -297,6 +344,21 @@ void KnownFlags::add_to(CLI::App* app) {
          "little, 1 all; models of pictures always start from it")
       ->check(number_in(0.001, 1));
   auto* last = app->add_option("--last-image", last_image, "The clip ends with this picture");
+  app->add_option_function<std::vector<std::string>>(
+         "--keyframe",
+         [this](const std::vector<std::string>& texts) {
+           keyframes.clear();
+           for (const std::string& text : texts) {
+             auto parsed = parse_keyframe(text);
+             if (!parsed.ok()) throw CLI::ValidationError(parsed.status().message());
+             keyframes.push_back(std::move(*parsed));
+           }
+         },
+         "The clip shows this picture at a time: SECONDS=FILE, or SECONDS,STRENGTH=FILE, where "
+         "less "
+         "than 1 leaves the model its part; give more for more of them")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   auto* before = app->add_option("--extend", extend,
                                  "Continue this clip: it comes out whole, with its sound, and "
                                  "--seconds or --frames more behind it");
@@ -311,6 +373,15 @@ void KnownFlags::add_to(CLI::App* app) {
                                 "is in its file, and the clip is as long");
   first->excludes(before);
   last->excludes(after);
+  auto* joined = app->add_option_function<std::vector<std::string>>(
+      "--join",
+      [this](const std::vector<std::string>& clips) {
+        extend = clips.at(0);
+        lead_to = clips.at(1);
+      },
+      "Two clips, and what is new between them: as --extend A --lead-to B");
+  joined->expected(2)->excludes(before)->excludes(after)->excludes(first)->excludes(last);
+  joined->excludes(all)->excludes(heard);
   all->excludes(before)->excludes(after)->excludes(first)->excludes(last)->excludes(heard);
   heard->excludes(before)->excludes(after);
   app->add_option("--fit", fit,
@@ -328,6 +399,7 @@ std::vector<std::string> KnownFlags::paths() const {
   std::vector<std::string> all;
   for (const std::string* path : {&image, &last_image, &extend, &lead_to, &video, &audio})
     if (!path->empty()) all.push_back(*path);
+  for (const KeyFrameFlag& key : keyframes) all.push_back(key.path);
   return all;
 }
 
@@ -355,6 +427,7 @@ Result<MediaTarget> media_target(const Recipe& recipe, const ClipRequest& clip) 
 Status give_known(const Recipe& recipe, const KnownFlags& flags, KnownFiles* files,
                   Request* request) {
   request->known = std::move(files->media);
+  files->last_as_given = count_key_frames(recipe, request->known) == 0;
   const LatentSpec* picture = recipe.picture();
   const bool pictures = picture != nullptr && picture->media == Modality::kImage;
   if (files->frames > 0 && !pictures) {

@@ -12,8 +12,16 @@
 
 namespace zoetrope {
 
+// --keyframe T=FILE or T,STRENGTH=FILE.
+struct KeyFrameFlag {
+  double seconds = 0, strength = 1;
+  std::string path;
+};
+Result<KeyFrameFlag> parse_keyframe(const std::string& text);
+
 struct KnownFlags {
   std::string image, last_image, extend, lead_to, video, audio;
+  std::vector<KeyFrameFlag> keyframes;
   std::string fit = "cover", background = "white";
   double strength = 0;  // 0: not given
 
@@ -44,6 +52,9 @@ struct KnownFiles {
   // model's rate. Of a clip that leads to itself, a loop, the second showing is left out.
   std::string extend, lead_to;
   int64_t extend_frames = 0, lead_frames = 0;
+  // Whether the last frame that comes out is the given one; where the model takes key frames it is
+  // what the model makes of it.
+  bool last_as_given = true;
   std::vector<float> extend_sound, lead_sound;  // at the model's rate; silence where there was none
 
   // --audio as it is in its file; rate 0: not given.

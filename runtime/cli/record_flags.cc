@@ -45,6 +45,7 @@ std::vector<NamedFile> files_of(RequestRecord* record) {
   add("--lead-to", &m.lead_to);
   add("--video", &m.video);
   add("--audio", &m.audio);
+  for (KeyFrameRecord& key : m.keyframes) add("--keyframe", &key.file);
   return files;
 }
 
@@ -63,9 +64,12 @@ Result<RequestRecord> record_of(const GenerateFlags& flags, const KnownFlags& kn
              .lead_to = {known.lead_to, ""},
              .video = {known.video, ""},
              .audio = {known.audio, ""},
+             .keyframes = {},
              .fit = known.fit,
              .background = known.background,
              .strength = known.strength};
+  for (const KeyFrameFlag& key : known.keyframes)
+    r.media.keyframes.push_back({key.seconds, key.strength, {key.path, ""}});
   r.devices = {flags.device.device, flags.place, flags.device.target, flags.device.threads};
   for (const NamedFile& named : files_of(&r)) {
     if (is_stream(named.file->path)) continue;
@@ -97,6 +101,9 @@ void apply_record(const RequestRecord& record, GenerateFlags* flags, KnownFlags*
   known->lead_to = m.lead_to.path;
   known->video = m.video.path;
   known->audio = m.audio.path;
+  known->keyframes.clear();
+  for (const KeyFrameRecord& key : m.keyframes)
+    known->keyframes.push_back({key.seconds, key.strength, key.file.path});
   known->fit = m.fit;
   known->background = m.background;
   known->strength = m.strength;

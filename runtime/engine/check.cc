@@ -17,10 +17,18 @@ bool takes_known(const Recipe& recipe, const LatentSpec* spec) {
          });
 }
 
+bool takes_keys(const Recipe& recipe) {
+  return std::any_of(recipe.stages.begin(), recipe.stages.end(), [](const Stage& stage) {
+    const auto* known = std::get_if<KnownLatents>(&stage);
+    return known != nullptr && !known->gives_key_times.empty();
+  });
+}
+
 Status check_stages(const Model& model, const ClipRequest& size,
-                    std::map<std::string, Bindings>* bindings = nullptr) {
+                    std::map<std::string, Bindings>* bindings = nullptr, int64_t key_frames = 0) {
   auto shape = resolve_clip_shape(model.recipe, size);
   if (!shape.ok()) return Status(Code::kDataLoss, "recipe: " + shape.status().message());
+  shape->key_frames = key_frames;
   CheckContext context{model, {}, *shape, bindings};
   for (size_t i = 0; i < model.recipe.stages.size(); ++i) {
     const Stage& stage = model.recipe.stages[i];
@@ -48,6 +56,7 @@ Status check_model(const Model& model) {
   least.height = nearest_in_range(recipe.clip.height, 1);
   if (recipe.picture() == nullptr || recipe.picture()->media != Modality::kImage)
     least.frames = nearest_in_range(recipe.clip.frames, 1);
+  if (takes_keys(recipe)) ZT_RETURN_IF_ERROR(check_stages(model, {}, nullptr, 1));
   return check_stages(model, least);
 }
 
@@ -56,10 +65,46 @@ Status check_model(const ModelInfo& info) {
   return check_model(model);
 }
 
+int64_t count_key_frames(const Recipe& recipe, const KnownMedia& known) {
+  if (!takes_keys(recipe)) return 0;
+  return static_cast<int64_t>(known.keys.size()) + (known.last.frames > 0 ? 1 : 0);
+}
+
 Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model) {
   std::map<std::string, Bindings> bindings;
   ZT_RETURN_IF_ERROR(check_stages(model, {}, &bindings));
+  if (takes_keys(model.recipe)) ZT_RETURN_IF_ERROR(check_stages(model, {}, &bindings, 1));
   return bindings;
+}
+
+std::string given_media(const Recipe& recipe) {
+  std::string all;
+  const auto add = [&](bool takes, const char* what) {
+    if (takes) all += str(all.empty() ? "" : ", ", what);
+  };
+  for (const Stage& stage : recipe.stages) {
+    const auto* s = std::get_if<KnownLatents>(&stage);
+    const LatentSpec* spec = s != nullptr ? recipe.find_latents(s->latents) : nullptr;
+    if (s == nullptr || s->reduced > 1) continue;  // the same again
+    if (spec->media == Modality::kSound) {
+      add(true, "sound (--audio)");
+      continue;
+    }
+    // Latents are encoded from the clip's beginning, or all of them as they stand.
+    const bool grey = s->fill == KnownLatents::Fill::kGrey,
+               even = spec->first_frames == spec->later_frames;
+    const bool keys = !s->gives_key_times.empty();
+    add(grey || spec->first_frames == 1 || s->mask_first_frame, "a first frame (--image)");
+    add(grey || keys || s->mask_last_frame || (even && spec->later_frames == 1),
+        "a last frame (--last-image)");
+    add(keys, "frames at any time (--keyframe)");
+    add(true, "a clip to continue (--extend)");
+    add(grey || even, "a clip to lead to (--lead-to)");
+    add(recipe.sound() != nullptr, "a clip that wants sound (--video)");
+  }
+  add(find_stage<StartPicture>(recipe) != nullptr,
+      "a picture or clip to start from (--image or --video with --strength)");
+  return all.empty() ? "nothing but words" : all;
 }
 
 Status check_request(const Recipe& recipe, const Request& request) {
@@ -78,12 +123,13 @@ Status check_request(const Recipe& recipe, const Request& request) {
   if (request.classes.size() > 1 && (picture == nullptr || picture->media != Modality::kImage))
     return refuse("one class makes one clip; ", request.classes.size(), " were named");
   if (request.known.has_frames() && !takes_known(recipe, picture))
-    return refuse("this model takes no known frames");
+    return refuse("this model takes no known frames; it takes ", given_media(recipe));
   if (request.known.has_sound() && !takes_known(recipe, recipe.sound()))
-    return refuse(recipe.sound() ? "this model takes no known sound" : "this model has no sound");
+    return refuse(recipe.sound() ? "this model takes no known sound" : "this model has no sound",
+                  "; it takes ", given_media(recipe));
   if (request.start.frames > 0) {
     if (find_stage<StartPicture>(recipe) == nullptr)
-      return refuse("this model does not start from a picture");
+      return refuse("this model does not start from a picture; it takes ", given_media(recipe));
     if (!(request.strength > 0 && request.strength <= 1))
       return refuse("strength ", request.strength, ": expected more than 0, at most 1");
   }

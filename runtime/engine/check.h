@@ -16,8 +16,14 @@ Status check_model(const ModelInfo& info);
 // The symbols of every component that the recipe runs, at the preferred size.
 Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model);
 
+// What pictures, clips and sound a request may give, for messages: "a first frame (--image), ...".
+std::string given_media(const Recipe& recipe);
+
 // Whether the request asks for something that this model's recipe has: prompts, classes, known
 // frames and sound, pictures to start from.
+// Frames that a request gives as latents of their own.
+int64_t count_key_frames(const Recipe& recipe, const KnownMedia& known);
+
 Status check_request(const Recipe& recipe, const Request& request);
 
 // The recipe's denoising with what the request changes.

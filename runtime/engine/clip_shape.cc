@@ -85,6 +85,19 @@ Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& re
   return shape;
 }
 
+ClipShape reduced_shape(ClipShape shape, int by) {
+  for (int64_t* side : {&shape.width, &shape.height, &shape.latent_width, &shape.latent_height})
+    *side /= by;
+  return shape;
+}
+
+Shape denoised_shape(const Denoise& stage, const LatentSpec& spec, const ClipShape& clip,
+                     int64_t rows) {
+  const ClipShape shape = reduced_shape(clip, stage.reduced);
+  if (spec.media != Modality::kVideo) return latent_shape(spec, shape, rows);
+  return latent_shape(spec, shape, rows, shape.latent_frames + shape.key_frames);
+}
+
 Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows) {
   return latent_shape(spec, clip, rows,
                       spec.media == Modality::kSound ? clip.sound_latents : clip.latent_frames);

@@ -14,10 +14,12 @@ struct ClipShape {
   int64_t samples = 0;  // of sound, a channel; 0 without
   int64_t latent_frames = 0, latent_height = 0, latent_width = 0;
   int64_t sound_latents = 0;
+  int64_t key_frames = 0;  // latents of single frames behind the clip's while it is denoised
 
-  // Positions of the picture's latents, or of the sound's where there is no picture.
+  // Positions of the picture's latents while they are denoised, or of the sound's where there is no
+  // picture.
   int64_t latents() const {
-    const int64_t picture = latent_frames * latent_height * latent_width;
+    const int64_t picture = (latent_frames + key_frames) * latent_height * latent_width;
     return picture > 0 ? picture : sound_latents;
   }
   double seconds(const Recipe& recipe) const {
@@ -42,9 +44,15 @@ int64_t nearest_in_range(const Range& range, int64_t value);
 int64_t latents_of_frames(const LatentSpec& spec, int64_t frames);
 int64_t frames_of_latents(const LatentSpec& spec, int64_t latents);
 
+// The clip whose rows and columns, of pixels and of latents, are so many times fewer.
+ClipShape reduced_shape(ClipShape shape, int by);
+
 // A stream's latents for `rows` samples of the clip.
 Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows);
 // The same with another extent along time.
 Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows, int64_t time);
+// While a stage denoises them: reduced, and with the key frames' behind them.
+Shape denoised_shape(const Denoise& stage, const LatentSpec& spec, const ClipShape& clip,
+                     int64_t rows);
 
 }  // namespace zoetrope

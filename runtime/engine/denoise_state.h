@@ -1,4 +1,5 @@
-// Denoising between two steps. With its request and model this is all that the rest of the run
+// Denoising between two steps, of the first stage that denoises: later ones are run again where a
+// run goes on. With its request and model this is all that the rest of the run
 // needs, on any backend: noise is counted by seed, step and place, so no generator has a state.
 #pragma once
 

@@ -47,7 +47,7 @@ Result<int> first_step(const Denoise& denoise, const Request& request) {
 }
 
 // Which network evaluates how often from a step on.
-std::vector<NetworkPlan> plan_networks(const RequestPlan& plan, int from) {
+std::vector<NetworkPlan> plan_networks(const DenoisePlan& plan, int from) {
   const Denoise& d = plan.denoise;
   std::vector<NetworkPlan> networks(d.networks());
   for (size_t i = 0; i < networks.size(); ++i) {
@@ -67,9 +67,51 @@ std::vector<NetworkPlan> plan_networks(const RequestPlan& plan, int from) {
   return networks;
 }
 
+// The times of the steps.
+Status space_steps(const ClipShape& shape, DenoisePlan* plan) {
+  const int steps = plan->denoise.steps;
+  auto* flow = std::get_if<FlowSampler>(&plan->denoise.sampler);
+  if (flow == nullptr)
+    return DiffusionSampler::create(std::get<DiffusionSpec>(plan->denoise.sampler), steps).status();
+  ZT_RETURN_IF_ERROR(fix_shift(flow, reduced_shape(shape, plan->denoise.reduced).latents()));
+  ZT_ASSIGN_OR_RETURN(plan->points, space_flow(*flow, steps));
+  return Status();
+}
+
+// The stages that denoise behind the first one; where latents are decoded as they stand, none of
+// their steps is taken.
+Status plan_later(const Recipe& recipe, bool decode_only, RequestPlan* plan) {
+  for (size_t i = 0; i < recipe.stages.size(); ++i) {
+    const auto* stage = std::get_if<Denoise>(&recipe.stages[i]);
+    if (stage == nullptr) continue;
+    if (stage == recipe.denoise()) {
+      plan->stage = i;
+      continue;
+    }
+    DenoisePlan& pass = plan->later.emplace_back();
+    pass.stage = i;
+    pass.denoise = *stage;
+    ZT_RETURN_IF_ERROR(space_steps(plan->shape, &pass));
+    pass.next_step = decode_only ? stage->steps : 0;
+    pass.networks = plan_networks(pass, pass.next_step);
+  }
+  return Status();
+}
+
+bool is_guided(const DenoisePlan& plan) {
+  return std::any_of(plan.networks.begin(), plan.networks.end(),
+                     [](const auto& n) { return n.evaluations > 0 && n.guided(); });
+}
+
 // Shows the hooks what the stage added; `shown` holds the names of what earlier ones had.
 Status show_made(const Stage& stage, const RunContext& context, std::set<std::string>* shown) {
   if (!context.observed()) return Status();
+  const bool denoises = std::holds_alternative<Denoise>(stage);
+  const bool more =
+      denoises && !context.plan.later.empty() && context.stage != context.plan.later.back().stage;
+  // Latents are other ones each time.
+  if (denoises || std::holds_alternative<ResampleLatents>(stage))
+    for (const auto& [name, values] : context.latents) shown->erase(name);
   for (const auto& [name, value] : context.values)
     if (shown->insert(name).second)
       ZT_RETURN_IF_ERROR(
@@ -77,7 +119,9 @@ Status show_made(const Stage& stage, const RunContext& context, std::set<std::st
   for (const auto* latents : {&context.start, &context.latents})
     for (const auto& [name, values] : *latents) {
       // A decoder takes its latents away.
-      const std::string label = latents == &context.start ? name + " to start from" : name;
+      const std::string label = latents == &context.start ? name + " to start from"
+                                : more                    ? name + " to refine"
+                                                          : name;
       if (values.empty() || !shown->insert(label).second) continue;
       const TensorType type{DType::kF32, {static_cast<int64_t>(values.size())}};
       ZT_RETURN_IF_ERROR(context.observe({stage_kind(stage), label, type, values.data()}));
@@ -110,22 +154,17 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
   plan.clip = recipe.clip;
   ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(recipe, request.clip));
   ZT_ASSIGN_OR_RETURN(plan.denoise, apply_request(*recipe.denoise(), request));
-  if (auto* flow = std::get_if<FlowSampler>(&plan.denoise.sampler)) {
-    ZT_RETURN_IF_ERROR(fix_shift(flow, plan.shape.latents()));
-    ZT_ASSIGN_OR_RETURN(plan.points, space_flow(*flow, plan.denoise.steps));
-  } else {
-    ZT_RETURN_IF_ERROR(
-        DiffusionSampler::create(std::get<DiffusionSpec>(plan.denoise.sampler), plan.denoise.steps)
-            .status());
-  }
+  plan.shape.key_frames = count_key_frames(recipe, request.known);
+  ZT_RETURN_IF_ERROR(space_steps(plan.shape, &plan));
   ZT_ASSIGN_OR_RETURN(plan.first_step, first_step(plan.denoise, request));
   plan.samples = std::max<int64_t>(1, static_cast<int64_t>(request.classes.size()));
   plan.networks = plan_networks(plan, plan.first_step);
-  const bool guided = std::any_of(plan.networks.begin(), plan.networks.end(),
-                                  [](const auto& n) { return n.evaluations > 0 && n.guided(); });
-  plan.rows = guided ? 2 * plan.samples : plan.samples;
   plan.next_step = plan.first_step;
   const ResumePoint* resume = request.resume.get();
+  ZT_RETURN_IF_ERROR(plan_later(recipe, resume != nullptr && resume->decode_only, &plan));
+  plan.rows = is_guided(plan) || std::any_of(plan.later.begin(), plan.later.end(), is_guided)
+                  ? 2 * plan.samples
+                  : plan.samples;
   if (resume != nullptr) {
     ZT_RETURN_IF_ERROR(check_resume(recipe, request, plan));
     plan.next_step = resume->decode_only ? plan.denoise.steps : resume->state.step;

@@ -14,12 +14,22 @@ struct KnownFrames {
 };
 
 // What the user gives; each may be empty. Sound is interleaved, at the model's rate.
+// A frame that the clip shows at a time, counted from its first. Of its strength, above 0 and at
+// most 1, it stays as it is; what is left is the model's.
+struct KeyFrame {
+  std::vector<uint8_t> pixels;  // as KnownFrames; planning reads none
+  int64_t frame = 0;            // more than 0: `first` is the first
+  double strength = 1;
+};
+
 struct KnownMedia {
-  KnownFrames first;         // one frame: the clip begins with it
-  KnownFrames last;          // one frame: the clip ends with it
-  KnownFrames before;        // a clip that this one continues: its last frames are the prefix
-  KnownFrames after;         // a clip that this one leads to: its first frames are the suffix
-  KnownFrames video;         // all frames: make the sound
+  KnownFrames first;          // one frame: the clip begins with it
+  double first_strength = 1;  // as of key frames
+  KnownFrames last;           // one frame: the clip ends with it
+  KnownFrames before;         // a clip that this one continues: its last frames are the prefix
+  KnownFrames after;          // a clip that this one leads to: its first frames are the suffix
+  KnownFrames video;          // all frames: make the sound
+  std::vector<KeyFrame> keys;
   std::vector<float> audio;  // all samples: make the picture
   // The sound of `before` and of `after`, as long as they are or empty: not known.
   std::vector<float> before_sound, after_sound;
@@ -29,7 +39,7 @@ struct KnownMedia {
   bool has_last() const { return last.frames + after.frames + video.frames > 0; }
   bool has_frames() const {
     return first.frames > 0 || last.frames > 0 || before.frames > 0 || after.frames > 0 ||
-           video.frames > 0;
+           video.frames > 0 || !keys.empty();
   }
   bool has_sound() const { return !audio.empty() || !before_sound.empty() || !after_sound.empty(); }
   bool empty() const { return !has_frames() && !has_sound(); }

@@ -32,12 +32,15 @@ std::vector<std::string> components_of(const Stage& stage) {
         if constexpr (requires { s.component; }) all.push_back(s.component);
         if constexpr (requires { s.experts; })
           for (const auto& expert : s.experts) all.push_back(expert.component);
+        if constexpr (requires { s.keyed; })
+          if (s.keyed) all.push_back(s.keyed->component);
         return all;
       },
       stage);
 }
 
 bool denoises(const Denoise* denoise, const std::string& name) {
+  if (denoise != nullptr && denoise->keyed && name == denoise->keyed->component) return true;
   for (size_t i = 0; denoise != nullptr && i < denoise->networks(); ++i)
     if (name == "denoise" || name == denoise->network(i)) return true;
   return false;

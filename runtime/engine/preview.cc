@@ -124,6 +124,8 @@ Result<Preview> Preview::fit(Engine& engine, std::stop_token stop) {
     planned = engine.plan(request, {}, stop);
   }
   if (!planned.ok()) return planned.status();
+  if (planned->denoise.reduced > 1)
+    return error(Code::kUnsupported, "previews are of models that denoise at the clip's size");
   const ClipShape& shape = planned->shape;
   auto point = std::make_shared<ResumePoint>();
   point->decode_only = true;

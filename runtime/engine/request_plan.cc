@@ -39,11 +39,12 @@ nlohmann::json tiles_to_json(const TilePlan& plan) {
 std::string latents_to_text(const ClipShape& s) {
   std::string text;
   if (s.latent_frames > 0) text = str(s.latent_frames, "x", s.latent_height, "x", s.latent_width);
+  if (s.key_frames > 0) text += str(", ", s.key_frames, " of key frames");
   if (s.sound_latents > 0) text += str(text.empty() ? "" : " and ", s.sound_latents);
   return text;
 }
 
-std::string sampler_to_text(const RequestPlan& plan) {
+std::string sampler_to_text(const DenoisePlan& plan) {
   const Denoise& d = plan.denoise;
   const auto* flow = std::get_if<FlowSampler>(&d.sampler);
   if (flow == nullptr) {
@@ -60,7 +61,7 @@ std::string sampler_to_text(const RequestPlan& plan) {
                     sigmas[sigmas.size() - 2], ", then 0)");
 }
 
-std::string guidance_to_text(const RequestPlan& plan) {
+std::string guidance_to_text(const DenoisePlan& plan) {
   const Denoise& d = plan.denoise;
   std::string text = str("guidance ", plan.networks[0].guidance,
                          plan.networks[0].halves ? ", its halves on two devices at once" : "");
@@ -79,7 +80,7 @@ std::string guidance_to_text(const RequestPlan& plan) {
   return text;
 }
 
-nlohmann::json sampler_to_json(const RequestPlan& plan) {
+nlohmann::json sampler_to_json(const DenoisePlan& plan) {
   const auto* flow = std::get_if<FlowSampler>(&plan.denoise.sampler);
   if (flow == nullptr) {
     const auto& diffusion = std::get<DiffusionSpec>(plan.denoise.sampler);
@@ -98,7 +99,7 @@ nlohmann::json sampler_to_json(const RequestPlan& plan) {
   return out;
 }
 
-nlohmann::json networks_to_json(const RequestPlan& plan) {
+nlohmann::json networks_to_json(const DenoisePlan& plan) {
   nlohmann::json list = nlohmann::json::array();
   for (size_t i = 0; i < plan.networks.size(); ++i)
     list.push_back(
@@ -110,6 +111,12 @@ nlohmann::json networks_to_json(const RequestPlan& plan) {
 }
 
 }  // namespace
+
+DenoisePlan& RequestPlan::pass(size_t of) {
+  for (DenoisePlan& pass : later)
+    if (pass.stage == of) return pass;
+  return *this;
+}
 
 const Job* RequestPlan::find(size_t stage, int64_t key) const {
   for (const Job& job : jobs)
@@ -250,8 +257,14 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
     text = str(plan.samples, plan.samples == 1 ? " picture of " : " pictures of ", s.width, "x",
                s.height);
   }
-  text += str("\nlatents ", latents_to_text(s), "; ", plan.denoise.steps, " steps of ",
-              sampler_to_text(plan), ", ", guidance_to_text(plan), "\n\n");
+  const auto pass_to_text = [](const DenoisePlan& pass) {
+    return str(
+        pass.denoise.steps, " steps of ", sampler_to_text(pass), ", ", guidance_to_text(pass),
+        pass.denoise.reduced > 1 ? str(", at 1/", pass.denoise.reduced, " of the size") : "");
+  };
+  text += str("\nlatents ", latents_to_text(s), "; ", pass_to_text(plan));
+  for (const DenoisePlan& pass : plan.later) text += str("; then ", pass_to_text(pass));
+  text += "\n\n";
   for (const Job& job : plan.jobs) {
     text += str(job.name, " (", job.calls, job.calls == 1 ? " call" : " calls", ")",
                 tiles_to_text(job.tiles), frame_tiles_to_text(job), " on ", job.device->spec());
@@ -294,6 +307,13 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
     jobs.push_back(std::move(entry));
   }
   const ClipShape& s = plan.shape;
+  json later = json::array();
+  for (const DenoisePlan& pass : plan.later)
+    later.push_back({{"steps", pass.denoise.steps},
+                     {"guidance", pass.denoise.guidance},
+                     {"reduced", pass.denoise.reduced},
+                     {"sampler", sampler_to_json(pass)},
+                     {"networks", networks_to_json(pass)}});
   const json out = {{"width", s.width},
                     {"height", s.height},
                     {"frames", s.frames},
@@ -303,8 +323,10 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
                     {"sound_latents", s.sound_latents},
                     {"steps", plan.denoise.steps},
                     {"guidance", plan.denoise.guidance},
+                    {"reduced", plan.denoise.reduced},
                     {"sampler", sampler_to_json(plan)},
                     {"networks", networks_to_json(plan)},
+                    {"later", later},
                     {"jobs", jobs},
                     {"peak_bytes", plan.peak_bytes()},
                     {"estimated_seconds", plan.estimated_seconds()},

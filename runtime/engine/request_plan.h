@@ -61,16 +61,24 @@ struct NetworkPlan {
   int64_t blocks() const { return (guided() ? 2 : 1) + static_cast<int64_t>(weaker.size()); }
 };
 
-struct RequestPlan {
+// A stage that denoises: how its steps run.
+struct DenoisePlan {
+  size_t stage = 0;    // of the recipe
+  Denoise denoise;     // the recipe's; of the first such stage with the request applied
+  FlowPoints points;   // of flow matching: the schedule
+  int first_step = 0;  // of those of the schedule: later where a picture is given to start from
+  int next_step = 0;   // the first that is taken: later than first_step where a run goes on
+  std::vector<NetworkPlan> networks;  // as Denoise::network counts them
+};
+
+// As a DenoisePlan that of the first stage that denoises: what a request's steps, guidance and
+// sampler are of.
+struct RequestPlan : DenoisePlan {
   ClipShape shape;
   ClipSpec clip;
-  Denoise denoise;      // the recipe's, with the request applied
-  FlowPoints points;    // of flow matching: the schedule
-  int first_step = 0;   // of those of the schedule: later where a picture is given to start from
-  int next_step = 0;    // the first that is taken: later than first_step where a run goes on
   int64_t samples = 1;  // clips or pictures
   int64_t rows = 1;     // of values: samples, or twice as many where any network is guided
-  std::vector<NetworkPlan> networks;  // as Denoise::network counts them
+  std::vector<DenoisePlan> later;  // of the stages that go on from what the first has made
   std::vector<Job> jobs;  // in the order in which they run; the two halves of a step stand together
 
   // By stage: what it would make is in the request's ResumePoint, under these names.
@@ -78,6 +86,11 @@ struct RequestPlan {
   std::set<std::string> given_values;
 
   bool guided() const { return rows != samples; }
+  // Of a stage that denoises.
+  DenoisePlan& pass(size_t stage);
+  const DenoisePlan& pass(size_t stage) const {
+    return const_cast<RequestPlan*>(this)->pass(stage);
+  }
   const Job* find(size_t stage, int64_t key = 0) const;
 
   // Of the engine and the request: whether what ran before stays, as far as there is room, and the

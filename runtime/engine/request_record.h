@@ -33,9 +33,18 @@ struct AdapterRecord {
   bool operator==(const AdapterRecord&) const = default;
 };
 
+// A picture that the clip shows at a time.
+struct KeyFrameRecord {
+  double seconds = 0, strength = 1;
+  FileRecord file;
+  bool operator==(const KeyFrameRecord&) const = default;
+};
+inline constexpr size_t kMaxKeyFrames = 1000;
+
 // The pictures, clips and sound that a person gave, before they were brought to the model's size.
 struct MediaRecord {
   FileRecord image, last_image, extend, lead_to, video, audio;
+  std::vector<KeyFrameRecord> keyframes;
   std::string fit = "cover", background = "white";
   double strength = 0;  // 0: not given
   bool operator==(const MediaRecord&) const = default;
@@ -105,6 +114,14 @@ void fields(V& v, AdapterRecord& a) {
 }
 
 template <typename V>
+void fields(V& v, KeyFrameRecord& k) {
+  v.number("seconds", &k.seconds, 0, 1e9);
+  v.number("strength", &k.strength, 0, 1);
+  v.object("file", &k.file);
+  v.require(!k.file.path.empty(), "file", "given");
+}
+
+template <typename V>
 void fields(V& v, MediaRecord& m) {
   open_file(v, "image", &m.image);
   open_file(v, "last_image", &m.last_image);
@@ -112,6 +129,7 @@ void fields(V& v, MediaRecord& m) {
   open_file(v, "lead_to", &m.lead_to);
   open_file(v, "video", &m.video);
   open_file(v, "audio", &m.audio);
+  v.objects("keyframes", &m.keyframes, kMaxKeyFrames);
   v.name("fit", &m.fit);
   v.name("background", &m.background);
   open_number(v, "strength", &m.strength, 0, 0, 1);

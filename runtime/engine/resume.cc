@@ -33,8 +33,8 @@ Status check_resume(const Recipe& recipe, const Request& request, const RequestP
                   plan.first_step);
   size_t size = 0;
   for (const Denoise::Stream& stream : plan.denoise.streams) {
-    const Shape shape =
-        latent_shape(*recipe.find_latents(stream.latents), plan.shape, plan.samples);
+    const Shape shape = denoised_shape(plan.denoise, *recipe.find_latents(stream.latents),
+                                       plan.shape, plan.samples);
     size += static_cast<size_t>(shape.elements());
   }
   if (s.latents.size() != size)

@@ -156,6 +156,7 @@ struct StageDef {
 const StageDef& stage_def(const Stage& stage);
 
 extern const StageDef kEncodeTextStage, kClassLabelStage, kImageFeaturesStage, kStartPictureStage,
-    kKnownLatentsStage, kDenoiseStage, kDecodeSoundStage, kDecodeVideoStage, kDecodeImageStage;
+    kKnownLatentsStage, kDenoiseStage, kResampleLatentsStage, kDecodeSoundStage, kDecodeVideoStage,
+    kDecodeImageStage;
 
 }  // namespace zoetrope

@@ -112,6 +112,19 @@ Result<Media> read_media(const std::string& path, const ReadRequest& request,
   return module->read(path, request, sink);
 }
 
+Result<Loudness> measure_loudness(std::span<const float> samples, int rate, int channels) {
+  ZT_CHECK(rate > 0 && channels > 0);
+  // A whole window of the measure.
+  const auto least = static_cast<size_t>(rate) * static_cast<size_t>(channels) / 2;
+  std::vector<float> repeated;
+  if (!samples.empty() && samples.size() < least) {
+    while (repeated.size() < least) repeated.insert(repeated.end(), samples.begin(), samples.end());
+    samples = repeated;
+  }
+  ZT_ASSIGN_OR_RETURN(const MediaModule* module, load_ffmpeg());
+  return module->measure_loudness(samples, rate, channels);
+}
+
 Result<ClipTags> read_tags(const std::string& path) {
   ZT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
   constexpr uint8_t kPng[] = {0x89, 'P', 'N', 'G'};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 namespace zoetrope {
@@ -246,6 +247,26 @@ std::string_view strip_spaces(std::string_view text) {
     at += length;
   }
   return end == 0 ? std::string_view() : text.substr(begin, end - begin);
+}
+
+std::string quoted_parts(std::string_view text) {
+  constexpr std::pair<std::string_view, std::string_view> kMarks[] = {
+      {"\"", "\""}, {"\xe2\x80\x9c", "\xe2\x80\x9d"}};
+  std::string all;
+  for (size_t at = 0; at < text.size();) {
+    size_t next = at + 1;
+    for (const auto& [open, close] : kMarks) {
+      if (!text.substr(at).starts_with(open)) continue;
+      const size_t begin = at + open.size(), end = text.find(close, begin);
+      if (end == std::string_view::npos) continue;
+      if (end > begin && !all.empty()) all += ' ';
+      all += text.substr(begin, end - begin);
+      next = end + close.size();
+      break;
+    }
+    at = next;
+  }
+  return all;
 }
 
 }  // namespace zoetrope

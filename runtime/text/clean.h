@@ -22,4 +22,8 @@ std::string clean_prompt(std::string_view text);
 // Valid UTF-8 without the white space at its ends (what Python's str.strip takes).
 std::string_view strip_spaces(std::string_view text);
 
+// What stands in quotation marks, straight or curved, with a space between; empty: nothing does. An
+// open mark that is not closed is none.
+std::string quoted_parts(std::string_view text);
+
 }  // namespace zoetrope

@@ -202,11 +202,25 @@ class Extension(Base):
         self.generate("--lead-to", other, "-o", self.out / "o.wav")
         new, old = samples(self.out / "o.wav"), samples(other)
         self.assertLessEqual(max(abs(a - b) for a, b in zip(new[-32000:], old[:32000])), 1)
-        self.generate("--extend", own, "--lead-to", other, "-o", self.out / "o.wav", "-o", self.out / "o.mp4")
+        self.generate("--join", own, other, "-o", self.out / "o.wav", "-o", self.out / "o.mp4")
         self.assertEqual(len(rgb(self.out / "o.mp4")) // (64 * 64 * 3), 32 + 16 + 16)
         self.assertEqual(len(samples(self.out / "o.wav")), 2 * 1000 * 64)
         self.generate("--extend", own, "--lead-to", own, "-o", self.out / "o.mp4", words=["loop"])
         self.assertEqual(len(rgb(self.out / "o.mp4")) // (64 * 64 * 3), 32 + 16)
+
+    def test_frames_at_times_are_refused_with_what_this_model_takes(self):
+        picture = self.out / "p.png"
+        ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:d=0.04", "-frames:v", 1, picture)
+        common = ["generate", "", *SIZE, "--model", MODEL, "-o", self.out / "o.mp4"]
+        self.check(run(*common, "--keyframe", f"0.2={picture}"), 2, "--image", "--last-image", "--extend", "--audio")
+        for wrong in (f"x={picture}", "0.2", f"0.2,2={picture}", f"-1={picture}", "0.2="):
+            self.check(run(*common, "--keyframe", wrong), 2, "SECONDS=FILE")
+        self.check(run(*common, "--keyframe", f"0={picture}", "--image", picture), 2, "given already")
+        self.check(run(*common, "--keyframe", f"0.2={picture}", "--keyframe", f"0.21={picture}"), 2, "same frame")
+        # The first frame is the first frame, whichever flag says so.
+        self.generate("--keyframe", f"0={picture}", "--frames", 8, "-o", self.out / "o.png")
+        self.assertEqual(ffmpeg("-i", self.out / "o-0001.png", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
+                         ffmpeg("-i", picture, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"))
 
     def test_how_a_clip_plays_in_a_loop_is_measured(self):
         picture = self.out / "p.png"

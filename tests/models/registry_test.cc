@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "models/dit/dit.h"
+#include "models/moviegen/audio.h"
 #include "models/moviegen/moviegen.h"
 #include "models/vae/vae.h"
 #include "models/wan/wan.h"
@@ -76,6 +77,8 @@ TEST_CASE("parameter counts are those of the models") {
         doctest::Approx(5e9).epsilon(0.12));
   CHECK(parameters(built(build_moviegen_dit(moviegen_config(1)))) ==
         doctest::Approx(1e9).epsilon(0.15));
+  CHECK(parameters(built(build_moviegen_audio_dit(MovieGenAudioConfig()))) ==
+        doctest::Approx(13e9).epsilon(0.06));
 }
 
 TEST_CASE("Wan 1.3B at 832x480 and 81 frames is 32,760 tokens and 0.28 PFLOP") {
@@ -93,8 +96,9 @@ TEST_CASE("every built-in model builds, binds and keeps its video's shape") {
     REQUIRE(!parts->empty());
     const Graph& denoiser = parts->front().components.front();
     const Graph b = bound(denoiser, model.example);
+    const char* made = b.find_value("video") == kNone ? "sound" : "video";
     if (model.family != "dit")
-      CHECK(b.value(b.outputs[0].value).type == b.value(b.find_value("video")).type);
+      CHECK(b.value(b.outputs[0].value).type == b.value(b.find_value(made)).type);
     for (const std::string& symbol : denoiser.symbols()) CHECK(model.example.contains(symbol));
   }
   CHECK_FALSE(find_builtin_model("wan9").ok());

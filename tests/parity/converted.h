@@ -56,4 +56,10 @@ struct Converted {
   Recipe recipe;
 };
 
+inline std::vector<std::string> tensor_names(const ModelFile& file) {
+  std::vector<std::string> names;
+  for (const TensorEntry& tensor : file.tensors()) names.push_back(tensor.name);
+  return names;
+}
+
 }  // namespace zoetrope

@@ -2,6 +2,7 @@
 // against diffusers' own from the same noise (make_ltx2_pipelines.py).
 #include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "runtime/engine/engine.h"
 #include "tests/devices.h"
@@ -71,6 +72,14 @@ struct Saved {
             .distilled = distilled};
   }
 
+  // Lightricks' file of one, alone.
+  std::string upsampler() const {
+    const std::string to = folder.file("upsampler.safetensors");
+    fs::copy(kData + "upsampler/diffusion_pytorch_model.safetensors", to,
+             fs::copy_options::overwrite_existing);
+    return to;
+  }
+
   nlohmann::json cases() const { return nlohmann::json::parse(io.metadata("cases")); }
 
   Request request(size_t index) const {
@@ -93,6 +102,20 @@ struct Saved {
     }
     const std::string image = std::to_string(index) + ".in.image";
     if (io.file().type(image).ok()) r.known.first = {bytes_of(io, image), 1};
+    const std::string audio = std::to_string(index) + ".in.audio";
+    if (io.file().type(audio).ok())
+      for (const double x : io.tensor(audio).data) r.known.audio.push_back(static_cast<float>(x));
+    const nlohmann::json keys = c.value("keys", nlohmann::json::array());
+    for (size_t k = 0; k < keys.size(); ++k) {
+      std::vector<uint8_t> pixels = bytes_of(io, str(index, ".in.key.", k));
+      const int64_t frame = keys[k].at("frame");
+      if (frame == 0) {
+        r.known.first = {std::move(pixels), 1};
+        r.known.first_strength = keys[k].at("strength");
+      } else {
+        r.known.keys.push_back({std::move(pixels), frame, keys[k].at("strength")});
+      }
+    }
     return r;
   }
 
@@ -130,24 +153,43 @@ void check_case(const Saved& saved, Engine& engine, size_t index) {
   CHECK(sound >= 60);
 }
 
+// Of a case: what the model is converted for.
+struct Way {
+  bool distilled, two_stages;
+  bool operator==(const Way&) const = default;
+};
+Way way_of(const nlohmann::json& c) { return {c.at("distilled"), c.value("two_stages", false)}; }
+
 void check_pipeline(const std::string& name) {
   const Saved saved(name);
   const nlohmann::json cases = saved.cases();
   for (const char* device : {"cpu", "vulkan", "cuda"}) {
     if (!has_device(device)) continue;
     CAPTURE(std::string(device));
-    for (const bool distilled : {false, true})
+    for (const Way way : {Way{false, false}, {true, false}, {true, true}})
       for (const bool single : {false, true}) {
-        CAPTURE(distilled);
+        CAPTURE(way.distilled);
+        CAPTURE(way.two_stages);
         CAPTURE(single);
         // The same weights and graphs again: once is enough.
-        if ((single || distilled) && device != std::string("cpu")) continue;
+        if ((single || (way.distilled && !way.two_stages)) && device != std::string("cpu"))
+          continue;
         std::unique_ptr<Engine> engine;
         for (size_t i = 0; i < cases.size(); ++i) {
-          if (cases[i].at("distilled") != distilled) continue;
+          if (way_of(cases[i]) != way) continue;
           CAPTURE(i);
-          if (engine == nullptr)
-            engine = saved.open(device, single ? saved.single(distilled) : saved.whole(distilled));
+          if (engine == nullptr) {
+            ConvertOptions convert =
+                single ? saved.single(way.distilled) : saved.whole(way.distilled);
+            // A folder has the upsampler inside; to the single file it is given.
+            const std::string inside = saved.path() + "/latent_upsampler";
+            fs::remove_all(inside);
+            if (way.two_stages && single)
+              convert.upsampler = saved.upsampler();
+            else if (way.two_stages)
+              fs::copy(kData + "upsampler", inside);
+            engine = saved.open(device, convert);
+          }
           check_case(saved, *engine, i);
         }
       }
@@ -244,4 +286,121 @@ TEST_CASE("LTX-2's clips are decoded in tiles of latents, blended where they mee
   const auto refused = engine->run(request, tiled);
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.status().message().find("at least 2") != std::string::npos);
+}
+
+TEST_CASE("where memory is short LTX-2's frames are decoded in blended tiles of rows and columns") {
+  const Saved saved("t2v");
+  const auto engine = saved.open("cpu", saved.whole(true));
+  Request request;
+  request.prompt = "a small red fox";
+  request.clip = {.width = 128, .height = 96, .frames = 5};
+  request.steps = 8;
+  Collect whole(128 * 96 * 3), tiled(128 * 96 * 3);
+  const auto decoder = [&] {
+    const RequestPlan plan = require_ok(engine->plan(request));
+    const auto job = std::find_if(plan.jobs.begin(), plan.jobs.end(),
+                                  [](const Job& j) { return j.component == "decoder"; });
+    REQUIRE(job != plan.jobs.end());
+    return *job;
+  };
+  const Job at_once = decoder();
+  CHECK(at_once.rows.tiles.empty());
+  const auto ran = engine->run(request, whole);
+  REQUIRE_MESSAGE(ran.ok(), ran.status().message());
+  // As much as the others take, which is too little for it.
+  for (const Job& job : require_ok(engine->plan(request)).jobs)
+    if (job.component != "decoder")
+      request.memory_budget = std::max(request.memory_budget, job.bytes());
+  REQUIRE(request.memory_budget < at_once.bytes());
+  const Job in_tiles = decoder();
+  CHECK(in_tiles.bytes() <= request.memory_budget);
+  CHECK(in_tiles.rows.tiles.size() * in_tiles.columns.tiles.size() > 1);
+  CHECK(in_tiles.columns.blend == 2);
+  CHECK(in_tiles.tiles.tiles.size() == 1);  // time is short enough
+  CHECK(in_tiles.calls == double(in_tiles.rows.tiles.size() * in_tiles.columns.tiles.size()));
+  const auto again = engine->run(request, tiled);
+  REQUIRE_MESSAGE(again.ok(), again.status().message());
+  REQUIRE(tiled.pixels.size() == whole.pixels.size());
+  // Away from the seams the frames are the same but for what borders do to a random network.
+  const double decibels = psnr(tiled.pixels, whole.pixels, 255);
+  MESSAGE("tiles of ", in_tiles.rows.length, "x", in_tiles.columns.length, ": ", decibels, " dB");
+  CHECK(decibels >= 15);
+  CHECK(tiled.pixels != whole.pixels);
+}
+
+TEST_CASE("what LTX-2 cannot take is refused with what it can") {
+  const Saved saved("t2v");
+  const auto engine = saved.open("cpu", saved.whole(true));
+  Request request;
+  request.prompt = "a small red fox";
+  request.clip = {.width = 32, .height = 32, .frames = 9};
+  const auto refusal = [&] {
+    const auto plan = engine->plan(request);
+    REQUIRE_FALSE(plan.ok());
+    return plan.status().message();
+  };
+  request.known.keys = {{std::vector<uint8_t>(32 * 32 * 3), 9, 1}};
+  CHECK(refusal().find("from 0, the first, to 8") != std::string::npos);
+  request.known.keys[0].frame = 4;
+  request.known.keys[0].strength = 1.5;
+  CHECK(refusal().find("strength") != std::string::npos);
+  request.known.keys.clear();
+  request.known.after = {std::vector<uint8_t>(4 * 32 * 32 * 3), 4};
+  const std::string can = refusal();
+  for (const char* flag : {"--image", "--last-image", "--keyframe", "--extend", "--audio"})
+    CHECK_MESSAGE(can.find(flag) != std::string::npos, can);
+  CHECK(can.find("--lead-to)") == std::string::npos);
+}
+
+TEST_CASE("a run in two stages is seen step by step, and goes on from any step of the first") {
+  const Saved saved("t2v");
+  ConvertOptions convert = saved.whole(true);
+  convert.upsampler = saved.upsampler();
+  const auto engine = saved.open("cpu", convert);
+  Request request;
+  request.prompt = "a small red fox";
+  request.clip = {.width = 64, .height = 64, .frames = 5};
+  request.seed = 4;
+  const RequestPlan plan = require_ok(engine->plan(request));
+  CHECK(plan.denoise.reduced == 2);
+  REQUIRE(plan.later.size() == 1);
+  CHECK(plan.later[0].denoise.steps == 3);
+  CHECK(plan.later[0].points.sigmas[0] == doctest::Approx(0.909375));
+  std::set<std::string> seen, tasks;
+  auto point = std::make_shared<ResumePoint>();
+  RunHooks hooks;
+  hooks.observe = [&](const Observation& made) {
+    CHECK_MESSAGE(seen.insert(std::string(made.stage) + ", " + made.name).second, made.name);
+    return Status();
+  };
+  hooks.progress = [&](std::string_view task, double, double) {
+    tasks.emplace(task);
+    return true;
+  };
+  hooks.state = [&](const DenoiseState& state, const StageValues& values) {
+    if (state.step == 5) *point = {state, values, false};
+    return Status();
+  };
+  Collect whole(64 * 64 * 3), resumed(64 * 64 * 3), raw(64 * 64 * 3);
+  const auto ran = engine->run(request, whole, hooks);
+  REQUIRE_MESSAGE(ran.ok(), ran.status().message());
+  for (const char* name : {"denoise, step 8", "denoise, video to refine", "resample_latents, video",
+                           "denoise, refining, noise", "denoise, refining, step 3",
+                           "denoise, video", "denoise, sound"})
+    CHECK_MESSAGE(seen.contains(name), name);
+  CHECK(tasks.contains("denoise"));
+  CHECK(tasks.contains("refine"));
+  REQUIRE(point->state.step == 5);
+  request.resume = point;
+  REQUIRE(engine->run(request, resumed).ok());
+  CHECK(resumed.pixels == whole.pixels);
+  CHECK(resumed.sound == whole.sound);
+  // As they stand: larger, not refined.
+  auto stands = std::make_shared<ResumePoint>(*point);
+  stands->decode_only = true;
+  request.resume = stands;
+  const auto decoded = engine->run(request, raw);
+  REQUIRE_MESSAGE(decoded.ok(), decoded.status().message());
+  CHECK(raw.pixels.size() == whole.pixels.size());
+  CHECK(raw.pixels != whole.pixels);
 }

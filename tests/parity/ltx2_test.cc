@@ -4,6 +4,7 @@
 #include "models/ltx2/dit.h"
 #include "models/ltx2/sound.h"
 #include "models/ltx2/text_encoder.h"
+#include "models/ltx2/upsampler.h"
 #include "models/ltx2/video_vae.h"
 #include "tests/parity/fixture.h"
 
@@ -260,6 +261,49 @@ TEST_CASE("LTX-2's autoencoder of video equals diffusers', block by block") {
   }
 }
 
+TEST_CASE("LTX-2's upsamplers of latents equal diffusers', block by block") {
+  Ltx2UpsamplerConfig rational;
+  rational.channels = 5;
+  rational.width = 32;
+  rational.blocks = 1;
+  rational.over_time = false;
+  rational.numerator = 3;
+  rational.denominator = 2;
+  Ltx2UpsamplerConfig time = rational;
+  time.channels = 4;
+  time.over_time = time.temporal = true;
+  time.spatial = false;
+  for (const auto& [name, config] :
+       {std::pair{"ltx2/upsampler", rational}, {"ltx2/upsampler_time", time}}) {
+    CAPTURE(name);
+    const ParityFixture io(name);
+    for (const char* number : {"0", "1"}) {
+      CAPTURE(number);
+      const std::string prefix = std::string(number) + ".";
+      const Graph graph = require_ok(build_ltx2_upsampler(config));
+      const EvalTensor input = io.tensor(prefix + "latents");
+      const Bindings bindings{{"batch", input.shape[0]},
+                              {"frames", input.shape[1]},
+                              {"height", input.shape[2]},
+                              {"width", input.shape[3]}};
+      std::vector<std::string> watch;
+      const std::vector<std::string> blocks = io.names(prefix + "block.");
+      CHECK(blocks.size() == 2);
+      for (const std::string& block : blocks) watch.push_back(block + ".output");
+      const EvalTensors got = compute(io, graph, bindings, {{"latents", input}}, watch);
+      for (const std::string& block : blocks)
+        check_within(kBlockTolerance, block, got.at(block + ".output"),
+                     io.tensor(prefix + "block." + block));
+      const EvalTensor expected = io.tensor(prefix + "upsampled");
+      REQUIRE(got.at("upsampled").shape == expected.shape);
+      check_within(kForwardTolerance, "upsampled", got.at("upsampled"), expected);
+    }
+  }
+  Ltx2UpsamplerConfig alone = time;
+  alone.over_time = false;
+  CHECK_FALSE(build_ltx2_upsampler(alone).ok());
+}
+
 TEST_CASE("LTX-2's sound equals diffusers', from latents over the spectrogram to samples") {
   Ltx2SoundConfig config;
   config.latent_channels = config.latent_bins = 3;
@@ -297,6 +341,48 @@ TEST_CASE("LTX-2's sound equals diffusers', from latents over the spectrogram to
           CHECK(sample == 0);
       }
     check_within(kForwardTolerance, "sound", found, expected);
+  }
+}
+
+TEST_CASE("given sound becomes latents as torchaudio and diffusers make them") {
+  const ParityFixture io("ltx2/sound_encoder");
+  Ltx2SoundConfig config;
+  config.base = 4;
+  config.levels = {1, 2, 3};
+  config.blocks = 1;
+  config.latent_channels = config.latent_bins = 3;
+  config.bins = 12;
+  REQUIRE(config.samples() == 960);
+  const Graph graph = require_ok(build_ltx2_sound_encoder(config));
+  for (const char* number : {"0", "1"}) {
+    CAPTURE(number);
+    const std::string prefix = std::string(number) + ".";
+    const EvalTensor sound = io.tensor(prefix + "in.sound");
+    const int64_t frames = sound.shape[1] / config.samples();
+    std::vector<std::string> watch{"mel"};
+    const std::vector<std::string> blocks = io.names(prefix + "encoder.block.");
+    CHECK(blocks.size() == 5);
+    for (const std::string& block : blocks)
+      watch.push_back("audio_vae.encoder." + block + ".output");
+    const EvalTensors got = compute(io, graph, {{"batch", sound.shape[0]}, {"frames", frames}},
+                                    {{"sound", sound}}, watch);
+    // The reference's encoder sees what comes behind, without looking at it.
+    const auto first = [](EvalTensor whole, const Shape& shape) {
+      EvalTensor part{shape, {}};
+      const int64_t row = shape.elements() / shape[0] / shape[1];
+      for (int64_t b = 0; b < shape[0]; ++b)
+        part.data.insert(part.data.end(), whole.data.begin() + b * whole.shape[1] * row,
+                         whole.data.begin() + (b * whole.shape[1] + shape[1]) * row);
+      return part;
+    };
+    const EvalTensor& mel = got.at("mel");
+    check_within(kBlockTolerance, "mel", mel, first(io.tensor(prefix + "mel"), mel.shape));
+    for (const std::string& block : blocks) {
+      const EvalTensor& found = got.at("audio_vae.encoder." + block + ".output");
+      check_within(kBlockTolerance, block, found,
+                   first(io.tensor(prefix + "encoder.block." + block), found.shape));
+    }
+    check_within(kForwardTolerance, "mean", got.at("mean"), io.tensor(prefix + "mean"));
   }
 }
 

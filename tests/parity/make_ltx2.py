@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
 from diffusers.models.transformers.transformer_ltx2 import LTX2PerturbedAttnProcessor
 from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
+from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from safetensors.torch import save_file
 from transformers import Gemma3TextConfig, Gemma3TextModel
@@ -232,6 +233,28 @@ def vae():
         save(name, tensors)
 
 
+# The rational one of 1.5, each frame alone; one of time.
+UPSAMPLERS = {"upsampler": dict(in_channels=5, mid_channels=32, num_blocks_per_stage=1, dims=2,
+                                rational_spatial_scale=1.5),
+              "upsampler_time": dict(in_channels=4, mid_channels=32, num_blocks_per_stage=1, dims=3,
+                                     spatial_upsample=False, temporal_upsample=True)}
+
+
+def upsampler():
+    for seed, (name, config) in enumerate(UPSAMPLERS.items()):
+        model = randomise(LTX2LatentUpsamplerModel(**config), 125 + seed)
+        tensors = stored({k: v for k, v in model.state_dict().items() if "blur_down" not in k})
+        g = generator(128 + seed)
+        for case, (batch, frames, h, w) in enumerate([(2, 3, 3, 4), (1, 1, 2, 3)]):
+            latents = torch.randn(batch, config["in_channels"], frames, h, w, generator=g)
+            frame = (lambda x: last(x.unflatten(0, (batch, frames)).movedim(1, 2))) if config["dims"] == 2 else last
+            hooks = watch(model, tensors, str(case), ("ResBlock",), frame)
+            tensors |= {f"{case}.latents": last(latents), f"{case}.upsampled": last(model(latents))}
+            for hook in hooks:
+                hook.remove()
+        save(name, tensors)
+
+
 def sound():
     model = randomise(AutoencoderKLLTX2Audio(base_channels=4, ch_mult=(1, 2, 3), num_res_blocks=1, latent_channels=3,
                                              mel_bins=12, norm_type="pixel"), 130)
@@ -248,6 +271,35 @@ def sound():
         tensors |= {f"{case}.in.latents": latents.permute(0, 2, 1, 3).flatten(2),
                     f"{case}.mel": mel.permute(0, 2, 3, 1), f"{case}.sound": wave.transpose(1, 2)}
     save("sound", tensors)
+
+
+def sound_encoder():
+    """Given sound as Lightricks' own code brings it to latents: resampled, then spectrograms, by torchaudio."""
+    model = randomise(AutoencoderKLLTX2Audio(base_channels=4, ch_mult=(1, 2, 3), num_res_blocks=1, latent_channels=3,
+                                             mel_bins=12, norm_type="pixel"), 133)
+    tensors = stored({k: v for k, v in model.state_dict().items() if k.startswith("encoder")}, "audio_vae.")
+    g = generator(134)
+    for case, (batch, frames) in enumerate([(2, 3), (1, 1)]):
+        wave = torch.randn(batch, 2, 960 * frames, generator=g) * 0.2
+        hooks = watch(model.encoder, tensors, f"{case}.encoder", ("LTX2AudioResnetBlock",),
+                      lambda x: x.permute(0, 2, 3, 1))
+        mel = log_mel(wave, 24000, 16000, 12)
+        mean = model.encode(mel).latent_dist.mean[:, :, :frames]
+        for hook in hooks:
+            hook.remove()
+        tensors |= {f"{case}.in.sound": wave.transpose(1, 2), f"{case}.mean": mean.permute(0, 2, 1, 3).flatten(2),
+                    f"{case}.mel": mel.permute(0, 2, 3, 1)}
+    save("sound_encoder", tensors)
+
+
+def log_mel(wave, given, rate, bins):
+    """[B, channels, samples] to [B, channels, time, bins]"""
+    import torchaudio
+    wave = torchaudio.functional.resample(wave, given, rate)
+    mel = torchaudio.transforms.MelSpectrogram(
+        sample_rate=rate, n_fft=1024, win_length=1024, hop_length=160, f_min=0.0, f_max=rate / 2, n_mels=bins,
+        window_fn=torch.hann_window, center=True, pad_mode="reflect", power=1.0, mel_scale="slaney", norm="slaney")
+    return mel(wave).clamp(min=1e-5).log().transpose(2, 3)
 
 
 def randomise_filters(vocoder, seed):
@@ -289,7 +341,8 @@ def sounds():
         save(name, tensors | {"in.latents": latents.permute(0, 2, 1, 3).flatten(2), "sound": wave.transpose(1, 2)})
 
 
-PARTS = {"dit": dit, "text": text, "vae": vae, "sound": sound, "sounds": sounds}
+PARTS = {"dit": dit, "text": text, "vae": vae, "upsampler": upsampler, "sound": sound, "sound_encoder": sound_encoder,
+         "sounds": sounds}
 
 if __name__ == "__main__":
     DATA.mkdir(parents=True, exist_ok=True)

@@ -17,16 +17,19 @@ import numpy as np
 import sentencepiece
 import torch
 from diffusers import (AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, FlowMatchEulerDiscreteScheduler,
-                       LTX2ImageToVideoPipeline, LTX2Pipeline, LTX2VideoTransformer3DModel)
-from diffusers.pipelines.ltx2 import pipeline_ltx2, pipeline_ltx2_image2video
+                       LTX2ConditionPipeline, LTX2ImageToVideoPipeline, LTX2LatentUpsamplePipeline, LTX2Pipeline,
+                       LTX2VideoTransformer3DModel)
+from diffusers.pipelines.ltx2 import pipeline_ltx2, pipeline_ltx2_condition, pipeline_ltx2_image2video
 from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
-from diffusers.pipelines.ltx2.utils import DISTILLED_SIGMA_VALUES
+from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
+from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+from diffusers.pipelines.ltx2.utils import DISTILLED_SIGMA_VALUES, STAGE_2_DISTILLED_SIGMA_VALUES
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import BatchEncoding, Gemma3Config, Gemma3ForConditionalGeneration
 
-from make_ltx2 import generator, last, randomise, randomise_filters
+from make_ltx2 import generator, last, log_mel, randomise, randomise_filters
 
 DATA = Path(__file__).parent / "data" / "ltx2_pipelines"
 VOCABULARY = 300
@@ -60,6 +63,8 @@ CONNECTORS = dict(caption_channels=16, text_proj_in_factor=4, video_connector_nu
                   audio_connector_attention_head_dim=4, video_connector_num_learnable_registers=8,
                   audio_connector_num_learnable_registers=8, video_connector_num_layers=1,
                   audio_connector_num_layers=1, rope_type="split")
+# Twice the size, as Lightricks' first one.
+UPSAMPLER = dict(in_channels=6, mid_channels=32, num_blocks_per_stage=1, dims=3, use_rational_resampler=False)
 
 
 def tokenizer_model():
@@ -104,6 +109,19 @@ def text_encoder():
     return Gemma3ForConditionalGeneration.from_pretrained(folder).eval()
 
 
+def upsampler():
+    """One for all pipelines: diffusers' folder, whose weights have the configuration of Lightricks' file too."""
+    folder = DATA / "upsampler"
+    if not folder.exists():
+        model = randomise(LTX2LatentUpsamplerModel(**UPSAMPLER), 65)
+        model.save_pretrained(folder)
+        path = folder / "diffusion_pytorch_model.safetensors"
+        config = dict(_class_name="LatentUpsampler", in_channels=6, mid_channels=32, num_blocks_per_stage=1, dims=3,
+                      spatial_upsample=True, temporal_upsample=False, spatial_scale=2.0, rational_resampler=False)
+        save_file(load_file(path), path, {"config": json.dumps(config)})
+    return LTX2LatentUpsamplerModel.from_pretrained(folder)
+
+
 def with_statistics(model, seed, deviation):
     g = generator(seed)
     model.latents_mean.copy_(torch.randn(model.latents_mean.shape, generator=g) * 0.2)
@@ -137,7 +155,8 @@ class Pipeline:
         self.parts = loaded
         common = dict(tokenizer=Tokenizer(), text_encoder=text_encoder(), **loaded)
         self.pipe, self.from_image = LTX2Pipeline(**common), LTX2ImageToVideoPipeline(**common)
-        for pipe in (self.pipe, self.from_image):
+        self.keyed = LTX2ConditionPipeline(**common)
+        for pipe in (self.pipe, self.from_image, self.keyed):
             pipe.set_progress_bar_config(disable=True)
         self.cases, self.tensors = [], {}
 
@@ -192,13 +211,115 @@ class Pipeline:
                                 num_frames=frames, frame_rate=24.0, output_type="np", return_dict=False,
                                 **how, **terms)
         assert not noises
-        out, wave = frames_out[0], wave[0]
-        self.tensors[f"{i}.in.noise"] = torch.cat([last(video).flatten(), sound.permute(0, 2, 1, 3).flatten()])
+        self.keep(dict(prompt=prompt, negative=negative, width=width, height=height, frames=frames, steps=steps,
+                       guidance=guidance, distilled=distilled) | ({"strength": strength} if strength else {}),
+                  [last(video).flatten(), sound.permute(0, 2, 1, 3).flatten()], frames_out[0], wave[0])
+
+    def key_case(self, prompt, negative, width, height, frames, steps, keys, guidance=None, two_stages=False):
+        """One clip with pictures at latents: `keys` lists (index, strength). In two stages distilled, and without
+        guidance."""
+        i = len(self.cases)
+        g = generator(900 + 37 * i + len(self.name))
+        pictures, told = [], []
+        for n, (index, strength) in enumerate(keys):
+            y, x = np.mgrid[0:height, 0:width]
+            waves = [127 + 100 * np.sin(0.11 * (c + 1) * x + 0.23 * y + c + 2 * n) for c in range(3)]
+            pixels = np.stack(waves, -1).clip(0, 255).astype(np.uint8)
+            pixels[3 * n:3 * n + 5, :7] = torch.randint(0, 256, (5, 7, 3), generator=g).numpy()
+            pictures.append(LTX2VideoCondition(frames=Image.fromarray(pixels), index=index, strength=strength, crf=0))
+            self.tensors[f"{i}.in.key.{n}"] = torch.from_numpy(pixels.copy())
+            # The frame of the clip at which diffusers says that a latent begins.
+            ratio = self.parts["vae"].config.temporal_compression_ratio
+            told.append(dict(frame=max((index - 1) * ratio + 1, 0), strength=strength))
+        config = self.parts["vae"].config
+        later = sum(index > 0 for index, _ in keys)
+        noises, drawn = [], []
+
+        def draw(width, height):
+            tokens = ((frames - 1) // config.temporal_compression_ratio + 1 + later) * (
+                (height // config.spatial_compression_ratio) * (width // config.spatial_compression_ratio))
+            noises.extend([torch.randn(1, tokens, config.latent_channels, generator=g),
+                           torch.randn(1, round(frames / 24 * 25), 6, generator=g)])
+            drawn.extend(noise.flatten() for noise in noises)
+
+        pipeline_ltx2_condition.randn_tensor = lambda *_, **__: noises.pop(0)
+        how = dict(prompt=prompt, negative_prompt=negative, conditions=pictures, num_frames=frames, frame_rate=24.0,
+                   use_cross_timestep=self.parts["transformer"].config.cross_attn_mod, return_dict=False)
+        none = dict(stg_scale=0.0, audio_stg_scale=0.0, modality_scale=1.0, audio_modality_scale=1.0,
+                    guidance_rescale=0.0, audio_guidance_rescale=0.0, guidance_scale=1.0, audio_guidance_scale=1.0)
+        if two_stages:
+            self.keyed.scheduler = FlowMatchEulerDiscreteScheduler.from_config(
+                self.keyed.scheduler.config, use_dynamic_shifting=False, shift_terminal=None)
+            draw(width // 2, height // 2)
+            video, sound = self.keyed(width=width // 2, height=height // 2, sigmas=DISTILLED_SIGMA_VALUES,
+                                      num_inference_steps=steps, output_type="latent", **how, **none)
+            upsample = LTX2LatentUpsamplePipeline(vae=self.parts["vae"], latent_upsampler=upsampler())
+            video = upsample(latents=video, width=width // 2, height=height // 2, num_frames=frames,
+                             output_type="latent", return_dict=False)[0]
+            assert not noises
+            draw(width, height)
+            out, wave = self.keyed(width=width, height=height, latents=video, audio_latents=sound,
+                                   sigmas=STAGE_2_DISTILLED_SIGMA_VALUES, noise_scale=STAGE_2_DISTILLED_SIGMA_VALUES[0],
+                                   num_inference_steps=3, output_type="np", **how, **none)
+        else:
+            draw(width, height)
+            out, wave = self.keyed(width=width, height=height, num_inference_steps=steps, output_type="np",
+                                   spatio_temporal_guidance_blocks=[1], **how, **(none if guidance == 1 else {}))
+        assert not noises
+        self.keep(dict(prompt=prompt, negative=negative, width=width, height=height, frames=frames, steps=steps,
+                       guidance=1.0 if two_stages else guidance, distilled=two_stages, two_stages=two_stages, keys=told),
+                  drawn, out[0], wave[0])
+
+    def heard_case(self, prompt, negative, width, height, frames, steps):
+        """One clip whose sound is given, its latents held as they are, without noise (as diffusers' pipelines of
+        several rounds freeze them)."""
+        i = len(self.cases)
+        g = generator(900 + 37 * i + len(self.name))
+        rate = self.parts["vocoder"].config.output_sampling_rate
+        count = round(frames / 24 * 25)
+        t = torch.arange(frames * rate // 24) / rate
+        sound = torch.stack([0.4 * torch.sin(6.28 * 90 * t) * torch.sin(6.28 * 3 * t), 0.3 * torch.sin(6.28 * 140 * t)])
+        sound += 0.05 * torch.randn(sound.shape, generator=g)
+        whole = torch.nn.functional.pad(sound, (0, max(0, count * rate // 25 - sound.shape[1])))[:, :count * rate // 25]
+        vae = self.parts["audio_vae"]
+        latents = vae.encode(log_mel(whole[None], rate, 16000, 12)).latent_dist.mode()[:, :, :count]  # [1, 2, L, 3]
+        clean = (latents.transpose(1, 2).flatten(2) - vae.latents_mean) / vae.latents_std
+        config = self.parts["vae"].config
+        video = torch.randn(1, config.latent_channels, (frames - 1) // config.temporal_compression_ratio + 1,
+                            height // config.spatial_compression_ratio, width // config.spatial_compression_ratio,
+                            generator=g)
+        noise = torch.randn(1, 2, count, 3, generator=g)
+        noises = [video, noise]
+        pipeline_ltx2.randn_tensor = lambda *_, **__: noises.pop(0)
+        transformer = self.parts["transformer"]
+        forward = transformer.forward
+
+        def frozen(*args, audio_hidden_states, timestep, **how):
+            zero = torch.zeros_like(timestep)
+            return forward(*args, audio_hidden_states=clean.expand(audio_hidden_states.shape[0], -1, -1),
+                           timestep=timestep, **(how | {"audio_timestep": zero, "audio_sigma": zero}))
+
+        transformer.forward = frozen
+        try:
+            out, _ = self.pipe(prompt=prompt, negative_prompt=negative, width=width, height=height, num_frames=frames,
+                               frame_rate=24.0, num_inference_steps=steps, output_type="np", return_dict=False,
+                               use_cross_timestep=transformer.config.cross_attn_mod,
+                               spatio_temporal_guidance_blocks=[1])
+        finally:
+            transformer.forward = forward
+        assert not noises
+        self.tensors[f"{i}.in.audio"] = sound.T
+        self.keep(dict(prompt=prompt, negative=negative, width=width, height=height, frames=frames, steps=steps,
+                       guidance=None, distilled=False),
+                  [last(video).flatten(), noise.permute(0, 2, 1, 3).flatten()], out[0],
+                  self.parts["vocoder"](vae.decode(latents).sample)[0])
+
+    def keep(self, case, noises, out, wave):
+        i = len(self.cases)
+        self.tensors[f"{i}.in.noise"] = torch.cat(noises)
         self.tensors[f"{i}.out.frames"] = torch.from_numpy(np.rint(out * 255).astype(np.uint8))
         self.tensors[f"{i}.out.sound"] = wave.T.float()
-        self.cases.append(dict(prompt=prompt, negative=negative, width=width, height=height, frames=frames,
-                               steps=steps, guidance=guidance, distilled=distilled)
-                          | ({"strength": strength} if strength else {}))
+        self.cases.append(case)
         clipped = ((out <= 0) | (out >= 1)).mean()
         print(self.name, i, out.shape, f"spread {out.std():.3f}, clipped {clipped:.3f},",
               tuple(wave.shape), f"sound {wave.std():.3f}")
@@ -239,20 +360,26 @@ NAMES = {
 }
 
 
+def rename(part, key):
+    """Lightricks' name of a parameter of a part, but for the numbers of the autoencoder's blocks."""
+    prefix, rules = NAMES[part]
+    for pattern, new in rules:
+        key = re.sub(pattern, new, key)
+    return prefix + key
+
+
 def single_file(name, config):
     """The pipeline's weights in one file, as Lightricks name them, with `config` in its metadata."""
     levels = json.loads((DATA / name / "vae" / "config.json").read_text())["block_out_channels"]
     levels, tensors = len(levels), {}
-    for part, (prefix, rules) in NAMES.items():
+    for part in NAMES:
         for key, value in load_file(next((DATA / name / part).glob("*.safetensors"))).items():
             if part == "vae":  # blocks and changes of size are numbered through
                 key = re.sub(r"down_blocks\.(\d+)\.(downsamplers\.0\.)?",
                              lambda m: f"down_blocks.{2 * int(m[1]) + bool(m[2])}.", key)
                 key = re.sub(r"up_blocks\.(\d+)\.(upsamplers\.0\.)?",
                              lambda m: f"up_blocks.{2 * int(m[1]) + 2 - bool(m[2])}.", key)
-            for pattern, new in rules:
-                key = re.sub(pattern, new, key)
-            tensors[prefix + key.replace("LAST", str(2 * levels))] = value
+            tensors[rename(part, key).replace("LAST", str(2 * levels))] = value
     for stream in ("vae", "audio_vae"):  # beside what is used
         for unused in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means"):
             tensors[f"{stream}.per_channel_statistics.{unused}"] = torch.zeros(6)
@@ -313,8 +440,13 @@ def t2v():
     p.case("  two boats, \u00e9\u00df ", "", 32, 32, 5, 4)
     p.case("a small red fox", "blurry", 32, 64, 9, 3, guidance=None)
     p.case("two boats", "blurry", 64, 32, 9, 3, guidance=3.0, image=True)
+    p.heard_case("an old man", "blurry", 32, 64, 13, 3)
     p.case("an old man", "", 32, 64, 13, 8, distilled=True)
     p.case("an old man", "", 32, 32, 9, 8, distilled=True, strength=0.5)
+    p.key_case("a small red fox", "blurry", 32, 64, 13, 3, [(0, 1.0), (3, 1.0)])
+    p.key_case("two boats", "blurry", 64, 32, 9, 3, [(2, 0.7), (0, 0.6)])
+    p.key_case("an old man", "", 64, 64, 13, 8, [], two_stages=True)
+    p.key_case("two boats", "", 64, 64, 9, 8, [(0, 0.8), (1, 1.0), (2, 0.6)], two_stages=True)
     p.save()
     single_file("t2v", ORIGINAL)
 
@@ -378,6 +510,8 @@ def t2v_3():
                  VAE_3, wide_vocoder)
     p.case("a small red fox", "blurry", 32, 64, 9, 3, guidance=None)
     p.case("two boats", "blurry", 64, 32, 9, 3, guidance=None, image=True)
+    p.key_case("two boats", "blurry", 32, 64, 9, 3, [(0, 0.7), (2, 0.8)])
+    p.heard_case("an old man", "blurry", 64, 32, 9, 3)
     p.save()
     single_file("t2v_3", original_3())
 

@@ -43,12 +43,6 @@ inline Bindings bindings_of(const EvalTensors& inputs) {
   return bindings;
 }
 
-inline std::vector<std::string> tensor_names(const ModelFile& file) {
-  std::vector<std::string> names;
-  for (const TensorEntry& tensor : file.tensors()) names.push_back(tensor.name);
-  return names;
-}
-
 inline void check_within(double tolerance, const std::string& name, const EvalTensor& got,
                          const EvalTensor& expected) {
   CAPTURE(name);

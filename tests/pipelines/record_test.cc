@@ -38,6 +38,7 @@ RequestRecord full() {
                 {"", {"odd\xff\nname", ""}, -1.5}};
   r.media.image = {"i.png", "xxh3:0123456789abcdef"};
   r.media.audio = {"s.wav", ""};
+  r.media.keyframes = {{0.5, 1, {"k.png", "xxh3:0123456789abcdef"}}, {2, 0.25, {"l\xff.png", ""}}};
   r.media.fit = "contain";
   r.media.background = "#102030";
   r.media.strength = 0.25;

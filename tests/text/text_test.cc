@@ -5,9 +5,11 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string_view>
 
 #include "runtime/text/clean.h"
+#include "runtime/text/expand.h"
 #include "runtime/text/sentencepiece.h"
 
 using namespace zoetrope;
@@ -125,4 +127,31 @@ TEST_CASE("a tokenizer that is none, and ids that it has not, are refused") {
   CHECK(message(plain->encode("x", -1, 270, 9)).find("beyond the tokenizer's 270") !=
         std::string::npos);
   CHECK(message(plain->encode("x", 0, 1, 1)).find("bos and eos alone") != std::string::npos);
+}
+
+TEST_CASE("what stands in quotation marks is read alone where a model wants it so") {
+  CHECK(quoted_parts("a sign says \"Open\" and \xe2\x80\x9clate\xe2\x80\x9d") == "Open late");
+  CHECK(quoted_parts("no marks").empty());
+  CHECK(quoted_parts("\"one\" and an open \"mark") == "one");
+  CHECK(quoted_parts("\"\"").empty());
+}
+
+TEST_CASE("a pattern keeps a prompt's words, draws the others by the seed and says what is left") {
+  Expansion e;
+  e.pattern = "a {colour} {thing} {does}";
+  e.slots = {{"does", {"jumps", "jumps up"}},
+             {"colour", {"red", "green", "blue", "white"}},
+             {"thing", {"ball", "box"}}};
+  const auto expand = [&](const std::string& prompt, uint64_t seed) {
+    const auto got = expand_by_pattern(e, prompt, seed);
+    REQUIRE_MESSAGE(got.ok(), got.status().message());
+    return *got;
+  };
+  CHECK(expand("The RED box jumps up!", 1).prompt == "a red box jumps up");
+  CHECK(expand("a redder box", 1).left_out == std::vector<std::string>{"redder"});
+  CHECK(expand("box", 5).prompt == expand("box", 5).prompt);
+  std::set<std::string> drawn;
+  for (uint64_t seed = 0; seed < 32; ++seed) drawn.insert(expand("a box", seed).prompt);
+  CHECK(drawn.size() == 8);  // every colour with every movement
+  CHECK(expand_by_pattern(e, "a red and a blue box", 1).status().code() == Code::kUnsupported);
 }

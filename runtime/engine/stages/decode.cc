@@ -113,6 +113,87 @@ Status check_decoder(const Decode& s, CheckContext* c) {
   return Status();
 }
 
+namespace {
+
+// How much of a clip one call decodes: latents along time, and along rows and columns; 0: all.
+struct CallSize {
+  int64_t time = 0, side = 0;
+};
+
+// Finds the largest calls that fit where whole ones do not: shorter ones first, as long as tiles
+// hold what neighbours share and as much again, then of fewer rows and columns, then shorter still.
+class TileSearch {
+ public:
+  TileSearch(const Decode& s, const LatentSpec& spec, std::string_view name, PlanContext* c)
+      : s_(s), spec_(spec), name_(name), c_(*c) {}
+
+  Result<Job> consider(const CallSize& size) const { return consider(tiles_of(size.time), size); }
+  Result<Job> consider(const TileSpec& tiles, const CallSize& size) const {
+    TileSpec area = s_.area;
+    area.length = size.side;
+    ClipShape part = c_.plan.shape;
+    const TilePlan rows = plan_tiles(part.latent_height, area),
+                   columns = plan_tiles(part.latent_width, area);
+    part.latent_height = rows.length;
+    part.latent_width = columns.length;
+    JobSpec spec = decoder_job(s_, spec_, c_.plan.clip, part, tiles);
+    spec.name = name_;
+    spec.calls *= static_cast<double>(rows.tiles.size() * columns.tiles.size());
+    ZT_ASSIGN_OR_RETURN(Job job, c_.consider(spec));
+    if (rows.tiles.size() * columns.tiles.size() > 1) job.rows = rows, job.columns = columns;
+    return job;
+  }
+
+  bool too_large(const Job& job) const {
+    const int64_t budget = c_.budget(*job.device);
+    return budget > 0 && job.bytes() > budget;
+  }
+
+  Result<Job> shrink(Job job) const {
+    const int64_t least = least_tile(spec_), whole = job.tiles.length;
+    int64_t side = 0;
+    const bool cuts = s_.area.overlap > 0;
+    const int64_t steady = cuts ? std::clamp(2 * s_.tiles.overlap + 2, least, whole) : least;
+    ZT_ASSIGN_OR_RETURN(job, longest(steady, whole, side));
+    const ClipShape& shape = c_.plan.shape;
+    const int64_t smallest = std::max(kLeastSide, 2 * s_.area.overlap);
+    for (int64_t length = std::max(shape.latent_height, shape.latent_width);
+         cuts && too_large(job) && length > smallest;) {
+      length = side = std::max(length / 2, smallest);
+      ZT_ASSIGN_OR_RETURN(job, consider({steady, side}));
+    }
+    return too_large(job) && steady > least ? longest(least, steady, side) : Result<Job>(job);
+  }
+
+ private:
+  static constexpr int64_t kLeastSide = 8;  // below, a tile is all seam
+  TileSpec tiles_of(int64_t time) const { return with_tile_length(s_.tiles, time); }
+
+  // Of calls of `least` to less than `above` latents the longest that fit, as memory grows with
+  // them; the shortest where none does.
+  Result<Job> longest(int64_t least, int64_t above, int64_t side) const {
+    ZT_ASSIGN_OR_RETURN(Job job, consider({least, side}));
+    for (int64_t fits = least; !too_large(job) && above - fits > 1;) {
+      const int64_t middle = (fits + above) / 2;
+      ZT_ASSIGN_OR_RETURN(Job longer, consider({middle, side}));
+      if (too_large(longer)) {
+        above = middle;
+      } else {
+        fits = middle;
+        job = std::move(longer);
+      }
+    }
+    return job;
+  }
+
+  const Decode& s_;
+  const LatentSpec& spec_;
+  const std::string_view name_;
+  PlanContext& c_;
+};
+
+}  // namespace
+
 Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
   const int64_t asked = c->request.decode_tile;
@@ -123,31 +204,11 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
   const bool tiled = tiles_along_time(spec, s.tiles);
   if (!tiled && tiles.length > 0)
     return error(Code::kUnsupported, "this model's clips are decoded whole, not in tiles");
-  const auto consider = [&](const TileSpec& with) {
-    JobSpec job = decoder_job(s, spec, c->plan.clip, c->plan.shape, with);
-    job.name = name;
-    return c->consider(job);
-  };
-  ZT_ASSIGN_OR_RETURN(Job job, consider(tiles));
-  const auto too_large = [&](const Job& candidate) {
-    const int64_t budget = c->budget(*candidate.device);
-    return budget > 0 && candidate.bytes() > budget;
-  };
-  // The longest tile that fits, as memory grows with its length; the shortest where none does.
-  if (const int64_t least = least_tile(spec);
-      too_large(job) && asked == kAutomaticTile && tiled && job.tiles.length > least) {
-    int64_t fits = least, above = job.tiles.length;
-    ZT_ASSIGN_OR_RETURN(job, consider(with_tile_length(s.tiles, fits)));
-    while (!too_large(job) && above - fits > 1) {
-      const int64_t middle = (fits + above) / 2;
-      ZT_ASSIGN_OR_RETURN(Job longer, consider(with_tile_length(s.tiles, middle)));
-      if (too_large(longer)) {
-        above = middle;
-      } else {
-        fits = middle;
-        job = std::move(longer);
-      }
-    }
+  const TileSearch search(s, spec, name, c);
+  ZT_ASSIGN_OR_RETURN(Job job, search.consider(tiles, {0, s.area.length}));
+  if (search.too_large(job) && asked == kAutomaticTile && tiled &&
+      (job.tiles.length > least_tile(spec) || s.area.overlap > 0)) {
+    ZT_ASSIGN_OR_RETURN(job, search.shrink(std::move(job)));
   }
   c->plan.jobs.push_back(std::move(job));
   return Status();
@@ -162,6 +223,50 @@ Status check_decoded(const Decode& s, std::span<const float> values) {
   return Status();
 }
 
+namespace {
+
+Status run_decoder(const Decode& s, std::span<const float> latents, const SessionLease& lease,
+                   std::vector<float>* output) {
+  return lease.use([&](Session& session) -> Status {
+    const TensorType* type = session.output_type(s.output);
+    output->resize(static_cast<size_t>(type->shape.elements()));
+    session.reset_states();
+    ZT_RETURN_IF_ERROR(session.set_input(s.input, latents));
+    ZT_RETURN_IF_ERROR(session.run());
+    return session.get_output(s.output, output->data(), type->bytes());
+  });
+}
+
+// A tile along time: at once, or put together from tiles of rows and columns.
+Status decode_call(const Decode& s, const LatentSpec& spec, std::span<const float> latents,
+                   const Job& job, const SessionLease& lease, const RunContext& c,
+                   std::vector<float>* output) {
+  if (job.rows.tiles.empty()) return run_decoder(s, latents, lease, output);
+  const TilePlan &rows = job.rows, &columns = job.columns;
+  const ClipShape& shape = c.plan.shape;
+  std::vector<TileCanvas> canvases;
+  std::vector<float> part;
+  for (size_t r = 0; r < rows.tiles.size(); ++r)
+    for (size_t q = 0; q < columns.tiles.size(); ++q) {
+      const std::vector<float> cut =
+          cut_frames(latents, shape.latent_height, shape.latent_width, spec.channels,
+                     rows.tiles[r].start, columns.tiles[q].start, rows.length, columns.length);
+      ZT_RETURN_IF_ERROR(run_decoder(s, cut, lease, &part));
+      const auto one =
+          static_cast<size_t>(rows.length * columns.length * spec.pixels * spec.pixels * 3);
+      while (canvases.size() < part.size() / one)
+        canvases.emplace_back(rows, columns, spec.pixels, 3);
+      for (size_t f = 0; f < canvases.size(); ++f)
+        canvases[f].add(r, q, std::span<const float>(part).subspan(f * one, one));
+    }
+  output->clear();
+  for (TileCanvas& canvas : canvases)
+    output->insert(output->end(), canvas.pixels().begin(), canvas.pixels().end());
+  return Status();
+}
+
+}  // namespace
+
 Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float> latents,
                       const Job& job, const SessionLease& lease, RunContext* c,
                       const EmitValues& emit) {
@@ -172,16 +277,10 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
   const size_t units = static_cast<size_t>(units_of(spec, plan.length));
   std::vector<float> tile, held;
   for (const Tile& t : plan.tiles) {
-    ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
-      const TensorType* type = session.output_type(s.output);
-      tile.resize(static_cast<size_t>(type->shape.elements()));
-      session.reset_states();
-      ZT_RETURN_IF_ERROR(
-          session.set_input(s.input, std::span<const float>(latents).subspan(
-                                         static_cast<size_t>(t.start) * row, length * row)));
-      ZT_RETURN_IF_ERROR(session.run());
-      return session.get_output(s.output, tile.data(), type->bytes());
-    }));
+    ZT_RETURN_IF_ERROR(decode_call(
+        s, spec,
+        std::span<const float>(latents).subspan(static_cast<size_t>(t.start) * row, length * row),
+        job, lease, *c, &tile));
     ZT_RETURN_IF_ERROR(check_decoded(s, tile));
     const size_t unit = tile.size() / units;
     const auto elements = [&](int64_t from, int64_t to) {

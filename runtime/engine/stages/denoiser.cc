@@ -8,11 +8,18 @@
 
 namespace zoetrope {
 
-void Denoiser::open(RunContext* c) {
+std::vector<Denoise::Condition> conditions_of(const Denoise& s, const ClipShape& shape) {
+  std::vector<Denoise::Condition> all = s.conditions;
+  if (shape.key_frames > 0 && s.keyed) all.push_back({s.keyed->value, s.keyed->input});
+  return all;
+}
+
+void Denoiser::open(RunContext* c, const DenoisePlan& pass) {
   c_ = c;
-  for (const Denoise::Stream& stream : c->plan.denoise.streams) {
-    const Shape shape =
-        latent_shape(*c->model.recipe.find_latents(stream.latents), c->plan.shape, c->plan.samples);
+  pass_ = &pass;
+  for (const Denoise::Stream& stream : pass.denoise.streams) {
+    const Shape shape = denoised_shape(pass.denoise, *c->model.recipe.find_latents(stream.latents),
+                                       c->plan.shape, c->plan.samples);
     offsets_.push_back(elements_);
     sizes_.push_back(static_cast<size_t>(shape.elements()));
     elements_ += sizes_.back();
@@ -24,7 +31,7 @@ Status Denoiser::take(size_t network) {
   parts_.clear();
   network_ = network;
   const RequestPlan& plan = c_->plan;
-  const NetworkPlan& n = plan.networks[network];
+  const NetworkPlan& n = pass_->networks[network];
   const Job* whole = plan.find(c_->stage, denoise_key(network, 0));
   ZT_CHECK(whole != nullptr);
   const int64_t calls = rows() / n.rows_a_call;
@@ -45,7 +52,7 @@ Status Denoiser::take(size_t network) {
   }
   factor_.clear();
   outputs_.clear();
-  for (const Denoise::Stream& stream : plan.denoise.streams) {
+  for (const Denoise::Stream& stream : pass_->denoise.streams) {
     const int64_t channels = c_->model.recipe.find_latents(stream.latents)->channels;
     for (const PlanBinding& out : whole->plan->outputs)
       if (out.name == stream.output)
@@ -59,7 +66,7 @@ Status Denoiser::take(size_t network) {
 
 // A value of one row is every row's.
 Status Denoiser::set_conditions(Session& session, int64_t first, int64_t count) const {
-  for (const Denoise::Condition& condition : c_->plan.denoise.conditions) {
+  for (const Denoise::Condition& condition : conditions_of(pass_->denoise, c_->plan.shape)) {
     const StageValue& value = c_->values.at(condition.value);
     const int64_t rows = value.type.shape[0];
     const auto row = value.bytes.size() / static_cast<size_t>(rows);
@@ -73,7 +80,7 @@ Status Denoiser::set_conditions(Session& session, int64_t first, int64_t count) 
     ZT_RETURN_IF_ERROR(
         session.set_input(condition.input, bytes.data(), static_cast<int64_t>(bytes.size())));
   }
-  const auto& weaker = c_->plan.denoise.weaker;
+  const auto& weaker = pass_->denoise.weaker;
   for (size_t k = 0; k < weaker.size(); ++k) {
     std::vector<float> flags;
     for (int64_t r = first; r < first + count; ++r) {
@@ -86,7 +93,7 @@ Status Denoiser::set_conditions(Session& session, int64_t first, int64_t count) 
 }
 
 Status Denoiser::call(Session& session, Part* part, double t, std::span<const float> x) {
-  const Denoise& s = c_->plan.denoise;
+  const Denoise& s = pass_->denoise;
   if (!part->has_time || t != part->time_set) {
     const std::vector<float> times(static_cast<size_t>(part->count),
                                    static_cast<float>(t * s.time_scale));
@@ -147,21 +154,22 @@ Status Denoiser::evaluate(double t, std::span<const float> x, std::span<float> o
     for (Part& part : parts_) ZT_RETURN_IF_ERROR(run_part(&part, t, x));
   }
   guide(t, x, out, variance);
-  return c_->evaluated(t, out);
+  // Of the first stage alone, whose way through the noise is the request's.
+  return pass_ == &c_->plan ? c_->evaluated(t, out) : Status();
 }
 
 void Denoiser::guide(double t, std::span<const float> x, std::span<float> out,
                      std::span<float> variance) const {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     guide_stream(i, out, variance);
-    if (c_->plan.denoise.streams[i].rescale > 0) rescale_stream(i, t, x, out);
+    if (pass_->denoise.streams[i].rescale > 0) rescale_stream(i, t, x, out);
   }
 }
 
 // unwanted + g (wanted − unwanted) + Σ s (wanted − weaker), on the channels that are guided; of the
 // others, and of the variance, what is wanted.
 void Denoiser::guide_stream(size_t i, std::span<float> out, std::span<float> variance) const {
-  const Denoise& s = c_->plan.denoise;
+  const Denoise& s = pass_->denoise;
   const NetworkPlan& n = network();
   const auto g = static_cast<float>(n.stream_guidance[i]);
   const auto channels =
@@ -205,7 +213,7 @@ void Denoiser::rescale_stream(size_t i, double t, std::span<const float> x,
     }
     return std::sqrt(squares / static_cast<double>(std::max<size_t>(at.size() - 1, 1)));
   };
-  const double part = c_->plan.denoise.streams[i].rescale;
+  const double part = pass_->denoise.streams[i].rescale;
   const auto samples = static_cast<size_t>(c_->plan.samples);
   const size_t row = sizes_[i] / samples;
   for (size_t s = 0; s < samples; ++s) {

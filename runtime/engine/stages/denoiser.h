@@ -9,6 +9,15 @@
 
 namespace zoetrope {
 
+// The stage's conditions, and the times of key frames where there are any.
+std::vector<Denoise::Condition> conditions_of(const Denoise& s, const ClipShape& shape);
+
+// What progress of a stage is told under: of the first that denoises, and of later ones.
+std::string task_of(const RequestPlan& plan, const DenoisePlan& pass);
+
+// Runs the stage of the context.
+Status run_denoising(RunContext* c);
+
 // A job's key: of a network's whole step, or of one half of it.
 inline int64_t denoise_key(size_t network, size_t half) {
   return static_cast<int64_t>(2 * network + half);
@@ -16,8 +25,8 @@ inline int64_t denoise_key(size_t network, size_t half) {
 
 class Denoiser {
  public:
-  // `c` must outlive it.
-  void open(RunContext* c);
+  // Both must outlive it.
+  void open(RunContext* c, const DenoisePlan& pass);
   // Evaluates this network from here on: gives the last one's sessions back, so that they go where
   // memory is short, opens those of its plan and gives them all that does not change from step to
   // step.
@@ -50,7 +59,7 @@ class Denoiser {
   void guide_stream(size_t i, std::span<float> out, std::span<float> variance) const;
   void rescale_stream(size_t i, double t, std::span<const float> x, std::span<float> out) const;
 
-  const NetworkPlan& network() const { return c_->plan.networks[network_]; }
+  const NetworkPlan& network() const { return pass_->networks[network_]; }
   int64_t rows() const { return network().blocks() * c_->plan.samples; }
   // The weaker rows that row r is of, by place in NetworkPlan::weaker; none: SIZE_MAX.
   size_t weaker_of(int64_t r) const {
@@ -59,6 +68,7 @@ class Denoiser {
   }
 
   RunContext* c_ = nullptr;
+  const DenoisePlan* pass_ = nullptr;
   size_t network_ = 0;  // that parts_ are of, if there are any
   std::vector<Part> parts_;
   bool one_session_ = false;  // parts take turns on it

@@ -9,13 +9,24 @@
 namespace zoetrope {
 namespace {
 
+// Ids of a row that are not its begin or end.
+int64_t room_for_bytes(const EncodeText& s) {
+  return s.max_ids - (s.bos >= 0 ? 1 : 0) - (s.eos >= 0 ? 1 : 0);
+}
+
 Result<Tokens> tokenize(const EncodeText& s, const Model& model, const std::string& text) {
   if (const size_t bad = find_invalid_utf8(text); bad != std::string_view::npos)
     return error(Code::kInvalidArgument, "the prompt is not valid UTF-8 at byte ", bad);
   std::string prompt = s.clean ? clean_prompt(text) : text;
   if (s.strip) prompt = strip_spaces(prompt);
-  if (s.tokenizer == EncodeText::Tokenizer::kBytes)
-    return tokenize_bytes(prompt, s.bos, s.eos, s.max_ids);
+  if (s.quoted) prompt = quoted_parts(prompt);
+  if (s.tokenizer == EncodeText::Tokenizer::kBytes) {
+    ZT_ASSIGN_OR_RETURN(Tokens tokens, tokenize_bytes(prompt, -1, -1, room_for_bytes(s)));
+    for (int32_t& id : tokens.ids) id += s.byte_offset;
+    if (s.bos >= 0) tokens.ids.insert(tokens.ids.begin(), s.bos);
+    if (s.eos >= 0) tokens.ids.push_back(s.eos);
+    return tokens;
+  }
   const Tokenizer& tokenizer = *model.tokenizers.find(s.tokenizer_name)->second.data;
   ZT_ASSIGN_OR_RETURN(TokenIds tokens, tokenizer.encode(prompt, s.bos, s.eos, s.max_ids));
   return Tokens{std::move(tokens.ids), tokens.truncated};
@@ -36,7 +47,7 @@ Status check_ids(const EncodeText& s, const Model& model, std::span<const int32_
 Result<std::vector<Tokens>> tokenize_rows(const EncodeText& s, const Model& model,
                                           const Request& request, const RequestPlan& plan) {
   std::vector<Tokens> rows;
-  ZT_ASSIGN_OR_RETURN(rows.emplace_back(), tokenize(s, model, request.prompt));
+  ZT_ASSIGN_OR_RETURN(rows.emplace_back(), tokenize(s, model, s.prefix + request.prompt));
   ZT_RETURN_IF_ERROR(check_ids(s, model, rows[0].ids));
   if (!plan.guided()) return rows;
   auto negative = tokenize(s, model, request.negative);

@@ -1,12 +1,53 @@
 // What is known of a clip, as latents and a mask: frames at either end, all of them, or the sound.
 #include <algorithm>
 
+#include "runtime/engine/check.h"
 #include "runtime/engine/stages/latents.h"
 
 namespace zoetrope {
 namespace {
 
-EncoderNames names(const KnownLatents& s) { return {s.component, s.input, s.output, s.first}; }
+EncoderNames names(const KnownLatents& s) {
+  return {s.component, s.input, s.output, s.first, s.reduced};
+}
+
+bool takes_keys(const KnownLatents& s) { return !s.gives_key_times.empty(); }
+
+// What is given of the clip's own latents: of a model that takes key frames, the last frame is one.
+std::vector<GivenFrames> own_frames(const KnownLatents& s, const KnownMedia& known) {
+  std::vector<GivenFrames> all = given_frames(known);
+  if (takes_keys(s)) std::erase_if(all, [&](const auto& g) { return g.frames == &known.last; });
+  return all;
+}
+
+// Known latents as they are denoised: those of key frames behind the clip's.
+Shape known_shape(const KnownLatents& s, const LatentSpec& spec, const ClipShape& clip) {
+  const ClipShape shape = reduced_shape(clip, s.reduced);
+  if (spec.media != Modality::kVideo) return latent_shape(spec, shape, 1);
+  return latent_shape(spec, shape, 1, shape.latent_frames + shape.key_frames);
+}
+
+Status check_keys(const KnownLatents& s, const Recipe& recipe, const KnownMedia& known,
+                  const ClipShape& clip) {
+  if (!s.graded && known.first_strength != 1)
+    return error(Code::kInvalidArgument, "the first frame at a strength of ", known.first_strength,
+                 ": this model keeps a given frame as it is, or knows none");
+  if (!(known.first_strength > 0 && known.first_strength <= 1))
+    return error(Code::kInvalidArgument, "the first frame at a strength of ", known.first_strength,
+                 ": expected more than 0, at most 1");
+  if (!known.keys.empty() && !takes_keys(s))
+    return error(Code::kInvalidArgument, "this model takes no frames at chosen times; it takes ",
+                 given_media(recipe));
+  for (const KeyFrame& key : known.keys) {
+    if (key.frame < 1 || key.frame >= clip.frames)
+      return error(Code::kInvalidArgument, "a key frame at frame ", key.frame,
+                   ": this clip's go from 0, the first, to ", clip.frames - 1);
+    if (!(key.strength > 0 && key.strength <= 1))
+      return error(Code::kInvalidArgument, "a key frame at a strength of ", key.strength,
+                   ": expected more than 0, at most 1");
+  }
+  return Status();
+}
 
 // Whole latents but for a single frame at either end, whose latent is known in part.
 bool is_part(const GivenFrames& g, const LatentSpec& spec, const ClipShape& clip) {
@@ -66,7 +107,8 @@ Status check(const Stage& stage, CheckContext* c) {
                      {1, spec.first_frames, int64_t{spec.first_frames} + spec.later_frames});
     ZT_RETURN_IF_ERROR(check_frame_encoder(names(s), spec, lengths, c));
   }
-  const Shape shape = latent_shape(spec, c->shape, 1);
+  const Shape shape = known_shape(s, spec, c->shape);
+  if (takes_keys(s)) c->values[s.gives_key_times] = {DType::kF32, {1, c->shape.key_frames}};
   c->values[s.gives] = {DType::kF32, shape};
   c->values[s.gives_mask] = {DType::kF32, mask_shape(s, spec, shape)};
   return Status();
@@ -76,7 +118,9 @@ Status plan(const Stage& stage, PlanContext* c) {
   const auto& s = std::get<KnownLatents>(stage);
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
   const ClipShape& clip = c->plan.shape;
-  const Shape shape = latent_shape(spec, clip, 1);
+  const Shape shape = known_shape(s, spec, clip);
+  if (takes_keys(s) && clip.key_frames > 0)
+    ZT_RETURN_IF_ERROR(c->give(s.gives_key_times, {DType::kF32, {1, clip.key_frames}}));
   ZT_RETURN_IF_ERROR(c->give(s.gives, {DType::kF32, shape}));
   ZT_RETURN_IF_ERROR(c->give(s.gives_mask, {DType::kF32, mask_shape(s, spec, shape)}));
   const KnownMedia& known = c->request.known;
@@ -85,8 +129,13 @@ Status plan(const Stage& stage, PlanContext* c) {
     return c->add(sound_job(s, spec, c->plan.clip, clip)).status();
   }
   if (s.required) ZT_RETURN_IF_ERROR(require_first_frame(known));
-  for (const GivenFrames& g : given_frames(known)) {
-    ZT_RETURN_IF_ERROR(check_length(g, s, spec, clip));
+  ZT_RETURN_IF_ERROR(check_keys(s, c->model.recipe, known, clip));
+  if (clip.key_frames > 0) ZT_RETURN_IF_ERROR(plan_frame_encoder(names(s), spec, 1, c));
+  for (const GivenFrames& g : own_frames(s, known)) {
+    const Status fits = check_length(g, s, spec, clip);
+    if (fits.code() == Code::kUnsupported)
+      return Status(fits.code(), str(fits.message(), "; it takes ", given_media(c->model.recipe)));
+    ZT_RETURN_IF_ERROR(fits);
     if (s.fill == KnownLatents::Fill::kGrey) continue;
     // Equal lengths share a session.
     const Status planned = plan_frame_encoder(names(s), spec, g.frames->frames, c);
@@ -142,15 +191,45 @@ void mask_frames(const KnownLatents& s, const LatentSpec& spec,
   }
 }
 
+// Latents and masks of the key frames, and their times.
+Status run_keys(const KnownLatents& s, const LatentSpec& spec, std::span<float> latents,
+                std::span<float> masks, RunContext* c) {
+  const ClipShape& clip = c->plan.shape;
+  const std::vector<GivenKey> keys = given_keys(c->request.known, clip);
+  StageValue& times = c->values[s.gives_key_times];
+  times = StageValue::make({DType::kF32, {1, clip.key_frames}});
+  const size_t one = latents.size() / keys.size(), places = masks.size() / keys.size();
+  for (size_t i = 0; i < keys.size(); ++i) {
+    KnownFrames frame{{keys[i].pixels.begin(), keys[i].pixels.end()}, 1};
+    ZT_RETURN_IF_ERROR(check_pixels("a key frame", frame, clip));
+    ZT_ASSIGN_OR_RETURN(const std::vector<float> encoded,
+                        encode_frames(names(s), spec, 1, frames_from(frame, clip), c));
+    ZT_CHECK(encoded.size() == one);
+    std::copy(encoded.begin(), encoded.end(), latents.begin() + static_cast<int64_t>(i * one));
+    std::fill_n(masks.begin() + static_cast<int64_t>(i * places), places,
+                static_cast<float>(s.mask_known * keys[i].strength));
+    times.as<float>()[i] = static_cast<float>(keys[i].frame);
+  }
+  return Status();
+}
+
 Status run_frames(const KnownLatents& s, const LatentSpec& spec, RunContext* c) {
   const ClipShape& clip = c->plan.shape;
-  const auto latents = c->values[s.gives].as<float>();
-  const auto masks = c->values[s.gives_mask].as<float>();
+  const auto keys = static_cast<size_t>(clip.key_frames);
+  auto latents = c->values[s.gives].as<float>();
+  auto masks = c->values[s.gives_mask].as<float>();
+  if (keys > 0) {
+    const size_t one = latents.size() / (static_cast<size_t>(clip.latent_frames) + keys);
+    const size_t places = masks.size() / (static_cast<size_t>(clip.latent_frames) + keys);
+    ZT_RETURN_IF_ERROR(run_keys(s, spec, latents.last(one * keys), masks.last(places * keys), c));
+    latents = latents.first(latents.size() - one * keys);
+    masks = masks.first(masks.size() - places * keys);
+  }
   ZT_ASSIGN_OR_RETURN(const std::vector<const uint8_t*> frames,
                       find_frames(c->request.known, clip));
   if (!s.kept()) mask_frames(s, spec, frames, clip, masks);
   if (s.fill == KnownLatents::Fill::kGrey) return fill_grey(s, spec, frames, c);
-  for (const GivenFrames& g : given_frames(c->request.known)) {
+  for (const GivenFrames& g : own_frames(s, c->request.known)) {
     ZT_ASSIGN_OR_RETURN(
         const std::vector<float> encoded,
         encode_frames(names(s), spec, g.frames->frames, frames_from(*g.frames, clip), c));
@@ -158,9 +237,10 @@ Status run_frames(const KnownLatents& s, const LatentSpec& spec, RunContext* c) 
     const auto at = static_cast<int64_t>(g.at_end ? latents.size() - encoded.size() : 0);
     std::copy(encoded.begin(), encoded.end(), latents.begin() + at);
     if (!s.kept()) continue;
-    const double mask = !is_part(g, spec, clip) ? s.mask_known
-                        : g.at_end              ? *s.mask_last_frame
-                                                : *s.mask_first_frame;
+    const bool first = g.frames == &c->request.known.first;
+    const double mask = is_part(g, spec, clip)
+                            ? (g.at_end ? *s.mask_last_frame : *s.mask_first_frame)
+                            : s.mask_known * (first ? c->request.known.first_strength : 1);
     std::fill_n(masks.begin() + at / static_cast<int64_t>(channels), encoded.size() / channels,
                 static_cast<float>(mask));
   }
@@ -219,7 +299,7 @@ Status run_sound(const KnownLatents& s, const LatentSpec& spec, RunContext* c) {
 Status run(const Stage& stage, RunContext* c) {
   const auto& s = std::get<KnownLatents>(stage);
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
-  const Shape shape = latent_shape(spec, c->plan.shape, 1);
+  const Shape shape = known_shape(s, spec, c->plan.shape);
   c->values[s.gives] = StageValue::make({DType::kF32, shape});
   c->values[s.gives_mask] = StageValue::make({DType::kF32, mask_shape(s, spec, shape)});
   return spec.media == Modality::kSound ? run_sound(s, spec, c) : run_frames(s, spec, c);

@@ -12,6 +12,30 @@ CausalCoder coder_of(const EncoderNames& names) {
   return {names.first, names.component, names.input, names.output, /*encodes=*/true};
 }
 
+// Of frames of so many times the rows and columns the means over what each pixel stands for.
+FrameSource reduced_frames(const FrameSource& source, const ClipShape& shape, int by) {
+  if (by == 1) return source;
+  return [source, shape, by](int64_t first, int64_t count, std::span<float> pixels) {
+    const auto row = static_cast<size_t>(shape.width * 3), frame = row * size_t(shape.height);
+    std::vector<float> whole(frame);
+    const float share = 1.0f / static_cast<float>(by * by);
+    for (int64_t f = 0; f < count; ++f) {
+      source(first + f, 1, whole);
+      float* to = pixels.data() + static_cast<size_t>(f) * frame / static_cast<size_t>(by * by);
+      for (int64_t y = 0; y < shape.height / by; ++y)
+        for (int64_t x = 0; x < shape.width / by; ++x)
+          for (int64_t c = 0; c < 3; ++c) {
+            float sum = 0;
+            for (int64_t v = 0; v < by; ++v)
+              for (int64_t u = 0; u < by; ++u)
+                sum += whole[static_cast<size_t>(y * by + v) * row +
+                             static_cast<size_t>((x * by + u) * 3 + c)];
+            *to++ = sum * share;
+          }
+    }
+  };
+}
+
 // Tiles of frames overlap as the decoder's do.
 TileSpec frame_tiles(const Recipe& recipe, const std::string& latents) {
   for (const Stage& stage : recipe.stages)
@@ -43,7 +67,8 @@ std::vector<float> pixels_to_floats(std::span<const uint8_t> pixels) {
 }
 
 JobSpec encoder_job(const EncoderNames& names, const LatentSpec& spec, const ClipSpec& clip,
-                    const ClipShape& shape, int64_t frames) {
+                    const ClipShape& whole, int64_t frames) {
+  const ClipShape shape = reduced_shape(whole, names.reduced);
   JobSpec job;
   job.component = names.component;
   Shape in, out;
@@ -112,12 +137,12 @@ Status plan_frame_encoder(const EncoderNames& names, const LatentSpec& spec, int
 
 Result<std::vector<float>> encode_frames(const EncoderNames& names, const LatentSpec& spec,
                                          int64_t frames, const FrameSource& source, RunContext* c) {
-  const ClipShape& shape = c->plan.shape;
+  const ClipShape shape = reduced_shape(c->plan.shape, names.reduced);
   const int64_t frame = shape.height * shape.width * 3;
   std::vector<float> pixels;
   if (names.first.empty()) {
     pixels.resize(static_cast<size_t>(frames * frame));
-    source(0, frames, pixels);
+    reduced_frames(source, c->plan.shape, names.reduced)(0, frames, pixels);
     return encode(names, spec, pixels, *c->plan.find(c->stage, frames), c);
   }
   const int64_t count = latents_of_frames(spec, frames);
@@ -188,6 +213,13 @@ std::vector<GivenFrames> given_frames(const KnownMedia& k) {
         GivenFrames{&k.last, "the last frame", true}, GivenFrames{&k.video, "the video", false}})
     if (g.frames->frames > 0) all.push_back(g);
   return all;
+}
+
+std::vector<GivenKey> given_keys(const KnownMedia& known, const ClipShape& clip) {
+  std::vector<GivenKey> keys;
+  for (const KeyFrame& key : known.keys) keys.push_back({key.pixels, key.frame, key.strength});
+  if (known.last.frames > 0) keys.push_back({known.last.pixels, clip.frames - 1, 1});
+  return keys;
 }
 
 Result<std::vector<const uint8_t*>> find_frames(const KnownMedia& known, const ClipShape& clip) {

@@ -18,6 +18,7 @@ std::vector<float> pixels_to_floats(std::span<const uint8_t> pixels);
 // An encoder's job for one clip of `frames` frames (or for all of the sound), named by `key`.
 struct EncoderNames {
   std::string component, input, output, first = "";
+  int reduced = 1;  // of the clip's rows and columns, for which pixels are averaged
 };
 JobSpec encoder_job(const EncoderNames& names, const LatentSpec& spec, const ClipSpec& clip,
                     const ClipShape& shape, int64_t frames);
@@ -44,6 +45,15 @@ FrameSource frames_from(const KnownFrames& known, const ClipShape& shape);
 
 // Whether given pixels are `frames` frames of the clip's size.
 Status check_pixels(const char* what, const KnownFrames& known, const ClipShape& shape);
+
+// A frame of its own among the latents. The last frame of a clip is one too, where the model takes
+// any.
+struct GivenKey {
+  std::span<const uint8_t> pixels;
+  int64_t frame;
+  double strength;
+};
+std::vector<GivenKey> given_keys(const KnownMedia& known, const ClipShape& clip);
 
 // Frames that a request gives, and where they stand.
 struct GivenFrames {

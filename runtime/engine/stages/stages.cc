@@ -11,6 +11,7 @@ struct Find {
   const StageDef& operator()(const StartPicture&) const { return kStartPictureStage; }
   const StageDef& operator()(const KnownLatents&) const { return kKnownLatentsStage; }
   const StageDef& operator()(const Denoise&) const { return kDenoiseStage; }
+  const StageDef& operator()(const ResampleLatents&) const { return kResampleLatentsStage; }
   const StageDef& operator()(const DecodeSound&) const { return kDecodeSoundStage; }
   const StageDef& operator()(const DecodeVideo&) const { return kDecodeVideoStage; }
   const StageDef& operator()(const DecodeImage&) const { return kDecodeImageStage; }

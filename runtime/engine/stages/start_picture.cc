@@ -4,7 +4,9 @@
 namespace zoetrope {
 namespace {
 
-EncoderNames names(const StartPicture& s) { return {s.component, s.input, s.output, s.first}; }
+EncoderNames names(const StartPicture& s) {
+  return {s.component, s.input, s.output, s.first, s.reduced};
+}
 
 Status check(const Stage& stage, CheckContext* c) {
   const auto& s = std::get<StartPicture>(stage);

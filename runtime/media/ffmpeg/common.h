@@ -18,6 +18,7 @@ extern "C" {
 
 #include "graph/status.h"
 #include "runtime/media/clip_writer.h"
+#include "runtime/media/loudness.h"
 #include "runtime/media/media_reader.h"
 
 namespace zoetrope {
@@ -51,6 +52,8 @@ Result<Media> read_with_ffmpeg(const std::string& path, const ReadRequest& reque
 
 // tags.cc
 Result<ClipTags> read_tags_with_ffmpeg(const std::string& path);
+Result<Loudness> measure_loudness_with_ffmpeg(std::span<const float> samples, int rate,
+                                              int channels);
 
 inline Status ffmpeg_error(int code, const std::string& what) {
   char text[AV_ERROR_MAX_STRING_SIZE] = {};

@@ -3,11 +3,12 @@
 #pragma once
 
 #include "runtime/media/clip_writer.h"
+#include "runtime/media/loudness.h"
 #include "runtime/media/media_reader.h"
 
 namespace zoetrope {
 
-inline constexpr uint32_t kMediaAbi = 3;
+inline constexpr uint32_t kMediaAbi = 4;
 
 struct MediaModule {
   uint32_t abi = kMediaAbi;
@@ -16,6 +17,8 @@ struct MediaModule {
   Result<Media> (*read)(const std::string& path, const ReadRequest& request,
                         const FrameSink& sink) = nullptr;
   Result<ClipTags> (*read_tags)(const std::string& path) = nullptr;
+  Result<Loudness> (*measure_loudness)(std::span<const float> samples, int rate,
+                                       int channels) = nullptr;
 };
 
 }  // namespace zoetrope

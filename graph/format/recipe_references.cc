@@ -1,0 +1,191 @@
+#include "graph/format/recipe_references.h"
+
+#include <map>
+#include <set>
+#include <string>
+
+namespace zoetrope {
+namespace {
+
+// Names that stages hand each other, in the order in which the stages run.
+class References {
+ public:
+  explicit References(const Recipe& recipe) : recipe_(recipe) {}
+
+  Status check() {
+    std::set<std::string> names;
+    for (const LatentSpec& l : recipe_.latents)
+      if (!names.insert(l.name).second) return bad("latents '", l.name, "' appear twice");
+    int pictures = 0, sounds = 0, denoising = 0;
+    for (const LatentSpec& l : recipe_.latents) ++(l.media == Modality::kSound ? sounds : pictures);
+    if (pictures > 1 || sounds > 1) return bad("more than one stream of pictures, or of sound");
+    if (sounds > 0 && recipe_.clip.sample_rate == 0)
+      return bad("latents of sound without 'clip.sample_rate'");
+    for (const Stage& stage : recipe_.stages) {
+      ZT_RETURN_IF_ERROR(std::visit([&](const auto& s) { return visit(s); }, stage));
+      denoising += std::holds_alternative<Denoise>(stage);
+    }
+    if (recipe_.stages.empty()) return Status();
+    if (denoising == 0) return bad("no stage denoises");
+    for (const LatentSpec& l : recipe_.latents)
+      if (!decoded_.contains(l.name)) return bad("no stage decodes latents '", l.name, "'");
+    return Status();
+  }
+
+ private:
+  template <typename... Args>
+  static Status bad(const Args&... what) {
+    return error(Code::kDataLoss, "recipe: ", what...);
+  }
+
+  Status give(const std::string& name) {
+    if (!name.empty() && !values_.insert(name).second)
+      return bad("value '", name, "' is given twice");
+    return Status();
+  }
+
+  Result<const LatentSpec*> latents(const std::string& name) const {
+    const LatentSpec* l = recipe_.find_latents(name);
+    if (l == nullptr) return bad("there are no latents '", name, "'");
+    return l;
+  }
+
+  static Status first_of_video(const std::string& first, const LatentSpec& l) {
+    if (first.empty() || l.media == Modality::kVideo) return Status();
+    return bad("'first' is of video; latents '", l.name, "' are ", media_name(l.media));
+  }
+
+  Status before_denoising(std::string_view kind) const {
+    return denoised_.empty() ? Status() : bad("'", kind, "' stands behind 'denoise'");
+  }
+
+  Status visit(const EncodeText& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("encode_text"));
+    ZT_RETURN_IF_ERROR(give(s.gives));
+    ZT_RETURN_IF_ERROR(give(s.gives_pooled));
+    return give(s.gives_lengths);
+  }
+  Status visit(const ClassLabel& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("class_label"));
+    return give(s.gives);
+  }
+  Status visit(const ImageFeatures& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("image_features"));
+    return give(s.gives);
+  }
+  Status visit(const StartPicture& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("start_picture"));
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    if (l->media == Modality::kSound) return bad("'start_picture' of sound");
+    ZT_RETURN_IF_ERROR(reduces(s.reduced, *l, s.first));
+    return first_of_video(s.first, *l);
+  }
+  Status visit(const KnownLatents& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("known_latents"));
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    ZT_RETURN_IF_ERROR(first_of_video(s.first, *l));
+    const bool video = l->media == Modality::kVideo;
+    ZT_RETURN_IF_ERROR(reduces(s.reduced, *l, s.first));
+    if (!video && (!s.kept() || s.required || !s.gives_key_times.empty()))
+      return bad("'fill', 'mask', 'required' and key frames are of video; '", l->name, "' are ",
+                 media_name(l->media));
+    if (s.mask == KnownLatents::Mask::kFrames && l->first_frames != 1 &&
+        l->first_frames != l->later_frames)
+      return bad("a mask of frames: the first latent of '", l->name, "' stands for ",
+                 l->first_frames, " frames; expected 1 or as many as the later ones, ",
+                 l->later_frames);
+    ZT_RETURN_IF_ERROR(give(s.gives));
+    ZT_RETURN_IF_ERROR(give(s.gives_key_times));
+    known_[s.gives] = known_[s.gives_mask] = known_[s.gives_key_times] = &s;
+    return give(s.gives_mask);
+  }
+  // Pixels of the clip's sizes come in whole latents of the reduced ones.
+  Status reduces(int by, const LatentSpec& l, const std::string& first = "") const {
+    if (by == 1) return Status();
+    const int64_t step = int64_t{by} * l.pixels;
+    if (l.media == Modality::kSound || !first.empty())
+      return bad("'reduced' is of pictures whose coders have no 'first'");
+    for (const Range* r : {&recipe_.clip.width, &recipe_.clip.height})
+      if (r->multiple % step != 0 || r->offset != 0)
+        return bad("sizes in steps of ", r->multiple, " pixels; latents reduced by ", by,
+                   " take steps of ", step);
+    return Status();
+  }
+
+  Status visit(const Denoise& s) {
+    if (!denoised_.empty() && std::holds_alternative<DiffusionSpec>(s.sampler))
+      return bad("a later stage that denoises takes the sampler flow matching");
+    std::map<std::string, int> own;
+    for (const Denoise::Stream& stream : s.streams) {
+      ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(stream.latents));
+      const bool sound = l->media == Modality::kSound;
+      if (!own.emplace(stream.latents, sound ? 1 : s.reduced).second)
+        return bad("latents '", stream.latents, "' are denoised twice in one stage");
+      if (!sound) ZT_RETURN_IF_ERROR(reduces(s.reduced, *l));
+      const auto before = denoised_.find(stream.latents);
+      if (before == denoised_.end() && !denoised_.empty())
+        return bad("latents '", stream.latents, "' are not those of the first stage that denoises");
+      if (before != denoised_.end() && !sound && before->second != s.reduced)
+        return bad("latents '", stream.latents, "' are reduced by ", before->second,
+                   " before a stage that denoises them reduced by ", s.reduced);
+    }
+    if (!denoised_.empty() && own.size() != denoised_.size())
+      return bad("a later stage denoises ", own.size(), " streams, the first ", denoised_.size());
+    denoised_ = std::move(own);
+    for (const Denoise::Condition& c : s.conditions) {
+      if (!values_.contains(c.value)) return bad("no earlier stage gives '", c.value, "'");
+      if (const auto known = known_.find(c.value); known != known_.end())
+        ZT_RETURN_IF_ERROR(fits(s, *known->second));
+    }
+    if (!s.keyed) return Status();
+    const auto times = known_.find(s.keyed->value);
+    if (times == known_.end() || times->second->gives_key_times != s.keyed->value)
+      return bad("'keyed': no stage gives '", s.keyed->value, "' as times of key frames");
+    return fits(s, *times->second);
+  }
+  Status fits(const Denoise& s, const KnownLatents& known) const {
+    const bool sound = recipe_.find_latents(known.latents)->media == Modality::kSound;
+    if (sound || known.reduced == s.reduced) return Status();
+    return bad("'", known.gives, "' is reduced by ", known.reduced, ", what denoises with it by ",
+               s.reduced);
+  }
+  Status visit(const ResampleLatents& s) {
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    const auto of = denoised_.find(s.latents);
+    if (of == denoised_.end() || l->media == Modality::kSound || of->second % s.factor != 0)
+      return bad("'resample_latents' by ", s.factor, " of '", s.latents,
+                 "': expected latents of pictures that are denoised at a size reduced by as much");
+    of->second /= s.factor;
+    return Status();
+  }
+  Status decode(const Decode& s, Modality media) {
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    if (l->media != media)
+      return bad("latents '", l->name, "' are ", media_name(l->media), ", not ", media_name(media),
+                 " as their decoder's kind says");
+    ZT_RETURN_IF_ERROR(first_of_video(s.first, *l));
+    const auto denoised = denoised_.find(s.latents);
+    if (denoised == denoised_.end()) return bad("latents '", s.latents, "' are not denoised");
+    if (denoised->second != 1)
+      return bad("latents '", s.latents, "' are decoded at a size reduced by ", denoised->second);
+    if (s.area.length > 0 && (media != Modality::kVideo || !s.first.empty()))
+      return bad("'area' is of video whose decoder has no 'first'");
+    if (!decoded_.insert(s.latents).second)
+      return bad("latents '", s.latents, "' are decoded twice");
+    return Status();
+  }
+  Status visit(const DecodeSound& s) { return decode(s, Modality::kSound); }
+  Status visit(const DecodeVideo& s) { return decode(s, Modality::kVideo); }
+  Status visit(const DecodeImage& s) { return decode(s, Modality::kImage); }
+
+  const Recipe& recipe_;
+  std::set<std::string> values_, decoded_;
+  std::map<std::string, int> denoised_;               // latents, and by how much they are reduced
+  std::map<std::string, const KnownLatents*> known_;  // by what they give
+};
+
+}  // namespace
+
+Status check_references(const Recipe& recipe) { return References(recipe).check(); }
+
+}  // namespace zoetrope

@@ -1,0 +1,32 @@
+// How Movie Gen's components make a video: the recipe of its pipeline (arXiv 2410.13720, section
+// 3.1), from what its parts are.
+#pragma once
+
+#include "graph/format/recipe.h"
+#include "models/clip/clip_text.h"
+#include "models/moviegen/moviegen.h"
+#include "models/moviegen/tae.h"
+#include "models/t5/t5.h"
+
+namespace zoetrope {
+
+// Components: ul2, byt5, metaclip (text encoders), encoder, decoder, dit, whose texts are in that
+// order.
+struct MovieGenPipeline {
+  MovieGenConfig dit;
+  TaeConfig tae;
+  T5Config ul2, byt5;
+  ClipTextConfig metaclip;
+  int fps = 16;
+  int64_t side = 768, most_side = 1920, frames = 256;  // preferred sizes, and the largest side
+  int text_ids = 256;                                  // the longest of each text
+  int steps = 50;
+  int linear_steps = 1000;  // N of the schedule's first half
+  double guidance = 7.5;
+};
+
+MovieGenPipeline moviegen_pipeline(int billions);
+
+Recipe moviegen_recipe(const MovieGenPipeline& pipeline);
+
+}  // namespace zoetrope
