@@ -32,8 +32,8 @@ __device__ inline void registers_lower() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-// An operand whose depth is contiguous in rows of kRowBytes (128 or 64, swizzled as wide), one after
-// the other; the next 32 bytes of the depth are 32 further.
+// An operand whose depth is contiguous in rows of kRowBytes (128 or 64, swizzled as wide), one
+// after the other; the next 32 bytes of the depth are 32 further.
 template <int kRowBytes>
 __device__ inline uint64_t wgmma_operand_of(uint32_t address) {
   static_assert(kRowBytes == 128 || kRowBytes == 64);
