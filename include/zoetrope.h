@@ -100,7 +100,8 @@ typedef struct zoetrope_callbacks {
   zoetrope_token *token; /* NULL: only callbacks cancel */
   /* After each step of zoetrope_run, what the clip would look like: a few frames evenly over it, RGB,
    * 8 bits, [count, height, width, 3], a pixel for each latent. The engine's first run with it decodes
-   * a small clip to fit it; then it costs far less than a step. Models without a picture give none. */
+   * a small clip to fit it; then it costs far less than a step. Models without a picture, or that
+   * denoise in several sizes, give none. */
   int (*preview)(void *user, const uint8_t *pixels, int64_t count, int64_t width, int64_t height,
                  int step);
   int preview_frames; /* at most so many; 0: 4 */

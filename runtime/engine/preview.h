@@ -20,7 +20,7 @@ struct PreviewFrames {
 class Preview {
  public:
   // Decodes synthetic latents once, at a small size; waits for its turn as any run.
-  // kUnsupported where the model makes no picture.
+  // kUnsupported where the model makes no picture, or denoises it in several sizes.
   static Result<Preview> fit(Engine& engine, std::stop_token stop = {});
 
   // At most `most` frames, evenly over the clip, of the first sample. `latents`: as

@@ -328,7 +328,7 @@ Status Worker::make(const ServeJob& job, Listener& listener, std::stop_token sto
       from.point = std::move(saved->point);
       from.receipt = std::move(saved->receipt);
     }
-    generation.keep_states(std::move(*kept));
+    generation.keep_states(std::move(*kept), /*moved=*/false);
   } else {
     CheckpointFlags flags;
     flags.folder = folder + "/checkpoint";
