@@ -137,9 +137,9 @@ class Stored(Case):
 
 class OpenAi(Case):
     def setUp(self):
-        super().setUp()
-        if openai is None:
+        if openai is None:  # before there is a server: what setUp skips, tearDown does not end
             self.skipTest("the package openai is not installed (pip install openai)")
+        super().setUp()
         warnings.simplefilter("ignore")  # of OpenAI's own service, which ended
         self.recorder = Recorder(self.server.port)
         self.client = openai.OpenAI(base_url=f"http://127.0.0.1:{self.recorder.port}/v1", api_key="none", max_retries=0)
