@@ -101,7 +101,7 @@ class LanguageModel(unittest.TestCase):
                    Path(self.folder.name) / "out.wav", environment=environment)
 
     def test_the_endpoint_is_asked_and_its_answer_shown(self):
-        made = self.ask(' "A red fox runs\\nover snow." ', ZOETROPE_LLM_KEY="secret", ZOETROPE_LLM_MODEL="tiny")
+        made = self.ask(' "A red fox runs\nover snow." ', ZOETROPE_LLM_KEY="secret", ZOETROPE_LLM_MODEL="tiny")
         self.assertIn("prompt: A red fox runs over snow.", made.stderr)
         path, headers, body = Model.asked[0]
         self.assertEqual(path, "/v1/chat/completions")
