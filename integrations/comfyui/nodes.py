@@ -104,20 +104,21 @@ class Sampler:
     @staticmethod
     def wait(run: zoetrope.Run) -> zoetrope.Clip:
         """Its progress as ComfyUI's bar, with a preview; ComfyUI's interrupt ends it at its next step."""
-        bar = None
+        bar, total = None, 1
         try:
             for now in run:
                 comfy.model_management.throw_exception_if_processing_interrupted()
                 if now.task != "denoise":
                     continue
-                bar = bar or comfy.utils.ProgressBar(int(now.total))
+                total = int(now.total)
+                bar = bar or comfy.utils.ProgressBar(total)
                 look = None if now.preview is None else ("JPEG", Image.fromarray(now.preview[0]), 512)
-                bar.update_absolute(int(now.done), int(now.total), look)
+                bar.update_absolute(int(now.done), total, look)
         except BaseException:
             run.cancel()
             raise
         if bar is not None:  # a slow reader misses some
-            bar.update_absolute(bar.total, bar.total)
+            bar.update_absolute(total, total)
         for notice in run.notices:
             print(f"zoetrope: {notice}")
         return run.result()
