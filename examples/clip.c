@@ -20,7 +20,8 @@ int main(int argc, char **argv) {
   if (argc != 4) return fprintf(stderr, "usage: %s MODEL.zoe PROMPT OUT.rgb\n", argv[0]), 2;
   zoetrope_engine *engine = NULL;
   char request[512], *stats = NULL;
-  zoetrope_callbacks calls = {sizeof(calls), NULL, on_progress, NULL, on_frames, NULL, NULL};
+  zoetrope_callbacks calls = {
+      .size = sizeof(calls), .progress = on_progress, .frames = on_frames};
   /* A prompt with quotes or backslashes wants a JSON library. */
   snprintf(request, sizeof(request),
            "{\"prompt\": \"%.200s\", \"width\": 64, \"height\": 64, \"frames\": 8, \"steps\": 2}",
