@@ -245,7 +245,8 @@ class Maker {
   }
 
   // Rows in 8 bits, as they are or behind a norm or an activation, times others. What a step of
-  // such a number changes is made small: kernels may take the next one.
+  // such a number changes (a sixteenth of it in f8e4m3) is made small: kernels may take the next
+  // one.
   void add_quantized_rows() {
     ValueId h = pick(x_);
     switch (random_() % 5) {
@@ -266,7 +267,7 @@ class Maker {
     const ValueId scale = builder_.fill(1.0 / 128, {kBatch * kText});
     const ValueId y = builder_.op(OpKind::kQuantizedMatmul, {a[0], a[1], b[0], scale});
     const ValueId back = builder_.linear("back", builder_.tanh(y), kBatch * kText, kWidth);
-    x_.push_back(builder_.add(pick(x_), builder_.mul(back, builder_.scalar(1e-4))));
+    x_.push_back(builder_.add(pick(x_), builder_.mul(back, builder_.scalar(2e-5))));
   }
 
   void add_sources() {
