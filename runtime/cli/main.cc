@@ -1,6 +1,7 @@
 // The `zoetrope` command: the composition root.
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -78,19 +79,25 @@ void end_of_foreign_code() {
   }
 }
 
-// A crash is ours to mend, but leaves no half-written file.
+// A crash is ours to mend, but leaves no half-written file. Threads that read one file crash
+// together: the first one's handler ends the process, the others wait for that.
 extern "C" void on_crash(int number, siginfo_t* info, void*) {
-  zoetrope::remove_unfinished_files();
-  if (number == SIGBUS && info->si_code == BUS_ADRERR) {
+  static std::atomic_flag crashed;
+  static thread_local volatile bool crashed_here = false;
+  while (crashed.test_and_set() && !crashed_here) pause();
+  const bool again = crashed_here;  // in here
+  crashed_here = true;
+  if (!again) zoetrope::remove_unfinished_files();
+  if (!again && number == SIGBUS && info->si_code == BUS_ADRERR) {
     constexpr char kText[] =
         "zoetrope: data loss: a file that is mapped, most likely the model, became shorter while "
-        "it "
-        "was read\n";
+        "it was read\n";
     [[maybe_unused]] const ssize_t written = ::write(2, kText, sizeof(kText) - 1);
     _exit(zoetrope::kExitBadFile);
   }
-  end_of_foreign_code();
-  raise(number);  // SA_RESETHAND: now as if nobody had listened
+  if (!again) end_of_foreign_code();
+  std::signal(number, SIG_DFL);  // as if nobody had listened
+  raise(number);
 }
 
 void watch_crashes() {
@@ -101,7 +108,7 @@ void watch_crashes() {
   sigaltstack(&alternative, nullptr);
   struct sigaction action {};
   action.sa_sigaction = on_crash;
-  action.sa_flags = SA_RESETHAND | SA_NODEFER | SA_SIGINFO | SA_ONSTACK;
+  action.sa_flags = SA_NODEFER | SA_SIGINFO | SA_ONSTACK;
   for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) {
     struct sigaction before {};
     sigaction(number, nullptr, &before);
