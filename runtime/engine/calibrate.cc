@@ -247,7 +247,9 @@ class Calibrator {
         continue;
       }
       const double launched = *took - (runs_.empty() ? 0 : median(runs_));
-      if (launched > 0) times_.add_sequence({phase.mean, launched / phase.seconds});
+      if (launched > 0)
+        times_.add_sequence(
+            {network_of(*phase.plan, Rate::kStep), phase.mean, launched / phase.seconds});
     }
     return Status();
   }

@@ -11,7 +11,7 @@
 namespace zoetrope {
 namespace {
 
-constexpr int kFormat = 3;
+constexpr int kFormat = 4;
 constexpr size_t kMostPoints = 20000;
 constexpr size_t kNeighbours = 6;
 
@@ -171,10 +171,13 @@ double DeviceTimes::busy_seconds(const KernelPoint& asked) const {
   return std::min(std::max(bound(asked) - least_, 0.0), seconds(asked));
 }
 
-double DeviceTimes::sequence_factor(double mean_seconds) const {
+double DeviceTimes::sequence_factor(uint64_t network, double mean_seconds) const {
   if (sequences_.empty() || mean_seconds <= 0) return 1;
+  const bool known = std::any_of(sequences_.begin(), sequences_.end(),
+                                 [&](const SequencePoint& p) { return p.network == network; });
   double weights = 0, sum = 0;
   for (const SequencePoint& point : sequences_) {
+    if (known && point.network != network) continue;
     const double apart = std::log2(point.mean_seconds / mean_seconds);
     const double weight = 1 / ((apart * apart + 0.05) * (apart * apart + 0.05));
     weights += weight;
@@ -245,7 +248,9 @@ std::string DeviceTimes::to_json() const {
                      {"others", code.others}});
   nlohmann::json sequences = nlohmann::json::array();
   for (const SequencePoint& point : sequences_)
-    sequences.push_back({{"mean_seconds", point.mean_seconds}, {"factor", point.factor}});
+    sequences.push_back({{"network", point.network},
+                         {"mean_seconds", point.mean_seconds},
+                         {"factor", point.factor}});
   const DeviceRates& r = rates_;
   return nlohmann::json{{"format", kFormat},
                         {"sequences", std::move(sequences)},
@@ -300,8 +305,10 @@ Status DeviceTimes::parse(std::string_view text) {
   for (const auto& entry : *measured) {
     SequencePoint point;
     if (!entry.is_object() || !take(entry, "mean_seconds", &point.mean_seconds) ||
-        !take(entry, "factor", &point.factor) || point.mean_seconds < 1e-12 || point.factor < 1e-3)
+        !take(entry, "factor", &point.factor) || point.mean_seconds < 1e-12 ||
+        point.factor < 1e-3 || !entry.contains("network") || !entry["network"].is_number_unsigned())
       return bad("sequence ", sequences.size(), " is not one");
+    point.network = entry["network"].get<uint64_t>();
     sequences.push_back(point);
   }
   const auto list = json.find("points");

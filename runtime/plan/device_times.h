@@ -57,6 +57,7 @@ struct CodeTime {
 // Calls that follow each other in a network beside the same calls alone: some run side by side,
 // some wait, and long work brings clocks down. Of short calls in another way than of long ones.
 struct SequencePoint {
+  uint64_t network = 0;     // of network_of() (estimate.h): its ops and types, of any size
   double mean_seconds = 0;  // of a call, alone
   double factor = 1;        // of the time of all calls
 };
@@ -85,8 +86,9 @@ class DeviceTimes {
 
   void add_sequence(SequencePoint point) { sequences_.push_back(point); }
   void clear_sequences() { sequences_.clear(); }
-  // By what calls of that mean length take longer in a network than alone; 1 where it is unknown.
-  double sequence_factor(double mean_seconds) const;
+  // By what calls of that mean length take longer in a network than alone: as in that network at
+  // other sizes, or else as in others; 1 where nothing is known.
+  double sequence_factor(uint64_t network, double mean_seconds) const;
 
   // What a process spends once on `kernels` different ones of a name; as usual where it is unknown.
   double code_seconds(const std::string& kernel, int64_t kernels) const;

@@ -1,7 +1,10 @@
 #include "runtime/plan/estimate.h"
 
 #include <algorithm>
+#include <string>
 #include <vector>
+
+#include "graph/format/hash.h"
 
 namespace zoetrope {
 namespace {
@@ -124,10 +127,13 @@ void in_sequence(const DeviceTimes& times, Plan* plan) {
     seconds[static_cast<size_t>(call.rate)] += call.seconds;
     calls[static_cast<size_t>(call.rate)] += 1;
   }
-  for (PlanCall& call : plan->calls) {
-    const auto r = static_cast<size_t>(call.rate);
-    if (!call.on_host) call.seconds *= times.sequence_factor(seconds[r] / calls[r]);
-  }
+  std::array<double, kRateCount> factor{};
+  for (size_t r = 0; r < kRateCount; ++r)
+    if (calls[r] > 0)
+      factor[r] =
+          times.sequence_factor(network_of(*plan, static_cast<Rate>(r)), seconds[r] / calls[r]);
+  for (PlanCall& call : plan->calls)
+    if (!call.on_host) call.seconds *= factor[static_cast<size_t>(call.rate)];
 }
 
 // Of one run of each phase without streaming.
@@ -214,6 +220,18 @@ void count_costs(Plan* plan) {
     phase.flops += call.cost.flops;
     phase.bytes += call.cost.bytes;
   }
+}
+
+uint64_t network_of(const Plan& plan, Rate rate) {
+  std::string text;
+  for (const PlanCall& call : plan.calls) {
+    if (call.rate != rate || call.on_host) continue;
+    const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
+    text += op_def(node.op).name;
+    for (const ValueId output : node.outputs)
+      text += dtype_name(plan.graph.value(output).type.dtype);
+  }
+  return hash_bytes({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
 std::vector<double> call_seconds(const DeviceTimes& times, const DeviceTimes* host,

@@ -9,6 +9,9 @@ namespace zoetrope {
 // Sets the cost of every call and phase_cost.
 void count_costs(Plan* plan);
 
+// Tells the networks of phases apart, whatever their sizes: by the ops and types of their calls.
+uint64_t network_of(const Plan& plan, Rate rate);
+
 // Seconds of every call, 0: not known. Calls between which no memory is written run side by side
 // on a device of its own: together they take as long as the longest, or as the device is busy with
 // them. Not corrected by sequences.

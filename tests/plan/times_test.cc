@@ -162,7 +162,7 @@ TEST_CASE("hostile times are refused, and change nothing") {
   const double before = times.seconds(point("matmul", 3e7, 4e5));
   for (const std::string& bad :
        {std::string(), std::string("[]"), std::string("{"), good.substr(0, good.size() / 2),
-        with("\"format\": 3", "\"format\": 2"), with("\"upload\": 0", "\"upload\": -1"),
+        with("\"format\": 4", "\"format\": 3"), with("\"upload\": 0", "\"upload\": -1"),
         with("\"upload\": 0", "\"upload\": 1e999"), with("\"pin\": 0", "\"pin\": -1"),
         with("\"pack\": 0", "\"pack\": \"x\""), with("\"points\"", "\"others\""),
         with("\"op\": \"add\"", "\"op\": 7"), with("\"flops\"", "\"flips\""),
@@ -277,6 +277,33 @@ TEST_CASE("calls that share no written memory run side by side on a device of it
   double sum = 0;
   for (const double s : call_seconds(times, nullptr, device.info(), *made)) sum += s;
   CHECK(sum == doctest::Approx(5e-5));
+}
+
+TEST_CASE("a network's calls take what they took in it at other sizes") {
+  DeviceTimes times(untold());
+  CHECK(times.sequence_factor(1, 1e-5) == 1);
+  times.add_sequence({1, 1e-5, 0.5});
+  times.add_sequence({2, 1e-5, 2});
+  times.add_sequence({2, 1e-3, 1});
+  DeviceTimes read(untold());
+  REQUIRE(read.parse(times.to_json()).ok());
+  CHECK(read.sequence_factor(1, 1e-5) == doctest::Approx(0.5));
+  CHECK(read.sequence_factor(1, 1e-3) == doctest::Approx(0.5));
+  CHECK(read.sequence_factor(2, 1e-5) == doctest::Approx(2).epsilon(0.01));
+  CHECK(read.sequence_factor(2, 1e-3) == doctest::Approx(1).epsilon(0.01));
+  // One that was never measured is like the others of that length.
+  CHECK(read.sequence_factor(3, 1e-3) == doctest::Approx(1).epsilon(0.05));
+
+  // Its sizes do not matter, its ops and types do.
+  auto device = open_device("reference", {});
+  REQUIRE(device.ok());
+  const auto network = [&](Graph graph) {
+    auto plan = make_plan(graph, **device, {});
+    REQUIRE(plan.ok());
+    return network_of(*plan, Rate::kStep);
+  };
+  CHECK(network(chain(64, 3)) == network(chain(128, 3)));
+  CHECK(network(chain(64, 3)) != network(chain(64, 4)));
 }
 
 TEST_CASE("no more points are kept than are read again") {
