@@ -60,7 +60,7 @@ struct StreamPlan {
   std::vector<StreamGroup> groups;  // every call of a phase that has any belongs to one
   int64_t host_bytes = 0;           // pinned host memory that streamed weights are copied from
   int64_t step_bytes = 0;           // copied at every step
-  double step_seconds = 0;          // what that takes, estimated, if nothing else is done; 0: unknown
+  double step_seconds = 0;  // what that takes, estimated, if nothing else is done; 0: unknown
 };
 
 // The same bytes on the device and on the host.
@@ -117,7 +117,7 @@ struct PlanMemory {
 
 // What running takes, estimated (estimate.h); 0: unknown.
 struct PlanSeconds {
-  double load = 0;  // packing and uploading weights, creating kernels
+  double load = 0;                         // packing and uploading weights, creating kernels
   std::array<double, kRateCount> phase{};  // of one run of each phase, streaming and copies with it
   bool measured = false;  // from a calibration of the device; else from rough rates
 
@@ -135,7 +135,7 @@ struct Plan {
   std::vector<PlanBinding> inputs;
   std::vector<PlanBinding> outputs;
   std::vector<PlanState> states;
-  std::vector<PlanWeight> weights;  // each tensor once a form, in the order of first use
+  std::vector<PlanWeight> weights;     // each tensor once a form, in the order of first use
   std::vector<DerivedWeight> derived;  // those of them that no file has, sorted by name
   std::string host;  // where calls that the device has no kernel for run; empty: there are none
   StreamPlan stream;
@@ -148,7 +148,8 @@ struct Plan {
 // How to make a weight that no file has; null: it is a tensor of the file.
 const DerivedWeight* find_derived(const Plan& plan, std::string_view name);
 
-// Whether the device allocates memory for it: the host reads what the file holds where it is mapped.
+// Whether the device allocates memory for it: the host reads what the file holds where it is
+// mapped.
 bool is_allocated(const Plan& plan, const PlanWeight& weight, const DeviceInfo& device);
 
 // What a device is asked about a node of a graph: points into the graph, which must not change.
