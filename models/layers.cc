@@ -1,8 +1,21 @@
 #include "models/layers.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace zoetrope::layers {
+
+Status check_levels(std::span<const int64_t> levels, int64_t groups,
+                    std::initializer_list<int64_t> sizes) {
+  if (groups < 1 || levels.empty() || levels.size() > 8 ||
+      std::any_of(sizes.begin(), sizes.end(), [](int64_t size) { return size < 1; }))
+    return error(Code::kInvalidArgument, "an autoencoder with a size of zero, or too many levels");
+  for (const int64_t channels : levels)
+    if (channels < 1 || channels % groups != 0)
+      return error(Code::kInvalidArgument, "a level of ", channels,
+                   " channels cannot be normed in ", groups, " groups");
+  return Status();
+}
 
 ValueId swiglu(Builder& b, std::string_view name, ValueId x, int64_t width, int64_t hidden) {
   const auto scope = b.scope(name);

@@ -1,12 +1,19 @@
 // Layers that several families share.
 #pragma once
 
+#include <initializer_list>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "graph/builder.h"
 
 namespace zoetrope::layers {
+
+// Of autoencoders: refuses `sizes` of zero, no or too many levels, and levels of channels that the
+// `groups` of their norms do not divide.
+Status check_levels(std::span<const int64_t> levels, int64_t groups,
+                    std::initializer_list<int64_t> sizes);
 
 // down(silu(gate x) · (up x)) under scope `name`; no biases (arXiv 2002.05202).
 ValueId swiglu(Builder& b, std::string_view name, ValueId x, int64_t width, int64_t hidden);

@@ -8,13 +8,7 @@ namespace ops {
 namespace {
 
 Result<Types> infer_activate_quantize(const OpContext& c) {
-  ZT_RETURN_IF_ERROR(require_inputs(c, 1));
-  ZT_RETURN_IF_ERROR(require_float(c, 0, "a"));
-  ZT_RETURN_IF_ERROR(require_activation(c.attrs));
-  if (c.has(1)) {
-    ZT_RETURN_IF_ERROR(require_same_dtype(c, 1, "b", c.input(0).dtype));
-    ZT_RETURN_IF_ERROR(require_shape(c, 1, "b", c.input(0).shape));
-  }
+  ZT_RETURN_IF_ERROR(require_activated(c));
   const Attrs rows{{"dtype", c.attrs.get_string("dtype")}, {"rotation", Dim(0)}};
   return quantize_rows_op().infer({c.inputs.first(1), rows});
 }

@@ -137,6 +137,15 @@ int64_t extent(const Shape& shape, int begin, int end) {
   return n;
 }
 
+Status require_activated(const OpContext& c) {
+  ZT_RETURN_IF_ERROR(require_inputs(c, 1));
+  ZT_RETURN_IF_ERROR(require_float(c, 0, "a"));
+  ZT_RETURN_IF_ERROR(require_activation(c.attrs));
+  if (!c.has(1)) return Status();
+  ZT_RETURN_IF_ERROR(require_same_dtype(c, 1, "b", c.input(0).dtype));
+  return require_shape(c, 1, "b", c.input(0).shape);
+}
+
 Status require_activation(const Attrs& attrs) {
   return require_choice(attrs, "activation", activation_names());
 }

@@ -90,6 +90,8 @@ inline size_t idx(int64_t i) { return static_cast<size_t>(i); }
 
 // The "activation" attribute is one of activation_names().
 Status require_activation(const Attrs& attrs);
+// Of ops that give activation(a), or activation(a)·b where b is given: shaped as a.
+Status require_activated(const OpContext& c);
 // Appends the activation of the "activation" attribute to a decomposition.
 int32_t decompose_activation(Builder& builder, int32_t x, const Attrs& attrs);
 // x, cast where its dtype is another: fused ops take weights and modulations of any float dtype.

@@ -7,14 +7,8 @@ namespace ops {
 namespace {
 
 Result<Types> infer_glu(const OpContext& c) {
-  ZT_RETURN_IF_ERROR(require_inputs(c, 1));
-  ZT_RETURN_IF_ERROR(require_float(c, 0, "a"));
-  ZT_RETURN_IF_ERROR(require_activation(c.attrs));
-  if (c.has(1)) {
-    ZT_RETURN_IF_ERROR(require_same_dtype(c, 1, "b", c.input(0).dtype));
-    ZT_RETURN_IF_ERROR(require_shape(c, 1, "b", c.input(0).shape));
-    return Types{c.input(0)};
-  }
+  ZT_RETURN_IF_ERROR(require_activated(c));
+  if (c.has(1)) return Types{c.input(0)};
   ZT_RETURN_IF_ERROR(require_rank(c, 0, "a", 1, kMaxRank));
   Shape shape = c.input(0).shape;
   if (shape[-1] % 2 != 0)

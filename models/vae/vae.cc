@@ -1,6 +1,7 @@
 #include "models/vae/vae.h"
 
 #include "graph/builder.h"
+#include "models/layers.h"
 
 namespace zoetrope {
 namespace {
@@ -52,15 +53,8 @@ class VaeBuilder {
 
  private:
   Status check() const {
-    if (c_.image_channels < 1 || c_.latent_channels < 1 || c_.layers < 1 || c_.groups < 1 ||
-        c_.levels.empty() || c_.levels.size() > 8)
-      return error(Code::kInvalidArgument,
-                   "an autoencoder with a size of zero, or too many levels");
-    for (const int64_t channels : c_.levels)
-      if (channels < 1 || channels % c_.groups != 0)
-        return error(Code::kInvalidArgument, "a level of ", channels,
-                     " channels cannot be normed in ", c_.groups, " groups");
-    return Status();
+    return layers::check_levels(c_.levels, c_.groups,
+                                {c_.image_channels, c_.latent_channels, c_.layers});
   }
 
   ValueId convolution(std::string_view name, ValueId x, int64_t in, int64_t out, int64_t kernel,

@@ -51,11 +51,11 @@ class SwiGLU(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, ffn=SwiGLU):
         super().__init__()
         self.norm1, self.cross_norm, self.norm2 = (RMSNorm(c["width"], c["eps"]) for _ in range(3))
         self.attn, self.cross = Attention(c["width"], c["heads"]), Attention(c["width"], c["heads"])
-        self.ffn = SwiGLU(c["width"], c["ffn"])
+        self.ffn = ffn(c["width"], c["ffn"])
         self.modulation = nn.Parameter(torch.randn(6, c["width"]) * 0.3)
 
     def forward(self, x, context, time, rotation):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .moviegen import Attention, RMSNorm, linear
+from .moviegen import Block, RMSNorm, linear
 
 
 class Ffn(nn.Module):
@@ -18,22 +18,6 @@ class Ffn(nn.Module):
 
     def forward(self, x):
         return self.down(F.gelu(self.up(x), approximate="tanh"))
-
-
-class Block(nn.Module):
-    def __init__(self, c):
-        super().__init__()
-        self.norm1, self.cross_norm, self.norm2 = (RMSNorm(c["width"], c["eps"]) for _ in range(3))
-        self.attn, self.cross = Attention(c["width"], c["heads"]), Attention(c["width"], c["heads"])
-        self.ffn = Ffn(c["width"], c["ffn"])
-        self.modulation = nn.Parameter(torch.randn(6, c["width"]) * 0.3)
-
-    def forward(self, x, context, time, rotation):
-        s1, c1, g1, s2, c2, g2 = (time + self.modulation).unsqueeze(2).unbind(1)
-        h = self.norm1(x) * (1 + c1) + s1
-        x = x + g1 * self.attn(h, h, rotation)
-        x = x + self.cross(self.cross_norm(x), context)
-        return x + g2 * self.ffn(self.norm2(x) * (1 + c2) + s2)
 
 
 class MovieGenAudioDit(nn.Module):
@@ -46,7 +30,7 @@ class MovieGenAudioDit(nn.Module):
         self.text = nn.ModuleDict({"projection": linear(c["text"], w), "norm": nn.LayerNorm(w, eps=c["eps"])})
         self.time = nn.ModuleDict({"in": linear(256, w, True), "out": linear(w, w, True),
                                    "projection": linear(w, 6 * w, True)})
-        self.blocks = nn.ModuleList(Block(c) for _ in range(c["layers"]))
+        self.blocks = nn.ModuleList(Block(c, Ffn) for _ in range(c["layers"]))
         self.head = nn.ModuleDict({"norm": RMSNorm(w, c["eps"]), "out": linear(w, c["channels"])})
         self.head_modulation = nn.Parameter(torch.randn(2, w) * 0.3)
 
