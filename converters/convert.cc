@@ -124,6 +124,7 @@ Status convert(const ConvertOptions& options, const WriteProgress& progress) {
   ZT_ASSIGN_OR_RETURN(const auto scaled, apply_scales(*stored));
   const Checkpoint& checkpoint = scaled ? *scaled : *stored;
   ZT_ASSIGN_OR_RETURN(const Family* family, choose_family(options.family, checkpoint));
+  ZT_RETURN_IF_ERROR(check_one_model(checkpoint, *family));
   ZT_RETURN_IF_ERROR(check_components(options, *family));
   return family->convert({checkpoint, pipeline ? &*pipeline : nullptr}, options, progress);
 }

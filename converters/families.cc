@@ -38,10 +38,6 @@ constexpr std::string_view kTrainingParts[] = {"model",
                                                "ema_state_dict",
                                                "generator",  // of distribution matching
                                                "generator_ema",
-                                               "critic",
-                                               "discriminator",
-                                               "fake_score",
-                                               "real_score",
                                                "params",
                                                "params_ema",
                                                "state_dict",
@@ -72,6 +68,31 @@ constexpr std::string_view kTrainingParts[] = {"model",
 bool is_training_part(std::string_view name) {
   return std::find(std::begin(kTrainingParts), std::end(kTrainingParts), name) !=
          std::end(kTrainingParts);
+}
+
+// What is trained against, or to judge, the model that is wanted.
+bool is_judge(std::string_view prefix) {
+  for (const std::string_view name : {"critic", "discriminator", "fake_score", "real_score"})
+    if (prefix.starts_with(name) || prefix.find(str(".", name)) != std::string_view::npos)
+      return true;
+  return false;
+}
+
+// Of every tensor that ends with `key`, but those of judges.
+std::vector<std::string> prefixes_of(const Checkpoint& checkpoint, std::string_view key) {
+  std::vector<std::string> found;
+  for (const std::string& name : checkpoint.names()) {
+    if (!name.ends_with(key)) continue;
+    std::string prefix = name.substr(0, name.size() - key.size());
+    if ((prefix.empty() || prefix.ends_with('.')) && !is_judge(prefix))
+      found.push_back(std::move(prefix));
+  }
+  return found;
+}
+
+// Less is better: nothing before the keys, averaged weights, others.
+int standing(std::string_view prefix) {
+  return prefix.empty() ? 0 : prefix.find("ema") != std::string_view::npos ? 1 : 2;
 }
 
 }  // namespace
@@ -105,19 +126,25 @@ std::string rewrite_key(std::string key, std::span<const KeyRewrite> rules) {
 }
 
 std::optional<std::string> find_prefix(const Checkpoint& checkpoint, std::string_view key) {
-  std::vector<std::string> found;
-  for (const std::string& name : checkpoint.names()) {
-    if (!name.ends_with(key)) continue;
-    const std::string prefix = name.substr(0, name.size() - key.size());
-    if (prefix.empty() || prefix.ends_with('.')) found.push_back(prefix);
-  }
+  const std::vector<std::string> found = prefixes_of(checkpoint, key);
   if (found.empty()) return std::nullopt;
   const auto rank = [](const std::string& prefix) {
-    const bool averaged = prefix.find("ema") != std::string::npos;
-    return std::tuple(!prefix.empty(), !averaged, prefix.size(), prefix);
+    return std::tuple(standing(prefix), prefix.size(), prefix);
   };
   return *std::min_element(found.begin(), found.end(),
                            [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+}
+
+Status check_one_model(const Checkpoint& checkpoint, const Family& family) {
+  for (const std::string_view mark : family.marks) {
+    const std::optional<std::string> first = find_prefix(checkpoint, mark);
+    if (!first) continue;
+    for (const std::string& other : prefixes_of(checkpoint, mark))
+      if (other != *first && standing(other) == standing(*first))
+        return error(Code::kInvalidArgument, checkpoint.path(), ": both '", *first, "' and '",
+                     other, "' are whole models; save the one that is meant alone");
+  }
+  return Status();
 }
 
 Status check_unused(const Checkpoint& checkpoint, const std::string& prefix,
@@ -125,7 +152,7 @@ Status check_unused(const Checkpoint& checkpoint, const std::string& prefix,
   // Beside a state dict also lone tensors: states of random generators, steps.
   const size_t dot = key.find('.');
   if (!prefix.empty() && !key.starts_with(prefix) &&
-      (dot == std::string::npos || is_training_part(key.substr(0, dot))))
+      (dot == std::string::npos || is_training_part(key.substr(0, dot)) || is_judge(key)))
     return Status();
   return error(Code::kUnsupported, checkpoint.path(), ": tensor '", key,
                "' belongs to no component that is known; without it the model would not be whole");

@@ -57,9 +57,11 @@ struct KeyRewrite {
 std::string rewrite_key(std::string key, std::span<const KeyRewrite> rules);
 
 // What stands before `key` in a checkpoint of a training run or of a bundle ("ema.", "model.",
-// "model.diffusion_model.", ...): averaged weights before others, short before long. None: no such
-// key.
+// "model.diffusion_model.", ...): averaged weights before others, short before long; never what a
+// critic, a discriminator or a score of distribution matching has. None: no such key.
 std::optional<std::string> find_prefix(const Checkpoint& checkpoint, std::string_view key);
+// Refuses two whole models of which find_prefix() would take either for no good reason.
+Status check_one_model(const Checkpoint& checkpoint, const Family& family);
 
 // A tensor that no rule of the conversion reads. Training runs keep optimizers and a second copy of
 // the weights beside those that are wanted: those are passed over, anything else is an error.

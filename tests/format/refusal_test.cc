@@ -358,6 +358,18 @@ TEST_CASE("prefixes of training runs and bundles are found; averaged weights com
     t.merge(generator);
     t.merge(critic);
   });
+  // Before it averages its weights, and what judges them even averaged.
+  for (const char* judge : {"critic.", "critic_ema.", "discriminator.", "fake_score.",
+                            "real_score.", "model.fake_score."}) {
+    CAPTURE(judge);
+    same([&](StoredTensors& t) {
+      StoredTensors other = t;
+      for (auto& [key, tensor] : other) std::fill(tensor.bytes.begin(), tensor.bytes.end(), 0);
+      prefixed(t, judge == std::string("model.fake_score.") ? "model.generator." : "generator.");
+      prefixed(other, judge);
+      t.merge(other);
+    });
+  }
   same([&](StoredTensors& t) {  // a training checkpoint
     StoredTensors model = t;
     for (auto& [key, tensor] : model) std::fill(tensor.bytes.begin(), tensor.bytes.end(), 0);
@@ -367,6 +379,16 @@ TEST_CASE("prefixes of training runs and bundles are found; averaged weights com
     t["opt.state.0.exp_avg"] =
         model.begin() == model.end() ? t.begin()->second : model.begin()->second;
   });
+  {
+    const Published folder(kOriginal);
+    folder.edit_weights("dit.pt", [&](StoredTensors& t) {
+      StoredTensors other = t;
+      prefixed(t, "student.");
+      prefixed(other, "teacher.");
+      t.merge(other);
+    });
+    mentions(folder.refusal(), "both 'student.' and 'teacher.'");
+  }
   const Published folder(kOriginal);
   folder.edit_weights("dit.pt", [&](StoredTensors& t) {
     prefixed(t, "model.");
