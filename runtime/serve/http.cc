@@ -148,9 +148,10 @@ Result<Body> read_body(const httplib::Request& request) {
       }
       const size_t open = name.find('[');
       const bool nested = open != std::string::npos && name.back() == ']' && open > 0;
-      nlohmann::json& place =
-          nested ? body.json[name.substr(0, open)][name.substr(open + 1, name.size() - open - 2)]
-                 : body.json[name];
+      nlohmann::json& outer = body.json[nested ? name.substr(0, open) : name];
+      if (nested && !outer.is_null() && !outer.is_object())
+        return wrong("'", shown(name.substr(0, open)), "' is text and an object");
+      nlohmann::json& place = nested ? outer[name.substr(open + 1, name.size() - open - 2)] : outer;
       if (!place.is_null()) return wrong("'", shown(name), "' is given twice");
       place = part.content;
     }
@@ -158,8 +159,8 @@ Result<Body> read_body(const httplib::Request& request) {
   }
   if (!request.get_header_value("Content-Type").starts_with("application/json"))
     return wrong("expected Content-Type: application/json or multipart/form-data");
-  body.json = nlohmann::json::parse(request.body, nullptr, false);
-  if (!body.json.is_object()) return wrong("expected a JSON object");
+  body.json = parse_json(request.body);
+  if (!body.json.is_object()) return wrong("expected a JSON object, nested in reason");
   return body;
 }
 

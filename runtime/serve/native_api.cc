@@ -114,7 +114,7 @@ Result<ClientRequest> read_request(Call& c) {
     known.insert("request");
     ZT_RETURN_IF_ERROR(check_keys(body, known));
     ZT_ASSIGN_OR_RETURN(const std::string text, text_of(body, "request"));
-    json = Json::parse(text, nullptr, false);
+    json = parse_json(text);
     if (!json.is_object())
       return error(Code::kInvalidArgument, "expected a JSON object in the form's 'request'");
   }

@@ -37,10 +37,15 @@ Result<std::string> read_file(const std::string& path) {
   return std::move(bytes).str();
 }
 
+// A text, number or truth value as text; empty for what is none.
+std::string word_of(const Json& json) {
+  return json.is_string() ? json.get<std::string>() : json.is_primitive() ? json.dump() : "";
+}
+
 Result<int64_t> read_count(const Body& body) {
   const auto it = body.json.find("n");
   if (it == body.json.end() || it->is_null()) return int64_t{1};
-  const std::string text = it->is_string() ? it->get<std::string>() : it->dump();
+  const std::string text = word_of(*it);
   if (text.size() != 1 || text < "1" || text > "9")
     return error(Code::kInvalidArgument, "'n' must be a number from 1 to 9");
   return int64_t{text[0] - '0'};
@@ -60,7 +65,7 @@ Status check_options(const Body& body) {
   for (const auto& [key, values] : kTaken) {
     const auto it = body.json.find(key);
     if (it == body.json.end() || it->is_null()) continue;
-    const std::string text = it->is_string() ? it->get<std::string>() : it->dump();
+    const std::string text = word_of(*it);
     if (!values.contains(text))
       return error(Code::kInvalidArgument, "'", key, "': this service takes ", *values.begin(),
                    " alone");

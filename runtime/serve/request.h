@@ -10,6 +10,10 @@
 
 namespace zoetrope {
 
+// JSON of another's, whose depth has a limit: what copies, writes or reads it recurs. Discarded
+// where it is none, or nested deeper.
+nlohmann::json parse_json(std::string_view text);
+
 struct RequestLimits {
   size_t prompt_bytes = 8192;  // of the prompt, and of what to steer away from
 };

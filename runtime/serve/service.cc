@@ -273,6 +273,7 @@ Result<JobView> Service::find(const std::string& id, const std::string& owner) {
 
 Result<std::vector<JobView>> Service::list(const std::string& owner, int64_t limit,
                                            const std::string& after, bool newest_first) {
+  if (!after.empty()) ZT_RETURN_IF_ERROR(find(after, owner).status());
   ZT_ASSIGN_OR_RETURN(std::vector<ServeJob> jobs, store_->list(owner, limit, after, newest_first));
   std::vector<JobView> views;
   for (ServeJob& job : jobs) {

@@ -17,6 +17,7 @@
 #include "graph/format/output_file.h"
 #include "graph/text.h"
 #include "runtime/media/media_reader.h"
+#include "runtime/serve/request.h"
 
 extern char** environ;
 
@@ -78,7 +79,7 @@ Result<Json> try_apart(const std::string& path, double most_seconds) {
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  Json said = Json::parse(answer, nullptr, false);
+  Json said = parse_json(answer);
   if (said.is_object()) return said;
   return refused("decoding it ended the process that tried it: it is damaged, or takes more than ",
                  kProcessorSeconds, " s or ", kMemory >> 30, " GiB");

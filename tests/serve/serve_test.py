@@ -16,7 +16,7 @@ import time
 import unittest
 from pathlib import Path
 
-from server import COMMAND, LONG, MODEL, PATIENCE, SMALL, SOURCE, Case, main
+from server import COMMAND, LONG, MODEL, PATIENCE, SMALL, SOURCE, Case, form, main
 
 
 class Native(Case):
@@ -76,6 +76,29 @@ class Native(Case):
         self.assertEqual(self.ask("GET", "/api/jobs/video_nobody")[0], 404)
         self.assertEqual(self.ask("GET", "/api/jobs?limit=0")[0], 400)
         self.assertEqual(self.in_database(), {})
+
+    def test_deep_json_is_refused_and_ends_nothing(self):
+        deep = '{"prompt":' + "[" * 500000 + "]" * 500000 + "}"
+        kind = {"Content-Type": "application/json"}
+        for path in ("/api/jobs", "/api/plan", "/v1/videos", "/v1/images/generations", "/v1/videos/video_0/remix",
+                     "/v1beta/models/toybox:predictLongRunning"):
+            for key in ("prompt", "n", "instances"):
+                self.assertEqual(self.ask("POST", path, deep.replace("prompt", key), kind)[0], 400, path)
+        body = form({"request": deep})
+        self.assertEqual(self.ask("POST", "/api/jobs", *body)[0], 400)
+        brackets = {**SMALL, "prompt": "[" * 100 + '"\\{' * 100}  # within a text they are nothing
+        self.assertEqual(self.ask("POST", "/api/plan", brackets)[0], 200)
+
+    def test_a_form_s_field_is_a_text_or_an_object(self):
+        for names in (("a", "a[b]"), ("a[b]", "a"), ("a[b]", "a[b]")):
+            parts = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\nx\r\n' for name in names)
+            status, _, answer = self.ask("POST", "/v1/videos", parts + "--b--\r\n", form()[1])
+            self.assertEqual(status, 400, answer)
+        self.assertEqual(self.ask("POST", "/v1/images/generations", *form({"prompt": "x", "n[b]": "1"}))[0], 400)
+
+    def test_a_list_goes_on_after_a_job_that_is_there(self):
+        for path in ("/api/jobs", "/v1/videos"):
+            self.assertEqual(self.ask("GET", path + "?after=video_0")[0], 404)
 
     def test_events_tell_of_progress_until_the_end(self):
         job = self.submit({**SMALL, "steps": 12})
