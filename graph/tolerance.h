@@ -29,6 +29,10 @@ class ErrorBound {
   // Σ expected². 0: not judged.
   double lean() const;
 
+  // Of outputs whose elements may each be far off, all must not be: √(Σ error² / Σ expected²) may
+  // reach this. 0: not judged.
+  double spread() const;
+
   // Tensor cores align products of f8e4m3 to the largest and keep some 13 bits below its point,
   // whatever the library: 2^-12 of Σ|a·b|, which for independent operands is about √depth·rms.
   static double lost_by_tensor_cores(double depth, double rms);

@@ -137,6 +137,7 @@ class Comparison {
       const double by = std::fabs(f - expected[i]);
       if (std::isfinite(by)) {
         lean_ += (f - expected[i]) * expected[i];
+        errors_ += by * by;
         squares_ += e * e;
         fourths_ += e * e * e * e;
       }
@@ -175,6 +176,18 @@ class Comparison {
     // Σ error·expected of independent roundings is about u/√3·√Σe⁴; twelve of these are no chance.
     const double unit = unit_roundoff(type_.dtype);
     const ErrorBound bound(def_, attrs_, type_.dtype, 1);
+    const double spread = std::sqrt(errors_ / std::max(squares_, 1e-300));
+    if (bound.spread() > 0 && spread > allowance_ * bound.spread()) {
+      error->ratio = std::max(error->ratio, spread / bound.spread());
+      error->finding = Finding{FindingKind::kBeyondBound,
+                               {},
+                               {},
+                               {},
+                               str(which, "its errors are in all ", spread,
+                                   " of the output's root mean square; expected at most ",
+                                   bound.spread(), " (", than, ")")};
+      return;
+    }
     const double limit = bound.lean() * squares_ + 4 * unit * std::sqrt(fourths_);
     if (bound.lean() == 0 || squares_ == 0 || std::fabs(lean_) <= allowance_ * limit) return;
     error->ratio = std::max(error->ratio, std::fabs(lean_) / limit);
@@ -200,7 +213,7 @@ class Comparison {
   const double allowance_;
   ErrorPattern pattern_;
   bool not_finite_ = false;
-  double worst_ = 0, lean_ = 0, squares_ = 0, fourths_ = 0;
+  double worst_ = 0, lean_ = 0, errors_ = 0, squares_ = 0, fourths_ = 0;
   std::string worst_text_;
 };
 

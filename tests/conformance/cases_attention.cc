@@ -98,6 +98,19 @@ void add_attention(std::vector<Case>* cases) {
                       inputs,
                       {{"scale", 0.0}, {"causal", false}, {"bits", Dim(8)}}});
   }
+  for (int64_t dim : {64, 128}) {  // column e is the weight of tile e mod 9 of the keys
+    const AttentionCase c{"", 1, 150, 1100, 1, 1, dim, dim};
+    constexpr int64_t kTile = 128, kTiles = 9;
+    std::vector<double> v;
+    for (int64_t key = 0; key < c.keys; ++key)
+      for (int64_t e = 0; e < dim; ++e) v.push_back(e % kTiles == key / kTile ? 1 : 0);
+    std::vector<CaseInput> inputs = qkv(c);
+    inputs[2] = values(inputs[2].shape, v);
+    cases->push_back({OpKind::kAttention,
+                      "8 bits, values that name their tile",
+                      inputs,
+                      {{"scale", 0.0}, {"causal", false}, {"bits", Dim(8)}}});
+  }
 
   constexpr double kInf = std::numeric_limits<double>::infinity();
   const AttentionCase plain{"", 3, 9, 13, 2, 2, 16, 16};

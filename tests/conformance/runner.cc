@@ -60,62 +60,48 @@ Result<std::vector<char>> read(Device& device, const Guarded& g) {
 
 }  // namespace
 
-struct Drawn {
-  Drawn(const Case& test, const Variant& variant) : test(test), variant(variant) {}
-  Drawn(const Drawn&) = delete;  // pointers into it
-
-  const Case& test;
-  const Variant variant;
-  Attrs attrs;
-  std::vector<TensorType> input_types, types;
-  std::vector<EvalTensor> values, expected;
-  std::vector<std::vector<char>> bytes;  // of the inputs
-  std::vector<const TensorType*> input_pointers;
-  std::vector<const EvalTensor*> value_pointers;
-
-  void draw_inputs(uint64_t seed) {
-    std::mt19937_64 random(hash(describe(test, variant), seed));
-    const size_t count = test.inputs.size();
-    input_types.resize(count);
-    values.resize(count);
-    bytes.resize(count);
-    input_pointers.assign(count, nullptr);
-    value_pointers.assign(count, nullptr);
-    for (size_t i = 0; i < count; ++i) {
-      const CaseInput& input = test.inputs[i];
-      if (input.kind == InputKind::kAbsent) continue;
-      const DType dtype = input_dtype(input, variant);
-      input_types[i] = {dtype, input.shape};
-      const int64_t n = input.shape.elements();
-      std::vector<double> data(static_cast<size_t>(n));
-      for (size_t e = 0; e < data.size(); ++e) {
-        const double u = std::generate_canonical<double, 53>(random);
-        if (!input.values.empty())
-          data[e] = input.values[e % input.values.size()];
-        else if (is_float(dtype))
-          data[e] = input.lo + u * (input.hi - input.lo);
-        else
-          data[e] = std::floor(input.lo + u * (input.hi - input.lo + 1));
-      }
-      bytes[i].resize(static_cast<size_t>(input_types[i].bytes()));
-      store_elements(dtype, bytes[i].data(), n, data.data());
-      load_elements(dtype, bytes[i].data(), n, data.data());
-      values[i] = {input.shape, std::move(data)};
-      input_pointers[i] = &input_types[i];
-      value_pointers[i] = &values[i];
+void Drawn::draw_inputs(uint64_t seed) {
+  std::mt19937_64 random(hash(describe(test, variant), seed));
+  const size_t count = test.inputs.size();
+  input_types.resize(count);
+  values.resize(count);
+  bytes.resize(count);
+  input_pointers.assign(count, nullptr);
+  value_pointers.assign(count, nullptr);
+  for (size_t i = 0; i < count; ++i) {
+    const CaseInput& input = test.inputs[i];
+    if (input.kind == InputKind::kAbsent) continue;
+    const DType dtype = input_dtype(input, variant);
+    input_types[i] = {dtype, input.shape};
+    const int64_t n = input.shape.elements();
+    std::vector<double> data(static_cast<size_t>(n));
+    for (size_t e = 0; e < data.size(); ++e) {
+      const double u = std::generate_canonical<double, 53>(random);
+      if (!input.values.empty())
+        data[e] = input.values[e % input.values.size()];
+      else if (is_float(dtype))
+        data[e] = input.lo + u * (input.hi - input.lo);
+      else
+        data[e] = std::floor(input.lo + u * (input.hi - input.lo + 1));
     }
+    bytes[i].resize(static_cast<size_t>(input_types[i].bytes()));
+    store_elements(dtype, bytes[i].data(), n, data.data());
+    load_elements(dtype, bytes[i].data(), n, data.data());
+    values[i] = {input.shape, std::move(data)};
+    input_pointers[i] = &input_types[i];
+    value_pointers[i] = &values[i];
   }
+}
 
-  Status evaluate() {
-    const OpDef& def = op_def(test.op);
-    attrs = test.attrs;
-    ZT_RETURN_IF_ERROR(verify_attrs(def, &attrs));
-    ZT_ASSIGN_OR_RETURN(types, def.infer(OpContext{input_pointers, attrs}));
-    ZT_ASSIGN_OR_RETURN(expected,
-                        reference_evaluate_node(def, attrs, input_pointers, value_pointers));
-    return Status();
-  }
-};
+Status Drawn::evaluate() {
+  const OpDef& def = op_def(test.op);
+  attrs = test.attrs;
+  ZT_RETURN_IF_ERROR(verify_attrs(def, &attrs));
+  ZT_ASSIGN_OR_RETURN(types, def.infer(OpContext{input_pointers, attrs}));
+  ZT_ASSIGN_OR_RETURN(expected,
+                      reference_evaluate_node(def, attrs, input_pointers, value_pointers));
+  return Status();
+}
 
 namespace {
 
@@ -127,7 +113,11 @@ class CaseRun {
         test_(drawn.test),
         variant_(drawn.variant),
         def_(op_def(test_.op)),
-        bytes_(drawn.bytes) {}
+        bytes_(drawn.bytes) {
+    node_.op = test_.op;
+    node_.name = "test";
+    node_.attrs = drawn_.attrs;
+  }
 
   CaseResult run() {
     CaseResult result;
@@ -138,11 +128,43 @@ class CaseRun {
     return result;
   }
 
+  Status compare(size_t k, const std::vector<char>& bytes, double* worst) {
+    const std::vector<double>& expected = drawn_.expected[k].data;
+    const DType dtype = drawn_.types[k].dtype;
+    double squares = 0;
+    for (double e : expected) squares += std::isfinite(e) ? e * e : 0;
+    const double rms =
+        expected.empty() ? 0 : std::sqrt(squares / static_cast<double>(expected.size()));
+    const ErrorBound bound(def_, node_.attrs, dtype, rms);
+    const bool exact = bound.at(1) == 0;
+    const double lost = exact ? 0 : lost_in_sums(rms);
+    double along = 0, errors = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const auto index = static_cast<int64_t>(i);
+      const double found = load_element(dtype, bytes.data(), index);
+      if (std::isfinite(expected[i])) along += (found - expected[i]) * expected[i];
+      if (std::isfinite(expected[i])) errors += (found - expected[i]) * (found - expected[i]);
+      int64_t bits = 0;
+      store_element(dtype, &bits, 0, expected[i]);
+      if (found == load_element(dtype, &bits, 0)) continue;
+      const double off = std::fabs(found - expected[i]);
+      double limit = bound.at(expected[i]) + lost;
+      if (off > limit && weighs_values()) {
+        ZT_RETURN_IF_ERROR(weigh_magnitudes());
+        limit = bound.at(expected[i], magnitudes_[i]) + lost;
+      }
+      *worst = std::max(*worst, limit > 0 ? off / limit : INFINITY);
+      if (!(off <= limit))
+        return error(Code::kInternal, info_.name, ": element ", i, " of ",
+                     drawn_.types[k].to_string(), " is ", found, "; expected ", expected[i], " ± ",
+                     limit);
+    }
+    ZT_RETURN_IF_ERROR(check_spread(errors, squares, expected.size(), bound));
+    return check_lean(along, squares, expected.size(), bound);
+  }
+
  private:
   Status check(CaseResult* result) {
-    node_.op = test_.op;
-    node_.name = "test";
-    node_.attrs = drawn_.attrs;
     if (def_.is_view) return Status();  // the planner never asks for a kernel
     ZT_RETURN_IF_ERROR(make_kernel());
     ZT_RETURN_IF_ERROR(upload_inputs());
@@ -293,6 +315,16 @@ class CaseRun {
     return Status();
   }
 
+  // See ErrorBound::spread().
+  Status check_spread(double errors, double squares, size_t count, const ErrorBound& bound) const {
+    constexpr size_t kMany = 256;
+    if (bound.spread() == 0 || squares == 0 || count < kMany) return Status();
+    const double spread = std::sqrt(errors / squares);
+    if (spread <= bound.spread()) return Status();
+    return error(Code::kInternal, info_.name, ": errors are in all ", spread,
+                 " of the outputs' root mean square; expected at most ", bound.spread());
+  }
+
   // See ErrorBound::lean().
   Status check_lean(double along, double squares, size_t count, const ErrorBound& bound) const {
     constexpr size_t kMany = 4096;
@@ -302,39 +334,6 @@ class CaseRun {
     if (!drawn || std::fabs(along) <= limit * squares) return Status();
     return error(Code::kInternal, info_.name, ": outputs are on average ", 1 + along / squares,
                  " times what they should be; expected 1 ± ", limit);
-  }
-
-  Status compare(size_t k, const std::vector<char>& bytes, double* worst) {
-    const std::vector<double>& expected = drawn_.expected[k].data;
-    const DType dtype = drawn_.types[k].dtype;
-    double squares = 0;
-    for (double e : expected) squares += std::isfinite(e) ? e * e : 0;
-    const double rms =
-        expected.empty() ? 0 : std::sqrt(squares / static_cast<double>(expected.size()));
-    const ErrorBound bound(def_, node_.attrs, dtype, rms);
-    const bool exact = bound.at(1) == 0;
-    const double lost = exact ? 0 : lost_in_sums(rms);
-    double along = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-      const auto index = static_cast<int64_t>(i);
-      const double found = load_element(dtype, bytes.data(), index);
-      if (std::isfinite(expected[i])) along += (found - expected[i]) * expected[i];
-      int64_t bits = 0;
-      store_element(dtype, &bits, 0, expected[i]);
-      if (found == load_element(dtype, &bits, 0)) continue;
-      const double off = std::fabs(found - expected[i]);
-      double limit = bound.at(expected[i]) + lost;
-      if (off > limit && weighs_values()) {
-        ZT_RETURN_IF_ERROR(weigh_magnitudes());
-        limit = bound.at(expected[i], magnitudes_[i]) + lost;
-      }
-      *worst = std::max(*worst, limit > 0 ? off / limit : INFINITY);
-      if (!(off <= limit))
-        return error(Code::kInternal, info_.name, ": element ", i, " of ",
-                     drawn_.types[k].to_string(), " is ", found, "; expected ", expected[i], " ± ",
-                     limit);
-    }
-    return check_lean(along, squares, expected.size(), bound);
   }
 
   Device& device_;
@@ -364,6 +363,11 @@ Result<std::shared_ptr<const Drawn>> draw(const Case& test, const Variant& varia
 }
 
 CaseResult run_case(Device& device, const Drawn& drawn) { return CaseRun(device, drawn).run(); }
+
+Status judge(Device& device, const Drawn& drawn, size_t output, const std::vector<char>& bytes) {
+  double worst = 0;
+  return CaseRun(device, drawn).compare(output, bytes, &worst);
+}
 
 std::string describe(const Case& test, const Variant& variant) {
   std::string text = str(op_def(test.op).name, " '", test.label, "'");

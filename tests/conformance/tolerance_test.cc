@@ -1,0 +1,136 @@
+// The bound of attention in 8 bits: what rounds to f8e4m3 as it may is inside, what forgets a tile
+// of keys is not. Needs no device that has 8 bits.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "graph/elements.h"
+#include "graph/ops/attention.h"
+#include "graph/ops/common.h"
+#include "runtime/backend/registry.h"
+#include "tests/conformance/runner.h"
+
+using namespace zoetrope;
+using namespace zoetrope::conformance;
+using ops::idx;
+
+namespace {
+
+constexpr int64_t kTile = 128;
+
+double to_8_bits(double x) {
+  int64_t bits = 0;
+  store_element(DType::kF8E4M3, &bits, 0, x);
+  return load_element(DType::kF8E4M3, &bits, 0);
+}
+
+// `count` rows of `width`, `step` apart, with one factor.
+void round_together(double* x, int64_t count, int64_t step, int64_t width) {
+  double most = 0;
+  for (int64_t r = 0; r < count; ++r)
+    for (int64_t i = 0; i < width; ++i) most = std::max(most, std::fabs(x[r * step + i]));
+  for (int64_t r = 0; most > 0 && r < count; ++r)
+    for (int64_t i = 0; i < width; ++i) {
+      double& v = x[r * step + i];
+      v = to_8_bits(v * 448 / most) * most / 448;
+    }
+}
+
+// One sample's keys or values [M, Hkv, D], and what is taken off them: their mean, by column.
+std::vector<double> take_mean_off(double* x, int64_t rows, int64_t width) {
+  std::vector<double> mean(idx(width), 0);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < width; ++i)
+      mean[idx(i)] += x[r * width + i] / static_cast<double>(rows);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < width; ++i) x[r * width + i] -= mean[idx(i)];
+  return mean;
+}
+
+// As the op's definition lets a kernel round, in double otherwise; without keys [begin, end).
+std::vector<double> attend_in_8_bits(const Drawn& drawn, bool rounds, int64_t begin, int64_t end) {
+  const auto s = ops::attention_shape(OpContext{drawn.input_pointers, drawn.attrs}, drawn.test.op);
+  std::vector<double> q = drawn.values[0].data, k = drawn.values[1].data, v = drawn.values[2].data;
+  std::vector<double> out(drawn.expected[0].data.size(), 0), p(idx(s.keys));
+  const int64_t d = s.dim, e = s.value_dim, kd = s.kv_heads * d, ve = s.kv_heads * e;
+  for (int64_t b = 0; b < s.batch; ++b) {
+    int64_t length = s.keys;
+    if (drawn.values.size() > 3)
+      length = std::clamp<int64_t>(static_cast<int64_t>(drawn.values[3].data[idx(b)]), 0, s.keys);
+    double *keys = k.data() + b * s.keys * kd, *values = v.data() + b * s.keys * ve;
+    std::vector<double> mean(idx(ve), 0);
+    if (rounds && length > 0) {
+      take_mean_off(keys, length, kd);
+      mean = take_mean_off(values, length, ve);
+      for (int64_t t = 0; t < length; t += kTile)
+        for (int64_t h = 0; h < s.kv_heads; ++h) {
+          const int64_t count = std::min(kTile, length - t);
+          round_together(keys + t * kd + h * d, count, kd, d);
+          round_together(values + t * ve + h * e, count, ve, e);
+        }
+    }
+    for (int64_t i = 0; i < s.queries; ++i)
+      for (int64_t h = 0; h < s.heads; ++h) {
+        double* query = q.data() + ((b * s.queries + i) * s.heads + h) * d;
+        if (rounds) round_together(query, 1, d, d);
+        const int64_t hk = h / s.group();
+        const int64_t seen =
+            s.causal ? std::clamp<int64_t>(i + s.keys - s.queries + 1, 0, length) : length;
+        double most = -INFINITY, sum = 0;
+        for (int64_t j = 0; j < seen; ++j) {
+          double score = 0;
+          for (int64_t x = 0; x < d; ++x) score += query[x] * keys[j * kd + hk * d + x];
+          p[idx(j)] = j >= begin && j < end ? -INFINITY : s.scale * score;
+          most = std::max(most, p[idx(j)]);
+        }
+        for (int64_t j = 0; j < seen; ++j) {
+          p[idx(j)] = std::isinf(most) ? 0 : std::exp(p[idx(j)] - most);
+          sum += p[idx(j)];
+        }
+        double* y = out.data() + ((b * s.queries + i) * s.heads + h) * e;
+        for (int64_t j = 0; j < seen && sum > 0; ++j) {
+          const double weight = (rounds ? to_8_bits(p[idx(j)] * 448) / 448 : p[idx(j)]) / sum;
+          for (int64_t x = 0; x < e; ++x) y[x] += weight * values[j * ve + hk * e + x];
+        }
+        for (int64_t x = 0; x < e && sum > 0; ++x) y[x] += mean[idx(hk * e + x)];
+      }
+  }
+  return out;
+}
+
+Status judge(Device& device, const Drawn& drawn, const std::vector<double>& output) {
+  std::vector<char> bytes(static_cast<size_t>(drawn.types[0].bytes()));
+  store_elements(drawn.types[0].dtype, bytes.data(), drawn.types[0].shape.elements(),
+                 output.data());
+  return conformance::judge(device, drawn, 0, bytes);
+}
+
+}  // namespace
+
+TEST_CASE("attention in 8 bits may round q, k, v and probabilities, and may not forget a tile") {
+  auto device = open_device("reference", {});
+  REQUIRE_MESSAGE(device.ok(), device.status().message());
+  int rounded = 0, forgotten = 0;
+  for (const Case& test : attention_cases()) {
+    if (test.attrs.find("bits") == nullptr) continue;
+    CAPTURE(test.label);
+    const auto drawn = draw(test, {.compute = DType::kBF16}, 1);
+    REQUIRE_MESSAGE(drawn.ok(), drawn.status().message());
+    const Status fine = judge(**device, **drawn, attend_in_8_bits(**drawn, true, 0, 0));
+    CHECK_MESSAGE(fine.ok(), fine.message());
+    ++rounded;
+    // Where keys are drawn, no tile is of no weight; values far from zero hide it.
+    const int64_t keys = test.inputs[1].shape[1];
+    if (keys < 2 * kTile || !test.inputs[1].values.empty() || test.inputs[2].lo > 0) continue;
+    const int64_t last = keys / kTile - 1;
+    for (const int64_t tile : {int64_t{0}, int64_t{1}, last}) {
+      CAPTURE(tile);
+      const auto lacks = attend_in_8_bits(**drawn, false, tile * kTile, (tile + 1) * kTile);
+      CHECK_FALSE(judge(**device, **drawn, lacks).ok());
+      ++forgotten;
+    }
+  }
+  CHECK(rounded >= 10);
+  CHECK(forgotten >= 18);
+}
