@@ -84,7 +84,7 @@ Result<GivenMedia> read_media(Call& c, const Json& instance, const char* key) {
   if (data != nullptr && data->is_string()) {
     auto bytes = read_base64(data->get_ref<const std::string&>());
     if (!bytes.ok()) return bytes.status().with_context(key);
-    ZT_ASSIGN_OR_RETURN(const GivenFile file, c.context.service.uploads().add(c.owner, *bytes));
+    ZT_ASSIGN_OR_RETURN(const GivenFile file, add_file(c, *bytes));
     return GivenMedia{file.id, "", ""};
   }
   if (it->is_object() && it->contains("uri") && (*it)["uri"].is_string()) {

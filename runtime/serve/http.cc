@@ -10,6 +10,7 @@
 namespace zoetrope {
 namespace {
 
+constexpr int kBusySeconds = 5;  // until a permit may be free
 constexpr char kPart[] = "([A-Za-z0-9_.-]{1,128})";
 
 int http_status(const Status& status) {
@@ -72,6 +73,15 @@ const std::string* HttpContext::owner_of(const httplib::Request& request) const 
   return nullptr;
 }
 
+Result<Permit> Call::wait() {
+  bool own = false;
+  Permit permit = context.permits.take(owner, &own);
+  if (permit) return permit;
+  busy = own && !context.options.keys.empty() ? 429 : 503;
+  return error(Code::kUnavailable, "too many requests", busy == 429 ? " of yours" : "",
+               " wait already, for pictures, events or files; ask again soon");
+}
+
 void Routes::add(const char* method, const std::string& path, Handler handler) {
   const std::string pattern = pattern_of(path);
   if (methods_[path].empty()) patterns_.emplace_back(std::regex(pattern), path);
@@ -94,6 +104,10 @@ void Routes::add(const char* method, const std::string& path, Handler handler) {
       fault = handler(call);
     }
     if (fault.ok()) return;
+    if (call.busy != 0) {
+      fault.http = call.busy;
+      fault.retry_after = kBusySeconds;
+    }
     if (fault.retry_after > 0) r.set_header("Retry-After", std::to_string(fault.retry_after));
     reply(r, fault.http, writer(fault));
   };
@@ -169,6 +183,11 @@ Result<const std::string_view*> file_of(const Body& body, const std::string& nam
   if (begin == end) return static_cast<const std::string_view*>(nullptr);
   if (std::next(begin) != end) return wrong("'", name, "': one file is taken");
   return &begin->second;
+}
+
+Result<GivenFile> add_file(Call& call, std::string_view bytes) {
+  ZT_ASSIGN_OR_RETURN(const Permit permit, call.wait());
+  return call.context.service.uploads().add(call.owner, bytes);
 }
 
 Result<std::string> text_of(const Body& body, const char* key) {

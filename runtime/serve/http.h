@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "runtime/random/seed.h"
+#include "runtime/serve/permits.h"
 #include "runtime/serve/rates.h"
 #include "runtime/serve/server.h"
 
@@ -22,12 +23,16 @@ namespace zoetrope {
 
 struct HttpContext {
   HttpContext(Service& service, ServerOptions options)
-      : service(service), options(std::move(options)), rates(this->options.a_minute) {}
+      : service(service),
+        options(std::move(options)),
+        rates(this->options.a_minute),
+        permits(this->options.waiting, this->options.keys.empty() ? this->options.waiting
+                                                                  : this->options.waiting_of_key) {}
 
   Service& service;
   const ServerOptions options;
   Rates rates;
-  std::atomic<int> streams{0};
+  Permits permits;
   std::atomic<bool> stopping{false};
 
   // The owner of the request's key; null: it has none of ours. Without keys everything is one
@@ -55,7 +60,10 @@ struct Call {
   const httplib::Request& request;
   httplib::Response& response;
   const std::string& owner;
+  int busy = 0;  // why wait() refused: 429 or 503
 
+  // Before anything that takes more than a moment: kUnavailable where too many wait already.
+  Result<Permit> wait();
   std::string part(size_t index) const { return request.matches[index + 1]; }
   Result<JobView> job(size_t index = 0) const { return context.service.find(part(index), owner); }
 };
@@ -99,6 +107,8 @@ struct Body {
 Result<Body> read_body(const httplib::Request& request);
 // The file of that name, or null; several are an error.
 Result<const std::string_view*> file_of(const Body& body, const std::string& name);
+// Takes what the client gave.
+Result<GivenFile> add_file(Call& call, std::string_view bytes);
 // A text of the body; empty where it is not there, kInvalidArgument where it is something else.
 Result<std::string> text_of(const Body& body, const char* key);
 // Keys of the body and its files that are not among `known` are an error that lists them.

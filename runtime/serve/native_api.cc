@@ -123,7 +123,7 @@ Result<ClientRequest> read_request(Call& c) {
   for (size_t i = 0; i < kMediaKeys.size(); ++i) {
     ZT_ASSIGN_OR_RETURN(const std::string_view* file, file_of(body, kMediaKeys[i]));
     if (file == nullptr) continue;
-    auto given = c.context.service.uploads().add(c.owner, *file);
+    auto given = add_file(c, *file);
     if (!given.ok()) return given.status().with_context(kMediaKeys[i]);
     request.media[i] = {given->id, "", ""};
   }
@@ -182,20 +182,15 @@ Fault remove(Call& c) {
 // The job's state whenever it changes, until it has ended. One call writes one event.
 Fault stream(Call& call) {
   struct State {
+    Permit permit;
     std::string last;
     uint64_t version = 0;
     bool ended = false;
   };
   HttpContext& c = call.context;
   ZT_ASSIGN_OR_RETURN(const JobView view, call.job());
-  if (++c.streams > c.options.streams) {
-    --c.streams;
-    Fault fault(503, error(Code::kUnavailable,
-                           "too many clients watch jobs; ask for the job's state instead"));
-    fault.retry_after = 5;
-    return fault;
-  }
   const auto state = std::make_shared<State>();
+  ZT_ASSIGN_OR_RETURN(state->permit, call.wait());
   call.response.set_chunked_content_provider(
       "text/event-stream",
       [&c, id = view.job.id, owner = call.owner, state](size_t, httplib::DataSink& sink) {
@@ -215,8 +210,7 @@ Fault stream(Call& call) {
         const std::string text = data == state->last ? ":\n\n" : "data: " + data + "\n\n";
         state->last = std::move(data);
         return sink.write(text.data(), text.size());
-      },
-      [&c](bool) { --c.streams; });
+      });
   return {};
 }
 
@@ -241,6 +235,7 @@ Fault preview(Call& c) {
 Fault picture(Call& c, Result<std::string> (Service::*make)(const ServeJob&) const) {
   ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
   if (view.job.state != JobState::kDone) return send_result(c, view);
+  ZT_ASSIGN_OR_RETURN(const Permit permit, c.wait());
   ZT_ASSIGN_OR_RETURN(const std::string path, (c.context.service.*make)(view.job));
   return send_file(path, c.response);
 }
@@ -251,7 +246,7 @@ Fault upload(Call& c) {
   ZT_ASSIGN_OR_RETURN(const std::string_view* bytes, file_of(body, "file"));
   if (bytes == nullptr)
     return error(Code::kInvalidArgument, "expected a form (multipart/form-data) with a 'file'");
-  ZT_ASSIGN_OR_RETURN(const GivenFile file, c.context.service.uploads().add(c.owner, *bytes));
+  ZT_ASSIGN_OR_RETURN(const GivenFile file, add_file(c, *bytes));
   reply(c.response, 201, to_json(file));
   return {};
 }

@@ -95,10 +95,11 @@ Fault make(Call& c, bool edits) {
       ZT_ASSIGN_OR_RETURN(file, file_of(body, "image[]"));
     }
     if (file == nullptr) return error(Code::kInvalidArgument, "'image' must be a file of the form");
-    ZT_ASSIGN_OR_RETURN(const GivenFile given, c.context.service.uploads().add(c.owner, *file));
+    ZT_ASSIGN_OR_RETURN(const GivenFile given, add_file(c, *file));
     request.media[0] = {given.id, "", ""};
     request.strength = kEditStrength;
   }
+  ZT_ASSIGN_OR_RETURN(const Permit permit, c.wait());
   const auto until =
       std::chrono::steady_clock::now() + std::chrono::seconds(c.context.options.picture_seconds);
   std::vector<std::string> ids;

@@ -65,10 +65,9 @@ Result<ClientRequest> read_common(const Body& body, const std::set<std::string>&
 
 // A file of the form, or {"file_id"}, {"image_url": "data:..."}, {"id"} of a video.
 Result<GivenMedia> read_media(Call& c, const Body& body, const std::string& key) {
-  Uploads& uploads = c.context.service.uploads();
   ZT_ASSIGN_OR_RETURN(const std::string_view* file, file_of(body, key));
   if (file != nullptr) {
-    auto given = uploads.add(c.owner, *file);
+    auto given = add_file(c, *file);
     if (!given.ok()) return given.status().with_context(key);
     return GivenMedia{given->id, "", ""};
   }
@@ -92,7 +91,7 @@ Result<GivenMedia> read_media(Call& c, const Body& body, const std::string& key)
         "' must be a file of a form, {\"file_id\"}, {\"id\"} of a video, or {\"image_url\"} "
         "with a data: URL; this service fetches nothing from elsewhere");
   ZT_ASSIGN_OR_RETURN(const std::string bytes, read_base64(url));
-  ZT_ASSIGN_OR_RETURN(const GivenFile given, uploads.add(c.owner, bytes));
+  ZT_ASSIGN_OR_RETURN(const GivenFile given, add_file(c, bytes));
   return GivenMedia{given.id, "", ""};
 }
 
@@ -178,6 +177,7 @@ Fault content(Call& c) {
   if (variant == "video" || view.job.state != JobState::kDone) return send_result(c, view);
   if (variant != "thumbnail" && variant != "spritesheet")
     return error(Code::kInvalidArgument, "'variant' must be video, thumbnail or spritesheet");
+  ZT_ASSIGN_OR_RETURN(const Permit permit, c.wait());
   ZT_ASSIGN_OR_RETURN(const std::string path, variant == "thumbnail"
                                                   ? c.context.service.thumbnail(view.job)
                                                   : c.context.service.spritesheet(view.job));

@@ -18,7 +18,9 @@ struct ServerOptions {
   std::vector<ApiKey> keys;   // empty: whoever can connect may ask
   double a_minute = 0;        // requests that make or plan something, a key or address; 0: no limit
   int picture_seconds = 600;  // that a request waits for pictures
-  int threads = 16, streams = 8;  // of requests; of them, that watch a job
+  int threads = 16;  // of requests
+  // Of them, that wait: for pictures, for a file to be tried, for a job to change.
+  int waiting = 12, waiting_of_key = 8;
 };
 
 // Whether only this machine can connect to it.

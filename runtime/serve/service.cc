@@ -23,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kWaitMilliseconds = 1000;
 constexpr std::chrono::seconds kSweep{20};
 constexpr int64_t kFileSeconds = 24 * 3600;  // that an uploaded file stays; jobs have their own
 constexpr int64_t kMany = 1000;
@@ -299,15 +298,13 @@ Status Service::cancel(const std::string& id, const std::string& owner) {
 Status Service::remove(const std::string& id, const std::string& owner) {
   ZT_ASSIGN_OR_RETURN(const JobView found, find(id, owner));
   ZT_RETURN_IF_ERROR(cancel(id, owner));
-  while (const auto running = worker_->progress(id))  // until its step has ended
-    worker_->wait_for_change(running->version, kWaitMilliseconds);
   return forget(found.job);
 }
 
 Status Service::forget(const ServeJob& job) {
   ZT_RETURN_IF_ERROR(store_->remove(job.id));
-  std::error_code failed;
-  fs::remove_all(worker_->folder_of(job.id), failed);
+  std::error_code failed;  // the worker removes what it still writes, when it finds the job gone
+  if (!worker_->progress(job.id)) fs::remove_all(worker_->folder_of(job.id), failed);
   log({{"event", "job removed"}, {"id", job.id}});
   worker_->wake();
   return Status();

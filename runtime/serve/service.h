@@ -77,7 +77,7 @@ class Service {
                                     const std::string& after, bool newest_first);
   // A queued job never runs, a running one ends after its step. One that has ended stays as it is.
   Status cancel(const std::string& id, const std::string& owner);
-  // Ends it if need be, and forgets it with its files.
+  // Forgets it with its files; one that runs is told to end, and its files go when it has.
   Status remove(const std::string& id, const std::string& owner);
   // The result's path; kNotFound until it is whole.
   Result<std::string> result(const ServeJob& job) const;

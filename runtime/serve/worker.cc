@@ -225,8 +225,9 @@ void Worker::end(ServeJob job, const Status& status) {
   job.bytes = bytes_in(folder_of(job.id));
   bool told = false;
   std::unique_lock lock(mutex_);  // no cancel comes between the decision and the store
-  for (Status stored = store_end(&job, status); !stored.ok(); stored = store_end(&job, status)) {
-    if (!std::exchange(told, true)) failed(&job, "storing the job's end failed", stored);
+  Result<bool> stored = store_end(&job, status);
+  for (; !stored.ok(); stored = store_end(&job, status)) {
+    if (!std::exchange(told, true)) failed(&job, "storing the job's end failed", stored.status());
     const auto stop = thread_.get_stop_token();
     change_.wait_for(lock, std::chrono::milliseconds(kPollMilliseconds),
                      [&] { return stop.stop_requested(); });
@@ -235,28 +236,32 @@ void Worker::end(ServeJob job, const Status& status) {
   running_.clear();
   lock.unlock();
   changed();
-  if (job.state == JobState::kQueued) return log_(&job, "job interrupted", "");
   std::error_code wrong;
+  if (!*stored) {
+    fs::remove_all(folder_of(job.id), wrong);
+    return log_(&job, "job ended, which was removed", "");
+  }
+  if (job.state == JobState::kQueued) return log_(&job, "job interrupted", "");
   fs::remove_all(folder_of(job.id) + "/checkpoint", wrong);
   if (wrong) failed(&job, "removing the checkpoint failed", error(Code::kIoError, wrong.message()));
   log_(&job, str("job ", job_state_name(job.state)), "");
 }
 
-// Decides how it ended; mutex_ is held.
-Status Worker::store_end(ServeJob* job, const Status& status) {
+// Decides how it ended; mutex_ is held. False: it was removed.
+Result<bool> Worker::store_end(ServeJob* job, const Status& status) {
   const bool cancelled = status.code() == Code::kCancelled;
   job->state = status.ok()  ? JobState::kDone
                : !cancelled ? JobState::kFailed
                : cancelled_ ? JobState::kCancelled
                             : JobState::kQueued;
-  if (job->state == JobState::kQueued) return store_.requeue(job->id).status();
+  if (job->state == JobState::kQueued) return store_.requeue(job->id);
   if (job->state == JobState::kFailed) {
     job->error_code = code_name(status.code());
     job->error = status.message();
   }
   job->notices = nlohmann::json(progress_.notices)
                      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  return store_.end(*job).status();
+  return store_.end(*job);
 }
 
 // What is left of a run that was interrupted; one that cannot be read is begun anew.

@@ -75,7 +75,7 @@ class Worker {
   std::optional<ServeJob> take(const std::stop_token& stop);
   // Tells the store how it ended, and what is left to do then.
   void end(ServeJob job, const Status& status);
-  Status store_end(ServeJob* job, const Status& status);
+  Result<bool> store_end(ServeJob* job, const Status& status);
   void failed(const ServeJob* job, std::string_view what, const Status& status) const;
   void changed();
 

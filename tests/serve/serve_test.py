@@ -10,8 +10,10 @@ import os
 import re
 import shlex
 import socket
+import sqlite3
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -219,6 +221,46 @@ class Native(Case):
             self.assertNotRegex(body.decode(), r"(https?:)?//[a-z]")
             source = SOURCE / "runtime/serve/page" / (path[1:] or "index.html")
             self.assertEqual(body, source.read_bytes())
+
+
+class Waiting(Case):
+    def test_requests_that_wait_leave_room_for_others(self):
+        long = self.submit({**LONG, "steps": 1000})
+        self.server.wait(long, "running")
+        answers = []
+        def picture():
+            answers.append(self.ask("POST", "/v1/images/generations", {"prompt": "a red ball", "size": "64x64"})[:2])
+        clients = [threading.Thread(target=picture) for _ in range(24)]
+        for client in clients:
+            client.start()
+        until = time.monotonic() + 20 * PATIENCE
+        while len(answers) < 12 and time.monotonic() < until:
+            time.sleep(0.05)
+        self.assertEqual([status for status, _ in answers], [503] * 12)
+        self.assertGreaterEqual(int(answers[0][1]["Retry-After"]), 1)
+        self.assertEqual(self.ask("GET", f"/api/jobs/{long}/events")[0], 503)
+        self.assertEqual(self.ask("POST", "/api/files", *form(files=[("file", b"x", "a.png")]))[0], 503)
+        self.assertEqual(self.ask("GET", "/healthz")[0], 200)
+        self.assertEqual(self.ask("DELETE", f"/api/jobs/{long}")[0], 204)  # while they wait
+        for client in clients:
+            client.join()
+        self.assertEqual(sorted(status for status, _ in answers), [200] * 12 + [503] * 12)
+        self.assertFalse((self.server.folder / "data/jobs" / long).exists())
+        self.assertEqual(self.ask("POST", "/api/files", *form(files=[("file", b"x", "a.png")]))[0], 400)  # given back
+
+    def test_what_the_database_refuses_keeps_neither_a_removal_nor_the_end_waiting(self):
+        job = self.submit({**LONG, "steps": 1000})
+        self.server.wait(job, "running")
+        with sqlite3.connect(self.server.folder / "data/jobs.sqlite") as database:
+            database.execute("CREATE TRIGGER refuse BEFORE UPDATE ON jobs WHEN NEW.finished > 0 "
+                             "BEGIN SELECT RAISE(FAIL, 'refused'); END")
+        self.assertEqual(self.ask("DELETE", f"/api/jobs/{job}")[0], 204)
+        other = self.submit(SMALL)
+        until = time.monotonic() + 20 * PATIENCE
+        while not any("storing the job's end" in e["event"] for e in self.server.log) and time.monotonic() < until:
+            time.sleep(0.05)
+        self.assertEqual(self.ask("DELETE", f"/api/jobs/{other}")[0], 204)
+        self.assertEqual(self.server.end(), 0)
 
 
 class Queue(Case):
