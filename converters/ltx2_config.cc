@@ -110,13 +110,13 @@ void read_ltx2_generator(Config* c, const std::string& factors_key,
   for (size_t i = 0; i < kernels.size(); ++i) g->kernels.push_back({kernels[i], dilations[i]});
 }
 
-// diffusers reads any number of levels and takes a latent to stand for four frames and bins.
 void check_ltx2_encoded_sound(Config* c, const char* out_key, int64_t channels) {
   c->only("double_z", true, "an encoder of sound gives means and variances");
   if (c->integer("in_channels", 2, 1, 64) != channels)
     c->fail(Code::kUnsupported, str("'in_channels' differs from '", out_key, "', ", channels));
 }
 
+// diffusers reads any number of levels and takes a latent to stand for four frames and bins.
 void check_ltx2_quarters(Config* c, const char* key, size_t levels) {
   if (levels != 3)
     c->fail(Code::kUnsupported,

@@ -31,10 +31,10 @@ std::string ltx2_connector_key(const Ltx2Place& place, const std::string& weight
 std::string ltx2_vae_key(const Ltx2Place& place, const std::string& weight, size_t levels);
 // `weight` without "audio_vae." or "vocoder.".
 std::string ltx2_vocoder_key(const Ltx2Place& place, const std::string& weight);
-// Means and deviations of latents.
 // Keys of adapters for a weight of the transformer or of the text: diffusers' and Lightricks'.
 std::vector<std::vector<std::string>> ltx2_key_layouts(const std::string& weight);
 
+// Means and deviations of latents.
 std::string ltx2_mean_key(const Ltx2Place& place);
 std::string ltx2_deviation_key(const Ltx2Place& place);
 

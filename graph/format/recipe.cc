@@ -291,6 +291,8 @@ void fields(V& v, Expansion::Slot& s) {
   v.name("name", &s.name);
   v.texts("words", &s.words, 1000);
   v.require(!s.words.empty(), "words", "given");
+  for (const std::string& word : s.words)
+    v.require(word.find_first_of("{}") == std::string::npos, "words", "without braces");
 }
 
 template <typename V>
@@ -299,7 +301,8 @@ void fields(V& v, Expansion& e) {
   v.text("pattern", &e.pattern, 4096);
   v.objects("slots", &e.slots, 64);
   v.require(e.pattern.empty() == e.slots.empty(), "slots", "given with pattern, and only then");
-  v.require(!e.instructions.empty() || !e.pattern.empty(), "instructions", "given, or a pattern");
+  v.require(e.instructions.empty() != e.pattern.empty(), "instructions",
+            "given, or a pattern, and not both");
   for (const Expansion::Slot& slot : e.slots)
     v.require(e.pattern.find("{" + slot.name + "}") != std::string::npos, "pattern",
               "with every slot's name in braces");

@@ -4,6 +4,7 @@
 #include "graph/format/mapped_file.h"
 #include "graph/format/output_file.h"
 #include "runtime/checkpoint/tensor_file.h"
+#include "runtime/media/loudness.h"
 
 namespace zoetrope {
 
@@ -12,6 +13,7 @@ template <typename V>
 void fields(V& v, CheckpointClip& c) {
   v.free_text("prompt", &c.prompt, kMaxPrompt);
   v.unsigned_integer("seed", &c.seed);
+  v.free_text("short_prompt", &c.short_prompt, kMaxPrompt);
 }
 
 namespace {
@@ -34,6 +36,7 @@ void asked_fields(V& v, CheckpointJob& j) {
   v.object("request", &j.request);
   v.objects("clips", &j.clips, kMaxClips);
   v.require(!j.clips.empty(), "clips", "given, and not empty");
+  v.optional_number("loudness", &j.loudness, kLeastLoudness, kMostLoudness);
 }
 
 template <typename V>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace zoetrope {
 struct CheckpointClip {
   std::string prompt;
   uint64_t seed = 0;
+  std::string short_prompt = {};  // that was expanded into the prompt; empty: it is as given
 };
 
 struct CheckpointJob {
@@ -22,6 +24,7 @@ struct CheckpointJob {
   std::string format;                // of outputs; empty: by their names
   std::string receipt;               // a file beside them; empty: none
   bool metadata = true;              // goes into the outputs
+  std::optional<double> loudness;    // LUFS that sound is brought to
   int every = 1;                     // steps between states; the last step has one whatever
   int keep = 8;                      // states of the clip in work, at most
   int64_t finished = 0;              // clips whose outputs are written

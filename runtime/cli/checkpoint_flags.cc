@@ -47,11 +47,12 @@ Result<CheckpointJob> CheckpointFlags::job(const GenerationOptions& options,
                    " is no file, so that it could not be read again; copy it into one");
     named.file->path = whole_path(named.file->path);
   }
-  for (const Clip& clip : clips) job.clips.push_back({clip.prompt, clip.seed});
+  for (const Clip& clip : clips) job.clips.push_back({clip.prompt, clip.seed, clip.short_prompt});
   for (const std::string& path : options.outputs) job.outputs.push_back(whole_path(path));
   job.format = options.format;
   if (!options.receipt.empty()) job.receipt = whole_path(options.receipt);
   job.metadata = !options.no_metadata;
+  if (options.loudness != 0) job.loudness = options.loudness;
   job.every = every;
   job.keep = keep;
   return job;

@@ -2,7 +2,9 @@
 
 #include <httplib.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "graph/text.h"
@@ -68,6 +70,44 @@ Result<std::string> read_answer(const std::string& body, const std::string& url)
   return prompt;
 }
 
+struct Answer {
+  int status = 0;
+  std::string body;
+};
+// Within a minute, an answer's bytes and the person's patience.
+Result<Answer> post(httplib::Client* client, const std::string& path, const std::string& body,
+                    const std::string& url) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(kSeconds);
+  Answer answer;
+  bool large = false;
+  httplib::Request request;
+  request.method = "POST";
+  request.path = path;
+  request.body = body;
+  request.set_header("Content-Type", "application/json");
+  request.content_receiver = [&](const char* data, size_t size, uint64_t, uint64_t) {
+    large = answer.body.size() + size > kMostAnswer;
+    if (!large) answer.body.append(data, size);
+    return !large;
+  };
+  auto sent = std::async(std::launch::async, [&] { return client->send(request); });
+  bool stopped = false, late = false;
+  while (sent.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
+    stopped = stopped || interrupted();
+    late = late || std::chrono::steady_clock::now() > end;
+    if (stopped || late) client->stop();
+  }
+  const httplib::Result got = sent.get();
+  if (stopped) return error(Code::kCancelled, "cancelled");
+  if (large) return error(Code::kDataLoss, url, " answered with more than ", kMostAnswer, " bytes");
+  if (late) return error(Code::kUnavailable, url, " did not answer within ", kSeconds, " s");
+  if (!got)
+    return error(Code::kUnavailable, url, ": ", httplib::to_string(got.error()),
+                 "; is the language model running?");
+  answer.status = got->status;
+  return answer;
+}
+
 Result<std::string> ask(const std::string& instructions, const std::string& prompt) {
   const std::string url = variable("ZOETROPE_LLM_URL");
   if (url.empty())
@@ -92,19 +132,13 @@ Result<std::string> ask(const std::string& instructions, const std::string& prom
       {"stream", false}};
   const std::string model = variable("ZOETROPE_LLM_MODEL");
   body["model"] = model.empty() ? "default" : model;
-  std::string answer;
-  const httplib::Result got =
-      client.Post(endpoint.path + "/chat/completions", httplib::Headers(),
-                  body.dump(-1, ' ', false, json::error_handler_t::replace), "application/json");
-  if (!got)
-    return error(Code::kUnavailable, url, ": ", httplib::to_string(got.error()),
-                 "; is the language model running?");
-  if (got->body.size() > kMostAnswer)
-    return error(Code::kDataLoss, url, " answered with ", got->body.size(), " bytes");
-  if (got->status != 200)
-    return error(Code::kUnavailable, url, " answered ", got->status, ": ",
-                 printable(got->body.substr(0, 300)));
-  return read_answer(got->body, url);
+  const std::string text = body.dump(-1, ' ', false, json::error_handler_t::replace);
+  ZT_ASSIGN_OR_RETURN(const Answer got,
+                      post(&client, endpoint.path + "/chat/completions", text, url));
+  if (got.status != 200)
+    return error(Code::kUnavailable, url, " answered ", got.status, ": ",
+                 printable(got.body.substr(0, 300)));
+  return read_answer(got.body, url);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "runtime/cli/expansion.h"
 #include "runtime/cli/generation.h"
 #include "runtime/cli/prompt_flags.h"
+#include "runtime/media/loudness.h"
 
 namespace zoetrope {
 namespace {
@@ -34,19 +35,22 @@ Result<std::vector<Clip>> clips_of(const Options& o, uint64_t seed) {
   return clips;
 }
 
-// Each prompt once, whatever the clips of it.
+// A language model is asked for each prompt once, whatever the clips of it; a pattern is filled by
+// each clip's own seed.
 Status expand_prompts(const Recipe& recipe, const Options& o, std::vector<Clip>* clips) {
   if (!o.expand) return Status();
-  std::map<std::string, std::string> expanded;
+  const bool by_seed = recipe.expansion && !recipe.expansion->pattern.empty();
+  std::map<std::pair<std::string, uint64_t>, std::string> expanded;
   const auto say = [&](const std::string& text) {
     if (!o.run.quiet) std::fprintf(stderr, "%s\n", printable(text).c_str());
   };
   for (Clip& clip : *clips) {
-    auto it = expanded.find(clip.prompt);
+    const std::pair key(clip.prompt, by_seed ? clip.seed : 0);
+    auto it = expanded.find(key);
     if (it == expanded.end()) {
       ZT_ASSIGN_OR_RETURN(std::string prompt, expand_prompt(recipe, clip.prompt, clip.seed, say));
       say("prompt: " + prompt);
-      it = expanded.emplace(clip.prompt, std::move(prompt)).first;
+      it = expanded.emplace(key, std::move(prompt)).first;
     }
     if (it->second == clip.prompt) continue;
     clip.short_prompt = std::move(clip.prompt);
@@ -135,7 +139,7 @@ void add_generate(CLI::App* root, Run* run) {
   app->add_option("--loudness", options->run.loudness,
                   "Bring the sound to so many LUFS (EBU R128), such as -16; peaks stay 1 dB below "
                   "full scale")
-      ->check(number_in(-70, -5));
+      ->check(number_in(kLeastLoudness, kMostLoudness));
   app->add_option("--negative", options->negative, "What to steer away from");
   app->add_option("--seed", options->seed,
                   "The same seed gives the same clip, bit for bit; -1 or random draws one and says "

@@ -125,6 +125,8 @@ Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn, Continua
   ZT_ASSIGN_OR_RETURN(target_, media_target(recipe, request_.clip));
   ZT_ASSIGN_OR_RETURN(known_, read_known_files(o_.known, target_));
   ZT_RETURN_IF_ERROR(give_known(recipe, o_.known, &known_, &request_));
+  if (o_.loudness != 0 && target_.channels == 0 && known_.own_rate == 0)
+    return error(Code::kInvalidArgument, "--loudness: this clip has no sound");
   ZT_RETURN_IF_ERROR(prepare());
   if (!new_checkpoint_.first.empty()) {
     ZT_ASSIGN_OR_RETURN(auto folder, CheckpointFolder::create(new_checkpoint_.first,

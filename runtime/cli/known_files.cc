@@ -344,21 +344,22 @@ void KnownFlags::add_to(CLI::App* app) {
          "little, 1 all; models of pictures always start from it")
       ->check(number_in(0.001, 1));
   auto* last = app->add_option("--last-image", last_image, "The clip ends with this picture");
-  app->add_option_function<std::vector<std::string>>(
-         "--keyframe",
-         [this](const std::vector<std::string>& texts) {
-           keyframes.clear();
-           for (const std::string& text : texts) {
-             auto parsed = parse_keyframe(text);
-             if (!parsed.ok()) throw CLI::ValidationError(parsed.status().message());
-             keyframes.push_back(std::move(*parsed));
-           }
-         },
-         "The clip shows this picture at a time: SECONDS=FILE, or SECONDS,STRENGTH=FILE, where "
-         "less "
-         "than 1 leaves the model its part; give more for more of them")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  auto* keyed =
+      app->add_option_function<std::vector<std::string>>(
+             "--keyframe",
+             [this](const std::vector<std::string>& texts) {
+               keyframes.clear();
+               for (const std::string& text : texts) {
+                 auto parsed = parse_keyframe(text);
+                 if (!parsed.ok()) throw CLI::ValidationError(parsed.status().message());
+                 keyframes.push_back(std::move(*parsed));
+               }
+             },
+             "The clip shows this picture at a time: SECONDS=FILE, or SECONDS,STRENGTH=FILE, where "
+             "less "
+             "than 1 leaves the model its part; give more for more of them")
+          ->expected(1)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   auto* before = app->add_option("--extend", extend,
                                  "Continue this clip: it comes out whole, with its sound, and "
                                  "--seconds or --frames more behind it");
@@ -384,6 +385,8 @@ void KnownFlags::add_to(CLI::App* app) {
   joined->excludes(all)->excludes(heard);
   all->excludes(before)->excludes(after)->excludes(first)->excludes(last)->excludes(heard);
   heard->excludes(before)->excludes(after);
+  // Times would count from somewhere within the clip that comes out.
+  keyed->excludes(before)->excludes(joined)->excludes(all);
   app->add_option("--fit", fit,
                   "Given pictures of another shape: cover cuts off what stands out, contain shows "
                   "all of it over the background, stretch pulls it into shape")

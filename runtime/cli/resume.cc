@@ -132,6 +132,7 @@ Status apply(const Options& o, const CheckpointJob& job, bool branch, Generation
   run->json = o.json;
   run->quiet = o.quiet;
   run->no_metadata = !job.metadata;
+  run->loudness = job.loudness.value_or(0);
   return g.finish();
 }
 
@@ -179,7 +180,7 @@ Status run_resume(Options& o) {
   ZT_ASSIGN_OR_RETURN(const auto engine, run.generate.open_engine(/*keep_sessions=*/!branch));
   ZT_RETURN_IF_ERROR(check_model_file(job.request, engine->model()));
   std::vector<Clip> clips;
-  for (const CheckpointClip& c : job.clips) clips.push_back({c.prompt, c.seed});
+  for (const CheckpointClip& c : job.clips) clips.push_back({c.prompt, c.seed, c.short_prompt});
   // What another prompt, another arithmetic or another place goes on from is no request's to make
   // again.
   const bool moved = std::any_of(std::begin(kMoves), std::end(kMoves),
@@ -201,6 +202,7 @@ Status run_resume(Options& o) {
     from.clip = 0;
     if (o.prompt) {
       ZT_ASSIGN_OR_RETURN(clips[0].prompt, read_prompt(*o.prompt));
+      clips[0].short_prompt.clear();
     }
     if (saved.point != nullptr && o.changes_text())
       forget_text(engine->model().recipe, &saved.point->values);

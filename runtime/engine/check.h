@@ -19,11 +19,11 @@ Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model);
 // What pictures, clips and sound a request may give, for messages: "a first frame (--image), ...".
 std::string given_media(const Recipe& recipe);
 
-// Whether the request asks for something that this model's recipe has: prompts, classes, known
-// frames and sound, pictures to start from.
 // Frames that a request gives as latents of their own.
 int64_t count_key_frames(const Recipe& recipe, const KnownMedia& known);
 
+// Whether the request asks for something that this model's recipe has: prompts, classes, known
+// frames and sound, pictures to start from.
 Status check_request(const Recipe& recipe, const Request& request);
 
 // The recipe's denoising with what the request changes.

@@ -16,15 +16,11 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-int64_t room_on(const EngineDevice& device, const Request& request) {
-  return request.memory_budget > 0 ? request.memory_budget : device.info().memory_bytes;
-}
-
 // The first job that does not fit where it runs.
-const Job* find_too_large(const RequestPlan& plan, const Request& request) {
+const Job* find_too_large(const RequestPlan& plan) {
   const Job* worst = nullptr;
   for (const Job& job : plan.jobs) {
-    const int64_t room = room_on(*job.device, request), needs = job.bytes();
+    const int64_t room = plan.room_on(*job.device), needs = job.bytes();
     if (room > 0 && needs > room && (worst == nullptr || needs > worst->bytes())) worst = &job;
   }
   return worst;
@@ -196,13 +192,13 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
 Result<RequestPlan> Engine::plan(const Request& request, const PassObserver& observer,
                                  std::stop_token stop) {
   ZT_ASSIGN_OR_RETURN(RequestPlan plan, plan_once(request, observer));
-  const Job* job = find_too_large(plan, request);
+  const Job* job = find_too_large(plan);
   if (job == nullptr) return plan;
   ZT_ASSIGN_OR_RETURN(const std::string nearest, nearest_fit(request, plan.shape, stop));
   return error(Code::kResourceExhausted, "'", job->name, "' needs ",
                format_bytes(static_cast<double>(job->bytes())), " but ",
                request.memory_budget > 0 ? "the budget is " : "the device has ",
-               format_bytes(static_cast<double>(room_on(*job->device, request))), nearest);
+               format_bytes(static_cast<double>(plan.room_on(*job->device))), nearest);
 }
 
 // The longest clip of the same size, else the largest part of the size with the fewest frames, that
@@ -222,7 +218,7 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
   const auto fits = [&]() -> Result<bool> {
     if (stop.stop_requested()) return error(Code::kCancelled, "cancelled");
     const auto plan = plan_once(smaller, {});
-    return plan.ok() && find_too_large(*plan, smaller) == nullptr;
+    return plan.ok() && find_too_large(*plan) == nullptr;
   };
   const auto found = [&] {
     return asked.frames > 1 ? str("; ", smaller.clip.frames, " frames at ", smaller.clip.width, "x",

@@ -13,7 +13,6 @@ struct KnownFrames {
   int64_t frames = 0;
 };
 
-// What the user gives; each may be empty. Sound is interleaved, at the model's rate.
 // A frame that the clip shows at a time, counted from its first. Of its strength, above 0 and at
 // most 1, it stays as it is; what is left is the model's.
 struct KeyFrame {
@@ -22,6 +21,7 @@ struct KeyFrame {
   double strength = 1;
 };
 
+// What the user gives; each may be empty. Sound is interleaved, at the model's rate.
 struct KnownMedia {
   KnownFrames first;          // one frame: the clip begins with it
   double first_strength = 1;  // as of key frames

@@ -124,8 +124,6 @@ Result<Preview> Preview::fit(Engine& engine, std::stop_token stop) {
     planned = engine.plan(request, {}, stop);
   }
   if (!planned.ok()) return planned.status();
-  if (planned->denoise.reduced > 1)
-    return error(Code::kUnsupported, "previews are of models that denoise at the clip's size");
   // Latents that are made larger on the way cannot be given as they stand at the end.
   if (!planned->later.empty() || planned->denoise.reduced != 1)
     return error(Code::kUnsupported, "this model denoises in several sizes; it has no previews");

@@ -157,6 +157,10 @@ class Kept {
 
 }  // namespace
 
+int64_t RequestPlan::room_on(const EngineDevice& device) const {
+  return memory_budget > 0 ? memory_budget : device.info().memory_bytes;
+}
+
 RequestPlan::Peak RequestPlan::peak() const {
   std::map<const EngineDevice*, Kept> devices;
   for (size_t i = 0; i < jobs.size(); ++i) {
@@ -166,11 +170,11 @@ RequestPlan::Peak RequestPlan::peak() const {
   }
   Peak peak;
   for (const auto& [device, kept] : devices) {
-    const int64_t room = memory_budget > 0 ? memory_budget : device->info().memory_bytes;
+    const int64_t room = room_on(*device);
     int64_t bytes = kept.most();
     if (keeps_sessions)
       bytes = std::max(bytes, room > 0 ? std::min(kept.bytes(), room) : kept.bytes());
-    if (peak.device == nullptr || bytes > peak.bytes) peak = {device, bytes};
+    if (peak.device == nullptr || bytes > peak.bytes) peak = {device, bytes, bytes > kept.most()};
   }
   return peak;
 }
@@ -278,8 +282,8 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
   }
   const RequestPlan::Peak peak = plan.peak();
   text += str("\npeak memory ", format_bytes(static_cast<double>(peak.bytes)), ", in ",
-              plan.keeps_sessions ? "all that stays loaded" : str("'", plan.largest().name, "'"),
-              " on ", peak.device->spec());
+              peak.kept ? "all that stays loaded" : str("'", plan.largest().name, "'"), " on ",
+              peak.device->spec());
   if (plan.estimated_seconds() > 0)
     text += str("; estimated time ", format_seconds(plan.estimated_seconds()),
                 plan.calibrated() ? "" : ", roughly (zoetrope calibrate measures)");

@@ -98,11 +98,14 @@ struct RequestPlan : DenoisePlan {
   bool keeps_sessions = false;
   int64_t memory_budget = 0;
 
+  // Bytes that the device may hold; 0: not known.
+  int64_t room_on(const EngineDevice& device) const;
   const Job& largest() const;
   // What the device that holds most will hold, at most: one job's bytes, or all that stays.
   struct Peak {
     const EngineDevice* device = nullptr;
     int64_t bytes = 0;
+    bool kept = false;  // of several jobs, not of the largest alone
   };
   Peak peak() const;
   int64_t peak_bytes() const { return peak().bytes; }

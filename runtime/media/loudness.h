@@ -7,6 +7,8 @@
 
 namespace zoetrope {
 
+inline constexpr double kLeastLoudness = -70, kMostLoudness = -5;  // LUFS that may be asked for
+
 struct Loudness {
   double integrated = 0;  // LUFS over the whole, quiet parts left out; at most -70: silence
   double true_peak = 0;   // dB of full scale, between samples too

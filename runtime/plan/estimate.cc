@@ -228,8 +228,12 @@ uint64_t network_of(const Plan& plan, Rate rate) {
     if (call.rate != rate || call.on_host) continue;
     const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
     text += op_def(node.op).name;
-    for (const ValueId output : node.outputs)
-      text += dtype_name(plan.graph.value(output).type.dtype);
+    for (const auto* ids : {&node.inputs, &node.outputs}) {
+      text += '>';
+      for (const ValueId id : *ids)
+        text += str(' ', id == kNone ? "-" : dtype_name(plan.graph.value(id).type.dtype));
+    }
+    text += '\n';
   }
   return hash_bytes({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }

@@ -65,11 +65,20 @@ Result<ExpandedPrompt> expand_by_pattern(const Expansion& e, const std::string& 
   ExpandedPrompt out;
   for (const std::string& word : words)
     if (!fillers().contains(word)) out.left_out.push_back(word);
-  out.prompt = e.pattern;
-  for (size_t i = 0; i < e.slots.size(); ++i) {
-    const std::string mark = "{" + e.slots[i].name + "}";
-    for (size_t at; (at = out.prompt.find(mark)) != std::string::npos;)
-      out.prompt.replace(at, mark.size(), chosen[i]);
+  // Once from left to right: what was put in is not looked at again.
+  for (size_t at = 0; at < e.pattern.size();) {
+    size_t slot = 0;
+    const auto stands_here = [&](const Expansion::Slot& s) {
+      return e.pattern[at] == '{' && e.pattern.compare(at + 1, s.name.size(), s.name) == 0 &&
+             e.pattern.compare(at + 1 + s.name.size(), 1, "}") == 0;
+    };
+    while (slot < e.slots.size() && !stands_here(e.slots[slot])) ++slot;
+    if (slot == e.slots.size()) {
+      out.prompt += e.pattern[at++];
+    } else {
+      out.prompt += chosen[slot];
+      at += e.slots[slot].name.size() + 2;
+    }
   }
   return out;
 }

@@ -3,6 +3,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -23,10 +24,14 @@ def run(*arguments, environment=None):
 class Model(http.server.BaseHTTPRequestHandler):
     """Answers as the test says, and keeps what it was asked."""
     answer, status, asked = "", 200, []
+    reached, wait = threading.Event(), None  # wait: an event that an answer waits for
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         Model.asked.append((self.path, dict(self.headers), body))
+        Model.reached.set()
+        if Model.wait is not None:
+            Model.wait.wait(60)
         reply = Model.answer if isinstance(Model.answer, bytes) else json.dumps(
             {"choices": [{"message": {"role": "assistant", "content": Model.answer}}]}).encode()
         self.send_response(Model.status)
@@ -113,10 +118,27 @@ class LanguageModel(unittest.TestCase):
 
     def test_what_is_no_answer_is_refused(self):
         for answer, status, word in ((b"{}", 200, "choices"), (b"no json", 200, "choices"), ("  ", 200, "nothing"),
-                                     (b"quota", 429, "429")):
+                                     (b"quota", 429, "429"), ("x" * (2 << 20), 200, "more than")):
             made = self.ask(answer, status)
             self.assertNotEqual(made.returncode, 0)
             self.assertIn(word, made.stderr)
+
+    def test_who_waits_for_an_answer_can_stop(self):
+        Model.wait = threading.Event()
+        Model.reached.clear()
+        try:
+            process = subprocess.Popen(
+                [command.ZOETROPE, "generate", "a fox", "--model", self.model, "--expand", "-o",
+                 Path(self.folder.name) / "out.wav"], stderr=subprocess.PIPE, text=True,
+                env={**os.environ, "ZOETROPE_LLM_URL": f"http://127.0.0.1:{self.server.server_port}/v1"})
+            self.assertTrue(Model.reached.wait(30 * command.PATIENCE))
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=10 * command.PATIENCE)[1]
+            self.assertNotEqual(process.returncode, 0)
+            self.assertIn("cancelled", said)
+        finally:
+            Model.wait.set()
+            Model.wait = None
 
     def test_without_an_endpoint_nothing_is_sent(self):
         for url, word in (("", "ZOETROPE_LLM_URL"), ("localhost", "http://"), ("http://127.0.0.1:9/v1", "running")):

@@ -187,6 +187,13 @@ class Resume(command.Case):
         self.check(self.resume("--from-step", "1", "--prompt", "x", "-o", self.out / "b.wav"), 0)
         self.assertEqual([b'"stages"' in data for data in self.bytes_of("a.wav", "b.wav")], [True, False])
 
+    def test_loudness_and_the_short_prompt_are_those_of_the_whole_run(self):
+        flags = ["--steps", "4", "--loudness", "-30", "--expand"]
+        self.check(self.generate(*flags, "-o", self.out / "w.wav"), 0)
+        self.stop_after(2, *flags, outputs=["a.wav"])
+        self.check(self.resume(), 0)
+        self.assertTrue(self.bytes_of("w.wav") == self.bytes_of("a.wav"))
+
     def test_what_the_readme_shows(self):
         text = (Path(__file__).parents[2] / "README.md").read_text()
         block = next(b for b in text.split("```") if "zoetrope resume" in b and "--checkpoint" in b)

@@ -51,7 +51,7 @@ DeviceTimes by_the_law() {
 }
 
 // Products one after the other: weights of equal size, which pass through slots evenly.
-Graph chain(int64_t width, int count) {
+Graph chain(int64_t width, int count, DType storage = DType::kF32) {
   Builder b("chain");
   ValueId x = b.input("x", DType::kF32, {4, width});
   for (int i = 0; i < count; ++i)
@@ -62,7 +62,7 @@ Graph chain(int64_t width, int count) {
   auto bound = bind(*graph, {});
   REQUIRE(bound.ok());
   PassOptions options;
-  options.storage = [](std::string_view) -> Result<DType> { return DType::kF32; };
+  options.storage = [=](std::string_view) -> Result<DType> { return storage; };
   auto optimised = run_passes(*bound, options);
   REQUIRE(optimised.ok());
   return std::move(*optimised);
@@ -304,6 +304,7 @@ TEST_CASE("a network's calls take what they took in it at other sizes") {
   };
   CHECK(network(chain(64, 3)) == network(chain(128, 3)));
   CHECK(network(chain(64, 3)) != network(chain(64, 4)));
+  CHECK(network(chain(64, 3)) != network(chain(64, 3, DType::kF16)));
 }
 
 TEST_CASE("no more points are kept than are read again") {

@@ -154,4 +154,11 @@ TEST_CASE("a pattern keeps a prompt's words, draws the others by the seed and sa
   for (uint64_t seed = 0; seed < 32; ++seed) drawn.insert(expand("a box", seed).prompt);
   CHECK(drawn.size() == 8);  // every colour with every movement
   CHECK(expand_by_pattern(e, "a red and a blue box", 1).status().code() == Code::kUnsupported);
+  // What is put in is not looked at again, whatever it looks like.
+  Expansion hostile = e;
+  for (Expansion::Slot& slot : hostile.slots)
+    slot.words = {"{" + slot.name + "}{" + slot.name + "}"};
+  const auto once = expand_by_pattern(hostile, "x", 1);
+  REQUIRE(once.ok());
+  CHECK(once->prompt.size() < 10 * e.pattern.size());
 }

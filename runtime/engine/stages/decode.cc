@@ -153,8 +153,13 @@ class TileSearch {
     const int64_t least = least_tile(spec_), whole = job.tiles.length;
     int64_t side = 0;
     const bool cuts = s_.area.overlap > 0;
-    const int64_t steady = cuts ? std::clamp(2 * s_.tiles.overlap + 2, least, whole) : least;
-    ZT_ASSIGN_OR_RETURN(job, longest(steady, whole, side));
+    const bool in_time = tiles_along_time(spec_, s_.tiles);
+    const int64_t steady = !in_time ? whole
+                           : cuts   ? std::clamp(2 * s_.tiles.overlap + 2, least, whole)
+                                    : least;
+    if (in_time) {
+      ZT_ASSIGN_OR_RETURN(job, longest(steady, whole, side));
+    }
     const ClipShape& shape = c_.plan.shape;
     const int64_t smallest = std::max(kLeastSide, 2 * s_.area.overlap);
     for (int64_t length = std::max(shape.latent_height, shape.latent_width);
@@ -162,7 +167,8 @@ class TileSearch {
       length = side = std::max(length / 2, smallest);
       ZT_ASSIGN_OR_RETURN(job, consider({steady, side}));
     }
-    return too_large(job) && steady > least ? longest(least, steady, side) : Result<Job>(job);
+    return too_large(job) && in_time && steady > least ? longest(least, steady, side)
+                                                       : Result<Job>(job);
   }
 
  private:
@@ -206,8 +212,8 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
     return error(Code::kUnsupported, "this model's clips are decoded whole, not in tiles");
   const TileSearch search(s, spec, name, c);
   ZT_ASSIGN_OR_RETURN(Job job, search.consider(tiles, {0, s.area.length}));
-  if (search.too_large(job) && asked == kAutomaticTile && tiled &&
-      (job.tiles.length > least_tile(spec) || s.area.overlap > 0)) {
+  if (search.too_large(job) && asked == kAutomaticTile &&
+      ((tiled && job.tiles.length > least_tile(spec)) || s.area.overlap > 0)) {
     ZT_ASSIGN_OR_RETURN(job, search.shrink(std::move(job)));
   }
   c->plan.jobs.push_back(std::move(job));

@@ -233,6 +233,7 @@ class Denoising {
   void lay_over_known(const std::string& latents, std::span<float> part) const {
     for (const KnownLatents* known : known_of(s_, c_.model.recipe)) {
       if (!known->graded || known->latents != latents) continue;
+      if (!c_.values.contains(known->gives)) continue;  // latents alone are decoded
       const auto values = std::as_const(c_.values[known->gives]).as<float>();
       const auto masks = std::as_const(c_.values[known->gives_mask]).as<float>();
       const size_t channels = values.size() / masks.size();

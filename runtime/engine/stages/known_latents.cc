@@ -1,5 +1,6 @@
 // What is known of a clip, as latents and a mask: frames at either end, all of them, or the sound.
 #include <algorithm>
+#include <set>
 
 #include "runtime/engine/check.h"
 #include "runtime/engine/stages/latents.h"
@@ -45,7 +46,15 @@ Status check_keys(const KnownLatents& s, const Recipe& recipe, const KnownMedia&
     if (!(key.strength > 0 && key.strength <= 1))
       return error(Code::kInvalidArgument, "a key frame at a strength of ", key.strength,
                    ": expected more than 0, at most 1");
+    if (known.video.frames > 0 || key.frame < known.before.frames ||
+        key.frame >= clip.frames - known.after.frames)
+      return error(Code::kInvalidArgument, "a key frame at frame ", key.frame,
+                   ": the clip given has that frame already");
   }
+  std::set<int64_t> frames;
+  for (const GivenKey& key : given_keys(known, clip))
+    if (!frames.insert(key.frame).second)
+      return error(Code::kInvalidArgument, "two pictures are given for frame ", key.frame);
   return Status();
 }
 
