@@ -38,6 +38,14 @@ def to_samples(audio: dict) -> np.ndarray:
     return np.ascontiguousarray(audio["waveform"].cpu().numpy()[0].T.astype(np.float32))
 
 
+# A model without sound, for nodes that want some: one sample of silence, which Save takes for none.
+SILENCE_RATE = 16000
+
+
+def is_placeholder(audio: dict) -> bool:
+    return audio["waveform"].shape[-1] <= 1
+
+
 class Loader:
     """Opens a model file; weights are loaded when a clip is made, and stay."""
 
@@ -99,7 +107,7 @@ class Sampler:
             given["strength"] = strength
         clip = self.wait(engine.start(prompt, previews=1, **given))
         sound = clip.audio if clip.audio is not None else np.zeros((1, 1), np.float32)
-        return to_image(clip.frames), to_audio(sound, clip.sample_rate or 16000), float(clip.fps), clip
+        return to_image(clip.frames), to_audio(sound, clip.sample_rate or SILENCE_RATE), float(clip.fps), clip
 
     @staticmethod
     def wait(run: zoetrope.Run) -> zoetrope.Clip:
@@ -140,15 +148,17 @@ class Save:
                 "optional": {"audio": ("AUDIO",), "clip": ("ZOETROPE_CLIP",)}}
 
     def save(self, frames, fps, filename_prefix, format, audio=None, clip=None) -> dict:
+        if fps != round(fps):
+            raise ValueError(f"fps is {fps}; files here have a whole number of frames a second, such as {round(fps)}")
         pixels = to_frames(frames)
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory(), pixels.shape[2], pixels.shape[1])
         file = f"{name}_{counter:05}_.{format}"
-        samples, rate = (None, 0) if audio is None else (to_samples(audio), audio["sample_rate"])
+        samples, rate = (None, 0) if audio is None or is_placeholder(audio) else (to_samples(audio), audio["sample_rate"])
         # Changed on the way, it is no longer what the receipt says.
-        same = clip is not None and np.array_equal(pixels, clip.frames) and (
+        same = clip is not None and fps == clip.fps and np.array_equal(pixels, clip.frames) and (
             clip.audio is None if samples is None else np.array_equal(samples, clip.audio))
-        made = clip if same else zoetrope.Clip(pixels, samples, round(fps), rate, clip.seed if clip else 0,
+        made = clip if same else zoetrope.Clip(pixels, samples, int(fps), rate, clip.seed if clip else 0,
                                                clip.prompt if clip else "", None, {})
         made.save(os.path.join(folder, file))
         return {"ui": {"images": [{"filename": file, "subfolder": subfolder, "type": "output"}], "animated": (True,)}}

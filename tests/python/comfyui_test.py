@@ -1,4 +1,5 @@
 """ComfyUI's nodes, called as ComfyUI calls them, against stand-ins of its modules after its documentation of custom nodes."""
+import dataclasses
 import importlib.util
 import json
 import os
@@ -147,6 +148,35 @@ class Nodes(unittest.TestCase):
         tags = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "format_tags", "-of", "json",
                                Path(State.folder) / "output" / changed], capture_output=True, check=True).stdout
         self.assertNotIn(b"receipt", tags.lower())
+
+    def saved(self, prefix, **inputs):
+        """What ffprobe says of the file."""
+        [image] = self.node("ZoetropeSave", filename_prefix=prefix, **inputs)["ui"]["images"]
+        return json.loads(subprocess.run(
+            ["ffprobe", "-v", "error", "-show_streams", "-show_format", "-of", "json",
+             Path(State.folder) / "output" / image["filename"]], capture_output=True, check=True).stdout)
+
+    def test_a_model_without_sound_makes_files_without_sound(self):
+        frames, _, fps, clip = self.sample()
+        silent = dataclasses.replace(clip, audio=None, sample_rate=0)
+        kind = self.pack.NODE_CLASS_MAPPINGS["ZoetropeSampler"]
+        wait, kind.wait = kind.wait, staticmethod(lambda run: run.result() and silent)
+        try:
+            frames, audio, fps, clip = self.sample()
+        finally:
+            kind.wait = staticmethod(wait)
+        made = self.saved("silent", frames=frames, audio=audio, fps=fps, clip=clip, format="mp4")
+        self.assertEqual([s["codec_type"] for s in made["streams"]], ["video"])
+        self.assertIn("receipt", made["format"]["tags"])  # it is the clip, unchanged
+
+    def test_the_fps_that_is_asked_for_is_the_file_s(self):
+        frames, audio, fps, clip = self.sample()
+        made = self.saved("faster", frames=frames, audio=audio, fps=2 * fps, clip=clip, format="mp4")
+        [video] = [s for s in made["streams"] if s["codec_type"] == "video"]
+        self.assertEqual(video["avg_frame_rate"], "32/1")
+        self.assertNotIn("receipt", made["format"]["tags"])
+        with self.assertRaisesRegex(ValueError, "23.976"):
+            self.saved("odd", frames=frames, fps=23.976, format="mp4")
 
     def test_frames_and_sound_of_other_nodes_are_kept(self):
         frames, audio, _, clip = self.sample()
