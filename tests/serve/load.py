@@ -29,7 +29,7 @@ class Load:
         self.server = Server(folder, "--queue", str(JOBS), "--rate", "0").start()
         self.server.port_to_take = self.server.port
         self.lock = threading.Lock()
-        self.todo, self.jobs, self.waits = list(range(JOBS)), {}, 0
+        self.todo, self.jobs, self.waits, self.problems = list(range(JOBS)), {}, 0, []
         self.stop = threading.Event()
 
     def ask(self, *words):
@@ -63,6 +63,12 @@ class Load:
                 status, view = self.ask("POST", f"/api/jobs/{body['id']}/cancel")
                 assert status in (202, 404), view
 
+    def checked_client(self, number):
+        try:
+            self.client(number)
+        except Exception as problem:  # the thread's end would only print it
+            self.problems.append(problem)
+
     def kill(self, times):
         draw = random.Random(1)
         for _ in range(times):
@@ -71,7 +77,7 @@ class Load:
             self.server.start()
 
     def run(self):
-        clients = [threading.Thread(target=self.client, args=(n,)) for n in range(CLIENTS)]
+        clients = [threading.Thread(target=self.checked_client, args=(n,)) for n in range(CLIENTS)]
         begun = time.monotonic()
         for client in clients:
             client.start()
@@ -79,6 +85,9 @@ class Load:
         for client in clients:
             client.join()
         taken = time.monotonic() - begun
+        if self.problems:
+            raise AssertionError(f"{len(self.problems)} clients failed; the first: {self.problems[0]!r}") from self.problems[0]
+        assert len(self.jobs) == JOBS, f"{len(self.jobs)} jobs of {JOBS} were queued"
         states = {}
         while len(states) < len(self.jobs):
             for job in set(self.jobs) - set(states):
