@@ -62,7 +62,17 @@ int64_t ModelPool::held_bytes() const {
 
 Result<const Preview*> ModelPool::preview(Engine& engine, const std::stop_token& stop) {
   const std::lock_guard lock(mutex_);
-  if (const auto it = previews_.find(&engine); it != previews_.end()) return &it->second;
+  auto it = previews_.find(&engine);
+  if (it == previews_.end()) {
+    auto made = make_preview(engine, stop);
+    if (made.status().code() == Code::kCancelled) return made.status();
+    it = previews_.emplace(&engine, std::move(made)).first;
+  }
+  if (!it->second.ok()) return it->second.status();
+  return &*it->second;
+}
+
+Result<Preview> ModelPool::make_preview(Engine& engine, const std::stop_token& stop) const {
   const Model& model = engine.model();
   std::string name = model.digest;
   std::replace(name.begin(), name.end(), ':', '-');
@@ -72,7 +82,7 @@ Result<const Preview*> ModelPool::preview(Engine& engine, const std::stop_token&
     std::stringstream text;
     text << file.rdbuf();
     auto kept = Preview::from_json(model.recipe, text.str());
-    if (kept.ok()) return &previews_.emplace(&engine, std::move(*kept)).first->second;
+    if (kept.ok()) return kept;
   }
   ZT_ASSIGN_OR_RETURN(Preview fitted, Preview::fit(engine, stop));
   if (!path.empty()) {  // where it cannot be kept, the next start fits it again
@@ -80,7 +90,7 @@ Result<const Preview*> ModelPool::preview(Engine& engine, const std::stop_token&
     std::filesystem::create_directories(preview_folder_, failed);
     (void)write_text(path, fitted.to_json() + "\n");
   }
-  return &previews_.emplace(&engine, std::move(fitted)).first->second;
+  return fitted;
 }
 
 }  // namespace zoetrope

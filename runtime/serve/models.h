@@ -31,16 +31,19 @@ class ModelPool {
   void make_room(Engine& engine, int64_t bytes);
   int64_t held_bytes() const;
 
-  // Of this model; fitted when it is asked for the first time. Lives as long as the pool.
+  // Of this model; fitted, or found impossible, when it is asked for the first time. Lives as long
+  // as the pool.
   Result<const Preview*> preview(Engine& engine, const std::stop_token& stop);
 
  private:
+  Result<Preview> make_preview(Engine& engine, const std::stop_token& stop) const;
+
   std::vector<std::unique_ptr<Engine>> engines_;
   std::mutex mutex_;
   std::vector<Engine*> used_;  // the latest last
   int64_t budget_ = 0;
   std::string preview_folder_;
-  std::map<const Engine*, Preview> previews_;
+  std::map<const Engine*, Result<Preview>> previews_;
 };
 
 }  // namespace zoetrope
