@@ -162,7 +162,8 @@ void add_serve(CLI::App* root, Run* run) {
   app->add_option(
       "--disk", o.disk,
       "What clips and given files may take, such as 100GiB: what ended longest ago goes "
-      "first, and new jobs are refused (507) where that is not enough");
+      "first, and new jobs are refused (507) where that is not enough. Uploads may take half of "
+      "it, one key's a quarter; more are refused (507), none goes for another");
   app->add_flag("--log-prompts", o.service.log_prompts, "Prompts stand in the log, too");
   app->add_option("--place", o.place, "As in generate: what runs where");
   o.device.add_to(app);

@@ -2,8 +2,6 @@
 // which the google-genai package takes. A job is an operation.
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <sstream>
 
 #include "runtime/serve/http.h"
 
@@ -73,10 +71,19 @@ Status read_shape(const std::string& aspect, const std::string& resolution, cons
   return Status();
 }
 
+Status check_keys_of(const Json& json, const char* what, const std::set<std::string>& known) {
+  Body body;
+  body.json = json;
+  return check_keys(body, known).with_context(what);
+}
+
 // {"bytesBase64Encoded"}, or a clip that this service made by its address.
 Result<GivenMedia> read_media(Call& c, const Json& instance, const char* key) {
   const auto it = instance.find(key);
   if (it == instance.end() || it->is_null()) return GivenMedia();
+  if (it->is_object())
+    ZT_RETURN_IF_ERROR(check_keys_of(
+        *it, key, {"bytesBase64Encoded", "encodedVideo", "mimeType", "encoding", "uri"}));
   const Json* data = it->is_object() && it->contains("bytesBase64Encoded")
                          ? &(*it)["bytesBase64Encoded"]
                      : it->is_object() && it->contains("encodedVideo") ? &(*it)["encodedVideo"]
@@ -96,14 +103,10 @@ Result<GivenMedia> read_media(Call& c, const Json& instance, const char* key) {
   return wrong("'", key, "' must have 'bytesBase64Encoded', or a 'uri' of this service");
 }
 
-Status check_keys_of(const Json& json, const char* what, const std::set<std::string>& known) {
-  Body body;
-  body.json = json;
-  return check_keys(body, known).with_context(what);
-}
-
 Result<ClientRequest> read_request(Call& c, const Json& json) {
   ZT_RETURN_IF_ERROR(check_keys_of(json, "request", {"instances", "parameters", "labels"}));
+  if (json.contains("labels") && !json["labels"].is_object())
+    return wrong("'labels' must be an object");
   const Json instances = json.value("instances", Json());
   if (!instances.is_array() || instances.size() != 1 || !instances[0].is_object())
     return wrong("'instances' must be a list of one object");
@@ -148,7 +151,10 @@ Result<ClientRequest> read_request(Call& c, const Json& json) {
   request.request.seed = seed != nullptr ? seed->get<uint64_t>() : draw_seed();
   const std::string resize = text("resizeMode");
   if (resize == "pad") request.fit = "contain";
+  (void)text("personGeneration");  // inert, as "labels" are: docs/serve.md
   ZT_RETURN_IF_ERROR(status);
+  if (!resize.empty() && resize != "pad" && resize != "crop")
+    return wrong("'parameters.resizeMode' must be pad or crop");
   if (p.contains("sampleCount") && number("sampleCount") != 1)
     return wrong("'parameters.sampleCount': an operation makes one clip");
   if (p.contains("fps") && number("fps") != recipe.clip.fps)
@@ -187,12 +193,8 @@ Result<Json> operation(Call& c, const JobView& view, Dialect dialect) {
                               {"encoding", type}}}}}}}}};
     return out;
   }
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream bytes;
-  bytes << file.rdbuf();
-  if (!file) return error(Code::kNotFound, "the result is not there any more");
-  out["response"] = {
-      {"videos", {{{"bytesBase64Encoded", to_base64(bytes.str())}, {"mimeType", type}}}}};
+  ZT_ASSIGN_OR_RETURN(const std::string bytes, read_result(c, j));
+  out["response"] = {{"videos", {{{"bytesBase64Encoded", to_base64(bytes)}, {"mimeType", type}}}}};
   return out;
 }
 
@@ -228,7 +230,8 @@ void add_google_routes(Routes& routes) {
   routes.speak(google_error);
   const std::string gemini = "/v1beta/models/{model}";
   const std::string vertex = "/v1beta1/publishers/google/models/{model}";
-  routes.post(gemini + ":predictLongRunning", [](Call& c) { return begin(c, Dialect::kGemini); });
+  routes.post(gemini + ":predictLongRunning", Counted::kYes,
+              [](Call& c) { return begin(c, Dialect::kGemini); });
   routes.get(gemini + "/operations/{id}", [](Call& c) -> Fault {
     ZT_ASSIGN_OR_RETURN(const JobView view, c.job(1));
     return answer(c, view, Dialect::kGemini);
@@ -237,8 +240,9 @@ void add_google_routes(Routes& routes) {
     ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
     return send_result(c, view);
   });
-  routes.post(vertex + ":predictLongRunning", [](Call& c) { return begin(c, Dialect::kVertex); });
-  routes.post(vertex + ":fetchPredictOperation", fetch);
+  routes.post(vertex + ":predictLongRunning", Counted::kYes,
+              [](Call& c) { return begin(c, Dialect::kVertex); });
+  routes.post(vertex + ":fetchPredictOperation", Counted::kNo, fetch);
 }
 
 }  // namespace zoetrope

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <fstream>
+#include <sstream>
 
 #include "graph/text.h"
 
@@ -82,20 +83,21 @@ Result<Permit> Call::wait() {
                " wait already, for pictures, events or files; ask again soon");
 }
 
-void Routes::add(const char* method, const std::string& path, Handler handler) {
+void Routes::add(const char* method, const std::string& path, Counted counted, Handler handler) {
   const std::string pattern = pattern_of(path);
   if (methods_[path].empty()) patterns_.emplace_back(std::regex(pattern), path);
   methods_[path].insert(method);
   HttpContext& c = context_;
-  const bool counted = std::string_view(method) == "POST";
+  const bool posts = std::string_view(method) == "POST";
   auto answer = [&c, counted, handler = std::move(handler), writer = writer_](
                     const httplib::Request& q, httplib::Response& r) {
     static const std::string kNobody;
     const std::string* owner = c.owner_of(q);
     Call call{c, q, r, owner != nullptr ? *owner : kNobody};
     Fault fault;
-    const int wait =
-        counted ? c.rates.wait(c.options.keys.empty() ? q.remote_addr : call.owner) : 0;
+    const int wait = counted == Counted::kYes
+                         ? c.rates.wait(c.options.keys.empty() ? q.remote_addr : call.owner)
+                         : 0;
     if (wait > 0) {
       fault = Fault(429, error(Code::kResourceExhausted, "that were more than ", c.options.a_minute,
                                " requests a minute"));
@@ -104,6 +106,8 @@ void Routes::add(const char* method, const std::string& path, Handler handler) {
       fault = handler(call);
     }
     if (fault.ok()) return;
+    fault.status = Status(fault.status.code(),
+                          without_paths(fault.status.message(), c.service.options().folder));
     if (call.busy != 0) {
       fault.http = call.busy;
       fault.retry_after = kBusySeconds;
@@ -111,7 +115,7 @@ void Routes::add(const char* method, const std::string& path, Handler handler) {
     if (fault.retry_after > 0) r.set_header("Retry-After", std::to_string(fault.retry_after));
     reply(r, fault.http, writer(fault));
   };
-  if (counted)
+  if (posts)
     server_.Post(pattern, std::move(answer));
   else if (std::string_view(method) == "GET")
     server_.Get(pattern, std::move(answer));
@@ -243,6 +247,15 @@ Result<int64_t> count_of(const httplib::Request& request, const char* name, int6
   if (bad != std::errc() || last != text.data() + text.size() || count < 1 || count > most)
     return wrong("'", name, "' must be a number from 1 to ", most);
   return count;
+}
+
+Result<std::string> read_result(Call& call, const ServeJob& job) {
+  ZT_ASSIGN_OR_RETURN(const std::string path, call.context.service.result(job));
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream bytes;
+  bytes << file.rdbuf();
+  if (!file) return error(Code::kNotFound, "the result is not there any more");
+  return std::move(bytes).str();
 }
 
 Status send_file(const std::string& path, httplib::Response& response) {

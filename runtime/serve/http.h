@@ -72,15 +72,24 @@ using Handler = std::function<Fault(Call&)>;
 // How an API says what went wrong.
 using FaultWriter = std::function<nlohmann::json(const Fault&)>;
 
+// Whether requests of a route count for --rate: those do that make or plan something.
+enum class Counted : uint8_t { kNo, kYes };
+
 // Routes of one server: methods, paths such as "/api/jobs/{id}", and what they do.
 class Routes {
  public:
   Routes(httplib::Server& server, HttpContext& context) : server_(server), context_(context) {}
   // For the routes that follow.
   void speak(FaultWriter writer) { writer_ = std::move(writer); }
-  void get(const std::string& path, Handler handler) { add("GET", path, std::move(handler)); }
-  void post(const std::string& path, Handler handler) { add("POST", path, std::move(handler)); }
-  void remove(const std::string& path, Handler handler) { add("DELETE", path, std::move(handler)); }
+  void get(const std::string& path, Handler handler) {
+    add("GET", path, Counted::kNo, std::move(handler));
+  }
+  void post(const std::string& path, Counted counted, Handler handler) {
+    add("POST", path, counted, std::move(handler));
+  }
+  void remove(const std::string& path, Handler handler) {
+    add("DELETE", path, Counted::kNo, std::move(handler));
+  }
 
   // "GET, POST": of the routes that this path leads to; empty: none.
   std::string methods_of(const std::string& path) const;
@@ -88,7 +97,7 @@ class Routes {
   Status check(const nlohmann::json& description) const;
 
  private:
-  void add(const char* method, const std::string& path, Handler handler);
+  void add(const char* method, const std::string& path, Counted counted, Handler handler);
 
   httplib::Server& server_;
   HttpContext& context_;
@@ -122,6 +131,11 @@ std::string to_base64(std::string_view bytes);
 Result<int64_t> count_of(const httplib::Request& request, const char* name, int64_t otherwise,
                          int64_t most);
 
+// Of what OpenAI's words give to be edited, which say no more, is made new.
+inline constexpr double kEditStrength = 0.6;
+
+// The bytes of a job's clip or picture, whole.
+Result<std::string> read_result(Call& call, const ServeJob& job);
 // A file as it lies on the disk, in ranges if asked for.
 Status send_file(const std::string& path, httplib::Response& response);
 // The job's clip or picture. 409 where it is not done.

@@ -15,6 +15,10 @@ inline std::string_view job_state_name(JobState state) {
   return kJobStates[static_cast<size_t>(state)];
 }
 
+// A text for clients: of a path in `folder`, where the service keeps its files, the last name
+// stays.
+std::string without_paths(std::string text, const std::string& folder);
+
 struct ServeJob {
   std::string id;     // nobody's to guess
   std::string owner;  // of the API key; empty where the service asks for none
@@ -30,7 +34,7 @@ struct ServeJob {
   double estimated_seconds = 0;  // 0: not known
   std::string remix_of;          // another job's id; empty: none's
   std::string notices = "[]";    // JSON: what a person should know of it
-  int64_t bytes = 0;             // of its files, once it has ended
+  int64_t bytes = 0;             // of its files: given ones, and all once it is done
   // Of a job that failed: a code's name and the words.
   std::string error_code, error;
 };

@@ -173,8 +173,8 @@ Result<std::unique_ptr<JobStore>> JobStore::open(const std::string& path) {
     ZT_RETURN_IF_ERROR(store->execute(
         str("BEGIN;", kSteps[step], "PRAGMA user_version = ", step + 1, "; COMMIT;").c_str()));
   Query fatal(database,
-              "UPDATE jobs SET state = ?, finished = ?, error_code = ?, error = ? WHERE state = ? "
-              "AND attempts >= ?");
+              "UPDATE jobs SET state = ?, finished = ?, error_code = ?, error = ?, bytes = 0 WHERE "
+              "state = ? AND attempts >= ?");
   ZT_RETURN_IF_ERROR(fatal.bind(JobState::kFailed)
                          .bind(now())
                          .bind(std::string(code_name(Code::kInternal)))
@@ -208,7 +208,7 @@ Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner, boo
                  most, "), ", of_owner, " of them yours (at most ", most_of_owner, ")");
   Query insert(database_,
                "INSERT INTO jobs (" ZT_JOB_COLUMNS
-               ") VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?, 0)");
+               ") VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?, ?)");
   return insert.bind(j.id)
       .bind(j.owner)
       .bind(JobState::kQueued)
@@ -225,6 +225,7 @@ Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner, boo
       .bind(j.model)
       .bind(j.remix_of)
       .bind(j.notices)
+      .bind(j.bytes)
       .run();
 }
 
@@ -314,7 +315,8 @@ Result<bool> JobStore::requeue(const std::string& id) {
 
 Result<bool> JobStore::cancel_queued(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  Query query(database_, "UPDATE jobs SET state = ?, finished = ? WHERE id = ? AND state = ?");
+  Query query(database_,
+              "UPDATE jobs SET state = ?, finished = ?, bytes = 0 WHERE id = ? AND state = ?");
   ZT_RETURN_IF_ERROR(
       query.bind(JobState::kCancelled).bind(now()).bind(id).bind(JobState::kQueued).run());
   return sqlite3_changes(database_) > 0;
@@ -333,8 +335,29 @@ Result<std::vector<ServeJob>> JobStore::ended(int64_t limit) {
   return all<ServeJob>(query.bind(limit), read_job);
 }
 
-Status JobStore::add_file(const GivenFile& file) {
+Status JobStore::check_room(const GivenFile& file, int64_t most, int64_t most_of_owner) {
   const std::lock_guard lock(mutex_);
+  return check_room_locked(file, most, most_of_owner);
+}
+
+Status JobStore::check_room_locked(const GivenFile& file, int64_t most, int64_t most_of_owner) {
+  Query all(database_, "SELECT total(bytes) FROM files");
+  ZT_ASSIGN_OR_RETURN(const double taken, ask(all));
+  Query own(database_, "SELECT total(bytes) FROM files WHERE owner = ?");
+  ZT_ASSIGN_OR_RETURN(const double of_owner, ask(own.bind(file.owner)));
+  const auto fits = [&](double before, int64_t limit) {
+    return limit <= 0 || before + static_cast<double>(file.bytes) <= static_cast<double>(limit);
+  };
+  if (fits(taken, most) && fits(of_owner, most_of_owner)) return Status();
+  return error(Code::kResourceExhausted, "no room for ", file.bytes, " bytes: uploads take ",
+               static_cast<int64_t>(taken), " (at most ", most, "), ",
+               static_cast<int64_t>(of_owner), " of them yours (at most ", most_of_owner,
+               "); DELETE /api/files/ID removes one, and each goes after a day");
+}
+
+Status JobStore::add_file(const GivenFile& file, int64_t most, int64_t most_of_owner) {
+  const std::lock_guard lock(mutex_);
+  ZT_RETURN_IF_ERROR(check_room_locked(file, most, most_of_owner));
   Query query(database_,
               "INSERT INTO files (id, owner, created, bytes, facts) VALUES (?, ?, ?, ?, ?)");
   return query.bind(file.id)

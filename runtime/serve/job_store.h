@@ -53,16 +53,21 @@ class JobStore {
 
   // The longest ended, and the oldest files, first.
   Result<std::vector<ServeJob>> ended(int64_t limit);
-  Status add_file(const GivenFile& file);
+  // Unless files would take more than `most` bytes, or its owner's more than `most_of_owner`:
+  // kResourceExhausted. 0: no limit.
+  Status add_file(const GivenFile& file, int64_t most, int64_t most_of_owner);
+  // The same, asked beforehand.
+  Status check_room(const GivenFile& file, int64_t most, int64_t most_of_owner);
   Result<std::optional<GivenFile>> find_file(const std::string& id);
   Result<std::vector<GivenFile>> files(int64_t limit);
   Status remove_file(const std::string& id);
-  // Of ended jobs and of given files.
+  // Of jobs and of given files.
   Result<int64_t> bytes();
 
  private:
   explicit JobStore(sqlite3* database) : database_(database) {}
   Status execute(const char* sql);
+  Status check_room_locked(const GivenFile& file, int64_t most, int64_t most_of_owner);
 
   std::mutex mutex_;
   sqlite3* const database_;

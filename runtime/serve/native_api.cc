@@ -284,8 +284,8 @@ void add_native_routes(Routes& routes) {
     return {};
   });
   routes.get("/api/models", models);
-  routes.post("/api/plan", plan);
-  routes.post("/api/files", upload);
+  routes.post("/api/plan", Counted::kYes, plan);
+  routes.post("/api/files", Counted::kYes, upload);
   routes.get("/api/files/{id}", [](Call& c) -> Fault {
     ZT_ASSIGN_OR_RETURN(const GivenFile file, c.context.service.uploads().find(c.part(0), c.owner));
     reply(c.response, 200, to_json(file));
@@ -297,11 +297,11 @@ void add_native_routes(Routes& routes) {
     c.response.status = 204;
     return {};
   });
-  routes.post("/api/jobs", submit);
+  routes.post("/api/jobs", Counted::kYes, submit);
   routes.get("/api/jobs", list);
   routes.get("/api/jobs/{id}", show);
   routes.remove("/api/jobs/{id}", remove);
-  routes.post("/api/jobs/{id}/cancel", cancel);
+  routes.post("/api/jobs/{id}/cancel", Counted::kNo, cancel);
   routes.get("/api/jobs/{id}/events", stream);
   routes.get("/api/jobs/{id}/preview", preview);
   routes.get("/api/jobs/{id}/result", [](Call& c) -> Fault {

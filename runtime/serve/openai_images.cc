@@ -1,7 +1,4 @@
 // OpenAI's images: asked for and waited for in one request. A picture is a job like any other.
-#include <fstream>
-#include <sstream>
-
 #include "runtime/serve/http.h"
 
 namespace zoetrope {
@@ -10,7 +7,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kWaitMilliseconds = 200;
-constexpr double kEditStrength = 0.6;
 
 // Waits for its end; one whose client is gone or that takes too long is cancelled. The answer's
 // connection is not seen from here, so that only time ends it.
@@ -27,14 +23,6 @@ Result<JobView> wait_for(Call& c, const std::string& id,
     }
     version = c.context.service.wait_for_change(version, kWaitMilliseconds);
   }
-}
-
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream bytes;
-  bytes << file.rdbuf();
-  if (!file) return error(Code::kNotFound, "the result is not there any more");
-  return std::move(bytes).str();
 }
 
 // A text, number or truth value as text; empty for what is none.
@@ -125,8 +113,7 @@ Fault make(Call& c, bool edits) {
       fault = view.status();
       continue;
     }
-    const auto path = c.context.service.result(view->job);
-    const auto bytes = path.ok() ? read_file(*path) : path.status();
+    const auto bytes = read_result(c, view->job);
     if (!bytes.ok()) {
       fault = Fault(view->job.state == JobState::kFailed ? 500 : 409,
                     error(Code::kInternal,
@@ -145,8 +132,9 @@ Fault make(Call& c, bool edits) {
 
 void add_openai_image_routes(Routes& routes) {
   routes.speak(openai_error);
-  routes.post("/v1/images/generations", [](Call& c) { return make(c, /*edits=*/false); });
-  routes.post("/v1/images/edits", [](Call& c) { return make(c, /*edits=*/true); });
+  routes.post("/v1/images/generations", Counted::kYes,
+              [](Call& c) { return make(c, /*edits=*/false); });
+  routes.post("/v1/images/edits", Counted::kYes, [](Call& c) { return make(c, /*edits=*/true); });
 }
 
 }  // namespace zoetrope

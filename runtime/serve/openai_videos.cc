@@ -8,8 +8,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr double kEditStrength = 0.6;  // of an edited clip, that is made new
-
 // "4", "2.5"
 std::string seconds_of(const ServeJob& job) {
   return str(static_cast<double>(job.frames) / static_cast<double>(job.fps));
@@ -75,13 +73,14 @@ Result<GivenMedia> read_media(Call& c, const Body& body, const std::string& key)
   if (it == body.json.end() || it->is_null()) return GivenMedia();
   std::string id, url, video;
   if (it->is_object()) {
-    const auto word = [&](const char* name) {
-      const auto found = it->find(name);
-      return found != it->end() && found->is_string() ? found->get<std::string>() : "";
-    };
-    id = word("file_id");
-    url = word("image_url");
-    video = word("id");
+    Body given;
+    given.json = *it;
+    ZT_RETURN_IF_ERROR(check_keys(given, {"file_id", "image_url", "id"}).with_context(key));
+    ZT_ASSIGN_OR_RETURN(id, text_of(given, "file_id"));
+    ZT_ASSIGN_OR_RETURN(url, text_of(given, "image_url"));
+    ZT_ASSIGN_OR_RETURN(video, text_of(given, "id"));
+    if (!id.empty() + !url.empty() + !video.empty() > 1)
+      return error(Code::kInvalidArgument, "'", key, "' must be one of file_id, image_url and id");
   }
   if (!id.empty()) return GivenMedia{id, "", ""};
   if (!video.empty()) return GivenMedia{"", video, ""};
@@ -203,10 +202,11 @@ Json openai_error(const Fault& fault) {
 
 void add_openai_video_routes(Routes& routes) {
   routes.speak(openai_error);
-  routes.post("/v1/videos", create);
+  routes.post("/v1/videos", Counted::kYes, create);
   routes.get("/v1/videos", list);
-  routes.post("/v1/videos/edits", [](Call& c) { return from_video(c, "video"); });
-  routes.post("/v1/videos/extensions", [](Call& c) { return from_video(c, "extend"); });
+  routes.post("/v1/videos/edits", Counted::kYes, [](Call& c) { return from_video(c, "video"); });
+  routes.post("/v1/videos/extensions", Counted::kYes,
+              [](Call& c) { return from_video(c, "extend"); });
   routes.get("/v1/videos/{id}", [](Call& c) -> Fault {
     ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
     reply(c.response, 200, to_json(view));
@@ -218,7 +218,7 @@ void add_openai_video_routes(Routes& routes) {
     return {};
   });
   routes.get("/v1/videos/{id}/content", content);
-  routes.post("/v1/videos/{id}/remix", remix);
+  routes.post("/v1/videos/{id}/remix", Counted::kYes, remix);
   routes.get("/v1/models", [](Call& c) -> Fault {
     Json data = Json::array();
     for (const auto& engine : c.context.service.models().engines())

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 
@@ -49,6 +51,8 @@ Status make_private(const std::string& path, bool ours) {
 
 Result<std::unique_ptr<Service>> Service::open(std::unique_ptr<ModelPool> models,
                                                const GenerateFlags& flags, ServiceOptions options) {
+  options.uploads.all_bytes = options.disk_bytes / 2;
+  options.uploads.owner_bytes = options.disk_bytes / 4;
   std::unique_ptr<Service> s(new Service(std::move(models), flags, std::move(options)));
   const std::string& folder = s->options_.folder;
   ZT_RETURN_IF_ERROR(s->take_folder());
@@ -95,7 +99,8 @@ void Service::remove_orphans() {
     const auto job = store_->find(entry.path().filename());
     if (job.ok() && !job->has_value()) fs::remove_all(entry.path(), failed);
     if (job.ok() && job->has_value() && (*job)->finished > 0)
-      fs::remove_all(entry.path() / "checkpoint", failed);
+      fs::remove_all((*job)->state == JobState::kDone ? entry.path() / "checkpoint" : entry.path(),
+                     failed);
   }
   std::vector<fs::path> unfinished;
   for (const auto& entry : fs::recursive_directory_iterator(options_.folder + "/jobs", failed))
@@ -128,13 +133,18 @@ void Service::stop() {
   if (lock_ >= 0) ::close(std::exchange(lock_, -1));
 }
 
-Status Service::without_paths(const Status& status) const {
-  std::string text = status.message();
-  for (const char* tail : {"/files/", "/jobs/"}) {
-    const std::string path = options_.folder + tail;
-    for (size_t at; (at = text.find(path)) != std::string::npos;) text.erase(at, path.size());
+std::string without_paths(std::string text, const std::string& folder) {
+  const std::string begin = folder + "/";
+  const auto in_name = [](char c) {  // names here are ids, keys and what OutputFile makes of them
+    return std::isalnum(static_cast<unsigned char>(c)) || std::strchr("_-./", c) != nullptr;
+  };
+  for (size_t at; (at = text.find(begin)) != std::string::npos;) {
+    size_t name = at + begin.size();
+    for (size_t i = name; i + 1 < text.size() && in_name(text[i]); ++i)
+      if (text[i] == '/' && in_name(text[i + 1])) name = i + 1;
+    text.erase(at, name - at);
   }
-  return Status(status.code(), std::move(text));
+  return text;
 }
 
 Result<std::string> Service::path_of(const GivenMedia& media, const std::string& owner) {
@@ -175,7 +185,7 @@ Result<PlannedJob> Service::plan(const ClientRequest& request, const std::string
   auto target = media_target(recipe, flags.request.clip);
   if (!target.ok()) return target.status();
   auto files = read_known_files(known, *target);
-  if (!files.ok()) return without_paths(files.status());
+  if (!files.ok()) return files.status();
   ZT_RETURN_IF_ERROR(give_known(recipe, known, &*files, &flags.request));
   ZT_ASSIGN_OR_RETURN(planned.plan, planned.engine->plan(flags.request));
   files->frames = planned.plan.shape.frames;
@@ -186,7 +196,7 @@ Result<PlannedJob> Service::plan(const ClientRequest& request, const std::string
   planned.clip =
       ClipAssembly(*files, flags.request.known, *target, none).format(planned.plan.shape.frames);
   for (const std::string& notice : files->notices)
-    planned.notices.push_back(without_paths(error(Code::kInternal, notice)).message());
+    planned.notices.push_back(without_paths(notice, options_.folder));
   return planned;
 }
 
@@ -212,19 +222,21 @@ Status Service::keep_given(ClientRequest* request, const std::string& id,
   return Status();
 }
 
+Status Service::make_room(int64_t bytes) {
+  if (options_.disk_bytes <= 0) return Status();
+  sweep(bytes);
+  ZT_ASSIGN_OR_RETURN(const int64_t used, store_->bytes());
+  if (used + bytes <= options_.disk_bytes) return Status();
+  return error(Code::kResourceExhausted, "files take ", used, " bytes of ", options_.disk_bytes,
+               ", and what is given ", bytes, "; remove jobs that are done, or uploads");
+}
+
 Result<JobView> Service::submit(ClientRequest request, const std::string& owner, Refusal* refusal,
                                 const std::string& remix_of) {
   *refusal = Refusal::kBusy;
   if (stopping_) return error(Code::kUnavailable, "the service is ending; ask again soon");
   ZT_ASSIGN_OR_RETURN(const PlannedJob planned, plan(request, owner, refusal));
   *refusal = Refusal::kDisk;
-  if (options_.disk_bytes > 0) {
-    sweep();
-    ZT_ASSIGN_OR_RETURN(const int64_t used, store_->bytes());
-    if (used >= options_.disk_bytes)
-      return error(Code::kResourceExhausted, "files take ", used, " bytes of ", options_.disk_bytes,
-                   "; remove jobs that are done");
-  }
   ServeJob job;
   job.id = new_id("video_");
   job.owner = owner;
@@ -241,6 +253,12 @@ Result<JobView> Service::submit(ClientRequest request, const std::string& owner,
   job.remix_of = remix_of;
   Status status = keep_given(&request, job.id, owner);
   job.request = store_request(request);
+  for (const char* key : kMediaKeys) {
+    std::error_code none;
+    const auto bytes = fs::file_size(worker_->given_of(job.id, key), none);
+    if (!none) job.bytes += static_cast<int64_t>(bytes);
+  }
+  if (status.ok()) status = make_room(job.bytes);  // what was given is kept: it may go now
   bool full = false;
   if (status.ok()) status = store_->add(job, options_.queue, options_.queue_of_owner, &full);
   if (full) *refusal = Refusal::kBusy;
@@ -285,8 +303,8 @@ Status Service::cancel(const std::string& id, const std::string& owner) {
   ZT_ASSIGN_OR_RETURN(const JobView found, find(id, owner));
   ZT_ASSIGN_OR_RETURN(const bool was_queued, store_->cancel_queued(id));
   if (was_queued) {
-    std::error_code failed;  // of a job that a restart had interrupted
-    fs::remove_all(worker_->folder_of(id) + "/checkpoint", failed);
+    std::error_code failed;  // what it was given, and a checkpoint where a restart interrupted it
+    fs::remove_all(worker_->folder_of(id), failed);
     log({{"event", "job cancelled"}, {"id", id}});
     worker_->wake();
   } else {
@@ -310,14 +328,14 @@ Status Service::forget(const ServeJob& job) {
   return Status();
 }
 
-void Service::sweep() {
+void Service::sweep(int64_t more) {
   const std::lock_guard lock(sweep_mutex_);
   const auto used = store_->bytes();
-  int64_t over = options_.disk_bytes > 0 && used.ok() ? *used - options_.disk_bytes : 0;
-  // Files first: jobs have their own.
+  int64_t over = options_.disk_bytes > 0 && used.ok() ? *used + more - options_.disk_bytes : 0;
+  // Files have a quota of their own: no flood of one owner's takes another's away.
   const auto files = store_->files(kMany);
   for (const GivenFile& file : files.ok() ? *files : std::vector<GivenFile>()) {
-    if (file.created + kFileSeconds > now() && over <= 0) break;
+    if (file.created + kFileSeconds > now()) break;
     if (uploads_->remove(file).ok()) over -= file.bytes;
   }
   const auto jobs = store_->ended(kMany);

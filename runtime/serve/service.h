@@ -95,8 +95,9 @@ class Service {
   Result<std::string> metrics();
   // A line of JSON to standard error.
   void log(nlohmann::json line);
-  // Ended jobs and given files that have been kept long enough, or that the quota has no room for.
-  void sweep();
+  // Ended jobs and given files that have been kept long enough, and the longest ended of those that
+  // the quota has no room for, `more` bytes beside them.
+  void sweep(int64_t more = 0);
 
  private:
   Service(std::unique_ptr<ModelPool> models, const GenerateFlags& flags, ServiceOptions options)
@@ -108,8 +109,8 @@ class Service {
   Status keep_given(ClientRequest* request, const std::string& id, const std::string& owner);
   Result<std::string> picture_of(const ServeJob& job, const char* name, int64_t most) const;
   Status forget(const ServeJob& job);
-  // A message without where the service keeps its files.
-  Status without_paths(const Status& status) const;
+  // For so many bytes more, within the quota.
+  Status make_room(int64_t bytes);
 
   std::unique_ptr<ModelPool> models_;
   const GenerateFlags flags_;

@@ -30,8 +30,7 @@ constexpr rlim_t kMemory = rlim_t{4} << 30;  // of the process that tries a file
 constexpr rlim_t kProcessorSeconds = 60;
 constexpr double kPatience = 120;        // seconds by the clock
 constexpr size_t kMostAnswer = 1 << 16;  // bytes
-constexpr int64_t kMostPixels = int64_t{1} << 26;
-constexpr int kMostRate = 120;  // frames a second that are counted
+constexpr int kMostRate = 120;           // frames a second that are counted
 
 Status refused(const auto&... why) { return error(Code::kInvalidArgument, why...); }
 
@@ -145,11 +144,9 @@ Json try_media(const std::string& path, double most_seconds) {
   limit_this_process();
   const auto facts = look_at(path, most_seconds);
   if (facts.ok()) return *facts;
-  std::string message = facts.status().message();
-  for (size_t at; (at = message.find(path)) != std::string::npos;)
-    message.replace(at, path.size(), "the file");
-  return {
-      {"error", {{"code", std::string(code_name(facts.status().code()))}, {"message", message}}}};
+  return {{"error",
+           {{"code", std::string(code_name(facts.status().code()))},
+            {"message", facts.status().message()}}}};
 }
 
 Result<GivenFile> Uploads::add(const std::string& owner, std::string_view bytes) {
@@ -161,6 +158,7 @@ Result<GivenFile> Uploads::add(const std::string& owner, std::string_view bytes)
   file.owner = owner;
   file.created = static_cast<int64_t>(std::time(nullptr));
   file.bytes = static_cast<int64_t>(bytes.size());
+  ZT_RETURN_IF_ERROR(store_.check_room(file, limits_.all_bytes, limits_.owner_bytes));
   const std::string path = path_of(file.id);
   ZT_ASSIGN_OR_RETURN(OutputFile out, OutputFile::create(path));
   ZT_RETURN_IF_ERROR(out.write(bytes.data(), bytes.size()));
@@ -170,7 +168,7 @@ Result<GivenFile> Uploads::add(const std::string& owner, std::string_view bytes)
   if (facts.ok() && facts->contains("error"))
     status = refused((*facts)["error"].value("message", "it cannot be decoded"));
   if (facts.ok()) file.facts = facts->dump();
-  if (status.ok()) status = store_.add_file(file);
+  if (status.ok()) status = store_.add_file(file, limits_.all_bytes, limits_.owner_bytes);
   if (status.ok()) return file;
   ::unlink(path.c_str());
   return status;

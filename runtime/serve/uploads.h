@@ -12,7 +12,8 @@ namespace zoetrope {
 
 struct UploadLimits {
   int64_t bytes = 64 << 20;
-  double seconds = 600;  // that a clip or sound may last
+  double seconds = 600;                    // that a clip or sound may last
+  int64_t all_bytes = 0, owner_bytes = 0;  // of all that are kept, of all and of one; 0: no limit
 };
 
 class Uploads {
@@ -21,7 +22,7 @@ class Uploads {
   Uploads(JobStore& store, std::string folder, UploadLimits limits)
       : store_(store), folder_(std::move(folder)), limits_(limits) {}
 
-  // kInvalidArgument: it is not what the service takes, and why.
+  // kInvalidArgument: it is not what the service takes, and why. kResourceExhausted: the quota.
   Result<GivenFile> add(const std::string& owner, std::string_view bytes);
   // Of this owner; another's is not found.
   Result<GivenFile> find(const std::string& id, const std::string& owner);

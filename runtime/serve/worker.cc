@@ -16,7 +16,7 @@ constexpr int kPollMilliseconds = 1000;   // in case that a wake is missed, as a
 constexpr double kPreviewSeconds = 0.25;  // from one to the next, at least
 constexpr int64_t kPreviewFrames = 4;
 
-// Of a job that has ended, whose checkpoint goes.
+// Of a job that is done, whose checkpoint goes.
 int64_t bytes_in(const std::string& folder) {
   int64_t bytes = 0;
   std::error_code failed;
@@ -74,11 +74,8 @@ class Worker::Listener : public GenerationListener {
   // Given files are told by their keys: where they lie is nobody's business.
   void notice(const std::string& text) override {
     worker_.log_(&job_, "job notice", text);
-    std::string told = text;
-    const std::string given = worker_.given_of(job_.id, "");
-    for (size_t at; (at = told.find(given)) != std::string::npos;) told.erase(at, given.size());
     const std::lock_guard lock(worker_.mutex_);
-    worker_.progress_.notices.push_back(std::move(told));
+    worker_.progress_.notices.push_back(without_paths(text, worker_.folder_));
   }
   bool previews() const override { return preview_ != nullptr; }
   void denoised(const RequestPlan& plan, std::span<const float> latents, int step) override {
@@ -219,10 +216,11 @@ void Worker::run(const ServeJob& job) {
   end(job, status);
 }
 
-// The checkpoint goes only when the database knows the end: until then a restart needs it. An end
+// The checkpoint goes, and of a job that made nothing all, only when the database knows the end:
+// until then a restart needs it. An end
 // that the store refuses is told again until it is heard, or the process ends.
 void Worker::end(ServeJob job, const Status& status) {
-  job.bytes = bytes_in(folder_of(job.id));
+  job.bytes = status.ok() ? bytes_in(folder_of(job.id)) : 0;
   bool told = false;
   std::unique_lock lock(mutex_);  // no cancel comes between the decision and the store
   Result<bool> stored = store_end(&job, status);
@@ -242,8 +240,8 @@ void Worker::end(ServeJob job, const Status& status) {
     return log_(&job, "job ended, which was removed", "");
   }
   if (job.state == JobState::kQueued) return log_(&job, "job interrupted", "");
-  fs::remove_all(folder_of(job.id) + "/checkpoint", wrong);
-  if (wrong) failed(&job, "removing the checkpoint failed", error(Code::kIoError, wrong.message()));
+  fs::remove_all(folder_of(job.id) + (job.state == JobState::kDone ? "/checkpoint" : ""), wrong);
+  if (wrong) failed(&job, "removing what it leaves failed", error(Code::kIoError, wrong.message()));
   log_(&job, str("job ", job_state_name(job.state)), "");
 }
 
@@ -257,7 +255,7 @@ Result<bool> Worker::store_end(ServeJob* job, const Status& status) {
   if (job->state == JobState::kQueued) return store_.requeue(job->id);
   if (job->state == JobState::kFailed) {
     job->error_code = code_name(status.code());
-    job->error = status.message();
+    job->error = without_paths(status.message(), folder_);
   }
   job->notices = nlohmann::json(progress_.notices)
                      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

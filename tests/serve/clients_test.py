@@ -241,6 +241,10 @@ class Google(Case):
         for request, status, word in (({}, 400, "instances"), ({"instances": [{}]}, 400, "prompt"),
                                       ({"instances": [{"prompt": "x", "nose": 1}]}, 400, "nose"),
                                       ({"instances": [{"prompt": "x"}], "parameters": {"sampleCount": 2}}, 400, "one"),
+                                      ({"instances": [{"prompt": "x", "image": {"gcsUri": "gs://a"}}]}, 400, "gcsUri"),
+                                      ({"instances": [{"prompt": "x"}], "parameters": {"resizeMode": "zoom"}}, 400, "pad"),
+                                      ({"instances": [{"prompt": "x"}], "parameters": {"personGeneration": 1}}, 400, "person"),
+                                      ({"instances": [{"prompt": "x"}], "labels": "x"}, 400, "labels"),
                                       ({"instances": [{"prompt": "x"}], "parameters": {"seed": "3"}}, 400, "seed"),
                                       ({"instances": [{"prompt": "x"}], "parameters": {"resolution": "720p"}}, 422, "160"),
                                       ({"instances": [{"prompt": "x", "image": {"bytesBase64Encoded": "!"}}]}, 400, "image")):
@@ -302,6 +306,7 @@ class Words(Case):
         nested = form({**asked, "input_reference[file_id]": file})
         self.assertEqual(self.ask("POST", "/v1/videos", *nested)[0], 200)
         for reference, word in (({"image_url": "http://elsewhere/a.png"}, "fetches nothing"), ({"file_id": "x"}, "x"),
+                                ({"file_id": file, "nose": 1}, "nose"), ({"file_id": file, "image_url": url}, "one of"),
                                 ("a.png", "input_reference"), ({"image_url": "data:image/png;base64,!"}, "base64")):
             status, _, answer = self.ask("POST", "/v1/videos", {**asked, "input_reference": reference})
             self.assertIn(status, (400, 404), answer)

@@ -5,10 +5,12 @@ usage: serve_test.py ZOETROPE MODEL.zoe SOURCE_FOLDER
 """
 import hashlib
 import http.client
+import io
 import json
 import os
 import re
 import shlex
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -16,9 +18,14 @@ import tempfile
 import threading
 import time
 import unittest
+import wave
 from pathlib import Path
 
+from given_test import png
 from server import COMMAND, LONG, MODEL, PATIENCE, SMALL, SOURCE, Case, form, main
+
+
+RED = png(64, 64, (200, 30, 30))
 
 
 class Native(Case):
@@ -288,6 +295,9 @@ class Rates(Case):
         self.assertTrue(1 <= int(headers["Retry-After"]) <= 20)
         self.assertIn("3 requests a minute", answer["error"]["message"])
         self.assertEqual(self.ask("GET", "/api/jobs")[0], 200)  # looking is free
+        self.assertEqual(self.ask("POST", "/api/jobs/video_0/cancel")[0], 404)  # cancelling, too
+        poll = "/v1beta1/publishers/google/models/toybox:fetchPredictOperation"
+        self.assertEqual(self.ask("POST", poll, {"operationName": "x/video_0"})[0], 404)  # and polling
 
 
 class Kept(Case):
@@ -318,6 +328,52 @@ class Disk(Case):
         self.assertLess(size, 70 << 10)
 
 
+    def disk_bytes(self):
+        return int(re.search(r"^zoetrope_disk_bytes (\d+)$", self.ask("GET", "/metrics")[2].decode(), re.M)[1])
+
+    def test_what_a_job_is_given_is_kept_before_room_is_made(self):
+        first = self.submit(SMALL)
+        self.server.wait(first, "done")
+        while self.disk_bytes() <= 50 << 10:
+            self.server.wait(self.submit({**SMALL, "seed": self.disk_bytes()}), "done")
+        longer = self.submit({**SMALL, "extend": {"job": first}})
+        self.assertNotIn(first, self.in_database())  # it made room
+        self.assertEqual(self.server.wait(longer, "done", "failed")["frames"], 16)
+
+    def test_a_job_that_made_nothing_keeps_nothing(self):
+        running = self.given(LONG)
+        self.server.wait(running, "running")
+        waiting, killed = self.given(SMALL), self.given(SMALL)
+        self.assertEqual(self.disk_bytes(), 3 * len(RED))  # while they wait
+        for job in (waiting, running):
+            self.ask("POST", f"/api/jobs/{job}/cancel")
+            self.server.wait(job, "cancelled")
+        self.server.end(signal.SIGKILL)
+        with sqlite3.connect(self.server.folder / "data/jobs.sqlite") as database:
+            database.execute("UPDATE jobs SET state = 1, finished = 0, attempts = 3 WHERE id = ?", (killed,))
+        self.server.start()
+        self.assertIn("3 times", self.server.wait(killed, "failed")["error"]["message"])
+        self.assertEqual(self.disk_bytes(), 0)
+        self.assertEqual(list((self.server.folder / "data/jobs").iterdir()), [])
+
+    def given(self, request):
+        status, _, job = self.ask("POST", "/api/jobs", *form({"request": json.dumps(request)}, [("image", RED, "a.png")]))
+        self.assertEqual(status, 201, job)
+        self.file = next((self.server.folder / "data/files").iterdir()).name
+        self.assertEqual(self.ask("DELETE", f"/api/files/{self.file}")[0], 204)
+        return job["id"]
+
+    def test_no_message_says_where_files_lie(self):
+        running = self.submit({**LONG, "steps": 1000})
+        self.server.wait(running, "running")
+        job = self.given(SMALL)
+        (self.server.folder / "data/jobs" / job / "given/image").unlink()
+        self.ask("DELETE", f"/api/jobs/{running}")
+        message = self.server.wait(job, "failed")["error"]["message"]
+        self.assertIn("image", message)
+        self.assertNotIn(self.server.folder.name, message)
+
+
 class Description(Case):
     def test_every_path_is_described_and_other_methods_are_refused(self):
         description = self.ask("GET", "/openapi.json")[2]
@@ -340,7 +396,7 @@ class Keys(Case):
             f"{name} sha256:{hashlib.sha256(key.encode()).hexdigest()}\n" for name, key in self.KEYS.items()))
         self.keys.flush()
         os.chmod(self.keys.name, 0o600)
-        self.flags = ("--api-keys", self.keys.name)
+        self.flags = ("--api-keys", self.keys.name, "--disk", "400k")
         super().setUp()
 
     def tearDown(self):
@@ -369,6 +425,26 @@ class Keys(Case):
         self.assertEqual(self.ask("GET", "/api/jobs", headers={"x-goog-api-key": self.KEYS["ann"]})[0], 200)
         self.assertFalse([e for e in self.server.log if "prompt" in e])  # logs hold no prompts
         self.assertFalse(any(key in json.dumps(self.server.log) for key in self.KEYS.values()))
+
+    def test_one_owner_s_flood_of_files_takes_nobody_s_room(self):
+        def upload(name):
+            sound = io.BytesIO()
+            with wave.open(sound, "wb") as file:
+                file.setparams((1, 2, 16000, 0, "NONE", ""))
+                file.writeframes(os.urandom(30000))
+            body, headers = form(files=[("file", sound.getvalue(), "a.wav")])
+            status, _, answer = self.ask("POST", "/api/files", body, {**headers, "Authorization": "Bearer " + self.KEYS[name]})
+            return status, answer
+        status, file = upload("bob")
+        self.assertEqual(status, 201, file)
+        answers = [upload("ann") for _ in range(5)]
+        self.assertEqual([status for status, _ in answers], [201] * 3 + [507] * 2)  # a quarter of 400k
+        self.assertIn("DELETE /api/files", answers[-1][1]["error"]["message"])
+        self.assertEqual(self.as_user("bob", "GET", f"/api/files/{file['id']}")[0], 200)
+        self.assertEqual(upload("bob")[0], 201)
+        self.assertEqual(len(list((self.server.folder / "data/files").iterdir())), 5)
+        self.assertEqual(self.as_user("ann", "DELETE", f"/api/files/{answers[0][1]['id']}")[0], 204)
+        self.assertEqual(upload("ann")[0], 201)
 
     def test_a_key_is_made_once_and_its_digest_kept(self):
         path = Path(self.folder.name) / "more.keys"
