@@ -133,7 +133,7 @@ class Restarts(Case):
         self.assertEqual(len([e for e in self.server.log if "end failed" in e["event"]]), 1)
         self.server.wait(self.submit(SMALL), "done")
 
-    def test_a_job_that_ends_the_process_leaves_no_checkpoint(self):
+    def test_a_job_that_ends_the_process_leaves_nothing(self):
         job = self.submit({**LONG, "steps": 4000})
         for _ in range(3):
             self.server.wait(job, "running")
@@ -141,7 +141,7 @@ class Restarts(Case):
             (self.server.folder / "data/jobs" / job / ".zoetrope-1-0-0.tmp").touch()  # of a clip, half written
             self.server.start()
         self.server.wait(job, "failed")
-        self.assertEqual([p.name for p in (self.server.folder / "data/jobs" / job).iterdir()], [])
+        self.assertFalse((self.server.folder / "data/jobs" / job).exists())
 
     def test_being_ended_politely_is_no_attempt(self):
         job = self.submit({**LONG, "steps": 4000})
