@@ -1,5 +1,9 @@
 // quantize_rows: a row's factor, then its numbers of 8 bits.
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include "backends/cpu/kernel.h"
 #include "backends/cpu/rows.h"
 
@@ -11,6 +15,11 @@ void quantize_row(const Simd& simd, const float* x, int64_t n, bool integer, uin
                   float* scale) {
   const float largest = integer ? 127.0f : 448.0f;
   const float most = simd.largest_magnitude(x, n);
+  if (!std::isfinite(most)) {
+    *scale = std::numeric_limits<float>::quiet_NaN();
+    std::fill_n(q, n, uint8_t{0});
+    return;
+  }
   const bool nothing = most < 0x1p-100f;
   *scale = nothing ? 0 : most / largest;
   const float factor = nothing ? 0 : largest / most;

@@ -1,5 +1,7 @@
 // quantize_rows: what quantized_matmul reads. Symmetric, one factor a row ("per token").
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "graph/ops/common.h"
 #include "graph/ops/inference.h"
@@ -51,6 +53,11 @@ void reference_quantize_rows(const OpContext& c, RefInputs in, std::span<const T
     for (int64_t i = 0; i < width; ++i)
       x[idx(i)] = static_cast<float>(in[0]->data[idx(row * width + i)]);
     if (rotates) rotate_row(x.data(), width);
+    if (!std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v); })) {
+      out[1][idx(row)] = std::numeric_limits<double>::quiet_NaN();
+      std::fill_n(out[0].begin() + row * width, width, 0.0);
+      continue;
+    }
     float most = 0;
     for (const float v : x) most = std::fmax(most, std::fabs(v));
     const bool nothing = most < 0x1p-100f;
@@ -73,11 +80,11 @@ void reference_quantize_rows(const OpContext& c, RefInputs in, std::span<const T
 // in f32, rounded to nearest even:
 //   scale = m / L,  q = round(x · (L / m)), saturated at ±L
 // A row with m < 2^-100 (zeros, mostly) has scale 0 and q 0, so that neither quotient is subnormal
-// or infinite. A row that is not finite has an unspecified result. Each operation is exact or
-// rounded once, so that every backend gives these bits: no tolerance. A backend whose division
-// is approximate must correct it.
-// With `rotation` 8 (K a multiple of it) x is first turned, by graph/rotation.h; what b of the
-// product holds is turned likewise and divided by 8, so that products are as without.
+// or infinite. A row with NaN or infinity in it, once turned, has scale NaN and q 0: what is made
+// of it is NaN, and is noticed. Each operation is exact or rounded once, so that every backend
+// gives these bits: no tolerance. A backend whose division is approximate must correct it. With
+// `rotation` 8 (K a multiple of it) x is first turned, by graph/rotation.h; what b of the product
+// holds is turned likewise and divided by 8, so that products are as without.
 const OpDef& quantize_rows_op() {
   static const OpDef def{
       .kind = OpKind::kQuantizeRows,

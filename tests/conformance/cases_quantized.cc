@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "graph/ops/elementwise.h"
 #include "tests/conformance/case.h"
@@ -30,6 +31,20 @@ void add_rows(std::vector<Case>* cases) {
     add("next to nothing", f32({4, 2}, {0x1p-100, -0x1p-101, 0x1.fffffep-101, 0x1p-120, 0x1p-140, 0,
                                         0x1.8p-99, 0x1p-106}));
     add("huge", f32({2, 3}, {0x1.fffffep127, -1e38, 1e30, 3e38, -2e38, 1e36}));
+
+    constexpr double kInf = std::numeric_limits<double>::infinity();
+    constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+    for (const double gap : {kNan, -kNan, kInf, -kInf})
+      for (const int64_t width : {7, 24, 136, 4104}) {  // in one row of three, and not the first
+        std::vector<double> list(static_cast<size_t>(3 * width), 0.5);
+        list[static_cast<size_t>(2 * width - 3)] = gap;
+        list[static_cast<size_t>(width + 1)] = 3;
+        add("a number that is none", values({3, width}, list));
+        if (width % 8 == 0) {
+          add("turned, a number that is none", values({3, width}, list));
+          cases->back().attrs.set("rotation", Dim(8));
+        }
+      }
 
     const auto turn = [&](const char* label, CaseInput x) {
       add(label, std::move(x));
@@ -73,6 +88,11 @@ void add_fused_rows(std::vector<Case>* cases) {
       add(kAlone, "many narrow rows", {in({1027, 24}), in({24}), in({24})});
       add(kAlone, "scaled only", {in({3, 64}), in({64})});
       add(kAlone, "no rows", {in({0, 16})});
+      std::vector<double> list(size_t{3 * 48}, 0.5);
+      list[50] = std::numeric_limits<double>::quiet_NaN();
+      list[60] = 2;
+      add(kAlone, "a number that is none", {values({3, 48}, list)});
+      add(kSum, "a number that is none", {in({3, 48}), values({3, 48}, list)});
       add(kSum, "wide", {in({5, 6144}), in({5, 6144}), in({6144})});
       add(kSum, "no rows", {in({0, 16}), in({0, 16})});
     }
@@ -91,6 +111,9 @@ void add_fused_rows(std::vector<Case>* cases) {
       add("alone", {in({3, 37}, -4, 4)});
       add("times another", {in({3, 40}, -4, 4), in({3, 40})});
       add("wide", {in({2, 8960}, -4, 4)});
+      std::vector<double> list(size_t{2 * 40}, 0.5);
+      list[45] = std::numeric_limits<double>::quiet_NaN();
+      add("a number that is none", {values({2, 40}, list)});
     }
     cases->push_back({OpKind::kActivateQuantize,
                       "wider than registers",

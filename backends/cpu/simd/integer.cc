@@ -16,19 +16,25 @@ using F32 = hn::ScalableTag<float>;
 using I32 = hn::ScalableTag<int32_t>;
 using I16 = hn::ScalableTag<int16_t>;
 
+// Bits of magnitudes order as magnitudes do, infinity and NaN above all; maxima of floats lose NaN.
 float largest_magnitude(const float* x, int64_t n) {
   const F32 d;
+  const I32 di;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  auto most0 = hn::Zero(d), most1 = hn::Zero(d);
+  const auto bits = [&](auto v) HWY_ATTR { return hn::BitCast(di, hn::Abs(v)); };
+  auto most0 = hn::Zero(di), most1 = hn::Zero(di);
   int64_t i = 0;
   for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    most0 = hn::Max(most0, hn::Abs(hn::LoadU(d, x + i)));
-    most1 = hn::Max(most1, hn::Abs(hn::LoadU(d, x + i + lanes)));
+    most0 = hn::Max(most0, bits(hn::LoadU(d, x + i)));
+    most1 = hn::Max(most1, bits(hn::LoadU(d, x + i + lanes)));
   }
   for (; i < n; i += lanes)
-    most0 = hn::Max(
-        most0, hn::Abs(hn::LoadN(d, x + i, static_cast<size_t>(n - i < lanes ? n - i : lanes))));
-  return hn::ReduceMax(d, hn::Max(most0, most1));
+    most0 = hn::Max(most0,
+                    bits(hn::LoadN(d, x + i, static_cast<size_t>(n - i < lanes ? n - i : lanes))));
+  const int32_t most = hn::ReduceMax(di, hn::Max(most0, most1));
+  float value;
+  __builtin_memcpy(&value, &most, sizeof value);
+  return value;
 }
 
 // Four lanes at a time: a block of eight is two of them.

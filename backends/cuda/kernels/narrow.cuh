@@ -2,19 +2,31 @@
 #pragma once
 
 #include <cuda_fp8.h>
+#include <cfloat>
 
 #include "backends/cuda/kernels/common.cuh"
 
 namespace zoetrope::cuda {
 
+// max(most, |x|); NaN stays.
+__device__ inline float larger(float most, float x) {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(most), "f"(fabsf(x)));
+  return result;
+}
+// For maxima that lose NaN.
+__device__ inline float nan_as_infinity(float most) { return most <= FLT_MAX ? most : INFINITY; }
+
 // Every operation rounded once: all backends give the same bits.
 struct RowFactors {
   float narrow, widen;  // x · narrow is rounded; x ≈ q · widen
+  bool broken;          // a number of the row is none: q is 0 and widen NaN
 
   __device__ RowFactors(float most, float largest) {
     const bool nothing = most < 0x1p-100f;
+    broken = !(most <= FLT_MAX);
     narrow = nothing ? 0.f : __fdiv_rn(largest, most);
-    widen = nothing ? 0.f : __fdiv_rn(most, largest);
+    widen = broken ? __int_as_float(0x7fc00000) : nothing ? 0.f : __fdiv_rn(most, largest);
   }
 };
 
@@ -56,11 +68,12 @@ __device__ inline uint2 narrow_8(const float* x, float factor) {
 
 // N numbers (4 or 8) at `to`, which is aligned to as many bytes.
 template <typename Q, int N>
-__device__ inline void store_narrow(uint8_t* to, const float (&x)[N], float factor) {
+__device__ inline void store_narrow(uint8_t* to, const float (&x)[N], const RowFactors& factors) {
   if constexpr (N == 8)
-    *reinterpret_cast<uint2*>(to) = narrow_8<Q>(x, factor);
+    *reinterpret_cast<uint2*>(to) =
+        factors.broken ? make_uint2(0, 0) : narrow_8<Q>(x, factors.narrow);
   else
-    *reinterpret_cast<uint32_t*>(to) = narrow_4<Q>(x, factor);
+    *reinterpret_cast<uint32_t*>(to) = factors.broken ? 0 : narrow_4<Q>(x, factors.narrow);
 }
 
 }  // namespace zoetrope::cuda

@@ -59,15 +59,15 @@ __global__ void __launch_bounds__(kMostThreads, 2)
     }
     if (at.lane + k * lanes >= units) continue;
 #pragma unroll
-    for (int i = 0; i < N; ++i) most = fmaxf(most, fabsf(v[k][i]));
+    for (int i = 0; i < N; ++i) most = larger(most, v[k][i]);
   }
-  const RowFactors factors(row_max(most, lanes), kLargest<Q>);
+  const RowFactors factors(row_max(nan_as_infinity(most), lanes), kLargest<Q>);
   if (live && at.lane == 0) all.scales[at.row] = factors.widen;
   uint8_t* q = static_cast<uint8_t*>(all.q) + base + at.lane * N;
 #pragma unroll
   for (int k = 0; k < kKeep; ++k)
     if (const int skip = k * lanes; at.lane + skip < units)
-      store_narrow<Q>(q + skip * N, v[k], factors.narrow);
+      store_narrow<Q>(q + skip * N, v[k], factors);
 }
 
 template <typename T, typename S, typename Q>

@@ -89,24 +89,24 @@ __global__ void __launch_bounds__(kMostThreads, 2)
     if (first + c * step >= p.width) break;
     finish(first + c * step, held[c]);
 #pragma unroll
-    for (int i = 0; i < kPer; ++i) most = fmaxf(most, fabsf(held[c][i]));
+    for (int i = 0; i < kPer; ++i) most = larger(most, held[c][i]);
   }
   for (int64_t at = first + kHeld * step; at < p.width; at += step) {
     float v[kPer];
     load(x, at, v);
     finish(at, v);
 #pragma unroll
-    for (int i = 0; i < kPer; ++i) most = fmaxf(most, fabsf(v[i]));
+    for (int i = 0; i < kPer; ++i) most = larger(most, v[i]);
   }
-  const RowFactors factors(block_max(most), kLargest<Q>);
+  const RowFactors factors(block_max(nan_as_infinity(most)), kLargest<Q>);
   if (threadIdx.x == 0) p.scales[row] = factors.widen;
 
   const auto store = [&](int64_t at, const float(&v)[kPer]) {
     if (chunks) {
-      store_narrow<Q>(q + at, v, factors.narrow);
+      store_narrow<Q>(q + at, v, factors);
     } else {
       for (int i = 0; i < kPer && at + i < p.width; ++i)
-        q[at + i] = narrow(__fmul_rn(v[i], factors.narrow), Q());
+        q[at + i] = factors.broken ? 0 : narrow(__fmul_rn(v[i], factors.narrow), Q());
     }
   };
 #pragma unroll

@@ -21,7 +21,8 @@ struct QuantizeRowsParams {
 };
 
 // y = activation(x), times b. With L = 127 for i8 and 448 for f8e4m3 and m = max |y| of a row:
-// scale = m / L, q = round(y · (L / m)); both 0 where m < 2^-100.
+// scale = m / L, q = round(y · (L / m)); both 0 where m < 2^-100; scale NaN and q 0 where a
+// y is not finite.
 cudaError_t quantize_rows(const QuantizeRowsParams& p, cudaStream_t stream);
 
 }  // namespace zoetrope::cuda

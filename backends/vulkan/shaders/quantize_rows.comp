@@ -35,7 +35,15 @@ Chunk get_turned(uint first, uint c) {
   return Chunk(turn(four), vec4(0));
 }
 
+bool is_infinite(float most) { return floatBitsToUint(most) >= 0x7f800000u; }
+bool has_gaps(vec4 v) {  // NaN or infinity, by their bits: compilers may assume there is none
+  return any(greaterThanEqual(floatBitsToUint(v) & 0x7fffffffu, uvec4(0x7f800000u)));
+}
+
+// Infinity where a number is none.
 float most_of(Chunk c) {
+  if (has_gaps(CHUNK == 1 ? vec4(c.a.x) : c.a) || CHUNK == 8 && has_gaps(c.b))
+    return uintBitsToFloat(0x7f800000u);
   if (CHUNK == 1) return abs(c.a.x);
   vec4 v = abs(c.a);
   if (CHUNK == 8) v = max(v, abs(c.b));
@@ -86,6 +94,7 @@ uint narrow4(vec4 x, float factor) {
 }
 
 void put(uint at, Chunk x, float factor) {
+  if (factor == 0.0) x = Chunk(vec4(0), vec4(0));  // not 0·NaN
   if (CHUNK == 1) put_byte_1(at, narrow(x.a.x, factor));
   else if (CHUNK == 4) put_word_1(at >> 2, narrow4(x.a, factor));
   else put_pair_1(at >> 3, uvec2(narrow4(x.a, factor), narrow4(x.b, factor)));
@@ -95,8 +104,10 @@ void put(uint at, Chunk x, float factor) {
 float row_factor(float most, bool store, uint row) {
   const float largest = INTEGER ? 127.0 : 448.0;
   const bool nothing = most < uintBitsToFloat(0x0d800000u);  // 2^-100
-  if (store) store_2(row, nothing ? 0.0 : divide(most, largest));
-  return nothing ? 0.0 : divide(largest, most);
+  const bool broken = is_infinite(most);
+  if (store)
+    store_2(row, broken ? uintBitsToFloat(0x7fc00000u) : nothing ? 0.0 : divide(most, largest));
+  return nothing || broken ? 0.0 : divide(largest, most);
 }
 
 void main() {
