@@ -49,6 +49,11 @@ class Alphas {
                        ", and another lora_alpha beside it ", *alphas.all_);
         alphas.all_ = value.get<double>();
       }
+      if (name == "use_rslora" || name == "use_dora") {
+        if (!value.is_null() && !value.is_boolean())
+          return error(Code::kUnsupported, origin, ": '", key, "' is ", value.dump().substr(0, 80),
+                       "; expected true, false or null");
+      }
       if (name == "use_rslora" && value == true) alphas.by_root_ = true;
       if (name == "use_dora" && value == true)
         return error(Code::kUnsupported, origin, ": DoRA; only LoRA is supported");

@@ -112,6 +112,11 @@ TEST_CASE("factors by names of modules are read, and what is ambiguous or names 
   REQUIRE(plain->updates.size() == doubled->updates.size());
   for (size_t i = 0; i < plain->updates.size(); ++i)
     CHECK(doubled->updates[i].scale == 2 * plain->updates[i].scale);
+  for (const char* key : {"use_rslora", "use_dora"}) {
+    for (const nlohmann::json& value : {nlohmann::json(1), nlohmann::json("true")})
+      mentions(refusal({{key, value}}), str("'", key, "' is ", value.dump()));
+    CHECK(read([&](nlohmann::json& c) { c[key] = nullptr; }).ok());
+  }
   mentions(refusal({{"alpha_pattern", {{".*to_q", 14}}}}), "'.*to_q' names no module");
   mentions(refusal({{"alpha_pattern", {{"to_q", 14}, {"attn1.to_q", 7}}}}), "both");
   mentions(refusal({{"text_encoder.lora_alpha", 9}}), "another lora_alpha");
