@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "graph/format/output_file.h"
+#include "graph/rotation.h"
 #include "graph/text.h"
 #include "runtime/engine/find_stage.h"
 #include "runtime/quantize/calibrate.h"
@@ -77,6 +78,12 @@ class Quantization {
     if (searches()) ZT_RETURN_IF_ERROR(search());
     calibration_.reset();
     ZT_ASSIGN_OR_RETURN(model_, quantize_model(file_->info(), rules_));
+    report_.turned_weights =
+        std::count_if(model_.weights.begin(), model_.weights.end(),
+                      [](const QuantizedWeight& w) { return w.choice.rotate; });
+    if (o_.rotate && report_.turned_weights == 0)
+      return refuse("--rotate", str("no weight in int8 has rows of a multiple of ", kRotation,
+                                    " numbers, which can be turned"));
     ZT_ASSIGN_OR_RETURN(weights_, QuantizedWeights::create(*file_, model_.weights, moments()));
     ZT_RETURN_IF_ERROR(measure());
     apply_gate(&report_);
@@ -113,7 +120,7 @@ class Quantization {
     rules_.group = o_.group == 0 ? 64 : o_.group;
     if (o_.rotate && rules_.format != WeightFormat::kInt8)
       return refuse("--rotate", str("products in ", o_.format, " gain nothing; this is of int8"));
-    rules_.rotate = report_.rotated = o_.rotate;
+    rules_.rotate = o_.rotate;
     rules_.components = o_.components;
     rules_.keep = o_.keep;
     if (o_.compute) {

@@ -103,7 +103,7 @@ void fields(V& v, QuantizeReport& r) {
   v.optional_name("compute", &r.compute);
   v.optional_name("device", &r.device);
   v.integer("group", &r.group, 0, 1 << 20);
-  v.flag("rotated", &r.rotated);
+  v.integer("turned_weights", &r.turned_weights, 0, kMostLayers);
   v.integer("compensated_weights", &r.compensated_weights, 0, kMostLayers);
   v.texts("components", &r.components, kMostClips);
   v.texts("keep", &r.keep, kMostClips);
@@ -179,7 +179,7 @@ Result<QuantizeReport> parse_report(const std::string& text) {
 std::string report_to_text(const QuantizeReport& r) {
   std::string text =
       str("quantised as ", r.format, r.format == "int4" ? str(" in groups of ", r.group) : "",
-          r.rotated ? " of turned rows" : "",
+          r.turned_weights > 0 ? str(", ", r.turned_weights, " weights of turned rows") : "",
           r.compensated_weights > 0 ? str(", ", r.compensated_weights, " weights compensated: ")
                                     : std::string(": "),
           size_line(r), "\n");

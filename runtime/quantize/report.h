@@ -55,7 +55,8 @@ struct QuantizeReport {
   int64_t group = 0;
   // int4: weights of which errors of rounding make up for each other (graph/compensate.h).
   int64_t compensated_weights = 0;
-  bool rotated = false;  // int8: rows are turned before they are rounded
+  // int8: weights of which rows are turned before they are rounded (graph/rotation.h).
+  int64_t turned_weights = 0;
   std::vector<std::string> components, keep;
   int64_t original_bytes = 0, bytes = 0;  // of all tensors
   std::vector<Layer> layers;
