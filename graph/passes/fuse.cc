@@ -7,7 +7,7 @@ namespace {
 
 using Match = std::optional<Replacement>;
 
-constexpr OpKind kActivations[] = {OpKind::kSilu, OpKind::kGeluTanh, OpKind::kGelu};
+constexpr OpKind kActivations[] = {OpKind::kSilu, OpKind::kGeluTanh, OpKind::kGelu, OpKind::kRelu};
 
 bool is_activation(OpKind op) {
   for (OpKind a : kActivations)
@@ -16,13 +16,6 @@ bool is_activation(OpKind op) {
 }
 
 std::string activation_name(OpKind op) { return std::string(op_def(op).name); }
-
-// The absorbable activation that makes `id`, or null.
-const Node* absorbable_activation(const GraphView& view, ValueId id) {
-  for (OpKind a : kActivations)
-    if (const Node* node = view.absorbable(id, a)) return node;
-  return nullptr;
-}
 
 // A contraction with its optional bias, found upwards from `id`.
 struct Biased {
@@ -335,6 +328,12 @@ Match match_packed_attention(const GraphView& view, const Node& root) {
 }
 
 }  // namespace
+
+const Node* absorbable_activation(const GraphView& view, ValueId id) {
+  for (OpKind a : kActivations)
+    if (const Node* node = view.absorbable(id, a)) return node;
+  return nullptr;
+}
 
 Result<Graph> fuse_contractions(const Graph& graph) { return rewrite(graph, match_contraction); }
 Result<Graph> fuse_norm_rope(const Graph& graph) { return rewrite(graph, match_norm_rope); }

@@ -6,6 +6,12 @@
 
 namespace zoetrope {
 
+class GraphView;
+
+// The activation that makes `id`, of those that fused ops take in, or null; as
+// GraphView::absorbable.
+const Node* absorbable_activation(const GraphView& view, ValueId id);
+
 // act(matmul(x, W) + bias) → fused_linear; act(conv(replicate-pad(x), W) + bias) → fused_conv;
 // quantized_matmul + bias → quantized_matmul with bias.
 Result<Graph> fuse_contractions(const Graph& graph);

@@ -51,14 +51,12 @@ Match match_activation(const GraphView& view, const Node& root) {
     r.absorbed = {glu};
     return r;
   }
-  for (OpKind op : {OpKind::kSilu, OpKind::kGeluTanh, OpKind::kGelu, OpKind::kRelu})
-    if (const Node* activation = view.absorbable(y, op)) {
-      r.inputs = activation->inputs;
-      r.attrs.set("activation", std::string(op_def(op).name));
-      r.absorbed = {activation};
-      return r;
-    }
-  return std::nullopt;
+  const Node* activation = absorbable_activation(view, y);
+  if (activation == nullptr) return std::nullopt;
+  r.inputs = activation->inputs;
+  r.attrs.set("activation", std::string(op_def(activation->op).name));
+  r.absorbed = {activation};
+  return r;
 }
 
 Match match_rows(const GraphView& view, const Node& root) {
