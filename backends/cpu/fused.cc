@@ -1,5 +1,4 @@
-// norm_modulate, gated_residual, norm_rope and glu: one pass over memory each. What a row cannot do
-// (modulations that broadcast along the channels) is left to the decomposition.
+// gated_residual, norm_rope and glu: one pass over memory each.
 #include <algorithm>
 
 #include "backends/cpu/gemm/gemm.h"
@@ -9,65 +8,6 @@
 
 namespace zoetrope::cpu {
 namespace {
-
-// Offsets of `operand`'s rows for each row of `shape`.
-ops::Strides row_strides(const Shape& operand, const Shape& rows) {
-  Shape own = operand;
-  own[-1] = 1;
-  return ops::broadcast_strides(own, rows);
-}
-
-bool modulates_rows(const KernelRequest& request) {
-  const int64_t width = in(request, 0).shape[-1];
-  for (size_t i : {1, 2})
-    if (has(request, i) && (in(request, i).shape.rank() == 0 || in(request, i).shape[-1] != width))
-      return false;
-  return compute_dtypes(request) && out(request).shape.elements() > 0;
-}
-
-Prepared prepare_norm_modulate(const KernelRequest& request, const Context& context) {
-  const Shape& shape = in(request, 0).shape;
-  const int64_t width = shape[-1];
-  Shape rows = shape;
-  rows[-1] = 1;
-  const bool shifts = has(request, 2);
-  const Walk<2> walk(rows, {row_strides(in(request, 1).shape, rows),
-                            shifts ? row_strides(in(request, 2).shape, rows) : ops::Strides{}});
-  const double epsilon = attrs(request).get_float("epsilon");
-  const bool rms = attrs(request).get_string("norm") == "rms";
-  WorkspaceLayout workspace;
-  const VectorOperand gain = VectorOperand::reserve(request, 1, &workspace);
-  const VectorOperand shift = VectorOperand::reserve(request, 2, &workspace);
-  const VectorOperand weight = VectorOperand::reserve(request, 3, &workspace);
-  const VectorOperand bias = VectorOperand::reserve(request, 4, &workspace);
-  const RowIo io = RowIo::reserve(in(request, 0).dtype, width, context.threads(), &workspace);
-  return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
-    const Simd& simd = *c.simd;
-    const float *g = gain.load(call, simd), *s = shift.load(call, simd);
-    const float *w = weight.load(call, simd), *b = bias.load(call, simd);
-    const auto row = [&](int64_t r, const float* row_gain, const float* row_shift, int worker) {
-      const float* x = io.read(call, simd, call.input(0), r, worker);
-      RowStatistics stats =
-          rms ? rms_statistics(simd, x, width, epsilon) : layer_statistics(simd, x, width, epsilon);
-      float* y = io.begin(call, call.output(), r, worker);
-      if (w != nullptr || b != nullptr) {
-        simd.normalize(x, stats, w, b, y, width);
-        x = y;
-        stats = {};
-      }
-      simd.modulate(x, stats, row_gain, row_shift, y, width);
-      io.commit(simd, y, call.output(), r);
-    };
-    c.pool->run_ranges(
-        walk.elements(), rows_per_task(width), [&](int64_t begin, int64_t end, int worker) {
-          walk.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t count) {
-            for (int64_t r = 0; r < count; ++r)
-              row(first + r, g + (offsets[0] + r * walk.step(0)) * width,
-                  s ? s + (offsets[1] + r * walk.step(1)) * width : nullptr, worker);
-          });
-        });
-  });
-}
 
 Prepared prepare_gated_residual(const KernelRequest& request, const Context& context) {
   const Shape& shape = in(request, 0).shape;
@@ -191,8 +131,6 @@ bool accepts(const KernelRequest& request) {
 }
 
 constexpr TableRow kTable[] = {
-    {OpKind::kNormModulate, "simd_norm_modulate", Isa::kSse4, modulates_rows,
-     prepare_norm_modulate},
     {OpKind::kGatedResidual, "simd_gated_residual", Isa::kSse4, accepts, prepare_gated_residual},
     {OpKind::kNormRope, "simd_norm_rope", Isa::kSse4, accepts_norm_rope, prepare_norm_rope},
     {OpKind::kGlu, "simd_glu", Isa::kSse4, accepts, prepare_glu},

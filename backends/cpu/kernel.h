@@ -111,6 +111,7 @@ std::span<const TableRow> conv_table();
 std::span<const TableRow> conv_transpose_table();
 std::span<const TableRow> attention_table();
 std::span<const TableRow> norm_table();
+std::span<const TableRow> norm_rows_table();
 std::span<const TableRow> fused_table();
 std::span<const TableRow> elementwise_table();
 std::span<const TableRow> reduce_table();

@@ -1,16 +1,15 @@
-// quantize_rows: a row's factor, then its numbers of 8 bits.
+// quantize_rows and activate_quantize: a row's factor, then its numbers of 8 bits.
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "backends/cpu/gemm/gemm.h"
 #include "backends/cpu/kernel.h"
 #include "backends/cpu/rows.h"
 
 namespace zoetrope::cpu {
-namespace {
 
-// The definition in graph/ops/quantize_rows.cc, operation by operation.
 void quantize_row(const Simd& simd, const float* x, int64_t n, bool integer, uint8_t* q,
                   float* scale) {
   const float largest = integer ? 127.0f : 448.0f;
@@ -24,8 +23,10 @@ void quantize_row(const Simd& simd, const float* x, int64_t n, bool integer, uin
   *scale = nothing ? 0 : most / largest;
   const float factor = nothing ? 0 : largest / most;
   if (integer) return simd.round_to_i8(x, factor, reinterpret_cast<int8_t*>(q), n);
-  for (int64_t i = 0; i < n; ++i) q[i] = f32_to_f8e4m3(x[i] * factor);
+  simd.round_to_f8e4m3(x, factor, q, n);
 }
+
+namespace {
 
 Prepared prepare_quantize_rows(const KernelRequest& request, const Context& context) {
   const int64_t width = in(request, 0).shape[-1], rows = request.outputs[1]->shape.elements();
@@ -51,6 +52,40 @@ Prepared prepare_quantize_rows(const KernelRequest& request, const Context& cont
   });
 }
 
+// activation(a), times b where there is one.
+Prepared prepare_activate_quantize(const KernelRequest& request, const Context& context) {
+  const DType dtype = in(request, 0).dtype;
+  const int64_t width = in(request, 0).shape[-1], rows = request.outputs[1]->shape.elements();
+  const bool integer = out(request).dtype == DType::kI8, gated = has(request, 1);
+  const Activation activation = parse_activation(attrs(request).get_string("activation"));
+  WorkspaceLayout workspace;
+  const int64_t line = align_up(width * 4);
+  const int64_t scratch = workspace.add(2 * line * context.threads());
+  return simple_kernel(context, workspace.bytes(), [=](const Call& call, const Context& c) {
+    const Simd& simd = *c.simd;
+    const auto multiply = simd.binary[static_cast<int>(Binary::kMul)];
+    const int64_t bytes = width * dtype_size(dtype);
+    c.pool->run_ranges(rows, rows_per_task(width + 1), [&](int64_t begin, int64_t end, int worker) {
+      auto* y = call.workspace<float>(scratch + 2 * worker * line);
+      auto* other = call.workspace<float>(scratch + (2 * worker + 1) * line);
+      for (int64_t row = begin; row < end; ++row) {
+        widen(simd, dtype, call.input<char>(0) + row * bytes, y, width);
+        activate(simd, activation, y, y, width);
+        if (gated) {
+          widen(simd, dtype, call.input<char>(1) + row * bytes, other, width);
+          multiply(y, 1, other, 1, y, width);
+        }
+        quantize_row(simd, y, width, integer, call.output<uint8_t>(0) + row * width,
+                     call.output<float>(1) + row);
+      }
+    });
+  });
+}
+
+bool accepts_activate_quantize(const KernelRequest& request) {
+  return is_compute_dtype(in(request, 0).dtype) && out(request).shape.elements() > 0;
+}
+
 bool accepts_quantize_rows(const KernelRequest& request) {
   return is_compute_dtype(in(request, 0).dtype);
 }
@@ -58,6 +93,8 @@ bool accepts_quantize_rows(const KernelRequest& request) {
 constexpr TableRow kTable[] = {
     {OpKind::kQuantizeRows, "quantize_rows", Isa::kSse4, accepts_quantize_rows,
      prepare_quantize_rows},
+    {OpKind::kActivateQuantize, "activate_quantize", Isa::kSse4, accepts_activate_quantize,
+     prepare_activate_quantize},
 };
 
 }  // namespace

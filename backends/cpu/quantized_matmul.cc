@@ -210,8 +210,7 @@ void QuantizedMatmul::read_rows(const uint8_t* a, int64_t rows, int64_t depth, i
   for (int64_t r = 0; r < rows; ++r) {
     char* row = to + r * depth * element();
     if (way_ == Way::kBytes) {
-      const uint8_t* from = a + r * k_;
-      for (int64_t i = 0; i < valid; ++i) row[i] = static_cast<char>(from[i] ^ 0x80u);
+      simd().i8_to_u8(a + r * k_, reinterpret_cast<uint8_t*>(row), valid);
       std::memset(row + valid, 0x80, idx(depth - valid));
     } else {
       widen_row(a + r * k_, valid, row);

@@ -73,6 +73,42 @@ void round_to_i8(const float* x, float factor, int8_t* y, int64_t n) {
   }
 }
 
+// As f32_to_f8e4m3() in graph/dtype.h, of whole vectors.
+void round_to_f8e4m3(const float* x, float factor, uint8_t* y, int64_t n) {
+  const F32 d;
+  const hn::RebindToUnsigned<F32> du;
+  const hn::Rebind<uint8_t, F32> d8;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto by = hn::Set(d, factor), most = hn::Set(d, 448.0f), least_normal = hn::Set(d, 0x1p-6f);
+  const auto round = [&](auto v) HWY_ATTR {
+    const auto product = hn::Mul(v, by), size = hn::Min(hn::Abs(product), most);
+    const auto bits = hn::BitCast(du, size);
+    const auto odd = hn::And(hn::ShiftRight<20>(bits), hn::Set(du, 1u));
+    // 2^-6 has the exponent 1.
+    const auto normal = hn::ShiftRight<20>(
+        hn::Sub(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7ffffu))), hn::Set(du, 0x3c000000u)));
+    const auto small = hn::BitCast(du, hn::NearestInt(hn::Mul(size, hn::Set(d, 512.0f))));
+    const auto is_small = hn::RebindMask(du, hn::Lt(size, least_normal));
+    const auto sign = hn::And(hn::ShiftRight<24>(hn::BitCast(du, product)), hn::Set(du, 0x80u));
+    return hn::TruncateTo(d8, hn::Or(sign, hn::IfThenElse(is_small, small, normal)));
+  };
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(round(hn::LoadU(d, x + i)), d8, y + i);
+  if (i < n) {
+    const auto left = static_cast<size_t>(n - i);
+    hn::StoreN(round(hn::LoadN(d, x + i, left)), d8, y + i, left);
+  }
+}
+
+void i8_to_u8(const uint8_t* x, uint8_t* y, int64_t n) {
+  const hn::ScalableTag<uint8_t> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto sign = hn::Set(d, uint8_t{0x80});
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::Xor(hn::LoadU(d, x + i), sign), d, y + i);
+  for (; i < n; ++i) y[i] = x[i] ^ 0x80u;
+}
+
 // kRows rows of two vectors of sums in registers. A pair of neighbours in k is one 32-bit lane.
 template <int kRows>
 HWY_INLINE void pair_tile(const int16_t* a, int64_t lda, const int16_t* b, int64_t ldb, int32_t* c,
@@ -150,6 +186,8 @@ void fill_integer(Simd* simd) {
   simd->rotate = rotate;
   simd->largest_magnitude = largest_magnitude;
   simd->round_to_i8 = round_to_i8;
+  simd->round_to_f8e4m3 = round_to_f8e4m3;
+  simd->i8_to_u8 = i8_to_u8;
   simd->gemm_i16 = gemm_i16;
   simd->scale_i32 = scale_i32;
   simd->scale_f32 = scale_f32;

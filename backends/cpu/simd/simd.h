@@ -68,10 +68,13 @@ struct Simd {
 
   // rotate_row() of graph/rotation.h, of x to y.
   void (*rotate)(const float* x, float* y, int64_t n);
-  // The largest |x|; 0 when empty. x is finite.
+  // The largest |x|; 0 when empty. Not finite where an x is not.
   float (*largest_magnitude)(const float* x, int64_t n);
-  // x·factor, clamped to ±127 and rounded to nearest even.
+  // x·factor, clamped to ±127 or ±448 and rounded to nearest even.
   void (*round_to_i8)(const float* x, float factor, int8_t* y, int64_t n);
+  void (*round_to_f8e4m3)(const float* x, float factor, uint8_t* y, int64_t n);
+  // x + 128, modulo 256.
+  void (*i8_to_u8)(const uint8_t* x, uint8_t* y, int64_t n);
   // C[m, n] = (accumulate ? C : 0) + A[m, k]·B[k/2, ldb, 2] in i32, k even. Whole pairs of vectors:
   // B has, and C may take, columns beyond n up to a multiple of 32.
   void (*gemm_i16)(const int16_t* a, int64_t lda, const int16_t* b, int64_t ldb, int32_t* c,

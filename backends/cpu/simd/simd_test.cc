@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -84,6 +86,35 @@ TEST_CASE("narrow floats round to nearest even, as the scalar conversions do") {
       CHECK((y[i] == f32_to_f16(x[i]) || std::isnan(x[i])));
       CHECK((back[i] == f16_to_f32(y[i]) || std::isnan(x[i])));
     }
+  }
+}
+
+TEST_CASE("rows of 8 bits round to nearest even, as the scalar conversions do") {
+  std::vector<float> x;
+  for (uint32_t bits = 0; bits <= std::bit_cast<uint32_t>(448.0f); bits += 104729)
+    for (const uint32_t sign : {0u, 0x80000000u}) x.push_back(std::bit_cast<float>(bits | sign));
+  for (int code = 0; code < 0x7e; ++code)  // halfway between neighbours
+    for (const float sign : {1.0f, -1.0f}) {
+      const auto at = static_cast<uint8_t>(code), next = static_cast<uint8_t>(code + 1);
+      x.push_back(sign * static_cast<float>((load_element(DType::kF8E4M3, &at, 0) +
+                                             load_element(DType::kF8E4M3, &next, 0)) /
+                                            2));
+    }
+  std::vector<uint8_t> y(x.size()), moved(x.size());
+  const auto n = static_cast<int64_t>(x.size());
+  for (Isa isa : machine_levels()) {
+    const Simd& simd = simd_for(isa);
+    for (const float factor : {1.0f, 0.37f, 1.0000001f}) {
+      simd.round_to_f8e4m3(x.data(), factor, y.data(), n);
+      for (size_t i = 0; i < x.size(); ++i) CHECK(y[i] == f32_to_f8e4m3(x[i] * factor));
+      simd.round_to_i8(x.data(), factor, reinterpret_cast<int8_t*>(y.data()), n);
+      for (size_t i = 0; i < x.size(); ++i)
+        CHECK(static_cast<int8_t>(y[i]) ==
+              std::clamp(std::nearbyint(x[i] * factor), -127.0f, 127.0f));
+    }
+    simd.i8_to_u8(y.data(), moved.data(), n);
+    for (size_t i = 0; i < x.size(); ++i)
+      CHECK(moved[i] == static_cast<int>(static_cast<int8_t>(y[i])) + 128);
   }
 }
 

@@ -1,0 +1,217 @@
+// Norms with what stands around them, one row after the other, which stays in the first cache: the
+// residual before (x + gate·y), the modulation after, and rounding to 8 bits. What a row cannot do
+// (gates and modulations that broadcast along the channels) is left to the decomposition.
+#include "backends/cpu/kernel.h"
+#include "backends/cpu/rows.h"
+#include "backends/cpu/strided.h"
+
+namespace zoetrope::cpu {
+namespace {
+
+// Inputs of a norm's op, those of the residual first where it has one: x, [y, gate], scale, shift,
+// weight, bias.
+struct Layout {
+  bool residual, quantized;
+
+  explicit Layout(OpKind op)
+      : residual(op == OpKind::kResidualNormQuantize), quantized(op != OpKind::kNormModulate) {}
+
+  size_t scale() const { return residual ? 3 : 1; }
+  size_t shift() const { return scale() + 1; }
+  size_t weight() const { return scale() + 2; }
+  size_t bias() const { return scale() + 3; }
+  // Outputs: [x'], then h, or its numbers of 8 bits and their factors.
+  size_t rows() const { return residual ? 1 : 0; }
+};
+constexpr size_t kY = 1, kGate = 2;
+
+// A gate or modulation: rows of the width, or the same row for many.
+struct RowOperand {
+  VectorOperand values;
+  ops::Strides steps{};
+
+  static RowOperand reserve(const KernelRequest& request, size_t input, const Shape& rows,
+                            WorkspaceLayout* workspace) {
+    RowOperand operand{VectorOperand::reserve(request, input, workspace)};
+    if (!operand.values.present) return operand;
+    Shape own = in(request, input).shape;
+    own[-1] = 1;
+    operand.steps = ops::broadcast_strides(own, rows);
+    return operand;
+  }
+};
+
+class NormRows : public CpuKernel {
+ public:
+  static Prepared prepare(const KernelRequest& request, const Context& context);
+  static bool accepts(const KernelRequest& request);
+  Status run(const Call& call) const override;
+
+ private:
+  NormRows(const KernelRequest& request, const Context& context);
+
+  // Rows of this thread's, as f32.
+  struct Lines {
+    float *x, *y, *h;
+  };
+  // Operands of one row; null: absent.
+  struct Row {
+    const float *gate, *scale, *shift;
+  };
+  // x + gate·y, stored.
+  const float* add(const Call& call, int64_t r, const float* gate, const Lines& lines) const;
+  void normalize(const float* x, const Row& row, const float* weight, const float* bias,
+                 float* h) const;
+  void store(const Call& call, int64_t r, const float* h) const;
+
+  const Layout layout_;
+  const bool integer_;  // of what is quantised: i8, not f8e4m3
+  const int64_t width_;
+  const DType dtype_;
+  const double epsilon_;
+  const bool rms_;
+  WorkspaceLayout workspace_;
+  const RowOperand gate_, scale_, shift_;
+  const VectorOperand weight_, bias_;
+  const Walk<3> walk_;
+  const int64_t line_bytes_, lines_at_;
+};
+
+Shape rows_of(const Shape& x) {
+  Shape rows = x;
+  rows[-1] = 1;
+  return rows;
+}
+
+NormRows::NormRows(const KernelRequest& request, const Context& context)
+    : CpuKernel(context),
+      layout_(request.node->op),
+      integer_(out(request, layout_.rows()).dtype == DType::kI8),
+      width_(in(request, 0).shape[-1]),
+      dtype_(in(request, 0).dtype),
+      epsilon_(attrs(request).get_float("epsilon")),
+      rms_(attrs(request).get_string("norm") == "rms"),
+      gate_(layout_.residual
+                ? RowOperand::reserve(request, kGate, rows_of(in(request, 0).shape), &workspace_)
+                : RowOperand()),
+      scale_(RowOperand::reserve(request, layout_.scale(), rows_of(in(request, 0).shape),
+                                 &workspace_)),
+      shift_(RowOperand::reserve(request, layout_.shift(), rows_of(in(request, 0).shape),
+                                 &workspace_)),
+      weight_(VectorOperand::reserve(request, layout_.weight(), &workspace_)),
+      bias_(VectorOperand::reserve(request, layout_.bias(), &workspace_)),
+      walk_(rows_of(in(request, 0).shape), {gate_.steps, scale_.steps, shift_.steps}),
+      line_bytes_(align_up(width_ * 4)),
+      lines_at_(workspace_.add(3 * line_bytes_ * context.threads())) {
+  info.workspace_bytes = workspace_.bytes();
+}
+
+Prepared NormRows::prepare(const KernelRequest& request, const Context& context) {
+  return std::unique_ptr<CpuKernel>(new NormRows(request, context));
+}
+
+bool NormRows::accepts(const KernelRequest& request) {
+  const Layout layout(request.node->op);
+  const int64_t width = in(request, 0).shape[-1];
+  for (const TensorType* input : request.inputs)
+    if (input != nullptr && !is_compute_dtype(input->dtype)) return false;
+  const auto is_row = [&](size_t i) {
+    return !has(request, i) ||
+           (in(request, i).shape.rank() > 0 && in(request, i).shape[-1] == width);
+  };
+  return (!layout.residual || is_row(kGate)) && is_row(layout.scale()) && is_row(layout.shift()) &&
+         in(request, 0).shape.elements() > 0;
+}
+
+const float* NormRows::add(const Call& call, int64_t r, const float* gate,
+                           const Lines& lines) const {
+  constexpr float kOne = 1;
+  const int64_t at = r * width_ * dtype_size(dtype_);
+  const char *x = call.input<char>(0) + at, *y = call.input<char>(kY) + at;
+  char* out = call.output<char>() + at;
+  const float* factor = gate == nullptr ? &kOne : gate;
+  const int step = gate == nullptr ? 0 : 1;
+  if (dtype_ == DType::kF32) {
+    auto* sum = reinterpret_cast<float*>(out);
+    simd().multiply_add(reinterpret_cast<const float*>(x), factor, step,
+                        reinterpret_cast<const float*>(y), sum, width_);
+    return sum;
+  }
+  widen(simd(), dtype_, x, lines.x, width_);
+  widen(simd(), dtype_, y, lines.y, width_);
+  simd().multiply_add(lines.x, factor, step, lines.y, lines.x, width_);
+  narrow(simd(), dtype_, lines.x, out, width_);
+  return lines.x;
+}
+
+void NormRows::normalize(const float* x, const Row& row, const float* weight, const float* bias,
+                         float* h) const {
+  RowStatistics s = rms_ ? rms_statistics(simd(), x, width_, epsilon_)
+                         : layer_statistics(simd(), x, width_, epsilon_);
+  if (row.scale == nullptr) return simd().normalize(x, s, weight, bias, h, width_);
+  if (weight != nullptr || bias != nullptr) {
+    simd().normalize(x, s, weight, bias, h, width_);
+    x = h;
+    s = {};
+  }
+  simd().modulate(x, s, row.scale, row.shift, h, width_);
+}
+
+void NormRows::store(const Call& call, int64_t r, const float* h) const {
+  const size_t out = layout_.rows();
+  if (layout_.quantized)
+    quantize_row(simd(), h, width_, integer_, call.output<uint8_t>(out) + r * width_,
+                 call.output<float>(out + 1) + r);
+  else
+    narrow(simd(), dtype_, h, call.output<char>(out) + r * width_ * dtype_size(dtype_), width_);
+}
+
+Status NormRows::run(const Call& call) const {
+  const float *gate = gate_.values.load(call, simd()), *scale = scale_.values.load(call, simd()),
+              *shift = shift_.values.load(call, simd()), *weight = weight_.load(call, simd()),
+              *bias = bias_.load(call, simd());
+  const bool in_place = !layout_.quantized && dtype_ == DType::kF32;
+  pool().run_ranges(
+      walk_.elements(), rows_per_task(width_), [&](int64_t begin, int64_t end, int worker) {
+        const auto line = [&](int i) {
+          return call.workspace<float>(lines_at_ + (3 * worker + i) * line_bytes_);
+        };
+        const Lines lines{line(0), line(1), line(2)};
+        walk_.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t count) {
+          for (int64_t i = 0; i < count; ++i) {
+            const int64_t r = first + i;
+            const auto of = [&](const float* values, size_t k) {
+              return values ? values + (offsets[k] + i * walk_.step(k)) * width_ : nullptr;
+            };
+            const Row row{of(gate, 0), of(scale, 1), of(shift, 2)};
+            const float* x = nullptr;
+            if (layout_.residual) {
+              x = add(call, r, row.gate, lines);
+            } else if (dtype_ == DType::kF32) {
+              x = call.input<float>(0) + r * width_;
+            } else {
+              widen(simd(), dtype_, call.input<char>(0) + r * width_ * dtype_size(dtype_), lines.x,
+                    width_);
+              x = lines.x;
+            }
+            float* h = in_place ? call.output<float>(layout_.rows()) + r * width_ : lines.h;
+            normalize(x, row, weight, bias, h);
+            if (!in_place) store(call, r, h);
+          }
+        });
+      });
+  return Status();
+}
+
+constexpr TableRow kTable[] = {
+    {OpKind::kNormModulate, "simd_norm_modulate", Isa::kSse4, NormRows::accepts, NormRows::prepare},
+    {OpKind::kNormQuantize, "simd_norm_quantize", Isa::kSse4, NormRows::accepts, NormRows::prepare},
+    {OpKind::kResidualNormQuantize, "simd_residual_norm_quantize", Isa::kSse4, NormRows::accepts,
+     NormRows::prepare},
+};
+
+}  // namespace
+
+std::span<const TableRow> norm_rows_table() { return kTable; }
+
+}  // namespace zoetrope::cpu
