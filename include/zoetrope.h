@@ -206,14 +206,17 @@ ZOETROPE_API int zoetrope_convert(const char *options, const zoetrope_callbacks 
  * "model" left out is zoetrope_default_model():
  *   {"model": "", "output": "", "format": "int8", "group": 0, "components": [], "keep": [],
  *    "prompts": [], "calibrate": [], "measure": "clips", "nearest": false, "rotate": false,
- *    "steps": 0, "width": 0, "height": 0, "frames": 0, "seed": 1, "compute": "f32",
- *    "device": "auto", "target": "", "threads": 0, "target_psnr": 0, "target_size": 0, "max_loss": 0.05, "min_psnr": 0, "force": false}
+ *    "attention_bits": 0, "steps": 0, "width": 0, "height": 0, "frames": 0, "seed": 1,
+ *    "compute": "f32", "device": "auto", "target": "", "threads": 0, "target_psnr": 0,
+ *    "target_size": 0, "max_loss": 0.05, "max_attention_loss": 0.02, "min_psnr": 0,
+ *    "force": false}
  * "prompts" are of the clips that the report compares; int4's rounding and the targets are fitted to
  * those of "calibrate". "group" 0 is 64 for int4. What would be without effect is refused: "group"
  * and "nearest" outside int4, "rotate" outside int8, and with "measure": "weights" what only clips
- * have ("max_loss" left out asks for nothing then).
- * DIFFERS: the gate (max_loss, min_psnr, target_psnr) failed and nothing was written. `report`: NULL, or gets the
- * costs as JSON, then too. */
+ * have ("max_loss" left out asks for nothing then). "attention_bits" 8 lets attention multiply 8-bit
+ * numbers where a device has such kernels; "max_attention_loss" is of that alone.
+ * DIFFERS: the gate (max_loss, max_attention_loss, min_psnr, target_psnr) failed and nothing was
+ * written. `report`: NULL, or gets the costs as JSON, then too. */
 ZOETROPE_API int zoetrope_quantize(const char *options, const zoetrope_callbacks *callbacks,
                                    char **report);
 

@@ -156,6 +156,7 @@ class Quantizer {
   void attend(const Node& node) {
     Attrs attrs = node.attrs;
     attrs.set("bits", Dim(attention_bits_));
+    ++result_.attentions;
     r_.set(node.outputs[0],
            r_.builder().op(node.op, r_.mapped(node.inputs), std::move(attrs), node.name));
   }

@@ -50,6 +50,7 @@ struct QuantizedWeight {
 struct QuantizedGraph {
   Graph graph;
   std::vector<QuantizedWeight> weights;  // sorted by name
+  int64_t attentions = 0;                // whose products may now be of 8 bits
 };
 
 // For graphs as they are stored (symbols need not be bound). Products with weights of kInt8 and

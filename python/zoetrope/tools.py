@@ -80,8 +80,8 @@ def quantize(model: PathLike | None, output: PathLike, *, progress: Callable[[Pr
     """A model file with weights of fewer bits, as `zoetrope quantize`; gives what it costs.
 
     format ("int8", "fp8", "int4", "bf16", "f16"), group, components, keep, prompts, calibrate, nearest, rotate,
-    measure ("clips", "weights"), steps, width, height, frames, seed, compute, device, threads, target, target_psnr,
-    target_size, max_loss, min_psnr, force.
+    attention_bits (0, 8), measure ("clips", "weights"), steps, width, height, frames, seed, compute, device, threads,
+    target, target_psnr, target_size, max_loss, max_attention_loss, min_psnr, force.
     DiffersError: the gate failed, nothing was written; its `report` says why.
     """
     text = encode({"model": _file(model), "output": _file(output), **options})

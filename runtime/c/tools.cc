@@ -34,6 +34,7 @@ void fields(V& v, QuantizeArgument& a) {
   o.measure_clips = measure == kMeasures[0];
   v.flag("nearest", &o.nearest);
   v.flag("rotate", &o.rotate);
+  v.integer("attention_bits", &o.attention_bits, 0, 8);
   v.integer("steps", &o.steps, 0, 10000);
   v.integer("width", &o.clip.width, 0, int64_t{1} << 40);
   v.integer("height", &o.clip.height, 0, int64_t{1} << 40);
@@ -52,6 +53,7 @@ void fields(V& v, QuantizeArgument& a) {
   v.number("target_psnr", &o.targets.psnr, 0, 200);
   v.number("target_size", &o.targets.size, 0, 1);
   v.optional_number("max_loss", &o.max_loss, 0, 1e6);
+  v.optional_number("max_attention_loss", &o.max_attention_loss, 0, 1e6);
   v.number("min_psnr", &o.min_psnr, 0, 200);
   v.flag("force", &o.force);
   v.require(!o.output.empty(), "output", "given");

@@ -64,6 +64,10 @@ void add_measure_flags(CLI::App* app, Options* o) {
       "--rotate", o->file.rotate,
       "int8: turn rows and weights by a Hadamard matrix before they are rounded, in blocks "
       "of 8: less is lost, a step takes slightly longer");
+  app->add_option("--attention-bits", o->file.attention_bits,
+                  "8: attention of every step may multiply 8-bit numbers, where a device has such "
+                  "kernels (CUDA on compute capability 9.0); others multiply exactly")
+      ->check(CLI::IsMember({0, 8}));
   app->add_option("--measure", o->measure,
                   "clips: both models make clips from equal seeds; weights: their errors alone")
       ->capture_default_str();
@@ -89,6 +93,10 @@ void add_measure_flags(CLI::App* app, Options* o) {
   app->add_option("--max-loss", o->file.max_loss,
                   "Gate: the loss against the original, of 1; 0 asks for nothing; 0.05 where clips "
                   "are compared")
+      ->check(number_in(0, 1e6));
+  app->add_option(
+         "--max-attention-loss", o->file.max_attention_loss,
+         "Gate: the same of attention in 8 bits alone; left out, 0.02 where it is measured")
       ->check(number_in(0, 1e6));
   app->add_option("--min-psnr", o->file.min_psnr, "Gate: the clips' PSNR in decibels")
       ->check(number_in(0, 200));

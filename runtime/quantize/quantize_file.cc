@@ -21,6 +21,7 @@ constexpr const char* kOtherPrompts[] = {"a large yellow heart grows",
 constexpr uint64_t kFirstSeed = 1;
 // As many clips are compared at most: the calibration's seeds begin behind theirs.
 constexpr uint64_t kMostPrompts = 1 << 16;
+constexpr double kMaxAttentionLoss = 0.02;  // where nothing else is asked for
 
 Status check_output(const std::string& input, const std::string& output) {
   if (!output.ends_with(".zoe"))
@@ -78,6 +79,7 @@ class Quantization {
     if (searches()) ZT_RETURN_IF_ERROR(search());
     calibration_.reset();
     ZT_ASSIGN_OR_RETURN(model_, quantize_model(file_->info(), rules_));
+    report_.attentions = model_.attentions;
     report_.turned_weights =
         std::count_if(model_.weights.begin(), model_.weights.end(),
                       [](const QuantizedWeight& w) { return w.choice.rotate; });
@@ -121,6 +123,9 @@ class Quantization {
     if (o_.rotate && rules_.format != WeightFormat::kInt8)
       return refuse("--rotate", str("products in ", o_.format, " gain nothing; this is of int8"));
     rules_.rotate = o_.rotate;
+    if (o_.attention_bits != 0 && o_.attention_bits != 8)
+      return refuse("--attention-bits", str(o_.attention_bits, ": expected 8, or 0"));
+    rules_.attention_bits = static_cast<int>(o_.attention_bits);
     rules_.components = o_.components;
     rules_.keep = o_.keep;
     if (o_.compute) {
@@ -130,7 +135,8 @@ class Quantization {
     report_.group = rules_.format == WeightFormat::kInt4 ? rules_.group : 0;
     report_.components = o_.components;
     report_.keep = o_.keep;
-    report_.gate = {o_.max_loss.value_or(0), o_.min_psnr, o_.max_drop, o_.targets.psnr};
+    report_.gate = {o_.max_loss.value_or(0), o_.min_psnr, o_.max_drop, o_.targets.psnr,
+                    o_.max_attention_loss.value_or(0)};
     return Status();
   }
 
@@ -140,6 +146,9 @@ class Quantization {
 
   Status check_values() const {
     ZT_RETURN_IF_ERROR(check_range("--max-loss", o_.max_loss.value_or(0), 1e6));
+    ZT_RETURN_IF_ERROR(check_range("--max-attention-loss", o_.max_attention_loss.value_or(0), 1e6));
+    if (o_.max_attention_loss && o_.attention_bits == 0)
+      return refuse("--max-attention-loss", "attention stays as it is without --attention-bits 8");
     ZT_RETURN_IF_ERROR(check_range("--min-psnr", o_.min_psnr, 200));
     ZT_RETURN_IF_ERROR(check_range("--max-drop", o_.max_drop, 1));
     ZT_RETURN_IF_ERROR(check_range("--target-psnr", o_.targets.psnr, 200));
@@ -165,6 +174,7 @@ class Quantization {
   Status check_no_clips(std::string_view why) const {
     const std::pair<const char*, bool> asked[] = {
         {"--max-loss", o_.max_loss.value_or(0) > 0},
+        {"--max-attention-loss", o_.max_attention_loss.value_or(0) > 0},
         {"--min-psnr", o_.min_psnr > 0},
         {"--max-drop", o_.max_drop > 0},
         {"--target-psnr", o_.targets.psnr > 0},
@@ -251,8 +261,29 @@ class Quantization {
     report_.compensated_weights = weights_->compensated();
     if (!original_) return Status();
     ZT_ASSIGN_OR_RETURN(const auto measure, measure_by(o_.prompts, false));
+    if (report_.attentions > 0) ZT_RETURN_IF_ERROR(measure_attention(*measure));
     ZT_ASSIGN_OR_RETURN(const Model quantized, make_model(model_.info, weights_, o_.output));
     return measure->measure(quantized, &report_, measuring());
+  }
+
+  // The original but for its attention. Kernels that multiply exactly give the same bits.
+  Status measure_attention(Measure& measure) {
+    QuantizeRules rules;
+    rules.attention_bits = rules_.attention_bits;
+    rules.components = rules_.components;
+    rules.keep = {"*"};
+    ZT_ASSIGN_OR_RETURN(const QuantizedModel alone, quantize_model(file_->info(), rules));
+    ZT_ASSIGN_OR_RETURN(const Model model, make_model(alone.info, file_, o_.output));
+    ZT_ASSIGN_OR_RETURN(const double loss, measure.loss(model, measuring()));
+    if (loss > 0) {
+      report_.attention_loss = loss;
+      report_.gate.max_attention_loss = o_.max_attention_loss.value_or(kMaxAttentionLoss);
+    } else if (hooks_.notice) {
+      hooks_.notice(str("attention in 8 bits: ", report_.device,
+                        " multiplies it exactly all the same, so what it costs elsewhere (CUDA on "
+                        "compute capability 9.0) was not measured"));
+    }
+    return Status();
   }
 
   const QuantizeFileOptions& o_;

@@ -26,6 +26,9 @@ struct QuantizeFileOptions {
   bool nearest = false;
   // int8: rows are turned (graph/rotation.h) before they are rounded.
   bool rotate = false;
+  // 8: products of attentions that every step computes may be of 8 bits (`bits` of the op), where
+  // the backend has such kernels; 0: as they are.
+  int64_t attention_bits = 0;
   std::optional<std::string> compute;  // of clips; left out: f32
   std::string judge;
   int steps = 0;
@@ -36,6 +39,8 @@ struct QuantizeFileOptions {
   // The gate. 0 asks for nothing; left out, the loss is 0.05 where clips are compared.
   std::optional<double> max_loss;
   double min_psnr = 0, max_drop = 0;
+  // Of attention in 8 bits alone; left out, 0.02 where it is measured.
+  std::optional<double> max_attention_loss;
   bool force = false;  // written although the gate fails, which the report in the file says
 };
 

@@ -34,6 +34,14 @@ std::vector<const QuantizeReport::Layer*> worst_first(const QuantizeReport& repo
   return layers;
 }
 
+// Empty: attention is as it was.
+std::string attention_line(const QuantizeReport& r) {
+  if (r.attentions == 0) return "";
+  return str(r.attentions, r.attentions == 1 ? " attention" : " attentions", " may be of 8 bits: ",
+             r.attention_loss ? str("alone a loss of ", percent_text(*r.attention_loss))
+                              : std::string("not measured"));
+}
+
 std::string size_line(const QuantizeReport& r) {
   const double share = r.original_bytes > 0
                            ? static_cast<double>(r.bytes) / static_cast<double>(r.original_bytes)
@@ -95,6 +103,7 @@ void fields(V& v, QuantizeReport::Gate& g) {
   v.number("min_psnr", &g.min_psnr, 0, 1000);
   v.number("max_drop", &g.max_drop, 0, 1);
   v.number("target_psnr", &g.target_psnr, 0, 1000);
+  v.number("max_attention_loss", &g.max_attention_loss, 0, kLargest);
 }
 
 template <typename V>
@@ -105,6 +114,8 @@ void fields(V& v, QuantizeReport& r) {
   v.integer("group", &r.group, 0, 1 << 20);
   v.integer("turned_weights", &r.turned_weights, 0, kMostLayers);
   v.integer("compensated_weights", &r.compensated_weights, 0, kMostLayers);
+  v.integer("attentions", &r.attentions, 0, kMostLayers);
+  v.optional_number("attention_loss", &r.attention_loss, 0, kLargest);
   v.texts("components", &r.components, kMostClips);
   v.texts("keep", &r.keep, kMostClips);
   v.integer("original_bytes", &r.original_bytes, 0, kMostBytes);
@@ -147,6 +158,12 @@ void apply_gate(QuantizeReport* r) {
   if (gate.target_psnr > 0 && !r->clips.empty() && !(r->mean_psnr() >= gate.target_psnr))
     fail(str("PSNR ", number("%.1f", r->mean_psnr()), " dB on clips that the search did not see, ",
              number("%.1f", gate.target_psnr), " dB was the target"));
+  if (gate.max_attention_loss > 0 && !r->attention_loss)
+    fail("the loss of attention in 8 bits was not measured: this device multiplies exactly");
+  if (gate.max_attention_loss > 0 && r->attention_loss &&
+      !(*r->attention_loss <= gate.max_attention_loss))
+    fail(str("loss of attention in 8 bits alone ", percent_text(*r->attention_loss), ", at most ",
+             percent_text(gate.max_attention_loss), " is allowed"));
   if (gate.max_drop <= 0) return;
   if (r->rates.empty() && r->missing_rates.empty())
     fail("no rates were measured: what they may fall by is not known");
@@ -183,6 +200,7 @@ std::string report_to_text(const QuantizeReport& r) {
           r.compensated_weights > 0 ? str(", ", r.compensated_weights, " weights compensated: ")
                                     : std::string(": "),
           size_line(r), "\n");
+  if (r.attentions > 0) text += attention_line(r) + "\n";
   if (!r.clips.empty()) {
     text += str("loss against the original ", percent_text(r.mean_loss()), ", PSNR ",
                 number("%.1f", r.mean_psnr()), " dB, SSIM ",
@@ -214,6 +232,7 @@ Page report_page(const QuantizeReport& r, const std::string& model) {
   Page page(str(model, " as ", r.format), size_line(r));
   for (const std::string& failure : r.failures)
     page.text(str(r.forced ? "Written by force although: " : "Fails: ", failure), Tone::kBad);
+  if (r.attentions > 0) page.text(str(attention_line(r), "."));
   if (r.failures.empty() && r.gate.asks()) page.text("The gate is passed.", Tone::kGood);
   if (!r.clips.empty()) {
     page.heading("Clips from equal seeds");

@@ -1,6 +1,7 @@
 // What a quantisation costs: made by every one of them, stored in the file that it writes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,11 @@ struct QuantizeReport {
   struct Gate {
     double max_loss = 0, min_psnr = 0, max_drop = 0;
     double target_psnr = 0;  // of a search, which met it on the calibration's clips
-    bool asks() const { return max_loss > 0 || min_psnr > 0 || max_drop > 0 || target_psnr > 0; }
+    double max_attention_loss = 0;
+    bool asks() const {
+      return max_loss > 0 || min_psnr > 0 || max_drop > 0 || target_psnr > 0 ||
+             max_attention_loss > 0;
+    }
   };
 
   std::string format, compute, device;
@@ -57,6 +62,10 @@ struct QuantizeReport {
   int64_t compensated_weights = 0;
   // int8: weights of which rows are turned before they are rounded (graph/rotation.h).
   int64_t turned_weights = 0;
+  int64_t attentions = 0;  // that may be of 8 bits
+  // The loss of attention in 8 bits alone, over the first clips. None: the device multiplied
+  // exactly, or nothing was measured.
+  std::optional<double> attention_loss;
   std::vector<std::string> components, keep;
   int64_t original_bytes = 0, bytes = 0;  // of all tensors
   std::vector<Layer> layers;

@@ -23,6 +23,12 @@ bool is_chosen(const QuantizeRules& rules, const std::string& component) {
                                                component) != rules.components.end();
 }
 
+bool attends_in_8_bits(const Node& node) {
+  if (node.op != OpKind::kAttention && node.op != OpKind::kPackedAttention) return false;
+  const AttrValue* bits = node.attrs.find("bits");
+  return bits != nullptr && std::get<Dim>(*bits).constant() != 0;
+}
+
 }  // namespace
 
 Result<WeightFormat> parse_requested_format(std::string_view name) {
@@ -44,7 +50,8 @@ Status check_rules(const QuantizeRules& rules, const ModelInfo& info) {
       return error(Code::kInvalidArgument, "no component '", wanted, "'; this model has ", known);
   for (const Graph& graph : info.components)
     for (const Node& node : graph.nodes)
-      if (node.op == OpKind::kDequantize || node.op == OpKind::kQuantizedMatmul)
+      if (node.op == OpKind::kDequantize || node.op == OpKind::kQuantizedMatmul ||
+          attends_in_8_bits(node))
         return error(Code::kInvalidArgument, "component '", graph.name,
                      "' is quantised already: start from the model that it was made from");
   return Status();
@@ -110,15 +117,20 @@ Result<QuantizedModel> quantize_model(const ModelInfo& info, const QuantizeRules
   std::set<std::string> known;
   for (Graph& graph : made.info.components) {
     if (!is_chosen(rules, graph.name)) continue;
-    auto quantized =
-        quantize(graph, [&](const QuantizeSite& site) { return choose_format(rules, site); });
+    auto quantized = quantize(
+        graph, [&](const QuantizeSite& site) { return choose_format(rules, site); },
+        rules.only.empty() ? rules.attention_bits : 0);
     if (!quantized.ok())
       return quantized.status().with_context(str("component '", graph.name, "'"));
     graph = std::move(quantized->graph);
+    made.attentions += quantized->attentions;
     for (QuantizedWeight& weight : quantized->weights)
       if (known.insert(weight.values).second) made.weights.push_back(std::move(weight));
   }
-  if (made.weights.empty())
+  if (rules.attention_bits != 0 && rules.only.empty() && made.attentions == 0)
+    return error(Code::kInvalidArgument,
+                 "no attention to compute in 8 bits: none is computed at every step");
+  if (made.weights.empty() && made.attentions == 0)
     return error(Code::kInvalidArgument, "nothing to quantise: every weight is kept or too small");
   return made;
 }

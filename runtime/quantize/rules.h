@@ -10,11 +10,12 @@
 
 namespace zoetrope {
 
-// What a person asks for: --format, --group, --components, --keep.
+// What a person asks for: --format, --group, --attention-bits, --components, --keep.
 struct QuantizeRules {
   WeightFormat format = WeightFormat::kInt8;
   int64_t group = 64;                   // of int4: 32, 64 or 128
   bool rotate = false;                  // of int8: rows are turned before they are rounded
+  int attention_bits = 0;               // 8: attentions of every step may be of 8 bits
   std::vector<std::string> components;  // empty: all of the model's
   std::vector<std::string> keep;        // weights that match one of these patterns stay
   // What a search sets: layers with more bits (int4: int8; else as they are), and the only layer
@@ -45,7 +46,9 @@ WeightChoice choose_format(const QuantizeRules& rules, const QuantizeSite& site)
 struct QuantizedModel {
   ModelInfo info;                        // with the new graphs
   std::vector<QuantizedWeight> weights;  // of all components, each once
+  int64_t attentions = 0;                // of all components, that may be of 8 bits
 };
+// With `only`, attention stays as it is, too.
 Result<QuantizedModel> quantize_model(const ModelInfo& info, const QuantizeRules& rules);
 
 }  // namespace zoetrope

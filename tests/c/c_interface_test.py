@@ -542,6 +542,8 @@ class Files(Case):
                             ({**options, "calibrate": ["x"]}, "calibrate"), ({**options, "min_psnr": 20}, "min-psnr"),
                             ({**options, "max_loss": 0.1}, "max-loss"), ({**options, "seed": 2}, "seed"),
                             ({**options, "device": "cpu"}, "device"), ({**options, "compute": "bf16"}, "compute"),
+                            ({**options, "attention_bits": 4}, "attention-bits"),
+                            ({**options, "max_attention_loss": 0.1}, "max-attention-loss"),
                             ({**options, "format": "int4", "rotate": True}, "rotate")):
             self.refused(lib.zoetrope_quantize(json.dumps(wrong).encode(), None, None), word)
 

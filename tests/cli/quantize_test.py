@@ -200,7 +200,34 @@ class Quantize(command.Case):
         self.assertLess(error("turned.zoe"), error("plain.zoe"))
         self.check(run("inspect", self.out / "turned.zoe", "--verify"), 0)
         self.check(self.quantize("a.zoe", "--format", "fp8", "--rotate"), 2, "--rotate", "int8")
-        self.check(self.quantize("a.zoe", "--rotate", "--components", "vae"), 2, "--rotate", "no weight")
+        self.check(self.quantize("a.zoe", "--rotate", "--components", "tae_decoder"), 2, "--rotate", "no weight")
+
+    def test_attention_in_8_bits_is_stored_and_has_a_gate_of_its_own(self):
+        report = lambda name: json.loads(run("inspect", self.out / name, "--json").stdout)["quantisation"]
+        places = lambda path: sum(b"attention(" in line and b"bits=8" in line
+                                  for line in run("inspect", path, "--graph", "dit").stdout.splitlines())
+        self.check(self.quantize("plain.zoe"), 0)
+        self.check(self.quantize("a.zoe", "--attention-bits", "8"), 0)
+        self.check(self.quantize("alone.zoe", "--attention-bits", "8", "--keep", "*"), 0)
+        self.assertEqual([report(n)["attentions"] for n in ("plain.zoe", "a.zoe", "alone.zoe")],
+                         [places(MODEL), places(self.out / "a.zoe"), places(self.out / "alone.zoe")])
+        self.assertEqual(places(MODEL), 0)
+        self.assertGreater(places(self.out / "a.zoe"), 0)
+        self.assertEqual(report("alone.zoe")["layers"], [])
+        self.assertIn(b"may be of 8 bits", run("inspect", self.out / "a.zoe").stdout)
+        # It may: the CPU multiplies exactly, which is said, and nothing is claimed of what it costs elsewhere.
+        self.assertEqual(self.clip(self.out / "a.zoe", "a.y4m"), self.clip(self.out / "plain.zoe", "plain.y4m"))
+        clips = lambda *more: run("quantize", MODEL, "-o", self.out / "b.zoe", *ALONE, *SMALL[:-1], "1", *more)
+        self.check(clips("--attention-bits", "8"), 0, "cpu multiplies it exactly")
+        self.assertNotIn("attention_loss", report("b.zoe"))
+        (self.out / "b.zoe").unlink()
+        self.check(clips("--attention-bits", "8", "--max-attention-loss", "0.5"), 6, "attention", "was not measured")
+        self.check(clips("--max-attention-loss", "0.5"), 2, "--max-attention-loss", "--attention-bits")
+        self.check(clips("--attention-bits", "4"), 2, "--attention-bits")
+        self.check(clips("--attention-bits", "8", "--components", "tae_decoder"), 2, "no attention")
+        self.check(self.quantize("b.zoe", "--attention-bits", "8", "--max-attention-loss", "1"), 2, "--measure clips")
+        self.check(run("quantize", self.out / "alone.zoe", "-o", self.out / "b.zoe"), 2, "quantised already")
+        self.assertFalse((self.out / "b.zoe").exists())
 
     def test_what_was_asked_for_and_cannot_be_is_refused_by_name(self):
         (self.out / "prompts.txt").write_text("a red ball bounces\n")

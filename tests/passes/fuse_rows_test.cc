@@ -122,6 +122,7 @@ TEST_CASE("attention of every step may be set to 8 bits, and keeps that when pac
   for (const int bits : {0, 8}) {
     auto made = quantize(*graph, keep, bits);
     REQUIRE_MESSAGE(made.ok(), made.status().message());
+    CHECK(made->attentions == bits / 8);
     auto bound = zoetrope::bind(made->graph, {});
     REQUIRE(bound.ok());
     const Graph now = apply(fuse_packed_attention, *bound);

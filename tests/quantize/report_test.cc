@@ -57,6 +57,31 @@ TEST_CASE("what was asked for and not measured fails") {
   CHECK(report.failures.empty());
 }
 
+TEST_CASE("attention in 8 bits is judged by itself, where it was measured") {
+  QuantizeReport report;
+  report.format = "int8";
+  report.clips = {{"x", 1, 0.01, 30, 0.9, 20}};
+  report.attentions = 6;
+  report.gate.max_attention_loss = 0.02;
+  apply_gate(&report);
+  REQUIRE(report.failures.size() == 1);
+  CHECK(report.failures[0].find("was not measured") != std::string::npos);
+  CHECK(report_to_text(report).find("6 attentions may be of 8 bits: not measured") !=
+        std::string::npos);
+  for (const auto& [loss, fails] : {std::pair{0.021, true}, {0.02, false}, {NAN, true}}) {
+    report.attention_loss = loss;
+    apply_gate(&report);
+    CHECK(report.failures.size() == (fails ? 1 : 0));
+  }
+  report.attention_loss = 0.021;
+  const auto again = parse_report(report_to_json(report));
+  REQUIRE_MESSAGE(again.ok(), again.status().message());
+  CHECK(again->attentions == 6);
+  CHECK(again->attention_loss == 0.021);
+  CHECK(again->gate.max_attention_loss == 0.02);
+  CHECK(report_to_text(*again).find("alone a loss of 2.10%") != std::string::npos);
+}
+
 TEST_CASE("a page says that the gate is passed only where one was asked for") {
   QuantizeReport report;
   report.clips = {{"x", 1, 0.01, 30, 0.9, 20}};
