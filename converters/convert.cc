@@ -7,11 +7,29 @@
 
 #include "converters/families.h"
 #include "converters/scaled.h"
+#include "graph/format/folder_listing.h"
 
 namespace zoetrope {
 namespace {
 
 namespace fs = std::filesystem;
+
+// kInvalidArgument where `output` is a file of the folder or of one within.
+Status check_not_within(const std::string& folder, const std::string& output) {
+  const auto names = list_folder(folder);
+  if (!names.ok())  // what cannot be listed is not read either
+    return names.status().code() == Code::kResourceExhausted ? names.status() : Status();
+  for (const std::string& name : *names) {
+    const fs::path path = fs::path(folder) / name;
+    std::error_code failed;
+    if (fs::is_directory(fs::symlink_status(path, failed)))
+      ZT_RETURN_IF_ERROR(check_not_within(path.string(), output));
+    else if (fs::equivalent(path, output, failed))
+      return error(Code::kInvalidArgument, "-o ", output, " is a file of the input, ",
+                   path.string());
+  }
+  return Status();
+}
 
 // The output replaces nothing that is read.
 Status check_output(const ConvertOptions& options) {
@@ -23,12 +41,8 @@ Status check_output(const ConvertOptions& options) {
     if (input.empty() || !fs::exists(input, failed)) continue;
     if (fs::equivalent(input, options.output, failed))
       return error(Code::kInvalidArgument, input, ": input and output are the same file");
-    if (!fs::is_directory(input, failed)) continue;
-    for (fs::recursive_directory_iterator it(input, failed), end; !failed && it != end;
-         it.increment(failed))
-      if (std::error_code other; fs::equivalent(it->path(), options.output, other))
-        return error(Code::kInvalidArgument, "-o ", options.output, " is a file of the input, ",
-                     it->path().string());
+    if (fs::is_directory(input, failed))
+      ZT_RETURN_IF_ERROR(check_not_within(input, options.output));
   }
   return Status();
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "converters/checkpoint.h"
+#include "graph/format/folder_listing.h"
 #include "graph/format/mapped_file.h"
 
 namespace zoetrope {
@@ -135,14 +136,12 @@ Result<std::string> find_weights(const std::string& folder) {
     return kind.ends_with('*') ? is_index(name, kind.substr(0, kind.size() - 1))
                                : name.ends_with(kind);
   };
+  ZT_ASSIGN_OR_RETURN(const std::vector<std::string> names, list_folder(folder));
   for (const char* suffix : {".safetensors.index.json", ".safetensors*", ".bin.index.json", ".bin*",
                              ".safetensors", ".gguf", ".bin", ".pt", ".pth"}) {
     std::vector<std::string> found;
-    std::error_code failed;
-    for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed))
-      if (is_kind(it->path().filename().string(), suffix)) found.push_back(it->path().string());
-    if (failed) return error(Code::kIoError, "cannot list ", folder, ": ", failed.message());
-    std::sort(found.begin(), found.end());
+    for (const std::string& name : names)
+      if (is_kind(name, suffix)) found.push_back((fs::path(folder) / name).string());
     if (found.size() > 1)
       return error(Code::kInvalidArgument, folder, " holds ", found.size(), " files *", suffix,
                    "; name one of them, such as ", found.front());

@@ -65,7 +65,7 @@ class Safetensors : public MappedCheckpoint<Entry> {
           name == "__metadata__"
               ? read_metadata(value)
               : read_tensor(name, value).with_context(str("tensor '", name.substr(0, 200), "'")));
-    return check_overlap();
+    return check_coverage();
   }
 
   Status read_metadata(const Json& value) {
@@ -110,15 +110,25 @@ class Safetensors : public MappedCheckpoint<Entry> {
     return Status();
   }
 
-  Status check_overlap() const {
+  // Every byte belongs to one tensor, as the format has it: what lies between them would be read by
+  // nobody, or by somebody else.
+  Status check_coverage() const {
     std::vector<std::pair<uint64_t, uint64_t>> ranges;
-    for (const auto& [name, entry] : tensors_)
-      if (entry.begin != entry.end) ranges.emplace_back(entry.begin, entry.end);
+    for (const auto& [name, entry] : tensors_) ranges.emplace_back(entry.begin, entry.end);
     std::sort(ranges.begin(), ranges.end());
-    for (size_t i = 1; i < ranges.size(); ++i)
-      if (ranges[i].first < ranges[i - 1].second)
-        return error(Code::kDataLoss, "tensors overlap at byte ", ranges[i].first);
-    return Status();
+    uint64_t covered = 0;
+    const auto hole = [&](uint64_t until) {
+      return error(Code::kDataLoss, "bytes ", covered, " to ", until, " of the data, of ",
+                   data_.size(),
+                   ", belong to no tensor: damaged, or made by a faulty program; save "
+                   "it again with the safetensors package");
+    };
+    for (const auto& [begin, end] : ranges) {
+      if (begin < covered) return error(Code::kDataLoss, "tensors overlap at byte ", begin);
+      if (begin > covered) return hole(begin);
+      covered = end;
+    }
+    return covered == data_.size() ? Status() : hole(data_.size());
   }
 
   std::span<const uint8_t> data_;

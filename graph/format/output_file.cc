@@ -78,6 +78,8 @@ std::string temporary_name(const std::string& target) {
   return folder_of(target) + "/" + name;
 }
 
+std::string descriptor_path(int descriptor) { return str("/proc/self/fd/", descriptor); }
+
 Status sync_folder(const std::string& path) {
   const int fd = ::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return Status();  // a folder that may be written to but not listed
@@ -167,16 +169,12 @@ Result<OutputFile> OutputFile::create(const std::string& path) {
     if (file.descriptor_ < 0) return io_error(errno, "cannot write to", path);
     return file;
   }
-  for (int attempt = 0; file.descriptor_ < 0; ++attempt) {
-    const std::string temporary = temporary_name(target.path);
-    file.descriptor_ =
-        ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (file.descriptor_ >= 0)
-      file.temporary_ = temporary;
-    else if (errno != EEXIST || attempt == 100)
-      return io_error(errno, "cannot create", path);
-  }
-  remember(file.temporary_);
+  if (!file.open_nameless())
+    ZT_RETURN_IF_ERROR(file.take_temporary_name("cannot create", [&](const std::string& temporary) {
+      file.descriptor_ =
+          ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+      return file.descriptor_ >= 0;
+    }));
   if (target.mode != 0 && ::fchmod(file.descriptor_, static_cast<mode_t>(target.mode)) != 0)
     return file.failed("cannot keep the permissions of");
   return file;
@@ -187,6 +185,7 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
       path_(std::move(other.path_)),
       target_(std::move(other.target_)),
       temporary_(std::exchange(other.temporary_, {})),
+      nameless_(std::exchange(other.nameless_, false)),
       descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 OutputFile::~OutputFile() {
@@ -194,6 +193,39 @@ OutputFile::~OutputFile() {
   if (temporary_.empty()) return;
   ::unlink(temporary_.c_str());
   forget(temporary_);
+}
+
+// False where the file system has no such files, or no /proc names them later.
+bool OutputFile::open_nameless() {
+  descriptor_ = ::open(folder_of(target_).c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) return false;
+  nameless_ = ::access(descriptor_path(descriptor_).c_str(), F_OK) == 0;
+  if (!nameless_) ::close(std::exchange(descriptor_, -1));
+  return nameless_;
+}
+
+// `make` puts the file there and says with errno why not.
+template <typename Make>
+Status OutputFile::take_temporary_name(const char* what, const Make& make) {
+  for (int attempt = 0; temporary_.empty(); ++attempt) {
+    std::string name = temporary_name(target_);
+    if (make(name))
+      temporary_ = std::move(name);
+    else if (errno != EEXIST || attempt == 100)
+      return failed(what);
+  }
+  nameless_ = false;
+  remember(temporary_);
+  return Status();
+}
+
+bool OutputFile::link_to(const std::string& name) const {
+  return ::linkat(AT_FDCWD, descriptor_path(descriptor_).c_str(), AT_FDCWD, name.c_str(),
+                  AT_SYMLINK_FOLLOW) == 0;
+}
+
+std::string OutputFile::temporary_path() const {
+  return nameless_ ? descriptor_path(descriptor_) : temporary_;
 }
 
 Status OutputFile::failed(const char* what) const { return io_error(errno, what, path_); }
@@ -222,13 +254,26 @@ Status OutputFile::write_at(int64_t offset, std::span<const uint8_t> bytes) {
 
 Status OutputFile::close() {
   if (descriptor_ < 0) return Status();
-  const bool synced = !seekable() || ::fsync(descriptor_) == 0;
-  Status status = synced ? Status() : failed("cannot finish");
+  Status status = !seekable() || ::fsync(descriptor_) == 0 ? Status() : failed("cannot finish");
+  if (nameless_ && status.ok())
+    status = take_temporary_name("cannot finish",
+                                 [&](const std::string& name) { return link_to(name); });
+  nameless_ = false;
   if (::close(std::exchange(descriptor_, -1)) != 0 && status.ok()) status = failed("cannot finish");
   return status;
 }
 
 Status OutputFile::commit() {
+  // A free name is taken at once. One that is in use is replaced, which only a rename can.
+  if (nameless_) {
+    if (::fsync(descriptor_) != 0) return failed("cannot finish");
+    if (link_to(target_)) {
+      nameless_ = false;
+      ::close(std::exchange(descriptor_, -1));  // synced: nothing is left that could fail
+      return sync_folder(target_);
+    }
+    if (errno != EEXIST) return failed("cannot finish");
+  }
   ZT_RETURN_IF_ERROR(close());
   if (temporary_.empty()) return Status();
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) return failed("cannot rename to");

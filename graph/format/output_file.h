@@ -1,4 +1,6 @@
-// A file being written: under a temporary name until commit(), removed when dropped before.
+// A file being written: gone when it is dropped before commit(). Until then it has no name where
+// the file system allows that, so that nothing stays behind whatever ends the process, and else a
+// temporary one.
 #pragma once
 
 #include <atomic>
@@ -47,21 +49,26 @@ class OutputFile {
   Status write_at(int64_t offset, std::span<const uint8_t> bytes);
   // Where the next write() goes, from the begin.
   Status seek(int64_t offset);
-  // Ends writing and frees the handle; the file keeps its temporary name until commit().
+  // Ends writing and frees the handle; the file has a temporary name from now until commit().
   Status close();
   Status commit();
 
   bool seekable() const { return kind_ == OutputTarget::Kind::kFile; }
   const std::string& path() const { return path_; }
-  // Where the bytes are until commit(); empty for a stream.
-  const std::string& temporary_path() const { return temporary_; }
+  // A path by which this process can read what was written, until commit(); empty for a stream.
+  std::string temporary_path() const;
 
  private:
   OutputFile() = default;
+  bool open_nameless();
+  template <typename Make>
+  Status take_temporary_name(const char* what, const Make& make);
+  bool link_to(const std::string& name) const;
   Status failed(const char* what) const;
 
   OutputTarget::Kind kind_ = OutputTarget::Kind::kFile;
-  std::string path_, target_, temporary_;  // temporary_ is empty once nothing is left to remove
+  std::string path_, target_, temporary_;  // temporary_ is empty while nothing is to be removed
+  bool nameless_ = false;
   int descriptor_ = -1;
 };
 

@@ -47,10 +47,13 @@ int out_of_memory() {
   return zoetrope::kExitNoMemory;
 }
 
-// Where an exception cannot get through: most likely one more allocation that failed.
+bool g_in_main = false;
+
+// Where an exception cannot get through: most likely one more allocation that failed. Before
+// main(), none may be there for the exception itself.
 [[noreturn]] void on_terminate() {
   zoetrope::remove_unfinished_files();
-  bool memory = false;
+  bool memory = !g_in_main;
   if (const std::exception_ptr current = std::current_exception()) {
     try {
       std::rethrow_exception(current);
@@ -65,8 +68,9 @@ int out_of_memory() {
   std::abort();
 }
 
-// Before the objects of headers are made: CLI11's allocate, too.
-[[gnu::constructor(101)]] void watch_early() { std::set_terminate(on_terminate); }
+// Before the constructors of all libraries, which allocate, too.
+void watch_early() { std::set_terminate(on_terminate); }
+[[gnu::section(".preinit_array"), gnu::used]] void (*const g_watch_early)() = watch_early;
 
 // Other libraries crash, abort or exit where they get no memory. Fit for handlers of signals.
 void end_of_foreign_code() {
@@ -150,6 +154,7 @@ int run_command(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  g_in_main = true;
   watch_crashes();
   zoetrope::hold_standard_descriptors();
   try {

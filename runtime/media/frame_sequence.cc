@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "graph/format/folder_listing.h"
+
 namespace zoetrope {
 
 Result<std::vector<std::string>> find_frame_sequence(const std::string& path) {
@@ -18,8 +20,8 @@ Result<std::vector<std::string>> find_frame_sequence(const std::string& path) {
   const std::string head = path.substr(name, percent - name), tail = path.substr(end + 1);
   const std::string folder = name == 0 ? "." : path.substr(0, name);
   std::vector<std::pair<int64_t, std::string>> found;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ec)) {
-    const std::string file = entry.path().filename().string();
+  ZT_ASSIGN_OR_RETURN(const std::vector<std::string> names, list_folder(folder));
+  for (const std::string& file : names) {
     if (file.size() <= head.size() + tail.size() || file.rfind(head, 0) != 0 ||
         file.compare(file.size() - tail.size(), tail.size(), tail) != 0)
       continue;
@@ -31,7 +33,6 @@ Result<std::vector<std::string>> find_frame_sequence(const std::string& path) {
       continue;
     found.emplace_back(std::stoll(number), path.substr(0, name) + file);
   }
-  if (ec) return error(Code::kNotFound, "cannot read ", path, ": ", ec.message());
   if (found.empty())
     return error(Code::kNotFound, "cannot read ", path, ": no file has a name of this pattern");
   std::sort(found.begin(), found.end());

@@ -96,7 +96,7 @@ class Resume(command.Case):
                     self.assertLessEqual(len(kept), 10, (seed, kept))
             self.assertTrue(self.bytes_of(*names) == expected, f"seed {seed}: other bytes after {kills} kills")
             self.assertEqual([p for p in self.ck.iterdir() if p.name.startswith(".")], [])
-            # Clips that were being written when the process was killed keep their temporary names.
+            # On some file systems, clips that were being written by a killed process keep temporary names.
             for path in self.out.glob(".zoetrope-*.tmp"):
                 path.unlink()
         print(f"{kills} kills in {rounds} rounds of two clips, seed {seed}")

@@ -247,6 +247,33 @@ TEST_CASE("a safetensors header that lies is refused") {
   CHECK(!open_with("{\"a\":", 8).ok());
 }
 
+// Which of these are good is what the safetensors package (0.8.0) says of them.
+TEST_CASE("every byte of a safetensors file belongs to one tensor") {
+  const TemporaryFolder folder;
+  const auto open_with = [&](const std::string& header, size_t data_bytes) {
+    write_text(folder.file("x.safetensors"), safetensors(header, data_bytes));
+    return open_safetensors(folder.file("x.safetensors")).status();
+  };
+  const auto tensor = [](const std::string& name, int bytes, int begin) {
+    return str("\"", name, R"(":{"dtype":"U8","shape":[)", bytes, R"(],"data_offsets":[)", begin,
+               ",", begin + bytes, "]}");
+  };
+  const auto both = [&](const std::string& a, const std::string& b) {
+    return "{" + a + "," + b + "}";
+  };
+  CHECK(open_with("{}", 0).ok());
+  CHECK(open_with(" {" + tensor("a", 4, 0) + "} ", 4).ok());
+  CHECK(open_with(both(tensor("a", 4, 0), tensor("z", 0, 4)), 4).ok());
+  CHECK(open_with(both(tensor("a", 0, 0), tensor("b", 4, 0)), 4).ok());
+  CHECK(open_with(both(tensor("b", 4, 4), tensor("a", 4, 0)), 8).ok());
+  CHECK(mentions(open_with("{}", 4), "bytes 0 to 4 of the data"));
+  CHECK(mentions(open_with("{" + tensor("a", 4, 4) + "}", 8), "bytes 0 to 4 of the data"));
+  CHECK(mentions(open_with("{" + tensor("a", 4, 0) + "}", 8), "bytes 4 to 8 of the data"));
+  CHECK(mentions(open_with(both(tensor("a", 4, 0), tensor("b", 4, 8)), 12), "bytes 4 to 8"));
+  CHECK(mentions(open_with(both(tensor("a", 4, 0), tensor("z", 0, 2)), 4), "overlap at byte 2"));
+  CHECK_FALSE(open_with(both(tensor("a", 4, 0), tensor("z", 0, 8)), 4).ok());
+}
+
 TEST_CASE("a sharded checkpoint is read through its index, and from its folder") {
   const TemporaryFolder folder;
   write_text(folder.file("m-1.safetensors"),

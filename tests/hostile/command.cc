@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/hostile/forks.h"
 #include "tests/patience.h"
 #include "tests/support/temporary_folder.h"
 
@@ -30,6 +32,57 @@ double seconds_of(const timeval& t) {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
 }
 
+int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
+// The command, begun; it keeps the descriptor `inherited`.
+class Process {
+ public:
+  Process(const std::vector<std::string>& arguments, double seconds,
+          std::vector<std::string> environment, int64_t address_space = 0, int inherited = -1) {
+    std::vector<std::string> words{ZOETROPE_COMMAND};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv, envp;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    for (std::string& entry : environment) envp.push_back(entry.data());
+    for (char** entry = environ; *entry != nullptr; ++entry) envp.push_back(*entry);
+    envp.push_back(nullptr);
+    const auto limit = static_cast<rlim_t>(std::ceil(seconds));
+    child_ = ::fork();
+    ZT_CHECK(child_ >= 0);
+    if (child_ != 0) return;
+    const rlimit time{limit, limit + 5};
+    ::setrlimit(RLIMIT_CPU, &time);
+    if (address_space > 0) {
+      const rlimit space{static_cast<rlim_t>(address_space), static_cast<rlim_t>(address_space)};
+      ::setrlimit(RLIMIT_AS, &space);
+    }
+    redirect("/dev/null", STDIN_FILENO);
+    redirect(folder_ / "out", STDOUT_FILENO);
+    redirect(folder_ / "error", STDERR_FILENO);
+    if (inherited >= 0) ::fcntl(inherited, F_SETFD, 0);
+    ::execve(argv[0], argv.data(), envp.data());
+    _exit(126);
+  }
+
+  Outcome wait() {
+    int status = 0;
+    rusage usage{};
+    ZT_CHECK(::wait4(child_, &status, 0, &usage) == child_);
+    Outcome outcome;
+    outcome.code = code_of(status);
+    outcome.out = text_of(folder_ / "out");
+    outcome.error = text_of(folder_ / "error");
+    outcome.seconds = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+    outcome.peak_bytes = int64_t{usage.ru_maxrss} * 1024;
+    return outcome;
+  }
+
+ private:
+  const TemporaryFolder folder_ = TemporaryFolder::in_memory();
+  pid_t child_ = -1;
+};
+
 }  // namespace
 
 std::string Outcome::text() const {
@@ -38,44 +91,35 @@ std::string Outcome::text() const {
 
 Outcome run_command(const std::vector<std::string>& arguments, int seconds,
                     const std::vector<std::string>& environment, int64_t address_space) {
-  const TemporaryFolder folder = TemporaryFolder::in_memory();
-  const std::string out = folder / "out", error = folder / "error";
-  std::vector<std::string> words{ZOETROPE_COMMAND};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  std::vector<std::string> more = environment;
-  std::vector<char*> envp;
-  for (std::string& entry : more) envp.push_back(entry.data());
-  for (char** entry = environ; *entry != nullptr; ++entry) envp.push_back(*entry);
-  envp.push_back(nullptr);
-  const auto limit = static_cast<rlim_t>(std::ceil(seconds * patience()));
-  const pid_t child = ::fork();
-  ZT_CHECK(child >= 0);
-  if (child == 0) {
-    const rlimit time{limit, limit + 5};
-    ::setrlimit(RLIMIT_CPU, &time);
-    if (address_space > 0) {
-      const rlimit space{static_cast<rlim_t>(address_space), static_cast<rlim_t>(address_space)};
-      ::setrlimit(RLIMIT_AS, &space);
+  return Process(arguments, seconds * patience(), environment, address_space).wait();
+}
+
+Outcome run_with_refusals(const std::vector<std::string>& arguments, const std::string& failing,
+                          int64_t every, const std::string& folder,
+                          const std::function<void(const Refusal&)>& use) {
+  constexpr double kSeconds = 8 * 3600, kCopySeconds = 20;
+  int ends[2];
+  ZT_CHECK(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+  const TemporaryFolder texts(std::filesystem::path(folder).parent_path());
+  const std::string asked =
+      str(ends[1], " ", every, " ", static_cast<int>(kCopySeconds * patience()), " ", texts.path());
+  Process process(arguments, kSeconds, {"LD_PRELOAD=" + failing, "ZT_FAIL_FORK=" + asked}, 0,
+                  ends[1]);
+  ::close(ends[1]);
+  ForkReport report{};
+  while (::recv(ends[0], &report, sizeof(report), 0) == sizeof(report)) {
+    Refusal refusal{report.at, report.on != 0, report.status != ForkReport::kNotForked, {}};
+    if (refusal.copied) {
+      refusal.outcome.code = code_of(report.status);
+      refusal.outcome.out = text_of(texts / "out");
+      refusal.outcome.error = text_of(texts / "error");
     }
-    redirect("/dev/null", STDIN_FILENO);
-    redirect(out, STDOUT_FILENO);
-    redirect(error, STDERR_FILENO);
-    ::execve(argv[0], argv.data(), envp.data());
-    _exit(126);
+    use(refusal);
+    const char go_on = 0;
+    ::send(ends[0], &go_on, 1, MSG_NOSIGNAL);
   }
-  int status = 0;
-  rusage usage{};
-  ZT_CHECK(::wait4(child, &status, 0, &usage) == child);
-  Outcome outcome;
-  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  outcome.out = text_of(out);
-  outcome.error = text_of(error);
-  outcome.seconds = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
-  outcome.peak_bytes = int64_t{usage.ru_maxrss} * 1024;
-  return outcome;
+  ::close(ends[0]);
+  return process.wait();
 }
 
 }  // namespace zoetrope

@@ -1,6 +1,7 @@
 // The command as a person starts it, with its time and memory bounded and measured.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,5 +21,20 @@ struct Outcome {
 // bytes, as `ulimit -v` does; 0: nothing does.
 Outcome run_command(const std::vector<std::string>& arguments, int seconds = 20,
                     const std::vector<std::string>& environment = {}, int64_t address_space = 0);
+
+// What an allocation that failed did to a copy of a command (tests/hostile/forks.h).
+struct Refusal {
+  int64_t at;   // the allocation
+  bool on;      // every later one failed, too
+  bool copied;  // false: there was no copy (ForkReport::kNotForked), and `outcome` is empty
+  Outcome outcome;
+};
+
+// Runs a command of one thread with the module `failing`, and at every `every`-th allocation copies
+// of it in which that one fails; `use` is told how each ended, before the next begins. `folder` is
+// where the command writes its files: in the copies, too. The outcome is that of the command.
+Outcome run_with_refusals(const std::vector<std::string>& arguments, const std::string& failing,
+                          int64_t every, const std::string& folder,
+                          const std::function<void(const Refusal&)>& use);
 
 }  // namespace zoetrope

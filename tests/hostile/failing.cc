@@ -2,6 +2,8 @@
 //   ZT_FAIL_AT=N       allocation N (from 0) fails; with ZT_FAIL_ON=1 every later one too
 //   ZT_FAIL_THREAD=N   the making of thread N fails, and of every later one
 //   ZT_FAIL_STACKS=FILE  the number of the first allocation of every call stack that allocates
+//   ZT_FAIL_FORK=...     copies of the process in which each allocation fails (forks.h)
+//   ZT_FAIL_NAMELESS=1  files without a name are refused, as some file systems do
 //   ZT_FAIL_COUNT=FILE, ZT_FAIL_THREADS=FILE  how many allocations, or threads, there were
 #include <dlfcn.h>
 #include <execinfo.h>
@@ -10,9 +12,12 @@
 #include <unistd.h>
 #include <atomic>
 #include <cerrno>
+#include <cstdarg>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+
+#include "tests/hostile/forks.h"
 
 extern "C" {
 void* __libc_malloc(size_t);
@@ -25,7 +30,7 @@ namespace {
 
 std::atomic<long> seen{0}, threads{0};
 long fail_at = -1, fail_thread = -1;
-bool fail_on = false;
+bool fail_on = false, fail_nameless = false;
 
 // Hashes of call stacks, each in the first free place at or behind its remainder.
 constexpr size_t kStacks = 1 << 20;
@@ -38,10 +43,18 @@ long number(const char* name) {
   return text == nullptr ? -1 : std::strtol(text, nullptr, 10);
 }
 
-[[gnu::constructor(101)]] void read_environment() {
+// At the first allocation, which may be that of another library's constructor.
+void read_environment() {
   fail_at = number("ZT_FAIL_AT");
   fail_on = number("ZT_FAIL_ON") > 0;
   fail_thread = number("ZT_FAIL_THREAD");
+  fail_nameless = number("ZT_FAIL_NAMELESS") > 0;
+  begin_forks();
+}
+
+// Behind the constructors of the command's libraries.
+[[gnu::constructor(101)]] void begin_stacks() {
+  allow_forks();
   const char* path = std::getenv("ZT_FAIL_STACKS");
   if (path == nullptr) return;
   void* frames[kFrames];
@@ -89,7 +102,9 @@ void tell(const char* variable, long count) {
 
 bool fails() {
   const long at = seen.fetch_add(1);
+  if (at == 0) read_environment();
   if (stacks_file >= 0) note_stack(at);
+  if (fork_at(at, &fail_on)) fail_at = at;
   if (fail_at < 0 || !(at == fail_at || (fail_on && at > fail_at))) return false;
   errno = ENOMEM;
   return true;
@@ -111,6 +126,19 @@ int posix_memalign(void** p, size_t alignment, size_t n) {
   if (fails()) return ENOMEM;
   *p = __libc_memalign(alignment, n);
   return *p == nullptr ? ENOMEM : 0;
+}
+int open(const char* path, int flags, ...) {
+  using Open = int(const char*, int, ...);
+  static Open* const open = reinterpret_cast<Open*>(dlsym(RTLD_NEXT, "open"));
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  if (fail_nameless && (flags & O_TMPFILE) == O_TMPFILE) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
+  return open(path, flags, mode);
 }
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*run)(void*),
                    void* argument) {

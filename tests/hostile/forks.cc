@@ -1,0 +1,123 @@
+#include "tests/hostile/forks.h"
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+
+// All of this runs inside malloc: nothing here allocates.
+namespace {
+
+constexpr int kMostDescriptors = 64;
+
+int reports = -1;  // the socket; -1: in a copy, or nobody asked
+long every = 1;
+unsigned seconds = 0;
+bool allowed = false;
+char folder[256];
+
+[[noreturn]] void give_up(const char* what) {
+  std::perror(what);
+  _exit(125);
+}
+
+// A copy shares its files with the process, also where in them either stands: it gets its own.
+void own_file(int descriptor) {
+  struct stat info {};
+  if (::fstat(descriptor, &info) != 0) return;
+  const bool file = S_ISREG(info.st_mode);
+  if (!file && !S_ISDIR(info.st_mode)) return;
+  char name[32], output[sizeof(folder) + 8];
+  std::snprintf(name, sizeof(name), "/proc/self/fd/%d", descriptor);
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  const off_t at = ::lseek(descriptor, 0, SEEK_CUR);
+  int copy = -1;
+  if (!file || (flags & O_ACCMODE) == O_RDONLY) {
+    copy = ::open(name, flags & (O_ACCMODE | O_DIRECTORY));
+  } else {
+    if (descriptor > STDERR_FILENO && info.st_nlink > 0) {
+      errno = EEXIST;
+      give_up("a copy of the process cannot have a file of its own in place of one with a name");
+    }
+    std::snprintf(output, sizeof(output), "%s/%s", folder,
+                  descriptor == STDOUT_FILENO ? "out" : "error");
+    copy = descriptor > STDERR_FILENO ? ::open(folder, O_TMPFILE | O_RDWR, info.st_mode & 0777)
+                                      : ::open(output, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    const int from = ::open(name, O_RDONLY);
+    if (copy < 0 || from < 0) give_up("copy a file");
+    for (off_t left = info.st_size; left > 0;) {
+      const ssize_t n = ::sendfile(copy, from, nullptr, static_cast<size_t>(left));
+      if (n <= 0) give_up("copy a file");
+      left -= n;
+    }
+    ::close(from);
+  }
+  if (copy < 0 || ::lseek(copy, at, SEEK_SET) != at || ::dup2(copy, descriptor) < 0)
+    give_up("copy a file");
+  ::fcntl(descriptor, F_SETFD, descriptor > STDERR_FILENO ? FD_CLOEXEC : 0);
+  ::close(copy);
+}
+
+bool has_threads() {
+  char text[512];
+  const int file = ::open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  const ssize_t n = file < 0 ? 0 : ::read(file, text, sizeof(text) - 1);
+  if (file >= 0) ::close(file);
+  text[n > 0 ? n : 0] = 0;
+  const char* rest = std::strrchr(text, ')');
+  if (rest == nullptr) give_up("count threads");
+  constexpr int kThreads = 18;  // fields behind the name (proc(5))
+  for (int field = 0; field < kThreads && rest != nullptr; ++field)
+    rest = std::strchr(rest + 1, ' ');
+  return rest == nullptr || std::atoi(rest) != 1;
+}
+
+void report(int64_t at, bool on, int32_t status) {
+  const ForkReport told{at, on, status};
+  char answer = 0;
+  if (::send(reports, &told, sizeof(told), MSG_NOSIGNAL) != sizeof(told) ||
+      ::recv(reports, &answer, 1, 0) != 1)
+    give_up("tell the test");
+}
+
+}  // namespace
+
+void begin_forks() {
+  const char* asked = std::getenv("ZT_FAIL_FORK");
+  if (asked == nullptr) return;
+  if (std::sscanf(asked, "%d %ld %u %255s", &reports, &every, &seconds, folder) != 4 || every < 1)
+    give_up("ZT_FAIL_FORK");
+}
+
+void allow_forks() { allowed = true; }
+
+bool fork_at(int64_t at, bool* on) {
+  if (reports < 0 || at % every != 0) return false;
+  const int error = errno;
+  const bool alone = allowed && !has_threads();
+  for (const bool all : {false, true}) {
+    const pid_t copy = alone ? ::fork() : -1;
+    if (copy == 0) {
+      for (int i = 0; i < kMostDescriptors; ++i)
+        if (i != reports) own_file(i);
+      ::close(reports);
+      reports = -1;
+      ::alarm(seconds);
+      errno = error;
+      *on = all;
+      return true;
+    }
+    int status = ForkReport::kNotForked;
+    if (alone && (copy < 0 || ::waitpid(copy, &status, 0) != copy)) give_up("fork");
+    report(at, all, status);
+  }
+  errno = error;
+  return false;
+}
