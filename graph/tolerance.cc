@@ -63,7 +63,9 @@ ErrorBound::ErrorBound(const OpDef& def, const Attrs& attrs, DType output, doubl
 // inside (weights stored wider, probabilities of attention): independent errors of each product,
 // whose sum is about unit/√3·√Σ(a·b)², and unit/(2√3)·rms where products are as large as their sum.
 // 8-bit numbers of fused ops, which do not round what they quantise, may be the next one.
-// 3·unit·rms also covers activations that shrink the rms.
+// 3·unit·rms also covers activations that shrink the rms. Of attention, each probability is off by
+// at most a unit of itself, the output therefore by unit·Σ probability·|value|, which it may reach
+// where a query sees few keys.
 double ErrorBound::at(double expected, double weighed, double summed, double squares) const {
   if (exact_) return 0;
   // Attention in 8 bits rounds each probability and value by up to a unit of f8e4m3, and scores, on
@@ -71,8 +73,8 @@ double ErrorBound::at(double expected, double weighed, double summed, double squ
   // all and normally distributed; or, where few probabilities count, three units of what is
   // weighed.
   const double inside =
-      std::max({sums_ ? 3 * narrow_ * rms_ : 0, narrow_ / 2 * weighed,
-                3 * narrow_ * std::sqrt(squares), 5 * inside_ * rms_, 3 * inside_ * weighed});
+      std::max({sums_ ? 3 * narrow_ * rms_ : 0, narrow_ * weighed, 3 * narrow_ * std::sqrt(squares),
+                5 * inside_ * rms_, 3 * inside_ * weighed});
   return tolerance_.absolute * std::max(1.0, rms_) +
          (tolerance_.relative + 1.01 * narrow_ + part_) * std::fabs(expected) + least_ + step_ +
          inside + tolerance_.relative * summed;
@@ -85,8 +87,8 @@ double ErrorBound::lost_by_tensor_cores(double depth, double rms) {
 // Scores that are off make weights more even: 8 bits take up to a hundredth off what is drawn.
 double ErrorBound::lean() const { return sums_ ? std::max(narrow_ / 8, inside_ / 2) : 0; }
 
-// Attention in 8 bits: 0.56 units seen on an H200, and 1.02 where scores are large and everything is
-// rounded to f8e4m3 that may be. What forgets one tile of keys in 20 is 3 units off.
+// Attention in 8 bits: 0.56 units seen on an H200, and 1.02 where scores are large and everything
+// is rounded to f8e4m3 that may be. What forgets one tile of keys in 20 is 3 units off.
 double ErrorBound::spread() const { return 1.25 * inside_; }
 
 }  // namespace zoetrope
