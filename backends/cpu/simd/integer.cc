@@ -150,34 +150,73 @@ void gemm_i16(const int16_t* a, int64_t lda, const int16_t* b, int64_t ldb, int3
   }
 }
 
-// y = (c − less)·row·columns + bias: two products and a sum, each rounded once.
-void scale_i32(const int32_t* c, const int32_t* less, float row, const float* columns,
-               const float* bias, float* y, int64_t n) {
+// y = sum·row·columns + bias: two products and a sum, each rounded once.
+template <bool kBias, class Sum>
+HWY_INLINE void scale_loop(const Sum& sum, float row, const float* columns, const float* bias,
+                           float* y, int64_t n) {
   const F32 d;
-  const I32 di;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto by = hn::Set(d, row);
-  for (int64_t i = 0; i < n; i += lanes) {
-    const auto left = static_cast<size_t>(n - i < lanes ? n - i : lanes);
-    auto sum = hn::LoadN(di, c + i, left);
-    if (less != nullptr) sum = hn::Sub(sum, hn::LoadN(di, less + i, left));
-    auto v = hn::Mul(hn::Mul(hn::ConvertTo(d, sum), by), hn::LoadN(d, columns + i, left));
-    if (bias != nullptr) v = hn::Add(v, hn::LoadN(d, bias + i, left));
-    hn::StoreN(v, d, y + i, left);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    auto v = hn::Mul(hn::Mul(sum.load(i), by), hn::LoadU(d, columns + i));
+    if constexpr (kBias) v = hn::Add(v, hn::LoadU(d, bias + i));
+    hn::StoreU(v, d, y + i);
   }
+  if (i == n) return;
+  const auto left = static_cast<size_t>(n - i);
+  auto v = hn::Mul(hn::Mul(sum.load(i, left), by), hn::LoadN(d, columns + i, left));
+  if constexpr (kBias) v = hn::Add(v, hn::LoadN(d, bias + i, left));
+  hn::StoreN(v, d, y + i, left);
+}
+template <class Sum>
+HWY_INLINE void scale_sums(const Sum& sum, float row, const float* columns, const float* bias,
+                           float* y, int64_t n) {
+  if (bias != nullptr)
+    scale_loop<true>(sum, row, columns, bias, y, n);
+  else
+    scale_loop<false>(sum, row, columns, bias, y, n);
+}
+
+struct Sums {
+  const int32_t* c;
+  HWY_INLINE hn::Vec<F32> load(int64_t i) const {
+    return hn::ConvertTo(F32(), hn::LoadU(I32(), c + i));
+  }
+  HWY_INLINE hn::Vec<F32> load(int64_t i, size_t left) const {
+    return hn::ConvertTo(F32(), hn::LoadN(I32(), c + i, left));
+  }
+};
+struct SumsLess {
+  const int32_t *c, *less;
+  HWY_INLINE hn::Vec<F32> load(int64_t i) const {
+    const I32 d;
+    return hn::ConvertTo(F32(), hn::Sub(hn::LoadU(d, c + i), hn::LoadU(d, less + i)));
+  }
+  HWY_INLINE hn::Vec<F32> load(int64_t i, size_t left) const {
+    const I32 d;
+    return hn::ConvertTo(F32(), hn::Sub(hn::LoadN(d, c + i, left), hn::LoadN(d, less + i, left)));
+  }
+};
+struct FloatSums {
+  const float* c;
+  HWY_INLINE hn::Vec<F32> load(int64_t i) const { return hn::LoadU(F32(), c + i); }
+  HWY_INLINE hn::Vec<F32> load(int64_t i, size_t left) const {
+    return hn::LoadN(F32(), c + i, left);
+  }
+};
+
+void scale_i32(const int32_t* c, const int32_t* less, float row, const float* columns,
+               const float* bias, float* y, int64_t n) {
+  if (less != nullptr)
+    scale_sums(SumsLess{c, less}, row, columns, bias, y, n);
+  else
+    scale_sums(Sums{c}, row, columns, bias, y, n);
 }
 
 void scale_f32(const float* c, float row, const float* columns, const float* bias, float* y,
                int64_t n) {
-  const F32 d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto by = hn::Set(d, row);
-  for (int64_t i = 0; i < n; i += lanes) {
-    const auto left = static_cast<size_t>(n - i < lanes ? n - i : lanes);
-    auto v = hn::Mul(hn::Mul(hn::LoadN(d, c + i, left), by), hn::LoadN(d, columns + i, left));
-    if (bias != nullptr) v = hn::Add(v, hn::LoadN(d, bias + i, left));
-    hn::StoreN(v, d, y + i, left);
-  }
+  scale_sums(FloatSums{c}, row, columns, bias, y, n);
 }
 
 }  // namespace
