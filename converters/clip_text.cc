@@ -1,20 +1,18 @@
 #include "converters/clip_text.h"
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "converters/bpe_files.h"
 #include "converters/families.h"
 
 namespace zoetrope {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 constexpr std::string_view kMark = "embeddings.token_embedding.weight";
 constexpr std::string_view kProjection = "text_projection.weight";
 constexpr std::string_view kSelf = ".self_attn.qkv.";
-constexpr int64_t kMostBytes = 64 << 20;
 
 // The tower's prefix; the projection stands beside the tower.
 struct Layout {
@@ -102,49 +100,6 @@ Status read_configuration(Config* config, ClipTextConfig* c) {
   return config->finish();
 }
 
-Result<Json> read_json(const std::string& path) {
-  ZT_ASSIGN_OR_RETURN(const std::string text, read_small_file(path, kMostBytes));
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return error(Code::kDataLoss, path, " is not a JSON object");
-  return json;
-}
-
-// tokenizer.json of the tokenizers library.
-Result<Json> read_library_file(const std::string& path) {
-  ZT_ASSIGN_OR_RETURN(const Json json, read_json(path));
-  const auto model = json.find("model");
-  if (model == json.end() || !model->is_object() || model->value("type", "") != "BPE" ||
-      model->value("end_of_word_suffix", "") != "</w>" || !model->contains("vocab") ||
-      !model->contains("merges") || !(*model)["merges"].is_array())
-    return error(Code::kUnsupported, path,
-                 ": not CLIP's tokenizer: expected a model of the type BPE whose words end with "
-                 "</w>, with vocab and merges");
-  Json merges = Json::array();
-  for (const Json& merge : (*model)["merges"]) {  // "a b", or both in a list
-    const bool two =
-        merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string();
-    merges.push_back(two ? Json(merge[0].get<std::string>() + " " + merge[1].get<std::string>())
-                         : merge);
-  }
-  return Json{{"vocab", (*model)["vocab"]}, {"merges", std::move(merges)}};
-}
-
-Result<Json> read_two_files(const std::string& folder) {
-  ZT_ASSIGN_OR_RETURN(Json vocab, read_json((fs::path(folder) / "vocab.json").string()));
-  ZT_ASSIGN_OR_RETURN(const std::string text,
-                      read_small_file((fs::path(folder) / "merges.txt").string(), kMostBytes));
-  Json merges = Json::array();
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    std::string line = text.substr(at, end - at);
-    if (line.ends_with('\r')) line.pop_back();
-    // The first line names the version.
-    if (!line.empty() && !(at == 0 && line.starts_with("#version"))) merges.push_back(line);
-    at = end + 1;
-  }
-  return Json{{"vocab", std::move(vocab)}, {"merges", std::move(merges)}};
-}
-
 }  // namespace
 
 Result<ClipText> open_clip_text(const std::string& path) {
@@ -178,12 +133,15 @@ Result<std::vector<uint8_t>> read_clip_tokenizer(const std::string& path) {
   std::error_code failed;
   const bool folder = fs::is_directory(path, failed);
   const bool two = folder && fs::exists(fs::path(path) / "vocab.json", failed);
+  if (two) {
+    ZT_ASSIGN_OR_RETURN(const nlohmann::json json, read_vocab_and_merges(path));
+    return json_bytes(json);
+  }
   ZT_ASSIGN_OR_RETURN(
-      const Json json,
-      two ? read_two_files(path)
-          : read_library_file(folder ? (fs::path(path) / "tokenizer.json").string() : path));
-  const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
-  return std::vector<uint8_t>(text.begin(), text.end());
+      const LibraryTokenizer found,
+      read_library_tokenizer(folder ? (fs::path(path) / "tokenizer.json").string() : path, "CLIP",
+                             "</w>"));
+  return json_bytes(found.data);
 }
 
 }  // namespace zoetrope

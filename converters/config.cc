@@ -280,7 +280,8 @@ void Config::component(const char* key) {
   read_.insert(key);
   const auto* value = json_->find(key);
   if (value == nullptr) return;
-  const bool fits = value->is_array() && value->size() == 2 &&
+  const bool modular = value->is_array() && value->size() == 3 && (*value)[2].is_object();
+  const bool fits = value->is_array() && (value->size() == 2 || modular) &&
                     (((*value)[0].is_string() && (*value)[1].is_string()) ||
                      ((*value)[0].is_null() && (*value)[1].is_null()));
   if (!fits) expected(key, "[library, class], or null");

@@ -62,7 +62,8 @@ class Config {
              std::optional<int64_t> otherwise = std::nullopt);
   // Absent, null, or this value; anything else is refused, with the reason.
   void only(const char* key, bool value, const char* reason);
-  // A part of a pipeline: [library, class], or [null, null] and null where it was left out.
+  // A part of a pipeline: [library, class], of a modular one with an object behind them, or [null,
+  // null] and null where it was left out.
   void component(const char* key);
   // Absent or null.
   void absent(const char* key, const char* reason);

@@ -50,7 +50,8 @@ Status check_output(const ConvertOptions& options) {
 // A diffusers pipeline folder; none: the input is the weights themselves.
 Result<std::optional<DiffusersFolder>> find_pipeline(const std::string& input) {
   std::error_code failed;
-  if (!fs::exists(fs::path(input) / "model_index.json", failed))
+  if (!fs::exists(fs::path(input) / "model_index.json", failed) &&
+      !fs::exists(fs::path(input) / "modular_model_index.json", failed))
     return std::optional<DiffusersFolder>();
   ZT_ASSIGN_OR_RETURN(DiffusersFolder folder, read_diffusers_folder(input));
   if (!folder.components.contains("transformer"))
@@ -71,14 +72,14 @@ std::string denoiser_path(const std::string& input,
 // Components that the family has no use for.
 Status check_components(const ConvertOptions& options, const Family& family) {
   const bool wan = &family == &wan_family(), dit = &family == &dit_family(),
-             ltx = &family == &ltx2_family();
+             ltx = &family == &ltx2_family(), h3 = &family == &minimax_h3_family();
   for (const auto& [flag, value, taken] :
-       {std::tuple{"--vae", &options.vae, wan || dit || ltx},
-        std::tuple{"--text-encoder", &options.text_encoder, wan || ltx},
+       {std::tuple{"--vae", &options.vae, wan || dit || ltx || h3},
+        std::tuple{"--text-encoder", &options.text_encoder, wan || ltx || h3},
         std::tuple{"--transformer-2", &options.second, wan},
         std::tuple{"--image-encoder", &options.image_encoder, wan},
         std::tuple{"--upsampler", &options.upsampler, ltx},
-        std::tuple{"--tokenizer", &options.tokenizer, wan || ltx}})
+        std::tuple{"--tokenizer", &options.tokenizer, wan || ltx || h3}})
     if (!value->empty() && !taken)
       return error(Code::kInvalidArgument, flag, ": the family '", family.name, "' takes none");
   if (options.distilled && !ltx && !wan)

@@ -12,13 +12,13 @@ namespace zoetrope {
 struct ConvertOptions {
   std::string input;            // a checkpoint, or "synthetic:NAME" of a built-in configuration
   std::string output;           // path of the .zoe
-  std::string family = "auto";  // toybox, dit, wan, ltx-2; auto looks at the checkpoint
+  std::string family = "auto";  // toybox, dit, wan, ltx-2, minimax-h3; auto looks at the checkpoint
   std::string name = "";        // of the model; empty: the family's
   // Folders or files of components, for a checkpoint without them.
   std::string vae = "", text_encoder = "", image_encoder = "";
   std::string second = "";     // of two denoisers that take turns, the one for little noise
   std::string upsampler = "";  // of latents, for a second stage of denoising
-  std::string tokenizer = "";  // a SentencePiece model, or the folder of one
+  std::string tokenizer = "";  // a SentencePiece model or tokenizer.json, or the folder of one
   bool distilled = false;      // made for few steps without guidance, which no file says
   std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are
   // Judges the model before anything is written; what runs it lies in the runtime.

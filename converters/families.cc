@@ -99,7 +99,7 @@ int standing(std::string_view prefix) {
 
 std::span<const Family* const> families() {
   static const Family* const list[] = {&dit_family(), &wan_family(), &ltx2_family(),
-                                       &toybox_family()};
+                                       &minimax_h3_family(), &toybox_family()};
   return list;
 }
 

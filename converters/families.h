@@ -41,6 +41,7 @@ const Family& dit_family();
 const Family& toybox_family();
 const Family& wan_family();
 const Family& ltx2_family();
+const Family& minimax_h3_family();
 
 std::span<const Family* const> families();
 // Null: no family's mark is there.

@@ -220,22 +220,29 @@ Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path) {
 }
 
 Result<DiffusersFolder> read_diffusers_folder(const std::string& path) {
-  const std::string index = (fs::path(path) / "model_index.json").string();
+  std::string index = (fs::path(path) / "model_index.json").string();
+  std::error_code failed;
+  if (!fs::exists(index, failed)) index = (fs::path(path) / "modular_model_index.json").string();
   ZT_ASSIGN_OR_RETURN(const std::string text, read_small_file(index, 1 << 20));
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return error(Code::kDataLoss, index, " is not a JSON object");
   DiffusersFolder folder;
   folder.path = path;
+  folder.index_path = index;
   folder.index = text;
   for (const auto& [name, value] : json.items()) {
     if (name == "_class_name" && value.is_string())
       folder.pipeline_class = value.get<std::string>();
-    // Components are [library, class]; a null class is one that was left out.
-    if (!value.is_array() || value.size() != 2 || !value[1].is_string()) continue;
+    // Components are [library, class], of modular pipelines with an object that says where they
+    // come from; a null class is one that was left out.
+    const bool modular = value.is_array() && value.size() == 3 && value[2].is_object();
+    if (!modular && (!value.is_array() || value.size() != 2)) continue;
+    if (!value[1].is_string()) continue;
     if (!is_plain_name(name)) return error(Code::kDataLoss, index, ": bad component name");
     const fs::path component = fs::path(path) / name;
-    std::error_code failed;
-    if (!fs::is_directory(component, failed))
+    const bool there = fs::is_directory(component, failed);
+    if (modular && !there) continue;
+    if (!there)
       return error(Code::kNotFound, index, " names the component '", name,
                    "', but there is no folder ", component.string(), "; download it too");
     folder.components[name] = {value[1].get<std::string>(), component.string()};

@@ -5,6 +5,7 @@
 #include "models/clip/clip.h"
 #include "models/dit/recipe.h"
 #include "models/ltx2/recipe.h"
+#include "models/minimax_h3/recipe.h"
 #include "models/moviegen/audio.h"
 #include "models/moviegen/codec.h"
 #include "models/moviegen/recipe.h"
@@ -181,6 +182,34 @@ BuiltinModel ltx(std::string_view name, std::string_view description, const Bind
           }};
 }
 
+// Statistics of latents come with the checkpoint: here they change nothing. Prompts are read as
+// bytes.
+MiniMaxH3Pipeline minimax_h3_pipeline() {
+  MiniMaxH3Pipeline p;
+  p.text = qwen3_vl_32b();
+  p.text.layers = kMiniMaxH3TextLayers;
+  p.mean.assign(static_cast<size_t>(p.vae.latent_channels), 0);
+  p.deviation.assign(static_cast<size_t>(p.vae.latent_channels), 1);
+  p.sound_mean.assign(static_cast<size_t>(p.sound.latent_channels), 0);
+  p.sound_deviation.assign(static_cast<size_t>(p.sound.latent_channels), 1);
+  p.tokenizer = EncodeText::Tokenizer::kBytes;
+  return p;
+}
+
+Result<Parts> minimax_h3_parts() {
+  const MiniMaxH3Pipeline p = minimax_h3_pipeline();
+  Parts parts;
+  ZT_RETURN_IF_ERROR(add(&parts, "dit", {build_minimax_h3_dit(p.dit)}));
+  ZT_RETURN_IF_ERROR(add(&parts, "text_encoder", {build_qwen3_text_encoder(p.text)}));
+  ZT_RETURN_IF_ERROR(
+      add(&parts, "vae",
+          {build_minimax_h3_video_encoder(p.vae), build_minimax_h3_video_decoder(p.vae)}));
+  ZT_RETURN_IF_ERROR(
+      add(&parts, "sound",
+          {build_minimax_h3_sound_encoder(p.sound), build_minimax_h3_sound_decoder(p.sound)}));
+  return parts;
+}
+
 const std::vector<BuiltinModel>& list() {
   // Wan at 832x480, 81 frames; Movie Gen at 768x768, 256 frames: 73,728 tokens.
   static const Bindings wan_clip{
@@ -198,6 +227,9 @@ const std::vector<BuiltinModel>& list() {
   // LTX-2 at 768x512, 121 frames: 6,144 tokens of video and 126 of sound.
   static const Bindings ltx_clip{{"batch", 1},  {"frames", 16},        {"height", 16},
                                  {"width", 24}, {"sound_frames", 126}, {"text_length", 1024}};
+  // MiniMax-H3 at 1344x768, 124 frames: 37,296 tokens of video and 414 of sound.
+  static const Bindings h3_clip{{"batch", 1},  {"frames", 37},        {"height", 24},
+                                {"width", 42}, {"sound_frames", 207}, {"text_length", 256}};
   static const std::vector<BuiltinModel> models = {
       dit<'s', 2>("dit-s-2"),
       dit<'s', 4>("dit-s-4"),
@@ -234,6 +266,13 @@ const std::vector<BuiltinModel>& list() {
       ltx<true, true>("ltx-2.3-22b-two-stage",
                       "LTX-2.3, distilled, with its upsampler: half the size, then the whole",
                       ltx_clip),
+      {"minimax-h3", "minimax-h3", "MiniMax-H3, text to video with sound, 1344x768, 124 frames",
+       minimax_h3_parts, h3_clip,
+       [] {
+         Result<Recipe> recipe = minimax_h3_recipe(minimax_h3_pipeline());
+         ZT_CHECK(recipe.ok());
+         return std::move(*recipe);
+       }},
       moviegen<1>("moviegen-1b", moviegen_clip),
       moviegen<5>("moviegen-5b", moviegen_clip),
       moviegen<30>("moviegen-30b", moviegen_clip),

@@ -14,7 +14,7 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 constexpr std::string_view kModalities[] = {"image", "video", "sound"};
-constexpr std::string_view kTokenizers[] = {"bytes", "sentencepiece", "clip_bpe"};
+constexpr std::string_view kTokenizers[] = {"bytes", "sentencepiece", "clip_bpe", "byte_bpe"};
 constexpr std::string_view kFits[] = {"cover", "stretch"};
 constexpr std::string_view kFills[] = {"zeros", "grey"};
 constexpr std::string_view kMasks[] = {"latent", "frames"};
@@ -78,6 +78,7 @@ void fields(V& v, LatentSpec& l) {
   if (l.media == Modality::kImage) return;
   v.integer("first_frames", &l.first_frames, 1, 64);
   v.integer("later_frames", &l.later_frames, 1, 64);
+  v.integer("period", &l.period, 0, 64);
 }
 
 template <typename V>
@@ -86,6 +87,9 @@ void fields(V& v, TileSpec& t) {
   v.integer("overlap", &t.overlap, 0, kMaxSide);
   v.integer("reach", &t.reach, 0, kMaxSide);
   v.require(t.length == 0 || t.overlap < t.length, "overlap", "less than length");
+  v.flag("stitched", &t.stitched);
+  v.require(!t.stitched || (t.length > 0 && 2 * t.overlap <= t.length && t.reach == 0), "stitched",
+            "of tiles with a length, of which they share half at most");
 }
 
 template <typename V>
@@ -192,12 +196,21 @@ void fields(V& v, Denoise::Keyed& k) {
 }
 
 template <typename V>
+void fields(V& v, Denoise::Stream::Schedule& s) {
+  v.name("time", &s.time);
+  v.number("shift", &s.shift, 1e-3, 1e3);
+}
+
+template <typename V>
 void fields(V& v, Denoise::Stream& s) {
   v.name("latents", &s.latents);
   v.name("input", &s.input);
   v.name("output", &s.output);
   v.optional_number("guidance", &s.guidance, 0, 1000);
   v.number("rescale", &s.rescale, 0, 1);
+  auto schedule = s.schedule.value_or(Denoise::Stream::Schedule());
+  v.optional_object("schedule", &schedule, s.schedule.has_value());
+  if (!schedule.time.empty()) s.schedule = std::move(schedule);
 }
 
 template <typename V>
@@ -247,8 +260,9 @@ void fields(V& v, Denoise& s) {
   for (const Denoise::Weaker& w : s.weaker)
     v.require(w.scales.size() == s.streams.size(), "weaker", "with a scale for each stream");
   for (const Denoise::Stream& stream : s.streams)
-    v.require(stream.rescale == 0 || std::holds_alternative<FlowSampler>(s.sampler), "streams",
-              "without 'rescale', or the sampler flow matching");
+    v.require(
+        (stream.rescale == 0 && !stream.schedule) || std::holds_alternative<FlowSampler>(s.sampler),
+        "streams", "without 'rescale' and 'schedule', or the sampler flow matching");
   v.objects("experts", &s.experts, 8);
   v.require(s.experts.empty() || std::holds_alternative<FlowSampler>(s.sampler), "experts",
             "left out, or the sampler flow matching");

@@ -43,7 +43,8 @@ struct LatentSpec {
   std::vector<float> mean, std;
   int pixels = 1;        // image, video: rows and columns of pixels that a latent stands for
   int first_frames = 1;  // video: frames that the first latent stands for,
-  int later_frames = 1;  //   and each later one
+  int later_frames = 1;  //   and each later one; with a
+  int period = 0;        //   period the first of each so many latents, and not the clip's alone
   int samples = 1;       // sound: samples (of each channel) that a latent stands for
   bool nearest = false;  // sound: as many latents as come nearest to the clip, what they lack being
                          //   silence; else as many as cover it
@@ -55,6 +56,11 @@ struct TileSpec {
   int64_t length = 0;   // of one call; 0: always the whole sequence
   int64_t overlap = 0;  // that neighbouring tiles share, at least
   int64_t reach = 0;    // output depends on this many latents on either side; 0: unknown
+  // Of video: the pieces that the model's own clips are made of, which no request changes. What
+  // there is to share beyond `overlap` goes to the first ones. Each fades in from its first frame
+  // or pixel on, where it is 0; where four meet the first has no part, and the one before along
+  // rows has its whole.
+  bool stitched = false;
 };
 
 // Stages hand each other named values. `component` is a graph of the file; `input`, `output`, ...
@@ -65,7 +71,8 @@ struct TileSpec {
 struct EncodeText {
   std::string component, ids, lengths, output;  // lengths: empty where the graph takes none
   std::string gives, gives_lengths;
-  enum class Tokenizer : uint8_t { kBytes, kSentencePiece, kClipBpe } tokenizer = Tokenizer::kBytes;
+  enum class Tokenizer : uint8_t { kBytes, kSentencePiece, kClipBpe, kByteBpe };
+  Tokenizer tokenizer = Tokenizer::kBytes;
   std::string tokenizer_name = "";  // of the file's; empty: the one without a name
   // An output [rows, width] of the graph that stands for the whole text, and what it is given as;
   // both or neither.
@@ -163,6 +170,13 @@ struct Denoise {
     // Of flow matching: the guided prediction of the result gets the spread of what was wanted, to
     // this part (arXiv 2305.08891).
     double rescale = 0;
+    // Of steps of Euler: the stream has times of its own, the stage's with this shift, of which
+    // another input [rows] tells.
+    struct Schedule {
+      std::string time = "";
+      double shift = 1;
+    };
+    std::optional<Schedule> schedule = std::nullopt;  // absent: the stage's
   };
   std::vector<Stream> streams;
   // Values of earlier stages, and the inputs that take them.

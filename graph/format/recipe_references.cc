@@ -77,6 +77,7 @@ class References {
     ZT_RETURN_IF_ERROR(before_denoising("start_picture"));
     ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
     if (l->media == Modality::kSound) return bad("'start_picture' of sound");
+    if (l->period > 0) return bad("'start_picture' of latents with a period");
     ZT_RETURN_IF_ERROR(reduces(s.reduced, *l, s.first));
     return first_of_video(s.first, *l);
   }
@@ -84,6 +85,7 @@ class References {
     ZT_RETURN_IF_ERROR(before_denoising("known_latents"));
     ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
     ZT_RETURN_IF_ERROR(first_of_video(s.first, *l));
+    if (l->period > 0) return bad("'known_latents' of latents with a period");
     const bool video = l->media == Modality::kVideo;
     ZT_RETURN_IF_ERROR(reduces(s.reduced, *l, s.first));
     if (!video && (!s.kept() || s.required || !s.gives_key_times.empty()))
@@ -168,8 +170,12 @@ class References {
     if (denoised == denoised_.end()) return bad("latents '", s.latents, "' are not denoised");
     if (denoised->second != 1)
       return bad("latents '", s.latents, "' are decoded at a size reduced by ", denoised->second);
-    if (s.area.length > 0 && (media != Modality::kVideo || !s.first.empty()))
-      return bad("'area' is of video whose decoder has no 'first'");
+    const bool whole = media != Modality::kVideo || !s.first.empty();
+    if (s.area.length > 0 && whole) return bad("'area' is of video whose decoder has no 'first'");
+    if ((s.tiles.stitched || s.area.stitched) && whole)
+      return bad("'stitched' is of video whose decoder has no 'first'");
+    if (l->period > 0 && (whole || !s.tiles.stitched))
+      return bad("latents '", l->name, "' have a period: their decoder takes stitched tiles");
     if (!decoded_.insert(s.latents).second)
       return bad("latents '", s.latents, "' are decoded twice");
     return Status();

@@ -87,7 +87,9 @@ class Vocoder {
             int64_t dilation = 1, bool bias = true) {
     const auto scope = b_.scope(name);
     const int64_t side = dilation * (kernel / 2);
-    ValueId y = b_.conv(x.value, b_.weight("weight", {channels, kernel, x.c}),
+    const ValueId filter = c_.weight_norm ? ltx2::normed_filter(b_, channels, kernel, x.c)
+                                          : b_.weight("weight", {channels, kernel, x.c});
+    ValueId y = b_.conv(x.value, filter,
                         {.stride = {}, .dilation = {dilation}, .pad_lo = {side}, .pad_hi = {side}});
     if (bias) y = b_.add(y, b_.weight("bias", {channels}));
     return {y, x.n, channels};
@@ -95,11 +97,12 @@ class Vocoder {
   Wave longer(const std::string& name, const Wave& x, const Ltx2Generator::Up& up) {
     const auto scope = b_.scope(name);
     const int64_t channels = x.c / 2, cut = (up.kernel - up.factor) / 2;
-    const ValueId y =
-        b_.op(OpKind::kConvTranspose, {x.value, b_.weight("weight", {channels, up.kernel, x.c})},
-              {{"stride", std::vector<Dim>{up.factor}},
-               {"pad_lo", std::vector<Dim>{cut}},
-               {"pad_hi", std::vector<Dim>{cut}}});
+    const ValueId filter = c_.weight_norm ? ltx2::normed_filter(b_, channels, up.kernel, x.c, true)
+                                          : b_.weight("weight", {channels, up.kernel, x.c});
+    const ValueId y = b_.op(OpKind::kConvTranspose, {x.value, filter},
+                            {{"stride", std::vector<Dim>{up.factor}},
+                             {"pad_lo", std::vector<Dim>{cut}},
+                             {"pad_hi", std::vector<Dim>{cut}}});
     return {b_.add(y, b_.weight("bias", {channels})), x.n * up.factor, channels};
   }
   Wave residual(const std::string& name, Wave x, const Ltx2Generator::Kernel& kernel) {
@@ -219,6 +222,17 @@ int64_t Ltx2Generator::factor() const {
 }
 
 namespace ltx2 {
+
+ValueId normed_filter(Builder& b, int64_t channels, int64_t kernel, int64_t from, bool transposed) {
+  const int64_t rows = transposed ? from : channels, columns = transposed ? channels : from;
+  const ValueId direction = b.weight("weight_v", {rows, columns, kernel});
+  const ValueId squares =
+      b.reduce(OpKind::kReduceSum, b.mul(direction, direction), {1, 2}, /*keep_dims=*/true);
+  const ValueId scale =
+      b.div(b.reshape(b.weight("weight_g", {rows}), {rows, 1, 1}), b.unary(OpKind::kSqrt, squares));
+  return b.transpose(b.mul(direction, scale),
+                     transposed ? std::vector<int>{1, 2, 0} : std::vector<int>{0, 2, 1});
+}
 
 Status check_generator(const Ltx2Generator& c) {
   if (c.width < 1 || c.width > 1 << 20 || c.ups.empty() || c.ups.size() > 16 || c.kernels.empty())

@@ -1,5 +1,5 @@
-// Spectrograms to sound: HiFi-GAN's network (LTX-2) or BigVGAN's (2.3), and the second one that
-// widens the first one's band (diffusers' pipelines/ltx2/vocoder.py).
+// Spectrograms, or latents, to sound: HiFi-GAN's network (LTX-2) or BigVGAN's (2.3, MiniMax-H3),
+// and the second one that widens the first one's band (diffusers' pipelines/ltx2/vocoder.py).
 #pragma once
 
 #include <optional>
@@ -29,6 +29,7 @@ struct Ltx2Generator {
   bool antialias = false;
   int64_t ratio = 2, filter = 12;
   bool final_bias = true;
+  bool weight_norm = false;  // filters are stored as weight_g and weight_v (normed_filter)
   enum class Final { kTanh, kClamp, kNone } final = Final::kTanh;
 
   int64_t factor() const;
@@ -49,6 +50,12 @@ struct Wave {
   Dim n;
   int64_t c;
 };
+
+// A filter of a convolution, [channels, kernel, from], that a checkpoint has as length and
+// direction (arXiv 1602.07868): "weight_g" [channels] · "weight_v" / ‖weight_v‖, PyTorch's axes. Of
+// a transposed one, with `from` first, lengths are by input.
+ValueId normed_filter(Builder& b, int64_t channels, int64_t kernel, int64_t from,
+                      bool transposed = false);
 
 Status check_generator(const Ltx2Generator& config);
 Status check_bandwidth(const Ltx2Bandwidth& config);

@@ -60,11 +60,13 @@ void add_convert(CLI::App* root, Run* run) {
       ->capture_default_str();
   app->add_option("--vae", options->convert.vae,
                   "The autoencoder, for a checkpoint that has none: a folder or file");
-  app->add_option("--text-encoder", options->convert.text_encoder,
-                  "The text encoder, likewise (Wan: UMT5; LTX-2: Gemma 3)");
+  app->add_option(
+      "--text-encoder", options->convert.text_encoder,
+      "The text encoder, likewise (Wan: UMT5; LTX-2: Gemma 3; MiniMax-H3: Qwen3-VL-32B)");
   app->add_option(
       "--tokenizer", options->convert.tokenizer,
-      "Its SentencePiece model (spiece.model, tokenizer.model), or the folder that holds it");
+      "Its SentencePiece model (spiece.model, tokenizer.model) or tokenizer.json, or the folder "
+      "that holds it");
   app->add_option("--image-encoder", options->convert.image_encoder,
                   "CLIP's picture tower, likewise (Wan 2.1: image to video)");
   app->add_option(

@@ -57,11 +57,22 @@ int64_t nearest_in_range(const Range& range, int64_t value) {
 }
 
 int64_t latents_of_frames(const LatentSpec& spec, int64_t frames) {
-  return 1 + ceil_div64(std::max<int64_t>(frames - spec.first_frames, 0), spec.later_frames);
+  int64_t before = 0;
+  if (spec.period > 0) {  // whole periods first
+    const int64_t whole = (frames - 1) / frames_of_latents(spec, spec.period);
+    before = whole * spec.period;
+    frames -= whole * frames_of_latents(spec, spec.period);
+  }
+  return before + 1 +
+         ceil_div64(std::max<int64_t>(frames - spec.first_frames, 0), spec.later_frames);
 }
 
 int64_t frames_of_latents(const LatentSpec& spec, int64_t latents) {
-  return spec.first_frames + (latents - 1) * spec.later_frames;
+  const auto of = [&](int64_t n) {
+    return n == 0 ? 0 : spec.first_frames + (n - 1) * spec.later_frames;
+  };
+  if (spec.period == 0) return of(latents);
+  return latents / spec.period * of(spec.period) + of(latents % spec.period);
 }
 
 Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& request) {

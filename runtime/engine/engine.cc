@@ -63,6 +63,29 @@ std::vector<NetworkPlan> plan_networks(const DenoisePlan& plan, int from) {
   return networks;
 }
 
+// Those of streams that have their own.
+Status space_streams(const FlowSampler& flow, DenoisePlan* plan) {
+  const auto& streams = plan->denoise.streams;
+  if (std::none_of(streams.begin(), streams.end(), [](const auto& s) { return !!s.schedule; }))
+    return Status();
+  if (flow.solver != FlowSolver::kEuler)
+    return error(Code::kInvalidArgument, "the solver ", solver_name(flow.solver),
+                 ": this model's streams have times of their own, which steps of euler alone can "
+                 "follow");
+  const auto stays = [](double a, double b) { return !(b < a); };
+  for (const Denoise::Stream& stream : streams) {
+    FlowSampler own = flow;
+    if (stream.schedule) own.shift = stream.schedule->shift;
+    ZT_ASSIGN_OR_RETURN(FlowPoints points, space_flow(own, plan->denoise.steps));
+    for (const auto& times : {points.sigmas, plan->points.times})
+      if (std::adjacent_find(times.begin(), times.end(), stays) != times.end())
+        return error(Code::kInvalidArgument, plan->denoise.steps,
+                     " steps stand too near each other for this model; take fewer");
+    plan->stream_points.push_back(std::move(points));
+  }
+  return Status();
+}
+
 // The times of the steps.
 Status space_steps(const ClipShape& shape, DenoisePlan* plan) {
   const int steps = plan->denoise.steps;
@@ -71,7 +94,7 @@ Status space_steps(const ClipShape& shape, DenoisePlan* plan) {
     return DiffusionSampler::create(std::get<DiffusionSpec>(plan->denoise.sampler), steps).status();
   ZT_RETURN_IF_ERROR(fix_shift(flow, reduced_shape(shape, plan->denoise.reduced).latents()));
   ZT_ASSIGN_OR_RETURN(plan->points, space_flow(*flow, steps));
-  return Status();
+  return space_streams(*flow, plan);
 }
 
 // The stages that denoise behind the first one; where latents are decoded as they stand, none of

@@ -2,6 +2,7 @@
 
 #include "graph/format/hash.h"
 #include "graph/format/model_file.h"
+#include "runtime/text/byte_bpe.h"
 #include "runtime/text/clip_bpe.h"
 #include "runtime/text/sentencepiece.h"
 
@@ -15,6 +16,8 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const StoredTokenizer& s
     ZT_ASSIGN_OR_RETURN(tokenizer, SentencePiece::open(stored.data));
   } else if (stored.kind == tokenizer_name(EncodeText::Tokenizer::kClipBpe)) {
     ZT_ASSIGN_OR_RETURN(tokenizer, ClipBpe::open(stored.data));
+  } else if (stored.kind == tokenizer_name(EncodeText::Tokenizer::kByteBpe)) {
+    ZT_ASSIGN_OR_RETURN(tokenizer, ByteBpe::open(stored.data));
   }
   return tokenizer;
 }

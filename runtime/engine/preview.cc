@@ -68,8 +68,8 @@ void solve(std::vector<double>& a, std::vector<double>& b, size_t n) {
 void mean_colour(const std::vector<uint8_t>& pixels, const ClipShape& shape, const LatentSpec& spec,
                  int64_t t, int64_t y, int64_t x, double out[3]) {
   const bool still = spec.media == Modality::kImage;
-  const int64_t first = still || t == 0 ? 0 : spec.first_frames + (t - 1) * spec.later_frames;
-  const int64_t count = still ? 1 : t == 0 ? spec.first_frames : spec.later_frames;
+  const int64_t first = still ? 0 : frames_of_latents(spec, t);
+  const int64_t count = still ? 1 : frames_of_latents(spec, t + 1) - first;
   out[0] = out[1] = out[2] = 0;
   int64_t seen = 0;
   for (int64_t f = first; f < std::min(first + count, shape.frames); ++f)

@@ -56,6 +56,8 @@ std::string sampler_to_text(const DenoisePlan& plan) {
     text += str(" (order ", flow->order, ", ", unipc_b_name(flow->unipc_b), ")");
   text += str(", schedule ", schedule_name(flow->schedule));
   if (flow->shift != 1) text += str(" shifted by ", flow->shift);
+  for (const Denoise::Stream& stream : d.streams)
+    if (stream.schedule) text += str(", of '", stream.latents, "' by ", stream.schedule->shift);
   const auto& sigmas = plan.points.sigmas;
   return text + str(" (", sigmas[static_cast<size_t>(plan.first_step)], " to ",
                     sigmas[sigmas.size() - 2], ", then 0)");
@@ -92,6 +94,9 @@ nlohmann::json sampler_to_json(const DenoisePlan& plan) {
                         {"first_step", plan.first_step},
                         {"times", plan.points.sigmas},
                         {"told", plan.points.times}};
+  for (size_t i = 0; i < plan.stream_points.size(); ++i)
+    out["streams"].push_back(
+        {{"latents", plan.denoise.streams[i].latents}, {"times", plan.points_of(i).sigmas}});
   if (flow->solver == FlowSolver::kUniPc) {
     out["order"] = flow->order;
     out["unipc_b"] = unipc_b_name(flow->unipc_b);

@@ -63,12 +63,22 @@ struct NetworkPlan {
 
 // A stage that denoises: how its steps run.
 struct DenoisePlan {
-  size_t stage = 0;    // of the recipe
-  Denoise denoise;     // the recipe's; of the first such stage with the request applied
-  FlowPoints points;   // of flow matching: the schedule
+  size_t stage = 0;   // of the recipe
+  Denoise denoise;    // the recipe's; of the first such stage with the request applied
+  FlowPoints points;  // of flow matching: the schedule,
+  std::vector<FlowPoints> stream_points;  //   and each stream's, where any has its own
   int first_step = 0;  // of those of the schedule: later where a picture is given to start from
   int next_step = 0;   // the first that is taken: later than first_step where a run goes on
   std::vector<NetworkPlan> networks;  // as Denoise::network counts them
+
+  const FlowPoints& points_of(size_t stream) const {
+    return stream_points.empty() ? points : stream_points[stream];
+  }
+  // The step at which the network is told this time.
+  size_t step_at(double told) const {
+    return static_cast<size_t>(std::find(points.times.begin(), points.times.end(), told) -
+                               points.times.begin());
+  }
 };
 
 // As a DenoisePlan that of the first stage that denoises: what a request's steps, guidance and

@@ -10,7 +10,7 @@ namespace zoetrope {
 
 // Tiles (r, c) of two plans, one an axis; each latent stands for `scale` pixels a side. Neighbours
 // are cut or cross-faded linearly, as the plans say, first along columns and then along rows; the
-// order in which tiles come does not matter beyond rounding.
+// order in which tiles come does not matter beyond rounding. Both plans are stitched, or neither.
 class TileCanvas {
  public:
   // `rows` and `columns` must outlive it.

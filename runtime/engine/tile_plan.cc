@@ -3,6 +3,23 @@
 #include <algorithm>
 
 namespace zoetrope {
+namespace {
+
+void add_stitched(int64_t count, const TileSpec& spec, TilePlan* plan) {
+  plan->stitched = true;
+  plan->exact = false;
+  plan->blend = spec.overlap;
+  const int64_t step = spec.length - spec.overlap;
+  const int64_t seams = (count - spec.overlap + step - 1) / step - 1;
+  const int64_t spare = (seams + 1) * step + spec.overlap - count;
+  int64_t start = 0;
+  for (int64_t i = 0; i <= seams; ++i) {
+    plan->tiles.push_back({start, start, start + spec.length});
+    if (i < seams) start += step - spare / seams - (i < spare % seams ? 1 : 0);
+  }
+}
+
+}  // namespace
 
 TilePlan plan_tiles(int64_t count, const TileSpec& spec) {
   TilePlan plan;
@@ -13,6 +30,10 @@ TilePlan plan_tiles(int64_t count, const TileSpec& spec) {
     return plan;
   }
   plan.length = length;
+  if (spec.stitched) {
+    add_stitched(count, spec, &plan);
+    return plan;
+  }
   plan.exact = spec.reach > 0 && spec.overlap >= 2 * spec.reach && length > spec.overlap;
   const int64_t overlap = plan.exact ? spec.overlap : std::min(spec.overlap, length / 2);
   plan.blend = plan.exact ? 0 : overlap;

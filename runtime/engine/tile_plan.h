@@ -21,12 +21,14 @@ struct TilePlan {
   // Every output has its whole receptive field inside its tile, so tiling changes nothing but
   // rounding.
   bool exact = true;
+  bool stitched = false;    // as TileSpec::stitched says: neighbours share `blend` or more
   std::vector<Tile> tiles;  // in order; together they give every latent
 };
 
 // Covers `count` latents as `spec` says: one tile when its length is 0 or holds them all. The last
 // tile is moved back rather than made shorter. Neighbours are cut where the overlap reaches over
 // both receptive fields, and blended over the overlap (at most half of a tile) otherwise.
+// Stitched tiles are as few as share what they must.
 TilePlan plan_tiles(int64_t count, const TileSpec& spec);
 
 // `spec` with tiles of `length` latents (0: whole); takes the overlap of an exact cut where that at

@@ -2,12 +2,11 @@
 // transformers' CLIPTokenizer cuts text.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <span>
-#include <string>
-#include <unordered_map>
+#include <utility>
 
+#include "runtime/text/byte_pairs.h"
 #include "runtime/text/tokenizer.h"
 
 namespace zoetrope {
@@ -19,24 +18,18 @@ class ClipBpe : public Tokenizer {
   // "</w>". Errors say what is wrong with it.
   static Result<std::unique_ptr<ClipBpe>> open(std::span<const uint8_t> data);
 
-  int64_t size() const override { return size_; }
+  int64_t size() const override { return pairs_.size(); }
 
  protected:
   // "<|startoftext|>" and "<|endoftext|>" in the text are their ids, as everywhere with CLIP.
   Result<std::vector<int32_t>> pieces(std::string_view text) const override;
 
  private:
-  struct Merge {
-    int32_t rank, id;
-  };
-  ClipBpe() = default;
+  explicit ClipBpe(BytePairs pairs) : pairs_(std::move(pairs)) {}
   void add_words(std::string_view text, std::vector<int32_t>* ids) const;
-  void add_word(std::string_view word, std::vector<int32_t>* ids) const;
 
-  int64_t size_ = 0;
+  BytePairs pairs_;
   int32_t start_ = 0, end_ = 0;
-  std::array<int32_t, 256> inside_{}, last_{};  // by byte: within a word, at its end
-  std::unordered_map<uint64_t, Merge> merges_;  // by both ids
 };
 
 }  // namespace zoetrope

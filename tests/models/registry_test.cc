@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "models/dit/dit.h"
+#include "models/minimax_h3/recipe.h"
 #include "models/moviegen/audio.h"
 #include "models/moviegen/moviegen.h"
 #include "models/vae/vae.h"
@@ -102,4 +103,21 @@ TEST_CASE("every built-in model builds, binds and keeps its video's shape") {
     for (const std::string& symbol : denoiser.symbols()) CHECK(model.example.contains(symbol));
   }
   CHECK_FALSE(find_builtin_model("wan9").ok());
+}
+
+TEST_CASE("MiniMax-H3 has the parameters that its files have, and its canvas") {
+  // As diffusers 0.42.1 counts them in its classes at their defaults.
+  CHECK(parameters(built(build_minimax_h3_dit(minimax_h3()))) == 33122992896.0);
+  CHECK(parameters(built(build_minimax_h3_video_encoder({}))) +
+            parameters(built(build_minimax_h3_video_decoder({}))) ==
+        2603868984.0);
+  const auto model = find_builtin_model("minimax-h3");
+  REQUIRE(model.ok());
+  const Recipe recipe = (*model)->recipe();
+  CHECK(recipe.clip.width.preferred == 1344);
+  CHECK(recipe.clip.height.preferred == 768);
+  CHECK(recipe.clip.width.min == 512);
+  CHECK(recipe.clip.width.max == 2016);
+  CHECK(recipe.clip.frames.min == 124);
+  CHECK(recipe.clip.frames.max == 345);
 }

@@ -75,7 +75,8 @@ TEST_CASE("a vocabulary that is none is refused") {
   CHECK(changed("/merges/0", "a c").find("merge 0") != std::string::npos);
   CHECK(changed("/merges/0", "ab").find("not two pieces") != std::string::npos);
   CHECK(changed("/merges", 7).find("merges") != std::string::npos);
-  CHECK(changed("/vocab", {{"a", 1}}).find("<|startoftext|>") != std::string::npos);
+  CHECK(changed("/vocab", {{"a", 1}, {"b", 2}, {"ab", 3}}).find("<|startoftext|>") !=
+        std::string::npos);
   CHECK_FALSE(ClipBpe::open({}).ok());
   const TemporaryFolder folder;
   CHECK(read_clip_tokenizer(folder.path()).status().message().find("tokenizer.json") !=

@@ -40,16 +40,18 @@ int64_t time_of(const LatentSpec& spec, const ClipShape& shape) {
 // The fewest latents of a tile. A tile's first latent gives the last of its frames where the clip's
 // first one stands for fewer than the others: then tiles must overlap to give every frame.
 int64_t least_tile(const LatentSpec& spec) {
+  if (spec.period > 0) return spec.period;
   return spec.media != Modality::kVideo || spec.first_frames == spec.later_frames ? 1 : 2;
 }
 bool tiles_along_time(const LatentSpec& spec, const TileSpec& tiles) {
-  return least_tile(spec) == 1 || tiles.overlap > 0;
+  return least_tile(spec) == 1 || tiles.overlap > 0 || tiles.stitched;
 }
 
 // Where latent k begins, in frames or samples, and what the first latent of a tile gives.
 int64_t begin_of(const LatentSpec& spec, int64_t k) { return k == 0 ? 0 : units_of(spec, k); }
 int64_t given_from(const LatentSpec& spec, int64_t k) {
-  return spec.media == Modality::kVideo ? k * spec.later_frames : begin_of(spec, k);
+  const bool later = spec.media == Modality::kVideo && spec.period == 0;
+  return later ? k * spec.later_frames : begin_of(spec, k);
 }
 int64_t begin_of(const LatentSpec& spec, const Tile& t) {
   return t.from > t.start ? begin_of(spec, t.from) : given_from(spec, t.start);
@@ -57,6 +59,9 @@ int64_t begin_of(const LatentSpec& spec, const Tile& t) {
 
 Result<TileSpec> requested_tiles(const Decode& s, const LatentSpec& spec, int64_t asked) {
   TileSpec tiles = s.tiles;
+  if (tiles.stitched && asked != kAutomaticTile)
+    return error(Code::kUnsupported, "this model's clips are made of pieces of ", tiles.length,
+                 " latents, which no request changes; leave the tile's length out");
   if (asked == kWholeClip) {
     tiles.length = 0;
   } else if (asked != kAutomaticTile && spec.media == Modality::kVideo) {
@@ -72,11 +77,13 @@ CausalCoder coder_of(const Decode& s) {
   return {s.first, s.component, s.input, s.output, /*encodes=*/false};
 }
 
-// The head of `fresh` fades in over `held`, linearly and without reaching 0 or 1.
-void mix(std::span<const float> held, std::span<float> fresh, size_t steps) {
+// The head of `fresh` fades in over `held`, linearly and without reaching 0 or 1; of stitched tiles
+// from 0 on.
+void mix(std::span<const float> held, std::span<float> fresh, size_t steps, bool stitched) {
   const size_t unit = held.size() / steps;
   for (size_t i = 0; i < held.size(); ++i) {
-    const float weight = (static_cast<float>(i / unit) + 0.5f) / static_cast<float>(steps);
+    const float weight =
+        (static_cast<float>(i / unit) + (stitched ? 0 : 0.5f)) / static_cast<float>(steps);
     fresh[i] = held[i] + weight * (fresh[i] - held[i]);
   }
 }
@@ -95,6 +102,21 @@ JobSpec decoder_job(const Decode& s, const LatentSpec& spec, const ClipSpec& cli
   return job;
 }
 
+namespace {
+
+// Pieces of whole periods that together are the clip.
+Status check_stitched(const Decode& s, const LatentSpec& spec, int64_t count) {
+  const TilePlan plan = plan_tiles(count, s.tiles);
+  bool fits = plan.length == s.tiles.length;
+  for (const Tile& t : plan.tiles) fits &= spec.period == 0 || t.start % spec.period == 0;
+  if (fits) return Status();
+  return error(Code::kDataLoss, "decoding '", s.latents, "': ", count, " latents are no pieces of ",
+               s.tiles.length, " that share ", s.tiles.overlap, " and begin with a period of ",
+               spec.period);
+}
+
+}  // namespace
+
 Status check_decoder(const Decode& s, CheckContext* c) {
   const LatentSpec& spec = *c->model.recipe.find_latents(s.latents);
   if (!s.first.empty()) return check_causal_coder(coder_of(s), spec, c);
@@ -104,7 +126,10 @@ Status check_decoder(const Decode& s, CheckContext* c) {
                  " latents: its first latent stands for another number of frames than the rest, so "
                  "that tiles are of two at least and share one");
   std::vector<int64_t> lengths{time_of(spec, c->shape)};
-  if (spec.media != Modality::kImage)
+  if (s.tiles.stitched) {
+    ZT_RETURN_IF_ERROR(check_stitched(s, spec, lengths[0]));
+    lengths = {s.tiles.length};
+  } else if (spec.media != Modality::kImage)
     lengths.insert(lengths.end(), {1, 2, std::max<int64_t>(s.tiles.length, 3)});
   for (int64_t length : lengths)
     ZT_RETURN_IF_ERROR(c->check(
@@ -212,7 +237,8 @@ Status plan_decoder(const Decode& s, std::string_view name, PlanContext* c) {
     return error(Code::kUnsupported, "this model's clips are decoded whole, not in tiles");
   const TileSearch search(s, spec, name, c);
   ZT_ASSIGN_OR_RETURN(Job job, search.consider(tiles, {0, s.area.length}));
-  if (search.too_large(job) && asked == kAutomaticTile &&
+  const bool own = s.tiles.stitched || s.area.stitched;
+  if (search.too_large(job) && asked == kAutomaticTile && !own &&
       ((tiled && job.tiles.length > least_tile(spec)) || s.area.overlap > 0)) {
     ZT_ASSIGN_OR_RETURN(job, search.shrink(std::move(job)));
   }
@@ -296,7 +322,7 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
     std::span<float> fresh = tile;
     if (plan.tiles.size() > 1)
       fresh = fresh.subspan(elements(given_from(spec, t.start), begin), elements(begin, end));
-    if (!held.empty()) mix(held, fresh, held.size() / unit);
+    if (!held.empty()) mix(held, fresh, held.size() / unit, plan.stitched);
     // What the next tile gives too waits for it.
     const bool last = &t == &plan.tiles.back();
     const size_t shared = last ? 0 : elements(begin_of(spec, *(&t + 1)), end);

@@ -20,6 +20,8 @@ std::vector<NamedType> inputs_of(const Denoise& s, const Recipe& recipe, const C
                                  const std::map<std::string, TensorType>& values, int64_t rows) {
   std::vector<NamedType> inputs{{s.time, {DType::kF32, {rows}}}};
   for (const Denoise::Stream& stream : s.streams)
+    if (stream.schedule) inputs.push_back({stream.schedule->time, {DType::kF32, {rows}}});
+  for (const Denoise::Stream& stream : s.streams)
     inputs.push_back(
         {stream.input,
          {DType::kF32, denoised_shape(s, *recipe.find_latents(stream.latents), shape, rows)}});

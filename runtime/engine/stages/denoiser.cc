@@ -95,9 +95,15 @@ Status Denoiser::set_conditions(Session& session, int64_t first, int64_t count) 
 Status Denoiser::call(Session& session, Part* part, double t, std::span<const float> x) {
   const Denoise& s = pass_->denoise;
   if (!part->has_time || t != part->time_set) {
-    const std::vector<float> times(static_cast<size_t>(part->count),
-                                   static_cast<float>(t * s.time_scale));
-    ZT_RETURN_IF_ERROR(session.set_input(s.time, std::span<const float>(times)));
+    const auto tell = [&](const std::string& input, double time) {
+      const std::vector<float> times(static_cast<size_t>(part->count),
+                                     static_cast<float>(time * s.time_scale));
+      return session.set_input(input, std::span<const float>(times));
+    };
+    ZT_RETURN_IF_ERROR(tell(s.time, t));
+    for (size_t i = 0; i < s.streams.size(); ++i)
+      if (const auto& own = s.streams[i].schedule)
+        ZT_RETURN_IF_ERROR(tell(own->time, time_of(i, t)));
     part->time_set = t;
     part->has_time = true;
   }
@@ -162,7 +168,7 @@ void Denoiser::guide(double t, std::span<const float> x, std::span<float> out,
                      std::span<float> variance) const {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     guide_stream(i, out, variance);
-    if (pass_->denoise.streams[i].rescale > 0) rescale_stream(i, t, x, out);
+    if (pass_->denoise.streams[i].rescale > 0) rescale_stream(i, time_of(i, t), x, out);
   }
 }
 

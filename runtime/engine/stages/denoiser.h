@@ -33,6 +33,11 @@ class Denoiser {
   Status take(size_t network);
 
   size_t elements() const { return elements_; }
+  // The time of stream `index` where the network is told t.
+  double time_of(size_t index, double t) const {
+    const auto& own = pass_->stream_points;
+    return own.empty() ? t : own[index].times[pass_->step_at(t)];
+  }
   // The part of a whole that is stream `index`.
   std::span<float> stream(size_t index, std::span<float> whole) const {
     return whole.subspan(offsets_[index], sizes_[index]);

@@ -126,11 +126,16 @@ class Denoising {
   void show_denoised(int step) {
     if (!wants_denoised() || denoised_.size() != state_.latents.size()) return;
     if (std::holds_alternative<FlowSampler>(s_.sampler)) {
-      const auto left = static_cast<float>(pass_.points.sigmas[static_cast<size_t>(state_.step)]);
-      for (size_t i = 0; i < denoised_.size(); ++i)
-        denoised_[i] = state_.latents[i] - left * denoised_[i];
+      size_t at = 0;
+      for_parts(denoised_, [&](std::span<float> part, size_t, size_t i) {
+        const float left = sigma_of(i, state_.step);
+        for (float& x : part) x = state_.latents[at++] - left * x;
+      });
     }
     c_.report_denoised(denoised_, step, s_.steps - state_.first);
+  }
+  float sigma_of(size_t stream, int step) const {
+    return static_cast<float>(pass_.points_of(stream).sigmas[static_cast<size_t>(step)]);
   }
   // Of the clip's own latents at their size: what looks at them knows no others.
   bool wants_denoised() const {
@@ -261,11 +266,12 @@ class Denoising {
     std::vector<float>& x = state_.latents;
     if (std::holds_alternative<FlowSampler>(s_.sampler)) {
       // Where no step is taken they are decoded as they stand.
-      const auto t =
-          pass_.next_step == s_.steps && index_ > 0
-              ? 0.0f
-              : static_cast<float>(pass_.points.sigmas[static_cast<size_t>(state_.first)]);
-      for (size_t i = 0; i < x.size(); ++i) x[i] = (1 - t) * from[i] + t * x[i];
+      const bool done = pass_.next_step == s_.steps && index_ > 0;
+      size_t at = 0;
+      for_parts(x, [&](std::span<float> part, size_t, size_t i) {
+        const float t = done ? 0 : sigma_of(i, state_.first);
+        for (float& value : part) value = (1 - t) * from[at++] + t * value;
+      });
       return Status();
     }
     ZT_ASSIGN_OR_RETURN(const DiffusionSampler sampler, diffusion_sampler());
@@ -289,12 +295,23 @@ class Denoising {
     };
   }
 
+  // A step of Euler is as long as the stage's: a stream's that is longer goes as much faster.
+  Status follow_own_times(size_t step, std::span<float> v) {
+    if (pass_.stream_points.empty()) return Status();
+    const auto length = [&](const FlowPoints& p) { return p.sigmas[step + 1] - p.sigmas[step]; };
+    for (size_t i = 0; i < s_.streams.size(); ++i) {
+      const double faster = length(pass_.points_of(i)) / length(pass_.points);
+      for (float& value : denoiser_.stream(i, v)) value = static_cast<float>(value * faster);
+    }
+    return Status();
+  }
+
   Status flow() {
     const Velocity velocity = [&](double told, std::span<const float> x, std::span<float> v) {
       ZT_RETURN_IF_ERROR(denoiser_.take(s_.network_at(told)));
       ZT_RETURN_IF_ERROR(denoiser_.evaluate(told, x, v, {}));
       if (wants_denoised()) denoised_.assign(v.begin(), v.end());
-      return Status();
+      return follow_own_times(pass_.step_at(told), v);
     };
     return reason(sample_flow(std::get<FlowSampler>(s_.sampler), pass_.points, velocity,
                               step_noise(), state_.latents, observer(), pass_.next_step,
