@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -34,6 +35,21 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   ::close(fd);
   if (!status.ok()) return status;
   return file;
+}
+
+int64_t MappedFile::absent_bytes(int64_t begin, int64_t length) const {
+  constexpr int64_t kApart = 256 << 10;  // bytes: systems read ahead as much at once
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  const int64_t end = std::min(begin + length, size_), first = begin / page * page;
+  const int64_t step = end - first > kApart ? kApart : page;
+  int64_t asked = 0, absent = 0;
+  for (int64_t at = first; at < end; at += step, ++asked) {
+    unsigned char present = 0;
+    if (mincore(const_cast<uint8_t*>(data_) + at, static_cast<size_t>(page), &present) != 0)
+      return 0;
+    absent += (present & 1) == 0 ? 1 : 0;
+  }
+  return asked > 0 ? length * absent / asked : 0;
 }
 
 MappedFile::~MappedFile() {

@@ -107,6 +107,12 @@ int64_t ModelFile::made_bytes(std::string_view name) const {
   return entry != nullptr && entry->synthetic ? entry->type.bytes() : 0;
 }
 
+int64_t ModelFile::absent_bytes(std::string_view name) const {
+  const TensorEntry* entry = find_tensor(name);
+  if (entry == nullptr || entry->synthetic) return 0;
+  return file_.absent_bytes(entry->offset, entry->length);
+}
+
 Result<WeightData> ModelFile::load(std::string_view name) const {
   const TensorEntry* entry = find_tensor(name);
   if (entry == nullptr) return error(Code::kNotFound, path(), " has no tensor '", name, "'");

@@ -191,6 +191,14 @@ std::optional<SessionLease> EngineDevice::find_kept(const std::shared_ptr<const 
   return std::nullopt;
 }
 
+bool EngineDevice::keeps(const Plan& plan, const WeightSource* weights) const {
+  const std::string revisions = revisions_of(plan, weights != nullptr ? *weights : source_);
+  const std::lock_guard lock(cache_mutex_);
+  return std::any_of(kept_.begin(), kept_.end(), [&](const Kept& kept) {
+    return kept.plan.get() == &plan && kept.revisions == revisions;
+  });
+}
+
 double EngineDevice::made_serially(const Plan& plan) const {
   const int threads = usable_threads();
   double bytes = 0;

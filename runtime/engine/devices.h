@@ -83,6 +83,10 @@ class EngineDevice {
   // Has the device compile what the plan will run, where no session of it is kept.
   void foresee(const Plan& plan);
 
+  // Whether a session of the plan with these weights (null: the model's) is kept: nothing is
+  // loaded.
+  bool keeps(const Plan& plan, const WeightSource* weights) const;
+
   // Of a plan's weights: what no file has and loading makes, in bytes that one thread would make in
   // the same time.
   double made_serially(const Plan& plan) const;

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <set>
 
+#include "graph/host.h"
 #include "runtime/engine/check.h"
+#include "runtime/engine/file_reading.h"
 #include "runtime/engine/resume.h"
 #include "runtime/engine/stage.h"
 #include "runtime/samplers/diffusion.h"
@@ -216,7 +218,11 @@ Result<RequestPlan> Engine::plan(const Request& request, const PassObserver& obs
                                  std::stop_token stop) {
   ZT_ASSIGN_OR_RETURN(RequestPlan plan, plan_once(request, observer));
   const Job* job = find_too_large(plan);
-  if (job == nullptr) return plan;
+  if (job == nullptr) {
+    for (Job& each : plan.jobs) each.kept = each.device->keeps(*each.plan, request.weights.get());
+    if (model_.file != nullptr) plan_reading(*model_.file, kLeastRead, usable_memory(), &plan);
+    return plan;
+  }
   ZT_ASSIGN_OR_RETURN(const std::string nearest, nearest_fit(request, plan.shape, stop));
   return error(Code::kResourceExhausted, "'", job->name, "' needs ",
                format_bytes(static_cast<double>(job->bytes())), " but ",

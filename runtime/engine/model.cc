@@ -52,6 +52,7 @@ Result<Model> load_model(const std::string& path) {
   ZT_ASSIGN_OR_RETURN(Model model, make_model(file->info(), file, path));
   model.path = path;
   model.digest = digest_text(file->root_hash());
+  model.file = file;
   return model;
 }
 

@@ -27,6 +27,7 @@ struct Model {
   std::map<std::string, ModelTokenizer, std::less<>> tokenizers;  // by name
   std::vector<std::string> vocabulary;                            // sorted; empty: not known
   std::shared_ptr<const WeightSource> weights;
+  std::shared_ptr<const ModelFile> file;  // which they come from; null: made in memory
 
   const Graph* component(std::string_view wanted) const {
     const auto it = components.find(wanted);

@@ -189,7 +189,10 @@ namespace {
 // What loading takes, job after job: code that one loaded is there for the next on its device.
 class LoadTimes {
  public:
+  explicit LoadTimes(double disk_rate) : disk_rate_(disk_rate) {}
+
   double of(const Job& job) {
+    if (job.kept) return 0;
     const auto times = job.device->times();
     std::map<std::string_view, std::set<int32_t>> kernels;
     for (const PlanCall& call : job.plan->calls)
@@ -206,10 +209,12 @@ class LoadTimes {
     }
     if (times->rates().make > 0)
       seconds += job.device->made_serially(*job.plan) / times->rates().make;
+    if (disk_rate_ > 0) seconds += static_cast<double>(job.read_bytes) / disk_rate_;
     return seconds;
   }
 
  private:
+  const double disk_rate_;
   std::set<const EngineDevice*> started_;
   std::map<const EngineDevice*, std::map<std::string, int64_t>> loaded_;  // kernels of a name
 };
@@ -218,28 +223,38 @@ class LoadTimes {
 
 std::vector<ExpectedTask> expected_tasks(const RequestPlan& plan) {
   std::vector<ExpectedTask> tasks;
-  LoadTimes load;
+  LoadTimes load(plan.disk_rate);
   const auto add = [&](const std::string& name, double seconds) {
     if (!tasks.empty() && tasks.back().name == name)
       tasks.back().seconds += seconds;
     else
       tasks.push_back({name, seconds});
   };
+  const auto calls = [&](const Job& job) {
+    if (plan.disk_rate <= 0) return job.seconds;
+    return job.seconds + job.calls * static_cast<double>(job.reread_bytes) / plan.disk_rate;
+  };
   for (size_t i = 0; i < plan.jobs.size(); ++i) {
     const Job& job = plan.jobs[i];
     add(str("load ", job.component), load.of(job));
     if (!job.with_next) {
-      add(job.task, job.seconds);
+      add(job.task, calls(job));
       continue;
     }
     // Halves run at once; on one processor they take turns.
     const Job& other = plan.jobs[++i];
     add(str("load ", other.component), load.of(other));
     add(job.task, job.device->info().shares_processor(other.device->info())
-                      ? job.seconds + other.seconds
-                      : std::max(job.seconds, other.seconds));
+                      ? calls(job) + calls(other)
+                      : std::max(calls(job), calls(other)));
   }
   return tasks;
+}
+
+int64_t RequestPlan::read_bytes() const {
+  int64_t bytes = 0;
+  for (const Job& job : jobs) bytes += job.read_bytes;
+  return bytes;
 }
 
 double RequestPlan::estimated_seconds() const {
@@ -283,6 +298,9 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
     if (job.host_bytes > 0)
       text += str(", ", format_bytes(static_cast<double>(job.host_bytes)),
                   " on the host until the last tile is done");
+    if (job.reread_bytes > 0)
+      text += str(", ", format_bytes(static_cast<double>(job.reread_bytes)),
+                  " of the file read again by each call, as this machine cannot keep them");
     text += "\n" + plan_to_text(*job.plan, calls);
   }
   const RequestPlan::Peak peak = plan.peak();
@@ -292,13 +310,20 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
   if (plan.estimated_seconds() > 0)
     text += str("; estimated time ", format_seconds(plan.estimated_seconds()),
                 plan.calibrated() ? "" : ", roughly (zoetrope calibrate measures)");
+  if (plan.disk_rate > 0) {
+    const auto bytes = static_cast<double>(plan.read_bytes());
+    text += str("\nof it ", format_seconds(bytes / plan.disk_rate),
+                " of reading: ", format_bytes(bytes),
+                " of the file are not in memory yet, and its disk gives ",
+                format_bytes(plan.disk_rate), " a second");
+  }
   return text + "\n";
 }
 
 std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
   using nlohmann::json;
   json jobs = json::array();
-  LoadTimes load;
+  LoadTimes load(plan.disk_rate);
   for (const Job& job : plan.jobs) {
     json entry = json::parse(plan_to_json(*job.plan, calls));
     entry["job"] = job.name;
@@ -308,6 +333,8 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
     entry["seconds"] = job.seconds;
     entry["load_seconds"] = load.of(job);
     if (job.host_bytes > 0) entry["host_bytes"] = job.host_bytes;
+    if (job.read_bytes > 0) entry["read_bytes"] = job.read_bytes;
+    if (job.reread_bytes > 0) entry["reread_bytes"] = job.reread_bytes;
     if (!job.tiles.tiles.empty()) entry["tiles"] = tiles_to_json(job.tiles);
     if (!job.rows.tiles.empty()) {
       entry["rows"] = tiles_to_json(job.rows);
@@ -338,6 +365,7 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
                     {"later", later},
                     {"jobs", jobs},
                     {"peak_bytes", plan.peak_bytes()},
+                    {"disk_bytes_per_second", plan.disk_rate},
                     {"estimated_seconds", plan.estimated_seconds()},
                     {"calibrated", plan.calibrated()}};
   return out.dump(2);

@@ -34,6 +34,11 @@ struct Job {
   // What its stage holds on the device beside the plan while this runs: of coders in two parts that
   // share an arena, what the other part holds more.
   int64_t beside_bytes = 0;
+  bool kept = false;       // its session is there from a request before: nothing is loaded
+  int64_t read_bytes = 0;  // of its weights: what no job before reads, and only the disk has yet
+  // Of its weights that are read where the file is mapped, if they do not stay in the host's memory
+  // together: each call reads them from the disk again.
+  int64_t reread_bytes = 0;
   int64_t latents = 1;        // of causal coders: that one call takes
   int64_t host_bytes = 0;     // what its stage holds on the host beside: frames in tiles
   bool shares_arena = false;  // with the job before or behind
@@ -107,6 +112,8 @@ struct RequestPlan : DenoisePlan {
   // most that a device may hold (0: what it has).
   bool keeps_sessions = false;
   int64_t memory_budget = 0;
+  double disk_rate =
+      0;  // bytes a second, of read_bytes and reread_bytes; 0: there is little to read
 
   // Bytes that the device may hold; 0: not known.
   int64_t room_on(const EngineDevice& device) const;
@@ -121,6 +128,7 @@ struct RequestPlan : DenoisePlan {
   int64_t peak_bytes() const { return peak().bytes; }
   // Loading, and all calls; without writing files. 0 where the time of any job is not known.
   double estimated_seconds() const;
+  int64_t read_bytes() const;
   bool calibrated() const;  // every device that takes part was
 };
 
