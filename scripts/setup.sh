@@ -15,7 +15,7 @@ needed=(
   libflatbuffers-dev:23.5 flatbuffers-compiler:23.5
   libcli11-dev:2.1 nlohmann-json3-dev:3.11 doctest-dev:2.4 libxxhash-dev:0.8
   libsentencepiece-dev:0.1.97 libutf8proc-dev:2.8 zlib1g-dev libavformat-dev:7:5.1 libavcodec-dev:7:5.1 libavfilter-dev:7:5.1 libswscale-dev:7:5.1 libswresample-dev:7:5.1
-  liblcms2-dev:2.12 ffmpeg libcpp-httplib-dev:0.11 libsqlite3-dev:3.40 libssl-dev:3.0
+  liblcms2-dev:2.12 libheif-dev:1.15 ffmpeg libcpp-httplib-dev:0.11 libsqlite3-dev:3.40 libssl-dev:3.0
   # Vulkan: what turns GLSL into checked SPIR-V, and headers; the loader itself is found at run time.
   glslc:2025 glslang-tools:15 spirv-tools:2025
   libvulkan-dev:1.4 libvulkan-volk-dev:1.4 libvulkan-memory-allocator-dev:3.1

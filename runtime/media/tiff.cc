@@ -21,25 +21,50 @@ uint64_t number_at(Bytes b, size_t at, size_t count, bool big) {
   return value;
 }
 
-std::optional<uint64_t> tiff_value(Bytes b, int tag) {
+namespace {
+
+struct Entry {
+  size_t at;  // of 12 bytes
+  bool big;   // endian
+};
+
+std::optional<Entry> find_entry(Bytes b, int tag) {
   const bool big = begins(b, std::string_view("MM\0*", 4));
   if (!big && !begins(b, std::string_view("II*\0", 4))) return std::nullopt;
-  constexpr uint64_t kByte = 1, kLong = 4, kRational = 5;
   const size_t directory = number_at(b, 4, 4, big);
   const size_t entries = number_at(b, directory, 2, big);
   for (size_t i = 0; i < entries; ++i) {
     const size_t entry = directory + 2 + 12 * i;
     if (entry + 12 > b.size()) break;
-    if (number_at(b, entry, 2, big) != static_cast<uint64_t>(tag)) continue;
-    const uint64_t type = number_at(b, entry + 2, 2, big), count = number_at(b, entry + 4, 4, big);
-    const size_t size = type == kByte ? 1 : type == kLong ? 4 : type == kRational ? 8 : 2;
-    // Values of more than four bytes lie elsewhere.
-    const size_t at = count * size > 4 ? number_at(b, entry + 8, 4, big) : entry + 8;
-    if (type != kRational) return number_at(b, at, size, big);
-    const uint64_t over = number_at(b, at + 4, 4, big);
-    return over == 0 ? 0 : number_at(b, at, 4, big) / over;
+    if (number_at(b, entry, 2, big) == static_cast<uint64_t>(tag)) return Entry{entry, big};
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<uint64_t> tiff_value(Bytes b, int tag) {
+  const auto found = find_entry(b, tag);
+  if (!found) return std::nullopt;
+  const auto [entry, big] = *found;
+  constexpr uint64_t kByte = 1, kLong = 4, kRational = 5;
+  const uint64_t type = number_at(b, entry + 2, 2, big), count = number_at(b, entry + 4, 4, big);
+  const size_t size = type == kByte ? 1 : type == kLong ? 4 : type == kRational ? 8 : 2;
+  // Values of more than four bytes lie elsewhere.
+  const size_t at = count * size > 4 ? number_at(b, entry + 8, 4, big) : entry + 8;
+  if (type != kRational) return number_at(b, at, size, big);
+  const uint64_t over = number_at(b, at + 4, 4, big);
+  return over == 0 ? 0 : number_at(b, at, 4, big) / over;
+}
+
+std::vector<uint8_t> tiff_with(Bytes b, int tag, uint16_t value) {
+  std::vector<uint8_t> out(b.begin(), b.end());
+  const auto found = find_entry(b, tag);
+  if (!found) return out;
+  const auto high = static_cast<uint8_t>(value >> 8), low = static_cast<uint8_t>(value);
+  out[found->at + 8] = found->big ? high : low;
+  out[found->at + 9] = found->big ? low : high;
+  return out;
 }
 
 }  // namespace zoetrope

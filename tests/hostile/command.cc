@@ -1,6 +1,7 @@
 #include "tests/hostile/command.h"
 
 #include <fcntl.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -60,7 +61,10 @@ class Process {
     redirect("/dev/null", STDIN_FILENO);
     redirect(folder_ / "out", STDOUT_FILENO);
     redirect(folder_ / "error", STDERR_FILENO);
-    if (inherited >= 0) ::fcntl(inherited, F_SETFD, 0);
+    if (inherited >= 0) {
+      ::fcntl(inherited, F_SETFD, 0);
+      ::personality(ADDR_NO_RANDOMIZE);  // call stacks of several commands are compared
+    }
     ::execve(argv[0], argv.data(), envp.data());
     _exit(126);
   }
@@ -95,7 +99,7 @@ Outcome run_command(const std::vector<std::string>& arguments, int seconds,
 }
 
 Outcome run_with_refusals(const std::vector<std::string>& arguments, const std::string& failing,
-                          int64_t every, const std::string& folder,
+                          int64_t every, const std::string& seen, const std::string& folder,
                           const std::function<void(const Refusal&)>& use) {
   constexpr double kSeconds = 8 * 3600, kCopySeconds = 20;
   int ends[2];
@@ -103,8 +107,9 @@ Outcome run_with_refusals(const std::vector<std::string>& arguments, const std::
   const TemporaryFolder texts(std::filesystem::path(folder).parent_path());
   const std::string asked =
       str(ends[1], " ", every, " ", static_cast<int>(kCopySeconds * patience()), " ", texts.path());
-  Process process(arguments, kSeconds, {"LD_PRELOAD=" + failing, "ZT_FAIL_FORK=" + asked}, 0,
-                  ends[1]);
+  std::vector<std::string> environment{"LD_PRELOAD=" + failing, "ZT_FAIL_FORK=" + asked};
+  if (!seen.empty()) environment.push_back("ZT_FAIL_SEEN=" + seen);
+  Process process(arguments, kSeconds, environment, 0, ends[1]);
   ::close(ends[1]);
   ForkReport report{};
   while (::recv(ends[0], &report, sizeof(report), 0) == sizeof(report)) {

@@ -31,10 +31,12 @@ struct Refusal {
 };
 
 // Runs a command of one thread with the module `failing`, and at every `every`-th allocation copies
-// of it in which that one fails; `use` is told how each ended, before the next begins. `folder` is
-// where the command writes its files: in the copies, too. The outcome is that of the command.
+// of it in which that one fails; `use` is told how each ended, before the next begins. `seen`: a
+// file of call stacks, those of earlier commands, at which there is no copy again; empty: none.
+// `folder` is where the command writes its files: in the copies, too. The outcome is that of the
+// command.
 Outcome run_with_refusals(const std::vector<std::string>& arguments, const std::string& failing,
-                          int64_t every, const std::string& folder,
+                          int64_t every, const std::string& seen, const std::string& folder,
                           const std::function<void(const Refusal&)>& use);
 
 }  // namespace zoetrope

@@ -3,10 +3,10 @@
 //   ZT_FAIL_THREAD=N   the making of thread N fails, and of every later one
 //   ZT_FAIL_STACKS=FILE  the number of the first allocation of every call stack that allocates
 //   ZT_FAIL_FORK=...     copies of the process in which each allocation fails (forks.h)
+//   ZT_FAIL_SEEN=FILE   only where the call stack is not one of those in the file (stacks.h)
 //   ZT_FAIL_NAMELESS=1  files without a name are refused, as some file systems do
 //   ZT_FAIL_COUNT=FILE, ZT_FAIL_THREADS=FILE  how many allocations, or threads, there were
 #include <dlfcn.h>
-#include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -18,6 +18,7 @@
 #include <cstdlib>
 
 #include "tests/hostile/forks.h"
+#include "tests/hostile/stacks.h"
 
 extern "C" {
 void* __libc_malloc(size_t);
@@ -32,11 +33,8 @@ std::atomic<long> seen{0}, threads{0};
 long fail_at = -1, fail_thread = -1;
 bool fail_on = false, fail_nameless = false;
 
-// Hashes of call stacks, each in the first free place at or behind its remainder.
-constexpr size_t kStacks = 1 << 20;
-constexpr int kFrames = 24;
-std::atomic<uint64_t>* stacks = nullptr;
 int stacks_file = -1;
+bool new_stacks_only = false;
 
 long number(const char* name) {
   const char* text = std::getenv(name);
@@ -53,37 +51,19 @@ void read_environment() {
 }
 
 // Behind the constructors of the command's libraries.
-[[gnu::constructor(101)]] void begin_stacks() {
+[[gnu::constructor(101)]] void begin() {
   allow_forks();
   const char* path = std::getenv("ZT_FAIL_STACKS");
-  if (path == nullptr) return;
-  void* frames[kFrames];
-  ::backtrace(frames, kFrames);  // loads what it needs, which allocates
-  stacks_file = ::open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  stacks = static_cast<std::atomic<uint64_t>*>(__libc_calloc(kStacks, sizeof(*stacks)));
+  new_stacks_only = std::getenv("ZT_FAIL_SEEN") != nullptr;
+  if (path == nullptr && !new_stacks_only) return;
+  begin_stacks();
+  if (path != nullptr) stacks_file = ::open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 }
 
-void note_stack(long at) {
-  static thread_local bool inside = false;
-  if (inside) return;
-  inside = true;
-  void* frames[kFrames];
-  const int count = ::backtrace(frames, kFrames);
-  uint64_t hash = 1469598103934665603u;  // FNV-1a, of addresses
-  for (int i = 0; i < count; ++i)
-    hash = (hash ^ reinterpret_cast<uintptr_t>(frames[i])) * 1099511628211u;
-  hash |= 1;
-  for (size_t place = hash % kStacks;; place = (place + 1) % kStacks) {
-    uint64_t there = 0;
-    if (stacks[place].compare_exchange_strong(there, hash)) {
-      char text[32];
-      const int length = std::snprintf(text, sizeof(text), "%ld\n", at);
-      (void)!::write(stacks_file, text, static_cast<size_t>(length));
-      break;
-    }
-    if (there == hash) break;
-  }
-  inside = false;
+void note(long at) {
+  char text[32];
+  const int length = std::snprintf(text, sizeof(text), "%ld\n", at);
+  (void)!::write(stacks_file, text, static_cast<size_t>(length));
 }
 
 void tell(const char* variable, long count) {
@@ -103,8 +83,9 @@ void tell(const char* variable, long count) {
 bool fails() {
   const long at = seen.fetch_add(1);
   if (at == 0) read_environment();
-  if (stacks_file >= 0) note_stack(at);
-  if (fork_at(at, &fail_on)) fail_at = at;
+  const bool here = stacks_file < 0 && !new_stacks_only ? true : is_new_stack();
+  if (here && stacks_file >= 0) note(at);
+  if (here && fork_at(at, &fail_on)) fail_at = at;
   if (fail_at < 0 || !(at == fail_at || (fail_on && at > fail_at))) return false;
   errno = ENOMEM;
   return true;

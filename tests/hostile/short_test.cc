@@ -1,7 +1,7 @@
 // Memory and threads that are refused, at any point: exit code 5, no signal, no part of a file.
 // ZOETROPE_FAIL_POINTS says how many points of each command are looked at instead of a few; "all"
-// is every one. With several threads, points are processes of their own: there "stacks" is the
-// first allocation of every call stack that allocates, and "all" would take days.
+// is every one (hours; with several threads, where each is a process of its own, days), "stacks"
+// the first allocation of every call stack that allocates.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -103,7 +103,8 @@ class Commands {
   int64_t check_copies(size_t command, int64_t every) {
     int64_t copies = 0;
     const Outcome outcome = run_with_refusals(
-        commands_[command], ZOETROPE_FAILING, every, out_.path(), [&](const Refusal& refusal) {
+        commands_[command], ZOETROPE_FAILING, every, asked_points() == "stacks" ? in_ / "seen" : "",
+        out_.path(), [&](const Refusal& refusal) {
           const std::string what = str("ZT_FAIL_AT=", refusal.at, " ZT_FAIL_ON=", refusal.on);
           ++copies;
           if (refusal.copied) return judge(command, what, refusal.outcome);
@@ -130,7 +131,7 @@ class Commands {
       return all;
     }
     const long count = allocations(command);
-    const long points = points_of(count, 6);
+    const long points = points_of(count, 4);
     // Half of them where the command computes: most allocations are those of planning.
     for (long i = 0; i < points; ++i)
       all.push_back(points == count ? i
@@ -221,14 +222,14 @@ TEST_CASE(
   Commands commands(1);
   int64_t all = 0;
   for (size_t command = 0; command < commands.count(); ++command) {
-    const long count = commands.allocations(command), every = count / points_of(count, 60);
+    const long count = commands.allocations(command), every = count / points_of(count, 40);
     const int before = commands.refused();
     const int64_t copies = commands.check_copies(command, every);
     const int refused = commands.refused() - before;
     MESSAGE(commands.name(command), ": ", copies, " copies, ", refused, " refused");
-    CHECK(copies >= 2 * (count / every));
     // Of those in which every later one fails, nearly all but those of libraries being set up.
     CHECK(refused >= copies / 2 * 7 / 10);
+    if (asked_points() != "stacks") CHECK(copies >= 2 * (count / every));
     all += copies;
   }
   MESSAGE(all, " copies");
@@ -273,7 +274,7 @@ TEST_CASE("an address space of any size is enough or an error with code 5") {
   Commands commands(3);
   for (size_t command = 0; command < commands.count(); ++command) {
     const int before = commands.refused();
-    const long points = points_of((kMost - kLeast) / kStep, 12);
+    const long points = points_of((kMost - kLeast) / kStep, 8);
     for (long i = 0; i < points; ++i)
       commands.check(command, {}, kLeast + (kMost - kLeast) / points * i);
     CHECK(commands.check(command, {}, kMost).code == 0);

@@ -8,7 +8,6 @@
 #include <cstdlib>
 
 #include "runtime/media/foreign_media.h"
-#include "runtime/media/heif.h"
 #include "runtime/media/png.h"
 #include "tests/media/clips.h"
 
@@ -289,24 +288,6 @@ TEST_CASE("TGA of gray with alpha, EXR with alpha, PNM as text") {
   const Media ppm = read_frames(folder / "a.ppm", 2, 1);
   CHECK(pixel(ppm, 2, 0, 0) == Colour{255, 0, 0});
   CHECK(pixel(ppm, 2, 1, 0) == Colour{0, 0, 255});
-}
-
-std::string box(const std::string& type, const std::string& data) {
-  return number(data.size() + 8, 4) + type + data;
-}
-
-TEST_CASE("HEIF's boxes: a profile, and transparency in sequences") {
-  const auto meta = [](const std::string& property) {
-    return box("meta", number(0, 4) + box("iprp", box("ipco", property)));
-  };
-  const std::string profile = "a profile";
-  Bytes file = bytes_of(box("ftyp", "avif\0\0\0\0avifmif1"s) + meta(box("colr", "prof" + profile)));
-  CHECK(read_heif(file).profile == bytes_of(profile));
-  file =
-      bytes_of(box("ftyp", "avis\0\0\0\0avifavis"s) +
-               meta(box("auxC", number(0, 4) + "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"s)));
-  CHECK(read_heif(file).brand.empty());
-  CHECK(read_heif(file).alpha);
 }
 
 TEST_CASE("what is no picture, clip or sound is called what it is") {

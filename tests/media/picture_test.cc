@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "runtime/media/heif.h"
 #include "runtime/media/orientation.h"
 #include "runtime/media/tone.h"
 #include "tests/media/clips.h"
@@ -364,45 +363,6 @@ TEST_CASE("a sound file that cannot be read is not called damaged") {
     CHECK(media.status().message().find(name) != std::string::npos);
     CHECK(media.status().message().find("PNG") != std::string::npos);
   }
-}
-
-TEST_CASE("HEIF boxes: tiles, turns and transparency are seen") {
-  using namespace std::string_literals;
-  const auto box = [](const std::string& type, const std::string& data) {
-    return big_endian(data.size() + 8, 4) + type + data;
-  };
-  const auto file = [&](const std::string& item, const std::string& properties) {
-    return box("ftyp", "heic\0\0\0\0mif1heic"s) +
-           box("meta", "\0\0\0\0"s + box("pitm", "\0\0\0\0\0\7"s) +
-                           box("iinf", "\0\0\0\0\0\1"s + box("infe", "\2\0\0\0\0\7\0\0"s + item)) +
-                           box("iprp", box("ipco", properties)));
-  };
-  const auto parse = [](const std::string& bytes) {
-    return read_heif({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-  };
-  CHECK(parse(file("hvc1", "")).primary_type == "hvc1");
-  CHECK(parse(file("grid", "")).primary_type == "grid");
-  CHECK(parse(file("hvc1", "")).orientation == 1);
-  CHECK(parse(file("hvc1", box("irot", "\1"))).orientation == 8);
-  CHECK(parse(file("hvc1", box("irot", "\3"))).orientation == 6);
-  // libavif's table of both, avifImageIrotImirToExifOrientation.
-  CHECK(parse(file("hvc1", box("irot", "\0"s) + box("imir", "\1"))).orientation == 2);
-  CHECK(parse(file("hvc1", box("irot", "\1") + box("imir", "\0"s))).orientation == 5);
-  CHECK(parse(file("hvc1", box("irot", "\1") + box("imir", "\1"))).orientation == 7);
-  CHECK(parse(file("hvc1", box("auxC", "\0\0\0\0urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"s)))
-            .alpha);
-  CHECK(!parse(file("hvc1", "")).alpha);
-  const std::string whole = file("grid", box("irot", "\1"));
-  for (size_t cut = 0; cut < whole.size(); ++cut) (void)parse(whole.substr(0, cut));
-
-  const TemporaryFolder folder;
-  write_bytes(folder / "a.heic", {whole.begin(), whole.end()});
-  ReadRequest request;
-  request.width = request.height = 16;
-  request.max_frames = 1;
-  const auto media = read_media(folder / "a.heic", request);
-  CHECK(media.status().code() == Code::kUnsupported);
-  CHECK(media.status().message().find("HEIC") != std::string::npos);
 }
 
 }  // namespace

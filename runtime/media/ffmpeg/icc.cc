@@ -34,6 +34,7 @@ struct IccTransform::Handles {
   cmsContext context = nullptr;
   cmsHPROFILE profile = nullptr, srgb = nullptr;
   cmsHTRANSFORM transform = nullptr;
+  bool inks = false;
 
   ~Handles() {
     if (transform != nullptr) cmsDeleteTransform(transform);
@@ -46,7 +47,8 @@ struct IccTransform::Handles {
 IccTransform::IccTransform(std::unique_ptr<Handles> handles) : handles_(std::move(handles)) {}
 IccTransform::~IccTransform() = default;
 
-Result<std::shared_ptr<const IccTransform>> IccTransform::create(std::span<const uint8_t> profile) {
+Result<std::shared_ptr<const IccTransform>> IccTransform::create(std::span<const uint8_t> profile,
+                                                                 IccColours colours) {
   auto h = std::make_unique<Handles>();
   h->context = cmsCreateContext(nullptr, nullptr);
   if (h->context == nullptr) return error(Code::kResourceExhausted, "no memory");
@@ -55,27 +57,31 @@ Result<std::shared_ptr<const IccTransform>> IccTransform::create(std::span<const
                                         static_cast<cmsUInt32Number>(profile.size()));
   if (h->profile == nullptr) return error(Code::kDataLoss, "damaged");
   const cmsColorSpaceSignature space = cmsGetColorSpace(h->profile);
-  if (space != cmsSigRgbData && space != cmsSigGrayData)
+  const bool inks = space == cmsSigCmykData;
+  if (colours == kInks ? !inks : space != cmsSigRgbData && space != cmsSigGrayData)
     return error(Code::kUnsupported, "of ", space_name(space), " colours");
   h->srgb = cmsCreate_sRGBProfileTHR(h->context);
   if (h->srgb == nullptr) return error(Code::kResourceExhausted, "no memory");
   // Absolute colours would show the paper's tint; screens show their own white.
   cmsUInt32Number intent = cmsGetHeaderRenderingIntent(h->profile);
   if (intent > INTENT_SATURATION) intent = INTENT_RELATIVE_COLORIMETRIC;
-  h->transform = cmsCreateTransformTHR(
-      h->context, h->profile, space == cmsSigGrayData ? kGrayOfThree : TYPE_RGB_16, h->srgb,
-      TYPE_RGB_8, intent, cmsFLAGS_NOCACHE | cmsFLAGS_HIGHRESPRECALC);
+  h->transform = cmsCreateTransformTHR(h->context, h->profile,
+                                       inks                      ? TYPE_CMYK_16
+                                       : space == cmsSigGrayData ? kGrayOfThree
+                                                                 : TYPE_RGB_16,
+                                       h->srgb, TYPE_RGB_8, intent,
+                                       cmsFLAGS_NOCACHE | cmsFLAGS_HIGHRESPRECALC);
   if (h->transform == nullptr) return error(Code::kDataLoss, "damaged");
+  h->inks = inks;
   return std::shared_ptr<const IccTransform>(new IccTransform(std::move(h)));
 }
 
-std::vector<uint8_t> IccTransform::apply(std::span<const uint16_t> rgb) const {
-  std::vector<uint8_t> out(rgb.size());
-  for (size_t at = 0; at < rgb.size(); at += 3 * kPixelsAtOnce) {
-    const size_t pixels = std::min(kPixelsAtOnce, (rgb.size() - at) / 3);
-    cmsDoTransform(handles_->transform, rgb.data() + at, out.data() + at,
-                   static_cast<cmsUInt32Number>(pixels));
-  }
+std::vector<uint8_t> IccTransform::apply(std::span<const uint16_t> colours) const {
+  const size_t values = handles_->inks ? 4 : 3, all = colours.size() / values;
+  std::vector<uint8_t> out(3 * all);
+  for (size_t at = 0; at < all; at += kPixelsAtOnce)
+    cmsDoTransform(handles_->transform, colours.data() + values * at, out.data() + 3 * at,
+                   static_cast<cmsUInt32Number>(std::min(kPixelsAtOnce, all - at)));
   return out;
 }
 

@@ -11,20 +11,24 @@
 
 namespace zoetrope {
 
+enum IccColours { kRgbOrGray, kInks };  // kInks: CMYK
+
 // From a profile's colours to sRGB, by the intent that the profile names.
 class IccTransform {
  public:
-  // Of RGB and gray profiles, whatever they are made of (curves, matrices, tables). kUnsupported
-  // for other kinds, kDataLoss for damaged ones.
-  static Result<std::shared_ptr<const IccTransform>> create(std::span<const uint8_t> profile);
+  // Of profiles of these colours, whatever they are made of (curves, matrices, tables).
+  // kUnsupported for other kinds, kDataLoss for damaged ones.
+  static Result<std::shared_ptr<const IccTransform>> create(std::span<const uint8_t> profile,
+                                                            IccColours colours = kRgbOrGray);
   ~IccTransform();
   IccTransform(const IccTransform&) = delete;
   IccTransform& operator=(const IccTransform&) = delete;
 
-  // Within one level of sRGB everywhere: nothing to convert.
+  // Of RGB and gray: within one level of sRGB everywhere, nothing to convert.
   bool is_srgb() const;
-  // rgb [pixels, 3], 16 bits full range; a gray profile reads the first of each three.
-  std::vector<uint8_t> apply(std::span<const uint16_t> rgb) const;
+  // colours [pixels, 3], or of inks [pixels, 4], 16 bits full range; a gray profile reads the first
+  // of each three. Returns RGB.
+  std::vector<uint8_t> apply(std::span<const uint16_t> colours) const;
 
  private:
   struct Handles;

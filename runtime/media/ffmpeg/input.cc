@@ -13,6 +13,7 @@
 
 #include "graph/format/output_file.h"
 #include "runtime/media/ffmpeg/deinterlacer.h"
+#include "runtime/media/ffmpeg/heif_picture.h"
 #include "runtime/media/ffmpeg/to_rgb.h"
 #include "runtime/media/foreign_media.h"
 #include "runtime/media/frame_sequence.h"
@@ -75,29 +76,14 @@ Status check_readable(const std::string& path) {
   return Status();
 }
 
-// A HEIF or AVIF picture that would come out wrong or not at all.
-Status check_heif(const HeifInfo& heif, const std::string& path) {
-  if (heif.brand.empty() && !heif.alpha) return Status();
-  const std::string advice = str("; save ", path, " as PNG or JPEG");
-  if (heif.alpha)
-    return error(Code::kUnsupported, "transparency in ",
-                 heif.brand.empty() ? "animated AVIF or HEIC" : heif.name(), " is not supported",
-                 heif.brand.empty() ? str("; save ", path, " as WebP or APNG") : advice);
-  if (heif.primary_type == "grid" || heif.primary_type == "iovl" || heif.primary_type == "iden")
-    return error(Code::kUnsupported, heif.name(), " pictures that are put together from tiles",
-                 " are not supported", advice);
-  return Status();
-}
-
-Status unreadable(int code, const std::string& path, const HeifInfo& heif) {
-  if (!heif.brand.empty())
-    return error(Code::kUnsupported, heif.name(), " pictures are not supported by this FFmpeg (",
-                 av_version_info(), "); save ", path, " as PNG or JPEG");
-  return ffmpeg_error(code, "cannot read " + path);
+Status check_sequence(const HeifInfo& heif, const std::string& path) {
+  if (!heif.alpha) return Status();
+  return error(Code::kUnsupported, "transparency in animated AVIF or HEIC is not supported; save ",
+               path, " as WebP or APNG");
 }
 
 // How a frame of a container must be turned: FFmpeg gives the matrix with the frame or the stream.
-int container_orientation(const AVFrame& frame, const AVStream& stream, int otherwise) {
+int container_orientation(const AVFrame& frame, const AVStream& stream) {
   const int32_t* matrix = nullptr;
   if (const AVFrameSideData* data = av_frame_get_side_data(&frame, AV_FRAME_DATA_DISPLAYMATRIX))
     matrix = reinterpret_cast<const int32_t*>(data->data);
@@ -112,7 +98,7 @@ int container_orientation(const AVFrame& frame, const AVStream& stream, int othe
       matrix = reinterpret_cast<const int32_t*>(data->data);
 #endif
   }
-  if (matrix == nullptr) return otherwise;
+  if (matrix == nullptr) return kUpright;
   return matrix_orientation(matrix[0], matrix[1], matrix[3], matrix[4]);
 }
 
@@ -133,11 +119,11 @@ class Decoding {
   Decoding(const std::string& path, std::vector<std::string>* notices, const UseFrame& use)
       : path_(path), notices_(notices), use_(use) {}
 
-  Status run(AVMediaType type, const HeifInfo& heif) {
+  Status run(AVMediaType type) {
     ZT_ASSIGN_OR_RETURN(input_, open_input(path_));
     const AVCodec* codec = nullptr;
     const int index = av_find_best_stream(input_.get(), type, -1, -1, &codec, 0);
-    if (index < 0 || codec == nullptr) return no_stream(type, index, heif);
+    if (index < 0 || codec == nullptr) return no_stream(type);
     stream_ = input_->streams[index];
     if (has_alpha_layer(*stream_)) {
       // FFmpeg's own VP8 and VP9 leave the transparency out, so that hidden colours would show.
@@ -184,8 +170,7 @@ class Decoding {
   bool is_mp4() const { return std::strstr(input_->iformat->name, "mp4") != nullptr; }
 
  private:
-  Status no_stream(AVMediaType type, int index, const HeifInfo& heif) const {
-    if (!heif.brand.empty()) return unreadable(index, path_, heif);
+  Status no_stream(AVMediaType type) const {
     const char* what = type == AVMEDIA_TYPE_VIDEO ? "picture" : "sound";
     for (unsigned i = 0; i < input_->nb_streams; ++i)
       if (const AVCodecParameters& p = *input_->streams[i]->codecpar;
@@ -294,18 +279,8 @@ class Decoding {
   bool broken_off_ = false;
 };
 
-// FFmpeg gives the profile of JPEG, PNG and WebP, but not of HEIF's boxes.
-Status add_profile(const std::vector<uint8_t>& profile, AVFrame* frame) {
-  if (profile.empty() || av_frame_get_side_data(frame, AV_FRAME_DATA_ICC_PROFILE) != nullptr)
-    return Status();
-  AVFrameSideData* data = av_frame_new_side_data(frame, AV_FRAME_DATA_ICC_PROFILE, profile.size());
-  if (data == nullptr) return error(Code::kResourceExhausted, "no memory for a colour profile");
-  std::memcpy(data->data, profile.data(), profile.size());
-  return Status();
-}
-
-Status decode_container(const std::string& path, const HeifInfo& heif,
-                        std::vector<std::string>* notices, const UsePicture& use) {
+Status decode_container(const std::string& path, std::vector<std::string>* notices,
+                        const UsePicture& use) {
   Decoding* running = nullptr;
   double next = 0, duration = 0, tick = 0;
   const AVStream* of = nullptr;
@@ -320,13 +295,11 @@ Status decode_container(const std::string& path, const HeifInfo& heif,
     p.duration = duration;
     p.seconds = std::isnan(seconds) ? next : seconds - running->picture_origin();
     next = p.seconds + p.duration;
-    p.orientation = container_orientation(frame, stream, heif.orientation);
-    p.still = !heif.brand.empty();
+    p.orientation = container_orientation(frame, stream);
     return use(p);
   };
   const UseFrame picture = [&](AVFrame& frame, const AVStream& stream) -> Result<bool> {
     of = &stream;
-    ZT_RETURN_IF_ERROR(add_profile(heif.profile, &frame));
     tick = av_q2d(stream.time_base);
     const double rate = av_q2d(stream.avg_frame_rate);
 #if LIBAVUTIL_VERSION_MAJOR < 58
@@ -342,7 +315,7 @@ Status decode_container(const std::string& path, const HeifInfo& heif,
   };
   Decoding decoding(path, notices, picture);
   running = &decoding;
-  ZT_RETURN_IF_ERROR(decoding.run(AVMEDIA_TYPE_VIDEO, heif));
+  ZT_RETURN_IF_ERROR(decoding.run(AVMEDIA_TYPE_VIDEO));
   if (!deinterlacer) return Status();
   notices->push_back(path + " is interlaced; its fields are made into whole frames");
   return deinterlacer->finish(whole).status();
@@ -360,12 +333,9 @@ Status decode_picture_or_clip(const std::string& path, std::vector<std::string>*
     return use_picture_file(bytes, id, path, notices, use);
   }
   const HeifInfo heif = read_heif(bytes);
-  ZT_RETURN_IF_ERROR(check_heif(heif, path));
-  const Status status = decode_container(path, heif, notices, use);
-  // A well-formed HEIF file that this FFmpeg cannot read is not damaged.
-  if (!heif.brand.empty() && status.code() == Code::kDataLoss)
-    return unreadable(AVERROR_INVALIDDATA, path, heif);
-  return status;
+  if (heif.still) return use_heif_picture(path, use);
+  ZT_RETURN_IF_ERROR(check_sequence(heif, path));
+  return decode_container(path, notices, use);
 }
 
 // Why what FFmpeg does not open is no use.
@@ -460,7 +430,7 @@ Status decode_sound(const std::string& path, std::vector<std::string>* notices,
   };
   Decoding decoding(path, notices, sound);
   running = &decoding;
-  return decoding.run(AVMEDIA_TYPE_AUDIO, {});
+  return decoding.run(AVMEDIA_TYPE_AUDIO);
 }
 
 }  // namespace zoetrope

@@ -46,6 +46,9 @@ Status decode_sound(const std::string& path, std::vector<std::string>* notices,
 // picture_file.cc: the kind that `head`, a file's first bytes, and its name tell; AV_CODEC_ID_NONE
 // for what is no plain picture.
 AVCodecID picture_codec(std::span<const uint8_t> head, const std::string& path);
+// Its frame as FFmpeg has it.
+Result<FramePtr> decode_picture(std::span<const uint8_t> bytes, AVCodecID id,
+                                const std::string& path);
 // Its frame as the file means it, also where FFmpeg's decoder alone would take it for another.
 Result<FramePtr> decode_still(std::span<const uint8_t> bytes, AVCodecID id,
                               const std::string& path);

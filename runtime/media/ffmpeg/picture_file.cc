@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "runtime/media/ffmpeg/animation.h"
+#include "runtime/media/ffmpeg/inks.h"
 #include "runtime/media/jpeg.h"
 #include "runtime/media/orientation.h"
 #include "runtime/media/png_reading.h"
@@ -116,6 +117,8 @@ void heed_tga(Bytes bytes, AVFrame* frame) {
     frame->format = AV_PIX_FMT_YA8;
 }
 
+}  // namespace
+
 Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& path) {
   const AVCodec* codec = avcodec_find_decoder(id);
   if (codec == nullptr)
@@ -146,8 +149,6 @@ Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& pa
   return frame;
 }
 
-}  // namespace
-
 AVCodecID picture_codec(Bytes head, const std::string& path) {
   for (const Signature& s : kSignatures)
     if (has(head, s.at, s.bytes) && (s.id != AV_CODEC_ID_WEBP || has(head, 0, "RIFF"))) return s.id;
@@ -173,6 +174,8 @@ Result<FramePtr> decode_still(Bytes bytes, AVCodecID id, const std::string& path
   if (id == AV_CODEC_ID_BMP && frame->format == AV_PIX_FMT_BGRA && bytes.size() > 14 &&
       bytes[14] < kHeaderWithAlpha)
     frame->format = AV_PIX_FMT_BGR0;
+  ZT_ASSIGN_OR_RETURN(std::optional<FramePtr> inks, picture_of_inks(bytes, id, path, *frame));
+  if (inks) return std::move(*inks);
   if (id == AV_CODEC_ID_PNG) heed_png(bytes, frame.get());
   if (id == AV_CODEC_ID_TARGA) heed_tga(bytes, frame.get());
   return frame;

@@ -86,18 +86,26 @@ Result<std::vector<uint8_t>> repack(const AVFrame& frame, AVPixelFormat format, 
   return out;
 }
 
-// [height, width, 3], 16 bits. Pictures of 8 bits are spread, so that no step of a scaler rounds.
-Result<std::vector<uint16_t>> to_rgb48(const AVFrame& frame, const AVPixFmtDescriptor& d,
-                                       bool still, bool coarse) {
+// 16 bits in the order of `wide`. Pictures of 8 bits, repacked as `narrow`, are spread, so that no
+// step of a scaler rounds.
+Result<std::vector<uint16_t>> to_wide(const AVFrame& frame, const AVPixFmtDescriptor& d,
+                                      AVPixelFormat wide, AVPixelFormat narrow, bool still,
+                                      bool coarse) {
   const bool deep = d.comp[0].depth > 8;
   ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes,
-                      repack(frame, deep ? AV_PIX_FMT_RGB48 : AV_PIX_FMT_RGB24, still, coarse));
+                      repack(frame, deep ? wide : narrow, still, coarse));
   std::vector<uint16_t> out(bytes.size() / (deep ? 2 : 1));
   if (deep)
     std::memcpy(out.data(), bytes.data(), bytes.size());
   else
     for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<uint16_t>(bytes[i] * 257);
   return out;
+}
+
+// [height, width, 3].
+Result<std::vector<uint16_t>> to_rgb48(const AVFrame& frame, const AVPixFmtDescriptor& d,
+                                       bool still, bool coarse) {
+  return to_wide(frame, d, AV_PIX_FMT_RGB48, AV_PIX_FMT_RGB24, still, coarse);
 }
 
 // The colours of a frame whose colours were multiplied by its alpha, [height, width, 3], 16 bits.
@@ -153,6 +161,12 @@ const IccTransform* RgbConverter::profile_of(const AVFrame& frame) {
 
 Result<std::vector<uint8_t>> to_rgba(const AVFrame& frame) {
   return repack(frame, AV_PIX_FMT_RGBA, true);
+}
+
+Result<std::vector<uint16_t>> to_rgba64(const AVFrame& frame) {
+  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
+  if (d == nullptr) return error(Code::kUnsupported, "an unknown pixel format");
+  return to_wide(frame, *d, AV_PIX_FMT_RGBA64, AV_PIX_FMT_RGBA, true, false);
 }
 
 std::vector<uint8_t> RgbConverter::managed(const AVFrame& frame, std::span<const uint16_t> wide,

@@ -45,5 +45,7 @@ class RgbConverter {
 
 // [height, width, 4], straight alpha, 8 bits.
 Result<std::vector<uint8_t>> to_rgba(const AVFrame& frame);
+// The same of 16 bits.
+Result<std::vector<uint16_t>> to_rgba64(const AVFrame& frame);
 
 }  // namespace zoetrope

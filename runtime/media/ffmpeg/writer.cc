@@ -354,9 +354,8 @@ Result<std::unique_ptr<ClipWriter>> create_writer(const std::string& path,
 }  // namespace zoetrope
 
 extern "C" __attribute__((visibility("default"))) const zoetrope::MediaModule* zoetrope_media() {
-  static const zoetrope::MediaModule module{zoetrope::kMediaAbi, &zoetrope::create_writer,
-                                            &zoetrope::read_with_ffmpeg,
-                                            &zoetrope::read_tags_with_ffmpeg,
-                                            &zoetrope::measure_loudness_with_ffmpeg};
+  static const zoetrope::MediaModule module{
+      zoetrope::kMediaAbi, &zoetrope::create_writer, &zoetrope::read_with_ffmpeg,
+      &zoetrope::read_tags_with_ffmpeg, &zoetrope::measure_loudness_with_ffmpeg};
   return &module;
 }

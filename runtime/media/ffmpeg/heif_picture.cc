@@ -1,0 +1,118 @@
+#include "runtime/media/ffmpeg/heif_picture.h"
+
+#include <libheif/heif.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+namespace zoetrope {
+namespace {
+
+struct Free {
+  void operator()(heif_context* p) const { heif_context_free(p); }
+  void operator()(heif_image_handle* p) const { heif_image_handle_release(p); }
+  void operator()(heif_image* p) const { heif_image_release(p); }
+  void operator()(heif_color_profile_nclx* p) const { heif_nclx_color_profile_free(p); }
+};
+template <typename T>
+using Owned = std::unique_ptr<T, Free>;
+
+Status failed(const heif_error& e, const std::string& path) {
+  switch (e.code) {
+    case heif_error_Ok: return Status();
+    case heif_error_Memory_allocation_error:
+      return error(Code::kResourceExhausted, "no memory to read ", path);
+    case heif_error_Unsupported_feature:
+    case heif_error_Unsupported_filetype:
+    case heif_error_Plugin_loading_error:
+      return error(Code::kUnsupported, "cannot read ", path, ": ", e.message, " (libheif ",
+                   heif_get_version(), "); save it as PNG or JPEG");
+    default: break;
+  }
+  return error(Code::kDataLoss, "cannot decode ", path, ": the picture is damaged or cut off (",
+               e.message, ")");
+}
+
+// Rows of `channels` samples a pixel; deep ones are spread to 16 bits.
+void copy_pixels(const heif_image* image, int bits, int channels, AVFrame* frame) {
+  int stride = 0;
+  const uint8_t* from = heif_image_get_plane_readonly(image, heif_channel_interleaved, &stride);
+  const auto samples = static_cast<size_t>(frame->width) * static_cast<size_t>(channels);
+  for (int y = 0; y < frame->height; ++y) {
+    const uint8_t* row = from + static_cast<ptrdiff_t>(y) * stride;
+    uint8_t* to = frame->data[0] + static_cast<ptrdiff_t>(y) * frame->linesize[0];
+    if (bits <= 8) {
+      std::memcpy(to, row, samples);
+      continue;
+    }
+    const uint32_t most = (1u << bits) - 1;
+    for (size_t i = 0; i < samples; ++i) {
+      const uint32_t value = row[2 * i] | static_cast<uint32_t>(row[2 * i + 1]) << 8;
+      const auto wide = static_cast<uint16_t>((std::min(value, most) * 65535u + most / 2) / most);
+      std::memcpy(to + 2 * i, &wide, 2);
+    }
+  }
+}
+
+Status add_colours(const heif_image_handle* handle, const std::string& path, AVFrame* frame) {
+  frame->color_range = AVCOL_RANGE_JPEG;
+  heif_color_profile_nclx* points = nullptr;
+  if (heif_image_handle_get_nclx_color_profile(handle, &points).code == heif_error_Ok) {
+    const Owned<heif_color_profile_nclx> owned(points);
+    frame->color_primaries = static_cast<AVColorPrimaries>(points->color_primaries);
+    frame->color_trc = static_cast<AVColorTransferCharacteristic>(points->transfer_characteristics);
+  }
+  const size_t size = heif_image_handle_get_raw_color_profile_size(handle);
+  if (size == 0) return Status();
+  AVFrameSideData* data = av_frame_new_side_data(frame, AV_FRAME_DATA_ICC_PROFILE, size);
+  if (data == nullptr) return error(Code::kResourceExhausted, "no memory for a colour profile");
+  return failed(heif_image_handle_get_raw_color_profile(handle, data->data), path);
+}
+
+}  // namespace
+
+Status use_heif_picture(const std::string& path, const UsePicture& use) {
+  const Owned<heif_context> context(heif_context_alloc());
+  if (!context) return error(Code::kResourceExhausted, "no memory to read ", path);
+  heif_context_set_max_decoding_threads(context.get(), 0);  // here, not on threads of its own
+  ZT_RETURN_IF_ERROR(
+      failed(heif_context_read_from_file(context.get(), path.c_str(), nullptr), path));
+  heif_image_handle* raw = nullptr;
+  ZT_RETURN_IF_ERROR(failed(heif_context_get_primary_image_handle(context.get(), &raw), path));
+  const Owned<heif_image_handle> handle(raw);
+  const int64_t wide = heif_image_handle_get_width(raw), high = heif_image_handle_get_height(raw);
+  if (wide < 1 || high < 1 || wide > kMaxPixels / high)
+    return error(Code::kUnsupported, path, " is too large: ", wide, "x", high, " pixels");
+  const bool alpha = heif_image_handle_has_alpha_channel(raw) != 0;
+  const bool deep = heif_image_handle_get_luma_bits_per_pixel(raw) > 8;
+  const heif_chroma chroma =
+      deep ? (alpha ? heif_chroma_interleaved_RRGGBBAA_LE : heif_chroma_interleaved_RRGGBB_LE)
+           : (alpha ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB);
+  heif_image* decoded = nullptr;
+  ZT_RETURN_IF_ERROR(
+      failed(heif_decode_image(raw, &decoded, heif_colorspace_RGB, chroma, nullptr), path));
+  const Owned<heif_image> image(decoded);
+  const FramePtr frame(av_frame_alloc());
+  if (!frame) return error(Code::kResourceExhausted, "no memory to read ", path);
+  frame->format = deep ? (alpha ? AV_PIX_FMT_RGBA64LE : AV_PIX_FMT_RGB48LE)
+                       : (alpha ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24);
+  frame->width = heif_image_get_width(decoded, heif_channel_interleaved);
+  frame->height = heif_image_get_height(decoded, heif_channel_interleaved);
+  if (frame->width < 1 || frame->height < 1 || frame->width > kMaxPixels / frame->height)
+    return error(Code::kDataLoss, path, " decodes to ", frame->width, "x", frame->height,
+                 " pixels; its header says ", wide, "x", high);
+  if (av_frame_get_buffer(frame.get(), 0) < 0)
+    return error(Code::kResourceExhausted, "no memory to read ", path);
+  copy_pixels(decoded, heif_image_get_bits_per_pixel_range(decoded, heif_channel_interleaved),
+              alpha ? 4 : 3, frame.get());
+  ZT_RETURN_IF_ERROR(add_colours(raw, path, frame.get()));
+  PictureFrame p;
+  p.frame = frame.get();
+  p.still = true;
+  if (alpha && heif_image_handle_is_premultiplied_alpha(raw) != 0)
+    p.alpha = PictureFrame::Alpha::kPremultiplied;
+  return use(p).status();
+}
+
+}  // namespace zoetrope

@@ -1,0 +1,90 @@
+// Pictures of kinds that ffmpeg cannot write, beside what Pillow makes of them: make_fixtures.py.
+#include <doctest/doctest.h>
+
+#include "runtime/media/heif.h"
+#include "tests/media/clips.h"
+
+namespace zoetrope {
+namespace {
+
+constexpr int64_t kWidth = 32, kHeight = 24;
+
+std::string fixture(const std::string& name) {
+  return std::string(ZOETROPE_SOURCE_DIR) + "/tests/media/data/" + name;
+}
+
+// Against `name`.rgb, what Pillow gives over white.
+void check(const std::string& name, int most, double mean, int64_t width = kWidth,
+           int64_t height = kHeight) {
+  CAPTURE(name);
+  const Media media = read_frames(fixture(name), width, height);
+  const auto expected = file_bytes(fixture(name + ".rgb"));
+  REQUIRE(expected.size() == media.pixels.size());
+  CHECK(largest_difference(media.pixels, expected) <= most);
+  CHECK(mean_difference(media.pixels, expected) <= mean);
+}
+
+}  // namespace
+
+TEST_CASE("inks become sRGB by their profile, or by their product where there is none") {
+  // Expected point by point; Little CMS interpolates between those of a grid here.
+  check("cmyk_profile.jpg", 6, 0.6);
+  check("cmyk_profile.tif", 6, 0.5);
+  check("cmyk_profile_16.tif", 6, 0.5);
+  check("cmyk_big_endian.tif", 6, 0.5);
+  check("ycck_profile.jpg", 7, 0.7);
+  check("cmyk.jpg", 3, 0.6);
+  check("cmyk.tif", 2, 0.6);
+}
+
+TEST_CASE("HEIC and AVIF: transparency over white, turned, deep, with profiles") {
+  check("alpha.avif", 3, 0.8);
+  check("alpha.heic", 3, 0.8);
+  check("deep.heic", 3, 0.8);
+  check("turned.avif", 3, 0.8, kHeight, kWidth);
+  check("adobe.avif", 5, 0.8);
+  const Media media = read_frames(fixture("alpha.avif"), kWidth, kHeight);
+  CHECK(says(media, "transparent"));
+  CHECK_FALSE(says(read_frames(fixture("deep.heic"), kWidth, kHeight), "transparent"));
+}
+
+TEST_CASE("HEIC and AVIF that are cut off are damaged, wherever") {
+  const TemporaryFolder folder;
+  ReadRequest request;
+  request.width = request.height = 16;
+  request.max_frames = 1;
+  for (const char* name : {"alpha.avif", "alpha.heic"}) {
+    const auto whole = file_bytes(fixture(name));
+    for (size_t cut = 40; cut < whole.size() * 9 / 10; cut += 1 + whole.size() / 40) {
+      write_bytes(folder / name, {whole.begin(), whole.begin() + static_cast<ptrdiff_t>(cut)});
+      const auto media = read_media(folder / name, request);
+      CAPTURE(cut);
+      CHECK_FALSE(media.ok());
+      CHECK(media.status().message().find(name) != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("HEIF's brands and boxes: stills, sequences and their transparency") {
+  using namespace std::string_literals;
+  const auto box = [](const std::string& type, const std::string& data) {
+    const size_t size = data.size() + 8;
+    return "\0\0"s + static_cast<char>(size >> 8) + static_cast<char>(size) + type + data;
+  };
+  const auto parse = [](const std::string& text) {
+    return read_heif({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  };
+  const std::string alpha =
+      box("meta", "\0\0\0\0"s + box("iprp", box("ipco", box("auxC",
+                                                            "\0\0\0\0urn:mpeg:mpegB:cicp:systems:"
+                                                            "auxiliary:alpha\0"s))));
+  CHECK(parse(box("ftyp", "heic\0\0\0\0mif1heic"s)).still);
+  CHECK(parse(box("ftyp", "mif1\0\0\0\0avifmif1"s)).still);
+  CHECK_FALSE(parse(box("ftyp", "isom\0\0\0\0iso2mp41"s)).still);
+  const std::string sequence = box("ftyp", "avis\0\0\0\0avifavis"s) + alpha;
+  CHECK_FALSE(parse(sequence).still);
+  CHECK(parse(sequence).alpha);
+  for (size_t cut = 0; cut < sequence.size(); ++cut) (void)parse(sequence.substr(0, cut));
+}
+
+}  // namespace zoetrope
