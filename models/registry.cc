@@ -109,7 +109,17 @@ Result<Parts> moviegen_parts(const MovieGenPipeline& p) {
     ZT_RETURN_IF_ERROR(add(&parts, name, {graph}));
     parts.back().components[0].name = name;
   }
+  if (p.dit.reference_width > 0)
+    ZT_RETURN_IF_ERROR(add(&parts, "vision", {build_clip_vision(p.vision)}));
   return parts;
+}
+
+template <MovieGenPipeline (*kPipeline)()>
+BuiltinModel moviegen_told(std::string_view name, std::string_view description,
+                           const Bindings& example) {
+  return {name,        "moviegen",
+          description, [] { return moviegen_parts(kPipeline()); },
+          example,     [] { return moviegen_recipe(kPipeline()); }};
 }
 
 template <int kBillions>
@@ -224,6 +234,12 @@ const std::vector<BuiltinModel>& list() {
   static const Bindings moviegen_clip{
       {"batch", 1},        {"frames", 32},       {"height", 96},          {"width", 96},
       {"ul2_length", 256}, {"byt5_length", 256}, {"metaclip_length", 256}};
+  // 14 frames at 1920x1088.
+  Bindings moviegen_window = moviegen_clip, moviegen_shown = moviegen_clip;
+  for (const auto& [symbol, value] : Bindings{{"frames", 14}, {"height", 136}, {"width", 240}})
+    moviegen_window[symbol] = value;
+  moviegen_shown["references"] = 1;
+  moviegen_shown["reference_length"] = 257;
   // LTX-2 at 768x512, 121 frames: 6,144 tokens of video and 126 of sound.
   static const Bindings ltx_clip{{"batch", 1},  {"frames", 16},        {"height", 16},
                                  {"width", 24}, {"sound_frames", 126}, {"text_length", 1024}};
@@ -276,6 +292,15 @@ const std::vector<BuiltinModel>& list() {
       moviegen<1>("moviegen-1b", moviegen_clip),
       moviegen<5>("moviegen-5b", moviegen_clip),
       moviegen<30>("moviegen-30b", moviegen_clip),
+      moviegen_told<moviegen_upsampler_pipeline>(
+          "moviegen-upsampler-7b", "Movie Gen's spatial upsampler, a clip to 1920x1088",
+          moviegen_window),
+      moviegen_told<moviegen_edit_pipeline>(
+          "moviegen-edit-30b", "Movie Gen Edit, a clip by instructions, 768x768", moviegen_clip),
+      moviegen_told<moviegen_personalised_pipeline>(
+          "moviegen-personalised-30b",
+          "Personalised Movie Gen, text and pictures of somebody to video, 768x768",
+          moviegen_shown),
       // 16 s of sound to 256 frames.
       {"moviegen-audio-13b",
        "moviegen",

@@ -20,9 +20,10 @@ constexpr std::string_view kFills[] = {"zeros", "grey"};
 constexpr std::string_view kMasks[] = {"latent", "frames"};
 constexpr std::string_view kSamplers[] = {"flow", "diffusion"};
 // In the order of Stage's alternatives.
-constexpr std::string_view kStages[] = {
-    "encode_text", "class_label",      "image_features", "start_picture", "known_latents",
-    "denoise",     "resample_latents", "decode_sound",   "decode_video",  "decode_image"};
+constexpr std::string_view kStages[] = {"encode_text",        "class_label",   "image_features",
+                                        "reference_features", "start_picture", "source_clip",
+                                        "known_latents",      "denoise",       "resample_latents",
+                                        "decode_sound",       "decode_video",  "decode_image"};
 
 constexpr size_t kMaxStages = 64;
 constexpr int64_t kMaxSide = 1 << 20;
@@ -131,6 +132,9 @@ void fields(V& v, ClassLabel& s) {
   v.integer("classes", &s.classes, 1, 1 << 20);
   v.integer("null_class", &s.null_class, 0, 1 << 20);
   v.texts("names", &s.names, 1 << 20);
+  v.integer("preset", &s.preset, -1, 1 << 20);
+  v.flag("every_row", &s.every_row);
+  v.require(s.preset < s.classes, "preset", "one of the classes");
   v.require(s.classes > 0, "classes", "given");
   v.require(s.names.empty() || s.names.size() == static_cast<size_t>(s.classes), "names",
             "one text a class, or left out");
@@ -147,6 +151,29 @@ void fields(V& v, ImageFeatures& s) {
   v.choice("fit", &s.fit, kFits);
   v.flag("antialias", &s.antialias);
   v.require(s.size > 0, "size", "given");
+}
+
+template <typename V>
+void fields(V& v, ReferenceFeatures& s) {
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+  v.name("gives", &s.gives);
+  v.integer("size", &s.size, 1, 4096);
+  v.integer("most", &s.most, 1, 16);
+  v.require(s.size > 0, "size", "given");
+}
+
+template <typename V>
+void fields(V& v, SourceClip& s) {
+  v.name("latents", &s.latents);
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+  v.name("gives", &s.gives);
+  v.optional_name("gives_black", &s.gives_black);
+  v.integer("scale", &s.scale, 1, 16);
+  v.integer("tile", &s.tile, 0, kMaxSide);
 }
 
 template <typename V>
@@ -217,6 +244,15 @@ template <typename V>
 void fields(V& v, Denoise::Weaker& w) {
   v.name("input", &w.input);
   v.numbers("scales", &w.scales, 8, -1000, 1000);
+  v.flag("unwanted", &w.unwanted);
+}
+
+template <typename V>
+void fields(V& v, Denoise::Windows& w) {
+  v.integer("length", &w.length, 0, kMaxSide);
+  v.integer("overlap", &w.overlap, 0, kMaxSide);
+  v.require(w.length == 0 || (w.overlap > 0 && w.overlap < w.length), "overlap",
+            "more than 0 and less than length");
 }
 
 template <typename V>
@@ -272,6 +308,7 @@ void fields(V& v, Denoise& s) {
   Denoise::Keyed keyed = s.keyed.value_or(Denoise::Keyed());
   v.optional_object("keyed", &keyed, s.keyed.has_value());
   if (!keyed.component.empty()) s.keyed = std::move(keyed);
+  v.object("windows", &s.windows);
   v.require(!s.keyed || s.experts.empty(), "keyed", "left out where there are experts");
 }
 

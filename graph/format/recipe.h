@@ -12,6 +12,7 @@
 
 #include "graph/format/diffusion_spec.h"
 #include "graph/format/flow_spec.h"
+#include "graph/format/given_stages.h"
 #include "graph/status.h"
 
 namespace zoetrope {
@@ -43,11 +44,13 @@ struct LatentSpec {
   std::vector<float> mean, std;
   int pixels = 1;        // image, video: rows and columns of pixels that a latent stands for
   int first_frames = 1;  // video: frames that the first latent stands for,
-  int later_frames = 1;  //   and each later one; with a
-  int period = 0;        //   period the first of each so many latents, and not the clip's alone
+  int later_frames = 1;  //   and each later one
   int samples = 1;       // sound: samples (of each channel) that a latent stands for
   bool nearest = false;  // sound: as many latents as come nearest to the clip, what they lack being
                          //   silence; else as many as cover it
+  // Of video: the first of each so many latents stands for `first_frames`, and not the clip's
+  // alone.
+  int period = 0;
 };
 
 // How a decoder may be run piece by piece, counted in latents: of clips and sound along time; of
@@ -84,7 +87,7 @@ struct EncodeText {
   bool zero_padding = false;  // features of padding become 0
   bool clean = false;         // prompts are cleaned first (runtime/text/clean.h)
   bool strip = false;         // prompts lose the white space at their ends
-  std::string prefix = "";    // stands before the prompt, not before the negative one
+  std::string prefix = "";    // before the prompt, not the negative one; "{fps}": the clip's rate
   bool quoted = false;        // only what stands in quotation marks is read
   int byte_offset = 0;        // of kBytes: the id of byte 0
   int places = 0;             // length of what is given; 0: as many as ids
@@ -96,60 +99,8 @@ struct ClassLabel {
   int classes = 0;
   int null_class = 0;
   std::vector<std::string> names;  // by class, synonyms between commas; may be empty
-};
-
-// Causal coders of video are two graphs with the same states: `first` for the clip's first latent
-// (the first frames), `component` for one or more later ones a call, with the states handed on by
-// name. Empty: `component` knows no states and takes any number of latents.
-
-// A picture or clip to start from, where the request gives one with a strength: latents for
-// denoising.
-struct StartPicture {
-  std::string latents, component, input, output;
-  std::string first = "";
-  int reduced = 1;  // as of the stage that denoises
-};
-
-// What is already known of a clip, as normalised latents and a mask, channels last.
-struct KnownLatents {
-  std::string latents, component, input, output;
-  std::string gives, gives_mask;
-  double mask_known = 1;
-  // Of a latent of several frames where only the first (last) is known, and the known latent is
-  // that frame encoded alone. Absent: the model was not made for that.
-  std::optional<double> mask_first_frame = std::nullopt, mask_last_frame = std::nullopt;
-  std::string first = "";
-  // Where nothing is known: latents of 0; or the whole clip is encoded, its unknown frames grey (0
-  // in [-1, 1]).
-  enum class Fill : uint8_t { kZeros, kGrey } fill = Fill::kZeros;
-  // One channel a latent; or one for each of `later_frames` frames of a latent, of which a first
-  // latent of one frame repeats that frame's.
-  enum class Mask : uint8_t { kLatent, kFrames } mask = Mask::kLatent;
-  bool required = false;  // the model goes on from a first frame: a request must give one
-  int reduced = 1;        // as of the stage that denoises
-  // A mask between 0 and mask_known says how much of what is known stays, step after step. Else a
-  // latent is known or not.
-  bool graded = false;
-  // Frames at any time stand as latents of their own, each encoded alone, behind the clip's. Their
-  // times, in frames of the clip, are given as this, f32[1, key frames]. Empty: the model takes
-  // none.
-  std::string gives_key_times = "";
-  // Whether wholly known latents come out as they were given, whatever the network makes of them.
-  bool kept() const { return fill == Fill::kZeros && mask == Mask::kLatent; }
-};
-
-// What a model sees of the given pictures: the first frame, or the first and the last one. Their
-// shorter side becomes `size` and the middle is cut out; or both sides become it. Bicubic, widened
-// where the picture gets smaller (as PIL), or not (as PyTorch's interpolate). Gives [1, pictures *
-// length, width].
-struct ImageFeatures {
-  // [pictures, size, size, 3] in [-1, 1] to [pictures, length, width]
-  std::string component = "", input = "", output = "";
-  std::string gives = "";
-  int size = 0;
-  int pictures = 1;
-  enum class Fit : uint8_t { kCover, kStretch } fit = Fit::kCover;
-  bool antialias = true;
+  int preset = -1;                 // where none is named; -1: one must be
+  bool every_row = false;          // rows that guidance compares with hold the label, too
 };
 
 // Several stages may denoise the same latents: each later one goes on from what the one before has
@@ -189,10 +140,12 @@ struct Denoise {
   double guidance = 1;        // 1: no guidance
   int guidance_channels = 0;  // the first N channels are guided, the rest is the prompt's; 0: all
   // More rows to move away from: what is wanted, with this input [rows], else 0, at 1. Their
-  // difference counts `scales` times, one a stream.
+  // difference counts `scales` times, one a stream. Or what is not wanted, with this input, and
+  // their difference from it.
   struct Weaker {
     std::string input;
     std::vector<double> scales;
+    bool unwanted = false;
   };
   std::vector<Weaker> weaker;
   // Of flow matching: another component with the same inputs and outputs, where the network is told
@@ -211,6 +164,11 @@ struct Denoise {
     std::string component, input, value;
   };
   std::optional<Keyed> keyed = std::nullopt;
+  // Longer clips are seen in windows of so many latents along time; length 0: whole.
+  struct Windows {
+    int64_t length = 0, overlap = 0;
+  };
+  Windows windows = {};
 
   // 0: `component`; i: experts[i - 1].
   size_t network_at(double told) const;
@@ -243,8 +201,9 @@ struct DecodeVideo : Decode {};  // output [batch, frames, height, width, 3] in 
 struct DecodeImage : Decode {};  // output [batch, height, width, 3] in [-1, 1]
 struct DecodeSound : Decode {};  // output [batch, samples, channels] in [-1, 1]
 
-using Stage = std::variant<EncodeText, ClassLabel, ImageFeatures, StartPicture, KnownLatents,
-                           Denoise, ResampleLatents, DecodeSound, DecodeVideo, DecodeImage>;
+using Stage =
+    std::variant<EncodeText, ClassLabel, ImageFeatures, ReferenceFeatures, StartPicture, SourceClip,
+                 KnownLatents, Denoise, ResampleLatents, DecodeSound, DecodeVideo, DecodeImage>;
 
 // "encode_text", "class_label", ...
 std::string_view stage_kind(const Stage& stage);

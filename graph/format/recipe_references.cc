@@ -73,6 +73,23 @@ class References {
     ZT_RETURN_IF_ERROR(before_denoising("image_features"));
     return give(s.gives);
   }
+  Status visit(const ReferenceFeatures& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("reference_features"));
+    return give(s.gives);
+  }
+  Status visit(const SourceClip& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("source_clip"));
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    if (l->media != Modality::kVideo || l->first_frames != l->later_frames)
+      return bad("'source_clip' is of video whose latents all stand for as many frames; '", l->name,
+                 "' are other ones");
+    for (const Range* r : {&recipe_.clip.width, &recipe_.clip.height})
+      if (r->multiple % s.scale != 0 || r->offset % s.scale != 0)
+        return bad("sizes in steps of ", r->multiple, " pixels; 'source_clip' divides them by ",
+                   s.scale);
+    ZT_RETURN_IF_ERROR(give(s.gives));
+    return give(s.gives_black);
+  }
   Status visit(const StartPicture& s) {
     ZT_RETURN_IF_ERROR(before_denoising("start_picture"));
     ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
@@ -139,6 +156,9 @@ class References {
       if (const auto known = known_.find(c.value); known != known_.end())
         ZT_RETURN_IF_ERROR(fits(s, *known->second));
     }
+    for (const LatentSpec& l : recipe_.latents)
+      if (s.windows.length > 0 && l.period > 0)
+        return bad("'windows' over latents '", l.name, "', which have a period");
     if (!s.keyed) return Status();
     const auto times = known_.find(s.keyed->value);
     if (times == known_.end() || times->second->gives_key_times != s.keyed->value)

@@ -4,10 +4,12 @@ namespace zoetrope::moviegen {
 
 using layers::AttentionSpec;
 
-Time embed_time(Builder& b, ValueId time, const Dim& batch, int64_t features, int64_t width) {
+Time embed_time(Builder& b, ValueId time, const Dim& batch, int64_t features, int64_t width,
+                ValueId more) {
   const ValueId waves = layers::timestep_features(b, time, batch, features, 10000, 1000);
-  const ValueId embedding =
+  ValueId embedding =
       b.linear("time.out", b.silu(b.linear("time.in", waves, features, width)), width, width);
+  if (more != kNone) embedding = b.add(embedding, more);
   return {embedding, b.reshape(b.linear("time.projection", b.silu(embedding), width, 6 * width),
                                {batch, 6, width})};
 }

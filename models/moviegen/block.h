@@ -18,11 +18,12 @@ struct Block {
 };
 
 // Modulation of all blocks by time, [batch]: [batch, 6, width], and what it is made of, [batch,
-// width].
+// width], to which `more` is added.
 struct Time {
   ValueId embedding, modulation;
 };
-Time embed_time(Builder& b, ValueId time, const Dim& batch, int64_t features, int64_t width);
+Time embed_time(Builder& b, ValueId time, const Dim& batch, int64_t features, int64_t width,
+                ValueId more = kNone);
 
 // x [batch, tokens, width], under the open scope.
 ValueId block(Builder& b, ValueId x, const Block& spec);

@@ -24,7 +24,7 @@ EncodeText text_of(const MovieGenPipeline& p, const std::string& name) {
   s.output = "text";
   s.gives = "text_" + name;
   s.max_ids = p.text_ids;
-  s.prefix = "FPS-" + std::to_string(p.fps) + " ";
+  s.prefix = "FPS-{fps} ";
   return s;
 }
 
@@ -37,7 +37,84 @@ EncodeText t5_text(const MovieGenPipeline& p, const std::string& name) {
   return s;
 }
 
+SourceClip source_of(const MovieGenPipeline& p) {
+  SourceClip s;
+  s.latents = s.input = "video";
+  s.component = "encoder";
+  s.output = "mean";
+  s.gives = "source";
+  if (p.dit.tasks > 0) s.gives_black = "black";
+  s.scale = p.scale;
+  s.tile = p.tae.frames_alone ? 1 : 4;  // 32 frames, without overlap
+  return s;
+}
+
+ClassLabel tasks_of(const MovieGenPipeline& p) {
+  ClassLabel s;
+  s.gives = "task";
+  s.classes = static_cast<int>(p.dit.tasks);
+  s.names = p.tasks;
+  s.preset = p.preset_task;
+  s.every_row = true;
+  return s;
+}
+
+ReferenceFeatures references_of(const MovieGenPipeline& p) {
+  ReferenceFeatures s;
+  s.component = "vision_encoder";
+  s.input = "image";
+  s.output = "features";
+  s.gives = "reference";
+  s.size = static_cast<int>(p.vision.image_size);
+  s.most = static_cast<int>(p.dit.references);
+  return s;
+}
+
 }  // namespace
+
+// Section 3.1.5: a smaller variant of the same transformer over each frame's own autoencoder, 14
+// latents at once of which neighbours share 4, in 20 steps. Open: the schedule of times (linear
+// here), guidance (none), how the windows' results are weighted (a ramp over what they share).
+MovieGenPipeline moviegen_upsampler_pipeline() {
+  MovieGenPipeline p = moviegen_pipeline(7);
+  p.dit.source = p.tae.frames_alone = true;
+  p.window = 14;
+  p.overlap = 4;
+  p.dit.max_frames = p.window;
+  p.scale = 2;
+  p.fps = 24;
+  p.side = 1088;  // 1080 rows are no whole patches
+  p.frames = 4096;
+  p.most_side = 2048;
+  p.steps = 20;
+  p.schedule = FlowSchedule::kLinear;
+  p.guidance = 1;
+  return p;
+}
+
+// Section 5.1.1. Open: the tasks (here those by which Emu Edit's benchmark is sorted, arXiv
+// 2311.10089) and guidance (Emu Edit's two terms: 7.5 for the words and 1.5 for the clip, in whose
+// place the network sees black, as when it was trained on words alone).
+MovieGenPipeline moviegen_edit_pipeline() {
+  MovieGenPipeline p = moviegen_pipeline(30);
+  p.dit.source = true;
+  p.tasks = {"global", "local", "add", "remove", "background", "style", "texture"};
+  p.dit.tasks = static_cast<int64_t>(p.tasks.size());
+  return p;
+}
+
+// Section 4.1.1: one picture of a face, masked by whoever gives it. Open: the tower (ViT-bigG/14,
+// whose text half the pipeline has), which of its layers is seen (the last), guidance (the picture
+// stands in both halves). Up to three pictures as Movie Weaver joins them (arXiv 2502.07802).
+MovieGenPipeline moviegen_personalised_pipeline() {
+  MovieGenPipeline p = moviegen_pipeline(30);
+  p.vision.width = p.dit.reference_width = 1664;
+  p.vision.layers = 48;
+  p.vision.ffn = 8192;
+  p.vision.left_out = 0;
+  p.dit.references = 3;
+  return p;
+}
 
 MovieGenPipeline moviegen_pipeline(int billions) {
   MovieGenPipeline p;
@@ -74,18 +151,21 @@ Recipe moviegen_recipe(const MovieGenPipeline& p) {
   latents.std.assign(static_cast<size_t>(latents.channels), 1);
   latents.pixels = static_cast<int>(p.tae.factor());
   // Each latent stands for as many frames; what comes out beyond the clip is dropped.
-  latents.first_frames = latents.later_frames = latents.pixels;
+  latents.first_frames = latents.later_frames = static_cast<int>(p.tae.time_factor());
   r.latents = {latents};
   const int64_t step = 2 * int64_t{latents.pixels};  // of patches
-  const auto side = [&](int64_t preferred) {
-    const int64_t most = std::max(p.most_side / step * step, step);
-    return Range{step, most, step, std::clamp(preferred / step * step, step, most)};
+  const bool tables = p.dit.positions == MovieGenConfig::Positions::kTables;
+  const auto side = [&](int64_t patches) {
+    int64_t most = std::max(p.most_side / step * step, step);
+    if (tables) most = std::min(most, patches * step);
+    return Range{step, most, step, std::clamp(p.side / step * step, step, most)};
   };
   r.clip.fps = p.fps;
-  r.clip.width = r.clip.height = side(p.side);
-  const int64_t longest = p.dit.positions == MovieGenConfig::Positions::kTables
-                              ? std::min<int64_t>(p.frames, p.dit.max_frames * latents.later_frames)
-                              : p.frames;
+  r.clip.width = side(p.dit.max_columns);
+  r.clip.height = side(p.dit.max_rows);
+  const bool bounded = tables && p.window == 0;
+  const int64_t longest =
+      bounded ? std::min<int64_t>(p.frames, p.dit.max_frames * latents.later_frames) : p.frames;
   r.clip.frames = {1, longest, 1, longest};
   EncodeText ul2 = t5_text(p, "ul2"), byt5 = t5_text(p, "byt5"), metaclip = text_of(p, "metaclip");
   byt5.byte_offset = kByT5Offset;
@@ -102,18 +182,32 @@ Recipe moviegen_recipe(const MovieGenPipeline& p) {
     denoise.conditions.push_back({"text_" + encoder.name, "text_" + encoder.name});
   FlowSampler sampler;
   sampler.solver = FlowSolver::kEuler;
-  sampler.schedule = FlowSchedule::kLinearQuadratic;
+  sampler.schedule = p.schedule;
   sampler.linear_steps = p.linear_steps;
   denoise.sampler = sampler;
   denoise.steps = p.steps;
   denoise.guidance = p.guidance;
+  denoise.windows = {p.window, p.overlap};
   DecodeVideo decode;
   decode.latents = "video";
   decode.component = "decoder";
   decode.input = "latents";
   decode.output = "video";
   decode.tiles = {.length = 4, .overlap = 2, .reach = 0};  // 32 frames, 16 of them blended
-  r.stages = {ul2, byt5, metaclip, denoise, decode};
+  if (p.tae.frames_alone) decode.tiles = {.length = 1, .overlap = 0, .reach = 0};
+  r.stages = {ul2, byt5, metaclip};
+  const auto given = [&](Stage stage, const std::string& name) {
+    r.stages.push_back(std::move(stage));
+    denoise.conditions.push_back({name, name});
+  };
+  if (p.dit.reference_width > 0) given(references_of(p), "reference");
+  if (p.dit.source) given(source_of(p), "source");
+  if (p.dit.tasks > 0) {
+    given(tasks_of(p), "task");
+    denoise.conditions.push_back({"black", "black"});
+    denoise.weaker = {{"without_source", {p.source_guidance - 1}, /*unwanted=*/true}};
+  }
+  r.stages.insert(r.stages.end(), {denoise, decode});
   return r;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "graph/format/recipe.h"
+#include "models/clip/clip.h"
 #include "models/clip/clip_text.h"
 #include "models/moviegen/moviegen.h"
 #include "models/moviegen/tae.h"
@@ -11,7 +12,7 @@
 namespace zoetrope {
 
 // Components: ul2, byt5, metaclip (text encoders), encoder, decoder, dit, whose texts are in that
-// order.
+// order; vision_encoder, where the transformer takes pictures.
 struct MovieGenPipeline {
   MovieGenConfig dit;
   TaeConfig tae;
@@ -23,9 +24,21 @@ struct MovieGenPipeline {
   int steps = 50;
   int linear_steps = 1000;  // N of the schedule's first half
   double guidance = 7.5;
+  FlowSchedule schedule = FlowSchedule::kLinearQuadratic;
+  // Of transformers that are told more than words.
+  int scale = 1;                        // of the source: 2 doubles its rows and columns
+  int window = 0, overlap = 0;          // latents that they see at once; 0: all
+  double source_guidance = 1.5;         // of editing: away from the same without a clip
+  std::vector<std::string> tasks = {};  // of editing, by name
+  int preset_task = 0;
+  ClipVisionConfig vision = {};
 };
 
 MovieGenPipeline moviegen_pipeline(int billions);
+// The rest of the video cast. What the paper leaves open is said with the functions.
+MovieGenPipeline moviegen_upsampler_pipeline();
+MovieGenPipeline moviegen_edit_pipeline();
+MovieGenPipeline moviegen_personalised_pipeline();
 
 Recipe moviegen_recipe(const MovieGenPipeline& pipeline);
 

@@ -24,7 +24,7 @@ class TaeBuilder {
   Result<Graph> encoder() {
     ZT_RETURN_IF_ERROR(check());
     const int64_t f = c_.factor();
-    const Dim t = frames_ * f, h = height_ * f, w = width_ * f;
+    const Dim t = frames_ * c_.time_factor(), h = height_ * f, w = width_ * f;
     Video x{b_.input("video", DType::kF32, {batch_, t, h, w, c_.image_channels}), t, h, w,
             c_.image_channels};
     const auto scope = b_.scope("encoder");
@@ -77,6 +77,10 @@ class TaeBuilder {
   }
   // Of each place, the ends standing for what is beyond them.
   Video time(const Video& x, int64_t stride) {
+    if (c_.frames_alone)
+      return {b_.op(OpKind::kReshape, {x.value},
+                    {{"dims", std::vector<Dim>{batch_, x.t, x.h, x.w, x.c}}}, "output"),
+              x.t, x.h, x.w, x.c};
     const ValueId padded = b_.pad(b_.reshape(x.value, {batch_, x.t, x.h * x.w, x.c}), {0, 1, 0, 0},
                                   {0, 1, 0, 0}, "replicate");
     const ValueId y = b_.conv(padded, b_.weight("time.weight", {x.c, 3, 1, x.c}),
@@ -97,8 +101,10 @@ class TaeBuilder {
     x.value = b_.repeat(b_.repeat(x.value, 2, 2), 3, 2);
     x.h = x.h * 2, x.w = x.w * 2;
     x = space(x, x.c, 3, 1);
-    x.value = b_.repeat(x.value, 1, 2);
-    x.t = x.t * 2;
+    if (!c_.frames_alone) {
+      x.value = b_.repeat(x.value, 1, 2);
+      x.t = x.t * 2;
+    }
     return time(x, 1);
   }
 
@@ -142,6 +148,7 @@ class TaeBuilder {
     ValueId y =
         attend(b_.reshape(norm("norm", x), {batch_ * x.t, places, x.c}), batch_ * x.t, places, x.c);
     x.value = b_.add(x.value, b_.reshape(y, {batch_, x.t, x.h, x.w, x.c}));
+    if (c_.frames_alone) return x;
     {
       const auto along = b_.scope("time");
       y = b_.transpose(b_.reshape(norm("norm", x), {batch_, x.t, places, x.c}), {0, 2, 1, 3});

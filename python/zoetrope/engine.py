@@ -145,7 +145,7 @@ class Engine:
         """Begins a clip, to be iterated for its progress, which shows up to so many small `previews` of its frames. What is left out, or None, is the model's to choose.
 
         negative: what to steer away from. classes: of models of classes. seed: None draws one. width, height, frames
-        or seconds. steps, guidance, expert_guidance, guidance_mode ("batched", "sequential"), solver, schedule, shift,
+        or seconds; loop: without an end; window: frames seen at once, for longer clips. steps, guidance, expert_guidance, guidance_mode ("batched", "sequential"), solver, schedule, shift,
         spacing, eta: how it is sampled. compute: "f32", "bf16" or "f16". memory_budget: bytes on each device.
         decode_tile: latents decoded at once, -1 all. fuse. adapters: paths or `Adapter`s.
 
@@ -206,7 +206,8 @@ class _Request:
 
     def __init__(self, prompt: str, *, negative: str = "", classes: Sequence[str | int] = (), seed: int | None = None,
                  width: int | None = None, height: int | None = None, frames: int | None = None,
-                 seconds: float | None = None, steps: int | None = None, guidance: float | None = None,
+                 seconds: float | None = None, loop: bool | None = None, window: int | None = None,
+                 steps: int | None = None, guidance: float | None = None,
                  expert_guidance: Sequence[float] | None = None, guidance_mode: str | None = None,
                  solver: str | None = None, schedule: str | None = None, shift: float | None = None,
                  spacing: str | None = None, eta: float | None = None, compute: str | None = None,
@@ -252,7 +253,8 @@ class _Request:
             frames = self._whole
         self.json = encode({
             "prompt": prompt, "negative": negative or None, "classes": [str(c) for c in classes] or None,
-            "seed": self.seed, "width": width, "height": height, "frames": frames, "seconds": seconds, "steps": steps,
+            "seed": self.seed, "width": width, "height": height, "frames": frames, "seconds": seconds, "loop": loop,
+            "window": window, "steps": steps,
             "guidance": guidance, "expert_guidance": None if expert_guidance is None else list(expert_guidance),
             "guidance_mode": guidance_mode, "solver": solver, "schedule": schedule, "shift": shift, "spacing": spacing,
             "eta": eta, "compute": compute, "memory_budget": memory_budget, "decode_tile": decode_tile, "fuse": fuse,

@@ -23,7 +23,7 @@ ClipFormat ClipAssembly::format(int64_t made) const {
   f.frames = total_frames(made);
   f.fps = t_.fps;
   f.copy_picture = files_.copy_picture;
-  if (f.frames <= 1 || t_.sample_rate == 0) return f;
+  if (f.frames <= 1 || (t_.sample_rate == 0 && files_.own_rate == 0)) return f;
   f.sample_rate = files_.own_rate > 0 ? files_.own_rate : t_.sample_rate;
   f.channels = files_.own_rate > 0 ? files_.own_channels : t_.channels;
   f.samples = f.frames * f.sample_rate / f.fps;
@@ -117,7 +117,7 @@ Status ClipAssembly::put_audio(std::span<const float> samples) {
 
 Status ClipAssembly::flush_end() {
   const auto channels = static_cast<size_t>(t_.channels);
-  const bool loop = !files_.lead_to.empty();
+  const bool loop = files_.loop || !files_.lead_to.empty();
   const size_t count = held_.size() / std::max<size_t>(channels, 1);
   if (!loop)
     for (size_t i = 0; i < held_.size(); ++i)
@@ -130,6 +130,8 @@ Status ClipAssembly::flush_end() {
 }
 
 Status ClipAssembly::finish() {
+  // Of a model without sound nothing has come that would have begun it.
+  if (files_.own_rate > 0 && frame_ > 1) ZT_RETURN_IF_ERROR(begin_audio());
   if (t_.sample_rate > 0 && audio_begun_ && files_.own_rate == 0) ZT_RETURN_IF_ERROR(flush_end());
   if (files_.lead_frames > 0) ZT_RETURN_IF_ERROR(copy_frames(files_.lead_to));
   return Status();

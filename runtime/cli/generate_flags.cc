@@ -21,6 +21,14 @@ void GenerateFlags::add_to(CLI::App* app) {
   app->add_option("--seconds", o.clip.seconds, "Length of the clip")
       ->check(number_in(0, 86400))
       ->excludes(frames);
+  app->add_flag("--loop", o.clip.loop,
+                "A clip without an end: behind the last frame comes the first, sound too. How well "
+                "that holds is said");
+  app->add_option("--window", o.clip.window,
+                  "Frames that the network sees at once: a clip may then be longer than it makes "
+                  "otherwise, and is denoised in windows that share a quarter. How well they join "
+                  "is said")
+      ->check(whole_in(1));
   app->add_option("--steps", o.steps, "Denoising steps")->check(whole_in(1, 10000));
   app->add_option("--guidance", o.guidance,
                   "How strongly the caption guides; 1 switches guidance off and halves the time")

@@ -12,6 +12,7 @@
 #include "runtime/cli/clip_assembly.h"
 #include "runtime/cli/receipt_flags.h"
 #include "runtime/cli/record_flags.h"
+#include "runtime/engine/time_windows.h"
 
 namespace zoetrope {
 namespace {
@@ -72,15 +73,35 @@ nlohmann::json to_json(const Clip& clip, const std::vector<std::string>& paths,
                            {"session_peak_bytes", stats.peak_bytes},
                            {"process_peak_bytes", peak_resident_bytes()}};
   if (loop.count() > 1)
-    answer["loop"] = {{"last_to_first", loop.last_to_first()}, {"neighbours", loop.neighbours()}};
+    answer["loop"] = {{"last_to_first", loop.last_to_first()},
+                      {"neighbours", loop.neighbours()},
+                      {"most_of_neighbours", loop.most_of_neighbours()}};
+  if (loop.at_seams() > 0)
+    answer["seams"] = {{"joined", loop.at_seams()}, {"elsewhere", loop.elsewhere()}};
   return answer;
+}
+
+// Where windows over time join, in frames of the clip that comes out; of a loop they move.
+std::vector<std::pair<int64_t, int64_t>> seams_of(const Recipe& recipe, const RequestPlan& plan,
+                                                  int64_t frames_before) {
+  std::vector<std::pair<int64_t, int64_t>> seams;
+  const LatentSpec* picture = recipe.picture();
+  if (plan.shape.window == 0 || plan.shape.loop || picture == nullptr) return seams;
+  for (const TimeWindow& window : windows_of(recipe, *picture, plan.shape, 0)) {
+    if (window.start == 0) continue;
+    const int64_t first = frames_of_latents(*picture, window.start);
+    const int64_t last = frames_of_latents(*picture, window.start + plan.shape.overlap);
+    seams.emplace_back(frames_before + first, frames_before + last);
+  }
+  return seams;
 }
 
 // Whether the clip is to end where it begins.
 bool asks_for_loop(const KnownFiles& files, const KnownMedia& known) {
   const bool same =
       known.first.frames == 1 && known.last.frames == 1 && known.first.pixels == known.last.pixels;
-  return same || (!files.extend.empty() && !files.lead_to.empty() && files.lead_frames == 0);
+  return files.loop || same ||
+         (!files.extend.empty() && !files.lead_to.empty() && files.lead_frames == 0);
 }
 
 std::string length_of(const ClipFormat& format, const RequestPlan& plan) {
@@ -122,7 +143,7 @@ Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn, Continua
   const Recipe& recipe = engine_.model().recipe;
   clips_ = clips;
   from_ = std::move(from);
-  ZT_ASSIGN_OR_RETURN(target_, media_target(recipe, request_.clip));
+  ZT_ASSIGN_OR_RETURN(target_, media_target(recipe, o_.known, &request_.clip));
   ZT_ASSIGN_OR_RETURN(known_, read_known_files(o_.known, target_));
   ZT_RETURN_IF_ERROR(give_known(recipe, o_.known, &known_, &request_));
   if (o_.loudness != 0 && target_.channels == 0 && known_.own_rate == 0)
@@ -316,6 +337,8 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   ZT_ASSIGN_OR_RETURN(const RequestPlan planned, tell(clip));
   Outputs outputs;
   LoopMeasure loop(planned.shape.width * planned.shape.height * 3, outputs);
+  loop.watch(seams_of(engine_.model().recipe, planned,
+                      known_.extend_frames - request_.known.before.frames));
   const bool own = known_.own_rate > 0;
   LoudnessSink leveled(o_.loudness, own ? known_.own_rate : target_.sample_rate,
                        own ? known_.own_channels : target_.channels, loop);
@@ -367,11 +390,16 @@ Result<nlohmann::json> Generation::make(size_t clip) {
       std::fprintf(stderr, "%s: %ldx%ld, %s%s\n", paths[i].c_str(), static_cast<long>(format.width),
                    static_cast<long>(format.height), length_of(format, planned).c_str(),
                    outputs.description(i).c_str());
+    if (loop.at_seams() > 0)
+      std::fprintf(stderr,
+                   "where windows join neighbours differ by %.2f of 255 a value, elsewhere by "
+                   "%.2f\n",
+                   loop.at_seams(), loop.elsewhere());
     if (asks_for_loop(known_, request_.known))
       std::fprintf(stderr,
                    "in a loop the last frame differs from the first by %.2f of 255 a value, "
-                   "neighbours by %.2f\n",
-                   loop.last_to_first(), loop.neighbours());
+                   "neighbours by %.2f, at most %.2f\n",
+                   loop.last_to_first(), loop.neighbours(), loop.most_of_neighbours());
     std::fprintf(stderr, "done in %s; peak memory: plan %s, whole process %s\n",
                  format_seconds(stats.total_seconds).c_str(),
                  format_bytes(static_cast<double>(stats.planned_peak_bytes)).c_str(),

@@ -10,8 +10,8 @@
 
 #include "runtime/cli/command.h"
 
-#include "runtime/cli/prompt_flags.h"
 #include "runtime/engine/check.h"
+#include "runtime/engine/find_stage.h"
 
 namespace zoetrope {
 namespace {
@@ -74,13 +74,6 @@ Result<Media> read_frames(const std::string& path, const ReadRequest& request) {
   return media;
 }
 
-// A whole text as a number of these bounds.
-bool read_number(const std::string& text, double low, double high, double* value) {
-  char* end = nullptr;
-  *value = std::strtod(text.c_str(), &end);
-  return !text.empty() && *end == '\0' && *value >= low && *value <= high;
-}
-
 class KnownReader {
  public:
   KnownReader(const KnownFlags& flags, const MediaTarget& target) : flags_(flags), t_(target) {}
@@ -100,7 +93,9 @@ class KnownReader {
     ZT_RETURN_IF_ERROR(read_picture(flags_.last_image, &out_.media.last));
     for (const KeyFrameFlag& key : flags_.keyframes) ZT_RETURN_IF_ERROR(read_keyframe(key));
     if (!flags_.extend.empty() || !flags_.lead_to.empty()) ZT_RETURN_IF_ERROR(read_neighbours());
-    if (!flags_.video.empty()) ZT_RETURN_IF_ERROR(read_video());
+    for (const std::string& path : flags_.references) ZT_RETURN_IF_ERROR(read_reference(path));
+    if (!flags_.video.empty())
+      ZT_RETURN_IF_ERROR(t_.source_scale > 0 ? read_source() : read_video());
     if (!flags_.audio.empty()) ZT_RETURN_IF_ERROR(read_audio());
     return std::move(out_);
   }
@@ -129,6 +124,16 @@ class KnownReader {
     take_notices(&media);
     to->pixels = std::move(media.pixels);
     to->frames = 1;
+    return Status();
+  }
+
+  // At its own size.
+  Status read_reference(const std::string& path) {
+    ReadRequest r = pictures(0, 1);
+    r.width = r.height = 0;
+    ZT_ASSIGN_OR_RETURN(Media media, read_frames(path, r));
+    take_notices(&media);
+    out_.media.references.push_back({std::move(media.pixels), media.width, media.height});
     return Status();
   }
 
@@ -246,8 +251,36 @@ class KnownReader {
     return Status();
   }
 
-  Status read_video() {
+  // A clip that is made anew: its sound stays.
+  Status read_source() {
+    ZT_RETURN_IF_ERROR(read_video(t_.source_scale));
+    out_.media.source = std::exchange(out_.media.video, {});
+    const bool whole = !std::exchange(out_.copy_picture, "").empty();
+    ReadRequest r;
+    r.sound = true;
+    r.max_seconds = seconds(out_.frames);
+    auto sound = read_media(flags_.video, r);
+    if (!sound.ok()) return sound.status().code() == Code::kNotFound ? Status() : sound.status();
+    take_notices(&*sound);
+    take_own_sound(std::move(*sound));
+    if (whole) out_.copy_sound = flags_.video;
+    return Status();
+  }
+
+  void take_own_sound(Media media) {
+    out_.own_sound = std::move(media.samples);
+    out_.own_sound.resize(
+        static_cast<size_t>(out_.frames * media.sample_rate / t_.fps * media.channels));
+    out_.own_rate = media.sample_rate;
+    out_.own_channels = media.channels;
+    out_.own_bits = media.sample_bits;
+  }
+
+  // At the clip's size, or so many times smaller.
+  Status read_video(int smaller = 1) {
     ReadRequest r = pictures(0, t_.frames > 0 ? t_.frames : t_.range.max);
+    r.width /= smaller;
+    r.height /= smaller;
     r.fps = t_.fps;
     ZT_ASSIGN_OR_RETURN(Media media, read_frames(flags_.video, r));
     take_notices(&media);
@@ -264,7 +297,7 @@ class KnownReader {
                                  seconds(used), " s) are used"));
     else
       out_.copy_picture = flags_.video;
-    media.pixels.resize(static_cast<size_t>(used * t_.width * t_.height * 3));
+    media.pixels.resize(static_cast<size_t>(used * r.width * r.height * 3));
     out_.media.video = {std::move(media.pixels), used};
     out_.frames = used;
     return Status();
@@ -300,12 +333,7 @@ class KnownReader {
     ZT_ASSIGN_OR_RETURN(Media at_rate, read_media(flags_.audio, known));
     out_.media.audio = std::move(at_rate.samples);
     out_.media.audio.resize(static_cast<size_t>(known.max_samples * t_.channels));
-    out_.own_sound = std::move(media.samples);
-    out_.own_sound.resize(
-        static_cast<size_t>(out_.frames * media.sample_rate / t_.fps * media.channels));
-    out_.own_rate = media.sample_rate;
-    out_.own_channels = media.channels;
-    out_.own_bits = media.sample_bits;
+    take_own_sound(std::move(media));
     return Status();
   }
 
@@ -316,108 +344,46 @@ class KnownReader {
 
 }  // namespace
 
-Result<KeyFrameFlag> parse_keyframe(const std::string& text) {
-  const size_t equals = text.find('='), comma = text.substr(0, equals).find(',');
-  KeyFrameFlag flag;
-  const std::string time = text.substr(0, std::min(equals, comma));
-  bool good = equals != std::string::npos && equals + 1 < text.size() &&
-              read_number(time, 0, 86400, &flag.seconds);
-  if (good && comma != std::string::npos)
-    good = read_number(text.substr(comma + 1, equals - comma - 1), 0.001, 1, &flag.strength);
-  if (!good)
-    return error(Code::kInvalidArgument, "--keyframe ", text,
-                 ": expected SECONDS=FILE, such as 2.5=hill.png, or SECONDS,STRENGTH=FILE with a "
-                 "strength up to 1");
-  flag.path = text.substr(equals + 1);
-  return flag;
-}
-
 Result<KnownFiles> read_known_files(const KnownFlags& flags, const MediaTarget& target) {
   return KnownReader(flags, target).read();
 }
 
-void KnownFlags::add_to(CLI::App* app) {
-  auto* first = app->add_option("--image", image, "The clip begins with this picture");
-  app->add_option(
-         "--strength", strength,
-         "Start from --image or --video rather than keep it, and make this much of it new: 0.3 "
-         "little, 1 all; models of pictures always start from it")
-      ->check(number_in(0.001, 1));
-  auto* last = app->add_option("--last-image", last_image, "The clip ends with this picture");
-  auto* keyed =
-      app->add_option_function<std::vector<std::string>>(
-             "--keyframe",
-             [this](const std::vector<std::string>& texts) {
-               keyframes.clear();
-               for (const std::string& text : texts) {
-                 auto parsed = parse_keyframe(text);
-                 if (!parsed.ok()) throw CLI::ValidationError(parsed.status().message());
-                 keyframes.push_back(std::move(*parsed));
-               }
-             },
-             "The clip shows this picture at a time: SECONDS=FILE, or SECONDS,STRENGTH=FILE, where "
-             "less "
-             "than 1 leaves the model its part; give more for more of them")
-          ->expected(1)
-          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  auto* before = app->add_option("--extend", extend,
-                                 "Continue this clip: it comes out whole, with its sound, and "
-                                 "--seconds or --frames more behind it");
-  auto* after = app->add_option("--lead-to", lead_to,
-                                "Lead to this clip: it comes out whole behind what is new; the "
-                                "same file as --extend makes a loop");
-  auto* all = app->add_option("--video", video,
-                              "All frames are known, of a clip or of pictures such as %04d.png: "
-                              "make the sound. The clip is as long as this one");
-  auto* heard = app->add_option("--audio", audio,
-                                "All sound is known: make the picture. The sound comes out as it "
-                                "is in its file, and the clip is as long");
-  first->excludes(before);
-  last->excludes(after);
-  auto* joined = app->add_option_function<std::vector<std::string>>(
-      "--join",
-      [this](const std::vector<std::string>& clips) {
-        extend = clips.at(0);
-        lead_to = clips.at(1);
-      },
-      "Two clips, and what is new between them: as --extend A --lead-to B");
-  joined->expected(2)->excludes(before)->excludes(after)->excludes(first)->excludes(last);
-  joined->excludes(all)->excludes(heard);
-  all->excludes(before)->excludes(after)->excludes(first)->excludes(last)->excludes(heard);
-  heard->excludes(before)->excludes(after);
-  // Times would count from somewhere within the clip that comes out.
-  keyed->excludes(before)->excludes(joined)->excludes(all);
-  app->add_option("--fit", fit,
-                  "Given pictures of another shape: cover cuts off what stands out, contain shows "
-                  "all of it over the background, stretch pulls it into shape")
-      ->check(CLI::IsMember({"cover", "contain", "stretch"}))
-      ->capture_default_str();
-  app->add_option("--background", background,
-                  "Shows through transparent parts, and around what --fit contain leaves: white, "
-                  "black, gray or #RRGGBB")
-      ->capture_default_str();
+namespace {
+
+Status follow_source(const Recipe& recipe, const KnownFlags& flags, ClipRequest* clip) {
+  const auto* source = find_stage<SourceClip>(recipe);
+  if (source == nullptr || flags.video.empty()) return Status();
+  ReadRequest first;
+  first.max_frames = 1;
+  ZT_ASSIGN_OR_RETURN(const Media media, read_media(flags.video, first));
+  const auto most = [](const Range& range, int64_t side) {
+    return static_cast<double>(range.max) / static_cast<double>(side);
+  };
+  const double by =
+      std::min({static_cast<double>(source->scale), most(recipe.clip.width, media.width),
+                most(recipe.clip.height, media.height)});
+  const auto scaled = [&](const Range& range, int64_t side) {
+    return nearest_in_range(range, std::llround(by * static_cast<double>(side)));
+  };
+  if (clip->width == 0) clip->width = scaled(recipe.clip.width, media.width);
+  if (clip->height == 0) clip->height = scaled(recipe.clip.height, media.height);
+  if (media.frame_seconds > 0)
+    clip->fps = std::clamp(static_cast<int>(std::lround(1 / media.frame_seconds)), 1, 1000);
+  return Status();
 }
 
-std::vector<std::string> KnownFlags::paths() const {
-  std::vector<std::string> all;
-  for (const std::string* path : {&image, &last_image, &extend, &lead_to, &video, &audio})
-    if (!path->empty()) all.push_back(*path);
-  for (const KeyFrameFlag& key : keyframes) all.push_back(key.path);
-  return all;
-}
+}  // namespace
 
-bool KnownFlags::any() const { return !paths().empty(); }
-
-bool KnownFlags::any_picture() const { return paths().size() > (audio.empty() ? 0 : 1); }
-
-Result<MediaTarget> media_target(const Recipe& recipe, const ClipRequest& clip) {
-  ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, clip));
+Result<MediaTarget> media_target(const Recipe& recipe, const KnownFlags& flags, ClipRequest* clip) {
+  ZT_RETURN_IF_ERROR(follow_source(recipe, flags, clip));
+  ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, *clip));
   MediaTarget t;
   t.width = shape.width;
   t.height = shape.height;
-  t.frames = clip.frames > 0 || clip.seconds > 0 ? shape.frames : 0;
-  t.range = recipe.clip.frames;
-  t.fps = recipe.clip.fps;
+  t.frames = clip->frames > 0 || clip->seconds > 0 ? shape.frames : 0;
+  ZT_ASSIGN_OR_RETURN(t.range, frames_range(recipe, *clip));
+  t.fps = clip->fps > 0 ? clip->fps : recipe.clip.fps;
+  if (const auto* source = find_stage<SourceClip>(recipe)) t.source_scale = source->scale;
   if (const LatentSpec* picture = recipe.picture()) {
     t.first_frames = picture->first_frames;
     t.later_frames = picture->later_frames;
@@ -431,6 +397,7 @@ Status give_known(const Recipe& recipe, const KnownFlags& flags, KnownFiles* fil
                   Request* request) {
   request->known = std::move(files->media);
   files->last_as_given = count_key_frames(recipe, request->known) == 0;
+  files->loop = request->clip.loop;
   const LatentSpec* picture = recipe.picture();
   const bool pictures = picture != nullptr && picture->media == Modality::kImage;
   if (files->frames > 0 && !pictures) {
@@ -440,6 +407,9 @@ Status give_known(const Recipe& recipe, const KnownFlags& flags, KnownFiles* fil
   if (flags.strength > 0 && flags.image.empty() && flags.video.empty())
     return error(Code::kInvalidArgument,
                  "--strength says how much of --image or --video is made new; give one");
+  if (flags.strength > 0 && request->known.source.frames > 0)
+    return error(Code::kInvalidArgument, "--strength ", flags.strength,
+                 ": this model makes all of the clip anew, as its words say");
   KnownFrames& from = flags.video.empty() ? request->known.first : request->known.video;
   if (from.frames == 0 || (flags.strength == 0 && !pictures)) return Status();
   request->start = std::exchange(from, {});

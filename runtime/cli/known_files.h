@@ -2,35 +2,15 @@
 // out.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
 #include "graph/format/recipe.h"
+#include "runtime/cli/known_flags.h"
 #include "runtime/engine/request.h"
 #include "runtime/media/media_reader.h"
 
 namespace zoetrope {
-
-// --keyframe T=FILE or T,STRENGTH=FILE.
-struct KeyFrameFlag {
-  double seconds = 0, strength = 1;
-  std::string path;
-};
-Result<KeyFrameFlag> parse_keyframe(const std::string& text);
-
-struct KnownFlags {
-  std::string image, last_image, extend, lead_to, video, audio;
-  std::vector<KeyFrameFlag> keyframes;
-  std::string fit = "cover", background = "white";
-  double strength = 0;  // 0: not given
-
-  void add_to(CLI::App* app);
-  bool any() const;
-  bool any_picture() const;  // a clip counts, sound does not
-  // Every file that is read.
-  std::vector<std::string> paths() const;
-};
 
 // What a model takes, as far as files must be brought to it.
 struct MediaTarget {
@@ -40,6 +20,7 @@ struct MediaTarget {
   int fps = 1;
   int first_frames = 1, later_frames = 1;  // that the first latent and each later one stand for
   int sample_rate = 0, channels = 0;       // 0: no sound
+  int source_scale = 0;  // of models that make a clip anew: how much larger; 0: others
 
   int64_t samples(int64_t count) const { return count * sample_rate / fps; }
 };
@@ -55,9 +36,10 @@ struct KnownFiles {
   // Whether the last frame that comes out is the given one; where the model takes key frames it is
   // what the model makes of it.
   bool last_as_given = true;
+  bool loop = false;                            // what the model makes has no end
   std::vector<float> extend_sound, lead_sound;  // at the model's rate; silence where there was none
 
-  // --audio as it is in its file; rate 0: not given.
+  // --audio, or the sound of a clip that is made anew, as it is in its file; rate 0: there is none.
   std::vector<float> own_sound;
   int own_rate = 0, own_channels = 0, own_bits = 16;
   // Files that are used whole, so that their packets can be copied; empty: none.
@@ -68,8 +50,9 @@ struct KnownFiles {
   std::vector<std::string> notices;
 };
 
-// From the recipe and what is asked for.
-Result<MediaTarget> media_target(const Recipe& recipe, const ClipRequest& clip);
+// From the recipe and what is asked for. Of models that make a given clip anew, what was left open
+// of the size and the rate becomes the clip's: its first frame is read.
+Result<MediaTarget> media_target(const Recipe& recipe, const KnownFlags& flags, ClipRequest* clip);
 
 // Rules where lengths differ (README.md has them for people): a clip or sound decides the length
 // when `frames` is open; a longer one is cut with a notice; a shorter clip is an error that says

@@ -1,5 +1,6 @@
 #include "runtime/cli/loop_measure.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <span>
 
@@ -18,10 +19,19 @@ Status LoopMeasure::frames(const uint8_t* pixels, int64_t count) {
   const auto size = static_cast<size_t>(frame_bytes_);
   for (int64_t i = 0; i < count && size > 0; ++i) {
     const std::span<const uint8_t> frame(pixels + static_cast<size_t>(i) * size, size);
-    if (first_.empty())
+    if (first_.empty()) {
       first_.assign(frame.begin(), frame.end());
-    else
-      sum_ += difference(frame, last_);
+    } else {
+      const double apart = difference(frame, last_);
+      sum_ += apart;
+      most_ = std::max(most_, apart);
+      if (std::any_of(seams_.begin(), seams_.end(), [&](const auto& seam) {
+            return count_ >= seam.first && count_ <= seam.second;
+          })) {
+        seam_sum_ += apart;
+        ++seam_count_;
+      }
+    }
     last_.assign(frame.begin(), frame.end());
     ++count_;
   }
@@ -32,6 +42,11 @@ double LoopMeasure::last_to_first() const { return count_ < 2 ? 0 : difference(l
 
 double LoopMeasure::neighbours() const {
   return count_ < 2 ? 0 : sum_ / static_cast<double>(count_ - 1);
+}
+
+double LoopMeasure::elsewhere() const {
+  const auto others = static_cast<double>(count_ - 1 - seam_count_);
+  return others < 1 ? 0 : (sum_ - seam_sum_) / others;
 }
 
 }  // namespace zoetrope

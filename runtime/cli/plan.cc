@@ -216,7 +216,7 @@ Status run_plan(Options& o) {
                       o.generate.open_engine(/*keep_sessions=*/false, /*for_planning=*/!o.measure));
   if (!o.component.empty()) return plan_component(o, *engine);
   const Recipe& recipe = engine->model().recipe;
-  ZT_ASSIGN_OR_RETURN(const MediaTarget target, media_target(recipe, request.clip));
+  ZT_ASSIGN_OR_RETURN(const MediaTarget target, media_target(recipe, o.known, &request.clip));
   ZT_ASSIGN_OR_RETURN(KnownFiles known, read_known_files(o.known, target));
   ZT_RETURN_IF_ERROR(give_known(recipe, o.known, &known, &request));
   if (!o.compare.empty() || !o.devices.empty()) return compare(o);

@@ -71,7 +71,7 @@ Result<ReceiptComparison> rerun_receipt(const std::string& path, const GenerateF
   ZT_ASSIGN_OR_RETURN(const auto engine, flags.open_engine(/*keep_sessions=*/false));
   ZT_RETURN_IF_ERROR(check_model_file(record, engine->model()));
   const Recipe& recipe = engine->model().recipe;
-  ZT_ASSIGN_OR_RETURN(const MediaTarget target, media_target(recipe, flags.request.clip));
+  ZT_ASSIGN_OR_RETURN(const MediaTarget target, media_target(recipe, known, &flags.request.clip));
   ZT_ASSIGN_OR_RETURN(KnownFiles files, read_known_files(known, target));
   ZT_RETURN_IF_ERROR(give_known(recipe, known, &files, &flags.request));
   ZT_ASSIGN_OR_RETURN(const RequestPlan plan, engine->plan(flags.request));

@@ -46,6 +46,7 @@ std::vector<NamedFile> files_of(RequestRecord* record) {
   add("--video", &m.video);
   add("--audio", &m.audio);
   for (KeyFrameRecord& key : m.keyframes) add("--keyframe", &key.file);
+  for (FileRecord& file : m.references) add("--reference", &file);
   return files;
 }
 
@@ -65,11 +66,13 @@ Result<RequestRecord> record_of(const GenerateFlags& flags, const KnownFlags& kn
              .video = {known.video, ""},
              .audio = {known.audio, ""},
              .keyframes = {},
+             .references = {},
              .fit = known.fit,
              .background = known.background,
              .strength = known.strength};
   for (const KeyFrameFlag& key : known.keyframes)
     r.media.keyframes.push_back({key.seconds, key.strength, {key.path, ""}});
+  for (const std::string& path : known.references) r.media.references.push_back({path, ""});
   r.devices = {flags.device.device, flags.place, flags.device.target, flags.device.threads};
   for (const NamedFile& named : files_of(&r)) {
     if (is_stream(named.file->path)) continue;
@@ -104,6 +107,8 @@ void apply_record(const RequestRecord& record, GenerateFlags* flags, KnownFlags*
   known->keyframes.clear();
   for (const KeyFrameRecord& key : m.keyframes)
     known->keyframes.push_back({key.seconds, key.strength, key.file.path});
+  known->references.clear();
+  for (const FileRecord& file : m.references) known->references.push_back(file.path);
   known->fit = m.fit;
   known->background = m.background;
   known->strength = m.strength;

@@ -56,7 +56,7 @@ Status give_media(Options& o) {
   ZT_ASSIGN_OR_RETURN(const auto engine, flags.open_engine(false));
   const Recipe& recipe = engine->model().recipe;
   Request& request = o.generate.request;
-  ZT_ASSIGN_OR_RETURN(const MediaTarget target, media_target(recipe, request.clip));
+  ZT_ASSIGN_OR_RETURN(const MediaTarget target, media_target(recipe, o.known, &request.clip));
   ZT_ASSIGN_OR_RETURN(KnownFiles known, read_known_files(o.known, target));
   ZT_RETURN_IF_ERROR(give_known(recipe, o.known, &known, &request));
   if (request.steps == 0) {  // enough to see differences grow

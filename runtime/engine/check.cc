@@ -104,6 +104,10 @@ std::string given_media(const Recipe& recipe) {
   }
   add(find_stage<StartPicture>(recipe) != nullptr,
       "a picture or clip to start from (--image or --video with --strength)");
+  add(find_stage<SourceClip>(recipe) != nullptr, "a clip to make anew (--video)");
+  if (const auto* references = find_stage<ReferenceFeatures>(recipe))
+    add(true, references->most > 1 ? "pictures to show again (--reference)"
+                                   : "a picture to show again (--reference)");
   return all.empty() ? "nothing but words" : all;
 }
 
@@ -122,6 +126,19 @@ Status check_request(const Recipe& recipe, const Request& request) {
   const LatentSpec* picture = recipe.picture();
   if (request.classes.size() > 1 && (picture == nullptr || picture->media != Modality::kImage))
     return refuse("one class makes one clip; ", request.classes.size(), " were named");
+  if (request.known.source.frames > 0 && find_stage<SourceClip>(recipe) == nullptr)
+    return refuse("this model makes no clip anew; it takes ", given_media(recipe));
+  if (!request.known.references.empty() && find_stage<ReferenceFeatures>(recipe) == nullptr)
+    return refuse("this model takes no reference pictures; it takes ", given_media(recipe));
+  if (request.clip.fps != 0 && request.known.source.frames == 0)
+    return refuse("a rate of ", request.clip.fps,
+                  " frames a second: only a given clip has one of "
+                  "its own");
+  if (request.clip.loop && (request.known.has_frames() || request.known.has_sound() ||
+                            request.known.source.frames > 0 || request.start.frames > 0))
+    return refuse(
+        "a loop has no beginning and no end that could be given; without --loop a picture as "
+        "--image and as --last-image, or a clip as --extend and as --lead-to, makes one around it");
   if (request.known.has_frames() && !takes_known(recipe, picture))
     return refuse("this model takes no known frames; it takes ", given_media(recipe));
   if (request.known.has_sound() && !takes_known(recipe, recipe.sound()))

@@ -2,9 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+
+#include "runtime/engine/check.h"
 
 namespace zoetrope {
 namespace {
+
+constexpr int64_t kMostWindows = 64;  // how often longer than the model knows
 
 int64_t ceil_div64(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -27,7 +32,7 @@ Result<int64_t> pick(const char* what, const Range& range, int64_t asked) {
 }
 
 Result<int64_t> pick_frames(const Recipe& recipe, const ClipRequest& request) {
-  const Range& range = recipe.clip.frames;
+  ZT_ASSIGN_OR_RETURN(const Range range, frames_range(recipe, request));
   if (request.frames != 0 && request.seconds != 0)
     return error(Code::kInvalidArgument, "give either frames or seconds, not both");
   const LatentSpec* picture = recipe.picture();
@@ -37,15 +42,82 @@ Result<int64_t> pick_frames(const Recipe& recipe, const ClipRequest& request) {
     return 1;
   }
   if (request.seconds == 0) return pick("frames", range, request.frames);
-  const double longest = static_cast<double>(range.max) / recipe.clip.fps;
+  const int fps = request.fps > 0 ? request.fps : recipe.clip.fps;
+  const double longest = static_cast<double>(range.max) / fps;
   if (!(request.seconds > 0) || request.seconds > longest + 1e-9)
     return error(Code::kInvalidArgument, "seconds ", request.seconds,
                  ": this model makes clips of up to ", longest, " s");
   // A duration is rounded to whole frames that the model can make.
-  return nearest_in_range(range, std::llround(request.seconds * recipe.clip.fps));
+  return nearest_in_range(range, std::llround(request.seconds * fps));
+}
+
+// Whole latents of picture and sound: what a ring is made of.
+Result<Range> loop_range(const Recipe& recipe) {
+  const LatentSpec* picture = recipe.picture();
+  if (picture == nullptr || picture->media != Modality::kVideo)
+    return error(Code::kUnsupported, "this model makes no clips that could loop");
+  if (picture->first_frames != picture->later_frames)
+    return error(Code::kUnsupported,
+                 "this model's clips have a beginning, whose latent stands for ",
+                 picture->first_frames, " frames and the others for ", picture->later_frames,
+                 ", so that none is a loop by itself; it takes ", given_media(recipe));
+  for (const Stage& stage : recipe.stages)
+    if (const auto* decode = std::get_if<DecodeVideo>(&stage); decode && !decode->first.empty())
+      return error(Code::kUnsupported,
+                   "this model's decoder goes from a clip's beginning to its end; it takes ",
+                   given_media(recipe));
+  int64_t step = picture->later_frames;
+  if (const LatentSpec* sound = recipe.sound()) {
+    const int64_t latent = int64_t{recipe.clip.fps} * sound->samples;
+    step *= latent / std::gcd(latent, step * recipe.clip.sample_rate);
+  }
+  Range range = recipe.clip.frames;
+  const int64_t least = 2 * int64_t{picture->later_frames};  // one latent has no neighbour
+  range = {(std::max(range.min, least) + step - 1) / step * step, range.max / step * step, step,
+           range.preferred, 0};
+  if (range.min > range.max)
+    return error(Code::kUnsupported, "a loop of this model takes steps of ", step,
+                 " frames; it makes at most ", recipe.clip.frames.max);
+  range.preferred = nearest_in_range(range, range.preferred);
+  return range;
+}
+
+// The request's windows, of which neighbours share a quarter, or the recipe's.
+void fix_windows(const Recipe& recipe, const ClipRequest& request, ClipShape* shape) {
+  const Denoise* denoise = recipe.denoise();
+  if (denoise == nullptr || recipe.picture() == nullptr) return;
+  int64_t length = denoise->windows.length, overlap = denoise->windows.overlap;
+  if (request.window > 0) {
+    length = latents_of_frames(*recipe.picture(), request.window);
+    overlap = std::max<int64_t>((length + 2) / 4, 1);
+  }
+  if (length == 0 || length >= shape->latent_frames) return;
+  shape->window = length;
+  shape->overlap = std::min(overlap, length - 1);
 }
 
 }  // namespace
+
+Result<Range> frames_range(const Recipe& recipe, const ClipRequest& request) {
+  Range range = recipe.clip.frames;
+  if (request.loop) {
+    ZT_ASSIGN_OR_RETURN(range, loop_range(recipe));
+  }
+  if (request.window == 0) return range;
+  if (recipe.picture() == nullptr || recipe.picture()->media != Modality::kVideo)
+    return error(Code::kUnsupported, "this model makes no clips that could be seen in windows");
+  if (recipe.picture()->period > 0)
+    return error(Code::kUnsupported,
+                 "this model's latents come in groups, whose first ones are other ones: it sees no "
+                 "clip in windows");
+  if (!accepts(recipe.clip.frames, request.window))
+    return error(Code::kInvalidArgument, "a window of ", request.window,
+                 " frames: this model makes ", recipe.clip.frames.min, " to ",
+                 recipe.clip.frames.max, " at once; the nearest is ",
+                 nearest_in_range(recipe.clip.frames, request.window));
+  range.max = range.max * kMostWindows / range.multiple * range.multiple + range.offset;
+  return range;
+}
 
 int64_t nearest_in_range(const Range& range, int64_t value) {
   const auto step = [&](int64_t v, int64_t round) {  // the last accepted value up to v + round
@@ -77,6 +149,7 @@ int64_t frames_of_latents(const LatentSpec& spec, int64_t latents) {
 
 Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& request) {
   ClipShape shape;
+  shape.loop = request.loop;
   ZT_ASSIGN_OR_RETURN(shape.width, pick("width", recipe.clip.width, request.width));
   ZT_ASSIGN_OR_RETURN(shape.height, pick("height", recipe.clip.height, request.height));
   ZT_ASSIGN_OR_RETURN(shape.frames, pick_frames(recipe, request));
@@ -86,6 +159,7 @@ Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& re
     shape.latent_height = ceil_div64(shape.height, picture->pixels);
     shape.latent_width = ceil_div64(shape.width, picture->pixels);
   }
+  fix_windows(recipe, request, &shape);
   if (const LatentSpec* sound = recipe.sound()) {
     const int64_t samples = shape.frames * recipe.clip.sample_rate;  // times fps
     shape.samples = samples / recipe.clip.fps;

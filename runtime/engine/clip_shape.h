@@ -15,6 +15,10 @@ struct ClipShape {
   int64_t latent_frames = 0, latent_height = 0, latent_width = 0;
   int64_t sound_latents = 0;
   int64_t key_frames = 0;  // latents of single frames behind the clip's while it is denoised
+  // Latents of the picture that one call of the network sees, and how many of them its neighbour
+  // sees too; 0: all.
+  int64_t window = 0, overlap = 0;
+  bool loop = false;  // behind the last latent comes the first
 
   // Positions of the picture's latents while they are denoised, or of the sound's where there is no
   // picture.
@@ -32,7 +36,15 @@ struct ClipShape {
 struct ClipRequest {
   int64_t width = 0, height = 0, frames = 0;
   double seconds = 0;
+  bool loop = false;  // without an end: behind the last frame comes the first
+  // Frames that the network sees at once, where the clip may be longer than the recipe knows; 0:
+  // the recipe's windows, if it has any, or all.
+  int64_t window = 0;
+  int fps = 0;  // of a source clip, whose rate stays; 0: the recipe's
 };
+
+// Lengths that such a clip may have, in frames. kUnsupported: the model makes no loops.
+Result<Range> frames_range(const Recipe& recipe, const ClipRequest& request);
 
 // Errors say which values the model accepts and the nearest one to what was asked.
 Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& request);

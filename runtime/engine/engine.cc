@@ -8,6 +8,7 @@
 #include "runtime/engine/file_reading.h"
 #include "runtime/engine/resume.h"
 #include "runtime/engine/stage.h"
+#include "runtime/engine/time_windows.h"
 #include "runtime/samplers/diffusion.h"
 #include "runtime/samplers/flow.h"
 
@@ -89,12 +90,13 @@ Status space_streams(const FlowSampler& flow, DenoisePlan* plan) {
 }
 
 // The times of the steps.
-Status space_steps(const ClipShape& shape, DenoisePlan* plan) {
+Status space_steps(const Recipe& recipe, const ClipShape& shape, DenoisePlan* plan) {
+  const ClipShape seen = seen_by_call(recipe, shape);
   const int steps = plan->denoise.steps;
   auto* flow = std::get_if<FlowSampler>(&plan->denoise.sampler);
   if (flow == nullptr)
     return DiffusionSampler::create(std::get<DiffusionSpec>(plan->denoise.sampler), steps).status();
-  ZT_RETURN_IF_ERROR(fix_shift(flow, reduced_shape(shape, plan->denoise.reduced).latents()));
+  ZT_RETURN_IF_ERROR(fix_shift(flow, reduced_shape(seen, plan->denoise.reduced).latents()));
   ZT_ASSIGN_OR_RETURN(plan->points, space_flow(*flow, steps));
   return space_streams(*flow, plan);
 }
@@ -112,7 +114,7 @@ Status plan_later(const Recipe& recipe, bool decode_only, RequestPlan* plan) {
     DenoisePlan& pass = plan->later.emplace_back();
     pass.stage = i;
     pass.denoise = *stage;
-    ZT_RETURN_IF_ERROR(space_steps(plan->shape, &pass));
+    ZT_RETURN_IF_ERROR(space_steps(recipe, plan->shape, &pass));
     pass.next_step = decode_only ? stage->steps : 0;
     pass.networks = plan_networks(pass, pass.next_step);
   }
@@ -173,10 +175,11 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
   plan.keeps_sessions = options_.keep_sessions;
   plan.memory_budget = request.memory_budget;
   plan.clip = recipe.clip;
+  if (request.clip.fps > 0) plan.clip.fps = request.clip.fps;
   ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(recipe, request.clip));
   ZT_ASSIGN_OR_RETURN(plan.denoise, apply_request(*recipe.denoise(), request));
   plan.shape.key_frames = count_key_frames(recipe, request.known);
-  ZT_RETURN_IF_ERROR(space_steps(plan.shape, &plan));
+  ZT_RETURN_IF_ERROR(space_steps(recipe, plan.shape, &plan));
   ZT_ASSIGN_OR_RETURN(plan.first_step, first_step(plan.denoise, request));
   plan.samples = std::max<int64_t>(1, static_cast<int64_t>(request.classes.size()));
   plan.networks = plan_networks(plan, plan.first_step);
@@ -236,16 +239,23 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
                                         const std::stop_token& stop) {
   Request smaller = request;
   smaller.known = {};
+  smaller.known.references = request.known.references;
   smaller.resume = nullptr;
   if (needs_frame(model_.recipe)) {
     smaller.known.first.frames = request.known.has_first() ? 1 : 0;
     smaller.known.last.frames = request.known.has_last() ? 1 : 0;
   }
   smaller.start = {};
-  smaller.clip = {asked.width, asked.height, asked.frames, 0};
+  smaller.clip = request.clip;
+  smaller.clip.width = asked.width;
+  smaller.clip.height = asked.height;
+  smaller.clip.frames = asked.frames;
+  smaller.clip.seconds = 0;
   const ClipSpec& clip = model_.recipe.clip;
+  ZT_ASSIGN_OR_RETURN(const Range lengths, frames_range(model_.recipe, request.clip));
   const auto fits = [&]() -> Result<bool> {
     if (stop.stop_requested()) return error(Code::kCancelled, "cancelled");
+    if (request.known.source.frames > 0) smaller.known.source.frames = smaller.clip.frames;
     const auto plan = plan_once(smaller, {});
     return plan.ok() && find_too_large(*plan) == nullptr;
   };
@@ -254,14 +264,14 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
                                   smaller.clip.height, " would fit")
                             : str("; ", smaller.clip.width, "x", smaller.clip.height, " would fit");
   };
-  const int64_t fewest = nearest_in_range(clip.frames, 1);
+  const int64_t fewest = nearest_in_range(lengths, 1);
   if (asked.frames > fewest) {
     const LatentSpec* picture = model_.recipe.picture();
     // Whole latents: less would not shrink anything.
     const int64_t unit = std::max<int64_t>(picture ? picture->later_frames : 1, 1);
     int64_t low = 0, high = (asked.frames - fewest + unit - 1) / unit;  // in units above the fewest
     const auto frames = [&](int64_t units) {
-      return nearest_in_range(clip.frames, fewest + units * unit);
+      return nearest_in_range(lengths, fewest + units * unit);
     };
     smaller.clip.frames = fewest;
     ZT_ASSIGN_OR_RETURN(const bool any, fits());

@@ -21,6 +21,12 @@ struct KeyFrame {
   double strength = 1;
 };
 
+// A picture [height, width, 3], u8 RGB, at a size of its own.
+struct ReferencePicture {
+  std::vector<uint8_t> pixels;  // planning reads none
+  int64_t width = 0, height = 0;
+};
+
 // What the user gives; each may be empty. Sound is interleaved, at the model's rate.
 struct KnownMedia {
   KnownFrames first;          // one frame: the clip begins with it
@@ -29,6 +35,9 @@ struct KnownMedia {
   KnownFrames before;         // a clip that this one continues: its last frames are the prefix
   KnownFrames after;          // a clip that this one leads to: its first frames are the suffix
   KnownFrames video;          // all frames: make the sound
+  // All frames of a clip that is made anew, at the clip's size divided by the recipe's scale.
+  KnownFrames source;
+  std::vector<ReferencePicture> references;  // that the clip shows again
   std::vector<KeyFrame> keys;
   std::vector<float> audio;  // all samples: make the picture
   // The sound of `before` and of `after`, as long as they are or empty: not known.
@@ -42,7 +51,9 @@ struct KnownMedia {
            video.frames > 0 || !keys.empty();
   }
   bool has_sound() const { return !audio.empty() || !before_sound.empty() || !after_sound.empty(); }
-  bool empty() const { return !has_frames() && !has_sound(); }
+  bool empty() const {
+    return !has_frames() && !has_sound() && source.frames == 0 && references.empty();
+  }
 };
 
 }  // namespace zoetrope

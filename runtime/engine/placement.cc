@@ -20,7 +20,8 @@ std::vector<std::string> split(std::string_view text, char separator) {
 bool in_group(std::string_view group, std::string_view kind) {
   if (group == "text") return kind == "encode_text";
   if (group == "encode")
-    return kind == "known_latents" || kind == "start_picture" || kind == "image_features";
+    return kind == "known_latents" || kind == "start_picture" || kind == "image_features" ||
+           kind == "source_clip" || kind == "reference_features";
   if (group == "denoise") return kind == "denoise";
   return group == "decode" && kind.starts_with("decode_");
 }

@@ -39,12 +39,13 @@ struct KeyFrameRecord {
   FileRecord file;
   bool operator==(const KeyFrameRecord&) const = default;
 };
-inline constexpr size_t kMaxKeyFrames = 1000;
+inline constexpr size_t kMaxKeyFrames = 1000, kMaxReferences = 16;
 
 // The pictures, clips and sound that a person gave, before they were brought to the model's size.
 struct MediaRecord {
   FileRecord image, last_image, extend, lead_to, video, audio;
   std::vector<KeyFrameRecord> keyframes;
+  std::vector<FileRecord> references;
   std::string fit = "cover", background = "white";
   double strength = 0;  // 0: not given
   bool operator==(const MediaRecord&) const = default;
@@ -130,6 +131,7 @@ void fields(V& v, MediaRecord& m) {
   open_file(v, "video", &m.video);
   open_file(v, "audio", &m.audio);
   v.objects("keyframes", &m.keyframes, kMaxKeyFrames);
+  v.objects("references", &m.references, kMaxReferences);
   v.name("fit", &m.fit);
   v.name("background", &m.background);
   open_number(v, "strength", &m.strength, 0, 0, 1);
@@ -157,6 +159,8 @@ void fields(V& v, Request& r) {
   open_integer(v, "height", &r.clip.height, 0, 1, kMost);
   open_integer(v, "frames", &r.clip.frames, 0, 1, kMost);
   open_number(v, "seconds", &r.clip.seconds, 0, 0, 1e9);
+  v.flag("loop", &r.clip.loop);
+  open_integer(v, "window", &r.clip.window, 0, 1, kMost);
   open_integer(v, "steps", &r.steps, 0, 1, 10000);
   open_number(v, "guidance", &r.guidance, -1, 0, 1000);
   v.numbers("expert_guidance", &r.expert_guidance, 64, 0, 1000);

@@ -155,8 +155,8 @@ struct StageDef {
 
 const StageDef& stage_def(const Stage& stage);
 
-extern const StageDef kEncodeTextStage, kClassLabelStage, kImageFeaturesStage, kStartPictureStage,
-    kKnownLatentsStage, kDenoiseStage, kResampleLatentsStage, kDecodeSoundStage, kDecodeVideoStage,
-    kDecodeImageStage;
+extern const StageDef kEncodeTextStage, kClassLabelStage, kImageFeaturesStage,
+    kReferenceFeaturesStage, kStartPictureStage, kSourceClipStage, kKnownLatentsStage,
+    kDenoiseStage, kResampleLatentsStage, kDecodeSoundStage, kDecodeVideoStage, kDecodeImageStage;
 
 }  // namespace zoetrope

@@ -20,7 +20,7 @@ namespace zoetrope {
 // A "%04d" in the path names a sequence of pictures, counted from the lowest number that exists;
 // it plays at `fps`.
 struct ReadRequest {
-  int64_t width = 0, height = 0;
+  int64_t width = 0, height = 0;  // 0: the file's own
   Fit fit = Fit::kCover;
   Rgb background{255, 255, 255};
   int fps = 0;              // frames are picked at this rate; 0: as they come
@@ -37,6 +37,8 @@ struct ReadRequest {
 
 struct Media {
   std::vector<uint8_t> pixels;  // [frames, height, width, 3] RGB
+  int64_t width = 0, height = 0;
+  double frame_seconds = 0;  // how long the file shows its first one; 0: it has no time
   int64_t frames = 0;
   int64_t all_frames = 0;  // of the whole file at `fps`, as far as it was read
   bool more_frames = false, more_samples = false;  // the file goes on after what was taken

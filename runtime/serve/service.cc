@@ -182,7 +182,7 @@ Result<PlannedJob> Service::plan(const ClientRequest& request, const std::string
   ZT_RETURN_IF_ERROR(flags.finish());
   *refusal = Refusal::kPlan;
   const Recipe& recipe = planned.engine->model().recipe;
-  auto target = media_target(recipe, flags.request.clip);
+  auto target = media_target(recipe, known, &flags.request.clip);
   if (!target.ok()) return target.status();
   auto files = read_known_files(known, *target);
   if (!files.ok()) return files.status();

@@ -239,6 +239,42 @@ class Extension(Base):
         self.generate("--image", picture, "--last-image", picture, "--frames", 8, "-o", self.out / "o.png",
                       words=["in a loop the last frame differs from the first by 0.00"])
 
+    def test_loop_makes_a_clip_without_an_end(self):
+        out = self.out / "o.png"
+        words = ["in a loop the last frame differs"]
+        self.generate("--loop", "--frames", 16, "-o", out, "-o", self.out / "o.wav", words=words)
+        measured = json.loads(self.generate("--loop", "--frames", 16, "--json", "-o", out).stdout)["loop"]
+        frames = [ffmpeg("-i", p, "-f", "rawvideo", "-pix_fmt", "rgb24", "-") for p in sorted(self.out.glob("o-*.png"))]
+        self.assertEqual(len(frames), 16)
+        off = lambda a, b: sum(abs(x - y) for x, y in zip(a, b)) / len(a)
+        self.assertAlmostEqual(measured["last_to_first"], off(frames[-1], frames[0]), places=6)
+        self.assertAlmostEqual(measured["most_of_neighbours"], max(map(off, frames[1:], frames)), places=6)
+        self.assertEqual(len(samples(self.out / "o.wav")), 2 * 1000 * 16)
+        self.generate("--loop", "--frames", 20, "-o", out, code=2, words=["in steps of 16", "nearest is 16"])
+        picture = self.out / "o-0001.png"
+        self.generate("--loop", "--image", picture, "-o", self.out / "p.mp4", code=2, words=["--last-image"])
+
+    def test_windows_make_longer_clips_and_say_how_they_join(self):
+        out = self.out / "o.png"
+        result = self.generate("--window", 16, "--frames", 72, "--json", "-o", out, "-o", self.out / "o.wav")
+        measured = json.loads(result.stdout)
+        frames = [ffmpeg("-i", p, "-f", "rawvideo", "-pix_fmt", "rgb24", "-") for p in sorted(self.out.glob("o-*.png"))]
+        self.assertEqual((measured["frames"], len(frames)), (72, 72))
+        self.assertEqual(len(samples(self.out / "o.wav")), 2 * 1000 * 72)
+        # Windows of two latents begin at every latent but the last: all but the first are shared.
+        off = lambda a, b: sum(abs(x - y) for x, y in zip(a, b)) / len(a)
+        apart = list(map(off, frames[1:], frames))
+        self.assertAlmostEqual(measured["seams"]["elsewhere"], sum(apart[:7]) / 7, places=5)
+        self.generate("--frames", 72, "-o", out, code=2, words=["this model makes 1 to 64"])
+        self.generate("--window", 65, "--frames", 72, "-o", out, code=2, words=["nearest is 64"])
+
+    def test_reference_pictures_are_refused_with_what_this_model_takes(self):
+        picture = self.out / "p.png"
+        ffmpeg("-f", "lavfi", "-i", "testsrc2=s=40x30:d=0.04", "-frames:v", 1, picture)
+        self.generate("--reference", picture, "-o", self.out / "o.mp4", code=2,
+                      words=["no reference pictures", "--image", "--extend"])
+        self.generate("--reference", self.out / "none.png", "-o", self.out / "o.mp4", code=4, words=["none.png"])
+
     def test_a_silent_or_very_short_clip(self):
         own = self.out / "own.mp4"
         for frames in (32, 3):

@@ -157,6 +157,41 @@ TEST_CASE("causal coders, known frames, a picture's features and experts come ba
   check_refused(with(whole, "/stages/4/first", "x"), "first");  // of sound
 }
 
+TEST_CASE("source clips, reference pictures, windows and guidance from what is not wanted") {
+  Recipe recipe = small_video_recipe();
+  auto& denoise = std::get<Denoise>(recipe.stages[2]);
+  denoise.windows = {14, 4};
+  denoise.weaker = {{"without", std::vector<double>(denoise.streams.size(), 0.5), true}};
+  const std::string latents = recipe.latents[0].name;
+  recipe.latents[0].later_frames = recipe.latents[0].first_frames;
+  recipe.stages.insert(recipe.stages.begin() + 1,
+                       {ReferenceFeatures{"tower", "image", "features", "shown", 224, 3},
+                        SourceClip{latents, "encoder", "video", "mean", "source", "black", 2, 4},
+                        ClassLabel{"task", 3, 0, {"add", "remove", "style"}, 1, true}});
+  const auto parsed = parse_recipe(recipe_to_json(recipe));
+  REQUIRE_MESSAGE(parsed.ok(), parsed.status().message());
+  CHECK(parsed->denoise()->windows.length == 14);
+  CHECK(parsed->denoise()->windows.overlap == 4);
+  CHECK(parsed->denoise()->weaker[0].unwanted);
+  CHECK(std::get<ReferenceFeatures>(parsed->stages[1]).most == 3);
+  const auto& source = std::get<SourceClip>(parsed->stages[2]);
+  CHECK(source.gives_black == "black");
+  CHECK(source.scale == 2);
+  CHECK(source.tile == 4);
+  CHECK(std::get<ClassLabel>(parsed->stages[3]).preset == 1);
+  CHECK(std::get<ClassLabel>(parsed->stages[3]).every_row);
+
+  const Json whole = Json::parse(recipe_to_json(recipe));
+  check_refused(with(whole, "/stages/1/most", 0), "'stages[1].most'");
+  check_refused(with(whole, "/stages/2/scale", 0), "'stages[2].scale'");
+  check_refused(with(whole, "/stages/2/scale", 7), "divides them by 7");
+  check_refused(with(whole, "/stages/2/gives_black", "source"), "given twice");
+  check_refused(with(whole, "/latents/0/first_frames", 1 + recipe.latents[0].later_frames),
+                "all stand for as many frames");
+  check_refused(with(whole, "/stages/3/preset", 3), "'stages[3].preset'");
+  check_refused(with(whole, "/stages/5/windows/overlap", 14), "'stages[5].windows.overlap'");
+}
+
 TEST_CASE("names of latents and values must refer to something") {
   check_refused(with(video(), "/latents/1/name", "frames"), "twice");
   check_refused(with(video(), "/stages/1/latents", "pixels"), "'pixels'");

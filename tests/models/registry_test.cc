@@ -9,6 +9,7 @@
 #include "models/minimax_h3/recipe.h"
 #include "models/moviegen/audio.h"
 #include "models/moviegen/moviegen.h"
+#include "models/moviegen/recipe.h"
 #include "models/vae/vae.h"
 #include "models/wan/wan.h"
 
@@ -78,6 +79,14 @@ TEST_CASE("parameter counts are those of the models") {
         doctest::Approx(5e9).epsilon(0.12));
   CHECK(parameters(built(build_moviegen_dit(moviegen_config(1)))) ==
         doctest::Approx(1e9).epsilon(0.15));
+  CHECK(parameters(built(build_moviegen_dit(moviegen_upsampler_pipeline().dit))) ==
+        doctest::Approx(7e9).epsilon(0.04));
+  // Beside the video's: channels of the clip; tasks; a projection of pictures.
+  const double video = parameters(built(build_moviegen_dit(moviegen_config(30))));
+  CHECK(parameters(built(build_moviegen_dit(moviegen_edit_pipeline().dit))) ==
+        video + 6144 * 4 * 16 + 6144.0 * 7 + 6144.0 * (6144 + 1) * 5);
+  CHECK(parameters(built(build_moviegen_dit(moviegen_personalised_pipeline().dit))) ==
+        video + 6144.0 * (1664 + 2 + 3));
   CHECK(parameters(built(build_moviegen_audio_dit(MovieGenAudioConfig()))) ==
         doctest::Approx(13e9).epsilon(0.06));
 }

@@ -41,11 +41,11 @@ def texts(encoders, prompt, first):
 
 
 @torch.no_grad()
-def encode(encoders, rows):
+def encode(encoders, rows, ids_most=IDS):
     """Rows of the same length: T5's padding is not seen and becomes zero, CLIP's is more ends."""
     out = {}
     for name, model in encoders.items():
-        longest = IDS if name == "metaclip" else max(len(r[name]) for r in rows)
+        longest = ids_most if name == "metaclip" else max(len(r[name]) for r in rows)
         fill = END if name == "metaclip" else 0
         ids = torch.tensor([r[name] + [fill] * (longest - len(r[name])) for r in rows])
         if name == "metaclip":
@@ -54,6 +54,12 @@ def encode(encoders, rows):
         mask = torch.tensor([[1] * len(r[name]) + [0] * (longest - len(r[name])) for r in rows])
         out[name] = model(ids, attention_mask=mask).last_hidden_state * mask[..., None]
     return out
+
+
+def tae_names(tae):
+    """Weights as our graphs name them."""
+    return {k.replace(".space.", ".").replace(".norm.norm.", ".norm.").replace("norm1.norm", "norm1")
+            .replace("norm2.norm", "norm2").replace("norm_out.norm", "norm_out"): v for k, v in tae.state_dict().items()}
 
 
 @torch.no_grad()
@@ -100,10 +106,8 @@ def main():
     video = decode(tae, x.movedim(-1, 1))[:, :, :FRAMES]
     pixels = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(1, -1)[0]
     print("spread", pixels.float().std(), "sigmas", sigmas)
-    names = {k: k.replace(".space.", ".").replace(".norm.norm.", ".norm.").replace("norm1.norm", "norm1")
-             .replace("norm2.norm", "norm2").replace("norm_out.norm", "norm_out") for k in tae.state_dict()}
     weights = {f"dit/{k.replace('head_modulation', 'head.modulation')}": v for k, v in dit.state_dict().items()}
-    weights |= {f"tae/{names[k]}": v for k, v in tae.state_dict().items()}
+    weights |= {f"tae/{name}": v for name, v in tae_names(tae).items()}
     for name, model in encoders.items():
         for k, v in model.state_dict().items():
             if k.endswith(("embed_tokens.weight", "position_ids")) and name != "metaclip":

@@ -1,4 +1,5 @@
-// Labels of classes: a row for each, and under guidance as many of the null class.
+// Labels of classes: a row for each, and under guidance as many of the null class or the same
+// again.
 #include "runtime/engine/stages/class_label.h"
 
 #include <algorithm>
@@ -53,7 +54,7 @@ Status check(const Stage& stage, CheckContext* c) {
 
 Status plan(const Stage& stage, PlanContext* c) {
   const auto& s = std::get<ClassLabel>(stage);
-  if (c->request.classes.empty())
+  if (c->request.classes.empty() && s.preset < 0)
     return error(Code::kInvalidArgument, "this model makes pictures of ", s.classes,
                  " classes: name one, by number or by name (--class)");
   for (const std::string& text : c->request.classes)
@@ -65,9 +66,14 @@ Status run(const Stage& stage, RunContext* c) {
   const auto& s = std::get<ClassLabel>(stage);
   StageValue labels = StageValue::make({DType::kI32, {c->plan.rows}});
   std::fill(labels.as<int32_t>().begin(), labels.as<int32_t>().end(), s.null_class);
+  if (c->request.classes.empty()) labels.as<int32_t>()[0] = s.preset;
   for (size_t i = 0; i < c->request.classes.size(); ++i) {
     ZT_ASSIGN_OR_RETURN(labels.as<int32_t>()[i], find_class(s, c->request.classes[i]));
   }
+  const auto samples = static_cast<size_t>(c->plan.samples);
+  if (s.every_row && c->plan.rows > c->plan.samples)
+    for (size_t i = 0; i < samples; ++i)
+      labels.as<int32_t>()[samples + i] = labels.as<int32_t>()[i];
   c->values[s.gives] = std::move(labels);
   return Status();
 }

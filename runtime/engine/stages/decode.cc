@@ -47,6 +47,14 @@ bool tiles_along_time(const LatentSpec& spec, const TileSpec& tiles) {
   return least_tile(spec) == 1 || tiles.overlap > 0 || tiles.stitched;
 }
 
+// Latents of the other end that stand before and behind those of a loop while it is decoded: as
+// many as reach into it, at most those that tiles share.
+int64_t wrap_of(const Decode& s, const ClipShape& shape) {
+  if (!shape.loop) return 0;
+  const int64_t shared = std::max<int64_t>(s.tiles.overlap, 1);
+  return s.tiles.reach > 0 ? std::min(s.tiles.reach, shared) : shared;
+}
+
 // Where latent k begins, in frames or samples, and what the first latent of a tile gives.
 int64_t begin_of(const LatentSpec& spec, int64_t k) { return k == 0 ? 0 : units_of(spec, k); }
 int64_t given_from(const LatentSpec& spec, int64_t k) {
@@ -94,7 +102,7 @@ JobSpec decoder_job(const Decode& s, const LatentSpec& spec, const ClipSpec& cli
                     const ClipShape& shape, const TileSpec& tiles) {
   JobSpec job;
   job.component = s.component;
-  job.tiles = plan_tiles(time_of(spec, shape), tiles);
+  job.tiles = plan_tiles(time_of(spec, shape) + 2 * wrap_of(s, shape), tiles);
   const int64_t length = job.tiles.length;
   job.inputs = {{s.input, {DType::kF32, latent_shape(spec, shape, 1, length)}}};
   job.outputs = {{s.output, {DType::kF32, output_shape(spec, clip, shape, length)}}};
@@ -297,6 +305,20 @@ Status decode_call(const Decode& s, const LatentSpec& spec, std::span<const floa
   return Status();
 }
 
+// [time, ...] latents of `row` values with `wrap` of the other end at each.
+void wrap_around(int64_t wrap, size_t row, std::vector<float>* latents) {
+  if (wrap == 0) return;
+  const size_t count = latents->size() / row, more = static_cast<size_t>(wrap);
+  std::vector<float> ring;
+  ring.reserve((count + 2 * more) * row);
+  for (size_t i = 0; i < count + 2 * more; ++i) {
+    const auto from =
+        latents->begin() + static_cast<int64_t>((i + more * (count - 1)) % count * row);
+    ring.insert(ring.end(), from, from + static_cast<int64_t>(row));
+  }
+  *latents = std::move(ring);
+}
+
 }  // namespace
 
 Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float> latents,
@@ -305,6 +327,19 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
   denormalize_latents(spec, latents);
   const TilePlan& plan = job.tiles;
   const auto row = latents.size() / static_cast<size_t>(time_of(spec, c->plan.shape));
+  const int64_t wrap = wrap_of(s, c->plan.shape);
+  wrap_around(wrap, row, &latents);
+  int64_t before = wrap > 0 ? units_of(spec, wrap) : 0,
+          left = units_of(spec, time_of(spec, c->plan.shape));
+  const auto give = [&](std::span<float> values, size_t unit) -> Status {
+    const auto count = static_cast<int64_t>(values.size() / unit);
+    const int64_t skipped = std::min(before, count), given = std::min(left, count - skipped);
+    before -= skipped;
+    left -= given;
+    return given == 0 ? Status()
+                      : emit(values.subspan(static_cast<size_t>(skipped) * unit,
+                                            static_cast<size_t>(given) * unit));
+  };
   const auto length = static_cast<size_t>(plan.length);
   const size_t units = static_cast<size_t>(units_of(spec, plan.length));
   std::vector<float> tile, held;
@@ -327,7 +362,7 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
     const bool last = &t == &plan.tiles.back();
     const size_t shared = last ? 0 : elements(begin_of(spec, *(&t + 1)), end);
     const std::span<float> done = fresh.first(fresh.size() - shared);
-    ZT_RETURN_IF_ERROR(emit(done));
+    ZT_RETURN_IF_ERROR(give(done, unit));
     held.assign(fresh.begin() + static_cast<int64_t>(done.size()), fresh.end());
   }
   return Status();

@@ -16,8 +16,10 @@ const std::string& network_of(const Denoise& s, const ClipShape& shape, size_t n
   return shape.key_frames > 0 && s.keyed ? s.keyed->component : s.network(network);
 }
 
-std::vector<NamedType> inputs_of(const Denoise& s, const Recipe& recipe, const ClipShape& shape,
+// Of one call, where it sees the clip in windows.
+std::vector<NamedType> inputs_of(const Denoise& s, const Recipe& recipe, const ClipShape& clip,
                                  const std::map<std::string, TensorType>& values, int64_t rows) {
+  const ClipShape shape = seen_by_call(recipe, clip);
   std::vector<NamedType> inputs{{s.time, {DType::kF32, {rows}}}};
   for (const Denoise::Stream& stream : s.streams)
     if (stream.schedule) inputs.push_back({stream.schedule->time, {DType::kF32, {rows}}});
@@ -28,6 +30,9 @@ std::vector<NamedType> inputs_of(const Denoise& s, const Recipe& recipe, const C
   for (const Denoise::Condition& condition : conditions_of(s, shape)) {
     TensorType type = values.at(condition.value);
     type.shape[0] = rows;
+    const LatentSpec* spec = latents_of_value(recipe, condition.value);
+    if (sees_windows(clip) && spec != nullptr)
+      type.shape[1] = denoised_shape(s, *spec, shape, 1)[1];
     inputs.push_back({condition.input, type});
   }
   for (const Denoise::Weaker& weaker : s.weaker)
@@ -36,8 +41,9 @@ std::vector<NamedType> inputs_of(const Denoise& s, const Recipe& recipe, const C
 }
 
 // Outputs have the latents' channels or, with diffusion, twice as many.
-std::vector<NamedType> outputs_of(const Denoise& s, const Recipe& recipe, const ClipShape& shape,
+std::vector<NamedType> outputs_of(const Denoise& s, const Recipe& recipe, const ClipShape& clip,
                                   int64_t rows, bool twice) {
+  const ClipShape shape = seen_by_call(recipe, clip);
   std::vector<NamedType> outputs;
   for (const Denoise::Stream& stream : s.streams) {
     Shape out = denoised_shape(s, *recipe.find_latents(stream.latents), shape, rows);
@@ -97,7 +103,7 @@ JobSpec job_of(const Denoise& s, const PlanContext& c, size_t network, int64_t r
   job.inputs = inputs_of(s, c.model.recipe, c.plan.shape, c.values, rows);
   job.outputs = outputs_of(s, c.model.recipe, c.plan.shape, rows, false);
   for (NamedType& out : job.outputs) out.type.shape[-1] = kAnyExtent;  // see check_channels
-  job.calls = pass.networks[network].evaluations;
+  job.calls = static_cast<double>(pass.networks[network].evaluations * count_windows(c.plan.shape));
   return job;
 }
 
@@ -196,8 +202,23 @@ Status plan_network(const Denoise& s, PlanContext* c, size_t network) {
                                                       : Status();
 }
 
+// A call must stand for itself, and the clip for all that is denoised.
+Status check_windows(const DenoisePlan& pass, const PlanContext& c) {
+  const ClipShape& clip = c.plan.shape;
+  if (!sees_windows(clip)) return Status();
+  const char* what = clip.loop ? "a loop" : "a clip in windows";
+  if (clip.key_frames > 0)
+    return error(Code::kUnsupported, what, " cannot be given frames at chosen times");
+  for (size_t i = 0; i < pass.denoise.networks(); ++i)
+    if (const Graph* graph = c.model.component(pass.denoise.network(i)); !graph->states.empty())
+      return error(Code::kUnsupported, what, ": '", graph->name,
+                   "' carries a state of its own from step to step, which is of a whole clip");
+  return Status();
+}
+
 Status plan(const Stage&, PlanContext* c) {
   const DenoisePlan& pass = c->plan.pass(c->stage);
+  ZT_RETURN_IF_ERROR(check_windows(pass, *c));
   for (size_t network = 0; network < pass.denoise.networks(); ++network)
     if (pass.networks[network].evaluations > 0)
       ZT_RETURN_IF_ERROR(plan_network(pass.denoise, c, network));

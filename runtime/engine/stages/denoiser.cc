@@ -14,6 +14,56 @@ std::vector<Denoise::Condition> conditions_of(const Denoise& s, const ClipShape&
   return all;
 }
 
+const LatentSpec* latents_of_value(const Recipe& recipe, const std::string& value) {
+  for (const Stage& stage : recipe.stages)
+    if (const auto* known = std::get_if<KnownLatents>(&stage))
+      if (value == known->gives || value == known->gives_mask)
+        return recipe.find_latents(known->latents);
+  for (const Stage& stage : recipe.stages)
+    if (const auto* source = std::get_if<SourceClip>(&stage))
+      if (value == source->gives || (!value.empty() && value == source->gives_black))
+        return recipe.find_latents(source->latents);
+  return nullptr;
+}
+
+namespace {
+
+// Latents of a window, of values that hold `whole` of them in one row after the other.
+template <typename T>
+void gather(std::span<const T> from, size_t rows, size_t whole, const TimeWindow& window,
+            std::vector<T>* to) {
+  const size_t row = from.size() / rows, latent = row / whole;
+  for (size_t r = 0; r < rows; ++r)
+    for (size_t i = 0; i < window.weights.size(); ++i) {
+      const auto one =
+          from.subspan(r * row + (static_cast<size_t>(window.start) + i) % whole * latent, latent);
+      to->insert(to->end(), one.begin(), one.end());
+    }
+}
+
+// The other way: each as much as it counts, beside what others have made of it.
+void add_window(std::span<const float> from, size_t rows, size_t whole, const TimeWindow& window,
+                std::span<float> to) {
+  const size_t row = to.size() / rows, latent = row / whole;
+  for (size_t r = 0; r < rows; ++r)
+    for (size_t i = 0; i < window.weights.size(); ++i, from = from.subspan(latent)) {
+      const auto one =
+          to.subspan(r * row + (static_cast<size_t>(window.start) + i) % whole * latent, latent);
+      for (size_t k = 0; k < latent; ++k) one[k] += window.weights[i] * from[k];
+    }
+}
+
+}  // namespace
+
+void Denoiser::at_step(int step) {
+  const ClipShape& clip = c_->plan.shape;
+  if (!sees_windows(clip)) return;
+  windows_.clear();
+  for (const Denoise::Stream& stream : pass_->denoise.streams)
+    windows_.push_back(
+        windows_of(c_->model.recipe, *c_->model.recipe.find_latents(stream.latents), clip, step));
+}
+
 void Denoiser::open(RunContext* c, const DenoisePlan& pass) {
   c_ = c;
   pass_ = &pass;
@@ -24,6 +74,7 @@ void Denoiser::open(RunContext* c, const DenoisePlan& pass) {
     sizes_.push_back(static_cast<size_t>(shape.elements()));
     elements_ += sizes_.back();
   }
+  at_step(pass.next_step);
 }
 
 Status Denoiser::take(size_t network) {
@@ -64,22 +115,10 @@ Status Denoiser::take(size_t network) {
   return Status();
 }
 
-// A value of one row is every row's.
 Status Denoiser::set_conditions(Session& session, int64_t first, int64_t count) const {
-  for (const Denoise::Condition& condition : conditions_of(pass_->denoise, c_->plan.shape)) {
-    const StageValue& value = c_->values.at(condition.value);
-    const int64_t rows = value.type.shape[0];
-    const auto row = value.bytes.size() / static_cast<size_t>(rows);
-    std::vector<uint8_t> bytes;
-    for (int64_t r = first; r < first + count; ++r) {
-      // Weaker rows are of what is wanted.
-      const int64_t of = rows == 1 ? 0 : weaker_of(r) == SIZE_MAX ? r : r % c_->plan.samples;
-      const auto from = value.bytes.begin() + static_cast<int64_t>(row) * of;
-      bytes.insert(bytes.end(), from, from + static_cast<int64_t>(row));
-    }
-    ZT_RETURN_IF_ERROR(
-        session.set_input(condition.input, bytes.data(), static_cast<int64_t>(bytes.size())));
-  }
+  for (const Denoise::Condition& condition : conditions_of(pass_->denoise, c_->plan.shape))
+    if (windows_.empty() || latents_of_value(c_->model.recipe, condition.value) == nullptr)
+      ZT_RETURN_IF_ERROR(set_condition(session, condition, first, count, nullptr));
   const auto& weaker = pass_->denoise.weaker;
   for (size_t k = 0; k < weaker.size(); ++k) {
     std::vector<float> flags;
@@ -90,6 +129,25 @@ Status Denoiser::set_conditions(Session& session, int64_t first, int64_t count) 
     ZT_RETURN_IF_ERROR(session.set_input(weaker[k].input, std::span<const float>(flags)));
   }
   return Status();
+}
+
+// A value of one row is every row's.
+Status Denoiser::set_condition(Session& session, const Denoise::Condition& condition, int64_t first,
+                               int64_t count, const TimeWindow* window) const {
+  const StageValue& value = c_->values.at(condition.value);
+  const int64_t rows = value.type.shape[0];
+  const auto row = value.bytes.size() / static_cast<size_t>(rows);
+  std::vector<uint8_t> bytes;
+  for (int64_t r = first; r < first + count; ++r) {
+    const int64_t of = rows == 1 ? 0 : row_of(r);
+    const auto one =
+        std::span<const uint8_t>(value.bytes).subspan(row * static_cast<size_t>(of), row);
+    if (window != nullptr)
+      gather(one, 1, static_cast<size_t>(value.type.shape[1]), *window, &bytes);
+    else
+      bytes.insert(bytes.end(), one.begin(), one.end());
+  }
+  return session.set_input(condition.input, bytes.data(), static_cast<int64_t>(bytes.size()));
 }
 
 Status Denoiser::call(Session& session, Part* part, double t, std::span<const float> x) {
@@ -107,6 +165,15 @@ Status Denoiser::call(Session& session, Part* part, double t, std::span<const fl
     part->time_set = t;
     part->has_time = true;
   }
+  if (!windows_.empty()) {
+    for (size_t i = 0; i < s.streams.size(); ++i) {
+      const size_t row = outputs_[i].size() / static_cast<size_t>(this->rows());
+      std::fill_n(outputs_[i].begin() + static_cast<int64_t>(row) * part->first,
+                  row * static_cast<size_t>(part->count), 0.0f);
+    }
+    for (size_t w = 0; w < windows_[0].size(); ++w) ZT_RETURN_IF_ERROR(see(session, part, w, x));
+    return Status();
+  }
   const int64_t samples = c_->plan.samples;
   for (size_t i = 0; i < s.streams.size(); ++i) {
     // All rows of a sample see the same latents.
@@ -122,6 +189,45 @@ Status Denoiser::call(Session& session, Part* part, double t, std::span<const fl
     ZT_RETURN_IF_ERROR(session.get_output(
         s.streams[i].output, outputs_[i].data() + row * static_cast<size_t>(part->first),
         static_cast<int64_t>(row * static_cast<size_t>(part->count) * sizeof(float))));
+  }
+  return Status();
+}
+
+// One window of all streams, added to what the others make.
+Status Denoiser::see(Session& session, Part* part, size_t window, std::span<const float> x) {
+  const Denoise& s = pass_->denoise;
+  const Recipe& recipe = c_->model.recipe;
+  const ClipShape& clip = c_->plan.shape;
+  const auto samples = static_cast<size_t>(c_->plan.samples);
+  const auto latents_in = [&](const LatentSpec& spec) {
+    return static_cast<size_t>(latent_shape(spec, clip, 1)[1]);
+  };
+  for (const Denoise::Condition& condition : s.conditions) {
+    const LatentSpec* spec = latents_of_value(recipe, condition.value);
+    for (size_t i = 0; spec != nullptr && i < s.streams.size(); ++i)
+      if (s.streams[i].latents == spec->name)
+        ZT_RETURN_IF_ERROR(
+            set_condition(session, condition, part->first, part->count, &windows_[i][window]));
+  }
+  for (size_t i = 0; i < s.streams.size(); ++i) {
+    const size_t whole = latents_in(*recipe.find_latents(s.streams[i].latents));
+    part->rows.clear();
+    for (size_t r = 0; r < static_cast<size_t>(part->count); r += samples)
+      gather(x.subspan(offsets_[i], sizes_[i]), samples, whole, windows_[i][window], &part->rows);
+    ZT_RETURN_IF_ERROR(session.set_input(s.streams[i].input, std::span<const float>(part->rows)));
+  }
+  ZT_RETURN_IF_ERROR(session.run());
+  for (size_t i = 0; i < s.streams.size(); ++i) {
+    const auto count = static_cast<size_t>(part->count);
+    const size_t whole = latents_in(*recipe.find_latents(s.streams[i].latents));
+    const size_t row = outputs_[i].size() / static_cast<size_t>(rows());
+    const TimeWindow& seen = windows_[i][window];
+    part->seen.resize(row / whole * seen.weights.size() * count);
+    ZT_RETURN_IF_ERROR(session.get_output(s.streams[i].output, part->seen.data(),
+                                          static_cast<int64_t>(part->seen.size() * sizeof(float))));
+    add_window(
+        part->seen, count, whole, seen,
+        std::span<float>(outputs_[i]).subspan(row * static_cast<size_t>(part->first), row * count));
   }
   return Status();
 }
@@ -172,8 +278,8 @@ void Denoiser::guide(double t, std::span<const float> x, std::span<float> out,
   }
 }
 
-// unwanted + g (wanted − unwanted) + Σ s (wanted − weaker), on the channels that are guided; of the
-// others, and of the variance, what is wanted.
+// unwanted + g (wanted − unwanted) + Σ s (wanted or unwanted − weaker), on the channels that are
+// guided; of the others, and of the variance, what is wanted.
 void Denoiser::guide_stream(size_t i, std::span<float> out, std::span<float> variance) const {
   const Denoise& s = pass_->denoise;
   const NetworkPlan& n = network();
@@ -185,10 +291,17 @@ void Denoiser::guide_stream(size_t i, std::span<float> out, std::span<float> var
   const float* wanted = outputs_[i].data();
   const size_t block = outputs_[i].size() / static_cast<size_t>(n.blocks());
   const float* unwanted = n.guided() && g != 1 ? wanted + block : nullptr;
-  std::vector<std::pair<const float*, float>> weaker;
-  for (size_t k = 0; k < n.weaker.size(); ++k)
-    weaker.emplace_back(wanted + block * (k + (n.guided() ? 2 : 1)),
-                        static_cast<float>(s.weaker[n.weaker[k]].scales[i]));
+  struct Weak {
+    const float *than, *values;
+    float scale;
+  };
+  std::vector<Weak> weaker;
+  for (size_t k = 0; k < n.weaker.size(); ++k) {
+    const Denoise::Weaker& w = s.weaker[n.weaker[k]];
+    weaker.push_back({w.unwanted && n.guided() ? wanted + block : wanted,
+                      wanted + block * (k + (n.guided() ? 2 : 1)),
+                      static_cast<float>(w.scales[i])});
+  }
   const size_t stride = channels * factor_[i];
   for (size_t p = 0; p < sizes_[i] / channels; ++p)
     for (size_t k = 0; k < channels; ++k) {
@@ -198,7 +311,7 @@ void Denoiser::guide_stream(size_t i, std::span<float> out, std::span<float> var
                         ? unwanted[from] + g * (wanted[from] - unwanted[from])
                         : wanted[from];
       if (moves)
-        for (const auto& [weak, scale] : weaker) value += scale * (wanted[from] - weak[from]);
+        for (const Weak& w : weaker) value += w.scale * (w.than[from] - w.values[from]);
       out[to] = value;
       if (!variance.empty()) variance[to] = wanted[from + channels];
     }

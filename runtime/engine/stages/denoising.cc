@@ -308,6 +308,7 @@ class Denoising {
 
   Status flow() {
     const Velocity velocity = [&](double told, std::span<const float> x, std::span<float> v) {
+      denoiser_.at_step(state_.step);
       ZT_RETURN_IF_ERROR(denoiser_.take(s_.network_at(told)));
       ZT_RETURN_IF_ERROR(denoiser_.evaluate(told, x, v, {}));
       if (wants_denoised()) denoised_.assign(v.begin(), v.end());
@@ -322,6 +323,7 @@ class Denoising {
     ZT_ASSIGN_OR_RETURN(const DiffusionSampler sampler, diffusion_sampler());
     const DiffusionModel model = [&](int t, std::span<const float> x, std::span<float> output,
                                      std::span<float> variance) {
+      denoiser_.at_step(state_.step);
       ZT_RETURN_IF_ERROR(denoiser_.evaluate(t, x, output, variance));
       if (!wants_denoised()) return Status();
       denoised_.assign(x.begin(), x.end());

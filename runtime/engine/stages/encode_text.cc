@@ -43,11 +43,20 @@ Status check_ids(const EncodeText& s, const Model& model, std::span<const int32_
   return Status();
 }
 
+// With the clip's rate where it is named.
+std::string prefix_of(const EncodeText& s, const RequestPlan& plan) {
+  constexpr std::string_view kRate = "{fps}";
+  std::string prefix = s.prefix;
+  if (const size_t at = prefix.find(kRate); at != std::string::npos)
+    prefix.replace(at, kRate.size(), str(plan.clip.fps));
+  return prefix;
+}
+
 // Row 0 is the prompt; under guidance row 1 is the negative prompt.
 Result<std::vector<Tokens>> tokenize_rows(const EncodeText& s, const Model& model,
                                           const Request& request, const RequestPlan& plan) {
   std::vector<Tokens> rows;
-  ZT_ASSIGN_OR_RETURN(rows.emplace_back(), tokenize(s, model, s.prefix + request.prompt));
+  ZT_ASSIGN_OR_RETURN(rows.emplace_back(), tokenize(s, model, prefix_of(s, plan) + request.prompt));
   ZT_RETURN_IF_ERROR(check_ids(s, model, rows[0].ids));
   if (!plan.guided()) return rows;
   auto negative = tokenize(s, model, request.negative);

@@ -52,18 +52,9 @@ Status plan(const Stage& stage, PlanContext* c) {
 // Appends [size, size, 3] in [−1, 1] of a frame [height, width, 3].
 void look(const ImageFeatures& s, const uint8_t* pixels, const ClipShape& clip,
           std::vector<float>* out) {
-  const Picture frame{pixels, clip.width, clip.height};
-  BicubicSpec spec{.width = s.size, .height = s.size, .antialias = s.antialias};
-  if (s.fit == ImageFeatures::Fit::kCover) {  // longer sides are rounded down
-    if (clip.width > clip.height)
-      spec.width = s.size * clip.width / clip.height;
-    else
-      spec.height = s.size * clip.height / clip.width;
-  }
-  spec.left = (spec.width - s.size) / 2;
-  spec.top = (spec.height - s.size) / 2;
-  spec.columns = spec.rows = s.size;
-  for (const float value : resize_bicubic(frame, spec)) out->push_back(value / 127.5f - 1.0f);
+  const std::vector<float> seen = look_at({pixels, clip.width, clip.height}, s.size,
+                                          s.fit == ImageFeatures::Fit::kCover, s.antialias);
+  out->insert(out->end(), seen.begin(), seen.end());
 }
 
 Status run(const Stage& stage, RunContext* c) {

@@ -8,6 +8,8 @@ struct Find {
   const StageDef& operator()(const EncodeText&) const { return kEncodeTextStage; }
   const StageDef& operator()(const ClassLabel&) const { return kClassLabelStage; }
   const StageDef& operator()(const ImageFeatures&) const { return kImageFeaturesStage; }
+  const StageDef& operator()(const ReferenceFeatures&) const { return kReferenceFeaturesStage; }
+  const StageDef& operator()(const SourceClip&) const { return kSourceClipStage; }
   const StageDef& operator()(const StartPicture&) const { return kStartPictureStage; }
   const StageDef& operator()(const KnownLatents&) const { return kKnownLatentsStage; }
   const StageDef& operator()(const Denoise&) const { return kDenoiseStage; }

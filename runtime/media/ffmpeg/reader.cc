@@ -118,7 +118,8 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
                            orientation = p.orientation]() -> Result<Pixels> {
           if (held->pixels) return held->pixels;
           const AVFrame& f = *held->frame;
-          const bool coarse = std::min(f.width, f.height) >= 2 * std::max(r.width, r.height);
+          const bool coarse =
+              r.width > 0 && std::min(f.width, f.height) >= 2 * std::max(r.width, r.height);
           auto rgb = converter.convert(f, still, coarse, alpha);
           if (!rgb.ok()) return rgb.status().with_context(path);
           int64_t width = f.width, height = f.height;
@@ -129,12 +130,19 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
             aspect = 1 / aspect;
           }
           shape = static_cast<double>(width) * aspect / static_cast<double>(height);
-          held->pixels = std::make_shared<const std::vector<uint8_t>>(
-              resize(*rgb, width, height, aspect, r.fit, r.width, r.height, r.background));
+          if (media->width == 0) {  // later frames of another size become as large
+            media->width = r.width > 0 ? r.width
+                                       : std::max<int64_t>(
+                                             std::llround(static_cast<double>(width) * aspect), 1);
+            media->height = r.height > 0 ? r.height : height;
+          }
+          held->pixels = std::make_shared<const std::vector<uint8_t>>(resize(
+              *rgb, width, height, aspect, r.fit, media->width, media->height, r.background));
           held->frame.reset();
           return held->pixels;
         };
         end = p.seconds + p.duration;
+        if (media->frame_seconds == 0 && !p.still) media->frame_seconds = p.duration;
         const double slack = r.fps > 0 ? std::min(p.tick, 0.25 / r.fps) : 0;
         ZT_ASSIGN_OR_RETURN(const bool more, picker.add(make, p.seconds, slack));
         ended_early = !more;
@@ -144,7 +152,7 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
   const double rest = r.fps > 0 ? 0.25 / r.fps : 0;
   ZT_RETURN_IF_ERROR(picker.end(ended_early ? -1 : end - rest));
   if (media->frames == 0) return error(Code::kDataLoss, path, " has no frame at the asked place");
-  note_cut(r, path, shape, &media->notices);
+  if (r.width > 0) note_cut(r, path, shape, &media->notices);
   if (converter.had_alpha())
     media->notices.push_back(
         str(path, " has transparent parts; they are laid over a background of ",

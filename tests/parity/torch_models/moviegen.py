@@ -71,7 +71,8 @@ class MovieGenDit(nn.Module):
         super().__init__()
         self.c = c
         w = c["width"]
-        self.patch_embedding = nn.Conv3d(16, w, (1, 2, 2), (1, 2, 2))
+        # A clip that the video is made of comes on channels behind the noise's (sections 3.1.5, 5.1.1).
+        self.patch_embedding = nn.Conv3d(32 if c.get("source") else 16, w, (1, 2, 2), (1, 2, 2))
         self.text = nn.ModuleDict({name: nn.ModuleDict({"projection": linear(width, w),
                                                         "norm": nn.LayerNorm(w, eps=c["eps"])})
                                    for name, width in c["text"]})
@@ -82,15 +83,35 @@ class MovieGenDit(nn.Module):
         self.blocks = nn.ModuleList(Block(c) for _ in range(c["layers"]))
         self.head = nn.ModuleDict({"norm": RMSNorm(w, c["eps"]), "out": linear(w, 64)})
         self.head_modulation = nn.Parameter(torch.randn(2, w) * 0.3)
+        if c.get("tasks"):  # four embeddings behind the texts' and a vector added to that of time (section 5.1.1)
+            self.task = nn.ModuleDict({"embedding_table": nn.Embedding(c["tasks"], w), "text": linear(w, 4 * w, True),
+                                       "time": linear(w, w, True)})
+        if c.get("reference"):  # tokens of pictures behind the texts' (section 4.1.1)
+            self.reference = nn.ModuleDict({"projection": linear(c["reference"], w),
+                                            "norm": nn.LayerNorm(w, eps=c["eps"])})
+            if c["references"] > 1:
+                self.reference_order = nn.Parameter(torch.randn(c["references"], w))
 
-    def forward(self, video, time, texts):
+    def forward(self, video, time, texts, source=None, task=None, reference=None):
+        if source is not None:
+            video = torch.cat([video, source], -1)
         b, t, h, w, _ = video.shape
         rows, columns = h // 2, w // 2
         x = self.patch_embedding(video.permute(0, 4, 1, 2, 3)).flatten(2).transpose(1, 2)
         context = torch.cat([self.text[n]["norm"](self.text[n]["projection"](texts[n])) for n, _ in self.c["text"]], 1)
+        if reference is not None:  # [pictures, length, width]
+            seen = self.reference["norm"](self.reference["projection"](reference))
+            if self.c["references"] > 1:
+                seen = seen + self.reference_order[:len(seen), None]
+            context = torch.cat([context, seen.flatten(0, 1).expand(b, -1, -1)], 1)
+        if task is not None:
+            vector = self.task["embedding_table"](task)
+            context = torch.cat([context, self.task["text"](vector).unflatten(-1, (4, -1))], 1)
         half = torch.exp(-math.log(10000) * torch.arange(128) / 128)
         angles = 1000 * time[:, None] * half
         e = self.time["out"](F.silu(self.time["in"](torch.cat([angles.cos(), angles.sin()], -1))))
+        if task is not None:
+            e = e + self.task["time"](vector)
         m = self.time["projection"](F.silu(e)).unflatten(-1, (6, -1))
         grid = torch.stack(torch.meshgrid(torch.arange(t), torch.arange(rows), torch.arange(columns),
                                           indexing="ij"), -1).reshape(-1, 3)

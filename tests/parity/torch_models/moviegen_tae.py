@@ -16,6 +16,8 @@ def clip(x, batch):
 
 
 class Conv(nn.Module):
+    alone = False  # frames without anything along time (section 3.1.5)
+
     def __init__(self, into, out, kernel=3, stride=1):
         super().__init__()
         self.space = nn.Conv2d(into, out, kernel, stride, padding=kernel // 2 if stride == 1 else 0)
@@ -30,6 +32,8 @@ class Conv(nn.Module):
         if self.stride == 2:
             y = F.pad(y, (0, 1, 0, 1))
         y = clip(self.space(y), batch)
+        if self.alone:
+            return y
         if grow:
             y = y.repeat_interleave(2, 2)
         b, c, t, h, w = y.shape
@@ -69,6 +73,8 @@ class Attention(nn.Module):
 
 
 class Both(Attention):
+    alone = False
+
     def __init__(self, c, groups):
         super().__init__(c, groups)
         self.time = Attention(c, groups)
@@ -77,6 +83,8 @@ class Both(Attention):
         b, c, t, h, w = x.shape
         y = self.attend(frames(self.norm(x)).flatten(2).transpose(1, 2))
         x = x + clip(y.transpose(1, 2).unflatten(2, (h, w)), b)
+        if self.alone:
+            return x
         y = self.time.norm(x).permute(0, 3, 4, 2, 1).reshape(b * h * w, t, c)
         return x + self.time.attend(y).reshape(b, h, w, t, c).permute(0, 4, 3, 1, 2)
 
@@ -123,8 +131,15 @@ class Half(nn.Module):
 class Tae(nn.Module):
     def __init__(self, c):
         super().__init__()
+        self.alone = c.get("alone", False)
         self.encoder = Half(3, c["levels"], c["layers"], 2 * c["latents"], c["groups"], False)
         self.decoder = Half(c["latents"], c["levels"][::-1], c["layers"] + 1, 3, c["groups"], True)
+
+        for module in self.modules():
+            if isinstance(module, (Conv, Both)):
+                module.alone = self.alone
+                if self.alone:
+                    del module.time
 
     def encode(self, video):
         return self.encoder(video).chunk(2, 1)[0]

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Models that make a clip anew, and those that show given pictures again: tiny ones of random weights, which
+parity_test writes. ffmpeg makes the inputs and says what is in the outputs.
+
+usage: anew_test.py PATH_OF_ZOETROPE MODEL.zoe PATH_OF_PARITY_TEST
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PARITY_TEST = sys.argv.pop(3)
+import command  # noqa: E402  (reads the two arguments that are left)
+from command import run  # noqa: E402
+
+MODELS = tempfile.TemporaryDirectory()
+
+
+def ffmpeg(*args):
+    return subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", *map(str, args)], check=True,
+                          capture_output=True).stdout
+
+
+def streams(path):
+    text = subprocess.run(["ffprobe", "-v", "error", "-of", "json", "-show_entries",
+                           "stream=codec_type,width,height,r_frame_rate,nb_frames,sample_rate", path],
+                          check=True, capture_output=True).stdout
+    return {s["codec_type"]: s for s in json.loads(text)["streams"]}
+
+
+def packets(path):
+    return ffmpeg("-i", path, "-map", "0:a", "-c", "copy", "-f", "adts", "-")
+
+
+class Anew(command.Case):
+    @classmethod
+    def setUpClass(cls):
+        subprocess.run([PARITY_TEST, "-tc=Movie Gen's cast as model files"], check=True, capture_output=True,
+                       env={**os.environ, "ZOETROPE_WRITE_MODELS": MODELS.name})
+
+    def clip(self, size, rate=10, frames=7):
+        path = self.out / "in.mp4"
+        ffmpeg("-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={frames / rate}", "-f", "lavfi", "-i",
+               f"sine=440:r=44100:d={frames / rate}", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-c:a", "aac", path)
+        return path
+
+    def generate(self, model, *flags, code=0, words=()):
+        result = run("generate", "sharper", "--model", Path(MODELS.name) / f"{model}.zoe", "--steps", 2, "--device", "cpu",
+                     *flags)
+        self.check(result, code, *words)
+        return result
+
+    def test_an_upsampler_doubles_a_clip_and_keeps_its_rate_and_sound(self):
+        own, out = self.clip("12x8"), self.out / "o.mp4"
+        self.generate("upsampler", "--video", own, "-o", out, words=["where windows join"])
+        made = streams(out)
+        self.assertEqual((made["video"]["width"], made["video"]["height"]), (24, 16))
+        self.assertEqual((made["video"]["r_frame_rate"], made["video"]["nb_frames"]), ("10/1", "7"))
+        self.assertEqual(packets(out), packets(own))
+        measured = json.loads(self.generate("upsampler", "--video", own, "--json", "-o", out).stdout)
+        self.assertGreater(measured["seams"]["joined"], 0)
+        # The largest width that it makes bounds both: 28 by 14, in steps of 4.
+        self.generate("upsampler", "--video", self.clip("32x16"), "-o", out)
+        made = streams(out)["video"]
+        self.assertEqual((made["width"], made["height"]), (28, 16))
+        self.generate("upsampler", "-o", out, code=2, words=["--video"])
+        self.generate("upsampler", "--video", own, "--strength", "0.5", "-o", out, code=2, words=["all of the clip"])
+
+    def test_the_receipt_of_a_clip_made_anew_makes_it_again(self):
+        own, out = self.clip("12x8", rate=12), self.out / "o.mp4"
+        receipt = self.out / "r.json"
+        self.generate("upsampler", "--video", own, "-o", out, "--receipt", receipt)
+        self.check(run("verify", "--receipt", receipt), 0)
+
+    def test_an_editor_keeps_the_size_and_takes_a_task(self):
+        own, out = self.clip("16x12", frames=9), self.out / "o.mp4"
+        self.generate("edit", "--video", own, "--class", "remove", "-o", out)
+        made = streams(out)
+        self.assertEqual((made["video"]["width"], made["video"]["height"], made["video"]["nb_frames"]), (16, 12, "9"))
+        self.assertEqual(packets(out), packets(own))
+        self.generate("edit", "--video", own, "--class", "juggle", "-o", out, code=2, words=["juggle"])
+        # Part of the clip, with as much of its sound.
+        self.generate("edit", "--video", own, "--frames", 4, "-o", out, words=["is longer"])
+        self.assertEqual(streams(out)["video"]["nb_frames"], "4")
+
+    def test_pictures_to_show_again(self):
+        pictures = [self.out / f"{i}.png" for i in range(4)]
+        for i, path in enumerate(pictures):
+            ffmpeg("-f", "lavfi", "-i", f"testsrc2=s={20 + 4 * i}x16:d=0.04", "-frames:v", 1, path)
+        out = self.out / "o.png"
+        size = ["--width", 16, "--height", 8, "--frames", 2, "-o", out]
+        made = []
+        for given in (pictures[:1], pictures[:3]):
+            self.generate("personalised", *[f for p in given for f in ("--reference", p)], *size)
+            made.append((self.out / "o-0001.png").read_bytes())
+        self.assertNotEqual(made[0], made[1])
+        self.generate("personalised", *size, code=2, words=["1 to 3 (--reference)"])
+        self.generate("personalised", *[f for p in pictures for f in ("--reference", p)], *size, code=2, words=["4 pictures"])
+        self.generate("personalised", "--reference", pictures[0], "--video", self.clip("16x8"), "-o", self.out / "p.mp4",
+                      code=2, words=["pictures to show again (--reference)"])
+
+
+if __name__ == "__main__":
+    command.main()
