@@ -1,6 +1,8 @@
 // Norms with what stands around them, one row after the other, which stays in the first cache: the
 // residual before (x + gate·y), the modulation after, and rounding to 8 bits. What a row cannot do
 // (gates and modulations that broadcast along the channels) is left to the decomposition.
+#include <optional>
+
 #include "backends/cpu/kernel.h"
 #include "backends/cpu/rows.h"
 #include "backends/cpu/strided.h"
@@ -50,9 +52,10 @@ class NormRows : public CpuKernel {
  private:
   NormRows(const KernelRequest& request, const Context& context);
 
-  // Rows of this thread's, as f32.
+  // Scratch of a thread: the row as f32 until it is stored, and y where that is widened; null
+  // where not needed.
   struct Lines {
-    float *x, *y, *h;
+    float *x, *y;
   };
   // Operands of one row; null: absent.
   struct Row {
@@ -60,9 +63,10 @@ class NormRows : public CpuKernel {
   };
   // x + gate·y, stored.
   const float* add(const Call& call, int64_t r, const float* gate, const Lines& lines) const;
-  void normalize(const float* x, const Row& row, const float* weight, const float* bias,
-                 float* h) const;
-  void store(const Call& call, int64_t r, const float* h) const;
+  // Returns the largest magnitude where that comes for nothing.
+  std::optional<float> normalize(const float* x, const Row& row, const float* weight,
+                                 const float* bias, float* h) const;
+  void store(const Call& call, int64_t r, const float* h, std::optional<float> most) const;
 
   const Layout layout_;
   const bool integer_;  // of what is quantised: i8, not f8e4m3
@@ -74,7 +78,9 @@ class NormRows : public CpuKernel {
   const RowOperand gate_, scale_, shift_;
   const VectorOperand weight_, bias_;
   const Walk<3> walk_;
-  const int64_t line_bytes_, lines_at_;
+  const bool in_place_;  // h is computed where it is stored
+  const bool widens_y_;
+  const int64_t line_bytes_, x_at_, y_at_;
 };
 
 Shape rows_of(const Shape& x) {
@@ -101,8 +107,11 @@ NormRows::NormRows(const KernelRequest& request, const Context& context)
       weight_(VectorOperand::reserve(request, layout_.weight(), &workspace_)),
       bias_(VectorOperand::reserve(request, layout_.bias(), &workspace_)),
       walk_(rows_of(in(request, 0).shape), {gate_.steps, scale_.steps, shift_.steps}),
+      in_place_(!layout_.quantized && dtype_ == DType::kF32),
+      widens_y_(layout_.residual && dtype_ == DType::kF16),
       line_bytes_(align_up(width_ * 4)),
-      lines_at_(workspace_.add(3 * line_bytes_ * context.threads())) {
+      x_at_(workspace_.add(in_place_ ? 0 : line_bytes_ * context.threads())),
+      y_at_(workspace_.add(widens_y_ ? line_bytes_ * context.threads() : 0)) {
   info.workspace_bytes = workspace_.bytes();
 }
 
@@ -137,6 +146,12 @@ const float* NormRows::add(const Call& call, int64_t r, const float* gate,
                         reinterpret_cast<const float*>(y), sum, width_);
     return sum;
   }
+  if (dtype_ == DType::kBF16) {
+    simd().multiply_add_bf16(reinterpret_cast<const uint16_t*>(x), factor, step,
+                             reinterpret_cast<const uint16_t*>(y), lines.x,
+                             reinterpret_cast<uint16_t*>(out), width_);
+    return lines.x;
+  }
   widen(simd(), dtype_, x, lines.x, width_);
   widen(simd(), dtype_, y, lines.y, width_);
   simd().multiply_add(lines.x, factor, step, lines.y, lines.x, width_);
@@ -144,24 +159,26 @@ const float* NormRows::add(const Call& call, int64_t r, const float* gate,
   return lines.x;
 }
 
-void NormRows::normalize(const float* x, const Row& row, const float* weight, const float* bias,
-                         float* h) const {
+std::optional<float> NormRows::normalize(const float* x, const Row& row, const float* weight,
+                                         const float* bias, float* h) const {
   RowStatistics s = rms_ ? rms_statistics(simd(), x, width_, epsilon_)
                          : layer_statistics(simd(), x, width_, epsilon_);
-  if (row.scale == nullptr) return simd().normalize(x, s, weight, bias, h, width_);
-  if (weight != nullptr || bias != nullptr) {
+  if (row.scale == nullptr || weight != nullptr || bias != nullptr) {
     simd().normalize(x, s, weight, bias, h, width_);
+    if (row.scale == nullptr) return std::nullopt;
     x = h;
     s = {};
   }
+  if (layout_.quantized) return simd().modulate_largest(x, s, row.scale, row.shift, h, width_);
   simd().modulate(x, s, row.scale, row.shift, h, width_);
+  return std::nullopt;
 }
 
-void NormRows::store(const Call& call, int64_t r, const float* h) const {
+void NormRows::store(const Call& call, int64_t r, const float* h, std::optional<float> most) const {
   const size_t out = layout_.rows();
   if (layout_.quantized)
-    quantize_row(simd(), h, width_, integer_, call.output<uint8_t>(out) + r * width_,
-                 call.output<float>(out + 1) + r);
+    quantize_row(simd(), h, most ? *most : simd().largest_magnitude(h, width_), width_, integer_,
+                 call.output<uint8_t>(out) + r * width_, call.output<float>(out + 1) + r);
   else
     narrow(simd(), dtype_, h, call.output<char>(out) + r * width_ * dtype_size(dtype_), width_);
 }
@@ -170,13 +187,11 @@ Status NormRows::run(const Call& call) const {
   const float *gate = gate_.values.load(call, simd()), *scale = scale_.values.load(call, simd()),
               *shift = shift_.values.load(call, simd()), *weight = weight_.load(call, simd()),
               *bias = bias_.load(call, simd());
-  const bool in_place = !layout_.quantized && dtype_ == DType::kF32;
   pool().run_ranges(
       walk_.elements(), rows_per_task(width_), [&](int64_t begin, int64_t end, int worker) {
-        const auto line = [&](int i) {
-          return call.workspace<float>(lines_at_ + (3 * worker + i) * line_bytes_);
-        };
-        const Lines lines{line(0), line(1), line(2)};
+        Lines lines{nullptr, nullptr};
+        if (!in_place_) lines.x = call.workspace<float>(x_at_ + worker * line_bytes_);
+        if (widens_y_) lines.y = call.workspace<float>(y_at_ + worker * line_bytes_);
         walk_.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t count) {
           for (int64_t i = 0; i < count; ++i) {
             const int64_t r = first + i;
@@ -194,9 +209,9 @@ Status NormRows::run(const Call& call) const {
                     width_);
               x = lines.x;
             }
-            float* h = in_place ? call.output<float>(layout_.rows()) + r * width_ : lines.h;
-            normalize(x, row, weight, bias, h);
-            if (!in_place) store(call, r, h);
+            float* h = in_place_ ? call.output<float>(layout_.rows()) + r * width_ : lines.x;
+            const auto most = normalize(x, row, weight, bias, h);
+            if (!in_place_) store(call, r, h, most);
           }
         });
       });

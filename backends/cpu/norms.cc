@@ -16,8 +16,9 @@ RowStatistics rms_statistics(const Simd& simd, const float* x, int64_t n, double
 RowStatistics layer_statistics(const Simd& simd, const float* x, int64_t n, double epsilon) {
   const auto count = static_cast<double>(n);
   const float mean = simd.sum(x, n) / static_cast<float>(n);
-  const double rest = simd.sum_distance(x, mean, n) / count;
-  const double variance = simd.sum_squared_distance(x, mean, n) / count - rest * rest;
+  float distances, squares;
+  simd.sum_distances(x, mean, n, &distances, &squares);
+  const double rest = distances / count, variance = squares / count - rest * rest;
   return {mean, static_cast<float>(rest), static_cast<float>(1 / std::sqrt(variance + epsilon))};
 }
 
@@ -62,9 +63,11 @@ struct GroupNorm {
       sum += simd.sum(read(call, simd, sample * positions + p, group, worker), part);
     const auto mean = static_cast<float>(sum / n);
     for (int64_t p = 0; p < positions; ++p) {
-      const float* x = read(call, simd, sample * positions + p, group, worker);
-      rest += simd.sum_distance(x, mean, part);
-      squares += simd.sum_squared_distance(x, mean, part);
+      float distance, square;
+      simd.sum_distances(read(call, simd, sample * positions + p, group, worker), mean, part,
+                         &distance, &square);
+      rest += distance;
+      squares += square;
     }
     rest /= n;
     return {mean, static_cast<float>(rest),

@@ -10,10 +10,9 @@
 
 namespace zoetrope::cpu {
 
-void quantize_row(const Simd& simd, const float* x, int64_t n, bool integer, uint8_t* q,
+void quantize_row(const Simd& simd, const float* x, float most, int64_t n, bool integer, uint8_t* q,
                   float* scale) {
   const float largest = integer ? 127.0f : 448.0f;
-  const float most = simd.largest_magnitude(x, n);
   if (!std::isfinite(most)) {
     *scale = std::numeric_limits<float>::quiet_NaN();
     std::fill_n(q, n, uint8_t{0});
@@ -45,8 +44,8 @@ Prepared prepare_quantize_rows(const KernelRequest& request, const Context& cont
           c.simd->rotate(x, y, width);
           x = y;
         }
-        quantize_row(*c.simd, x, width, integer, call.output<uint8_t>(0) + row * width,
-                     call.output<float>(1) + row);
+        quantize_row(*c.simd, x, c.simd->largest_magnitude(x, width), width, integer,
+                     call.output<uint8_t>(0) + row * width, call.output<float>(1) + row);
       }
     });
   });
@@ -75,8 +74,8 @@ Prepared prepare_activate_quantize(const KernelRequest& request, const Context& 
           widen(simd, dtype, call.input<char>(1) + row * bytes, other, width);
           multiply(y, 1, other, 1, y, width);
         }
-        quantize_row(simd, y, width, integer, call.output<uint8_t>(0) + row * width,
-                     call.output<float>(1) + row);
+        quantize_row(simd, y, simd.largest_magnitude(y, width), width, integer,
+                     call.output<uint8_t>(0) + row * width, call.output<float>(1) + row);
       }
     });
   });

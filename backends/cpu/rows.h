@@ -91,8 +91,8 @@ RowStatistics rms_statistics(const Simd& simd, const float* x, int64_t n, double
 RowStatistics layer_statistics(const Simd& simd, const float* x, int64_t n, double epsilon);
 
 // A row as numbers of 8 bits, i8 where `integer` and f8e4m3 else, and its factor: the definition in
-// graph/ops/quantize_rows.cc, operation by operation.
-void quantize_row(const Simd& simd, const float* x, int64_t n, bool integer, uint8_t* q,
+// graph/ops/quantize_rows.cc, operation by operation. `most`: its largest magnitude.
+void quantize_row(const Simd& simd, const float* x, float most, int64_t n, bool integer, uint8_t* q,
                   float* scale);
 
 }  // namespace zoetrope::cpu

@@ -4,13 +4,12 @@
 #define HWY_TARGET_INCLUDE "backends/cpu/simd/convert.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+//
+#include "backends/cpu/simd/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace zoetrope::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 namespace {
-
-using F32 = hn::ScalableTag<float>;
 
 template <class Half>
 void widen_loop(const uint16_t* x, float* y, int64_t n) {
@@ -27,29 +26,15 @@ void widen_loop(const uint16_t* x, float* y, int64_t n) {
   }
 }
 
-// In integers: the bf16 instructions flush denormals and differ between processors.
-template <class VF>
-HWY_INLINE auto round_to_bf16(F32 d, VF x) {
-  const hn::RebindToUnsigned<F32> di;
-  const hn::Rebind<uint16_t, F32> du;
-  const auto bits = hn::BitCast(di, x);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(di, 1u));
-  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(di, 0x7fffu)));
-  const auto quiet = hn::Or(bits, hn::Set(di, 0x400000u));
-  const auto is_nan = hn::RebindMask(di, hn::IsNaN(x));
-  (void)d;
-  return hn::TruncateTo(du, hn::ShiftRight<16>(hn::IfThenElse(is_nan, quiet, rounded)));
-}
-
 void f32_to_bf16(const float* x, uint16_t* y, int64_t n) {
   const F32 d;
   const hn::Rebind<uint16_t, F32> du;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(round_to_bf16(d, hn::LoadU(d, x + i)), du, y + i);
+  for (; i + lanes <= n; i += lanes) hn::StoreU(round_to_bf16(hn::LoadU(d, x + i)), du, y + i);
   if (i < n) {
     const auto left = static_cast<size_t>(n - i);
-    hn::StoreN(round_to_bf16(d, hn::LoadN(d, x + i, left)), du, y + i, left);
+    hn::StoreN(round_to_bf16(hn::LoadN(d, x + i, left)), du, y + i, left);
   }
 }
 

@@ -16,6 +16,18 @@ namespace hn = hwy::HWY_NAMESPACE;
 using F32 = hn::ScalableTag<float>;
 using V = hn::Vec<F32>;
 
+// In integers: the bf16 instructions flush denormals and differ between processors.
+HWY_INLINE auto round_to_bf16(V x) {
+  const hn::RebindToUnsigned<F32> di;
+  const hn::Rebind<uint16_t, F32> du;
+  const auto bits = hn::BitCast(di, x);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(di, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(di, 0x7fffu)));
+  const auto quiet = hn::Or(bits, hn::Set(di, 0x400000u));
+  const auto is_nan = hn::RebindMask(di, hn::IsNaN(x));
+  return hn::TruncateTo(du, hn::ShiftRight<16>(hn::IfThenElse(is_nan, quiet, rounded)));
+}
+
 // 2^n for integral n in [−126, 127].
 HWY_INLINE V exp2_integer(V n) {
   const F32 d;

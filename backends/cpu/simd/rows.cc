@@ -42,25 +42,37 @@ struct Plain {
 struct Square {
   HWY_INLINE V add(V sum, V x) const { return hn::MulAdd(x, x, sum); }
 };
-struct Distance {
-  float center;
-  HWY_INLINE V add(V sum, V x) const { return hn::Add(sum, hn::Sub(x, hn::Set(F32(), center))); }
-};
-struct SquaredDistance {
-  float center;
-  HWY_INLINE V add(V sum, V x) const {
-    const V delta = hn::Sub(x, hn::Set(F32(), center));
-    return hn::MulAdd(delta, delta, sum);
-  }
-};
-
 float sum(const float* x, int64_t n) { return sum_loop(x, n, Plain()); }
 float sum_squares(const float* x, int64_t n) { return sum_loop(x, n, Square()); }
-float sum_distance(const float* x, float center, int64_t n) {
-  return sum_loop(x, n, Distance{center});
-}
-float sum_squared_distance(const float* x, float center, int64_t n) {
-  return sum_loop(x, n, SquaredDistance{center});
+// Each in the order of sum_loop().
+void sum_distances(const float* x, float center, int64_t n, float* sum, float* squares) {
+  const F32 d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const V middle = hn::Set(d, center);
+  V s[4], q[4];
+  for (int k = 0; k < 4; ++k) s[k] = q[k] = hn::Zero(d);
+  const auto add = [&](int k, V v) HWY_ATTR {
+    const V delta = hn::Sub(v, middle);
+    s[k] = hn::Add(s[k], delta);
+    q[k] = hn::MulAdd(delta, delta, q[k]);
+  };
+  int64_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    add(0, hn::LoadU(d, x + i));
+    add(1, hn::LoadU(d, x + i + lanes));
+    add(2, hn::LoadU(d, x + i + 2 * lanes));
+    add(3, hn::LoadU(d, x + i + 3 * lanes));
+  }
+  for (; i + lanes <= n; i += lanes) add(0, hn::LoadU(d, x + i));
+  if (i < n) {
+    const auto left = static_cast<size_t>(n - i);
+    const V s1 = s[1], q1 = q[1];
+    add(1, hn::LoadN(d, x + i, left));
+    s[1] = hn::IfThenElse(hn::FirstN(d, left), s[1], s1);
+    q[1] = hn::IfThenElse(hn::FirstN(d, left), q[1], q1);
+  }
+  *sum = hn::ReduceSum(d, hn::Add(hn::Add(s[0], s[1]), hn::Add(s[2], s[3])));
+  *squares = hn::ReduceSum(d, hn::Add(hn::Add(q[0], q[1]), hn::Add(q[2], q[3])));
 }
 
 float max(const float* x, int64_t n) {
@@ -111,7 +123,7 @@ struct Normalize {
   const float *x, *weight, *bias;
   float* y;
   RowStatistics s;
-  HWY_INLINE void apply(int64_t i, size_t count) const {
+  HWY_INLINE V value(int64_t i, size_t count) const {
     const F32 d;
     V v = hn::Sub(hn::Sub(load(x + i, count), hn::Set(d, s.shift)), hn::Set(d, s.rest));
     v = hn::Mul(v, hn::Set(d, s.scale));
@@ -119,9 +131,9 @@ struct Normalize {
       const V w = load(weight + i, count);
       v = hn::Mul(v, kGain ? hn::Add(w, hn::Set(d, 1.0f)) : w);
     }
-    if (kBias) v = hn::Add(v, load(bias + i, count));
-    store(v, y + i, count);
+    return kBias ? hn::Add(v, load(bias + i, count)) : v;
   }
+  HWY_INLINE void apply(int64_t i, size_t count) const { store(value(i, count), y + i, count); }
 };
 
 void normalize(const float* x, RowStatistics s, const float* weight, const float* bias, float* y,
@@ -144,6 +156,30 @@ void modulate(const float* x, RowStatistics s, const float* gain, const float* b
   } else {
     for_each_vector(n, Normalize<true, false, true>{x, gain, bias, y, s});
   }
+}
+
+template <class Rows>
+float store_largest(const Rows& rows, int64_t n) {
+  const F32 d;
+  const hn::RebindToSigned<F32> di;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto most = hn::Zero(di);  // bits of magnitudes, as in largest_magnitude()
+  for (int64_t i = 0; i < n; i += lanes) {
+    const auto count = static_cast<size_t>(n - i < lanes ? n - i : lanes);
+    const V v = rows.value(i, count);
+    store(v, rows.y + i, count);
+    const auto bits = hn::BitCast(di, hn::Abs(v));
+    most = hn::Max(most, HWY_LIKELY(count == hn::Lanes(d))
+                             ? bits
+                             : hn::IfThenElseZero(hn::FirstN(di, count), bits));
+  }
+  return hn::GetLane(hn::BitCast(d, hn::MaxOfLanes(di, most)));
+}
+
+float modulate_largest(const float* x, RowStatistics s, const float* gain, const float* bias,
+                       float* y, int64_t n) {
+  if (bias != nullptr) return store_largest(Normalize<true, true, true>{x, gain, bias, y, s}, n);
+  return store_largest(Normalize<true, false, true>{x, gain, bias, y, s}, n);
 }
 
 float exp_sum(const float* x, float max, float* y, int64_t n) {
@@ -195,6 +231,29 @@ void multiply_add(const float* x, const float* a, int a_step, const float* b, fl
   }
 }
 
+void multiply_add_bf16(const uint16_t* x, const float* a, int a_step, const uint16_t* b, float* sum,
+                       uint16_t* y, int64_t n) {
+  const F32 d;
+  const hn::Rebind<uint16_t, F32> du;
+  const hn::Rebind<hwy::bfloat16_t, F32> dh;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto widen = [&](auto v) HWY_ATTR { return hn::PromoteTo(d, hn::BitCast(dh, v)); };
+  const V one = hn::Set(d, a[0]);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const V v = hn::MulAdd(a_step != 0 ? hn::LoadU(d, a + i) : one, widen(hn::LoadU(du, b + i)),
+                           widen(hn::LoadU(du, x + i)));
+    hn::StoreU(v, d, sum + i);
+    hn::StoreU(round_to_bf16(v), du, y + i);
+  }
+  if (i == n) return;
+  const auto left = static_cast<size_t>(n - i);
+  const V v = hn::MulAdd(a_step != 0 ? hn::LoadN(d, a + i, left) : one,
+                         widen(hn::LoadN(du, b + i, left)), widen(hn::LoadN(du, x + i, left)));
+  hn::StoreN(v, d, sum + i, left);
+  hn::StoreN(round_to_bf16(v), du, y + i, left);
+}
+
 void rope_interleaved(const float* x, const float* cos, const float* sin, float* y, int64_t pairs) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -232,13 +291,14 @@ void fill_rows(Simd* simd) {
   simd->sum = sum;
   simd->max = max;
   simd->sum_squares = sum_squares;
-  simd->sum_distance = sum_distance;
-  simd->sum_squared_distance = sum_squared_distance;
+  simd->sum_distances = sum_distances;
   simd->normalize = normalize;
   simd->modulate = modulate;
+  simd->modulate_largest = modulate_largest;
   simd->exp_sum = exp_sum;
   simd->scale = scale;
   simd->multiply_add = multiply_add;
+  simd->multiply_add_bf16 = multiply_add_bf16;
   simd->rope_interleaved = rope_interleaved;
   simd->rope_split = rope_split;
 }

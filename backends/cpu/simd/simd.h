@@ -39,8 +39,8 @@ struct Simd {
   float (*sum)(const float* x, int64_t n);
   float (*max)(const float* x, int64_t n);  // NaN if any is; −inf when empty
   float (*sum_squares)(const float* x, int64_t n);
-  float (*sum_distance)(const float* x, float center, int64_t n);
-  float (*sum_squared_distance)(const float* x, float center, int64_t n);
+  // Of x − center, and of its squares.
+  void (*sum_distances)(const float* x, float center, int64_t n, float* sum, float* squares);
 
   // y = (x − shift − rest)·scale·weight + bias; a null weight or bias is 1 or 0.
   void (*normalize)(const float* x, RowStatistics s, const float* weight, const float* bias,
@@ -48,12 +48,18 @@ struct Simd {
   // y = (x − shift − rest)·scale·(1 + gain) + bias
   void (*modulate)(const float* x, RowStatistics s, const float* gain, const float* bias, float* y,
                    int64_t n);
+  // The same; returns the largest |y| as largest_magnitude() does.
+  float (*modulate_largest)(const float* x, RowStatistics s, const float* gain, const float* bias,
+                            float* y, int64_t n);
   // y = exp(x − max)·1; returns the sum. Used by softmax.
   float (*exp_sum)(const float* x, float max, float* y, int64_t n);
   void (*scale)(const float* x, float factor, float* y, int64_t n);
   // y = x + a·b
   void (*multiply_add)(const float* x, const float* a, int a_step, const float* b, float* y,
                        int64_t n);
+  // The same of bf16, kept as f32 and rounded: sum may not overlap x or b, y may.
+  void (*multiply_add_bf16)(const uint16_t* x, const float* a, int a_step, const uint16_t* b,
+                            float* sum, uint16_t* y, int64_t n);
   // Rotates pairs of x [2·pairs] by angles whose cosines and sines are given [pairs].
   void (*rope_interleaved)(const float* x, const float* cos, const float* sin, float* y,
                            int64_t pairs);
