@@ -91,7 +91,7 @@ def _load():
     except OSError as problem:
         raise ImportError(
             f"Zoetrope's library cannot be loaded: {problem}. The wheel brings its own, for x86-64 Linux with glibc "
-            "2.38 or newer; from a checkout, build it and set ZOETROPE_LIBRARY to build/release/lib/libzoetrope.so.1"
+            "2.39 or newer; from a checkout, build it and set ZOETROPE_LIBRARY to build/release/lib/libzoetrope.so.1"
         ) from problem
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(library, "zoetrope_" + name)

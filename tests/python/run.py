@@ -57,6 +57,11 @@ def main():
         wheels = list((Path(folder) / "dist").glob("*.whl"))
         if len(wheels) != 1:
             sys.exit(f"expected one wheel, found {wheels}")
+        # What auditwheel says of it, where it is installed: no older system is promised than it finds.
+        if subprocess.run([python, "-c", "import auditwheel"], capture_output=True).returncode == 0:
+            shown = subprocess.run([python, "-m", "auditwheel", "show", wheels[0]], capture_output=True, text=True, check=True).stdout
+            if wheels[0].stem.rsplit("-", 1)[1] not in shown:
+                sys.exit(f"auditwheel does not find the platform of {wheels[0].name}: {shown}")
         run(python, "-m", "venv", "--system-site-packages", Path(folder) / "venv")  # NumPy is the system's
         fresh = Path(folder) / "venv/bin/python"
         run(fresh, "-m", "pip", "install", "--quiet", "--no-index", wheels[0])
