@@ -114,6 +114,13 @@ class Library(Case):
         self.assertEqual(sorted(re.findall(r"ZOETROPE_API [^;]*?(zoetrope_\w+)\(", header)), found)
         self.assertEqual(int(re.search(r"#define ZOETROPE_ABI (\d+)", header)[1]), lib.zoetrope_abi())
 
+    def test_the_header_is_strict_c_and_cplusplus(self):
+        header = HERE.parents[1] / "include/zoetrope.h"
+        for compiler, language, standards in (("cc", "c", ("c99", "c11")), ("c++", "c++", ("c++98", "c++20"))):
+            for standard in standards:
+                subprocess.run([compiler, "-x", language, f"-std={standard}", "-pedantic-errors", "-Wall", "-Wextra", "-Werror",
+                                "-Wno-long-long", "-fsyntax-only", "-include", header, "/dev/null"], check=True)
+
     def test_the_example_makes_a_clip(self):
         source = ROOT / "examples" / "clip.c"
         self.assertLess(len(source.read_text().splitlines()), 50)
