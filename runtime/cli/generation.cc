@@ -197,7 +197,7 @@ void Generation::keep_state(size_t clip, const RequestPlan& plan, const StageLog
 
 // Hours of work are worth more than their copy.
 void Generation::say_not_kept(const Status& status) {
-  if (status.message() == not_kept_) return;
+  if (!not_kept_.empty()) return;  // until one is kept again
   not_kept_ = status.message();
   hooks_.notice("the checkpoint could not be written; the run goes on without: " + not_kept_);
 }

@@ -120,7 +120,7 @@ class Generation {
   bool moves_outputs_ = false;
   std::optional<CheckpointFolder> checkpoint_;
   std::string expanded_from_;  // of the clip that is planned
-  std::string not_kept_;       // why the last state was not; said once
+  std::string not_kept_;       // why states are not kept now; said once
 };
 
 }  // namespace zoetrope

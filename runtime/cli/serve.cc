@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "bench/show.h"
 #include "runtime/cli/generate_flags.h"
 #include "runtime/cli/prompt_flags.h"
 #include "runtime/serve/server.h"
@@ -12,8 +13,8 @@ namespace zoetrope {
 namespace {
 
 struct Options {
-  std::vector<std::string> models;
-  std::string place, keys, new_key, models_memory, upload, disk;
+  std::vector<std::string> models, adapters;
+  std::string place, keys, new_key, models_memory, upload, disk, bench;
   double keep_days = 0;
   DeviceFlags device;
   ServiceOptions service;
@@ -70,6 +71,13 @@ Status run_serve(Options& o) {
   flags.place = o.place;
   flags.device = o.device;
   ZT_ASSIGN_OR_RETURN(auto models, ModelPool::open(o.models, flags, models_memory));
+  ZT_RETURN_IF_ERROR(models->offer(o.adapters));
+  if (!o.bench.empty()) {
+    ZT_ASSIGN_OR_RETURN(const bench::Report report, bench::read_report(o.bench));
+    bench::Shown shown;
+    shown.report = &report;
+    o.server.bench_page = bench::to_page(shown).html();
+  }
   nlohmann::json names = nlohmann::json::array();
   for (const auto& engine : models->engines()) names.push_back(engine->model().name);
   ZT_ASSIGN_OR_RETURN(const auto service, Service::open(std::move(models), flags, o.service));
@@ -122,6 +130,16 @@ void add_serve(CLI::App* root, Run* run) {
   app->add_option("--models-memory", o.models_memory,
                   "What models may hold on devices together, such as 40GiB: those unused longest "
                   "let go first. Left out, only the one at work holds any");
+  app->add_option(
+         "--adapter", o.adapters,
+         "NAME=[COMPONENT=]FILE[:STRENGTH]: an adapter (LoRA) that requests may name, as --lora of "
+         "generate; a name given twice is all of its files, such as one of each expert. Or a "
+         "folder, "
+         "whose .safetensors files are named after themselves")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app->add_option("--bench", o.bench,
+                  "A report of `zoetrope bench --json FILE`, shown on the page");
   app->add_option("--host", o.server.host, "The address to listen on")->capture_default_str();
   app->add_option("--port", o.server.port, "0 takes one that is free, and says which")
       ->check(CLI::Range(0, 65535))

@@ -77,6 +77,19 @@ Status check_keys_of(const Json& json, const char* what, const std::set<std::str
   return check_keys(body, known).with_context(what);
 }
 
+// Google's packages read of a file's address letters and digits alone: a job's id without its '_'.
+constexpr std::string_view kJobPrefix = "video_";
+
+std::string file_of_job(const std::string& id) {
+  return str(kJobPrefix.substr(0, kJobPrefix.size() - 1), id.substr(kJobPrefix.size()));
+}
+
+std::string job_of_file(const std::string& name) {
+  const std::string_view bare = kJobPrefix.substr(0, kJobPrefix.size() - 1);
+  if (!name.starts_with(bare) || name.starts_with(kJobPrefix)) return name;
+  return str(kJobPrefix, name.substr(bare.size()));
+}
+
 // {"bytesBase64Encoded"}, or a clip that this service made by its address.
 Result<GivenMedia> read_media(Call& c, const Json& instance, const char* key) {
   const auto it = instance.find(key);
@@ -98,7 +111,8 @@ Result<GivenMedia> read_media(Call& c, const Json& instance, const char* key) {
     const std::string uri = (*it)["uri"];
     const size_t begin = uri.find("files/");
     if (begin != std::string::npos)
-      return GivenMedia{"", uri.substr(begin + 6, uri.find(':', begin) - begin - 6), ""};
+      return GivenMedia{"", job_of_file(uri.substr(begin + 6, uri.find(':', begin) - begin - 6)),
+                        ""};
   }
   return wrong("'", key, "' must have 'bytesBase64Encoded', or a 'uri' of this service");
 }
@@ -137,7 +151,8 @@ Result<ClientRequest> read_request(Call& c, const Json& json) {
     const Json* found = parameter(p, key, Json::value_t::number_float, &status);
     return found != nullptr ? found->get<double>() : 0.0;
   };
-  ZT_ASSIGN_OR_RETURN(const Engine* engine, c.context.service.models().find(request.model));
+  ZT_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine,
+                      c.context.service.models().find(request.model));
   const Recipe& recipe = engine->model().recipe;
   ZT_RETURN_IF_ERROR(
       read_shape(text("aspectRatio"), text("resolution"), recipe, &request.request.clip));
@@ -189,7 +204,7 @@ Result<Json> operation(Call& c, const JobView& view, Dialect dialect) {
                         {{"generatedSamples",
                           {{{"video",
                              {{"uri", str(scheme, "://", c.request.get_header_value("Host"),
-                                          "/v1beta/files/", j.id, ":download?alt=media")},
+                                          "/v1beta/files/", file_of_job(j.id), ":download")},
                               {"encoding", type}}}}}}}}};
     return out;
   }
@@ -236,10 +251,14 @@ void add_google_routes(Routes& routes) {
     ZT_ASSIGN_OR_RETURN(const JobView view, c.job(1));
     return answer(c, view, Dialect::kGemini);
   });
-  routes.get("/v1beta/files/{id}:download", [](Call& c) -> Fault {
-    ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
-    return send_result(c, view);
-  });
+  // The package takes an address that begins with http:// for a file's name.
+  for (const char* path : {"/v1beta/files/{id}:download",
+                           "/v1beta/files/http://{host}/v1beta/files/{id}:download:download"})
+    routes.get(path, [](Call& c) -> Fault {
+      const std::string name = c.part(c.request.matches.size() - 2);
+      ZT_ASSIGN_OR_RETURN(const JobView view, c.context.service.find(job_of_file(name), c.owner));
+      return send_result(c, view);
+    });
   routes.post(vertex + ":predictLongRunning", Counted::kYes,
               [](Call& c) { return begin(c, Dialect::kVertex); });
   routes.post(vertex + ":fetchPredictOperation", Counted::kNo, fetch);

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kBusySeconds = 5;  // until a permit may be free
 constexpr char kPart[] = "([A-Za-z0-9_.-]{1,128})";
+constexpr char kHostPart[] = "([A-Za-z0-9_.:\\[\\]-]{1,128})";
 
 int http_status(const Status& status) {
   switch (status.code()) {
@@ -31,8 +32,9 @@ std::string pattern_of(const std::string& path) {
   std::string pattern;
   for (size_t i = 0; i < path.size(); ++i) {
     if (path[i] == '{') {
-      pattern += kPart;
-      i = path.find('}', i);
+      const size_t end = path.find('}', i);
+      pattern += path.substr(i, end - i) == "{host" ? kHostPart : kPart;
+      i = end;
     } else {
       if (path[i] == '.') pattern += '\\';
       pattern += path[i];
@@ -106,8 +108,9 @@ void Routes::add(const char* method, const std::string& path, Counted counted, H
       fault = handler(call);
     }
     if (fault.ok()) return;
-    fault.status = Status(fault.status.code(),
-                          without_paths(fault.status.message(), c.service.options().folder));
+    fault.status =
+        Status(fault.status.code(), c.service.models().without_folders(without_paths(
+                                        fault.status.message(), c.service.options().folder)));
     if (call.busy != 0) {
       fault.http = call.busy;
       fault.retry_after = kBusySeconds;

@@ -142,6 +142,10 @@ Status send_file(const std::string& path, httplib::Response& response);
 Fault send_result(Call& call, const JobView& view);
 
 void add_native_routes(Routes& routes);
+// After the native ones: they speak alike.
+void add_view_routes(Routes& routes);
+// The plan as `zoetrope plan --html` writes it.
+Fault show_plan(Call& c, const PlannedJob& planned);
 void add_openai_video_routes(Routes& routes);
 void add_openai_image_routes(Routes& routes);
 void add_google_routes(Routes& routes);

@@ -19,6 +19,9 @@ inline std::string_view job_state_name(JobState state) {
 // stays.
 std::string without_paths(std::string text, const std::string& folder);
 
+// Of a job that ends the process, or loses its device.
+inline constexpr int64_t kMostAttempts = 3;
+
 struct ServeJob {
   std::string id;     // nobody's to guess
   std::string owner;  // of the API key; empty where the service asks for none
@@ -34,6 +37,7 @@ struct ServeJob {
   double estimated_seconds = 0;  // 0: not known
   std::string remix_of;          // another job's id; empty: none's
   std::string notices = "[]";    // JSON: what a person should know of it
+  int64_t attempts = 0;          // begun, and not ended politely; at most kMostAttempts
   int64_t bytes = 0;             // of its files: given ones, and all once it is done
   // Of a job that failed: a code's name and the words.
   std::string error_code, error;

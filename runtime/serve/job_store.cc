@@ -35,12 +35,14 @@ constexpr const char* kSteps[kSchema] = {
     facts TEXT NOT NULL);)"};
 #define ZT_JOB_COLUMNS                                                                           \
   "id, owner, state, created, started, finished, request, prompt, seed, output, width, height, " \
-  "frames, fps, estimated, error_code, error, model, remix_of, notices, bytes"
+  "frames, fps, estimated, error_code, error, model, remix_of, notices, bytes, "                 \
+  "attempts"
 
 Status sql_error(sqlite3* database, int code) {
   const char* text = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
   const int primary = code & 0xff;
-  return error(primary == SQLITE_FULL || primary == SQLITE_NOMEM       ? Code::kUnavailable
+  return error(primary == SQLITE_FULL                                  ? Code::kResourceExhausted
+               : primary == SQLITE_NOMEM                               ? Code::kUnavailable
                : primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB ? Code::kDataLoss
                                                                        : Code::kIoError,
                "the jobs' database: ", text);
@@ -120,6 +122,7 @@ ServeJob read_job(const Query& row) {
   job.remix_of = row.text(18);
   job.notices = row.text(19);
   job.bytes = row.integer(20);
+  job.attempts = row.integer(21);
   return job;
 }
 
@@ -208,7 +211,7 @@ Status JobStore::add(const ServeJob& j, int64_t most, int64_t most_of_owner, boo
                  most, "), ", of_owner, " of them yours (at most ", most_of_owner, ")");
   Query insert(database_,
                "INSERT INTO jobs (" ZT_JOB_COLUMNS
-               ") VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?, ?)");
+               ") VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?, ?, 0)");
   return insert.bind(j.id)
       .bind(j.owner)
       .bind(JobState::kQueued)
@@ -304,12 +307,16 @@ Result<bool> JobStore::end(const ServeJob& job) {
   return sqlite3_changes(database_) > 0;
 }
 
-Result<bool> JobStore::requeue(const std::string& id) {
+Result<bool> JobStore::requeue(const std::string& id, bool attempt) {
   const std::lock_guard lock(mutex_);
   Query query(
       database_,
-      "UPDATE jobs SET state = ?, attempts = max(attempts - 1, 0) WHERE id = ? AND state = ?");
-  ZT_RETURN_IF_ERROR(query.bind(JobState::kQueued).bind(id).bind(JobState::kRunning).run());
+      "UPDATE jobs SET state = ?, attempts = max(attempts - ?, 0) WHERE id = ? AND state = ?");
+  ZT_RETURN_IF_ERROR(query.bind(JobState::kQueued)
+                         .bind(int64_t{attempt ? 0 : 1})
+                         .bind(id)
+                         .bind(JobState::kRunning)
+                         .run());
   return sqlite3_changes(database_) > 0;
 }
 

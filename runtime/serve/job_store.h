@@ -16,7 +16,6 @@ namespace zoetrope {
 
 class JobStore {
  public:
-  static constexpr int kMostAttempts = 3;  // of a job whose process ends in its middle
   // Makes the database where it is missing; jobs that a process left running are queued again, in
   // their old place, but those that did so kMostAttempts times: they have failed.
   static Result<std::unique_ptr<JobStore>> open(const std::string& path);
@@ -43,10 +42,11 @@ class JobStore {
 
   // The oldest queued job, now running, by one attempt more; none: there is none.
   Result<std::optional<ServeJob>> take();
-  // A running job ends, or is queued again in its old place, as if this attempt had not been.
+  // A running job ends, or is queued again in its old place: with one attempt more, or as if there
+  // had been none.
   // False: it is not running. `job`: its state, error, notices and bytes are what is stored.
   Result<bool> end(const ServeJob& job);
-  Result<bool> requeue(const std::string& id);
+  Result<bool> requeue(const std::string& id, bool attempt);
   // False: it is not queued (any more).
   Result<bool> cancel_queued(const std::string& id);
   Status remove(const std::string& id);

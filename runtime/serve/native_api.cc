@@ -1,6 +1,8 @@
 // The service's own API, with everything that it can.
+#include "runtime/cli/receipt_flags.h"
 #include "runtime/media/png.h"
 #include "runtime/serve/http.h"
+#include "runtime/verify/receipt.h"
 
 namespace zoetrope {
 namespace {
@@ -83,15 +85,23 @@ Json to_json(const GivenFile& file) {
   return out;
 }
 
-Json to_json(const Model& model) {
+Json to_json(const Model& model, const std::vector<ModelPool::Adapter>& offered) {
   bool starts = false;  // from a picture or a clip, made new in part
   Json stages = Json::array();
   for (const Stage& stage : model.recipe.stages) {
     stages.push_back(stage_kind(stage));
     starts = starts || std::holds_alternative<StartPicture>(stage);
   }
+  Json adapters = Json::array();
+  for (const ModelPool::Adapter& adapter : offered) {
+    Json components = Json::array();  // empty: of all that its keys name
+    for (const AdapterRecord& file : adapter.files)
+      if (!file.component.empty()) components.push_back(file.component);
+    adapters.push_back({{"name", adapter.name}, {"components", components}});
+  }
   return {{"name", model.name},
           {"family", model.family},
+          {"adapters", adapters},
           {"reads_text", model.recipe.reads_text()},
           {"clip", Json::parse(recipe_to_json(model.recipe))["clip"]},
           {"stages", stages},
@@ -130,11 +140,12 @@ Result<ClientRequest> read_request(Call& c) {
   return request;
 }
 
-Fault plan(Call& c) {
+Fault plan(Call& c, bool page) {
   ZT_ASSIGN_OR_RETURN(const ClientRequest request, read_request(c));
   Refusal refusal{};
   const auto planned = c.context.service.plan(request, c.owner, &refusal);
   if (!planned.ok()) return refused(c.context, planned.status(), refusal);
+  if (page) return show_plan(c, *planned);
   reply(c.response, 200, to_json(*planned));
   return {};
 }
@@ -240,6 +251,17 @@ Fault picture(Call& c, Result<std::string> (Service::*make)(const ServeJob&) con
   return send_file(path, c.response);
 }
 
+// What made every bit of the clip, as it stands in the file.
+Fault receipt(Call& c) {
+  ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
+  if (view.job.state != JobState::kDone) return send_result(c, view);
+  ZT_ASSIGN_OR_RETURN(const std::string path, c.context.service.result(view.job));
+  ZT_ASSIGN_OR_RETURN(const Permit permit, c.wait());
+  ZT_ASSIGN_OR_RETURN(const Receipt receipt, read_receipt(path));
+  reply(c.response, 200, Json::parse(receipt_to_json(receipt)));
+  return {};
+}
+
 Fault upload(Call& c) {
   ZT_ASSIGN_OR_RETURN(const Body body, read_body(c.request));
   ZT_RETURN_IF_ERROR(check_keys(body, {"file"}));
@@ -254,7 +276,8 @@ Fault upload(Call& c) {
 Fault models(Call& c) {
   Json list = Json::array();
   for (const auto& engine : c.context.service.models().engines())
-    list.push_back(to_json(engine->model()));
+    list.push_back(
+        to_json(engine->model(), c.context.service.models().adapters_of(engine->model().name)));
   const ServiceOptions& o = c.context.service.options();
   reply(c.response, 200,
         {{"models", list},
@@ -274,8 +297,9 @@ void add_native_routes(Routes& routes) {
     return {};
   });
   routes.get("/readyz", [](Call& c) -> Fault {
-    const bool ready = !c.context.service.stopping();
-    reply(c.response, ready ? 200 : 503, {{"status", ready ? "ready" : "ending"}});
+    const std::string status =
+        c.context.service.stopping() ? "ending" : c.context.service.trouble();
+    reply(c.response, status.empty() ? 200 : 503, {{"status", status.empty() ? "ready" : status}});
     return {};
   });
   routes.get("/metrics", [](Call& c) -> Fault {
@@ -284,7 +308,8 @@ void add_native_routes(Routes& routes) {
     return {};
   });
   routes.get("/api/models", models);
-  routes.post("/api/plan", Counted::kYes, plan);
+  routes.post("/api/plan", Counted::kYes, [](Call& c) { return plan(c, /*page=*/false); });
+  routes.post("/api/plan/page", Counted::kYes, [](Call& c) { return plan(c, /*page=*/true); });
   routes.post("/api/files", Counted::kYes, upload);
   routes.get("/api/files/{id}", [](Call& c) -> Fault {
     ZT_ASSIGN_OR_RETURN(const GivenFile file, c.context.service.uploads().find(c.part(0), c.owner));
@@ -308,6 +333,7 @@ void add_native_routes(Routes& routes) {
     ZT_ASSIGN_OR_RETURN(const JobView view, c.job());
     return send_result(c, view);
   });
+  routes.get("/api/jobs/{id}/receipt", receipt);
   routes.get("/api/jobs/{id}/thumbnail", [](Call& c) { return picture(c, &Service::thumbnail); });
   routes.get("/api/jobs/{id}/spritesheet",
              [](Call& c) { return picture(c, &Service::spritesheet); });

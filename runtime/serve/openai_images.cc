@@ -30,6 +30,13 @@ std::string word_of(const Json& json) {
   return json.is_string() ? json.get<std::string>() : json.is_primitive() ? json.dump() : "";
 }
 
+// "auto", or "auto or opaque".
+std::string all_of(const std::set<std::string>& values) {
+  std::string all;
+  for (const std::string& value : values) all += (all.empty() ? "" : " or ") + value;
+  return all;
+}
+
 Result<int64_t> read_count(const Body& body) {
   const auto it = body.json.find("n");
   if (it == body.json.end() || it->is_null()) return int64_t{1};
@@ -55,8 +62,7 @@ Status check_options(const Body& body) {
     if (it == body.json.end() || it->is_null()) continue;
     const std::string text = word_of(*it);
     if (!values.contains(text))
-      return error(Code::kInvalidArgument, "'", key, "': this service takes ", *values.begin(),
-                   " alone");
+      return error(Code::kInvalidArgument, "'", key, "': this service takes ", all_of(values));
   }
   return Status();
 }

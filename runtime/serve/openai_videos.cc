@@ -227,7 +227,8 @@ void add_openai_video_routes(Routes& routes) {
     return {};
   });
   routes.get("/v1/models/{model}", [](Call& c) -> Fault {
-    ZT_ASSIGN_OR_RETURN(const Engine* engine, c.context.service.models().find(c.part(0)));
+    ZT_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine,
+                        c.context.service.models().find(c.part(0)));
     reply(c.response, 200, to_json(engine->model()));
     return {};
   });

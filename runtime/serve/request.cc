@@ -90,9 +90,11 @@ Result<ClientRequest> read_stored_request(const std::string& text) {
   return read(Json::parse(text, nullptr, false));
 }
 
-RequestRecord record_of(const ClientRequest& r, const MediaPaths& paths) {
+RequestRecord record_of(const ClientRequest& r, const MediaPaths& paths,
+                        std::vector<AdapterRecord> adapters) {
   RequestRecord record;
   record.request = r.request;
+  record.adapters = std::move(adapters);
   MediaRecord& m = record.media;
   FileRecord* const files[] = {&m.image, &m.last_image, &m.extend, &m.lead_to, &m.video, &m.audio};
   for (size_t i = 0; i < paths.size(); ++i) files[i]->path = paths[i];

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/engine/request_record.h"
 
@@ -30,11 +31,19 @@ inline constexpr std::array<const char*, 6> kMediaKeys = {"image",   "last_image
                                                           "lead_to", "video",      "audio"};
 using GivenMediaSet = std::array<GivenMedia, kMediaKeys.size()>;
 
+// An adapter that the operator offers, all of it or its part for one component of the model.
+struct ClientAdapter {
+  std::string name, component;
+  double strength = 1;
+};
+inline constexpr size_t kMostAdapters = 16;  // of a request
+
 // What a client asks for; jobs keep it as this JSON.
 struct ClientRequest {
   std::string model;  // by name; empty: the service's first
   Request request;
   GivenMediaSet media;  // by kMediaKeys
+  std::vector<ClientAdapter> adapters;
   std::string fit = "cover", background = "white";
   double strength = 0;  // 0: not given
 };
@@ -51,11 +60,19 @@ void fields(V& v, GivenMedia& m) {
 }
 
 template <typename V>
+void fields(V& v, ClientAdapter& a) {
+  v.name("name", &a.name);
+  v.optional_name("component", &a.component);
+  open_number(v, "strength", &a.strength, 1, -100, 100);
+}
+
+template <typename V>
 void fields(V& v, ClientRequest& r) {
   v.optional_name("model", &r.model);
   fields(v, r.request);
   for (size_t i = 0; i < kMediaKeys.size(); ++i)
     v.optional_object(kMediaKeys[i], &r.media[i], r.media[i].given());
+  v.objects("adapters", &r.adapters, kMostAdapters);
   v.word("fit", &r.fit, kFits);
   v.text("background", &r.background, 32);
   open_number(v, "strength", &r.strength, 0, 0.001, 1);
@@ -75,8 +92,10 @@ Status read_seconds(const std::string& text, ClipRequest* clip);
 std::string store_request(const ClientRequest& request);
 Result<ClientRequest> read_stored_request(const std::string& json);
 
-// The record of it, its media at these paths (by kMediaKeys; empty: not given).
+// The record of it, its media at these paths (by kMediaKeys; empty: not given), its adapters these
+// files.
 using MediaPaths = std::array<std::string, kMediaKeys.size()>;
-RequestRecord record_of(const ClientRequest& request, const MediaPaths& paths);
+RequestRecord record_of(const ClientRequest& request, const MediaPaths& paths,
+                        std::vector<AdapterRecord> adapters);
 
 }  // namespace zoetrope

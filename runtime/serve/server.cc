@@ -41,8 +41,8 @@ bool has_unknown_length(const httplib::Request& request) {
 }
 
 bool is_open_path(const std::string& path) {
-  return path == "/" || path == "/page.css" || path == "/page.js" || path == "/openapi.json" ||
-         path == "/healthz" || path == "/readyz";
+  return path == "/" || path == "/page.css" || path == "/page.js" || path == "/report.css" ||
+         path == "/openapi.json" || path == "/healthz" || path == "/readyz";
 }
 
 }  // namespace
@@ -128,6 +128,7 @@ Server::Server(Service& service, ServerOptions options)
   });
   Routes& routes = http_->routes;
   add_native_routes(routes);
+  add_view_routes(routes);
   add_page(routes);
   add_openai_video_routes(routes);
   add_openai_image_routes(routes);

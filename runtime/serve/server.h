@@ -19,6 +19,7 @@ struct ServerOptions {
   double a_minute = 0;        // requests that make or plan something, a key or address; 0: no limit
   int picture_seconds = 600;  // that a request waits for pictures
   int threads = 16;           // of requests
+  std::string bench_page;     // HTML of a report of `zoetrope bench`; empty: none is shown
   // Of them, that wait: for pictures, for a file to be tried, for a job to change.
   int waiting = 12, waiting_of_key = 8;
 };

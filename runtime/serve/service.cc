@@ -176,12 +176,15 @@ Result<PlannedJob> Service::plan(const ClientRequest& request, const std::string
     if (!path.ok()) return path.status().with_context(kMediaKeys[i]);
     paths[i] = std::move(*path);
   }
+  const Model& model = planned.engine->model();
+  ZT_ASSIGN_OR_RETURN(auto adapters, models_->find_adapters(model.name, request.adapters));
   GenerateFlags flags;
   KnownFlags known;
-  apply_record(record_of(request, paths), &flags, &known);
+  apply_record(record_of(request, paths, std::move(adapters)), &flags, &known);
   ZT_RETURN_IF_ERROR(flags.finish());
   *refusal = Refusal::kPlan;
-  const Recipe& recipe = planned.engine->model().recipe;
+  ZT_ASSIGN_OR_RETURN(flags.request.weights, open_adapters(model, flags.adapters));
+  const Recipe& recipe = model.recipe;
   auto target = media_target(recipe, known, &flags.request.clip);
   if (!target.ok()) return target.status();
   auto files = read_known_files(known, *target);

@@ -37,7 +37,7 @@ struct JobView {
 
 // A request as it would run.
 struct PlannedJob {
-  Engine* engine = nullptr;
+  std::shared_ptr<Engine> engine;  // first: the plan lives as long as it
   RequestPlan plan;
   ClipFormat clip;  // that comes out, with what was given
   std::vector<std::string> notices;
@@ -62,8 +62,10 @@ class Service {
   // Accepts nothing more; the running job is kept and goes on at the next start.
   void stop();
   bool stopping() const { return stopping_; }
+  // Why no job can be done as things stand; empty: nothing is known to be wrong.
+  std::string trouble() const { return worker_->trouble(); }
 
-  const ModelPool& models() const { return *models_; }
+  ModelPool& models() { return *models_; }
   const ServiceOptions& options() const { return options_; }
   Uploads& uploads() { return *uploads_; }
 

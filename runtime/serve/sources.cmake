@@ -17,7 +17,7 @@ endforeach()
 set(page ${CMAKE_BINARY_DIR}/runtime/serve/page.cc)
 configure_file(${CMAKE_SOURCE_DIR}/runtime/serve/page.cc.in ${page} @ONLY)
 
-foreach(source google_api http job_store keys models native_api openai_images openai_videos request server service uploads worker)
+foreach(source google_api http job_store keys models native_api openai_images openai_videos request server service uploads views worker)
   target_sources(zoetrope_cli PRIVATE ${CMAKE_SOURCE_DIR}/runtime/serve/${source}.cc)
 endforeach()
 target_sources(zoetrope_cli PRIVATE ${page})

@@ -97,7 +97,7 @@ class Worker::Listener : public GenerationListener {
   RemainingTime remaining_{{}};
   bool known_ = false;
   Engine* engine_ = nullptr;
-  const Preview* preview_ = nullptr;
+  std::shared_ptr<const Preview> preview_;
   double next_preview_ = 0;
 };
 
@@ -219,7 +219,7 @@ void Worker::run(const ServeJob& job) {
 // The checkpoint goes, and of a job that made nothing all, only when the database knows the end:
 // until then a restart needs it. An end
 // that the store refuses is told again until it is heard, or the process ends.
-void Worker::end(ServeJob job, const Status& status) {
+void Worker::end(ServeJob job, Status status) {
   job.bytes = status.ok() ? bytes_in(folder_of(job.id)) : 0;
   bool told = false;
   std::unique_lock lock(mutex_);  // no cancel comes between the decision and the store
@@ -239,23 +239,39 @@ void Worker::end(ServeJob job, const Status& status) {
     fs::remove_all(folder_of(job.id), wrong);
     return log_(&job, "job ended, which was removed", "");
   }
-  if (job.state == JobState::kQueued) return log_(&job, "job interrupted", "");
+  if (job.state == JobState::kQueued) {
+    log_(&job, "job interrupted", status.message());
+    if (status.code() == Code::kUnavailable) pause();  // what was lost may come back
+    return;
+  }
   fs::remove_all(folder_of(job.id) + (job.state == JobState::kDone ? "/checkpoint" : ""), wrong);
   if (wrong) failed(&job, "removing what it leaves failed", error(Code::kIoError, wrong.message()));
-  log_(&job, str("job ", job_state_name(job.state)), "");
+  log_(&job, str("job ", job_state_name(job.state)), status.message());
+}
+
+void Worker::pause() {
+  std::unique_lock lock(mutex_);
+  const auto stop = thread_.get_stop_token();
+  change_.wait_for(lock, std::chrono::milliseconds(kPollMilliseconds),
+                   [&] { return stop.stop_requested(); });
 }
 
 // Decides how it ended; mutex_ is held. False: it was removed.
 Result<bool> Worker::store_end(ServeJob* job, const Status& status) {
   const bool cancelled = status.code() == Code::kCancelled;
-  job->state = status.ok()  ? JobState::kDone
-               : !cancelled ? JobState::kFailed
-               : cancelled_ ? JobState::kCancelled
-                            : JobState::kQueued;
-  if (job->state == JobState::kQueued) return store_.requeue(job->id);
+  // What was lost is opened anew, and the job goes on from its last step.
+  const bool lost = status.code() == Code::kUnavailable;
+  if (lost) trouble_ = models_.without_folders(without_paths(status.message(), folder_));
+  if (status.ok()) trouble_.clear();
+  job->state = status.ok()                             ? JobState::kDone
+               : cancelled_                            ? JobState::kCancelled
+               : cancelled                             ? JobState::kQueued
+               : lost && job->attempts < kMostAttempts ? JobState::kQueued
+                                                       : JobState::kFailed;
+  if (job->state == JobState::kQueued) return store_.requeue(job->id, /*attempt=*/lost);
   if (job->state == JobState::kFailed) {
     job->error_code = code_name(status.code());
-    job->error = without_paths(status.message(), folder_);
+    job->error = models_.without_folders(without_paths(status.message(), folder_));
   }
   job->notices = nlohmann::json(progress_.notices)
                      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -297,20 +313,36 @@ Result<GenerationOptions> Worker::options_of(const ServeJob& job, const Model& m
   MediaPaths paths;
   for (size_t i = 0; i < paths.size(); ++i)
     if (request.media[i].given()) paths[i] = given_of(job.id, kMediaKeys[i]);
-  RequestRecord record = record_of(request, paths);
+  ZT_ASSIGN_OR_RETURN(auto adapters, models_.find_adapters(model.name, request.adapters));
+  RequestRecord record = record_of(request, paths, std::move(adapters));
   record.model = {model.path, model.digest};
   record.devices = {flags_.device.device, flags_.place, flags_.device.target,
                     flags_.device.threads};
   GenerationOptions options;
   apply_record(record, &options.generate, &options.known);
   ZT_RETURN_IF_ERROR(options.generate.finish());
+  ZT_ASSIGN_OR_RETURN(options.generate.request.weights,
+                      open_adapters(model, options.generate.adapters));
   options.outputs = {folder_of(job.id) + "/" + job.output};
   options.quiet = true;
   return options;
 }
 
+// A job goes on only with what it was begun with.
+Status Worker::check_kept(const CheckpointFolder& kept, const Model& model) const {
+  ZT_RETURN_IF_ERROR(check_model_file(kept.job().request, model));
+  RequestRecord record = kept.job().request;
+  record.media = {};  // copies of the job's own
+  return check_files(std::move(record));
+}
+
+std::string Worker::trouble() const {
+  const std::lock_guard lock(mutex_);
+  return trouble_;
+}
+
 Status Worker::make(const ServeJob& job, Listener& listener, std::stop_token stop) {
-  ZT_ASSIGN_OR_RETURN(Engine * engine, models_.find(job.model));
+  ZT_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine, models_.find(job.model));
   ZT_ASSIGN_OR_RETURN(GenerationOptions options, options_of(job, engine->model()));
   const std::string folder = folder_of(job.id);
   std::error_code failed;
@@ -318,14 +350,14 @@ Status Worker::make(const ServeJob& job, Listener& listener, std::stop_token sto
   if (failed) return error(Code::kIoError, "cannot make the job's folder: ", failed.message());
   options.listener = &listener;
   options.stop = std::move(stop);
-  listener.use(engine);
+  listener.use(engine.get());
   const std::vector<Clip> clips = {{job.prompt, job.seed}};
   Generation generation(options, *engine);
   Continuation from;
   ZT_ASSIGN_OR_RETURN(auto kept, find_checkpoint(job, folder + "/checkpoint"));
   if (kept && kept->is_finished()) return Status();  // only the database did not hear of it
   if (kept) {
-    ZT_RETURN_IF_ERROR(check_model_file(kept->job().request, engine->model()));
+    ZT_RETURN_IF_ERROR(check_kept(*kept, engine->model()));
     ZT_ASSIGN_OR_RETURN(auto saved, newest_state(job, *kept));
     if (saved) {
       from.point = std::move(saved->point);
@@ -338,7 +370,11 @@ Status Worker::make(const ServeJob& job, Listener& listener, std::stop_token sto
     ZT_ASSIGN_OR_RETURN(CheckpointJob own, flags.job(options, clips, engine->model()));
     generation.keep_states(flags.folder, std::move(own));
   }
-  return generation.run(clips, /*seed_drawn=*/false, std::move(from));
+  const Status status = generation.run(clips, /*seed_drawn=*/false, std::move(from));
+  if (status.code() == Code::kUnavailable) models_.reopen(*engine);
+  if (status.code() == Code::kCancelled) return status;
+  ZT_RETURN_IF_ERROR(models_.check_unchanged(*engine));
+  return status;
 }
 
 }  // namespace zoetrope

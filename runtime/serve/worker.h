@@ -61,6 +61,9 @@ class Worker {
     return folder_of(id) + "/given/" + key;
   }
   double busy_seconds() const { return busy_seconds_; }
+  // Why the last job failed, where that was no fault of the job's: a device or a model that is not
+  // there any more. Empty: it did not, or another was done since.
+  std::string trouble() const;
 
  private:
   class Listener;
@@ -70,14 +73,16 @@ class Worker {
   Result<std::optional<CheckpointFolder>> find_checkpoint(const ServeJob& job,
                                                           const std::string& path) const;
   Result<GenerationOptions> options_of(const ServeJob& job, const Model& model) const;
+  Status check_kept(const CheckpointFolder& kept, const Model& model) const;
   Result<std::optional<SavedState>> newest_state(const ServeJob& job,
                                                  const CheckpointFolder& kept) const;
   std::optional<ServeJob> take(const std::stop_token& stop);
   // Tells the store how it ended, and what is left to do then.
-  void end(ServeJob job, const Status& status);
+  void end(ServeJob job, Status status);
   Result<bool> store_end(ServeJob* job, const Status& status);
   void failed(const ServeJob* job, std::string_view what, const Status& status) const;
   void changed();
+  void pause();
 
   ModelPool& models_;
   JobStore& store_;
@@ -91,6 +96,7 @@ class Worker {
   JobProgress progress_;
   std::stop_source job_stop_;
   bool cancelled_ = false;  // the running job, by a person
+  std::string trouble_;
   bool woken_ = false;
   std::string take_failed_;  // why there was no job the last time; empty: nothing failed
   uint64_t version_ = 0;

@@ -22,7 +22,7 @@ import wave
 from pathlib import Path
 
 from given_test import png
-from server import COMMAND, LONG, MODEL, PATIENCE, SMALL, SOURCE, Case, form, main
+from server import COMMAND, LONG, MODEL, PATIENCE, SMALL, SOURCE, Case, Server, form, main
 
 
 RED = png(64, 64, (200, 30, 30))
@@ -42,6 +42,8 @@ class Native(Case):
         status, headers, clip = self.ask("GET", view["result"]["url"])
         self.assertEqual((status, headers["Content-Type"]), (200, "video/mp4"))
         self.assertEqual(clip[4:8], b"ftyp")
+        receipt = self.ask("GET", f"/api/jobs/{job}/receipt")[2]
+        self.assertEqual((receipt["request"]["seed"], receipt["request"]["model"]["path"]), (3, Path(MODEL).name))
         status, headers, part = self.ask("GET", view["result"]["url"], headers={"Range": "bytes=4-7"})
         self.assertEqual((status, part), (206, b"ftyp"))
         out = Path(self.folder.name) / "own.mp4"  # the bits that the command makes
@@ -66,6 +68,36 @@ class Native(Case):
         self.assertEqual(answer["limits"]["file_bytes"], 64 << 20)
         self.assertEqual(self.ask("GET", "/healthz")[2], {"status": "ok"})
         self.assertEqual(self.ask("GET", "/readyz")[2], {"status": "ready"})
+
+    def test_reports_are_pages_without_scripts(self):
+        status, headers, page = self.ask("POST", "/api/plan/page", SMALL)
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"))
+        for words in (b"64x64, 8 frames", b"denoise", b"<svg", b"Time by kernel"):
+            self.assertIn(words, page)
+        self.assertEqual(self.ask("POST", "/api/plan/page", {**SMALL, "width": 4000})[0], 422)
+        status, _, machine = self.ask("GET", "/api/machine")
+        self.assertEqual(status, 200)
+        self.assertIn(b"cpu: ", machine)
+        for report in (page, machine):
+            self.assertNotIn(b"<script", report)
+        status, _, answer = self.ask("GET", "/api/bench")
+        self.assertEqual(status, 404)
+        self.assertIn("--bench", answer["error"]["message"])
+        style = self.ask("GET", "/report.css")[2]
+        self.assertIn(b":host{", style)
+        self.assertNotIn(b":root{", style)
+
+    def test_a_report_that_is_offered_is_shown(self):
+        report = SOURCE / "bench/results/epyc-2-ops.json"
+        other = Server(self.folder.name + "/more", "--bench", str(report))
+        os.mkdir(other.folder)
+        try:
+            status, _, page = other.start().ask("GET", "/api/bench")
+            self.assertEqual(status, 200)
+            self.assertIn(b"matmul", page)
+        finally:
+            other.end()
+            other.process.stderr.close()
 
     def test_wrong_requests_are_named(self):
         for request, status, word in (({"stepz": 3}, 400, "stepz"), ({**SMALL, "steps": 0}, 400, "steps"),
@@ -379,7 +411,7 @@ class Description(Case):
         description = self.ask("GET", "/openapi.json")[2]
         self.assertGreater(len(description["paths"]), 30)
         for path, operations in description["paths"].items():
-            concrete = path.replace("{id}", "video_0").replace("{model}", "none")
+            concrete = path.replace("{id}", "video_0").replace("{model}", "none").replace("{host}", "localhost:80")
             status, headers, _ = self.ask("PUT", concrete, "x")
             self.assertEqual(status, 405, path)
             methods = {m.strip() for m in headers["Allow"].split(",")}

@@ -24,13 +24,15 @@ class Server:
 
     def __init__(self, folder, *flags):
         self.folder, self.flags, self.process, self.log = Path(folder), flags, None, []
+        self.strange = []  # lines that are none of the log: a sanitizer's
         self.port_to_take = 0  # 0: one that is free
+        self.model = MODEL
 
     def start(self):
         if self.process is not None:
             self.process.stderr.close()
-        command = [COMMAND, "serve", "--model", MODEL, "--port", str(self.port_to_take), "--data", str(self.folder / "data"), "--device",
-                   "cpu", "--threads", "1", *self.flags]
+        command = [COMMAND, "serve", "--model", self.model, "--port", str(self.port_to_take), "--data", str(self.folder / "data"),
+                   *(() if "--device" in self.flags else ("--device", "cpu", "--threads", "1")), *self.flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             self.log.append(json.loads(line))
@@ -45,7 +47,10 @@ class Server:
 
     def _read(self, process):
         for line in process.stderr:
-            self.log.append(json.loads(line))
+            try:
+                self.log.append(json.loads(line))
+            except ValueError:
+                self.strange.append(line)
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -68,6 +73,12 @@ class Server:
             data = json.loads(data)
         return answer.status, answer.headers, data
 
+    def state_of(self, job):
+        """In the database: whether the server lives or not."""
+        with sqlite3.connect(self.folder / "data/jobs.sqlite") as database:
+            return ("queued", "running", "done", "failed", "cancelled")[database.execute(
+                "SELECT state FROM jobs WHERE id = ?", (job,)).fetchone()[0]]
+
     def wait(self, job, *states, path="/api/jobs/", key="state"):
         until = time.monotonic() + 120 * PATIENCE
         while time.monotonic() < until:
@@ -80,10 +91,11 @@ class Server:
 
 class Case(unittest.TestCase):
     flags = ()
+    place = None  # where the server keeps its files; None: a folder of the test's own
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory(prefix="zoetrope serve ")
-        self.server = Server(self.folder.name, *self.flags).start()
+        self.server = Server(self.place or self.folder.name, *self.flags).start()
         self.ask = self.server.ask
 
     def tearDown(self):

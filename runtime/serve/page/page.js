@@ -56,6 +56,8 @@ function request() {
   if (models.length > 1) asked.model = model().name;
   for (const name of ["width", "height", "frames", "steps", "seed"])
     if ($(name).value !== "") asked[name] = Number($(name).value);
+  const chosen = [...$("adapters").querySelectorAll("label")].filter(label => label.firstChild.checked);
+  if (chosen.length) asked.adapters = chosen.map(label => ({ name: label.dataset.name, strength: Number(label.lastChild.value) }));
   for (const item of given) {
     if (item.task === "loop") asked.extend = asked.lead_to = item.source;
     else if (item.task === "start") { asked[item.kind === "clip" ? "video" : "image"] = item.source; asked.strength = item.strength; }
@@ -76,6 +78,25 @@ async function estimate() {
     $("estimate").textContent = [`${plan.width}×${plan.height}, ${plan.frames} frames: about ${span(plan.estimated_seconds)}` +
       `${plan.calibrated ? "" : " (roughly)"}, ${size(plan.peak_bytes)} on ${plan.device}`, ...plan.notices].join("; ");
   } catch (problem) { $("estimate").textContent = problem.message; }
+  look($("plan"), async () => [await report("/api/plan/page", { method: "POST", json: request() })]);
+}
+
+// Reports of the command, inside the page
+
+async function report(path, options) {
+  const page = new DOMParser().parseFromString(await (await call(path, options)).text(), "text/html");  // whose scripts, had it any, do not run
+  return [...page.body.childNodes];
+}
+
+// Fills an opened part with what `load` gives, lists of nodes.
+async function look(part, load) {
+  if (!part.open) return;
+  const host = part.querySelector(".report"), root = host.shadowRoot || host.attachShadow({ mode: "open" });
+  const style = element("link"), body = element("div");
+  Object.assign(style, { rel: "stylesheet", href: "/report.css" });
+  body.className = "report";
+  try { body.append(...(await load()).flat()); } catch (problem) { element("p", problem.message, body); }
+  root.replaceChildren(style, body);
 }
 
 function asked() { hint(); clearTimeout(waiting); waiting = setTimeout(estimate, 400); }
@@ -85,6 +106,16 @@ function showModel() {
     const range = model().clip[name];
     Object.assign($(name), { min: range.min, max: range.max, step: range.multiple, placeholder: range.preferred });
   }
+  const offered = model().adapters.map(({ name }) => {
+    const label = element("label"), box = element("input", undefined, label);
+    label.dataset.name = name;
+    box.type = "checkbox";
+    label.append(name);
+    Object.assign(element("input", undefined, label), { type: "number", step: 0.1, value: 1, ariaLabel: "Strength of " + name });
+    return label;
+  });
+  $("adapters").replaceChildren($("adapters").firstElementChild, ...offered);
+  $("adapters").hidden = !offered.length;
   $("drop").hidden = !model().stages.some(stage => stage === "known_latents" || stage === "start_picture");
   asked();
 }
@@ -192,8 +223,19 @@ function draw(job) {
       });
     button("Remove", fresh, () => call(`/api/jobs/${job.id}`, { method: "DELETE" }));
   }
+  if (job.state === "done") receipt(job, element("details", undefined, fresh));
   if (item) item.replaceWith(fresh);
   return fresh;
+}
+
+function receipt(job, part) {
+  element("summary", "Receipt", part);
+  const text = element("pre", undefined, part);
+  part.addEventListener("toggle", async () => {
+    if (!part.open || text.textContent) return;
+    try { text.textContent = JSON.stringify(await (await call(`/api/jobs/${job.id}/receipt`)).json(), null, 1); }
+    catch (problem) { text.textContent = problem.message; }
+  });
 }
 
 async function refresh() {
@@ -217,6 +259,11 @@ $("ask").addEventListener("submit", async event => {
 });
 $("ask").addEventListener("input", event => { if (event.target.id !== "file") asked(); });
 $("model").addEventListener("change", showModel);
+$("plan").addEventListener("toggle", estimate);
+$("machine").addEventListener("toggle", () => look($("machine"), async () => {
+  const own = await report("/api/machine"), measured = await report("/api/bench").catch(() => []);
+  return [own, measured];
+}));
 $("file").addEventListener("change", async () => { for (const file of $("file").files) await upload(file); $("file").value = ""; });
 for (const name of ["dragover", "dragleave", "drop"])
   $("drop").addEventListener(name, event => { event.preventDefault(); $("drop").classList.toggle("over", name === "dragover"); });
