@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 
 namespace zoetrope {
@@ -40,7 +41,9 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
 int64_t MappedFile::absent_bytes(int64_t begin, int64_t length) const {
   constexpr int64_t kApart = 256 << 10;  // bytes: systems read ahead as much at once
   const int64_t page = sysconf(_SC_PAGESIZE);
-  const int64_t end = std::min(begin + length, size_), first = begin / page * page;
+  begin = std::clamp<int64_t>(begin, 0, size_);
+  length = std::clamp<int64_t>(length, 0, size_ - begin);
+  const int64_t end = begin + length, first = begin / page * page;
   const int64_t step = end - first > kApart ? kApart : page;
   int64_t asked = 0, absent = 0;
   for (int64_t at = first; at < end; at += step, ++asked) {
@@ -49,7 +52,9 @@ int64_t MappedFile::absent_bytes(int64_t begin, int64_t length) const {
       return 0;
     absent += (present & 1) == 0 ? 1 : 0;
   }
-  return asked > 0 ? length * absent / asked : 0;
+  if (asked == 0) return 0;
+  return std::llround(static_cast<double>(length) * static_cast<double>(absent) /
+                      static_cast<double>(asked));
 }
 
 MappedFile::~MappedFile() {

@@ -25,8 +25,9 @@ class MappedFile {
 
   std::span<const uint8_t> bytes() const { return {data_, static_cast<size_t>(size_)}; }
   const std::string& path() const { return path_; }
-  // Of `length` bytes from `begin`: those of pages that the disk alone has, so that reading them
-  // waits for it; of many, by one page in 256 KiB. 0 where the system does not tell.
+  // Of `length` bytes from `begin`, as far as there are so many: those of pages that the disk alone
+  // has, so that reading them waits for it; of many, by one page in 256 KiB. 0 where the system
+  // does not tell.
   int64_t absent_bytes(int64_t begin, int64_t length) const;
 
  private:

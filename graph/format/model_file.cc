@@ -107,10 +107,13 @@ int64_t ModelFile::made_bytes(std::string_view name) const {
   return entry != nullptr && entry->synthetic ? entry->type.bytes() : 0;
 }
 
-int64_t ModelFile::absent_bytes(std::string_view name) const {
-  const TensorEntry* entry = find_tensor(name);
-  if (entry == nullptr || entry->synthetic) return 0;
-  return file_.absent_bytes(entry->offset, entry->length);
+int64_t ModelFile::absent_bytes(const TensorEntry& tensor) const {
+  return absent_bytes(tensor, 0, tensor.length);
+}
+
+int64_t ModelFile::absent_bytes(const TensorEntry& tensor, int64_t begin, int64_t length) const {
+  if (tensor.synthetic) return 0;
+  return file_.absent_bytes(tensor.offset + begin, std::min(length, tensor.length - begin));
 }
 
 Result<WeightData> ModelFile::load(std::string_view name) const {

@@ -82,8 +82,10 @@ class ModelFile : public WeightSource {
   // Stored tensors are views into the mapping; synthetic ones are generated.
   Result<WeightData> load(std::string_view name) const override;
   int64_t made_bytes(std::string_view name) const override;
-  // Of a stored tensor's bytes those that are not in memory yet (MappedFile::absent_bytes).
-  int64_t absent_bytes(std::string_view name) const;
+  // Of a stored tensor's bytes, or of some of them, those that are not in memory yet
+  // (MappedFile::absent_bytes).
+  int64_t absent_bytes(const TensorEntry& tensor) const;
+  int64_t absent_bytes(const TensorEntry& tensor, int64_t begin, int64_t length) const;
 
  private:
   Status parse();

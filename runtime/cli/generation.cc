@@ -319,15 +319,12 @@ Result<RequestPlan> Generation::tell(size_t clip) {
     }
   }
   if (const double seconds = planned.estimated_seconds(); seconds > 0)
-    hooks_.notice(
-        str("about ", format_seconds(seconds), planned.calibrated() ? "" : " (roughly)",
-            planned.disk_rate > 0
-                ? str(", ",
-                      format_seconds(static_cast<double>(planned.read_bytes()) / planned.disk_rate),
-                      " of it reading the file")
-                : std::string(),
-            ", at most ", format_bytes(static_cast<double>(planned.peak_bytes())), " on ",
-            planned.peak().device->spec()));
+    hooks_.notice(str("about ", format_seconds(seconds), planned.calibrated() ? "" : " (roughly)",
+                      planned.disk_rate > 0 ? str(", ", format_seconds(planned.reading_seconds()),
+                                                  " of it reading the file")
+                                            : std::string(),
+                      ", at most ", format_bytes(static_cast<double>(planned.peak_bytes())), " on ",
+                      planned.peak().device->spec()));
   return planned;
 }
 

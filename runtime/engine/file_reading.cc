@@ -17,6 +17,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kSample = 64 << 20;      // bytes
 constexpr double kSampleSeconds = 0.25;    // at most, once some have come
 constexpr int64_t kLeastSample = 4 << 20;  // bytes: less tells of the disk's first answer alone
+constexpr int64_t kPart = 256 << 10;       // bytes that are there, or not
 constexpr int64_t kPage = 4096;            // no system's are smaller
 
 // Names of the file's tensors that a weight is made of.
@@ -51,7 +52,7 @@ int64_t mapped_bytes(const ModelFile& file, const Job& job) {
   return bytes;
 }
 
-// Those of the names that a file has, as they lie in it.
+// The stored ones of these names, as they lie in the file.
 std::vector<const TensorEntry*> stored(const ModelFile& file, const std::set<std::string>& names) {
   std::vector<const TensorEntry*> tensors;
   for (const std::string& name : names)
@@ -62,17 +63,25 @@ std::vector<const TensorEntry*> stored(const ModelFile& file, const std::set<std
   return tensors;
 }
 
+int64_t absent_bytes(const ModelFile& file, const std::vector<const TensorEntry*>& tensors) {
+  int64_t bytes = 0;
+  for (const TensorEntry* tensor : tensors) bytes += file.absent_bytes(*tensor);
+  return bytes;
+}
+
 // Touches what is absent, as loading will, until enough has come to know the disk by.
 void read_some(const ModelFile& file, const std::vector<const TensorEntry*>& tensors) {
   const auto begin = Clock::now();
   int64_t read = 0;
   for (const TensorEntry* tensor : tensors) {
     const auto data = file.load(tensor->name);
-    if (!data.ok() || file.absent_bytes(tensor->name) == 0) continue;
+    if (!data.ok()) continue;
     const auto* bytes = static_cast<const volatile uint8_t*>(data->data);
-    for (int64_t at = 0; at < tensor->length; at += kPage) {
-      (void)bytes[at];
-      read += kPage;
+    for (int64_t part = 0; part < tensor->length; part += kPart) {
+      if (file.absent_bytes(*tensor, part, kPart) == 0) continue;
+      const int64_t end = std::min(part + kPart, tensor->length);
+      for (int64_t at = part; at < end; at += kPage) (void)bytes[at];
+      read += end - part;
       const std::chrono::duration<double> spent = Clock::now() - begin;
       if (read >= kSample || (read >= kLeastSample && spent.count() > kSampleSeconds)) return;
     }
@@ -89,25 +98,32 @@ void count_reading(const ModelFile& file, int64_t memory, RequestPlan* plan) {
     job.reread_bytes = mapped > memory - beside ? mapped : 0;
     job.read_bytes = 0;
     if (job.kept) continue;
+    std::set<std::string> fresh;
     for (const std::string& name : stored_in(*job.plan))
-      if (seen.insert(name).second) job.read_bytes += file.absent_bytes(name);
+      if (seen.insert(name).second) fresh.insert(name);
+    job.read_bytes = absent_bytes(file, stored(file, fresh));
   }
 }
 
 void plan_reading(const ModelFile& file, int64_t least, int64_t memory, RequestPlan* plan) {
   count_reading(file, memory, plan);
-  const int64_t absent = plan->read_bytes();
-  if (absent < least) return;
   std::set<std::string> names;
-  for (const Job& job : plan->jobs)
-    if (!job.kept) names.merge(stored_in(*job.plan));
+  bool rereads = false;
+  for (const Job& job : plan->jobs) {
+    rereads |= job.reread_bytes > 0;
+    if (!job.kept || job.reread_bytes > 0) names.merge(stored_in(*job.plan));
+  }
+  if (plan->read_bytes() < least && !rereads) return;
+  const std::vector<const TensorEntry*> tensors = stored(file, names);
+  const int64_t absent = absent_bytes(file, tensors);
   const auto begin = Clock::now();
-  read_some(file, stored(file, names));
+  read_some(file, tensors);
   const std::chrono::duration<double> spent = Clock::now() - begin;
-  count_reading(file, memory, plan);
   // With what the system has read ahead.
-  const int64_t came = absent - plan->read_bytes();
-  if (came >= kLeastSample) plan->disk_rate = static_cast<double>(came) / spent.count();
+  const int64_t came = absent - absent_bytes(file, tensors);
+  if (came < kLeastSample) return;
+  plan->disk_rate = static_cast<double>(came) / spent.count();
+  count_reading(file, memory, plan);
 }
 
 }  // namespace zoetrope

@@ -14,7 +14,8 @@ inline constexpr int64_t kLeastRead = 128 << 20;  // bytes
 // for what it keeps of files.
 void count_reading(const ModelFile& file, int64_t memory, RequestPlan* plan);
 
-// The same, and disk_rate where `least` bytes or more are not in memory yet: by reading some of
+// The same, and disk_rate where `least` bytes or more are not in memory yet, or some are read again
+// and again: by reading some of
 // them, for a quarter of a second at most once the disk has answered.
 void plan_reading(const ModelFile& file, int64_t least, int64_t memory, RequestPlan* plan);
 

@@ -257,6 +257,15 @@ int64_t RequestPlan::read_bytes() const {
   return bytes;
 }
 
+double RequestPlan::reading_seconds() const {
+  if (disk_rate <= 0) return 0;
+  double bytes = 0;
+  for (const Job& job : jobs)
+    bytes +=
+        static_cast<double>(job.read_bytes) + job.calls * static_cast<double>(job.reread_bytes);
+  return bytes / disk_rate;
+}
+
 double RequestPlan::estimated_seconds() const {
   for (const Job& job : jobs)
     if (job.seconds == 0 && !job.plan->calls.empty()) return 0;
@@ -310,13 +319,11 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
   if (plan.estimated_seconds() > 0)
     text += str("; estimated time ", format_seconds(plan.estimated_seconds()),
                 plan.calibrated() ? "" : ", roughly (zoetrope calibrate measures)");
-  if (plan.disk_rate > 0) {
-    const auto bytes = static_cast<double>(plan.read_bytes());
-    text += str("\nof it ", format_seconds(bytes / plan.disk_rate),
-                " of reading: ", format_bytes(bytes),
+  if (plan.disk_rate > 0)
+    text += str("\nof it ", format_seconds(plan.reading_seconds()),
+                " of reading: ", format_bytes(static_cast<double>(plan.read_bytes())),
                 " of the file are not in memory yet, and its disk gives ",
                 format_bytes(plan.disk_rate), " a second");
-  }
   return text + "\n";
 }
 

@@ -129,6 +129,8 @@ struct RequestPlan : DenoisePlan {
   // Loading, and all calls; without writing files. 0 where the time of any job is not known.
   double estimated_seconds() const;
   int64_t read_bytes() const;
+  // Of estimated_seconds() what passes with reading the file.
+  double reading_seconds() const;
   bool calibrated() const;  // every device that takes part was
 };
 
