@@ -26,7 +26,7 @@ void GenerateFlags::add_to(CLI::App* app) {
                 "that holds is said");
   app->add_option("--window", o.clip.window,
                   "Frames that the network sees at once: a clip may then be longer than it makes "
-                  "otherwise, and is denoised in windows that share a quarter. How well they join "
+                  "otherwise, and is denoised in windows that share half. How well they join "
                   "is said")
       ->check(whole_in(1));
   app->add_option("--steps", o.steps, "Denoising steps")->check(whole_in(1, 10000));

@@ -54,7 +54,7 @@ std::string count(double n) {
 Status run_models(const Options& options) {
   nlohmann::json list = nlohmann::json::array();
   if (!options.json)
-    std::printf("%-20s %9s %9s %11s %12s  %s\n", "name", "in all", "denoiser", "bf16", "one call",
+    std::printf("%-25s %9s %9s %11s %12s  %s\n", "name", "in all", "denoiser", "bf16", "one call",
                 "what");
   for (const BuiltinModel& model : builtin_models()) {
     ZT_ASSIGN_OR_RETURN(const Facts facts, facts_of(model));
@@ -70,7 +70,7 @@ Status run_models(const Options& options) {
                       {"example", model.example}});
       continue;
     }
-    std::printf("%-20s %9s %9s %11s %12s  %s%s\n", std::string(model.name).c_str(),
+    std::printf("%-25s %9s %9s %11s %12s  %s%s\n", std::string(model.name).c_str(),
                 count(static_cast<double>(facts.parameters)).c_str(),
                 count(static_cast<double>(facts.denoiser_parameters)).c_str(),
                 format_bytes(2 * static_cast<double>(facts.parameters)).c_str(),

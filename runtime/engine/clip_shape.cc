@@ -57,10 +57,9 @@ Result<Range> loop_range(const Recipe& recipe) {
   if (picture == nullptr || picture->media != Modality::kVideo)
     return error(Code::kUnsupported, "this model makes no clips that could loop");
   if (picture->first_frames != picture->later_frames)
-    return error(Code::kUnsupported,
-                 "this model's clips have a beginning, whose latent stands for ",
-                 picture->first_frames, " frames and the others for ", picture->later_frames,
-                 ", so that none is a loop by itself; it takes ", given_media(recipe));
+    return error(Code::kUnsupported, "this model's clips have a beginning, whose latent is of ",
+                 picture->first_frames, " where the others are of ", picture->later_frames,
+                 " frames, so that none is a loop by itself; it takes ", given_media(recipe));
   for (const Stage& stage : recipe.stages)
     if (const auto* decode = std::get_if<DecodeVideo>(&stage); decode && !decode->first.empty())
       return error(Code::kUnsupported,
@@ -82,14 +81,15 @@ Result<Range> loop_range(const Recipe& recipe) {
   return range;
 }
 
-// The request's windows, of which neighbours share a quarter, or the recipe's.
+// The request's windows, of which neighbours share half, so that what is shown is handed on, or the
+// recipe's.
 void fix_windows(const Recipe& recipe, const ClipRequest& request, ClipShape* shape) {
   const Denoise* denoise = recipe.denoise();
   if (denoise == nullptr || recipe.picture() == nullptr) return;
   int64_t length = denoise->windows.length, overlap = denoise->windows.overlap;
   if (request.window > 0) {
     length = latents_of_frames(*recipe.picture(), request.window);
-    overlap = std::max<int64_t>((length + 2) / 4, 1);
+    overlap = std::max<int64_t>(length / 2, 1);
   }
   if (length == 0 || length >= shape->latent_frames) return;
   shape->window = length;

@@ -261,10 +261,11 @@ class Extension(Base):
         frames = [ffmpeg("-i", p, "-f", "rawvideo", "-pix_fmt", "rgb24", "-") for p in sorted(self.out.glob("o-*.png"))]
         self.assertEqual((measured["frames"], len(frames)), (72, 72))
         self.assertEqual(len(samples(self.out / "o.wav")), 2 * 1000 * 72)
-        # Windows of two latents begin at every latent but the last: all but the first are shared.
+        # Windows of two latents begin at every latent but the last: all but the first and the last are shared.
         off = lambda a, b: sum(abs(x - y) for x, y in zip(a, b)) / len(a)
         apart = list(map(off, frames[1:], frames))
-        self.assertAlmostEqual(measured["seams"]["elsewhere"], sum(apart[:7]) / 7, places=5)
+        self.assertAlmostEqual(measured["seams"]["elsewhere"], sum(apart[:7] + apart[64:]) / 14, places=5)
+        self.assertAlmostEqual(measured["seams"]["joined"], sum(apart[7:64]) / 57, places=5)
         self.generate("--frames", 72, "-o", out, code=2, words=["this model makes 1 to 64"])
         self.generate("--window", 65, "--frames", 72, "-o", out, code=2, words=["nearest is 64"])
 
@@ -273,7 +274,7 @@ class Extension(Base):
         ffmpeg("-f", "lavfi", "-i", "testsrc2=s=40x30:d=0.04", "-frames:v", 1, picture)
         self.generate("--reference", picture, "-o", self.out / "o.mp4", code=2,
                       words=["no reference pictures", "--image", "--extend"])
-        self.generate("--reference", self.out / "none.png", "-o", self.out / "o.mp4", code=4, words=["none.png"])
+        self.generate("--reference", self.out / "none.png", "-o", self.out / "o.mp4", code=3, words=["none.png"])
 
     def test_a_silent_or_very_short_clip(self):
         own = self.out / "own.mp4"

@@ -140,7 +140,7 @@ TEST_CASE("with a window clips may be longer than the model knows") {
   REQUIRE(longer.ok());
   CHECK(longer->latent_frames == 12);
   CHECK(longer->window == 4);
-  CHECK(longer->overlap == 1);
+  CHECK(longer->overlap == 2);
   CHECK(resolve_clip_shape(recipe, {.frames = 32, .window = 32})->window == 0);
   CHECK_FALSE(resolve_clip_shape(recipe, {.frames = 96, .window = 65}).ok());
   CHECK_FALSE(resolve_clip_shape(recipe, {.frames = 64 * 64 + 1, .window = 32}).ok());
