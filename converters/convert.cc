@@ -36,8 +36,9 @@ Status check_output(const ConvertOptions& options) {
   if (!options.output.ends_with(".zoe"))
     return error(Code::kInvalidArgument, "-o ", options.output, ": name the model *.zoe");
   std::error_code failed;
-  for (const std::string& input : {options.input, options.vae, options.text_encoder,
-                                   options.image_encoder, options.tokenizer, options.upsampler}) {
+  for (const std::string& input :
+       {options.input, options.vae, options.text_encoder, options.image_encoder, options.tokenizer,
+        options.upsampler, options.refining_lora}) {
     if (input.empty() || !fs::exists(input, failed)) continue;
     if (fs::equivalent(input, options.output, failed))
       return error(Code::kInvalidArgument, input, ": input and output are the same file");
@@ -79,6 +80,7 @@ Status check_components(const ConvertOptions& options, const Family& family) {
         std::tuple{"--transformer-2", &options.second, wan},
         std::tuple{"--image-encoder", &options.image_encoder, wan},
         std::tuple{"--upsampler", &options.upsampler, ltx},
+        std::tuple{"--refining-lora", &options.refining_lora, ltx},
         std::tuple{"--tokenizer", &options.tokenizer, wan || ltx || h3}})
     if (!value->empty() && !taken)
       return error(Code::kInvalidArgument, flag, ": the family '", family.name, "' takes none");

@@ -16,10 +16,11 @@ struct ConvertOptions {
   std::string name = "";        // of the model; empty: the family's
   // Folders or files of components, for a checkpoint without them.
   std::string vae = "", text_encoder = "", image_encoder = "";
-  std::string second = "";     // of two denoisers that take turns, the one for little noise
-  std::string upsampler = "";  // of latents, for a second stage of denoising
-  std::string tokenizer = "";  // a SentencePiece model or tokenizer.json, or the folder of one
-  bool distilled = false;      // made for few steps without guidance, which no file says
+  std::string second = "";         // of two denoisers that take turns, the one for little noise
+  std::string upsampler = "";      // of latents, for a second stage of denoising
+  std::string tokenizer = "";      // a SentencePiece model or tokenizer.json, or the folder of one
+  std::string refining_lora = "";  // on the denoiser of that stage
+  bool distilled = false;          // made for few steps without guidance, which no file says
   std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are
   // Judges the model before anything is written; what runs it lies in the runtime.
   std::function<Status(const ModelInfo&)> check = {};

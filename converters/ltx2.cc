@@ -10,6 +10,7 @@
 #include "converters/gemma.h"
 #include "converters/ltx2_config.h"
 #include "converters/ltx2_keys.h"
+#include "converters/ltx2_refiner.h"
 #include "converters/ltx2_text_weights.h"
 #include "converters/ltx2_upsampler.h"
 #include "converters/open_files.h"
@@ -49,6 +50,7 @@ class Reader {
     ZT_RETURN_IF_ERROR(read_transformer());
     ZT_RETURN_IF_ERROR(read_text());
     ZT_RETURN_IF_ERROR(read_upsampler());
+    ZT_RETURN_IF_ERROR(read_refiner());
     ZT_RETURN_IF_ERROR(read_tokenizer());
     return check_left();
   }
@@ -78,6 +80,7 @@ class Reader {
     if (has_vae_) parts.push_back({kVae, vae_, &vae_weights_});
     if (has_sound_) parts.push_back({kSound, sound_, &sound_weights_});
     if (p_.upsampler) parts.push_back({kUpsampler, upsampler_, &upsampler_weights_});
+    if (p_.refiner) parts.push_back({kLtx2Refiner, refiner_.graphs, refiner_.weights.get()});
     return parts;
   }
   const std::vector<uint8_t>& tokenizer() const { return tokenizer_; }
@@ -305,14 +308,7 @@ class Reader {
     p_.dit.video.known_latents = has_vae_;
     p_.dit.sound.known_latents = p_.hears;
     if (!options_.distilled) set_ltx2_guidance(&p_);
-    for (const bool keyed : {false, true}) {
-      if (keyed && !p_.dit.video.known_latents) continue;
-      p_.dit.keyed = keyed;
-      auto graph = build_ltx2_dit(p_.dit);
-      if (!graph.ok()) return graph.status().with_context(path);
-      dit_.push_back(std::move(*graph));
-    }
-    p_.dit.keyed = false;
+    ZT_RETURN_IF_ERROR(build_ltx2_transformers(p_.dit, &dit_).with_context(path));
     ZT_ASSIGN_OR_RETURN(
         dit_weights_,
         WeightMap::create(*transformer_.checkpoint, dit_, [&](const std::string& name) {
@@ -326,6 +322,18 @@ class Reader {
     if (has_sound_ && sound != p_.dit.sound.channels)
       return error(Code::kDataLoss, path, ": latents of sound of ", p_.dit.sound.channels,
                    " channels; its autoencoder's have ", sound);
+    return Status();
+  }
+
+  Status read_refiner() {
+    if (options_.refining_lora.empty()) return Status();
+    if (options_.distilled || !p_.upsampler)
+      return error(Code::kInvalidArgument, "--refining-lora: ",
+                   options_.distilled ? "a distilled checkpoint refines as it is (--distilled)"
+                                      : "there is no upsampler of latents (--upsampler)");
+    ZT_ASSIGN_OR_RETURN(refiner_,
+                        read_ltx2_refiner(options_, p_.dit, dit_weights_, {text_, &text_weights_}));
+    p_.refiner = true;
     return Status();
   }
 
@@ -388,11 +396,11 @@ class Reader {
       std::error_code failed;
       const fs::path beside = fs::path(source_.pipeline->path) / "latent_upsampler";
       if (path.empty() && fs::is_directory(beside, failed)) path = beside.string();
-      if (!path.empty() && !options_.distilled) {
+      if (!path.empty() && !options_.distilled && options_.refining_lora.empty()) {
         if (options_.notice)
           options_.notice(path +
                           " is not converted: its second stage is of distilled checkpoints "
-                          "(--distilled)");
+                          "(--distilled), or takes the adapter that distils (--refining-lora)");
         return Status();
       }
     }
@@ -430,6 +438,7 @@ class Reader {
             key.find("per_channel_statistics.mean-of-stds") != std::string::npos ||
             key.ends_with("mel_stft.stft_fn.inverse_basis"))
           continue;
+        if (key == transformer_.prefix + "keyframes_abs_pos_embedding") continue;
         // See read_sound: what is refused there is no tensor.
         if (!p_.sound.rates_agree() &&
             (key.starts_with("encoder.") || key.starts_with("audio_vae.encoder.")))
@@ -451,6 +460,7 @@ class Reader {
   std::vector<uint8_t> tokenizer_;
   std::vector<Graph> dit_, text_, vae_, sound_, upsampler_;
   WeightMap dit_weights_, vae_weights_, upsampler_weights_;
+  Ltx2Refiner refiner_;
   Ltx2TextWeights text_weights_;
   JoinedWeights sound_weights_;
   bool has_text_ = false, has_vae_ = false, has_sound_ = false;

@@ -186,7 +186,7 @@ Status read_ltx2_transformer(Config* c, Ltx2Config* d) {
   d->hops_a_latent = c->integer("audio_scale_factor", 4, 1, 1 << 12);
   d->sample_rate = c->integer("audio_sampling_rate", 16000, 1, 768000);
   d->hop = c->integer("audio_hop_length", 160, 1, 1 << 16);
-  c->only("use_keyframes_abs_pos_embedding", false, "embedded key frames (2.5) are not supported");
+  c->flag("use_keyframes_abs_pos_embedding", false);  // 2.5's: read by its rendering pass alone
   c->ignore({"perturbed_attn"});  // how blocks can be skipped, which any can here
   return c->finish();
 }

@@ -103,7 +103,11 @@ Denoise refine(Ltx2Pipeline p) {
   p.sampler = ltx2_refining_sampler();
   p.steps = 3;
   p.guidance = p.sound_guidance = {};
-  return denoise(p, 1, "");
+  p.dit.weaker = false;
+  Denoise s = denoise(p, 1, "");
+  if (p.refiner) s.component = "dit_refining";
+  if (p.refiner && s.keyed) s.keyed->component = "dit_refining_keyed";
+  return s;
 }
 
 template <typename Kind>
@@ -127,10 +131,10 @@ Status check_upsampler(const Ltx2Pipeline& p) {
         Code::kUnsupported, "an upsampler to ",
         u.temporal ? "more frames" : str(u.numerator, " / ", u.denominator, " of the size"),
         ": the two stages take one to twice the size");
-  if (p.dit.weaker || p.guidance.text != 1 || p.sound_guidance.text != 1)
+  if (!p.refiner && (p.dit.weaker || p.guidance.text != 1 || p.sound_guidance.text != 1))
     return error(Code::kUnsupported,
-                 "the second stage's three steps are those of distilled checkpoints (--distilled); "
-                 "this one is sampled with guidance");
+                 "the second stage's three steps are those of distilled checkpoints (--distilled), "
+                 "or of this one with the adapter that distils it (--refining-lora)");
   return Status();
 }
 

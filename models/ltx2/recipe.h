@@ -31,8 +31,10 @@ struct Ltx2Pipeline {
     double text = 1, skipped = 0, isolated = 1, rescale = 0;
   };
   Guidance guidance, sound_guidance;
-  // Of distilled checkpoints: most steps at half the size, then three more at the whole one.
+  // Most steps at half the size, then three more at the whole one: of distilled checkpoints, or
+  // with a transformer of their own, adapted for them.
   std::optional<Ltx2UpsamplerConfig> upsampler = std::nullopt;
+  bool refiner = false;
 };
 
 // What the undistilled checkpoints are sampled with (Lightricks/LTX-2), and sets up the
@@ -52,7 +54,8 @@ FlowSampler ltx2_refining_sampler();
 // would, and key frames stand at the frame that is asked for, where theirs begin with a latent
 // (their index k is frame 8(k − 1) + 1, and their last one not the clip's last frame). Components:
 // text_encoder, encoder, sound_encoder where sound may be given, dit and, where it knows latents,
-// dit_keyed, upsampler where there are two stages, decoder, sound_decoder. An error names what the
+// dit_keyed, upsampler where there are two stages and dit_refining and dit_refining_keyed where the
+// second has its own, decoder, sound_decoder. An error names what the
 // transformer takes for granted of the other parts and is not so: what a latent stands for decides
 // its positions.
 Result<Recipe> ltx2_recipe(const Ltx2Pipeline& pipeline);

@@ -78,6 +78,10 @@ void add_convert(CLI::App* root, Run* run) {
       "--upsampler", options->convert.upsampler,
       "LTX-2's upsampler of latents, a folder or file, where it does not lie beside the "
       "model: distilled checkpoints then make half the size first and refine it");
+  app->add_option(
+      "--refining-lora", options->convert.refining_lora,
+      "The adapter that distils LTX-2: a checkpoint that was not then refines what it made at half "
+      "the size with it, in a second transformer of the same size");
   app->add_flag("--distilled", options->convert.distilled,
                 "The checkpoint was distilled to few steps without guidance, which nothing in it "
                 "says (LTX-2: eight; Wan: lightx2v's four; FastWan's folders say it themselves)");

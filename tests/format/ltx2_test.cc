@@ -52,7 +52,6 @@ TEST_CASE("LTX-2's folders: what a configuration says is honoured or refused") {
                         {"/norm_elementwise_affine", true, "norm_elementwise_affine"},
                         {"/rope_double_precision", false, "rope_double_precision"},
                         {"/rope_type", "spiral", "interleaved, split"},
-                        {"/use_keyframes_abs_pos_embedding", true, "key frames"},
                         {"/timestep_scale_multiplier", 500, "timestep_scale_multiplier"},
                         {"/audio_hop_length", 80, "audio_hop_length"},
                         {"/vae_scale_factors", {8, 32, 16}, "vae_scale_factors"},
@@ -84,6 +83,39 @@ TEST_CASE("LTX-2's folders: what a configuration says is honoured or refused") {
                         {"/text_config/num_hidden_layers", 2, "kinds of 3"}});
   check_folder_refused("model_index.json", {{"/_class_name", "LTXPipeline", "LTX2Pipeline"},
                                             {"/upsampler", {"ltx2", "Upsampler"}, "upsampler"}});
+}
+
+TEST_CASE("what LTX-2.5's transformer has for its rendering pass is passed over") {
+  const Folder folder;
+  folder.edit("transformer/config.json",
+              [](json& c) { c["use_keyframes_abs_pos_embedding"] = true; });
+  const auto add = [&](const std::string& key) {
+    folder.edit_weights("transformer", [&](StoredTensors& tensors) {
+      StoredTensor& tensor = tensors[key];
+      tensor.dims = {1, 30};
+      tensor.dtype = DType::kF32;
+      tensor.bytes.assign(120, 0);
+    });
+  };
+  add("keyframes_abs_pos_embedding");
+  CHECK_FALSE(recipe_of(*folder.converted()).stages.empty());
+  fs::remove(folder.output());
+  add("keyframes_rel_pos_embedding");
+  mentions(folder.refusal(), "keyframes_rel_pos_embedding");
+}
+
+TEST_CASE("an adapter for LTX-2's second stage wants a first one that has not its steps") {
+  const Folder folder;
+  const std::string adapter = kData + "lora/refiner.safetensors";
+  mentions(folder.refusal({.input = "", .output = "", .refining_lora = adapter}), "--upsampler");
+  mentions(folder.refusal({.input = "",
+                           .output = "",
+                           .upsampler = kData + "upsampler",
+                           .refining_lora = adapter,
+                           .distilled = true}),
+           "--distilled");
+  mentions(folder.refusal({.input = "", .output = "", .upsampler = kData + "upsampler"}),
+           "--refining-lora");
 }
 
 TEST_CASE("LTX-2's single files: what their metadata say is honoured or refused") {

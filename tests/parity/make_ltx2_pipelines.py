@@ -215,9 +215,9 @@ class Pipeline:
                        guidance=guidance, distilled=distilled) | ({"strength": strength} if strength else {}),
                   [last(video).flatten(), sound.permute(0, 2, 1, 3).flatten()], frames_out[0], wave[0])
 
-    def key_case(self, prompt, negative, width, height, frames, steps, keys, guidance=None, two_stages=False):
+    def key_case(self, prompt, negative, width, height, frames, steps, keys, guidance=None, two_stages=False, refiner=None):
         """One clip with pictures at latents: `keys` lists (index, strength). In two stages distilled, and without
-        guidance."""
+        guidance; or the first one as published, and the second one with the adapter `refiner`."""
         i = len(self.cases)
         g = generator(900 + 37 * i + len(self.name))
         pictures, told = [], []
@@ -248,11 +248,17 @@ class Pipeline:
         none = dict(stg_scale=0.0, audio_stg_scale=0.0, modality_scale=1.0, audio_modality_scale=1.0,
                     guidance_rescale=0.0, audio_guidance_rescale=0.0, guidance_scale=1.0, audio_guidance_scale=1.0)
         if two_stages:
-            self.keyed.scheduler = FlowMatchEulerDiscreteScheduler.from_config(
+            still = FlowMatchEulerDiscreteScheduler.from_config(
                 self.keyed.scheduler.config, use_dynamic_shifting=False, shift_terminal=None)
+            self.keyed.scheduler = still if refiner is None else FlowMatchEulerDiscreteScheduler(**SCHEDULER)
+            first = dict(sigmas=DISTILLED_SIGMA_VALUES, **none) if refiner is None else dict(
+                spatio_temporal_guidance_blocks=[1])
             draw(width // 2, height // 2)
-            video, sound = self.keyed(width=width // 2, height=height // 2, sigmas=DISTILLED_SIGMA_VALUES,
-                                      num_inference_steps=steps, output_type="latent", **how, **none)
+            video, sound = self.keyed(width=width // 2, height=height // 2, num_inference_steps=steps,
+                                      output_type="latent", **how, **first)
+            if refiner is not None:
+                self.keyed.scheduler = still
+                self.keyed.load_lora_weights(refiner)
             upsample = LTX2LatentUpsamplePipeline(vae=self.parts["vae"], latent_upsampler=upsampler())
             video = upsample(latents=video, width=width // 2, height=height // 2, num_frames=frames,
                              output_type="latent", return_dict=False)[0]
@@ -261,13 +267,16 @@ class Pipeline:
             out, wave = self.keyed(width=width, height=height, latents=video, audio_latents=sound,
                                    sigmas=STAGE_2_DISTILLED_SIGMA_VALUES, noise_scale=STAGE_2_DISTILLED_SIGMA_VALUES[0],
                                    num_inference_steps=3, output_type="np", **how, **none)
+            if refiner is not None:
+                self.keyed.unload_lora_weights()
         else:
             draw(width, height)
             out, wave = self.keyed(width=width, height=height, num_inference_steps=steps, output_type="np",
                                    spatio_temporal_guidance_blocks=[1], **how, **(none if guidance == 1 else {}))
         assert not noises
         self.keep(dict(prompt=prompt, negative=negative, width=width, height=height, frames=frames, steps=steps,
-                       guidance=1.0 if two_stages else guidance, distilled=two_stages, two_stages=two_stages, keys=told),
+                       guidance=1.0 if two_stages and refiner is None else guidance,
+                       distilled=two_stages and refiner is None, two_stages=two_stages, keys=told),
                   drawn, out[0], wave[0])
 
     def heard_case(self, prompt, negative, width, height, frames, steps):
@@ -447,8 +456,33 @@ def t2v():
     p.key_case("two boats", "blurry", 64, 32, 9, 3, [(2, 0.7), (0, 0.6)])
     p.key_case("an old man", "", 64, 64, 13, 8, [], two_stages=True)
     p.key_case("two boats", "", 64, 64, 9, 8, [(0, 0.8), (1, 1.0), (2, 0.6)], two_stages=True)
+    p.key_case("two boats", "blurry", 64, 64, 9, 3, [(0, 0.8), (1, 1.0)], two_stages=True, refiner=refiner(p))
     p.save()
     single_file("t2v", ORIGINAL)
+    tiles(p)
+
+
+def refiner(p):
+    """An adapter of the transformer, and a part of it for the text, which is encoded once and without it."""
+    g = generator(77)
+    pairs = {}
+    for key, w in p.parts["transformer"].state_dict().items():
+        if key.endswith(".weight") and w.ndim == 2 and ("attn" in key or "ff.net" in key) and "transformer_blocks" in key:
+            pairs[f"transformer.{key[:-7]}.lora_A.weight"] = torch.randn(2, w.shape[1], generator=g) * 0.3
+            pairs[f"transformer.{key[:-7]}.lora_B.weight"] = torch.randn(w.shape[0], 2, generator=g) * 0.1
+    rest = {"connectors.text_proj_in.lora_A.weight": torch.randn(2, 64, generator=g),
+            "connectors.text_proj_in.lora_B.weight": torch.randn(16, 2, generator=g)}
+    save_file(pairs | rest, DATA / "lora" / "refiner.safetensors")
+    return pairs
+
+
+def tiles(p):
+    """A clip whose frames diffusers decodes in tiles of 10 latents, one every 8, along rows and along columns."""
+    p.tensors, p.cases = {}, []
+    p.parts["vae"].enable_tiling(80, 80, tile_sample_stride_height=64, tile_sample_stride_width=64)
+    p.case("two boats", "", 160, 160, 5, 8, distilled=True)
+    p.name = "t2v_tiles"
+    p.save()
 
 
 def wide_vocoder(seed):

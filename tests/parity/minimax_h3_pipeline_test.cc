@@ -125,7 +125,8 @@ TEST_CASE("MiniMax-H3, text to video with sound") {
     for (size_t i = 0; i < saved.cases().size(); ++i) {
       if (i > 0 && device == std::string("vulkan")) continue;  // Mesa's is slow
       const Likeness like = make(saved, *engine, i, saved.request(i));
-      MESSAGE(device, " ", i, ": frames ", like.picture, " dB, sound ", like.sound, " dB");
+      MESSAGE(std::string(device), " ", i, ": frames ", like.picture, " dB, sound ", like.sound,
+              " dB");
       CHECK(like.picture >= 60);
       CHECK(like.sound >= 60);
     }
@@ -157,6 +158,31 @@ TEST_CASE("what MiniMax-H3's sampler is told shows in the clip") {
   request = saved.request(0);
   request.known.first = {std::vector<uint8_t>(64 * 64 * 3), 1};
   CHECK(refusal().find("takes no known frames") != std::string::npos);
+}
+
+TEST_CASE("MiniMax-H3 at full size is planned on its released canvas, in its released pieces") {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("h3.zoe");
+  const Status made = convert({.input = "synthetic:minimax-h3", .output = path});
+  REQUIRE_MESSAGE(made.ok(), made.message());
+  EngineOptions options;
+  options.placement.device = "cpu";
+  const auto engine = require_ok(Engine::open(path, std::move(options)));
+  Request request;
+  request.prompt = "a red fox";
+  const RequestPlan plan = require_ok(engine->plan(request));
+  CHECK(plan.shape.width == 1344);
+  CHECK(plan.shape.height == 768);
+  CHECK(plan.shape.frames == 124);
+  CHECK(plan.shape.latent_frames == 37);
+  CHECK(plan.shape.sound_latents == 207);
+  const auto decoder = std::find_if(plan.jobs.begin(), plan.jobs.end(),
+                                    [](const Job& job) { return job.component == "decoder"; });
+  REQUIRE(decoder != plan.jobs.end());
+  CHECK(decoder->tiles.tiles.size() == 7);
+  CHECK(decoder->rows.tiles.size() == 4);
+  CHECK(decoder->columns.tiles.size() == 7);
+  CHECK(decoder->calls == 7 * 4 * 7);
 }
 
 TEST_CASE("MiniMax-H3's folder is read as it says, or refused with what it says") {
