@@ -133,12 +133,16 @@ class Scaled : public Checkpoint {
                    "', which is not there");
     const int64_t count = scale.shape.elements();
     if (!is_float(scale.dtype) || scaled->shape.rank() < 1 || scaled->shape.elements() == 0 ||
-        (count != 1 && count != scaled->shape[0]))
+        (count != 1 && (count != scaled->shape[0] || count != scale.shape[0])))
       return error(Code::kUnsupported, base_.path(), ": '", name, "' is ", scale.to_string(),
                    "; expected one number, or one a row of '", weight, "', ", scaled->to_string());
     if (dtype_size(scaled->dtype) != 1 || !is_float(scaled->dtype))
       return error(Code::kUnsupported, base_.path(), ": '", name, "' scales '", weight, "', ",
                    scaled->to_string(), "; only f8 weights with scales are read");
+    ZT_ASSIGN_OR_RETURN(const WeightData values, base_.load(name));
+    for (int64_t i = 0; i < count; ++i)
+      if (!std::isfinite(load_element(scale.dtype, values.data, i)))
+        return error(Code::kDataLoss, base_.path(), ": '", name, "' holds NaN or infinity");
     if (!scales_.emplace(weight, name).second)
       return error(Code::kDataLoss, base_.path(), ": '", weight, "' has two scales");
     return Status();

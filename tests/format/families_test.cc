@@ -1,4 +1,6 @@
 // Which checkpoints are taken for what, and what of them is refused by name.
+#include <cmath>
+
 #include "tests/format/published.h"
 
 using namespace zoetrope;
@@ -191,6 +193,21 @@ TEST_CASE("8-bit weights are multiplied by the scales beside them") {
                 scale * (static_cast<double>(i % 7) - 3));
       }
     }
+  const auto refusal = [](std::vector<int64_t> dims, double first) {
+    const Published file(kOriginal);
+    file.edit_weights("dit.pt", [&](StoredTensors& t) {
+      t.at("blocks.0.attn.proj.weight").become(DType::kF8E4M3);  // [24, 24]
+      StoredTensor scale{DType::kF32, dims, std::vector<uint8_t>(size_t{4 * 24})};
+      if (dims.size() == 1) scale.bytes.resize(4 * static_cast<size_t>(dims[0]));
+      scale.set(0, first);
+      t["blocks.0.attn.proj.weight_scale"] = scale;
+    });
+    return file.refusal();
+  };
+  mentions(refusal({1, 24}, 1), "weight_scale' is f32[1, 24]");  // one a column
+  mentions(refusal({23}, 1), "weight_scale' is f32[23]");
+  mentions(refusal({1}, NAN), "weight_scale' holds NaN");
+  mentions(refusal({24}, INFINITY), "weight_scale' holds NaN or infinity");
   const Published lone(kOriginal);
   lone.edit_weights("dit.pt", [](StoredTensors& t) {
     t["blocks.9.scale_weight"] = {DType::kF32, {1}, {0, 0, 0, 0}};
