@@ -27,19 +27,37 @@ struct Layout {
 };
 constexpr size_t kY = 1, kGate = 2;
 
-// A gate or modulation: rows of the width, or the same row for many.
+// A gate or modulation: a row of the width for each row, or one for many.
 struct RowOperand {
-  VectorOperand values;
+  size_t input = 0;
+  bool present = false;
+  DType dtype = DType::kF32;
+  int64_t width = 0, line_bytes = 0, at = 0;  // of the threads' lines, where it is widened
   ops::Strides steps{};
 
   static RowOperand reserve(const KernelRequest& request, size_t input, const Shape& rows,
-                            WorkspaceLayout* workspace) {
-    RowOperand operand{VectorOperand::reserve(request, input, workspace)};
-    if (!operand.values.present) return operand;
+                            int threads, WorkspaceLayout* workspace) {
+    RowOperand operand;
+    if (!has(request, input)) return operand;
     Shape own = in(request, input).shape;
+    operand.input = input;
+    operand.present = true;
+    operand.dtype = in(request, input).dtype;
+    operand.width = own[-1];
+    operand.line_bytes = align_up(operand.width * 4);
+    if (operand.dtype != DType::kF32) operand.at = workspace->add(operand.line_bytes * threads);
     own[-1] = 1;
     operand.steps = ops::broadcast_strides(own, rows);
     return operand;
+  }
+  // Stays until the thread asks for another; null: absent.
+  const float* row(const Call& call, const Simd& simd, int64_t index, int worker) const {
+    if (!present) return nullptr;
+    const char* from = call.input<char>(input) + index * width * dtype_size(dtype);
+    if (dtype == DType::kF32) return reinterpret_cast<const float*>(from);
+    auto* line = call.workspace<float>(at + worker * line_bytes);
+    widen(simd, dtype, from, line, width);
+    return line;
   }
 };
 
@@ -61,6 +79,8 @@ class NormRows : public CpuKernel {
   struct Row {
     const float *gate, *scale, *shift;
   };
+  void run_row(const Call& call, int64_t r, const Row& row, const float* weight, const float* bias,
+               const Lines& lines) const;
   // x + gate·y, stored.
   const float* add(const Call& call, int64_t r, const float* gate, const Lines& lines) const;
   // Returns the largest magnitude where that comes for nothing.
@@ -97,13 +117,13 @@ NormRows::NormRows(const KernelRequest& request, const Context& context)
       dtype_(in(request, 0).dtype),
       epsilon_(attrs(request).get_float("epsilon")),
       rms_(attrs(request).get_string("norm") == "rms"),
-      gate_(layout_.residual
-                ? RowOperand::reserve(request, kGate, rows_of(in(request, 0).shape), &workspace_)
-                : RowOperand()),
+      gate_(layout_.residual ? RowOperand::reserve(request, kGate, rows_of(in(request, 0).shape),
+                                                   context.threads(), &workspace_)
+                             : RowOperand()),
       scale_(RowOperand::reserve(request, layout_.scale(), rows_of(in(request, 0).shape),
-                                 &workspace_)),
+                                 context.threads(), &workspace_)),
       shift_(RowOperand::reserve(request, layout_.shift(), rows_of(in(request, 0).shape),
-                                 &workspace_)),
+                                 context.threads(), &workspace_)),
       weight_(VectorOperand::reserve(request, layout_.weight(), &workspace_)),
       bias_(VectorOperand::reserve(request, layout_.bias(), &workspace_)),
       walk_(rows_of(in(request, 0).shape), {gate_.steps, scale_.steps, shift_.steps}),
@@ -184,38 +204,43 @@ void NormRows::store(const Call& call, int64_t r, const float* h, std::optional<
 }
 
 Status NormRows::run(const Call& call) const {
-  const float *gate = gate_.values.load(call, simd()), *scale = scale_.values.load(call, simd()),
-              *shift = shift_.values.load(call, simd()), *weight = weight_.load(call, simd()),
-              *bias = bias_.load(call, simd());
+  const float *weight = weight_.load(call, simd()), *bias = bias_.load(call, simd());
   pool().run_ranges(
       walk_.elements(), rows_per_task(width_), [&](int64_t begin, int64_t end, int worker) {
         Lines lines{nullptr, nullptr};
         if (!in_place_) lines.x = call.workspace<float>(x_at_ + worker * line_bytes_);
         if (widens_y_) lines.y = call.workspace<float>(y_at_ + worker * line_bytes_);
         walk_.for_range(begin, end, [&](int64_t first, const auto& offsets, int64_t count) {
+          Row row{};
           for (int64_t i = 0; i < count; ++i) {
             const int64_t r = first + i;
-            const auto of = [&](const float* values, size_t k) {
-              return values ? values + (offsets[k] + i * walk_.step(k)) * width_ : nullptr;
+            const auto take = [&](const RowOperand& operand, size_t k, const float** to) {
+              if (i == 0 || walk_.step(k) != 0)
+                *to = operand.row(call, simd(), offsets[k] + i * walk_.step(k), worker);
             };
-            const Row row{of(gate, 0), of(scale, 1), of(shift, 2)};
-            const float* x = nullptr;
-            if (layout_.residual) {
-              x = add(call, r, row.gate, lines);
-            } else if (dtype_ == DType::kF32) {
-              x = call.input<float>(0) + r * width_;
-            } else {
-              widen(simd(), dtype_, call.input<char>(0) + r * width_ * dtype_size(dtype_), lines.x,
-                    width_);
-              x = lines.x;
-            }
-            float* h = in_place_ ? call.output<float>(layout_.rows()) + r * width_ : lines.x;
-            const auto most = normalize(x, row, weight, bias, h);
-            if (!in_place_) store(call, r, h, most);
+            take(gate_, 0, &row.gate);
+            take(scale_, 1, &row.scale);
+            take(shift_, 2, &row.shift);
+            run_row(call, r, row, weight, bias, lines);
           }
         });
       });
   return Status();
+}
+
+void NormRows::run_row(const Call& call, int64_t r, const Row& row, const float* weight,
+                       const float* bias, const Lines& lines) const {
+  const char* stored = call.input<char>(0) + r * width_ * dtype_size(dtype_);
+  const float* x = lines.x;
+  if (layout_.residual)
+    x = add(call, r, row.gate, lines);
+  else if (dtype_ == DType::kF32)
+    x = reinterpret_cast<const float*>(stored);
+  else
+    widen(simd(), dtype_, stored, lines.x, width_);
+  float* h = in_place_ ? call.output<float>(layout_.rows()) + r * width_ : lines.x;
+  const auto most = normalize(x, row, weight, bias, h);
+  if (!in_place_) store(call, r, h, most);
 }
 
 constexpr TableRow kTable[] = {
