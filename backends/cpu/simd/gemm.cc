@@ -21,14 +21,16 @@ struct Operands {
   bool accumulate;
 };
 
-// kRows rows of kVectors vectors (the last may be partial) in registers, over all of k and the
-// batch.
+// kRows rows of kVectors vectors (the last may be partial) in registers, where they stay only if
+// loops over them are unrolled; over all of k and the batch.
 template <int kRows, int kVectors>
 HWY_INLINE void tile(const Operands& o, int64_t row, int64_t column, size_t last) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows][kVectors];
+  HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
     for (int v = 0; v < kVectors; ++v) {
       const float* c = o.c + (row + r) * o.ldc + column + v * lanes;
       sum[r][v] = !o.accumulate      ? hn::Zero(d)
@@ -41,15 +43,20 @@ HWY_INLINE void tile(const Operands& o, int64_t row, int64_t column, size_t last
     const float* b = o.b + o.offsets[2 * batch + 1] / 4 + column;
     for (int64_t k = 0; k < o.k; ++k) {
       V vb[kVectors];
+      HWY_UNROLL(8)
       for (int v = 0; v + 1 < kVectors; ++v) vb[v] = hn::LoadU(d, b + k * o.ldb + v * lanes);
       vb[kVectors - 1] = hn::LoadN(d, b + k * o.ldb + (kVectors - 1) * lanes, last);
+      HWY_UNROLL(8)
       for (int r = 0; r < kRows; ++r) {
         const V va = hn::Set(d, a[r * o.lda + k]);
+        HWY_UNROLL(8)
         for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(va, vb[v], sum[r][v]);
       }
     }
   }
+  HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
     for (int v = 0; v < kVectors; ++v) {
       float* c = o.c + (row + r) * o.ldc + column + v * lanes;
       if (v + 1 < kVectors) {

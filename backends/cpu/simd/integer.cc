@@ -109,30 +109,37 @@ void i8_to_u8(const uint8_t* x, uint8_t* y, int64_t n) {
   for (; i < n; ++i) y[i] = x[i] ^ 0x80u;
 }
 
-// kRows rows of two vectors of sums in registers. A pair of neighbours in k is one 32-bit lane.
+// kRows rows of two vectors of sums, which stay in registers only where loops over them are
+// unrolled. A pair of neighbours in k is one 32-bit lane.
 template <int kRows>
 HWY_INLINE void pair_tile(const int16_t* a, int64_t lda, const int16_t* b, int64_t ldb, int32_t* c,
                           int64_t ldc, int64_t pairs, bool accumulate) {
   const I32 d;
   const I16 d16;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  hn::Vec<I32> sum[kRows][2];
-  for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < 2; ++v)
-      sum[r][v] = accumulate ? hn::LoadU(d, c + r * ldc + v * lanes) : hn::Zero(d);
+  hn::Vec<I32> left[kRows], right[kRows];
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    left[r] = accumulate ? hn::LoadU(d, c + r * ldc) : hn::Zero(d);
+    right[r] = accumulate ? hn::LoadU(d, c + r * ldc + lanes) : hn::Zero(d);
+  }
   for (int64_t p = 0; p < pairs; ++p) {
     const auto b0 = hn::LoadU(d16, b + p * 2 * ldb);
     const auto b1 = hn::LoadU(d16, b + p * 2 * ldb + 2 * lanes);
+    HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
       int32_t pair;
       __builtin_memcpy(&pair, a + r * lda + 2 * p, 4);
       const auto va = hn::BitCast(d16, hn::Set(d, pair));
-      sum[r][0] = hn::Add(sum[r][0], hn::WidenMulPairwiseAdd(d, va, b0));
-      sum[r][1] = hn::Add(sum[r][1], hn::WidenMulPairwiseAdd(d, va, b1));
+      left[r] = hn::Add(left[r], hn::WidenMulPairwiseAdd(d, va, b0));
+      right[r] = hn::Add(right[r], hn::WidenMulPairwiseAdd(d, va, b1));
     }
   }
-  for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < 2; ++v) hn::StoreU(sum[r][v], d, c + r * ldc + v * lanes);
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    hn::StoreU(left[r], d, c + r * ldc);
+    hn::StoreU(right[r], d, c + r * ldc + lanes);
+  }
 }
 
 void gemm_i16(const int16_t* a, int64_t lda, const int16_t* b, int64_t ldb, int32_t* c, int64_t ldc,
@@ -141,8 +148,8 @@ void gemm_i16(const int16_t* a, int64_t lda, const int16_t* b, int64_t ldb, int3
   const auto step = 2 * static_cast<int64_t>(hn::Lanes(d));
   for (int64_t column = 0; column < n; column += step) {
     int64_t row = 0;
-    for (; row + 4 <= m; row += 4)
-      pair_tile<4>(a + row * lda, lda, b + 2 * column, ldb, c + row * ldc + column, ldc, k / 2,
+    for (; row + 6 <= m; row += 6)
+      pair_tile<6>(a + row * lda, lda, b + 2 * column, ldb, c + row * ldc + column, ldc, k / 2,
                    accumulate);
     for (; row < m; ++row)
       pair_tile<1>(a + row * lda, lda, b + 2 * column, ldb, c + row * ldc + column, ldc, k / 2,
