@@ -12,22 +12,82 @@ constexpr std::string_view kTable = "embed_tokens.weight";
 constexpr std::string_view kTokenizer = "spiece_model";  // as ComfyUI's files have it
 constexpr int64_t kMost = 1 << 24;
 
-// Scaling and base of rotary positions: {"rope_type": "linear", "factor": 8, "rope_theta": 1e6}.
-Status read_rope(Config* outer, const char* key, double* theta, double* divisor) {
+// Scaling and base of rotary positions: {"rope_type": "linear", "factor": 8, "rope_theta": 1e6}. Of
+// "proportional" ones a part turns, where there is one.
+Status read_rope(Config* outer, const char* key, double* theta, double* divisor,
+                 double* turned = nullptr) {
   auto rope = outer->object(key);
   if (!rope) return Status();
   *theta = rope->number("rope_theta", *theta, 1, 1e12);
   // Older files call it "type".
   std::string type = rope->text("type", "", {"default", "linear"});
-  type = rope->text("rope_type", type.empty() ? "default" : type, {"default", "linear"});
+  if (turned != nullptr) {
+    type = rope->text("rope_type", "default", {"default", "proportional"});
+    *turned = type == "proportional" ? rope->number("partial_rotary_factor", 1, 1e-6, 1) : 1;
+  } else {
+    type = rope->text("rope_type", type.empty() ? "default" : type, {"default", "linear"});
+  }
   *divisor = rope->number("factor", 1, 1e-3, 1e6);
   if (type == "default") *divisor = 1;
   return rope->finish();
 }
 
+// {"5": {"head_dim": 512, "num_key_value_heads": 1}, ...}: of the layers that do not slide, all
+// alike.
+Status read_full_layers(Config* outer, GemmaConfig* g) {
+  auto layers = outer->object("per_layer_config");
+  if (!layers) return Status();
+  bool first = true;
+  for (int64_t i = 0; i < g->layers; ++i) {
+    const std::string number = std::to_string(i);
+    if (g->slides(i) || !layers->has(number.c_str())) continue;
+    auto layer = layers->object(number.c_str());
+    if (!layer) break;
+    const int64_t dim = layer->integer("head_dim", g->head_dim, 2, 1 << 16),
+                  keys = layer->integer("num_key_value_heads", g->key_heads, 1, 1 << 12);
+    if (!first && (dim != g->full_head_dim || keys != g->full_key_heads))
+      layer->fail(Code::kUnsupported, "full layers that differ from each other");
+    g->full_head_dim = dim;
+    g->full_key_heads = keys;
+    first = false;
+    ZT_RETURN_IF_ERROR(layer->finish());
+  }
+  return layers->finish();
+}
+
+// Defaults are those of transformers' Gemma4UnifiedTextConfig, which read_text() has not read.
+Status read_fourth(Config* c, GemmaConfig* g) {
+  g->fourth = true;
+  g->position_divisor = g->sliding_position_divisor = 1;
+  g->full_head_dim = c->integer("global_head_dim", 512, 2, 1 << 16);
+  g->values_are_keys = c->flag("attention_k_eq_v", false);
+  const int64_t keys = c->integer("num_global_key_value_heads", g->key_heads, 1, 1 << 12);
+  g->full_key_heads = g->values_are_keys ? keys : g->key_heads;
+  if (c->integer("num_kv_shared_layers", 0, 0, 1 << 12) != 0)
+    c->fail(Code::kUnsupported,
+            "'num_kv_shared_layers': layers with keys of their own are expected");
+  c->only("use_double_wide_mlp", false, "of layers without keys of their own");
+  c->text("use_bidirectional_attention", "vision", {"vision"});  // tokens of text look back only
+  g->turned = 0.25;
+  if (auto both = c->object("rope_parameters")) {
+    double turned = 1;
+    ZT_RETURN_IF_ERROR(
+        read_rope(&*both, "full_attention", &g->theta, &g->position_divisor, &g->turned));
+    ZT_RETURN_IF_ERROR(read_rope(&*both, "sliding_attention", &g->sliding_theta,
+                                 &g->sliding_position_divisor, &turned));
+    if (turned != 1)
+      both->fail(Code::kUnsupported, "'sliding_attention': all of a head is expected to turn");
+    ZT_RETURN_IF_ERROR(both->finish());
+  }
+  ZT_RETURN_IF_ERROR(read_full_layers(c, g));
+  return c->finish();
+}
+
 // Defaults are those of transformers' Gemma3TextConfig.
 Status read_text(Config* c, GemmaConfig* g) {
-  c->text("model_type", "gemma3_text", {"gemma3_text"});
+  const std::string kind =
+      c->text("model_type", "gemma3_text", {"gemma3_text", "gemma4_unified_text"});
+  const bool fourth = kind == "gemma4_unified_text";
   g->vocabulary = c->integer("vocab_size", 262208, 1, kMost);
   g->width = c->integer("hidden_size", 2304, 1, kMost);
   g->ffn = c->integer("intermediate_size", 9216, 1, kMost);
@@ -36,11 +96,11 @@ Status read_text(Config* c, GemmaConfig* g) {
   g->key_heads = c->integer("num_key_value_heads", 4, 1, 1 << 12);
   g->head_dim = c->integer("head_dim", 256, 2, 1 << 16);
   g->score_scale = c->number("query_pre_attn_scalar", 256, 1e-3, 1e9);
-  g->window = c->integer("sliding_window", 4096, 1, kMost);
+  g->window = c->integer("sliding_window", fourth ? 1024 : 4096, 1, kMost);
   g->epsilon = c->number("rms_norm_eps", 1e-6, 0, 1);
   c->text("hidden_activation", "gelu_pytorch_tanh", {"gelu_pytorch_tanh"});
   c->only("attention_bias", false, "projections without biases are expected");
-  c->only("use_bidirectional_attention", false, "tokens look back only");
+  if (!fourth) c->only("use_bidirectional_attention", false, "tokens look back only");
   c->absent("attn_logit_softcapping", "scores without a cap are expected");
   const int64_t pattern = c->integer("sliding_window_pattern", 6, 1, 1 << 12);
   g->sliding.clear();
@@ -55,6 +115,12 @@ Status read_text(Config* c, GemmaConfig* g) {
   }
   g->theta = c->number("rope_theta", 1e6, 1, 1e12);
   g->sliding_theta = c->number("rope_local_base_freq", 1e4, 1, 1e12);
+  // Of words, of training, of caches.
+  c->ignore({"architectures", "attention_dropout", "bos_token_id", "cache_implementation", "dtype",
+             "eos_token_id", "final_logit_softcapping", "initializer_range",
+             "max_position_embeddings", "pad_token_id", "tie_word_embeddings", "torch_dtype",
+             "transformers_version", "use_cache"});
+  if (fourth) return read_fourth(c, g);
   g->position_divisor = g->sliding_position_divisor = 1;
   ZT_RETURN_IF_ERROR(read_rope(c, "rope_scaling", &g->theta, &g->position_divisor));
   if (auto both = c->object("rope_parameters")) {
@@ -63,24 +129,27 @@ Status read_text(Config* c, GemmaConfig* g) {
         read_rope(&*both, "sliding_attention", &g->sliding_theta, &g->sliding_position_divisor));
     ZT_RETURN_IF_ERROR(both->finish());
   }
-  // Of words, of training, of caches.
-  c->ignore({"architectures", "attention_dropout", "bos_token_id", "cache_implementation", "dtype",
-             "eos_token_id", "final_logit_softcapping", "initializer_range",
-             "max_position_embeddings", "pad_token_id", "tie_word_embeddings", "torch_dtype",
-             "transformers_version", "use_cache"});
   return c->finish();
 }
 
 Status read_configuration(Config* c, GemmaConfig* g) {
   if (!c->has("text_config")) return read_text(c, g);
-  c->text("model_type", "gemma3", {"gemma3"});
+  c->text("model_type", "gemma3", {"gemma3", "gemma4_unified"});
   auto text = c->object("text_config");
   if (text) ZT_RETURN_IF_ERROR(read_text(&*text, g));
-  // Of pictures and of words.
-  c->ignore({"architectures", "boi_token_index", "bos_token_id", "dtype", "eoi_token_index",
-             "eos_token_id", "image_token_index", "initializer_range", "mm_tokens_per_image",
-             "pad_token_id", "tie_word_embeddings", "torch_dtype", "transformers_version",
-             "vision_config"});
+  // Of pictures, of sound and of words.
+  c->ignore({"audio_config",         "audio_token_id",
+             "boa_token_id",         "boi_token_id",
+             "eoa_token_id",         "eoa_token_index",
+             "eoi_token_id",         "image_token_id",
+             "video_token_id",       "vision_soft_tokens_per_image",
+             "architectures",        "boi_token_index",
+             "bos_token_id",         "dtype",
+             "eoi_token_index",      "eos_token_id",
+             "image_token_index",    "initializer_range",
+             "mm_tokens_per_image",  "pad_token_id",
+             "tie_word_embeddings",  "torch_dtype",
+             "transformers_version", "vision_config"});
   return c->finish();
 }
 

@@ -1,5 +1,6 @@
-// The text network of Gemma 3 (transformers' Gemma3TextModel) as part of a graph: all its hidden
-// states. Weights carry transformers' names, from "embed_tokens" down.
+// The text network of Gemma 3 and of the unified Gemma 4 (transformers' Gemma3TextModel,
+// Gemma4UnifiedTextModel) as part of a graph: all its hidden states. Weights carry transformers'
+// names, from "embed_tokens" down.
 #pragma once
 
 #include <vector>
@@ -17,6 +18,14 @@ struct GemmaConfig {
   double epsilon = 1e-6;
   double theta = 1e6, sliding_theta = 1e4;
   double position_divisor = 8, sliding_position_divisor = 1;  // linear scaling of rotary positions
+  // Gemma 4: norms multiply by their weight, not by one more, values are normed too, scores are as
+  // they are, and a layer's result is multiplied by its own number.
+  bool fourth = false;
+  // Of layers that do not slide: 0 as above; values are keys before their norm; of a head's pairs
+  // of channels this part turns, the first ones.
+  int64_t full_head_dim = 0, full_key_heads = 0;
+  bool values_are_keys = false;
+  double turned = 1;
 
   bool slides(int64_t layer) const {
     return sliding.empty() ? (layer + 1) % 6 != 0 : sliding[static_cast<size_t>(layer)];

@@ -1,6 +1,8 @@
 // LTX-2's files: every word and every tensor is honoured, known to be of no use, or refused by
 // name.
-#include "graph/graph.h"
+#include "converters/gemma.h"
+#include "converters/weight_map.h"
+#include "graph/builder.h"
 #include "tests/format/published.h"
 
 using namespace zoetrope;
@@ -116,6 +118,47 @@ TEST_CASE("an adapter for LTX-2's second stage wants a first one that has not it
            "--distilled");
   mentions(folder.refusal({.input = "", .output = "", .upsampler = kData + "upsampler"}),
            "--refining-lora");
+}
+
+TEST_CASE("Gemma 4, as LTX-2.5's folder has it, is read, and what it says is honoured or refused") {
+  const Published folder("parity/data/ltx2/gemma4");
+  auto gemma = open_gemma(folder.path());
+  REQUIRE_MESSAGE(gemma.ok(), gemma.status().message());
+  const GemmaConfig& c = gemma->config;
+  CHECK(c.fourth);
+  CHECK(c.values_are_keys);
+  CHECK(c.head_dim == 6);
+  CHECK(c.full_head_dim == 8);
+  CHECK(c.key_heads == 2);
+  CHECK(c.full_key_heads == 1);
+  CHECK(c.window == 4);
+  CHECK(c.turned == 0.5);
+  CHECK(c.theta == 5000);
+  CHECK(c.sliding_theta == 100);
+  Builder b("text");
+  const Dim batch = Dim::symbol("batch"), length = Dim::symbol("length");
+  const auto states = gemma_hidden_states(b, c, b.input("ids", DType::kI32, {batch, length}),
+                                          b.input("lengths", DType::kI32, {batch}), batch, length);
+  b.output("text", states.back());
+  auto graph = b.finish();
+  REQUIRE_MESSAGE(graph.ok(), graph.status().message());
+  const auto weights = WeightMap::create(
+      *gemma->checkpoint, {*graph}, [&](const std::string& name) { return gemma->prefix + name; });
+  REQUIRE_MESSAGE(weights.ok(), weights.status().message());
+  for (const std::string& key : weights->unused()) CHECK(is_beside_gemma_text(key));
+  const auto refused = [&](const char* where, json value, const char* expected) {
+    const Published other("parity/data/ltx2/gemma4");
+    other.edit("config.json", [&](json& config) { config[json::json_pointer(where)] = value; });
+    const auto opened = open_gemma(other.path());
+    REQUIRE_FALSE(opened.ok());
+    mentions(std::string(opened.status().message()), expected);
+  };
+  refused("/text_config/num_kv_shared_layers", 2, "num_kv_shared_layers");
+  refused("/text_config/use_double_wide_mlp", true, "use_double_wide_mlp");
+  refused("/text_config/use_bidirectional_attention", "all", "vision");
+  refused("/text_config/per_layer_config/3/head_dim", 6, "differ");
+  refused("/text_config/per_layer_config/0", {{"head_dim", 4}}, "\"0\"");
+  refused("/text_config/rope_parameters/sliding_attention/partial_rotary_factor", 0.5, "partial");
 }
 
 TEST_CASE("LTX-2's single files: what their metadata say is honoured or refused") {

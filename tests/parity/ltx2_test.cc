@@ -173,15 +173,33 @@ Ltx2TextConfig tiny_text(bool streams) {
   return c;
 }
 
+// Of 2.5's kind.
+Ltx2TextConfig tiny_fourth() {
+  Ltx2TextConfig c = tiny_text(false);
+  c.gemma.layers = 4;
+  c.gemma.sliding = {true, false, true, false};
+  c.gemma.position_divisor = 1;
+  c.gemma.fourth = c.gemma.values_are_keys = true;
+  c.gemma.full_head_dim = 8;
+  c.gemma.full_key_heads = 1;
+  c.gemma.turned = 0.5;
+  c.video = {.heads = 3, .head_dim = 6, .layers = 2, .registers = 3};
+  c.sound = {.heads = 2, .head_dim = 4, .layers = 2, .registers = 3};
+  c.projection_a_stream = c.projection_bias = true;
+  c.longest = 16;
+  return c;
+}
+
 }  // namespace
 
 TEST_CASE("LTX-2's text equals what transformers and diffusers make of it") {
-  for (const bool streams : {false, true}) {
-    const Ltx2TextConfig config = tiny_text(streams);
-    const ParityFixture io(streams ? "ltx2/text_streams" : "ltx2/text");
+  for (const auto& [name, config] : {std::pair{"ltx2/text", tiny_text(false)},
+                                     {"ltx2/text_streams", tiny_text(true)},
+                                     {"ltx2/text_fourth", tiny_fourth()}}) {
+    const ParityFixture io(name);
     const Graph graph = require_ok(build_ltx2_text_encoder(config));
     for (const char* number : {"0", "1"}) {
-      CAPTURE(streams);
+      CAPTURE(name);
       CAPTURE(number);
       const std::string prefix = std::string(number) + ".";
       const EvalTensors inputs = with_prefix(io, prefix + "in.");

@@ -15,7 +15,8 @@ from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from safetensors.torch import save_file
-from transformers import Gemma3TextConfig, Gemma3TextModel
+from transformers import (Gemma3TextConfig, Gemma3TextModel, Gemma4UnifiedConfig, Gemma4UnifiedForConditionalGeneration,
+                          Gemma4UnifiedTextConfig, Gemma4UnifiedTextModel)
 
 DATA = Path(__file__).parent / "data" / "ltx2"
 
@@ -150,22 +151,60 @@ TEXTS = {
                           video_connector_num_learnable_registers=3, audio_connector_num_learnable_registers=3,
                           video_gated_attn=True, audio_gated_attn=True, per_modality_projections=True, proj_bias=True,
                           rope_type="interleaved", connector_rope_base_seq_len=16)),
+    # 2.5's: Gemma 4, whose full layers have other heads, keys for values, and turn in part.
+    "text_fourth": (dict(num_hidden_layers=4, layer_types=["sliding_attention", "full_attention"] * 2,
+                         attention_k_eq_v=True, global_head_dim=8, num_global_key_value_heads=1),
+                    dict(text_proj_in_factor=5, video_connector_num_attention_heads=3,
+                         video_connector_attention_head_dim=6, audio_connector_num_attention_heads=2,
+                         audio_connector_attention_head_dim=4, video_hidden_dim=18, audio_hidden_dim=8,
+                         video_connector_num_learnable_registers=3, audio_connector_num_learnable_registers=3,
+                         per_modality_projections=True, proj_bias=True, rope_type="split",
+                         connector_rope_base_seq_len=16)),
 }
+
+
+def fourth(config, seed):
+    model = randomise(Gemma4UnifiedTextModel(Gemma4UnifiedTextConfig(**dict(
+        vocab_size=29, hidden_size=12, intermediate_size=10, num_attention_heads=4, num_key_value_heads=2, head_dim=6,
+        sliding_window=3, attn_implementation="eager",
+        rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                         "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.5,
+                                            "rope_theta": 5000.0}}), **config)), seed)
+    for i, layer in enumerate(model.layers):
+        layer.layer_scalar.fill_(0.7 + 0.2 * i)
+    return model
+
+
+def gemma4():
+    """As LTX-2.5's folder has it, for the converter alone."""
+    config = dict(vocab_size=40, hidden_size=8, intermediate_size=10, num_hidden_layers=4, num_attention_heads=4,
+                  num_key_value_heads=2, head_dim=6, sliding_window=4, attention_k_eq_v=True, global_head_dim=8,
+                  layer_types=["sliding_attention", "full_attention"] * 2, num_global_key_value_heads=1,
+                  rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                                   "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.5,
+                                                      "rope_theta": 5000.0}})
+    model = randomise(Gemma4UnifiedForConditionalGeneration(Gemma4UnifiedConfig(text_config=config)), 99)
+    model.save_pretrained(DATA / "gemma4")
+    (DATA / "gemma4" / "generation_config.json").unlink(missing_ok=True)
+
+
+def third(config, seed):
+    gemma = randomise(Gemma3TextModel(Gemma3TextConfig(**{**dict(
+        vocab_size=29, hidden_size=12, intermediate_size=10, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=6, query_pre_attn_scalar=5, sliding_window=3, attn_implementation="eager",
+        rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                         "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 4.0}}),
+        **config})), seed)
+    for n, p in gemma.named_parameters():  # norms multiply by one more
+        if "norm" in n:
+            p.sub_(1)
+    return gemma
 
 
 def text():
     for seed, (name, (gemma_config, connector_config)) in enumerate(TEXTS.items()):
         width, places = 12, 12
-        gemma = Gemma3TextModel(Gemma3TextConfig(**{**dict(
-            vocab_size=29, hidden_size=width, intermediate_size=10, num_attention_heads=4, num_key_value_heads=2,
-            head_dim=6, query_pre_attn_scalar=5, sliding_window=3, attn_implementation="eager",
-            rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
-                             "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 4.0}}),
-            **gemma_config}))
-        gemma = randomise(gemma, 90 + seed)
-        for n, p in gemma.named_parameters():  # norms multiply by one more
-            if "norm" in n:
-                p.sub_(1)
+        gemma = (fourth if name == "text_fourth" else third)(gemma_config, 90 + seed)
         connectors = randomise(LTX2TextConnectors(caption_channels=width, **connector_config), 95 + seed)
         tensors = {f"weights.gemma.{k}": v for k, v in gemma.state_dict().items()}
         for k, v in connectors.state_dict().items():
@@ -341,7 +380,7 @@ def sounds():
         save(name, tensors | {"in.latents": latents.permute(0, 2, 1, 3).flatten(2), "sound": wave.transpose(1, 2)})
 
 
-PARTS = {"dit": dit, "text": text, "vae": vae, "upsampler": upsampler, "sound": sound, "sound_encoder": sound_encoder,
+PARTS = {"dit": dit, "gemma4": gemma4, "text": text, "vae": vae, "upsampler": upsampler, "sound": sound, "sound_encoder": sound_encoder,
          "sounds": sounds}
 
 if __name__ == "__main__":
