@@ -6,8 +6,7 @@
 #include "models/dit/recipe.h"
 #include "models/ltx2/recipe.h"
 #include "models/minimax_h3/recipe.h"
-#include "models/moviegen/audio.h"
-#include "models/moviegen/codec.h"
+#include "models/moviegen/audio_recipe.h"
 #include "models/moviegen/recipe.h"
 #include "models/t5/t5.h"
 #include "models/vae/vae.h"
@@ -132,13 +131,32 @@ BuiltinModel moviegen(std::string_view name, const Bindings& example) {
           [] { return moviegen_recipe(moviegen_pipeline(kBillions)); }};
 }
 
-Result<Parts> moviegen_audio() {
+BuiltinModel tiny_moviegen(const Bindings& example) {
+  return {"moviegen-tiny",
+          "moviegen",
+          "the same in a few thousand weights, to try commands with",
+          [] { return moviegen_parts(tiny_moviegen_pipeline()); },
+          example,
+          [] { return moviegen_recipe(tiny_moviegen_pipeline()); }};
+}
+
+Result<Parts> moviegen_audio_parts(const MovieGenAudioPipeline& p) {
   Parts parts;
-  ZT_RETURN_IF_ERROR(add(&parts, "", {build_moviegen_audio_dit(MovieGenAudioConfig())}));
-  ZT_RETURN_IF_ERROR(add(&parts, "codec",
-                         {build_moviegen_sound_encoder(MovieGenCodecConfig()),
-                          build_moviegen_sound_decoder(MovieGenCodecConfig())}));
+  ZT_RETURN_IF_ERROR(add(&parts, "dit", {build_moviegen_audio_dit(p.dit)}));
+  ZT_RETURN_IF_ERROR(
+      add(&parts, "codec",
+          {build_moviegen_sound_encoder(p.codec), build_moviegen_sound_decoder(p.codec)}));
+  ZT_RETURN_IF_ERROR(add(&parts, "text_encoder", {build_t5_encoder(p.text)}));
+  ZT_RETURN_IF_ERROR(add(&parts, "vision_encoder", {build_clip_vision(p.vision)}));
   return parts;
+}
+
+template <MovieGenAudioPipeline (*kPipeline)()>
+BuiltinModel moviegen_audio(std::string_view name, std::string_view description,
+                            const Bindings& example) {
+  return {name,        "moviegen",
+          description, [] { return moviegen_audio_parts(kPipeline()); },
+          example,     [] { return moviegen_audio_recipe(kPipeline()); }};
 }
 
 // The distilled ones; statistics of latents come with the checkpoints: here they change nothing.
@@ -243,6 +261,9 @@ const std::vector<BuiltinModel>& list() {
   // LTX-2 at 768x512, 121 frames: 6,144 tokens of video and 126 of sound.
   static const Bindings ltx_clip{{"batch", 1},  {"frames", 16},        {"height", 16},
                                  {"width", 24}, {"sound_frames", 126}, {"text_length", 1024}};
+  // 16 s of sound; pictures come one a latent.
+  static const Bindings sound_clip{
+      {"batch", 1}, {"frames", 400}, {"text_length", 512}, {"pictures", 400}};
   // MiniMax-H3 at 1344x768, 124 frames: 37,296 tokens of video and 414 of sound.
   static const Bindings h3_clip{{"batch", 1},  {"frames", 37},        {"height", 24},
                                 {"width", 42}, {"sound_frames", 207}, {"text_length", 256}};
@@ -301,12 +322,13 @@ const std::vector<BuiltinModel>& list() {
           "moviegen-personalised-30b",
           "Personalised Movie Gen, text and pictures of somebody to video, 768x768",
           moviegen_shown),
-      // 16 s of sound to 256 frames.
-      {"moviegen-audio-13b",
-       "moviegen",
-       "Movie Gen Audio's transformer and codec, 48 kHz",
-       moviegen_audio,
-       {{"batch", 1}, {"frames", 400}, {"text_length", 512}, {"pictures", 256}}},
+      tiny_moviegen(moviegen_clip),
+      moviegen_audio<moviegen_audio_pipeline>(
+          "moviegen-audio-13b", "Movie Gen Audio, text and video to sound, 48 kHz, 16 s",
+          sound_clip),
+      moviegen_audio<tiny_moviegen_audio_pipeline>(
+          "moviegen-audio-tiny", "the same in a few thousand weights, to try commands with",
+          sound_clip),
   };
   return models;
 }

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "graph/format/clip_spec.h"
+
 namespace zoetrope {
 
 // Causal coders of video are two graphs with the same states: `first` for the clip's first latent
@@ -51,6 +53,8 @@ struct KnownLatents {
   // A mask between 0 and mask_known says how much of what is known stays, step after step. Else a
   // latent is known or not.
   bool graded = false;
+  // Of sound: how it is encoded piece by piece, counted in latents.
+  TileSpec tiles = {};
   // Frames at any time stand as latents of their own, each encoded alone, behind the clip's. Their
   // times, in frames of the clip, are given as this, f32[1, key frames]. Empty: the model takes
   // none.
@@ -70,6 +74,19 @@ struct ImageFeatures {
   int size = 0;
   int pictures = 1;
   enum class Fit : uint8_t { kCover, kStretch } fit = Fit::kCover;
+  bool antialias = true;
+};
+
+// What a model sees of every frame of a given clip that it makes the sound of. Gives [rows,
+// latents, width]: of each latent what is shown at its middle; zeros where no clip is given, and in
+// the rows that guidance moves away from.
+struct FrameFeatures {
+  std::string latents;  // of sound
+  // [pictures, size, size, 3] in [-1, 1] to [pictures, width]
+  std::string component = "", input = "", output = "";
+  std::string gives = "";
+  int size = 0;  // as of ImageFeatures
+  ImageFeatures::Fit fit = ImageFeatures::Fit::kCover;
   bool antialias = true;
 };
 

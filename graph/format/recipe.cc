@@ -20,10 +20,11 @@ constexpr std::string_view kFills[] = {"zeros", "grey"};
 constexpr std::string_view kMasks[] = {"latent", "frames"};
 constexpr std::string_view kSamplers[] = {"flow", "diffusion"};
 // In the order of Stage's alternatives.
-constexpr std::string_view kStages[] = {"encode_text",        "class_label",   "image_features",
-                                        "reference_features", "start_picture", "source_clip",
-                                        "known_latents",      "denoise",       "resample_latents",
-                                        "decode_sound",       "decode_video",  "decode_image"};
+constexpr std::string_view kStages[] = {
+    "encode_text",   "class_label",  "image_features", "frame_features", "reference_features",
+    "start_picture", "source_clip",  "known_latents",  "denoise",        "resample_latents",
+    "decode_sound",  "decode_video", "decode_image"};
+constexpr std::string_view kWeights[] = {"slopes", "triangle"};
 
 constexpr size_t kMaxStages = 64;
 constexpr int64_t kMaxSide = 1 << 20;
@@ -154,6 +155,19 @@ void fields(V& v, ImageFeatures& s) {
 }
 
 template <typename V>
+void fields(V& v, FrameFeatures& s) {
+  v.name("latents", &s.latents);
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+  v.name("gives", &s.gives);
+  v.integer("size", &s.size, 1, 4096);
+  v.choice("fit", &s.fit, kFits);
+  v.flag("antialias", &s.antialias);
+  v.require(s.size > 0, "size", "given");
+}
+
+template <typename V>
 void fields(V& v, ReferenceFeatures& s) {
   v.name("component", &s.component);
   v.name("input", &s.input);
@@ -209,6 +223,7 @@ void fields(V& v, KnownLatents& s) {
   reduced_field(v, &s.reduced);
   v.flag("graded", &s.graded);
   v.optional_name("gives_key_times", &s.gives_key_times);
+  v.optional_object("tiles", &s.tiles, s.tiles.length > 0);
   v.require(s.kept() || !(s.mask_first_frame || s.mask_last_frame), "mask_first_frame",
             "only with fill zeros and mask latent");
   v.require(s.kept() || (!s.graded && s.gives_key_times.empty()), "graded",
@@ -251,6 +266,7 @@ template <typename V>
 void fields(V& v, Denoise::Windows& w) {
   v.integer("length", &w.length, 0, kMaxSide);
   v.integer("overlap", &w.overlap, 0, kMaxSide);
+  v.choice("weights", &w.weights, kWeights);
   v.require(w.length == 0 || (w.overlap > 0 && w.overlap < w.length), "overlap",
             "more than 0 and less than length");
 }
@@ -308,7 +324,7 @@ void fields(V& v, Denoise& s) {
   Denoise::Keyed keyed = s.keyed.value_or(Denoise::Keyed());
   v.optional_object("keyed", &keyed, s.keyed.has_value());
   if (!keyed.component.empty()) s.keyed = std::move(keyed);
-  v.object("windows", &s.windows);
+  v.optional_object("windows", &s.windows, s.windows.length > 0);
   v.require(!s.keyed || s.experts.empty(), "keyed", "left out where there are experts");
 }
 

@@ -10,61 +10,13 @@
 #include <variant>
 #include <vector>
 
+#include "graph/format/clip_spec.h"
 #include "graph/format/diffusion_spec.h"
 #include "graph/format/flow_spec.h"
 #include "graph/format/given_stages.h"
 #include "graph/status.h"
 
 namespace zoetrope {
-
-enum class Modality : uint8_t { kImage, kVideo, kSound };
-
-// What a model accepts along one dimension: min..max in steps of `multiple`. Of frames, in steps
-// from `offset`: 17 n + 5 has multiple 17 and offset 5.
-struct Range {
-  int64_t min = 1, max = 1, multiple = 1, preferred = 1, offset = 0;
-};
-
-// What comes out.
-struct ClipSpec {
-  int fps = 1;             // of video
-  int sample_rate = 0;     // 0: no sound
-  int sound_channels = 0;  // interleaved
-  Range width, height;     // pixels
-  Range frames;            // of video; 1 for pictures
-};
-
-// One stream of latents. Denoising works on (latent - mean) / std, one entry a channel. Layouts:
-//   image [batch, height, width, channels]   video [batch, time, height, width, channels]
-//   sound [batch, time, channels]
-struct LatentSpec {
-  std::string name;  // stages refer to it
-  Modality media = Modality::kVideo;
-  int channels = 0;
-  std::vector<float> mean, std;
-  int pixels = 1;        // image, video: rows and columns of pixels that a latent stands for
-  int first_frames = 1;  // video: frames that the first latent stands for,
-  int later_frames = 1;  //   and each later one
-  int samples = 1;       // sound: samples (of each channel) that a latent stands for
-  bool nearest = false;  // sound: as many latents as come nearest to the clip, what they lack being
-                         //   silence; else as many as cover it
-  // Of video: the first of each so many latents stands for `first_frames`, and not the clip's
-  // alone.
-  int period = 0;
-};
-
-// How a decoder may be run piece by piece, counted in latents: of clips and sound along time; of
-// pictures, and of clips whose decoder has a `first`, along rows and along columns.
-struct TileSpec {
-  int64_t length = 0;   // of one call; 0: always the whole sequence
-  int64_t overlap = 0;  // that neighbouring tiles share, at least
-  int64_t reach = 0;    // output depends on this many latents on either side; 0: unknown
-  // Of video: the pieces that the model's own clips are made of, which no request changes. What
-  // there is to share beyond `overlap` goes to the first ones. Each fades in from its first frame
-  // or pixel on, where it is 0; where four meet the first has no part, and the one before along
-  // rows has its whole.
-  bool stitched = false;
-};
 
 // Stages hand each other named values. `component` is a graph of the file; `input`, `output`, ...
 // are names of its inputs and outputs.
@@ -164,9 +116,12 @@ struct Denoise {
     std::string component, input, value;
   };
   std::optional<Keyed> keyed = std::nullopt;
-  // Longer clips are seen in windows of so many latents along time; length 0: whole.
+  // Longer clips are seen in windows of so many latents along time, of those of the picture or,
+  // where there is none, of the sound; length 0: whole. What a call makes of a latent counts less
+  // towards the ends that it shares with others: over the overlap, or from the window's middle on.
   struct Windows {
     int64_t length = 0, overlap = 0;
+    enum class Weights : uint8_t { kSlopes, kTriangle } weights = Weights::kSlopes;
   };
   Windows windows = {};
 
@@ -201,9 +156,9 @@ struct DecodeVideo : Decode {};  // output [batch, frames, height, width, 3] in 
 struct DecodeImage : Decode {};  // output [batch, height, width, 3] in [-1, 1]
 struct DecodeSound : Decode {};  // output [batch, samples, channels] in [-1, 1]
 
-using Stage =
-    std::variant<EncodeText, ClassLabel, ImageFeatures, ReferenceFeatures, StartPicture, SourceClip,
-                 KnownLatents, Denoise, ResampleLatents, DecodeSound, DecodeVideo, DecodeImage>;
+using Stage = std::variant<EncodeText, ClassLabel, ImageFeatures, FrameFeatures, ReferenceFeatures,
+                           StartPicture, SourceClip, KnownLatents, Denoise, ResampleLatents,
+                           DecodeSound, DecodeVideo, DecodeImage>;
 
 // "encode_text", "class_label", ...
 std::string_view stage_kind(const Stage& stage);
@@ -233,6 +188,8 @@ struct Recipe {
   // The stream of pictures (image or video), and that of sound; null where there is none.
   const LatentSpec* picture() const;
   const LatentSpec* sound() const;
+  // It makes no picture, whatever it looks at.
+  bool sound_alone() const { return picture() == nullptr && sound() != nullptr; }
   bool reads_text() const;
 };
 

@@ -73,6 +73,14 @@ class References {
     ZT_RETURN_IF_ERROR(before_denoising("image_features"));
     return give(s.gives);
   }
+  Status visit(const FrameFeatures& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("frame_features"));
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    if (l->media != Modality::kSound)
+      return bad("'frame_features' of '", l->name, "', which are ", media_name(l->media),
+                 "; expected sound");
+    return give(s.gives);
+  }
   Status visit(const ReferenceFeatures& s) {
     ZT_RETURN_IF_ERROR(before_denoising("reference_features"));
     return give(s.gives);
@@ -107,6 +115,9 @@ class References {
     ZT_RETURN_IF_ERROR(reduces(s.reduced, *l, s.first));
     if (!video && (!s.kept() || s.required || !s.gives_key_times.empty()))
       return bad("'fill', 'mask', 'required' and key frames are of video; '", l->name, "' are ",
+                 media_name(l->media));
+    if (l->media != Modality::kSound && s.tiles.length > 0)
+      return bad("'tiles' of known latents are of sound; '", l->name, "' are ",
                  media_name(l->media));
     if (s.mask == KnownLatents::Mask::kFrames && l->first_frames != 1 &&
         l->first_frames != l->later_frames)

@@ -18,7 +18,10 @@ class ClipVisionBuilder {
     ValueId x = embed(normalise(image));
     x = layers_.norm("pre_layrnorm", x);
     for (int64_t i = 0; i < c_.layers - c_.left_out; ++i) x = layers_.layer(x, i);
-    b_.output("features", x);
+    if (c_.projection > 0)
+      b_.output("embedding", project(x));
+    else
+      b_.output("features", x);
     return b_.finish();
   }
 
@@ -31,6 +34,9 @@ class ClipVisionBuilder {
       return error(Code::kInvalidArgument, "a picture tower's ", c_.heads,
                    " heads must divide its width ", c_.width, ", and its patches of ", c_.patch,
                    " pixels its pictures of ", c_.image_size);
+    if (c_.projection < 0 || (c_.projection > 0 && c_.left_out > 0))
+      return error(Code::kInvalidArgument, "a projection to ", c_.projection,
+                   " stands behind all layers; ", c_.left_out, " are left out");
     if (c_.left_out < 0 || c_.left_out >= c_.layers)
       return error(Code::kInvalidArgument, "of ", c_.layers, " layers ", c_.left_out,
                    " cannot be left out");
@@ -65,6 +71,12 @@ class ClipVisionBuilder {
     const ValueId tokens =
         b_.concat({kind, b_.reshape(patches, {batch_, tokens_ - 1, c_.width})}, 1);
     return b_.add(tokens, b_.weight("position_embedding.weight", {tokens_, c_.width}));
+  }
+
+  ValueId project(ValueId x) {
+    const ValueId kind = b_.reshape(b_.slice(x, 1, 0, 1), {batch_, c_.width});
+    return b_.linear("visual_projection", layers_.norm("post_layernorm", kind), c_.width,
+                     c_.projection, /*has_bias=*/false);
   }
 
   const ClipVisionConfig& c_;

@@ -2,8 +2,10 @@
 //   image [batch, image_size, image_size, 3] in [−1, 1]
 //   → features [batch, (image_size / patch)² + 1, width], the class token first: hidden states
 //     before the last `left_out` layers, without the final norm
-// Weights carry transformers' names without "vision_model.", but self_attn.qkv is q_proj, k_proj and
-// v_proj joined; a layer's result is "encoder.layers.N.output".
+//   → with a projection, in their place embedding [batch, projection]: the class token behind all
+//     layers, normed and projected, as CLIPVisionModelWithProjection's image_embeds
+// Weights carry transformers' names without "vision_model.", but self_attn.qkv is q_proj, k_proj
+// and v_proj joined; a layer's result is "encoder.layers.N.output".
 #pragma once
 
 #include <array>
@@ -15,6 +17,7 @@ namespace zoetrope {
 struct ClipVisionConfig {
   int64_t width = 1280, layers = 32, heads = 16, ffn = 5120, patch = 14, image_size = 224;
   int64_t left_out = 1;
+  int64_t projection = 0;  // 0: none
   double epsilon = 1e-5;
   enum class Activation { kGelu, kQuickGelu } activation = Activation::kGelu;
   // Of pixels in [0, 1], a channel.

@@ -8,6 +8,7 @@ namespace zoetrope {
 namespace {
 
 constexpr double kSnakeEpsilon = 1e-9;
+constexpr int64_t kInSide = 3, kUnitSide = 3, kEncoderOutSide = 1, kDecoderOutSide = 3;
 
 // [batch, n, c]
 struct Wave {
@@ -25,12 +26,12 @@ class CodecBuilder {
     const Dim n = frames_ * c_.stride();
     Wave x{b_.input("sound", DType::kF32, {batch_, n, c_.channels}), n, c_.channels};
     const auto scope = b_.scope("encoder");
-    x = conv("conv_in", x, c_.encoder_width, 7);
+    x = conv("conv_in", x, c_.encoder_width, 2 * kInSide + 1);
     for (size_t i = 0; i < c_.strides.size(); ++i) {
       const auto block = b_.scope("block." + std::to_string(i));
       x = shorter("down", snake("snake", residuals(x)), c_.strides[i]);
     }
-    x = conv("conv_out", snake("snake_out", x), 2 * c_.latent_channels, 3);
+    x = conv("conv_out", snake("snake_out", x), 2 * c_.latent_channels, 2 * kEncoderOutSide + 1);
     b_.output("mean", b_.slice(x.value, 2, 0, c_.latent_channels));
     return b_.finish();
   }
@@ -40,12 +41,12 @@ class CodecBuilder {
     Wave x{b_.input("latents", DType::kF32, {batch_, frames_, c_.latent_channels}), frames_,
            c_.latent_channels};
     const auto scope = b_.scope("decoder");
-    x = conv("conv_in", x, c_.decoder_width, 7);
+    x = conv("conv_in", x, c_.decoder_width, 2 * kInSide + 1);
     for (size_t i = 0; i < c_.strides.size(); ++i) {
       const auto block = b_.scope("block." + std::to_string(i));
       x = residuals(longer("up", snake("snake", x), c_.strides[c_.strides.size() - 1 - i]));
     }
-    x = conv("conv_out", snake("snake_out", x), c_.channels, 7);
+    x = conv("conv_out", snake("snake_out", x), c_.channels, 2 * kDecoderOutSide + 1);
     b_.output("sound", b_.tanh(x.value));
     return b_.finish();
   }
@@ -98,7 +99,7 @@ class CodecBuilder {
   Wave residuals(Wave x) {
     for (size_t i = 0; i < c_.dilations.size(); ++i) {
       const auto scope = b_.scope("residual." + std::to_string(i));
-      Wave h = conv("conv1", snake("snake1", x), x.c, 7, c_.dilations[i]);
+      Wave h = conv("conv1", snake("snake1", x), x.c, 2 * kUnitSide + 1, c_.dilations[i]);
       h = conv("conv2", snake("snake2", h), x.c, 1);
       x.value = b_.op(OpKind::kAdd, {h.value, x.value}, {}, "output");
     }
@@ -116,6 +117,34 @@ int64_t MovieGenCodecConfig::stride() const {
   int64_t product = 1;
   for (const int64_t s : strides) product *= s;
   return product;
+}
+
+namespace {
+
+// Positions on either side that a level's residual units see.
+int64_t units_side(const MovieGenCodecConfig& c) {
+  int64_t side = 0;
+  for (const int64_t dilation : c.dilations) side += kUnitSide * dilation;
+  return side;
+}
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+// From a latent to samples: a stride's kernel of 2s lies s/2 over its own s positions on each side.
+int64_t MovieGenCodecConfig::encoder_reach() const {
+  int64_t positions = kEncoderOutSide;
+  for (size_t i = strides.size(); i-- > 0;)
+    positions = positions * strides[i] + strides[i] / 2 + units_side(*this);
+  return ceil_div(positions + kInSide, stride());
+}
+
+// From a sample to latents: a position of s comes from its own and one neighbour.
+int64_t MovieGenCodecConfig::decoder_reach() const {
+  int64_t positions = kDecoderOutSide;
+  for (const int64_t s : strides) positions = ceil_div(positions + units_side(*this), s) + 1;
+  return positions + kInSide;
 }
 
 Result<Graph> build_moviegen_sound_encoder(const MovieGenCodecConfig& config) {

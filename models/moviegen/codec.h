@@ -22,6 +22,9 @@ struct MovieGenCodecConfig {
   std::vector<int64_t> dilations{1, 3, 9};
 
   int64_t stride() const;
+  // Latents on either side that a latent, and a latent's samples, depend on.
+  int64_t encoder_reach() const;
+  int64_t decoder_reach() const;
 };
 
 Result<Graph> build_moviegen_sound_encoder(const MovieGenCodecConfig& config);

@@ -141,6 +141,34 @@ MovieGenPipeline moviegen_pipeline(int billions) {
   return p;
 }
 
+MovieGenPipeline tiny_moviegen_pipeline() {
+  MovieGenPipeline p = moviegen_pipeline(1);
+  p.dit.layers = p.dit.heads = 2;
+  p.dit.width = 48;
+  p.dit.ffn = 64;
+  p.dit.text = {{"ul2", 24}, {"byt5", 16}, {"metaclip", 24}};
+  p.tae.levels = {8, 8, 8, 8};
+  p.tae.layers = 1;
+  p.tae.groups = 4;
+  for (const auto& [encoder, width] : {std::pair{&p.ul2, int64_t{24}}, {&p.byt5, int64_t{16}}}) {
+    encoder->vocabulary = 384;
+    encoder->width = width;
+    encoder->layers = encoder->heads = 2;
+    encoder->head_dim = 8;
+    encoder->ffn = 32;
+  }
+  p.metaclip.vocabulary = 512;
+  p.metaclip.eos = 511;
+  p.metaclip.width = 24;
+  p.metaclip.layers = p.metaclip.heads = 2;
+  p.metaclip.ffn = 48;
+  p.side = 64;
+  p.most_side = 256;
+  p.frames = 32;
+  p.steps = 4;
+  return p;
+}
+
 Recipe moviegen_recipe(const MovieGenPipeline& p) {
   Recipe r;
   r.expansion = Expansion{.instructions = kInstructions};

@@ -39,6 +39,8 @@ MovieGenPipeline moviegen_pipeline(int billions);
 MovieGenPipeline moviegen_upsampler_pipeline();
 MovieGenPipeline moviegen_edit_pipeline();
 MovieGenPipeline moviegen_personalised_pipeline();
+// The same parts, a few thousand weights each: for trying commands.
+MovieGenPipeline tiny_moviegen_pipeline();
 
 Recipe moviegen_recipe(const MovieGenPipeline& pipeline);
 

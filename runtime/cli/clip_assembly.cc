@@ -16,6 +16,41 @@ int64_t ClipAssembly::total_frames(int64_t made) const {
          files_.lead_frames;
 }
 
+// Of sound alone, with the clip that it goes to or without.
+ClipFormat ClipAssembly::sound_format(int64_t made) const {
+  const KnownFiles::Shown& shown = files_.shown;
+  ClipFormat f;
+  f.width = shown.width;
+  f.height = shown.height;
+  f.frames = shown.frames;
+  f.fps = shown.fps;
+  f.copy_picture = files_.copy_picture;
+  f.sample_rate = t_.sample_rate;
+  f.channels = t_.channels;
+  f.samples = made - known_samples(known_.before_sound) - known_samples(known_.after_sound) +
+              known_samples(files_.extend_sound) + known_samples(files_.lead_sound);
+  return f;
+}
+
+int64_t ClipAssembly::known_samples(const std::vector<float>& sound) const {
+  return static_cast<int64_t>(sound.size()) / std::max(t_.channels, 1);
+}
+
+std::vector<int64_t> ClipAssembly::seams(const ClipShape& made) const {
+  std::vector<int64_t> all;
+  if (!t_.sound_alone) return all;
+  const int64_t before = known_samples(files_.extend_sound),
+                more = made.samples - known_samples(known_.before_sound) -
+                       known_samples(known_.after_sound);
+  if (before > 0) all.push_back(before);
+  if (!files_.lead_sound.empty()) all.push_back(before + more);
+  return all;
+}
+
+ClipFormat ClipAssembly::format(const ClipShape& made) const {
+  return t_.sound_alone ? sound_format(made.samples) : format(made.frames);
+}
+
 ClipFormat ClipAssembly::format(int64_t made) const {
   ClipFormat f;
   f.width = t_.width;
@@ -43,6 +78,11 @@ Status ClipAssembly::copy_frames(const std::string& path) {
   r.background = files_.background;
   r.fps = t_.fps;
   r.max_frames = INT64_MAX;
+  if (t_.sound_alone) {  // as it is shown
+    r.width = r.height = 0;
+    r.fps = files_.shown.fps;
+    r.max_frames = files_.shown.frames;
+  }
   return read_media(path, r,
                     [&](std::span<const uint8_t> rgb) -> Result<bool> {
                       ZT_RETURN_IF_ERROR(out_.frames(rgb.data(), 1));
@@ -84,8 +124,10 @@ Status ClipAssembly::begin_audio() {
 
 Status ClipAssembly::audio(const float* samples, int64_t count) {
   ZT_RETURN_IF_ERROR(begin_audio());
-  const int64_t begin = t_.samples(known_.before.frames);
-  const int64_t end = t_.samples(files_.frames) - t_.samples(known_.after.frames);
+  const int64_t begin =
+      t_.sound_alone ? known_samples(known_.before_sound) : t_.samples(known_.before.frames);
+  const int64_t end = t_.sound_alone ? files_.samples - known_samples(known_.after_sound)
+                                     : t_.samples(files_.frames) - t_.samples(known_.after.frames);
   const int64_t from = std::clamp<int64_t>(begin - sample_, 0, count);
   const int64_t to = std::clamp<int64_t>(end - sample_, from, count);
   const int64_t first = sample_ + from;  // of what is kept, in the model's samples
@@ -130,6 +172,7 @@ Status ClipAssembly::flush_end() {
 }
 
 Status ClipAssembly::finish() {
+  if (!files_.shown.path.empty()) ZT_RETURN_IF_ERROR(copy_frames(files_.shown.path));
   // Of a model without sound nothing has come that would have begun it.
   if (files_.own_rate > 0 && frame_ > 1) ZT_RETURN_IF_ERROR(begin_audio());
   if (t_.sample_rate > 0 && audio_begun_ && files_.own_rate == 0) ZT_RETURN_IF_ERROR(flush_end());

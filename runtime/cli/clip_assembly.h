@@ -17,8 +17,12 @@ class ClipAssembly : public ClipSink {
                ClipSink& out)
       : files_(files), known_(known), t_(target), out_(out) {}
 
-  // What comes out when the model makes `frames`.
-  ClipFormat format(int64_t frames) const;
+  // What comes out when the model makes this.
+  ClipFormat format(const ClipShape& made) const;
+
+  // Where known sound ends and new begins, and the other way, of sound alone: in samples of what
+  // comes out.
+  std::vector<int64_t> seams(const ClipShape& made) const;
 
   Status frames(const uint8_t* pixels, int64_t count) override;
   Status audio(const float* samples, int64_t count) override;
@@ -26,6 +30,9 @@ class ClipAssembly : public ClipSink {
   Status finish();
 
  private:
+  ClipFormat format(int64_t frames) const;
+  ClipFormat sound_format(int64_t samples) const;
+  int64_t known_samples(const std::vector<float>& sound) const;
   int64_t total_frames(int64_t made) const;
   Status copy_frames(const std::string& path);
   Status begin_frames();

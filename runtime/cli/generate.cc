@@ -17,7 +17,7 @@ struct Options {
   int64_t count = 1;
   bool expand = false;
   CheckpointFlags checkpoint;
-  CLI::Option* prompt_option = nullptr;
+  CLI::Option *prompt_option = nullptr, *output_option = nullptr;
 };
 
 // Every prompt, `count` times each, with seeds that follow each other.
@@ -67,10 +67,14 @@ Status run_generate(Options& o) {
   ZT_ASSIGN_OR_RETURN(o.run.generate.request.negative, read_prompt(o.negative));
   ZT_ASSIGN_OR_RETURN(std::vector<Clip> clips, clips_of(o, seed));
   ZT_ASSIGN_OR_RETURN(const auto engine,
-                      o.run.generate.open_engine(/*keep_sessions=*/clips.size() > 1));
+                      o.run.generate.open_engine(
+                          /*keep_sessions=*/clips.size() > 1 && !o.run.sound.given()));
   if (o.prompt_option->count() == 0 && o.prompts.empty() && engine->model().recipe.reads_text())
     return error(Code::kInvalidArgument,
                  "say what to show, such as \"a red ball\"; \"\" leaves it to the model");
+  if (engine->model().recipe.sound_alone() && o.output_option->count() == 0 &&
+      o.run.known.video.empty())
+    o.run.outputs = {"sound.wav"};
   ZT_RETURN_IF_ERROR(expand_prompts(engine->model().recipe, o, &clips));
   Generation generation(o.run, *engine);
   if (!o.checkpoint.folder.empty()) {
@@ -97,6 +101,10 @@ void add_generate(CLI::App* root, Run* run) {
       "  zoetrope generate \"a red star bounces\" --extend clip.mp4 -o longer.mp4   more behind a "
       "clip\n"
       "  zoetrope generate \"\" --video silent.mp4 -o sound.wav -o joined.mp4  video to sound\n"
+      "  zoetrope generate \"a dog barks\" --model video.zoe --sound sound.zoe -o dog.mp4   "
+      "two models\n"
+      "  zoetrope generate \"rain\" --model sound.zoe --seconds 60 -o rain.wav   sound "
+      "alone\n"
       "  zoetrope generate \"a red ball\" --checkpoint ck -o ball.mp4          resume goes on\n"
       "  zoetrope generate --model m.zoe --class 207 --class \"tabby cat\" -o grid.png   two "
       "classes");
@@ -104,15 +112,16 @@ void add_generate(CLI::App* root, Run* run) {
       "prompt", options->prompt,
       "What to show and to sound; @FILE reads it from a file, - from standard input. Models of "
       "classes take --class instead");
-  app->add_option(
-         "-o,--output", options->run.outputs,
-         "Where to write; may be given more than once. By extension: " + known_clip_extensions() +
-             "; - is standard output, Y4M unless --format says "
-             "otherwise")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->capture_default_str();
+  options->output_option =
+      app->add_option("-o,--output", options->run.outputs,
+                      "Where to write; may be given more than once. By extension: " +
+                          known_clip_extensions() +
+                          "; - is standard output, Y4M unless --format says "
+                          "otherwise")
+          ->expected(1)
+          ->allow_extra_args(false)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+          ->capture_default_str();
   app->add_option("--format", options->run.format,
                   "The format of outputs, whatever their names: mp4, webm, mkv, mov, gif, y4m, "
                   "png, wav")
@@ -146,6 +155,7 @@ void add_generate(CLI::App* root, Run* run) {
                   "which")
       ->capture_default_str();
   options->run.known.add_to(app);
+  options->run.sound.add_to(app);
   options->run.generate.add_to(app);
   options->checkpoint.add_to(app);
   app->add_flag("--json", options->run.json, "Print figures as JSON instead of progress");

@@ -18,7 +18,7 @@ void GenerateFlags::add_to(CLI::App* app) {
   app->add_option("--height", o.clip.height, "Pixels")->check(whole_in(0));
   auto* frames = app->add_option("--frames", o.clip.frames, "Frames; 1 makes a still image")
                      ->check(whole_in(0));
-  app->add_option("--seconds", o.clip.seconds, "Length of the clip")
+  app->add_option("--seconds,--duration", o.clip.seconds, "Length of the clip, or of sound")
       ->check(number_in(0, 86400))
       ->excludes(frames);
   app->add_flag("--loop", o.clip.loop,

@@ -12,6 +12,7 @@
 #include "runtime/cli/clip_assembly.h"
 #include "runtime/cli/receipt_flags.h"
 #include "runtime/cli/record_flags.h"
+#include "runtime/cli/seam_measure.h"
 #include "runtime/engine/time_windows.h"
 
 namespace zoetrope {
@@ -24,15 +25,20 @@ ClipTags tags_of(const GenerationOptions& o, const Model& model, const RequestPl
   const Request& g = o.generate.request;
   const ClipShape& shape = plan.shape;
   std::vector<std::pair<std::string, std::string>> options = {
-      {"width", str(shape.width)},
-      {"height", str(shape.height)},
-      {"frames", str(shape.frames)},
       {"steps", str(plan.denoise.steps)},
       {"guidance", str(plan.denoise.guidance)},
       {"compute", std::string(dtype_name(g.compute))}};
+  const std::pair<std::string, int64_t> sizes[] = {
+      {"width", shape.width}, {"height", shape.height}, {"frames", shape.frames}};
+  if (!model.recipe.sound_alone())
+    for (size_t i = 0; i < 3; ++i)
+      options.emplace(options.begin() + static_cast<std::ptrdiff_t>(i), sizes[i].first,
+                      str(sizes[i].second));
   for (const double guidance : g.expert_guidance)
     options.emplace_back("expert_guidance", str(guidance));
   if (o.loudness != 0) options.emplace_back("loudness", str(o.loudness));
+  if (o.sound.given()) options.emplace_back("sound", o.sound.model);
+  if (!o.sound.prompt.empty()) options.emplace_back("sound-prompt", o.sound.prompt);
   if (!expanded_from.empty()) options.emplace_back("expanded_from", expanded_from);
   if (!g.solver.empty()) options.emplace_back("solver", g.solver);
   if (!g.schedule.empty()) options.emplace_back("schedule", g.schedule);
@@ -53,7 +59,7 @@ int64_t peak_resident_bytes() {
 
 nlohmann::json to_json(const Clip& clip, const std::vector<std::string>& paths,
                        const ClipFormat& format, const Outputs& outputs, const RunStats& stats,
-                       const LoopMeasure& loop) {
+                       const LoopMeasure& loop, const SeamMeasure& seams) {
   nlohmann::json files = nlohmann::json::array();
   for (size_t i = 0; i < paths.size(); ++i)
     files.push_back({{"path", paths[i]}, {"codecs", outputs.description(i)}});
@@ -72,6 +78,8 @@ nlohmann::json to_json(const Clip& clip, const std::vector<std::string>& paths,
                            {"planned_peak_bytes", stats.planned_peak_bytes},
                            {"session_peak_bytes", stats.peak_bytes},
                            {"process_peak_bytes", peak_resident_bytes()}};
+  for (const SeamMeasure::Seam& seam : seams.seams())
+    answer["seams"].push_back({{"at", seam.at}, {"step", seam.step}, {"around", seam.around}});
   if (loop.count() > 1)
     answer["loop"] = {{"last_to_first", loop.last_to_first()},
                       {"neighbours", loop.neighbours()},
@@ -105,6 +113,12 @@ bool asks_for_loop(const KnownFiles& files, const KnownMedia& known) {
 }
 
 std::string length_of(const ClipFormat& format, const RequestPlan& plan) {
+  if (format.width == 0) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.2f s of sound, ",
+                  static_cast<double>(format.samples) / format.sample_rate);
+    return text;
+  }
   if (plan.shape.frames <= 1) return plan.samples > 1 ? str(plan.samples, " pictures, ") : "";
   char text[32];
   std::snprintf(text, sizeof(text), "%.2f s, ", static_cast<double>(format.frames) / format.fps);
@@ -146,7 +160,8 @@ Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn, Continua
   ZT_ASSIGN_OR_RETURN(target_, media_target(recipe, o_.known, &request_.clip));
   ZT_ASSIGN_OR_RETURN(known_, read_known_files(o_.known, target_));
   ZT_RETURN_IF_ERROR(give_known(recipe, o_.known, &known_, &request_));
-  if (o_.loudness != 0 && target_.channels == 0 && known_.own_rate == 0)
+  ZT_RETURN_IF_ERROR(open_sound());
+  if (o_.loudness != 0 && target_.channels == 0 && known_.own_rate == 0 && !sound_)
     return error(Code::kInvalidArgument, "--loudness: this clip has no sound");
   ZT_RETURN_IF_ERROR(prepare());
   if (!new_checkpoint_.first.empty()) {
@@ -173,6 +188,35 @@ Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn, Continua
   return Status();
 }
 
+// The second model. What is given of the clip's sound is not for it to make.
+Status Generation::open_sound() {
+  if (!o_.sound.given()) return Status();
+  if (!o_.known.extend.empty() || !o_.known.lead_to.empty())
+    return error(Code::kInvalidArgument,
+                 "--sound with --extend or --lead-to: the clip that is given keeps its own sound; "
+                 "make the longer clip first, and its sound with --model ",
+                 o_.sound.model, " --video CLIP");
+  if (known_.own_rate > 0)
+    return error(Code::kInvalidArgument, "--sound: ", o_.known.video,
+                 " has sound of its own, which stays; without it, --model ", o_.sound.model,
+                 " --video CLIP makes another");
+  if (request_.clip.loop)
+    return error(Code::kInvalidArgument,
+                 "--sound with --loop: the second model's sound has a beginning and an end");
+  if (checkpoint_ || !new_checkpoint_.first.empty())
+    return error(Code::kInvalidArgument,
+                 "--sound with --checkpoint: a folder keeps the work of one model; make the clip "
+                 "first, and its sound with --model ",
+                 o_.sound.model, " --video CLIP");
+  ZT_ASSIGN_OR_RETURN(sound_, SoundTrack::open(o_.sound, o_.generate, engine_.model().recipe));
+  return Status();
+}
+
+SilentClip Generation::silent_clip(size_t clip, const ClipFormat& format) const {
+  return {format.width, format.height,       format.frames,
+          format.fps,   clips_[clip].prompt, clips_[clip].seed};
+}
+
 Result<RequestPlan> Generation::plan(size_t clip) {
   request_.prompt = clips_[clip].prompt;
   request_.seed = clips_[clip].seed;
@@ -180,6 +224,7 @@ Result<RequestPlan> Generation::plan(size_t clip) {
   request_.resume = clip == from_.clip ? from_.point : nullptr;
   ZT_ASSIGN_OR_RETURN(RequestPlan plan, engine_.plan(request_));
   known_.frames = plan.shape.frames;
+  known_.samples = plan.shape.samples;
   return plan;
 }
 
@@ -211,7 +256,8 @@ bool Generation::as_grid(const RequestPlan& plan) const {
 
 ClipFormat Generation::format_of(const RequestPlan& plan, const ClipAssembly& assembly,
                                  const GridSink& tiles) const {
-  ClipFormat format = assembly.format(plan.shape.frames);
+  ClipFormat format = assembly.format(plan.shape);
+  if (sound_) sound_->add_to(&format);
   if (o_.loudness != 0) {  // no longer what is in the file
     format.copy_sound.clear();
     format.exact_sound = false;
@@ -238,6 +284,7 @@ Status Generation::prepare() {
     Outputs none;
     format = format_of(planned, ClipAssembly(known_, request_.known, target_, none),
                        GridSink(planned.samples, planned.shape.width, planned.shape.height, none));
+    if (sound_) ZT_RETURN_IF_ERROR(sound_->plan(silent_clip(i, format)).status());
     for (std::string& path : paths_[i]) {
       if (clips_.size() == 1) break;
       ZT_ASSIGN_OR_RETURN(path, numbered_path(path, format, i + 1, clips_.size()));
@@ -257,6 +304,7 @@ Status Generation::prepare() {
 std::vector<std::string> Generation::inputs() const {
   std::vector<std::string> paths = o_.known.paths();
   if (!engine_.model().path.empty()) paths.push_back(engine_.model().path);
+  if (sound_ && !sound_->path().empty()) paths.push_back(sound_->path());
   for (const AdapterRecord& adapter : o_.generate.adapters) paths.push_back(adapter.file.path);
   return paths;
 }
@@ -301,7 +349,10 @@ Receipt Generation::receipt_of(RequestRecord record, const RequestPlan& plan,
 Status Generation::give_receipt(const RequestPlan& plan, const StageLog& log,
                                 const std::string& file, Outputs* outputs) {
   ZT_ASSIGN_OR_RETURN(RequestRecord record, record_of(o_.generate, o_.known, engine_.model()));
-  const Receipt receipt = receipt_of(std::move(record), plan, log);
+  Receipt receipt = receipt_of(std::move(record), plan, log);
+  if (sound_) {
+    ZT_ASSIGN_OR_RETURN(receipt.sound.emplace_back(), sound_->receipt());
+  }
   if (!o_.no_metadata) outputs->add_tag(kReceiptTag, receipt_to_json(for_clip(receipt)));
   return file.empty() ? Status() : write_text(file, receipt_to_json(receipt) + "\n");
 }
@@ -318,13 +369,15 @@ Result<RequestPlan> Generation::tell(size_t clip) {
       ZT_ASSIGN_OR_RETURN(planned, plan(clip));
     }
   }
-  if (const double seconds = planned.estimated_seconds(); seconds > 0)
-    hooks_.notice(str("about ", format_seconds(seconds), planned.calibrated() ? "" : " (roughly)",
-                      planned.disk_rate > 0 ? str(", ", format_seconds(planned.reading_seconds()),
-                                                  " of it reading the file")
-                                            : std::string(),
-                      ", at most ", format_bytes(static_cast<double>(planned.peak_bytes())), " on ",
-                      planned.peak().device->spec()));
+  if (sound_) {  // one after the other
+    Outputs none;
+    const ClipFormat format =
+        ClipAssembly(known_, request_.known, target_, none).format(planned.shape);
+    ZT_ASSIGN_OR_RETURN(const RequestPlan sound, sound_->plan(silent_clip(clip, format)));
+    tell_estimate({&planned, &sound}, hooks_);
+  } else {
+    tell_estimate({&planned}, hooks_);
+  }
   return planned;
 }
 
@@ -333,13 +386,21 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   const std::vector<std::string>& paths = paths_[clip];
   ZT_ASSIGN_OR_RETURN(const RequestPlan planned, tell(clip));
   Outputs outputs;
-  LoopMeasure loop(planned.shape.width * planned.shape.height * 3, outputs);
+  const KnownFiles::Shown& shown = known_.shown;
+  const int64_t pixels =
+      shown.path.empty() ? planned.shape.width * planned.shape.height : shown.width * shown.height;
+  LoopMeasure loop(3 * pixels, outputs);
   loop.watch(seams_of(engine_.model().recipe, planned,
                       known_.extend_frames - request_.known.before.frames));
   const bool own = known_.own_rate > 0;
-  LoudnessSink leveled(o_.loudness, own ? known_.own_rate : target_.sample_rate,
-                       own ? known_.own_channels : target_.channels, loop);
-  ClipAssembly assembly(known_, request_.known, target_, leveled);
+  const ClipSpec& heard = sound_ ? sound_->model().recipe.clip : engine_.model().recipe.clip;
+  LoudnessSink leveled(o_.loudness, own ? known_.own_rate : heard.sample_rate,
+                       own ? known_.own_channels : heard.sound_channels, loop);
+  SeamMeasure seams(heard.sample_rate, heard.sound_channels,
+                    ClipAssembly(known_, request_.known, target_, leveled).seams(planned.shape),
+                    leveled);
+  ClipAssembly assembly(known_, request_.known, target_,
+                        sound_ ? static_cast<ClipSink&>(*sound_) : seams);
   GridSink tiles(planned.samples, planned.shape.width, planned.shape.height, outputs);
   const bool grid = as_grid(planned);
   const ClipFormat format = format_of(planned, assembly, tiles);
@@ -348,7 +409,14 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   ClipSink* sink = planned.samples == 1 ? static_cast<ClipSink*>(&assembly)
                    : grid               ? static_cast<ClipSink*>(&tiles)
                                         : &outputs;
-  bar_.expect(expected_tasks(planned));
+  std::vector<ExpectedTask> tasks = expected_tasks(planned);
+  if (sound_) {
+    const SilentClip silent = silent_clip(clip, format);
+    ZT_ASSIGN_OR_RETURN(const RequestPlan sound, sound_->plan(silent));
+    tasks = both_tasks(planned, sound);
+    ZT_RETURN_IF_ERROR(sound_->begin(silent, leveled));
+  }
+  bar_.expect(std::move(tasks));
   if (o_.listener != nullptr) ZT_RETURN_IF_ERROR(o_.listener->expect(planned));
   StageLog log(sink, kReceiptSamples, /*keep_clip=*/false);
   log.begin(planned.shape.width * planned.shape.height * 3, planned.clip.sound_channels);
@@ -369,10 +437,14 @@ Result<nlohmann::json> Generation::make(size_t clip) {
       keep_state(clip, planned, log, state, values);
       return Status();
     };
-  ZT_ASSIGN_OR_RETURN(const RunStats stats,
+  ZT_ASSIGN_OR_RETURN(RunStats stats,
                       engine_.run(request_, wants_receipt(clip) ? log : *sink, hooks));
   if (grid) ZT_RETURN_IF_ERROR(tiles.finish());
   ZT_RETURN_IF_ERROR(assembly.finish());
+  if (sound_) {
+    ZT_ASSIGN_OR_RETURN(const RunStats sound, sound_->run(hooks_));
+    stats = both_stats(stats, sound);
+  }
   ZT_RETURN_IF_ERROR(leveled.finish());
   if (!leveled.notice().empty()) hooks_.notice(leveled.notice());
   if (wants_receipt(clip))
@@ -384,25 +456,31 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   bar_.end();
   if (!o_.json && !o_.quiet) {
     for (size_t i = 0; i < paths.size(); ++i)
-      std::fprintf(stderr, "%s: %ldx%ld, %s%s\n", paths[i].c_str(), static_cast<long>(format.width),
-                   static_cast<long>(format.height), length_of(format, planned).c_str(),
-                   outputs.description(i).c_str());
+      std::fprintf(stderr, "%s: %s%s%s\n", paths[i].c_str(),
+                   format.width > 0 ? str(format.width, "x", format.height, ", ").c_str() : "",
+                   length_of(format, planned).c_str(), outputs.description(i).c_str());
     if (loop.at_seams() > 0)
       std::fprintf(stderr,
                    "where windows join neighbours differ by %.2f of 255 a value, elsewhere by "
                    "%.2f\n",
                    loop.at_seams(), loop.elsewhere());
-    if (asks_for_loop(known_, request_.known))
+    if (loop.count() > 1 && asks_for_loop(known_, request_.known))
       std::fprintf(stderr,
                    "in a loop the last frame differs from the first by %.2f of 255 a value, "
                    "neighbours by %.2f, at most %.2f\n",
                    loop.last_to_first(), loop.neighbours(), loop.most_of_neighbours());
+    for (const SeamMeasure::Seam& seam : seams.seams())
+      std::fprintf(
+          stderr,
+          "at sample %ld known and new sound meet with a step of %.4f of full scale, those "
+          "around it are up to %.4f\n",
+          static_cast<long>(seam.at), seam.step, seam.around);
     std::fprintf(stderr, "done in %s; peak memory: plan %s, whole process %s\n",
                  format_seconds(stats.total_seconds).c_str(),
                  format_bytes(static_cast<double>(stats.planned_peak_bytes)).c_str(),
                  format_bytes(static_cast<double>(peak_resident_bytes())).c_str());
   }
-  return to_json(clips_[clip], paths, format, outputs, stats, loop);
+  return to_json(clips_[clip], paths, format, outputs, stats, loop, seams);
 }
 
 }  // namespace zoetrope

@@ -12,6 +12,7 @@
 #include "runtime/cli/known_files.h"
 #include "runtime/cli/outputs.h"
 #include "runtime/cli/progress.h"
+#include "runtime/cli/sound_track.h"
 #include "runtime/verify/receipt.h"
 #include "runtime/verify/stage_log.h"
 
@@ -36,6 +37,7 @@ class GenerationListener {
 struct GenerationOptions {
   GenerateFlags generate;  // finished
   KnownFlags known;
+  SoundFlags sound;
   std::vector<std::string> outputs;  // of every clip; numbered where there are several
   std::string format;                // of outputs, whatever their names; empty: by the name
   bool json = false, quiet = false, no_metadata = false;
@@ -86,6 +88,8 @@ class Generation {
  private:
   Result<RequestPlan> plan(size_t clip);
   Result<RequestPlan> tell(size_t clip);
+  Status open_sound();
+  SilentClip silent_clip(size_t clip, const ClipFormat& format) const;
   ClipFormat format_of(const RequestPlan& plan, const ClipAssembly& assembly,
                        const GridSink& tiles) const;
   bool as_grid(const RequestPlan& plan) const;
@@ -111,6 +115,7 @@ class Generation {
   RunHooks hooks_;
   MediaTarget target_;
   KnownFiles known_;
+  std::unique_ptr<SoundTrack> sound_;  // null: the model makes it, or nobody does
   std::vector<Clip> clips_;
   Receipt before_;  // of the clip in work: what was made of it before it went on
   Continuation from_;

@@ -1,15 +1,12 @@
 #include "runtime/cli/known_files.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <tuple>
 #include <utility>
 
-#include "runtime/cli/command.h"
-
+#include "runtime/cli/known_sound.h"
 #include "runtime/engine/check.h"
 #include "runtime/engine/find_stage.h"
 
@@ -47,33 +44,6 @@ int64_t at_least(const Range& r, int64_t frames) {
   return at_most(r, r.offset + steps * r.multiple);
 }
 
-bool same_file(const std::string& a, const std::string& b) {
-  struct stat x {
-  }, y{};
-  return a == b || (::stat(a.c_str(), &x) == 0 && ::stat(b.c_str(), &y) == 0 &&
-                    x.st_dev == y.st_dev && x.st_ino == y.st_ino);
-}
-
-// read_media, which a person may interrupt.
-Result<Media> read_frames(const std::string& path, const ReadRequest& request,
-                          const FrameSink& sink) {
-  return read_media(path, request, [&](std::span<const uint8_t> rgb) -> Result<bool> {
-    if (interrupted()) return error(Code::kCancelled, "cancelled while reading ", path);
-    return sink(rgb);
-  });
-}
-
-Result<Media> read_frames(const std::string& path, const ReadRequest& request) {
-  std::vector<uint8_t> pixels;
-  ZT_ASSIGN_OR_RETURN(Media media,
-                      read_frames(path, request, [&](std::span<const uint8_t> rgb) -> Result<bool> {
-                        pixels.insert(pixels.end(), rgb.begin(), rgb.end());
-                        return true;
-                      }));
-  media.pixels = std::move(pixels);
-  return media;
-}
-
 class KnownReader {
  public:
   KnownReader(const KnownFlags& flags, const MediaTarget& target) : flags_(flags), t_(target) {}
@@ -92,6 +62,10 @@ class KnownReader {
     ZT_RETURN_IF_ERROR(read_picture(flags_.image, &out_.media.first));
     ZT_RETURN_IF_ERROR(read_picture(flags_.last_image, &out_.media.last));
     for (const KeyFrameFlag& key : flags_.keyframes) ZT_RETURN_IF_ERROR(read_keyframe(key));
+    if (t_.sound_alone) {
+      ZT_RETURN_IF_ERROR(read_for_sound(flags_, t_, pictures(0, 0), &out_));
+      return std::move(out_);
+    }
     if (!flags_.extend.empty() || !flags_.lead_to.empty()) ZT_RETURN_IF_ERROR(read_neighbours());
     for (const std::string& path : flags_.references) ZT_RETURN_IF_ERROR(read_reference(path));
     if (!flags_.video.empty())
@@ -111,11 +85,7 @@ class KnownReader {
     r.max_frames = count;
     return r;
   }
-  void take_notices(Media* media) {
-    for (std::string& notice : media->notices)
-      if (std::find(out_.notices.begin(), out_.notices.end(), notice) == out_.notices.end())
-        out_.notices.push_back(std::move(notice));
-  }
+  void take_notices(Media* media) { zoetrope::take_notices(media, &out_.notices); }
   double seconds(int64_t frames) const { return static_cast<double>(frames) / t_.fps; }
 
   Status read_picture(const std::string& path, KnownFrames* to) {
@@ -390,6 +360,19 @@ Result<MediaTarget> media_target(const Recipe& recipe, const KnownFlags& flags, 
   }
   t.sample_rate = recipe.clip.sample_rate;
   t.channels = recipe.clip.sound_channels;
+  if (!recipe.sound_alone()) return t;
+  if (clip->width > 0 || clip->height > 0)
+    return error(Code::kInvalidArgument,
+                 "--width, --height: this model makes sound alone, which has none");
+  t.sound_alone = true;
+  t.latent = recipe.sound()->samples;
+  t.asked = clip->frames > 0 || clip->seconds > 0 || clip->samples > 0 ? shape.samples : 0;
+  t.preferred = t.samples(t.range.preferred);
+  t.longest = t.samples(t.range.max);
+  const Denoise* const denoise = recipe.denoise();
+  const int64_t whole = denoise != nullptr && denoise->windows.length > 0 ? denoise->windows.length
+                                                                          : t.preferred / t.latent;
+  t.most_known = std::max<int64_t>(whole / 2, 1) * t.latent;
   return t;
 }
 
@@ -400,7 +383,10 @@ Status give_known(const Recipe& recipe, const KnownFlags& flags, KnownFiles* fil
   files->loop = request->clip.loop;
   const LatentSpec* picture = recipe.picture();
   const bool pictures = picture != nullptr && picture->media == Modality::kImage;
-  if (files->frames > 0 && !pictures) {
+  if (files->samples > 0) {
+    request->clip = {};
+    request->clip.samples = files->samples;
+  } else if (files->frames > 0 && !pictures && !recipe.sound_alone()) {
     request->clip.frames = files->frames;
     request->clip.seconds = 0;
   }

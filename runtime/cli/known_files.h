@@ -21,13 +21,19 @@ struct MediaTarget {
   int first_frames = 1, later_frames = 1;  // that the first latent and each later one stand for
   int sample_rate = 0, channels = 0;       // 0: no sound
   int source_scale = 0;  // of models that make a clip anew: how much larger; 0: others
+  // Of a model that makes sound alone, in samples: asked for (0: left to the files), preferred, at
+  // most, of a latent, and the most of known sound that it is given at an end. Width and height are
+  // then of frames that it looks at.
+  bool sound_alone = false;
+  int64_t asked = 0, preferred = 0, longest = 0, latent = 1, most_known = 0;
 
   int64_t samples(int64_t count) const { return count * sample_rate / fps; }
 };
 
 struct KnownFiles {
-  KnownMedia media;    // at the model's size and rates
-  int64_t frames = 0;  // that the model makes, known ones among them; 0: its preference
+  KnownMedia media;     // at the model's size and rates
+  int64_t frames = 0;   // that the model makes, known ones among them; 0: its preference
+  int64_t samples = 0;  // the same of a model that makes sound alone
 
   // The clip that comes out: `extend` whole, what is new, `lead_to` whole. Counts are frames at the
   // model's rate. Of a clip that leads to itself, a loop, the second showing is left out.
@@ -44,6 +50,14 @@ struct KnownFiles {
   int own_rate = 0, own_channels = 0, own_bits = 16;
   // Files that are used whole, so that their packets can be copied; empty: none.
   std::string copy_picture, copy_sound;
+
+  // The clip whose sound a model of sound alone makes, at its own size and rate: what is shown.
+  struct Shown {
+    std::string path;  // empty: none
+    int64_t width = 0, height = 0, frames = 0;
+    int fps = 1;
+  };
+  Shown shown;
 
   Fit fit = Fit::kCover;
   Rgb background;

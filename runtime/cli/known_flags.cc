@@ -58,16 +58,17 @@ void KnownFlags::add_to(CLI::App* app) {
           ->expected(1)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   auto* before = app->add_option("--extend", extend,
-                                 "Continue this clip: it comes out whole, with its sound, and "
-                                 "--seconds or --frames more behind it");
+                                 "Continue this clip, or sound with a model of sound: it comes out "
+                                 "whole, and --seconds or --frames more behind it");
   auto* after = app->add_option("--lead-to", lead_to,
                                 "Lead to this clip: it comes out whole behind what is new; the "
                                 "same file as --extend makes a loop");
   auto* all =
       app->add_option("--video", video,
                       "All frames are known, of a clip or of pictures such as %04d.png: "
-                      "make the sound. The clip is as long as this one. Of models that make "
-                      "a clip anew, editors and upsamplers: this one; its sound stays");
+                      "make the sound. The clip is as long as this one, to a sample where the "
+                      "model makes sound alone. Of models that make a clip anew, editors and "
+                      "upsamplers: this one; its sound stays");
   app->add_option(
          "--reference", references,
          "The clip shows again who or what is on this picture; give more for more of them, "

@@ -8,10 +8,12 @@
 
 #include "graph/passes/pipeline.h"
 #include "runtime/cli/calibration.h"
+#include "runtime/cli/clip_assembly.h"
 #include "runtime/cli/generate_flags.h"
 #include "runtime/cli/known_files.h"
 #include "runtime/cli/plan_page.h"
 #include "runtime/cli/progress.h"
+#include "runtime/cli/sound_track.h"
 
 namespace zoetrope {
 namespace {
@@ -22,6 +24,7 @@ constexpr double kCalibrate = 60;  // asked for
 struct Options {
   GenerateFlags generate;
   KnownFlags known;
+  SoundFlags sound;
   std::vector<std::string> bindings;  // NAME=VALUE
   std::vector<std::string> compare, devices;
   std::string component, html;
@@ -209,6 +212,56 @@ Status compare(Options& o) {
   return any ? Status() : error(Code::kResourceExhausted, "none of these fits");
 }
 
+// Of the second model, for the clip that the first one makes.
+class SecondPlan {
+ public:
+  static Result<SecondPlan> make(const Options& o, const Recipe& recipe, const RequestPlan& first,
+                                 KnownFiles* known, const MediaTarget& target) {
+    SecondPlan second;
+    if (!o.sound.given()) return second;
+    ZT_ASSIGN_OR_RETURN(second.track_, SoundTrack::open(o.sound, o.generate, recipe, true));
+    NoSink none;
+    known->frames = first.shape.frames;
+    const ClipFormat f =
+        ClipAssembly(*known, o.generate.request.known, target, none).format(first.shape);
+    const Request& r = o.generate.request;
+    ZT_ASSIGN_OR_RETURN(
+        second.plan_, second.track_->plan({f.width, f.height, f.frames, f.fps, r.prompt, r.seed}));
+    return second;
+  }
+  const RequestPlan* get() const { return track_ ? &plan_ : nullptr; }
+
+ private:
+  std::unique_ptr<SoundTrack> track_;  // owns what the plan points to
+  RequestPlan plan_;
+};
+
+std::string text_of(const RequestPlan& plan, bool calls) {
+  std::string text = request_plan_to_text(plan, calls) + "\n" + cells_to_text(job_cells(plan));
+  for (const auto& [device, bytes] : peaks_by_device(plan))
+    text += str("at most ", format_bytes(static_cast<double>(bytes)), " on ", device, "\n");
+  return text;
+}
+
+std::string text_of_both(const RequestPlan& first, const RequestPlan& second, bool calls) {
+  std::string text = text_of(first, calls) + "\nthen the sound: " + text_of(second, calls);
+  const int64_t peak = std::max(first.peak_bytes(), second.peak_bytes());
+  text += str("\nboth: at most ", format_bytes(static_cast<double>(peak)));
+  if (const double seconds = both_seconds(first, second); seconds > 0)
+    text += str(", about ", format_seconds(seconds));
+  return text + "\n";
+}
+
+nlohmann::json json_of_both(const RequestPlan& first, const RequestPlan* second, bool calls) {
+  auto json = nlohmann::json::parse(request_plan_to_json(first, calls));
+  if (second == nullptr) return json;
+  json["sound"] = nlohmann::json::parse(request_plan_to_json(*second, calls));
+  json["peak_bytes"] = std::max(first.peak_bytes(), second->peak_bytes());
+  json["estimated_seconds"] = both_seconds(first, *second);
+  json["calibrated"] = first.calibrated() && second->calibrated();
+  return json;
+}
+
 Status run_plan(Options& o) {
   ZT_RETURN_IF_ERROR(o.generate.finish());
   Request& request = o.generate.request;
@@ -221,20 +274,20 @@ Status run_plan(Options& o) {
   ZT_RETURN_IF_ERROR(give_known(recipe, o.known, &known, &request));
   if (!o.compare.empty() || !o.devices.empty()) return compare(o);
   ZT_ASSIGN_OR_RETURN(const RequestPlan plan, plan_request(o, *engine));
+  ZT_ASSIGN_OR_RETURN(const SecondPlan second, SecondPlan::make(o, recipe, plan, &known, target));
   if (!o.html.empty())
     ZT_RETURN_IF_ERROR(plan_page(engine->model(), plan, request.memory_budget).write(o.html));
   std::string text;
   if (o.json) {
-    auto json = nlohmann::json::parse(request_plan_to_json(plan, o.calls));
+    auto json = json_of_both(plan, second.get(), o.calls);
     if (o.measure) {
       ZT_ASSIGN_OR_RETURN(const Measured measured, run_request(o, *engine));
       json["measured"] = measured_to_json(measured);
     }
     text = json.dump(2) + "\n";
   } else {
-    text = request_plan_to_text(plan, o.calls) + "\n" + cells_to_text(job_cells(plan));
-    for (const auto& [device, bytes] : peaks_by_device(plan))
-      text += str("at most ", format_bytes(static_cast<double>(bytes)), " on ", device, "\n");
+    text = second.get() != nullptr ? text_of_both(plan, *second.get(), o.calls)
+                                   : text_of(plan, o.calls);
     if (o.measure) {
       ZT_ASSIGN_OR_RETURN(const Measured measured, run_request(o, *engine));
       text += "\n" + cells_to_text(measured_cells(plan, measured));
@@ -261,6 +314,7 @@ void add_plan(CLI::App* root, Run* run) {
   app->add_option("prompt", options->generate.request.prompt, "As in generate: its length counts");
   options->generate.add_to(app);
   options->known.add_to(app);
+  options->sound.add_to(app);
   CLI::Option* const component = app->add_option("--component", options->component,
                                                  "Plan one component, with its symbols from --set");
   app->add_option("--set", options->bindings, "NAME=INTEGER: a symbol of the component");
@@ -293,6 +347,9 @@ void add_plan(CLI::App* root, Run* run) {
   for (CLI::Option* table : {compare, devices})
     for (CLI::Option* one : {component, calls, calibrate, measure, dump}) table->excludes(one);
   for (CLI::Option* whole : {html, calibrate, measure}) whole->excludes(component);
+  CLI::Option* const sound = app->get_option("--sound");
+  for (CLI::Option* one : {component, compare, devices, html, measure, calibrate})
+    sound->excludes(one);
   app->add_flag("--json", options->json, "Print JSON");
   app->callback([=] { *run = [=] { return run_plan(*options); }; });
 }

@@ -11,7 +11,9 @@ constexpr size_t kMostKernels = 14;  // of the bars
 std::string clip_text(const RequestPlan& plan) {
   const ClipShape& s = plan.shape;
   std::string text =
-      s.frames > 1
+      s.latent_frames == 0 && s.samples > 0
+          ? str(static_cast<double>(s.samples) / plan.clip.sample_rate, " s of sound")
+      : s.frames > 1
           ? str(s.width, "x", s.height, ", ", s.frames, " frames at ", plan.clip.fps, " fps")
           : str(plan.samples, plan.samples == 1 ? " picture of " : " pictures of ", s.width, "x",
                 s.height);

@@ -4,7 +4,9 @@
 
 #include "converters/checkpoint.h"
 #include "graph/format/output_file.h"
+#include "runtime/cli/clip_assembly.h"
 #include "runtime/cli/record_flags.h"
+#include "runtime/cli/sound_track.h"
 #include "runtime/media/media_reader.h"
 
 namespace zoetrope {
@@ -45,11 +47,53 @@ Result<Receipt> read_receipt(const std::string& path) {
 }
 
 Receipt for_clip(Receipt receipt) {
-  for (const NamedFile& named : files_of(&receipt.request))
-    named.file->path = fs::path(named.file->path).filename().string();
-  receipt.request.devices.threads = 0;  // no number of them changes a bit of the clip
+  std::vector<RequestRecord*> records{&receipt.request};
+  for (Receipt& sound : receipt.sound) records.push_back(&sound.request);
+  for (RequestRecord* record : records) {
+    for (const NamedFile& named : files_of(record))
+      named.file->path = fs::path(named.file->path).filename().string();
+    record->devices.threads = 0;  // no number of them changes a bit of the clip
+  }
   return receipt;
 }
+
+namespace {
+
+class NoSink : public ClipSink {
+ public:
+  Status frames(const uint8_t*, int64_t) override { return Status(); }
+  Status audio(const float*, int64_t) override { return Status(); }
+};
+
+// Where the models of a receipt run now, in place of where they ran.
+void move_to(const GenerateFlags& given, bool moved, GenerateFlags* flags) {
+  if (moved) {
+    flags->device = given.device;
+    flags->place = given.place;
+  } else if (given.device.threads > 0) {
+    flags->device.threads = given.device.threads;
+  }
+}
+
+// The second model of a receipt, opened as it was; null: there was none.
+Result<std::unique_ptr<SoundTrack>> reopen_sound(const Receipt& before, const std::string& path,
+                                                 const GenerateFlags& given, bool moved,
+                                                 const Recipe& recipe) {
+  if (before.sound.empty()) return std::unique_ptr<SoundTrack>();
+  RequestRecord record = before.sound[0].request;
+  find_beside(path, &record);
+  GenerateFlags flags;
+  KnownFlags none;
+  apply_record(record, &flags, &none);
+  move_to(given, moved, &flags);
+  flags.place.clear();
+  ZT_RETURN_IF_ERROR(flags.finish());
+  ZT_ASSIGN_OR_RETURN(auto track, SoundTrack::open(std::move(flags), recipe));
+  ZT_RETURN_IF_ERROR(check_model_file(record, track->model()));
+  return track;
+}
+
+}  // namespace
 
 Result<ReceiptComparison> rerun_receipt(const std::string& path, const GenerateFlags& given,
                                         bool moved, const RunHooks& hooks) {
@@ -60,12 +104,7 @@ Result<ReceiptComparison> rerun_receipt(const std::string& path, const GenerateF
   KnownFlags known;
   apply_record(record, &flags, &known);
   if (!given.model.empty() || !exists(flags.model)) flags.model = given.model;
-  if (moved) {
-    flags.device = given.device;
-    flags.place = given.place;
-  } else if (given.device.threads > 0) {
-    flags.device.threads = given.device.threads;
-  }
+  move_to(given, moved, &flags);
   ZT_RETURN_IF_ERROR(flags.finish());
   ZT_RETURN_IF_ERROR(check_files(record));
   ZT_ASSIGN_OR_RETURN(const auto engine, flags.open_engine(/*keep_sessions=*/false));
@@ -75,13 +114,30 @@ Result<ReceiptComparison> rerun_receipt(const std::string& path, const GenerateF
   ZT_ASSIGN_OR_RETURN(KnownFiles files, read_known_files(known, target));
   ZT_RETURN_IF_ERROR(give_known(recipe, known, &files, &flags.request));
   ZT_ASSIGN_OR_RETURN(const RequestPlan plan, engine->plan(flags.request));
-  StageLog log(nullptr, kReceiptSamples, /*keep_clip=*/false);
+  files.frames = plan.shape.frames;
+  files.samples = plan.shape.samples;
+  ZT_ASSIGN_OR_RETURN(auto sound, reopen_sound(before, path, given, moved, recipe));
+  // The second model looks at what went to the file.
+  NoSink none;
+  ClipAssembly assembly(files, flags.request.known, target,
+                        sound ? static_cast<ClipSink&>(*sound) : none);
+  if (sound) {
+    const ClipFormat f = assembly.format(plan.shape);
+    const Request& r = before.sound[0].request.request;
+    ZT_RETURN_IF_ERROR(sound->begin({f.width, f.height, f.frames, f.fps, r.prompt, r.seed}, none));
+  }
+  StageLog log(sound ? &assembly : nullptr, kReceiptSamples, /*keep_clip=*/false);
   log.begin(plan.shape.width * plan.shape.height * 3, plan.clip.sound_channels);
   RunHooks watched = hooks;
   watched.observe = [&log](const Observation& made) { return log.observe(made); };
   ZT_RETURN_IF_ERROR(engine->run(flags.request, log, watched).status());
-  const Receipt again = make_receipt(std::string("Zoetrope ") + ZOETROPE_VERSION, std::move(record),
-                                     plan, log.records());
+  Receipt again = make_receipt(std::string("Zoetrope ") + ZOETROPE_VERSION, std::move(record), plan,
+                               log.records());
+  if (sound) {
+    ZT_RETURN_IF_ERROR(assembly.finish());
+    ZT_RETURN_IF_ERROR(sound->run(hooks).status());
+    ZT_ASSIGN_OR_RETURN(again.sound.emplace_back(), sound->receipt());
+  }
   return compare_receipts(before, again);
 }
 

@@ -77,6 +77,8 @@ Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model) {
   return bindings;
 }
 
+bool hears_frames(const Recipe& recipe) { return find_stage<FrameFeatures>(recipe) != nullptr; }
+
 std::string given_media(const Recipe& recipe) {
   std::string all;
   const auto add = [&](bool takes, const char* what) {
@@ -87,7 +89,8 @@ std::string given_media(const Recipe& recipe) {
     const LatentSpec* spec = s != nullptr ? recipe.find_latents(s->latents) : nullptr;
     if (s == nullptr || s->reduced > 1) continue;  // the same again
     if (spec->media == Modality::kSound) {
-      add(true, "sound (--audio)");
+      add(recipe.sound_alone(), "sound to continue (--extend) or to lead to (--lead-to)");
+      add(!recipe.sound_alone(), "sound (--audio)");
       continue;
     }
     // Latents are encoded from the clip's beginning, or all of them as they stand.
@@ -102,6 +105,7 @@ std::string given_media(const Recipe& recipe) {
     add(grey || even, "a clip to lead to (--lead-to)");
     add(recipe.sound() != nullptr, "a clip that wants sound (--video)");
   }
+  add(hears_frames(recipe), "a clip that wants sound (--video)");
   add(find_stage<StartPicture>(recipe) != nullptr,
       "a picture or clip to start from (--image or --video with --strength)");
   add(find_stage<SourceClip>(recipe) != nullptr, "a clip to make anew (--video)");
@@ -139,11 +143,15 @@ Status check_request(const Recipe& recipe, const Request& request) {
     return refuse(
         "a loop has no beginning and no end that could be given; without --loop a picture as "
         "--image and as --last-image, or a clip as --extend and as --lead-to, makes one around it");
-  if (request.known.has_frames() && !takes_known(recipe, picture))
+  const bool looked_at = hears_frames(recipe) && !request.known.has_frames_beside_video();
+  if (request.known.has_frames() && !takes_known(recipe, picture) && !looked_at)
     return refuse("this model takes no known frames; it takes ", given_media(recipe));
   if (request.known.has_sound() && !takes_known(recipe, recipe.sound()))
     return refuse(recipe.sound() ? "this model takes no known sound" : "this model has no sound",
                   "; it takes ", given_media(recipe));
+  if (!request.known.audio.empty() && recipe.sound_alone())
+    return refuse("all of the sound is known, and this model makes no picture; it takes ",
+                  given_media(recipe));
   if (request.start.frames > 0) {
     if (find_stage<StartPicture>(recipe) == nullptr)
       return refuse("this model does not start from a picture; it takes ", given_media(recipe));

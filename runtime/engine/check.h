@@ -19,6 +19,9 @@ Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model);
 // What pictures, clips and sound a request may give, for messages: "a first frame (--image), ...".
 std::string given_media(const Recipe& recipe);
 
+// Whether it looks at every frame of a clip that it makes the sound of.
+bool hears_frames(const Recipe& recipe);
+
 // Frames that a request gives as latents of their own.
 int64_t count_key_frames(const Recipe& recipe, const KnownMedia& known);
 

@@ -31,10 +31,27 @@ Result<int64_t> pick(const char* what, const Range& range, int64_t asked) {
                "; the nearest is ", nearest_in_range(range, asked));
 }
 
+// Of sound alone every length goes, to a sample.
+Result<int64_t> pick_samples(const Recipe& recipe, const ClipRequest& request) {
+  ZT_RETURN_IF_ERROR(frames_range(recipe, request).status());  // no loops, no windows but its own
+  const ClipSpec& clip = recipe.clip;
+  const auto of_frames = [&](int64_t frames) { return frames * clip.sample_rate / clip.fps; };
+  if (request.samples == 0 && request.seconds == 0) {
+    ZT_ASSIGN_OR_RETURN(const int64_t frames, pick("frames", clip.frames, request.frames));
+    return of_frames(frames);
+  }
+  const int64_t longest = of_frames(clip.frames.max);
+  const double asked = request.samples != 0 ? static_cast<double>(request.samples)
+                                            : request.seconds * clip.sample_rate;
+  if (!(asked >= 0.5) || asked > static_cast<double>(longest) + 0.5)
+    return error(Code::kInvalidArgument, "a length of ", asked / clip.sample_rate,
+                 " s: this model makes sound of up to ",
+                 static_cast<double>(longest) / clip.sample_rate, " s");
+  return std::llround(asked);
+}
+
 Result<int64_t> pick_frames(const Recipe& recipe, const ClipRequest& request) {
   ZT_ASSIGN_OR_RETURN(const Range range, frames_range(recipe, request));
-  if (request.frames != 0 && request.seconds != 0)
-    return error(Code::kInvalidArgument, "give either frames or seconds, not both");
   const LatentSpec* picture = recipe.picture();
   if (picture != nullptr && picture->media == Modality::kImage) {
     if (request.seconds != 0 || request.frames > 1)
@@ -85,13 +102,13 @@ Result<Range> loop_range(const Recipe& recipe) {
 // recipe's.
 void fix_windows(const Recipe& recipe, const ClipRequest& request, ClipShape* shape) {
   const Denoise* denoise = recipe.denoise();
-  if (denoise == nullptr || recipe.picture() == nullptr) return;
+  if (denoise == nullptr) return;
   int64_t length = denoise->windows.length, overlap = denoise->windows.overlap;
   if (request.window > 0) {
     length = latents_of_frames(*recipe.picture(), request.window);
     overlap = std::max<int64_t>(length / 2, 1);
   }
-  if (length == 0 || length >= shape->latent_frames) return;
+  if (length == 0 || length >= shape->along_time()) return;
   shape->window = length;
   shape->overlap = std::min(overlap, length - 1);
 }
@@ -150,23 +167,34 @@ int64_t frames_of_latents(const LatentSpec& spec, int64_t latents) {
 Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& request) {
   ClipShape shape;
   shape.loop = request.loop;
+  if ((request.frames != 0) + (request.seconds != 0) + (request.samples != 0) > 1)
+    return error(Code::kInvalidArgument, "give either frames or seconds, not both");
+  if (request.samples != 0 && !recipe.sound_alone())
+    return error(Code::kInvalidArgument, "a length of ", request.samples,
+                 " samples: this model makes pictures, of so many frames or seconds");
   ZT_ASSIGN_OR_RETURN(shape.width, pick("width", recipe.clip.width, request.width));
   ZT_ASSIGN_OR_RETURN(shape.height, pick("height", recipe.clip.height, request.height));
-  ZT_ASSIGN_OR_RETURN(shape.frames, pick_frames(recipe, request));
+  if (recipe.sound_alone()) {
+    ZT_ASSIGN_OR_RETURN(shape.samples, pick_samples(recipe, request));
+    shape.frames = ceil_div64(shape.samples * recipe.clip.fps, recipe.clip.sample_rate);
+  } else {
+    ZT_ASSIGN_OR_RETURN(shape.frames, pick_frames(recipe, request));
+  }
   if (const LatentSpec* picture = recipe.picture()) {
     shape.latent_frames =
         picture->media == Modality::kImage ? 1 : latents_of_frames(*picture, shape.frames);
     shape.latent_height = ceil_div64(shape.height, picture->pixels);
     shape.latent_width = ceil_div64(shape.width, picture->pixels);
   }
-  fix_windows(recipe, request, &shape);
   if (const LatentSpec* sound = recipe.sound()) {
-    const int64_t samples = shape.frames * recipe.clip.sample_rate;  // times fps
-    shape.samples = samples / recipe.clip.fps;
+    const int64_t samples = recipe.sound_alone() ? shape.samples * recipe.clip.fps
+                                                 : shape.frames * recipe.clip.sample_rate;
+    shape.samples = samples / recipe.clip.fps;  // those were times fps
     const int64_t latent = int64_t{recipe.clip.fps} * sound->samples;
     shape.sound_latents = sound->nearest ? std::max<int64_t>(round_div64(samples, latent), 1)
                                          : ceil_div64(samples, latent);
   }
+  fix_windows(recipe, request, &shape);
   return shape;
 }
 
@@ -183,9 +211,14 @@ Shape denoised_shape(const Denoise& stage, const LatentSpec& spec, const ClipSha
   return latent_shape(spec, shape, rows, shape.latent_frames + shape.key_frames);
 }
 
+int64_t latents_along_time(const LatentSpec& spec, const ClipShape& clip) {
+  return spec.media == Modality::kImage   ? 1
+         : spec.media == Modality::kSound ? clip.sound_latents
+                                          : clip.latent_frames;
+}
+
 Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows) {
-  return latent_shape(spec, clip, rows,
-                      spec.media == Modality::kSound ? clip.sound_latents : clip.latent_frames);
+  return latent_shape(spec, clip, rows, latents_along_time(spec, clip));
 }
 
 Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows, int64_t time) {

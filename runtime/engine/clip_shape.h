@@ -10,13 +10,15 @@ namespace zoetrope {
 
 struct ClipShape {
   int64_t width = 0, height = 0;
-  int64_t frames = 0;   // of a video, as asked for; 1 of a picture
+  // Of a video, as asked for; 1 of a picture. Of sound alone: frames that the model would see of a
+  // clip as long.
+  int64_t frames = 0;
   int64_t samples = 0;  // of sound, a channel; 0 without
   int64_t latent_frames = 0, latent_height = 0, latent_width = 0;
   int64_t sound_latents = 0;
   int64_t key_frames = 0;  // latents of single frames behind the clip's while it is denoised
-  // Latents of the picture that one call of the network sees, and how many of them its neighbour
-  // sees too; 0: all.
+  // Latents along time that one call of the network sees, and how many of them its neighbour sees
+  // too; 0: all.
   int64_t window = 0, overlap = 0;
   bool loop = false;  // behind the last latent comes the first
 
@@ -26,13 +28,15 @@ struct ClipShape {
     const int64_t picture = (latent_frames + key_frames) * latent_height * latent_width;
     return picture > 0 ? picture : sound_latents;
   }
+  // Those of the picture along time, or of the sound where there is no picture: what windows are
+  // of.
+  int64_t along_time() const { return latent_frames > 0 ? latent_frames : sound_latents; }
   double seconds(const Recipe& recipe) const {
     return static_cast<double>(frames) / recipe.clip.fps;
   }
 };
 
-// What the user may leave open: 0 takes the recipe's preferred value. Giving both frames and
-// seconds is an error.
+// What the user may leave open: 0 takes the recipe's preferred value. Lengths are given one way.
 struct ClipRequest {
   int64_t width = 0, height = 0, frames = 0;
   double seconds = 0;
@@ -40,7 +44,8 @@ struct ClipRequest {
   // Frames that the network sees at once, where the clip may be longer than the recipe knows; 0:
   // the recipe's windows, if it has any, or all.
   int64_t window = 0;
-  int fps = 0;  // of a source clip, whose rate stays; 0: the recipe's
+  int fps = 0;          // of a source clip, whose rate stays; 0: the recipe's
+  int64_t samples = 0;  // of models that make sound alone
 };
 
 // Lengths that such a clip may have, in frames. kUnsupported: the model makes no loops.
@@ -58,6 +63,9 @@ int64_t frames_of_latents(const LatentSpec& spec, int64_t latents);
 
 // The clip whose rows and columns, of pixels and of latents, are so many times fewer.
 ClipShape reduced_shape(ClipShape shape, int by);
+
+// Latents of a stream along time.
+int64_t latents_along_time(const LatentSpec& spec, const ClipShape& clip);
 
 // A stream's latents for `rows` samples of the clip.
 Shape latent_shape(const LatentSpec& spec, const ClipShape& clip, int64_t rows);

@@ -260,6 +260,8 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
     return plan.ok() && find_too_large(*plan) == nullptr;
   };
   const auto found = [&] {
+    if (model_.recipe.sound_alone())
+      return str("; ", static_cast<double>(smaller.clip.frames) / clip.fps, " s would fit");
     return asked.frames > 1 ? str("; ", smaller.clip.frames, " frames at ", smaller.clip.width, "x",
                                   smaller.clip.height, " would fit")
                             : str("; ", smaller.clip.width, "x", smaller.clip.height, " would fit");
@@ -284,13 +286,14 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
     smaller.clip.frames = frames(low);
     if (any) return found();
   }
-  for (int64_t scale = 3; scale >= 1; --scale) {
+  for (int64_t scale = model_.recipe.sound_alone() ? 0 : 3; scale >= 1; --scale) {
     smaller.clip.width = nearest_in_range(clip.width, asked.width * scale / 4);
     smaller.clip.height = nearest_in_range(clip.height, asked.height * scale / 4);
     ZT_ASSIGN_OR_RETURN(const bool good, fits());
     if (good) return found();
   }
-  return std::string("; no size of this model fits");
+  return std::string(model_.recipe.sound_alone() ? "; no length of this model's sound fits"
+                                                 : "; no size of this model fits");
 }
 
 Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHooks& hooks) {

@@ -46,9 +46,10 @@ struct KnownMedia {
   // Whether the clip's first (last) frame is among them, whoever gives it.
   bool has_first() const { return first.frames + before.frames + video.frames > 0; }
   bool has_last() const { return last.frames + after.frames + video.frames > 0; }
-  bool has_frames() const {
+  bool has_frames() const { return has_frames_beside_video() || video.frames > 0; }
+  bool has_frames_beside_video() const {
     return first.frames > 0 || last.frames > 0 || before.frames > 0 || after.frames > 0 ||
-           video.frames > 0 || !keys.empty();
+           !keys.empty();
   }
   bool has_sound() const { return !audio.empty() || !before_sound.empty() || !after_sound.empty(); }
   bool empty() const {

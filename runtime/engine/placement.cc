@@ -21,7 +21,7 @@ bool in_group(std::string_view group, std::string_view kind) {
   if (group == "text") return kind == "encode_text";
   if (group == "encode")
     return kind == "known_latents" || kind == "start_picture" || kind == "image_features" ||
-           kind == "source_clip" || kind == "reference_features";
+           kind == "frame_features" || kind == "source_clip" || kind == "reference_features";
   if (group == "denoise") return kind == "denoise";
   return group == "decode" && kind.starts_with("decode_");
 }

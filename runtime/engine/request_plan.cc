@@ -6,6 +6,7 @@
 #include <set>
 
 #include "runtime/engine/devices.h"
+#include "runtime/engine/time_windows.h"
 
 namespace zoetrope {
 namespace {
@@ -61,6 +62,12 @@ std::string sampler_to_text(const DenoisePlan& plan) {
   const auto& sigmas = plan.points.sigmas;
   return text + str(" (", sigmas[static_cast<size_t>(plan.first_step)], " to ",
                     sigmas[sigmas.size() - 2], ", then 0)");
+}
+
+std::string windows_to_text(const ClipShape& shape) {
+  const int64_t windows = count_windows(shape);
+  if (windows < 2) return "";
+  return str(", in ", windows, " windows of ", shape.window, " latents that share ", shape.overlap);
 }
 
 std::string guidance_to_text(const DenoisePlan& plan) {
@@ -282,7 +289,10 @@ bool RequestPlan::calibrated() const {
 std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
   const ClipShape& s = plan.shape;
   std::string text;
-  if (s.frames > 1 || s.samples > 0) {
+  if (s.latent_frames == 0 && s.samples > 0) {
+    text = str("sound of ", static_cast<double>(s.samples) / plan.clip.sample_rate, " s, ",
+               s.samples, " samples at ", plan.clip.sample_rate, " Hz");
+  } else if (s.frames > 1 || s.samples > 0) {
     text = str("clip ", s.width, "x", s.height, ", ", s.frames, " frames at ", plan.clip.fps,
                " fps (", static_cast<double>(s.frames) / plan.clip.fps, " s)");
     if (s.samples > 0) text += str(", ", s.samples, " samples at ", plan.clip.sample_rate, " Hz");
@@ -290,10 +300,11 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
     text = str(plan.samples, plan.samples == 1 ? " picture of " : " pictures of ", s.width, "x",
                s.height);
   }
-  const auto pass_to_text = [](const DenoisePlan& pass) {
-    return str(
-        pass.denoise.steps, " steps of ", sampler_to_text(pass), ", ", guidance_to_text(pass),
-        pass.denoise.reduced > 1 ? str(", at 1/", pass.denoise.reduced, " of the size") : "");
+  const auto pass_to_text = [&s](const DenoisePlan& pass) {
+    return str(pass.denoise.steps, " steps of ", sampler_to_text(pass), ", ",
+               guidance_to_text(pass),
+               pass.denoise.reduced > 1 ? str(", at 1/", pass.denoise.reduced, " of the size") : "",
+               windows_to_text(s));
   };
   text += str("\nlatents ", latents_to_text(s), "; ", pass_to_text(plan));
   for (const DenoisePlan& pass : plan.later) text += str("; then ", pass_to_text(pass));
@@ -367,6 +378,7 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
                     {"steps", plan.denoise.steps},
                     {"guidance", plan.denoise.guidance},
                     {"reduced", plan.denoise.reduced},
+                    {"windows", count_windows(s)},
                     {"sampler", sampler_to_json(plan)},
                     {"networks", networks_to_json(plan)},
                     {"later", later},

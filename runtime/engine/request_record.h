@@ -159,6 +159,7 @@ void fields(V& v, Request& r) {
   open_integer(v, "height", &r.clip.height, 0, 1, kMost);
   open_integer(v, "frames", &r.clip.frames, 0, 1, kMost);
   open_number(v, "seconds", &r.clip.seconds, 0, 0, 1e9);
+  open_integer(v, "samples", &r.clip.samples, 0, 1, kMost);
   v.flag("loop", &r.clip.loop);
   open_integer(v, "window", &r.clip.window, 0, 1, kMost);
   open_integer(v, "steps", &r.steps, 0, 1, 10000);

@@ -155,7 +155,7 @@ struct StageDef {
 
 const StageDef& stage_def(const Stage& stage);
 
-extern const StageDef kEncodeTextStage, kClassLabelStage, kImageFeaturesStage,
+extern const StageDef kEncodeTextStage, kClassLabelStage, kImageFeaturesStage, kFrameFeaturesStage,
     kReferenceFeaturesStage, kStartPictureStage, kSourceClipStage, kKnownLatentsStage,
     kDenoiseStage, kResampleLatentsStage, kDecodeSoundStage, kDecodeVideoStage, kDecodeImageStage;
 

@@ -14,9 +14,9 @@ int64_t opening(int64_t count, int step) {
                   count - 1);
 }
 
-// Of the picture's latents.
+// Of the latents that windows are of.
 std::vector<int64_t> starts(const ClipShape& clip, int step) {
-  const int64_t count = clip.latent_frames, windows = count_windows(clip);
+  const int64_t count = clip.along_time(), windows = count_windows(clip);
   std::vector<int64_t> all;
   for (int64_t i = 0; i < windows; ++i)
     all.push_back(clip.loop ? (opening(count, step) + i * count / windows) % count
@@ -48,7 +48,11 @@ bool sees_windows(const ClipShape& clip) { return clip.loop || clip.window > 0; 
 ClipShape seen_by_call(const Recipe& recipe, const ClipShape& clip) {
   ClipShape seen = clip;
   const LatentSpec* picture = recipe.picture();
-  if (clip.window == 0 || picture == nullptr) return seen;
+  if (clip.window == 0) return seen;
+  if (picture == nullptr) {
+    seen.sound_latents = clip.window;
+    return seen;
+  }
   seen.latent_frames = clip.window;
   if (clip.sound_latents > 0) seen.sound_latents = seen_sound(*picture, clip);
   return seen;
@@ -57,17 +61,19 @@ ClipShape seen_by_call(const Recipe& recipe, const ClipShape& clip) {
 int64_t count_windows(const ClipShape& clip) {
   if (clip.window == 0) return 1;
   const int64_t step = clip.window - clip.overlap;
-  const int64_t covered = clip.loop ? clip.latent_frames : clip.latent_frames - clip.overlap;
+  const int64_t covered = clip.along_time() - (clip.loop ? 0 : clip.overlap);
   return std::max<int64_t>((covered + step - 1) / step, 1);
 }
 
 std::vector<TimeWindow> windows_of(const Recipe& recipe, const LatentSpec& spec,
                                    const ClipShape& clip, int step) {
-  const LatentSpec& picture = *recipe.picture();
+  const LatentSpec* picture = recipe.picture();
   const ClipShape seen = seen_by_call(recipe, clip);
-  const bool sound = spec.media == Modality::kSound;
-  const int64_t whole = sound ? clip.sound_latents : clip.latent_frames;
-  const int64_t length = sound ? seen.sound_latents : seen.latent_frames;
+  // Of sound that follows a picture's windows.
+  const bool sound = spec.media == Modality::kSound && picture != nullptr;
+  const bool triangle = recipe.denoise()->windows.weights == Denoise::Windows::Weights::kTriangle;
+  const int64_t whole = sound ? clip.sound_latents : clip.along_time();
+  const int64_t length = sound ? seen.sound_latents : seen.along_time();
   const double shared = std::max(
       1.0,
       static_cast<double>(clip.overlap) *
@@ -76,16 +82,16 @@ std::vector<TimeWindow> windows_of(const Recipe& recipe, const LatentSpec& spec,
   std::vector<float> sums(static_cast<size_t>(whole));
   for (const int64_t at : starts(clip, step)) {
     TimeWindow w;
-    w.start = sound ? place(picture, at, clip.latent_frames, whole) : at;
-    if (!clip.loop && (at + seen.latent_frames == clip.latent_frames || w.start + length > whole))
+    w.start = sound ? place(*picture, at, clip.latent_frames, whole) : at;
+    if (!clip.loop && (at + seen.along_time() == clip.along_time() || w.start + length > whole))
       w.start = whole - length;
     const bool fades_in = length < whole && (clip.loop || w.start > 0);
     const bool fades_out = length < whole && (clip.loop || w.start + length < whole);
     for (int64_t i = 0; i < length; ++i) {
       const double from = static_cast<double>(i) + 0.5, to = static_cast<double>(length) - from;
-      double weight = 1;
-      if (fades_in) weight = std::min(weight, from / shared);
-      if (fades_out) weight = std::min(weight, to / shared);
+      double weight = triangle ? 2 * std::min(from, to) / static_cast<double>(length) : 1;
+      if (!triangle && fades_in) weight = std::min(weight, from / shared);
+      if (!triangle && fades_out) weight = std::min(weight, to / shared);
       // The network takes a call's first latent for a clip's first one, which stands for another
       // number of frames than this: what it makes of it counts where nothing else is there.
       if (fades_in && i == 0 && spec.first_frames != spec.later_frames) weight = 1e-6;

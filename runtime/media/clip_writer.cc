@@ -53,6 +53,10 @@ Result<std::string> container_of(const std::string& path, const ClipFormat& form
                            : path == "-"             ? "y4m"
                            : extension.empty()       ? ""
                                                      : extension.substr(1);
+  const bool picture_alone = name == "png" || name == "gif" || name == "y4m";
+  if (format.width == 0 && picture_alone)
+    return error(Code::kInvalidArgument, path, ": there is no picture to go into ", name,
+                 "; sound alone goes into .wav, .mp4, .mov, .mkv or .webm");
   for (const char* known : kContainers)
     if (name == known) return name;
   if (!format.container.empty())
@@ -95,7 +99,8 @@ Result<std::vector<std::string>> clip_files(const std::string& path, const ClipF
 
 Result<std::unique_ptr<ClipWriter>> create_clip_writer(const std::string& path,
                                                        const ClipFormat& format) {
-  ZT_CHECK(format.width > 0 && format.height > 0 && format.fps > 0);
+  ZT_CHECK((format.width > 0 && format.height > 0) || format.sample_rate > 0);
+  ZT_CHECK(format.fps > 0);
   ZT_ASSIGN_OR_RETURN(const std::string container, container_of(path, format));
   if (container == "png") return create_png_writer(path, format);
   if (container == "wav") return create_wav_writer(path, format);

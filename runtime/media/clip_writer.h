@@ -18,8 +18,8 @@ namespace zoetrope {
 using ClipTags = std::vector<std::pair<std::string, std::string>>;
 
 struct ClipFormat {
-  int64_t width = 0, height = 0;
-  int64_t frames = 0;  // how many will come: 1 makes a still image
+  int64_t width = 0, height = 0;  // 0: there is no picture, but sound alone
+  int64_t frames = 0;             // how many will come: 1 makes a still image
   int fps = 1;
   int sample_rate = 0;  // 0: no sound
   int channels = 0;

@@ -41,6 +41,10 @@ struct Media {
   double frame_seconds = 0;  // how long the file shows its first one; 0: it has no time
   int64_t frames = 0;
   int64_t all_frames = 0;  // of the whole file at `fps`, as far as it was read
+  // How the file shows its frames, whatever size they are brought to; how long those that were
+  // decoded are shown, and how many come a second.
+  int64_t own_width = 0, own_height = 0;
+  double seconds = 0, rate = 0;
   bool more_frames = false, more_samples = false;  // the file goes on after what was taken
   std::vector<float> samples;                      // interleaved
   int sample_rate = 0, channels = 0;

@@ -195,7 +195,9 @@ Result<Json> operation(Call& c, const JobView& view, Dialect dialect) {
                     {"message", j.error.empty() ? "the job was cancelled" : j.error}};
   if (j.state != JobState::kDone) return out;
   ZT_ASSIGN_OR_RETURN(const std::string path, c.context.service.result(j));
-  const char* const type = path.ends_with(".png") ? "image/png" : "video/mp4";
+  const char* const type = path.ends_with(".png")   ? "image/png"
+                           : path.ends_with(".wav") ? "audio/wav"
+                                                    : "video/mp4";
   if (dialect == Dialect::kGemini) {
     const std::string scheme = c.request.has_header("X-Forwarded-Proto")
                                    ? c.request.get_header_value("X-Forwarded-Proto")

@@ -266,7 +266,10 @@ Status send_file(const std::string& path, httplib::Response& response) {
   if (!*file) return error(Code::kNotFound, "the result is not there any more");
   const auto size = static_cast<size_t>(file->tellg());
   response.set_content_provider(
-      size, path.ends_with(".png") ? "image/png" : "video/mp4",
+      size,
+      path.ends_with(".png")   ? "image/png"
+      : path.ends_with(".wav") ? "audio/wav"
+                               : "video/mp4",
       [file](size_t offset, size_t length, httplib::DataSink& sink) {
         char part[64 << 10];
         file->seekg(static_cast<std::streamoff>(offset));

@@ -192,12 +192,13 @@ Result<PlannedJob> Service::plan(const ClientRequest& request, const std::string
   ZT_RETURN_IF_ERROR(give_known(recipe, known, &*files, &flags.request));
   ZT_ASSIGN_OR_RETURN(planned.plan, planned.engine->plan(flags.request));
   files->frames = planned.plan.shape.frames;
+  files->samples = planned.plan.shape.samples;
   class : public ClipSink {
     Status frames(const uint8_t*, int64_t) override { return Status(); }
     Status audio(const float*, int64_t) override { return Status(); }
   } none;
   planned.clip =
-      ClipAssembly(*files, flags.request.known, *target, none).format(planned.plan.shape.frames);
+      ClipAssembly(*files, flags.request.known, *target, none).format(planned.plan.shape);
   for (const std::string& notice : files->notices)
     planned.notices.push_back(without_paths(notice, options_.folder));
   return planned;
@@ -247,7 +248,9 @@ Result<JobView> Service::submit(ClientRequest request, const std::string& owner,
   job.created = now();
   job.prompt = request.request.prompt;
   job.seed = request.request.seed;
-  job.output = planned.clip.frames > 1 ? "clip.mp4" : "picture.png";
+  job.output = planned.clip.width == 0   ? "sound.wav"
+               : planned.clip.frames > 1 ? "clip.mp4"
+                                         : "picture.png";
   job.width = planned.clip.width;
   job.height = planned.clip.height;
   job.frames = planned.clip.frames;

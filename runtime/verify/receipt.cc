@@ -35,12 +35,29 @@ void fields(V& v, StageRecord& s) {
 }
 
 template <typename V>
-void fields(V& v, Receipt& r) {
+void own_fields(V& v, Receipt& r) {
   v.name("software", &r.software);
   v.integer("numerics", &r.numerics, 1, 1 << 30);
   v.object("request", &r.request);
   v.objects("jobs", &r.jobs, 4096);
   v.objects("stages", &r.stages, 1 << 16);
+}
+
+struct SoundReceipt {
+  Receipt held;
+};
+template <typename V>
+void fields(V& v, SoundReceipt& s) {
+  own_fields(v, s.held);
+}
+
+template <typename V>
+void fields(V& v, Receipt& r) {
+  own_fields(v, r);
+  SoundReceipt sound;
+  if (!r.sound.empty()) sound.held = r.sound[0];
+  v.optional_object("sound", &sound, !r.sound.empty());
+  if (!sound.held.software.empty()) r.sound = {std::move(sound.held)};
 }
 
 std::string plan_fingerprint(const Plan& plan) {
@@ -133,7 +150,9 @@ std::string reasons(const Receipt& before, const Receipt& again) {
 
 }  // namespace
 
-ReceiptComparison compare_receipts(const Receipt& before, const Receipt& again) {
+namespace {
+
+ReceiptComparison compare_own(const Receipt& before, const Receipt& again) {
   ReceiptComparison result;
   for (const StageRecord& now : again.stages) {
     const auto then = std::find_if(
@@ -161,6 +180,18 @@ ReceiptComparison compare_receipts(const Receipt& before, const Receipt& again) 
       result.same = false;
       result.text += str(then.stage, ", ", then.name, ": in the receipt, not made now\n");
     }
+  return result;
+}
+
+}  // namespace
+
+ReceiptComparison compare_receipts(const Receipt& before, const Receipt& again) {
+  ReceiptComparison result = compare_own(before, again);
+  if (!before.sound.empty() && !again.sound.empty()) {
+    const ReceiptComparison sound = compare_own(before.sound[0], again.sound[0]);
+    result.same = result.same && sound.same;
+    result.text += "the sound, by another model:\n" + sound.text;
+  }
   result.text += result.same ? "the clip is the same, bit for bit, at every stage\n" : "";
   return result;
 }

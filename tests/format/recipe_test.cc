@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "models/moviegen/audio_recipe.h"
 #include "tests/format/small_model.h"
 
 using namespace zoetrope;
@@ -190,6 +191,35 @@ TEST_CASE("source clips, reference pictures, windows and guidance from what is n
                 "all stand for as many frames");
   check_refused(with(whole, "/stages/3/preset", 3), "'stages[3].preset'");
   check_refused(with(whole, "/stages/5/windows/overlap", 14), "'stages[5].windows.overlap'");
+}
+
+TEST_CASE("sound alone: features of frames, windows and tiles come back as written") {
+  const Json sound = Json::parse(recipe_to_json(moviegen_audio_recipe(moviegen_audio_pipeline())));
+  const auto parsed = parse_recipe(sound.dump());
+  REQUIRE_MESSAGE(parsed.ok(), parsed.status().message());
+  CHECK(parsed->sound_alone());
+  const auto& frames = std::get<FrameFeatures>(parsed->stages[1]);
+  CHECK(frames.latents == "sound");
+  CHECK(frames.gives == "pictures");
+  CHECK(frames.size == 224);
+  const auto& known = std::get<KnownLatents>(parsed->stages[2]);
+  CHECK(known.tiles.length == 256);
+  CHECK(known.tiles.overlap == 2 * known.tiles.reach);
+  const Denoise& denoise = *parsed->denoise();
+  CHECK(denoise.windows.length == 750);
+  CHECK(denoise.windows.overlap == 250);
+  CHECK(denoise.windows.weights == Denoise::Windows::Weights::kTriangle);
+  CHECK_FALSE(parse_recipe(video().dump())->denoise()->windows.length > 0);
+
+  check_refused(with(sound, "/stages/1/latents", "frames"), "'frames'");
+  check_refused(with(sound, "/stages/1/size", 0), "'stages[1].size'");
+  check_refused(with(sound, "/stages/3/windows/overlap", 750), "less than length");
+  check_refused(with(sound, "/stages/3/windows/weights", "square"), "slopes, triangle");
+  Json looked = video();
+  looked["stages"].insert(looked["stages"].begin(), sound["stages"][1]);
+  looked["stages"][0]["latents"] = "video";
+  check_refused(looked, "expected sound");
+  check_refused(with(video(), "/stages/1/tiles", Json{{"length", 4}}), "are of sound");
 }
 
 TEST_CASE("names of latents and values must refer to something") {

@@ -100,30 +100,42 @@ inline MovieGenPipeline pipeline_of(const Stored& io) {
   return p;
 }
 
+// A component, and the scope of its weights in the fixture.
+struct StoredComponent {
+  std::string scope, name;
+  Result<Graph> graph;
+};
+
+inline void add_components(const Stored& io, Model* model, std::vector<StoredComponent> parts) {
+  std::vector<Graph> graphs;
+  for (StoredComponent& part : parts) {
+    Graph graph = require_ok(std::move(part.graph));
+    graph.name = part.name;
+    for (const ValueId id : graph.weights()) {
+      std::string& weight = graph.values[static_cast<size_t>(id)].name;
+      weight = part.scope + "/" + weight;
+    }
+    graphs.push_back(graph);
+    model->components.emplace(part.name, std::move(graph));
+  }
+  model->weights = std::make_shared<Held>(io, graphs);
+}
+
 inline Model model_of(const Stored& io, const MovieGenPipeline& p) {
   Model model;
   model.name = "movie gen";
   model.recipe = moviegen_recipe(p);
   model.tokenizers[""] = {"bytes", nullptr};
-  std::vector<Graph> graphs;
-  const auto add = [&](const std::string& scope, const std::string& name, Result<Graph> built) {
-    Graph graph = require_ok(std::move(built));
-    graph.name = name;
-    for (const ValueId id : graph.weights()) {
-      std::string& weight = graph.values[static_cast<size_t>(id)].name;
-      weight = scope + "/" + weight;
-    }
-    graphs.push_back(graph);
-    model.components.emplace(name, std::move(graph));
-  };
-  add("dit", "dit", build_moviegen_dit(p.dit));
-  add("tae", "encoder", build_tae_encoder(p.tae));
-  add("tae", "decoder", build_tae_decoder(p.tae));
-  add("ul2", "ul2", build_t5_encoder(p.ul2));
-  add("byt5", "byt5", build_t5_encoder(p.byt5));
-  add("metaclip", "metaclip", build_clip_text(p.metaclip));
-  if (p.dit.reference_width > 0) add("vision", "vision_encoder", build_clip_vision(p.vision));
-  model.weights = std::make_shared<Held>(io, graphs);
+  std::vector<StoredComponent> parts;
+  parts.push_back({"dit", "dit", build_moviegen_dit(p.dit)});
+  parts.push_back({"tae", "encoder", build_tae_encoder(p.tae)});
+  parts.push_back({"tae", "decoder", build_tae_decoder(p.tae)});
+  parts.push_back({"ul2", "ul2", build_t5_encoder(p.ul2)});
+  parts.push_back({"byt5", "byt5", build_t5_encoder(p.byt5)});
+  parts.push_back({"metaclip", "metaclip", build_clip_text(p.metaclip)});
+  if (p.dit.reference_width > 0)
+    parts.push_back({"vision", "vision_encoder", build_clip_vision(p.vision)});
+  add_components(io, &model, std::move(parts));
   return model;
 }
 

@@ -31,12 +31,6 @@ Shape output_shape(const LatentSpec& spec, const ClipSpec& clip, const ClipShape
   return {1, units_of(spec, count), height, width, 3};
 }
 
-int64_t time_of(const LatentSpec& spec, const ClipShape& shape) {
-  return spec.media == Modality::kImage   ? 1
-         : spec.media == Modality::kSound ? shape.sound_latents
-                                          : shape.latent_frames;
-}
-
 // The fewest latents of a tile. A tile's first latent gives the last of its frames where the clip's
 // first one stands for fewer than the others: then tiles must overlap to give every frame.
 int64_t least_tile(const LatentSpec& spec) {
@@ -102,7 +96,7 @@ JobSpec decoder_job(const Decode& s, const LatentSpec& spec, const ClipSpec& cli
                     const ClipShape& shape, const TileSpec& tiles) {
   JobSpec job;
   job.component = s.component;
-  job.tiles = plan_tiles(time_of(spec, shape) + 2 * wrap_of(s, shape), tiles);
+  job.tiles = plan_tiles(latents_along_time(spec, shape) + 2 * wrap_of(s, shape), tiles);
   const int64_t length = job.tiles.length;
   job.inputs = {{s.input, {DType::kF32, latent_shape(spec, shape, 1, length)}}};
   job.outputs = {{s.output, {DType::kF32, output_shape(spec, clip, shape, length)}}};
@@ -133,7 +127,7 @@ Status check_decoder(const Decode& s, CheckContext* c) {
                  " that share ", s.tiles.overlap,
                  " latents: its first latent stands for another number of frames than the rest, so "
                  "that tiles are of two at least and share one");
-  std::vector<int64_t> lengths{time_of(spec, c->shape)};
+  std::vector<int64_t> lengths{latents_along_time(spec, c->shape)};
   if (s.tiles.stitched) {
     ZT_RETURN_IF_ERROR(check_stitched(s, spec, lengths[0]));
     lengths = {s.tiles.length};
@@ -326,11 +320,11 @@ Status decode_latents(const Decode& s, const LatentSpec& spec, std::vector<float
                       const EmitValues& emit) {
   denormalize_latents(spec, latents);
   const TilePlan& plan = job.tiles;
-  const auto row = latents.size() / static_cast<size_t>(time_of(spec, c->plan.shape));
+  const auto row = latents.size() / static_cast<size_t>(latents_along_time(spec, c->plan.shape));
   const int64_t wrap = wrap_of(s, c->plan.shape);
   wrap_around(wrap, row, &latents);
   int64_t before = wrap > 0 ? units_of(spec, wrap) : 0,
-          left = units_of(spec, time_of(spec, c->plan.shape));
+          left = units_of(spec, latents_along_time(spec, c->plan.shape));
   const auto give = [&](std::span<float> values, size_t unit) -> Status {
     const auto count = static_cast<int64_t>(values.size() / unit);
     const int64_t skipped = std::min(before, count), given = std::min(left, count - skipped);

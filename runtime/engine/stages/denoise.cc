@@ -103,7 +103,9 @@ JobSpec job_of(const Denoise& s, const PlanContext& c, size_t network, int64_t r
   job.inputs = inputs_of(s, c.model.recipe, c.plan.shape, c.values, rows);
   job.outputs = outputs_of(s, c.model.recipe, c.plan.shape, rows, false);
   for (NamedType& out : job.outputs) out.type.shape[-1] = kAnyExtent;  // see check_channels
-  job.calls = static_cast<double>(pass.networks[network].evaluations * count_windows(c.plan.shape));
+  const int64_t windows = count_windows(c.plan.shape);
+  job.calls = static_cast<double>(pass.networks[network].evaluations * windows);
+  if (windows > 1) job.clip_calls = job.calls;  // what is known changes with the window
   return job;
 }
 

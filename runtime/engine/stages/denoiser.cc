@@ -23,6 +23,9 @@ const LatentSpec* latents_of_value(const Recipe& recipe, const std::string& valu
     if (const auto* source = std::get_if<SourceClip>(&stage))
       if (value == source->gives || (!value.empty() && value == source->gives_black))
         return recipe.find_latents(source->latents);
+  for (const Stage& stage : recipe.stages)
+    if (const auto* frames = std::get_if<FrameFeatures>(&stage))
+      if (value == frames->gives) return recipe.find_latents(frames->latents);
   return nullptr;
 }
 

@@ -49,7 +49,6 @@ Status plan(const Stage& stage, PlanContext* c) {
   return c->give(s.gives, joined(s, job->plan->graph));
 }
 
-// Appends [size, size, 3] in [−1, 1] of a frame [height, width, 3].
 void look(const ImageFeatures& s, const uint8_t* pixels, const ClipShape& clip,
           std::vector<float>* out) {
   const std::vector<float> seen = look_at({pixels, clip.width, clip.height}, s.size,

@@ -98,9 +98,15 @@ Shape mask_shape(const KnownLatents& s, const LatentSpec& spec, Shape shape) {
   return shape;
 }
 
+// Of one tile.
 JobSpec sound_job(const KnownLatents& s, const LatentSpec& spec, const ClipSpec& clip,
-                  const ClipShape& shape) {
-  return encoder_job(names(s), spec, clip, shape, 0);
+                  ClipShape shape) {
+  const TilePlan tiles = plan_tiles(shape.sound_latents, s.tiles);
+  shape.sound_latents = tiles.length;
+  JobSpec job = encoder_job(names(s), spec, clip, shape, 0);
+  job.tiles = tiles;
+  job.calls = job.clip_calls = static_cast<double>(tiles.tiles.size());
+  return job;
 }
 
 Status check(const Stage& stage, CheckContext* c) {
@@ -279,25 +285,56 @@ Result<std::vector<float>> known_samples(const KnownMedia& known, const ClipShap
   return input;
 }
 
-// A latent is known where its centre is.
+// Whether the latent's centre is known.
+bool is_known(const KnownMedia& known, const LatentSpec& spec, const ClipShape& clip,
+              int64_t channels, int64_t latent) {
+  if (!known.audio.empty()) return true;
+  const double before = static_cast<double>(known.before_sound.size()) / double(channels),
+               after = static_cast<double>(known.after_sound.size()) / double(channels);
+  const double centre = (static_cast<double>(latent) + 0.5) * spec.samples;
+  return centre < before || (after > 0 && centre >= static_cast<double>(clip.samples) - after);
+}
+
+// Normalised latents of all samples, tile by tile; those of tiles in which nothing is known stay 0.
+Result<std::vector<float>> encode_sound(const KnownLatents& s, const LatentSpec& spec,
+                                        std::span<const float> samples,
+                                        const std::vector<bool>& is_known, RunContext* c) {
+  const Job& job = *c->plan.find(c->stage);
+  const auto channels = static_cast<size_t>(spec.channels);
+  const size_t one = samples.size() / is_known.size();  // values of a latent
+  std::vector<float> latents(is_known.size() * channels);
+  for (const Tile& tile : job.tiles.tiles) {
+    if (std::none_of(is_known.begin() + tile.from, is_known.begin() + tile.to,
+                     [](bool known) { return known; }))
+      continue;
+    ZT_ASSIGN_OR_RETURN(const std::vector<float> encoded,
+                        encode(names(s), spec,
+                               samples.subspan(static_cast<size_t>(tile.start) * one,
+                                               static_cast<size_t>(job.tiles.length) * one),
+                               job, c));
+    // Where tiles are not exact, a later one's replaces what both have.
+    std::copy(encoded.begin() + (tile.from - tile.start) * spec.channels,
+              encoded.begin() + (tile.to - tile.start) * spec.channels,
+              latents.begin() + tile.from * spec.channels);
+  }
+  return latents;
+}
+
 Status run_sound(const KnownLatents& s, const LatentSpec& spec, RunContext* c) {
   const KnownMedia& known = c->request.known;
   if (!known.has_sound()) return Status();
   const ClipShape& clip = c->plan.shape;
   const int64_t channels = c->plan.clip.sound_channels;
   ZT_ASSIGN_OR_RETURN(const std::vector<float> input, known_samples(known, clip, spec, channels));
-  ZT_ASSIGN_OR_RETURN(const std::vector<float> encoded,
-                      encode(names(s), spec, input, *c->plan.find(c->stage), c));
-  const double before = static_cast<double>(known.before_sound.size()) / double(channels),
-               after = static_cast<double>(known.after_sound.size()) / double(channels);
+  std::vector<bool> heard(static_cast<size_t>(clip.sound_latents));
+  for (size_t i = 0; i < heard.size(); ++i)
+    heard[i] = is_known(known, spec, clip, channels, static_cast<int64_t>(i));
+  ZT_ASSIGN_OR_RETURN(const std::vector<float> encoded, encode_sound(s, spec, input, heard, c));
   const auto latents = c->values[s.gives].as<float>();
   const auto masks = c->values[s.gives_mask].as<float>();
   const size_t width = latents.size() / masks.size();
   for (size_t i = 0; i < masks.size(); ++i) {
-    const double centre = (static_cast<double>(i) + 0.5) * spec.samples;
-    if (known.audio.empty() && centre >= before &&
-        (after == 0 || centre < static_cast<double>(clip.samples) - after))
-      continue;
+    if (!heard[i]) continue;
     std::copy_n(encoded.begin() + static_cast<int64_t>(i * width), width,
                 latents.begin() + static_cast<int64_t>(i * width));
     masks[i] = static_cast<float>(s.mask_known);

@@ -8,6 +8,7 @@ struct Find {
   const StageDef& operator()(const EncodeText&) const { return kEncodeTextStage; }
   const StageDef& operator()(const ClassLabel&) const { return kClassLabelStage; }
   const StageDef& operator()(const ImageFeatures&) const { return kImageFeaturesStage; }
+  const StageDef& operator()(const FrameFeatures&) const { return kFrameFeaturesStage; }
   const StageDef& operator()(const ReferenceFeatures&) const { return kReferenceFeaturesStage; }
   const StageDef& operator()(const SourceClip&) const { return kSourceClipStage; }
   const StageDef& operator()(const StartPicture&) const { return kStartPictureStage; }

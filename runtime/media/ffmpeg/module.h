@@ -8,7 +8,7 @@
 
 namespace zoetrope {
 
-inline constexpr uint32_t kMediaAbi = 5;
+inline constexpr uint32_t kMediaAbi = 6;
 
 struct MediaModule {
   uint32_t abi = kMediaAbi;

@@ -103,7 +103,7 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
                   Media* media) {
   FramePicker picker(r, media, sink);
   RgbConverter converter(r.background);
-  double end = 0, shape = 0;
+  double end = 0, shape = 0, decoded = 0;
   bool ended_early = false;
   ZT_RETURN_IF_ERROR(
       decode_pictures(path, r.fps, &media->notices, [&](const PictureFrame& p) -> Result<bool> {
@@ -130,10 +130,11 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
             aspect = 1 / aspect;
           }
           shape = static_cast<double>(width) * aspect / static_cast<double>(height);
+          media->own_width =
+              std::max<int64_t>(std::llround(static_cast<double>(width) * aspect), 1);
+          media->own_height = height;
           if (media->width == 0) {  // later frames of another size become as large
-            media->width = r.width > 0 ? r.width
-                                       : std::max<int64_t>(
-                                             std::llround(static_cast<double>(width) * aspect), 1);
+            media->width = r.width > 0 ? r.width : media->own_width;
             media->height = r.height > 0 ? r.height : height;
           }
           held->pixels = std::make_shared<const std::vector<uint8_t>>(resize(
@@ -142,6 +143,7 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
           return held->pixels;
         };
         end = p.seconds + p.duration;
+        ++decoded;
         if (media->frame_seconds == 0 && !p.still) media->frame_seconds = p.duration;
         const double slack = r.fps > 0 ? std::min(p.tick, 0.25 / r.fps) : 0;
         ZT_ASSIGN_OR_RETURN(const bool more, picker.add(make, p.seconds, slack));
@@ -152,6 +154,8 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
   const double rest = r.fps > 0 ? 0.25 / r.fps : 0;
   ZT_RETURN_IF_ERROR(picker.end(ended_early ? -1 : end - rest));
   if (media->frames == 0) return error(Code::kDataLoss, path, " has no frame at the asked place");
+  media->seconds = end;
+  media->rate = end > 0 ? decoded / end : 0;
   if (r.width > 0) note_cut(r, path, shape, &media->notices);
   if (converter.had_alpha())
     media->notices.push_back(

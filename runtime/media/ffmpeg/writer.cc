@@ -51,7 +51,7 @@ class FfmpegWriter : public ClipWriter {
     output_->flags |= AVFMT_FLAG_CUSTOM_IO;
     output_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;  // FLAC in MP4
     output_->max_interleave_delta = 0;  // sound comes whole before the picture: wait for both
-    ZT_RETURN_IF_ERROR(add_video(choice));
+    if (format_.width > 0) ZT_RETURN_IF_ERROR(add_video(choice));
     if (format_.sample_rate > 0 && !choice.audio.empty()) ZT_RETURN_IF_ERROR(add_audio(choice));
     for (const auto& [key, text] : format_.tags)
       if (std::strcmp(choice.container, "gif") != 0)
@@ -105,7 +105,8 @@ class FfmpegWriter : public ClipWriter {
   }
 
   Status finish() override {
-    if (next_frame_ == 0) return error(Code::kInvalidArgument, path_, ": the clip has no frame");
+    if (next_frame_ == 0 && format_.width > 0)
+      return error(Code::kInvalidArgument, path_, ": the clip has no frame");
     if (audio_) {
       ZT_RETURN_IF_ERROR(resample(nullptr, 0, swr_get_out_samples(resampler_.get(), 0) + 1));
       ZT_RETURN_IF_ERROR(drain_fifo(/*all=*/true));
@@ -206,7 +207,7 @@ class FfmpegWriter : public ClipWriter {
       ZT_ASSIGN_OR_RETURN(audio_copy_,
                           StreamCopier::open(format_.copy_sound, AVMEDIA_TYPE_AUDIO, output_));
       if (audio_copy_) {
-        description_ += " + " + audio_copy_->description();
+        describe_sound(audio_copy_->description());
         return Status();
       }
     }
@@ -230,7 +231,7 @@ class FfmpegWriter : public ClipWriter {
     if (code >= 0) code = avcodec_parameters_from_context(audio_stream_->codecpar, audio_.get());
     if (code < 0) return cannot_start(code, *codec);
     audio_stream_->time_base = audio_->time_base;
-    description_ += " + " + describe_encoder(*codec, names);
+    describe_sound(describe_encoder(*codec, names));
 
     SwrContext* swr = nullptr;
     AVChannelLayout layout = {};
@@ -242,6 +243,10 @@ class FfmpegWriter : public ClipWriter {
     if (code < 0) return ffmpeg_error(code, "cannot resample the sound");
     fifo_.reset(av_audio_fifo_alloc(audio_->sample_fmt, format_.channels, 4096));
     return fifo_ ? Status() : error(Code::kResourceExhausted, "no memory for sound");
+  }
+
+  void describe_sound(const std::string& codec) {
+    description_ += description_.empty() ? codec : " + " + codec;
   }
 
   // RGB into the encoder's pixel format.
