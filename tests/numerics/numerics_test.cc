@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "graph/passes/quantize.h"
 #include "runtime/verify/numerics.h"
 #include "runtime/verify/stage_log.h"
 #include "tests/devices.h"
@@ -35,11 +36,44 @@ bool is_measured_build() {
 #endif
 }
 
-Json digests_of(const std::string& isa, DType compute) {
-  const tiny::Fixture fixture;
+// The denoiser's products of rows in 8 bits.
+void quantize_products(WeightFormat format, Model* model) {
+  Graph& graph = model->components.at("dit");
+  auto made = quantize(graph, [&](const QuantizeSite& site) {
+    const bool rows = site.product && site.rate == Rate::kStep;
+    return WeightChoice{.format = rows ? format : WeightFormat::kKeep};
+  });
+  REQUIRE_MESSAGE(made.ok(), made.status().message());
+  REQUIRE(!made->weights.empty());
+  graph = std::move(made->graph);
+  const std::shared_ptr<const WeightSource> base = model->weights;
+  auto weights = QuantizedWeights::create(*base, std::move(made->weights));
+  REQUIRE_MESSAGE(weights.ok(), weights.status().message());
+  model->weights = {weights->release(), [base](const WeightSource* made) { delete made; }};
+}
+
+// Of what networks of one arithmetic compute, and with which weights.
+struct Way {
+  DType compute;
+  WeightFormat format;
+
+  std::string name() const {
+    return str(dtype_name(compute), format == WeightFormat::kKeep ? "" : " ",
+               format == WeightFormat::kKeep ? "" : format_name(format));
+  }
+};
+constexpr Way kWays[] = {
+    {DType::kF32, WeightFormat::kKeep}, {DType::kBF16, WeightFormat::kKeep},
+    {DType::kF32, WeightFormat::kInt8}, {DType::kBF16, WeightFormat::kInt8},
+    {DType::kF32, WeightFormat::kFp8},  {DType::kBF16, WeightFormat::kFp8},
+};
+
+Json digests_of(const std::string& isa, const Way& way) {
+  tiny::Fixture fixture;
+  if (way.format != WeightFormat::kKeep) quantize_products(way.format, &fixture.model);
   const auto engine = fixture.engine("cpu", /*threads=*/2, isa);
   Request request = tiny::small_clip();
-  request.compute = compute;
+  request.compute = way.compute;
   StageLog log(nullptr, 0, /*keep_clip=*/false);
   log.begin(request.clip.width * request.clip.height * 3, 2);
   RunHooks hooks;
@@ -55,9 +89,9 @@ void check_bits(const std::string& isa) {
   if (!is_measured_build()) return skip("digests are of builds by GCC with optimisation");
   if (!needs_device("cpu", isa)) return;
   Json table = read_table();
-  for (const DType compute : {DType::kF32, DType::kBF16}) {
-    const std::string key = str(isa, " ", dtype_name(compute));
-    const Json found = digests_of(isa, compute);
+  for (const Way& way : kWays) {
+    const std::string key = str(isa, " ", way.name());
+    const Json found = digests_of(isa, way);
     if (std::getenv("ZOETROPE_WRITE_NUMERICS") != nullptr) {
       table["version"] = kNumericsVersion;
       table["cpu"][key] = found;
@@ -86,8 +120,8 @@ TEST_CASE("the table is of this numerics version, with the instruction sets of e
   const Json table = read_table();
   CHECK(table["version"] == kNumericsVersion);
   for (const char* isa : {"sse4", "avx2", "avx512", "avx512_bf16"})
-    for (const char* compute : {"f32", "bf16"})
-      CHECK_MESSAGE(table["cpu"].contains(str(isa, " ", compute)), isa, " ", compute);
+    for (const Way& way : kWays)
+      CHECK_MESSAGE(table["cpu"].contains(str(isa, " ", way.name())), isa, " ", way.name());
   std::ifstream in(std::string(ZOETROPE_SOURCE_DIR) + "/CHANGELOG.md");
   const std::string changes((std::istreambuf_iterator<char>(in)), {});
   CHECK_MESSAGE(changes.find(str("Numerics ", kNumericsVersion)) != std::string::npos,
