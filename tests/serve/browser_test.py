@@ -19,7 +19,8 @@ import unittest
 from pathlib import Path
 
 from given_test import png
-from server import PATIENCE, Case, main
+from operator_test import lora
+from server import PATIENCE, SOURCE, Case, main
 
 DRIVER = shutil.which("chromedriver")
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -93,7 +94,7 @@ class Browser:
 
 
 @unittest.skipUnless(DRIVER and BROWSER, "chromium and chromium-driver are not installed")
-class Page(Case):
+class WithBrowser(Case):
     def setUp(self):
         super().setUp()
         self.browser = Browser()
@@ -116,6 +117,8 @@ class Page(Case):
         b.run("[...document.getElementById(arguments[0]).querySelectorAll('button')]"
               ".find(b => b.textContent === arguments[1]).click()", job, text)
 
+
+class Page(WithBrowser):
     def test_generate_play_extend_and_remove(self):
         b = self.browser
         b.open(self.address)
@@ -171,6 +174,38 @@ class Page(Case):
         self.press(job, "Cancel")
         self.assertEqual(self.state("cancelled"), job)
         self.assertEqual(self.ask("GET", f"/api/jobs/{job}")[2]["state"], "cancelled")
+
+
+@unittest.skipUnless(DRIVER and BROWSER, "chromium and chromium-driver are not installed")
+class Views(WithBrowser):
+    def setUp(self):
+        self.offered = tempfile.TemporaryDirectory(prefix="zoetrope adapters ")
+        self.addCleanup(self.offered.cleanup)
+        lora(self.offered.name + "/style.safetensors")
+        self.flags = ("--adapter", self.offered.name, "--bench", str(SOURCE / "bench/results/epyc-2-ops.json"))
+        super().setUp()
+
+    def test_plan_machine_receipt_and_adapters(self):
+        b = self.browser
+        b.open(self.address)
+        b.wait("return document.getElementById('estimate').textContent.includes('frames')")
+        self.assertFalse(b.run("return document.getElementById('adapters').hidden"))
+        b.click("#adapters input[type=checkbox]")
+        b.run("arguments[0].value = '0.5'", {ELEMENT: b.find("#adapters input[type=number]")})
+        self.ask_for("a red ball", seed=3)
+        job = self.state("done")
+        self.assertEqual(self.ask("GET", f"/api/jobs/{job}")[2]["request"]["adapters"], [{"name": "style", "strength": 0.5}])
+        shown = ("const r = document.querySelector(arguments[0] + ' .report').shadowRoot;"
+                 "return r && r.querySelector('svg') && r.textContent.includes(arguments[1]) && "
+                 "getComputedStyle(r.querySelector('h2')).borderBottomStyle === 'solid'")  # the style came, too
+        b.click("#plan summary")
+        b.wait(shown, "#plan", "Time by kernel")
+        b.click("#machine summary")
+        b.wait(shown, "#machine", "zoetrope bench")
+        self.assertTrue(b.run("return document.querySelector('#machine .report').shadowRoot.textContent.includes('This machine')"))
+        b.click("#jobs details summary")
+        b.wait("return document.querySelector('#jobs pre').textContent.includes('\"style.safetensors\"')")
+        b.picture("views")
 
 
 @unittest.skipUnless(DRIVER and BROWSER, "chromium and chromium-driver are not installed")
