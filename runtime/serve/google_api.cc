@@ -97,6 +97,9 @@ Result<GivenMedia> read_media(Call& c, const Json& instance, const char* key) {
   if (it->is_object())
     ZT_RETURN_IF_ERROR(check_keys_of(
         *it, key, {"bytesBase64Encoded", "encodedVideo", "mimeType", "encoding", "uri"}));
+  if (it->is_object() &&
+      it->count("bytesBase64Encoded") + it->count("encodedVideo") + it->count("uri") > 1)
+    return wrong("'", key, "' must have one of bytesBase64Encoded, encodedVideo and uri");
   const Json* data = it->is_object() && it->contains("bytesBase64Encoded")
                          ? &(*it)["bytesBase64Encoded"]
                      : it->is_object() && it->contains("encodedVideo") ? &(*it)["encodedVideo"]
@@ -210,6 +213,7 @@ Result<Json> operation(Call& c, const JobView& view, Dialect dialect) {
                               {"encoding", type}}}}}}}}};
     return out;
   }
+  ZT_ASSIGN_OR_RETURN(const Permit permit, c.wait());
   ZT_ASSIGN_OR_RETURN(const std::string bytes, read_result(c, j));
   out["response"] = {{"videos", {{{"bytesBase64Encoded", to_base64(bytes)}, {"mimeType", type}}}}};
   return out;
@@ -224,6 +228,7 @@ Fault answer(Call& c, const JobView& view, Dialect dialect) {
 Fault begin(Call& c, Dialect dialect) {
   ZT_ASSIGN_OR_RETURN(const Body body, read_body(c.request));
   ZT_ASSIGN_OR_RETURN(ClientRequest request, read_request(c, body.json));
+  ZT_ASSIGN_OR_RETURN(const Permit permit, c.wait_for_media(request));
   Refusal refusal{};
   const auto view = c.context.service.submit(std::move(request), c.owner, &refusal);
   if (!view.ok()) return refused(c.context, view.status(), refusal);

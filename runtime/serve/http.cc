@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <sstream>
@@ -11,7 +12,8 @@
 namespace zoetrope {
 namespace {
 
-constexpr int kBusySeconds = 5;  // until a permit may be free
+constexpr int64_t kMostInline = int64_t{256} << 20;  // of a result within an answer's JSON
+constexpr int kBusySeconds = 5;                      // until a permit may be free
 constexpr char kPart[] = "([A-Za-z0-9_.-]{1,128})";
 constexpr char kHostPart[] = "([A-Za-z0-9_.:\\[\\]-]{1,128})";
 
@@ -83,6 +85,11 @@ Result<Permit> Call::wait() {
   busy = own && !context.options.keys.empty() ? 429 : 503;
   return error(Code::kUnavailable, "too many requests", busy == 429 ? " of yours" : "",
                " wait already, for pictures, events or files; ask again soon");
+}
+
+Result<Permit> Call::wait_for_media(const ClientRequest& r) {
+  const bool given = std::any_of(r.media.begin(), r.media.end(), [](auto& m) { return m.given(); });
+  return given ? wait() : Permit();
 }
 
 void Routes::add(const char* method, const std::string& path, Counted counted, Handler handler) {
@@ -254,6 +261,9 @@ Result<int64_t> count_of(const httplib::Request& request, const char* name, int6
 
 Result<std::string> read_result(Call& call, const ServeJob& job) {
   ZT_ASSIGN_OR_RETURN(const std::string path, call.context.service.result(job));
+  if (job.bytes > kMostInline)
+    return error(Code::kUnsupported, "the clip has ", job.bytes,
+                 " bytes, more than goes into an answer; GET /api/jobs/", job.id, "/result has it");
   std::ifstream file(path, std::ios::binary);
   std::stringstream bytes;
   bytes << file.rdbuf();

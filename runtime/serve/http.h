@@ -64,6 +64,8 @@ struct Call {
 
   // Before anything that takes more than a moment: kUnavailable where too many wait already.
   Result<Permit> wait();
+  // The same where planning it decodes what is given; nothing to wait for else.
+  Result<Permit> wait_for_media(const ClientRequest& request);
   std::string part(size_t index) const { return request.matches[index + 1]; }
   Result<JobView> job(size_t index = 0) const { return context.service.find(part(index), owner); }
 };

@@ -273,7 +273,8 @@ Result<std::shared_ptr<const Preview>> ModelPool::preview(Engine& engine,
   }
   if (made == nullptr) {
     auto fitted = make_preview(engine, stop);
-    if (fitted.status().code() == Code::kCancelled) return fitted.status();
+    const Code code = fitted.status().code();
+    if (code == Code::kCancelled || code == Code::kUnavailable) return fitted.status();
     made = std::make_shared<const Result<Preview>>(std::move(fitted));
     const std::lock_guard lock(mutex_);
     if (Entry* entry = entry_of(engine); entry != nullptr) entry->preview = made;

@@ -142,6 +142,7 @@ Result<ClientRequest> read_request(Call& c) {
 
 Fault plan(Call& c, bool page) {
   ZT_ASSIGN_OR_RETURN(const ClientRequest request, read_request(c));
+  ZT_ASSIGN_OR_RETURN(const Permit permit, c.wait_for_media(request));
   Refusal refusal{};
   const auto planned = c.context.service.plan(request, c.owner, &refusal);
   if (!planned.ok()) return refused(c.context, planned.status(), refusal);
@@ -152,6 +153,7 @@ Fault plan(Call& c, bool page) {
 
 Fault submit(Call& c) {
   ZT_ASSIGN_OR_RETURN(ClientRequest request, read_request(c));
+  ZT_ASSIGN_OR_RETURN(const Permit permit, c.wait_for_media(request));
   Refusal refusal{};
   const auto view = c.context.service.submit(std::move(request), c.owner, &refusal);
   if (!view.ok()) return refused(c.context, view.status(), refusal);

@@ -85,9 +85,10 @@ Fault make(Call& c, bool edits) {
   request.request.clip.frames = 1;
   if (edits) {
     ZT_ASSIGN_OR_RETURN(const std::string_view* file, file_of(body, "image"));
-    if (file == nullptr) {
-      ZT_ASSIGN_OR_RETURN(file, file_of(body, "image[]"));
-    }
+    ZT_ASSIGN_OR_RETURN(const std::string_view* listed, file_of(body, "image[]"));
+    if (file != nullptr && listed != nullptr)
+      return error(Code::kInvalidArgument, "'image' and 'image[]': one file is taken");
+    if (file == nullptr) file = listed;
     if (file == nullptr) return error(Code::kInvalidArgument, "'image' must be a file of the form");
     ZT_ASSIGN_OR_RETURN(const GivenFile given, add_file(c, *file));
     request.media[0] = {given.id, "", ""};

@@ -95,6 +95,7 @@ Result<GivenMedia> read_media(Call& c, const Body& body, const std::string& key)
 }
 
 Fault submit(Call& c, ClientRequest request, const std::string& remix_of = "") {
+  ZT_ASSIGN_OR_RETURN(const Permit permit, c.wait_for_media(request));
   Refusal refusal{};
   const auto view = c.context.service.submit(std::move(request), c.owner, &refusal, remix_of);
   if (!view.ok()) return refused(c.context, view.status(), refusal);

@@ -68,7 +68,7 @@ Server::Server(Service& service, ServerOptions options)
     return new httplib::ThreadPool(static_cast<size_t>(threads));
   };
   server.set_payload_max_length(largest_body(service.options()));
-  server.set_read_timeout(30);
+  server.set_read_timeout(10);
   server.set_write_timeout(30);
   // One request a connection: a body that is refused unread would be taken for the next request.
   server.set_keep_alive_max_count(1);

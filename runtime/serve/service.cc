@@ -15,6 +15,7 @@
 #include <ctime>
 #include <filesystem>
 
+#include "graph/format/folder_listing.h"
 #include "graph/format/output_file.h"
 #include "runtime/cli/clip_assembly.h"
 #include "runtime/cli/record_flags.h"
@@ -95,20 +96,25 @@ Status Service::take_folder() {
 // client does, and nobody else writes here now.
 void Service::remove_orphans() {
   std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(options_.folder + "/jobs", failed)) {
-    const auto job = store_->find(entry.path().filename());
-    if (job.ok() && !job->has_value()) fs::remove_all(entry.path(), failed);
+  const auto names_in = [&](const char* part) {
+    auto names = list_folder(options_.folder + part);
+    return names.ok() ? std::move(*names) : std::vector<std::string>();
+  };
+  for (const std::string& name : names_in("/jobs")) {
+    const fs::path path = options_.folder + "/jobs/" + name;
+    const auto job = store_->find(name);
+    if (job.ok() && !job->has_value()) fs::remove_all(path, failed);
     if (job.ok() && job->has_value() && (*job)->finished > 0)
-      fs::remove_all((*job)->state == JobState::kDone ? entry.path() / "checkpoint" : entry.path(),
-                     failed);
+      fs::remove_all((*job)->state == JobState::kDone ? path / "checkpoint" : path, failed);
   }
   std::vector<fs::path> unfinished;
-  for (const auto& entry : fs::recursive_directory_iterator(options_.folder + "/jobs", failed))
-    if (is_unfinished_file(entry.path().filename().string())) unfinished.push_back(entry.path());
+  fs::recursive_directory_iterator entry(options_.folder + "/jobs", failed);
+  for (; entry != fs::recursive_directory_iterator(); entry.increment(failed))
+    if (is_unfinished_file(entry->path().filename().string())) unfinished.push_back(entry->path());
   for (const fs::path& path : unfinished) fs::remove(path, failed);
-  for (const auto& entry : fs::directory_iterator(options_.folder + "/files", failed)) {
-    const auto file = store_->find_file(entry.path().filename());
-    if (file.ok() && !file->has_value()) fs::remove(entry.path(), failed);
+  for (const std::string& name : names_in("/files")) {
+    const auto file = store_->find_file(name);
+    if (file.ok() && !file->has_value()) fs::remove(options_.folder + "/files/" + name, failed);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,6 +86,9 @@ Result<Json> try_apart(const std::string& path, double most_seconds) {
 }
 
 void limit_this_process() {
+  ::close_range(3, ~0U, 0);  // connections of the service's that a fork had
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   const auto limit = [](auto what, rlim_t most) {
     const rlimit both{most, most};
     ::setrlimit(what, &both);

@@ -213,7 +213,16 @@ void Worker::run(const ServeJob& job) {
     status = error(Code::kInternal, e.what());
   }
   busy_seconds_ = busy_seconds_ + seconds_since(begun);
-  end(job, status);
+  while (true) {
+    try {
+      return end(job, status);
+    } catch (const std::exception& e) {  // no memory, most likely: its end is told again
+      failed(&job, "ending the job failed", error(Code::kInternal, e.what()));
+    }
+    pause();
+    const std::lock_guard lock(mutex_);
+    if (running_.empty() || thread_.get_stop_token().stop_requested()) return;
+  }
 }
 
 // The checkpoint goes, and of a job that made nothing all, only when the database knows the end:

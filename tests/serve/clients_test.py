@@ -283,6 +283,7 @@ class Google(Case):
                                       ({"instances": [{"prompt": "x", "nose": 1}]}, 400, "nose"),
                                       ({"instances": [{"prompt": "x"}], "parameters": {"sampleCount": 2}}, 400, "one"),
                                       ({"instances": [{"prompt": "x", "image": {"gcsUri": "gs://a"}}]}, 400, "gcsUri"),
+                                      ({"instances": [{"prompt": "x", "image": {"uri": "a", "encodedVideo": "b"}}]}, 400, "one of"),
                                       ({"instances": [{"prompt": "x"}], "parameters": {"resizeMode": "zoom"}}, 400, "pad"),
                                       ({"instances": [{"prompt": "x"}], "parameters": {"personGeneration": 1}}, 400, "person"),
                                       ({"instances": [{"prompt": "x"}], "labels": "x"}, 400, "labels"),
@@ -368,6 +369,10 @@ class Words(Case):
             self.assertIn(word, answer["error"]["message"])
             self.assertEqual(answer["error"]["type"], "invalid_request_error")
         self.assertEqual(self.ask("GET", "/v1/videos?order=up")[0], 400)
+        twice = form({"prompt": "x"}, [("image", RED, "a.png"), ("image[]", RED, "b.png")])
+        status, _, answer = self.ask("POST", "/v1/images/edits", *twice)
+        self.assertEqual(status, 400, answer)
+        self.assertIn("image[]", answer["error"]["message"])
 
 
 if __name__ == "__main__":

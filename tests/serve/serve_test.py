@@ -332,6 +332,16 @@ class Rates(Case):
         self.assertEqual(self.ask("POST", poll, {"operationName": "x/video_0"})[0], 404)  # and polling
 
 
+class SlowRate(Case):
+    flags = ("--rate", "0.5")
+
+    def test_less_than_one_a_minute_is_one_now_and_then(self):
+        self.assertEqual(self.ask("POST", "/api/plan", SMALL)[0], 200)
+        status, headers, _ = self.ask("POST", "/api/plan", SMALL)
+        self.assertEqual(status, 429)
+        self.assertTrue(60 < int(headers["Retry-After"]) <= 120)
+
+
 class Kept(Case):
     flags = ("--keep", "0.00002", "--disk", "40k")  # 1.7 seconds
 
@@ -352,10 +362,15 @@ class Disk(Case):
         made = [self.submit({**SMALL, "seed": seed}) for seed in range(6)]
         for job in made:
             self.server.wait(job, "done", "failed")
-        self.server.wait(self.submit(SMALL), "done")  # asking looks at the disk
+        last = self.submit(SMALL)  # asking looks at the disk
+        self.server.wait(last, "done")
         kept = [job for job in made if job in self.in_database()]
         self.assertTrue(0 < len(kept) < 6)
         self.assertEqual(kept, made[-len(kept):])
+        checkpoint = self.server.folder / "data/jobs" / last / "checkpoint"
+        until = time.monotonic() + 20 * PATIENCE
+        while checkpoint.exists() and time.monotonic() < until:  # it goes when its end is known
+            time.sleep(0.01)
         size = sum(p.stat().st_size for p in (self.server.folder / "data/jobs").rglob("*") if p.is_file())
         self.assertLess(size, 70 << 10)
 
