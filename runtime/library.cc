@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <new>
 
 #include "runtime/backend/foreign_code.h"
 
@@ -32,6 +33,7 @@ std::string library_folder() {
     return {};
   std::error_code failed;
   const auto path = std::filesystem::canonical(info.dli_fname, failed);
+  if (failed == std::errc::not_enough_memory) throw std::bad_alloc();  // as elsewhere
   return failed ? std::string() : path.parent_path().string();
 }
 

@@ -80,15 +80,19 @@ void tell(const char* variable, long count) {
   tell("ZT_FAIL_THREADS", threads.load());
 }
 
+bool refuse() {
+  errno = ENOMEM;
+  return true;
+}
+
 bool fails() {
   const long at = seen.fetch_add(1);
   if (at == 0) read_environment();
+  if (is_copy()) return at == fail_at || (fail_on && at > fail_at) ? refuse() : false;
   const bool here = stacks_file < 0 && !new_stacks_only ? true : is_new_stack();
   if (here && stacks_file >= 0) note(at);
   if (here && fork_at(at, &fail_on)) fail_at = at;
-  if (fail_at < 0 || !(at == fail_at || (fail_on && at > fail_at))) return false;
-  errno = ENOMEM;
-  return true;
+  return fail_at >= 0 && (at == fail_at || (fail_on && at > fail_at)) ? refuse() : false;
 }
 
 }  // namespace

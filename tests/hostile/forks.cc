@@ -20,7 +20,7 @@ constexpr int kMostDescriptors = 64;
 int reports = -1;  // the socket; -1: in a copy, or nobody asked
 long every = 1;
 unsigned seconds = 0;
-bool allowed = false;
+bool allowed = false, copy = false;
 char folder[256];
 
 [[noreturn]] void give_up(const char* what) {
@@ -38,9 +38,9 @@ void own_file(int descriptor) {
   std::snprintf(name, sizeof(name), "/proc/self/fd/%d", descriptor);
   const int flags = ::fcntl(descriptor, F_GETFL);
   const off_t at = ::lseek(descriptor, 0, SEEK_CUR);
-  int copy = -1;
+  int own = -1;
   if (!file || (flags & O_ACCMODE) == O_RDONLY) {
-    copy = ::open(name, flags & (O_ACCMODE | O_DIRECTORY));
+    own = ::open(name, flags & (O_ACCMODE | O_DIRECTORY));
   } else {
     if (descriptor > STDERR_FILENO && info.st_nlink > 0) {
       errno = EEXIST;
@@ -48,21 +48,21 @@ void own_file(int descriptor) {
     }
     std::snprintf(output, sizeof(output), "%s/%s", folder,
                   descriptor == STDOUT_FILENO ? "out" : "error");
-    copy = descriptor > STDERR_FILENO ? ::open(folder, O_TMPFILE | O_RDWR, info.st_mode & 0777)
-                                      : ::open(output, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    own = descriptor > STDERR_FILENO ? ::open(folder, O_TMPFILE | O_RDWR, info.st_mode & 0777)
+                                     : ::open(output, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     const int from = ::open(name, O_RDONLY);
-    if (copy < 0 || from < 0) give_up("copy a file");
+    if (own < 0 || from < 0) give_up("copy a file");
     for (off_t left = info.st_size; left > 0;) {
-      const ssize_t n = ::sendfile(copy, from, nullptr, static_cast<size_t>(left));
+      const ssize_t n = ::sendfile(own, from, nullptr, static_cast<size_t>(left));
       if (n <= 0) give_up("copy a file");
       left -= n;
     }
     ::close(from);
   }
-  if (copy < 0 || ::lseek(copy, at, SEEK_SET) != at || ::dup2(copy, descriptor) < 0)
+  if (own < 0 || ::lseek(own, at, SEEK_SET) != at || ::dup2(own, descriptor) < 0)
     give_up("copy a file");
   ::fcntl(descriptor, F_SETFD, descriptor > STDERR_FILENO ? FD_CLOEXEC : 0);
-  ::close(copy);
+  ::close(own);
 }
 
 bool has_threads() {
@@ -96,6 +96,8 @@ void begin_forks() {
     give_up("ZT_FAIL_FORK");
 }
 
+bool is_copy() { return copy; }
+
 void allow_forks() { allowed = true; }
 
 bool fork_at(int64_t at, bool* on) {
@@ -103,19 +105,20 @@ bool fork_at(int64_t at, bool* on) {
   const int error = errno;
   const bool alone = allowed && !has_threads();
   for (const bool all : {false, true}) {
-    const pid_t copy = alone ? ::fork() : -1;
-    if (copy == 0) {
+    const pid_t child = alone ? ::fork() : -1;
+    if (child == 0) {
       for (int i = 0; i < kMostDescriptors; ++i)
         if (i != reports) own_file(i);
       ::close(reports);
       reports = -1;
+      copy = true;
       ::alarm(seconds);
       errno = error;
       *on = all;
       return true;
     }
     int status = ForkReport::kNotForked;
-    if (alone && (copy < 0 || ::waitpid(copy, &status, 0) != copy)) give_up("fork");
+    if (alone && (child < 0 || ::waitpid(child, &status, 0) != child)) give_up("fork");
     report(at, all, status);
   }
   errno = error;

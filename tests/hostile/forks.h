@@ -20,5 +20,8 @@ struct ForkReport {
 void begin_forks();
 void allow_forks();
 
+// Whether this process is a copy. What it sees is not the process'.
+bool is_copy();
+
 // Whether `at` fails in this process, a copy or not; `*on`: and every later one.
 bool fork_at(int64_t at, bool* on);

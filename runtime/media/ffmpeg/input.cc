@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "graph/format/output_file.h"
+#include "graph/host.h"
 #include "runtime/media/ffmpeg/deinterlacer.h"
 #include "runtime/media/ffmpeg/heif_picture.h"
 #include "runtime/media/ffmpeg/to_rgb.h"
@@ -109,6 +110,14 @@ bool has_alpha_layer(const AVStream& stream) {
           stream.codecpar->codec_id == AV_CODEC_ID_VP9);
 }
 
+// Each of FFmpeg's threads holds a frame and what it refers to.
+int threads_for(const AVCodecParameters& p) {
+  constexpr int64_t kMostThreads = 8, kMostPixels = 1 << 26;
+  const int64_t pixels = std::max<int64_t>(int64_t{p.width} * p.height, 1);
+  const int64_t most = std::clamp<int64_t>(kMostPixels / pixels, 1, kMostThreads);
+  return static_cast<int>(std::min<int64_t>(usable_threads(), most));
+}
+
 using UseFrame = std::function<Result<bool>(AVFrame&, const AVStream&)>;
 
 double aspect_of(AVRational ratio) { return ratio.num > 0 && ratio.den > 0 ? av_q2d(ratio) : 1; }
@@ -134,13 +143,7 @@ class Decoding {
     }
     for (unsigned i = 0; i < input_->nb_streams; ++i)
       if (static_cast<int>(i) != index) input_->streams[i]->discard = AVDISCARD_ALL;
-    decoder_.reset(avcodec_alloc_context3(codec));
-    if (!decoder_) return error(Code::kResourceExhausted, "no memory to read ", path_);
-    decoder_->max_pixels = kMaxPixels;
-    decoder_->pkt_timebase = stream_->time_base;
-    int code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
-    if (code >= 0) code = avcodec_open2(decoder_.get(), codec, nullptr);
-    if (code < 0) return ffmpeg_error(code, "cannot decode " + path_);
+    ZT_RETURN_IF_ERROR(open_decoder(*codec, threads_for(*stream_->codecpar)));
     ZT_RETURN_IF_ERROR(decode_all());
     if (ended_early()) broken_off_ = true;
     report();
@@ -184,6 +187,19 @@ class Decoding {
                      avcodec_get_name(input_->streams[i]->codecpar->codec_id), " ", what,
                      ", which this FFmpeg build (", av_version_info(), ") cannot decode");
     return error(Code::kNotFound, path_, " has no ", what);
+  }
+
+  // Threads and their memory may be refused: one, which is this thread, needs none.
+  Status open_decoder(const AVCodec& codec, int threads) {
+    decoder_.reset(avcodec_alloc_context3(&codec));
+    if (!decoder_) return error(Code::kResourceExhausted, "no memory to read ", path_);
+    decoder_->max_pixels = kMaxPixels;
+    decoder_->pkt_timebase = stream_->time_base;
+    decoder_->thread_count = threads;
+    int code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
+    if (code >= 0) code = avcodec_open2(decoder_.get(), &codec, nullptr);
+    if (code < 0 && threads > 1) return open_decoder(codec, 1);
+    return code < 0 ? ffmpeg_error(code, "cannot decode " + path_) : Status();
   }
 
   Status decode_all() {
