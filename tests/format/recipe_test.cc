@@ -217,7 +217,7 @@ TEST_CASE("sound alone: features of frames, windows and tiles come back as writt
   check_refused(with(sound, "/stages/3/windows/weights", "square"), "slopes, triangle");
   Json looked = video();
   looked["stages"].insert(looked["stages"].begin(), sound["stages"][1]);
-  looked["stages"][0]["latents"] = "video";
+  looked["stages"][0]["latents"] = looked["latents"][0]["name"];
   check_refused(looked, "expected sound");
   check_refused(with(video(), "/stages/1/tiles", Json{{"length", 4}}), "are of sound");
 }
