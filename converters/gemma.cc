@@ -68,11 +68,11 @@ Status read_fourth(Config* c, GemmaConfig* g) {
             "'num_kv_shared_layers': layers with keys of their own are expected");
   c->only("use_double_wide_mlp", false, "of layers without keys of their own");
   c->text("use_bidirectional_attention", "vision", {"vision"});  // tokens of text look back only
-  g->turned = 0.25;
+  g->partial_rotary_factor = 0.25;
   if (auto both = c->object("rope_parameters")) {
     double turned = 1;
-    ZT_RETURN_IF_ERROR(
-        read_rope(&*both, "full_attention", &g->theta, &g->position_divisor, &g->turned));
+    ZT_RETURN_IF_ERROR(read_rope(&*both, "full_attention", &g->theta, &g->position_divisor,
+                                 &g->partial_rotary_factor));
     ZT_RETURN_IF_ERROR(read_rope(&*both, "sliding_attention", &g->sliding_theta,
                                  &g->sliding_position_divisor, &turned));
     if (turned != 1)

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "converters/families.h"
-#include "converters/joined_weights.h"
+#include "converters/minimax_h3_keys.h"
 #include "converters/open_files.h"
 #include "converters/qwen3.h"
 #include "converters/store.h"
@@ -36,7 +36,7 @@ Status read_transformer(Config* c, MiniMaxH3Config* d) {
   d->time_features = c->integer("freq_dim", 256, 2, 1 << 16);
   d->time_hidden = c->integer("time_embed_hidden_dim", 5376, 1, kMost);
   d->time_width = c->integer("time_embed_dim", 2688, 1, kMost);
-  d->frequencies = c->integer("rope_freq_dim", 16, 1, 1 << 12);
+  d->rope_freq_dim = c->integer("rope_freq_dim", 16, 1, 1 << 12);
   d->theta = c->number("rope_theta", 10000, 1, 1e12);
   d->epsilon = c->number("norm_eps", 1e-5, 0, 1);
   d->qk_epsilon = c->number("qk_norm_eps", 1e-5, 0, 1);
@@ -91,7 +91,7 @@ Status read_vae(Config* c, MiniMaxH3Pipeline* p) {
   v.registers = c->integer("decoder_num_register_tokens", 4, 1, 1 << 12);
   v.ffn_factor = c->integer("decoder_ffn_mult", 4, 1, 64);
   v.theta = c->number("decoder_rope_theta", 100, 1, 1e12);
-  v.turned = c->number("decoder_rope_dim_ratio", 0.75, 0, 1);
+  v.rope_dim_ratio = c->number("decoder_rope_dim_ratio", 0.75, 0, 1);
   v.decoder_epsilon = c->number("decoder_norm_eps", 1e-5, 0, 1);
   v.clip_length = c->integer("clip_length", 17, 1, 64);
   v.token_drop = c->integer("token_drop", 3, 0, 64);
@@ -126,28 +126,6 @@ Status read_sound(Config* c, MiniMaxH3Pipeline* p) {
   s.sample_rate = static_cast<int>(c->integer("sampling_rate", 32000, 1, 768000));
   read_statistics(c, s.latent_channels, &p->sound_mean, &p->sound_deviation);
   return c->finish();
-}
-
-// The checkpoint's name of a weight of the decoder of sound.
-std::string sound_key(const std::string& name) {
-  static constexpr KeyRewrite kNames[] = {{"decoder.conv_in.", "decoder.conv_pre."},
-                                          {"decoder.conv_out.", "decoder.conv_post."},
-                                          {"decoder.upsamplers.", "decoder.ups."},
-                                          {"decoder.resnets.", "decoder.resblocks."},
-                                          {"decoder.act_out.", "decoder.activation_post."},
-                                          {".downsample.filter", ".downsample.lowpass.filter"}};
-  std::string key = rewrite_key(name, kNames);
-  if (key.starts_with("decoder.ups.")) key.insert(key.find('.', 12), ".0");
-  // Before each of a pair of convolutions one activation.
-  for (const int64_t which : {0, 1}) {
-    const std::string acts = which == 0 ? ".acts1." : ".acts2.";
-    const size_t at = key.find(acts);
-    if (at == std::string::npos) continue;
-    const size_t digits = at + acts.size(), end = key.find('.', digits);
-    const int64_t number = std::stoll(key.substr(digits, end - digits));
-    key.replace(at, end - at, str(".activations.", 2 * number + which));
-  }
-  return key;
 }
 
 class Reader {
@@ -276,7 +254,8 @@ class Reader {
     ZT_RETURN_IF_ERROR(read_sound(&config, &p_));
     ZT_RETURN_IF_ERROR(add(&sound_, checkpoint->path(), build_minimax_h3_sound_encoder(p_.sound),
                            build_minimax_h3_sound_decoder(p_.sound)));
-    ZT_ASSIGN_OR_RETURN(sound_weights_, WeightMap::create(*checkpoint, sound_, sound_key));
+    ZT_ASSIGN_OR_RETURN(sound_weights_,
+                        WeightMap::create(*checkpoint, sound_, minimax_h3_sound_key));
     files_.take(*checkpoint, sound_weights_);
     has_sound_ = true;
     return Status();

@@ -15,7 +15,8 @@ class Gemma {
     full_.head_dim = c_.full_head_dim > 0 ? c_.full_head_dim : c_.head_dim;
     full_.key_heads = c_.full_key_heads > 0 ? c_.full_key_heads : c_.key_heads;
     full_.values_are_keys = c_.values_are_keys;
-    full_.rope = tables(full_.head_dim / 2, c_.theta, c_.position_divisor, c_.turned);
+    full_.rope =
+        tables(full_.head_dim / 2, c_.theta, c_.position_divisor, c_.partial_rotary_factor);
     sliding_.rope = tables(c_.head_dim / 2, c_.sliding_theta, c_.sliding_position_divisor, 1);
   }
 
@@ -120,10 +121,11 @@ Status check_gemma(const GemmaConfig& c) {
                  " channels over ", c.key_heads,
                  " heads of keys: expected a multiple, and an even number of channels");
   if ((c.full_key_heads > 0 && c.heads % c.full_key_heads != 0) || c.full_head_dim % 2 != 0 ||
-      c.full_key_heads < 0 || c.full_head_dim < 0 || !(c.turned > 0 && c.turned <= 1))
+      c.full_key_heads < 0 || c.full_head_dim < 0 ||
+      !(c.partial_rotary_factor > 0 && c.partial_rotary_factor <= 1))
     return error(Code::kInvalidArgument, "a Gemma whose full layers have heads of ",
-                 c.full_head_dim, " channels, a part of ", c.turned, " turned, over ",
-                 c.full_key_heads, " heads of keys");
+                 c.full_head_dim, " channels, a part of ", c.partial_rotary_factor,
+                 " turned, over ", c.full_key_heads, " heads of keys");
   if (!c.sliding.empty() && c.sliding.size() != static_cast<size_t>(c.layers))
     return error(Code::kInvalidArgument, "a Gemma of ", c.layers, " layers with kinds of ",
                  c.sliding.size());

@@ -25,7 +25,7 @@ struct GemmaConfig {
   // of channels this part turns, the first ones.
   int64_t full_head_dim = 0, full_key_heads = 0;
   bool values_are_keys = false;
-  double turned = 1;
+  double partial_rotary_factor = 1;
 
   bool slides(int64_t layer) const {
     return sliding.empty() ? (layer + 1) % 6 != 0 : sliding[static_cast<size_t>(layer)];

@@ -216,9 +216,9 @@ ValueId hann_sinc(Builder& b, int64_t ratio, int64_t width) {
 }  // namespace
 
 int64_t Ltx2Generator::factor() const {
-  int64_t factor = 1;
-  for (const Up& up : ups) factor *= up.factor;
-  return factor;
+  std::vector<int64_t> factors;
+  for (const Up& up : ups) factors.push_back(up.factor);
+  return ltx2::bounded_product(factors, kMostFactor);
 }
 
 namespace ltx2 {
@@ -243,6 +243,9 @@ Status check_generator(const Ltx2Generator& c) {
       return error(Code::kInvalidArgument, "a vocoder that gets ", up.factor,
                    " times as long with kernels of ", up.kernel,
                    ": expected as long a kernel at least, longer by an even number");
+  if (c.factor() > Ltx2Generator::kMostFactor)
+    return error(Code::kInvalidArgument, "a vocoder that makes more than ",
+                 Ltx2Generator::kMostFactor, " samples of a frame");
   for (const auto& kernel : c.kernels)
     if (kernel.size < 1 || kernel.size % 2 == 0 || kernel.dilations.empty())
       return error(Code::kInvalidArgument, "a vocoder's residual blocks with kernels of ",

@@ -32,6 +32,8 @@ struct Ltx2Generator {
   bool weight_norm = false;  // filters are stored as weight_g and weight_v (normed_filter)
   enum class Final { kTanh, kClamp, kNone } final = Final::kTanh;
 
+  // Of a frame's samples; above kMostFactor what is too much.
+  static constexpr int64_t kMostFactor = 1 << 20;
   int64_t factor() const;
 };
 
@@ -43,6 +45,17 @@ struct Ltx2Bandwidth {
 };
 
 namespace ltx2 {
+
+// The product of numbers of at least 1, or `most` + 1 where it is more than `most`.
+template <typename Numbers>
+int64_t bounded_product(const Numbers& numbers, int64_t most) {
+  int64_t product = 1;
+  for (const int64_t n : numbers) {
+    if (n < 1 || product > most / n) return most + 1;
+    product *= n;
+  }
+  return product;
+}
 
 // [batch, n, c]
 struct Wave {

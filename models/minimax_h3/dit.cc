@@ -40,7 +40,7 @@ class H3Builder {
   Status check() const {
     for (const int64_t size :
          {c_.layers, c_.width, c_.heads, c_.head_dim, c_.ffn, c_.channels, c_.sound_channels,
-          c_.sides, c_.patch, c_.text_width, c_.time_hidden, c_.time_width, c_.frequencies,
+          c_.sides, c_.patch, c_.text_width, c_.time_hidden, c_.time_width, c_.rope_freq_dim,
           c_.period, c_.first_frames, c_.later_frames})
       if (size < 1 || size > 1 << 20)
         return error(Code::kInvalidArgument, "MiniMax-H3 with a size of ", size);
@@ -56,7 +56,7 @@ class H3Builder {
                    " channels of sound: its rows stand at the left and the right border");
     return Status();
   }
-  int64_t turned() const { return 6 * c_.frequencies; }
+  int64_t turned() const { return 6 * c_.rope_freq_dim; }
   int64_t inner() const { return c_.heads * c_.head_dim; }
   int64_t video_channels() const { return c_.channels * c_.patch * c_.patch; }
   Dim places() const { return rows_ * columns_; }
@@ -180,7 +180,7 @@ class H3Builder {
   }
 
   layers::RopeTables tables(const std::vector<ValueId>& axes) {
-    const int64_t f = c_.frequencies;
+    const int64_t f = c_.rope_freq_dim;
     // Rounded as the reference's: a power in f32, and one over it.
     const double step = std::log(c_.theta) / static_cast<double>(f);
     const ValueId powers = b_.cast(b_.exp(b_.iota(f, 0, step, DType::kF64)), DType::kF32);

@@ -24,7 +24,7 @@ struct MiniMaxH3Config {
   int64_t time_features = 256, time_hidden = 5376, time_width = 2688;
   // Of each of the three axes; the same for all. Twice their number of a head's channels turn, the
   // rest stays.
-  int64_t frequencies = 16;
+  int64_t rope_freq_dim = 16;
   double theta = 10000;
   double epsilon = 1e-5, qk_epsilon = 1e-5, final_epsilon = 1e-5;
   // Of latents of video: of every `period` the first stands for first_frames, the others for

@@ -5,9 +5,17 @@
 namespace zoetrope {
 
 int64_t MiniMaxH3SoundConfig::hop() const {
-  int64_t factor = 1;
-  for (const int64_t stride : strides) factor *= stride;
-  return factor;
+  return ltx2::bounded_product(strides, Ltx2Generator::kMostFactor);
+}
+
+Status check_minimax_h3_sound(const MiniMaxH3SoundConfig& c) {
+  for (const int64_t size : {c.sides, c.base, c.trunk, c.latent_channels, c.heads})
+    if (size < 1 || size > 1 << 20)
+      return error(Code::kInvalidArgument, "an autoencoder of sound with a size of ", size);
+  if (c.strides.empty() || c.strides.size() > 16 || c.hop() > Ltx2Generator::kMostFactor)
+    return error(Code::kInvalidArgument, "an autoencoder of sound of ", c.strides.size(),
+                 " levels, or of more than ", Ltx2Generator::kMostFactor, " samples a latent");
+  return Status();
 }
 
 Ltx2Generator MiniMaxH3SoundConfig::minimax_h3_vocoder() {
@@ -22,9 +30,7 @@ Ltx2Generator MiniMaxH3SoundConfig::minimax_h3_vocoder() {
 }
 
 Result<Graph> build_minimax_h3_sound_decoder(const MiniMaxH3SoundConfig& c) {
-  for (const int64_t size : {c.sides, c.trunk, c.latent_channels})
-    if (size < 1 || size > 1 << 20)
-      return error(Code::kInvalidArgument, "a decoder of sound with a size of ", size);
+  ZT_RETURN_IF_ERROR(check_minimax_h3_sound(c));
   ZT_RETURN_IF_ERROR(ltx2::check_generator(c.decoder));
   if (c.decoder.factor() != c.hop())
     return error(Code::kInvalidArgument, "a latent of sound becomes ", c.decoder.factor(),

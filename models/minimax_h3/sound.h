@@ -23,9 +23,12 @@ struct MiniMaxH3SoundConfig {
   Ltx2Generator decoder = minimax_h3_vocoder();
   int sample_rate = 32000;
 
-  int64_t hop() const;
+  int64_t hop() const;  // above Ltx2Generator::kMostFactor what is too much
   static Ltx2Generator minimax_h3_vocoder();
 };
+
+// Sizes that cannot be; both graphs begin with it.
+Status check_minimax_h3_sound(const MiniMaxH3SoundConfig& config);
 
 Result<Graph> build_minimax_h3_sound_encoder(const MiniMaxH3SoundConfig& config);
 Result<Graph> build_minimax_h3_sound_decoder(const MiniMaxH3SoundConfig& config);

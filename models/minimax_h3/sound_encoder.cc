@@ -39,11 +39,7 @@ class EncoderBuilder {
 
  private:
   Status check() const {
-    for (const int64_t size : {c_.sides, c_.base, c_.trunk, c_.latent_channels, c_.heads})
-      if (size < 1 || size > 1 << 20)
-        return error(Code::kInvalidArgument, "an encoder of sound with a size of ", size);
-    if (c_.strides.empty() || c_.strides.size() > 8)
-      return error(Code::kInvalidArgument, "an encoder of sound of ", c_.strides.size(), " levels");
+    ZT_RETURN_IF_ERROR(check_minimax_h3_sound(c_));
     for (const int64_t stride : c_.strides)
       if (stride < 1 || stride > 64)
         return error(Code::kInvalidArgument, "an encoder of sound that strides by ", stride);

@@ -168,7 +168,7 @@ class DecoderBuilder {
   }
   int64_t width() const { return c_.heads * c_.head_dim; }
   int64_t turned() const {
-    return static_cast<int64_t>(static_cast<double>(c_.head_dim) * c_.turned);
+    return static_cast<int64_t>(static_cast<double>(c_.head_dim) * c_.rope_dim_ratio);
   }
 
   // Middles of latents in [−1, 1) by full turns; what is behind the latents stands at 0.

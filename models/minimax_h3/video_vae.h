@@ -28,7 +28,7 @@ struct MiniMaxH3VaeConfig {
   bool reflects = true;  // at the borders of frames; else zeros
   // Of the decoder.
   int64_t layers = 36, heads = 32, head_dim = 64, registers = 4, ffn_factor = 4;
-  double theta = 100, turned = 0.75;  // part of a head's channels that positions turn
+  double theta = 100, rope_dim_ratio = 0.75;  // part of a head's channels that positions turn
   double decoder_epsilon = 1e-5;
   // Pixels are normalised by these, from [0, 1].
   std::vector<double> pixel_mean{0.485, 0.456, 0.406}, pixel_deviation{0.229, 0.224, 0.225};

@@ -114,20 +114,23 @@ Result<std::unique_ptr<ByteBpe>> ByteBpe::open(std::span<const uint8_t> data) {
 
 Result<std::vector<int32_t>> ByteBpe::pieces(std::string_view text) const {
   std::vector<int32_t> ids;
-  while (!text.empty()) {
-    size_t at = std::string_view::npos;
-    const std::pair<std::string, int32_t>* found = nullptr;
-    for (const auto& added : added_)  // of two at one place the longer one comes first
-      if (const size_t here = text.find(added.first); here < at) at = here, found = &added;
-    ZT_ASSIGN_OR_RETURN(const std::string plain, compose(text.substr(0, at)));
-    for (size_t from = 0; from < plain.size();) {
-      const size_t end = word_end(plain, from);
-      pairs_.add_word(std::string_view(plain).substr(from, end - from), &ids);
-      from = end;
+  std::vector<size_t> next(added_.size(), 0);  // where each added text stands from here on
+  for (size_t i = 0; i < added_.size(); ++i) next[i] = text.find(added_[i].first);
+  for (size_t from = 0; from < text.size();) {
+    size_t at = std::string_view::npos, found = 0;
+    for (size_t i = 0; i < added_.size(); ++i) {  // of two at one place the longer one comes first
+      if (next[i] < from) next[i] = text.find(added_[i].first, from);
+      if (next[i] < at) at = next[i], found = i;
     }
-    if (found == nullptr) break;
-    ids.push_back(found->second);
-    text.remove_prefix(at + found->first.size());
+    ZT_ASSIGN_OR_RETURN(const std::string plain, compose(text.substr(from, at - from)));
+    for (size_t word = 0; word < plain.size();) {
+      const size_t end = word_end(plain, word);
+      pairs_.add_word(std::string_view(plain).substr(word, end - word), &ids);
+      word = end;
+    }
+    if (at == std::string_view::npos) break;
+    ids.push_back(added_[found].second);
+    from = at + added_[found].first.size();
   }
   return ids;
 }

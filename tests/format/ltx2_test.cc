@@ -132,7 +132,7 @@ TEST_CASE("Gemma 4, as LTX-2.5's folder has it, is read, and what it says is hon
   CHECK(c.key_heads == 2);
   CHECK(c.full_key_heads == 1);
   CHECK(c.window == 4);
-  CHECK(c.turned == 0.5);
+  CHECK(c.partial_rotary_factor == 0.5);
   CHECK(c.theta == 5000);
   CHECK(c.sliding_theta == 100);
   Builder b("text");

@@ -182,7 +182,7 @@ Ltx2TextConfig tiny_fourth() {
   c.gemma.fourth = c.gemma.values_are_keys = true;
   c.gemma.full_head_dim = 8;
   c.gemma.full_key_heads = 1;
-  c.gemma.turned = 0.5;
+  c.gemma.partial_rotary_factor = 0.5;
   c.video = {.heads = 3, .head_dim = 6, .layers = 2, .registers = 3};
   c.sound = {.heads = 2, .head_dim = 4, .layers = 2, .registers = 3};
   c.projection_a_stream = c.projection_bias = true;

@@ -1,5 +1,6 @@
 // MiniMax-H3's networks against diffusers and transformers, block by block and whole.
 // make_minimax_h3.py wrote the fixtures.
+#include "converters/minimax_h3_keys.h"
 #include "models/minimax_h3/dit.h"
 #include "models/minimax_h3/sound.h"
 #include "models/minimax_h3/video_vae.h"
@@ -60,7 +61,7 @@ MiniMaxH3Config tiny() {
   c.time_features = 16;
   c.time_hidden = 18;
   c.time_width = 12;
-  c.frequencies = 2;
+  c.rope_freq_dim = 2;
   c.theta = 5000;
   c.epsilon = 1e-3;
   c.qk_epsilon = 2e-3;
@@ -89,33 +90,10 @@ MiniMaxH3VaeConfig tiny_vae(bool other) {
   c.head_dim = 12;
   c.ffn_factor = 4;
   c.theta = 100;
-  c.turned = 1;
+  c.rope_dim_ratio = 1;
   c.clip_length = 10;
   c.token_drop = 2;
   return c;
-}
-
-// The checkpoint's name of a weight of the vocoder.
-std::string sound_key(const std::string& name) {
-  static const std::pair<std::string, std::string> kNames[] = {
-      {"decoder.conv_in", "decoder.conv_pre"},
-      {"decoder.conv_out", "decoder.conv_post"},
-      {"decoder.act_out", "decoder.activation_post"},
-      {"decoder.upsamplers.0", "decoder.ups.0.0"},
-      {"decoder.upsamplers.1", "decoder.ups.1.0"},
-      {"decoder.upsamplers.2", "decoder.ups.2.0"},
-      {"decoder.resnets", "decoder.resblocks"},
-      {".acts1.0.", ".activations.0."},
-      {".acts2.0.", ".activations.1."},
-      {".acts1.1.", ".activations.2."},
-      {".acts2.1.", ".activations.3."},
-      {".acts1.2.", ".activations.4."},
-      {".acts2.2.", ".activations.5."},
-      {"downsample.filter", "downsample.lowpass.filter"}};
-  std::string key = name;
-  for (const auto& [from, to] : kNames)
-    if (const size_t at = key.find(from); at != std::string::npos) key.replace(at, from.size(), to);
-  return key;
 }
 
 }  // namespace
@@ -218,13 +196,13 @@ TEST_CASE("MiniMax-H3's autoencoder of sound equals diffusers', block by block")
       watch.push_back(block + ".block.output");
     CHECK(watch.size() == 9);
     const EvalTensors encoded = compute(io, require_ok(build_minimax_h3_sound_encoder(config)),
-                                        bindings, {{"sound", sound}}, watch, sound_key);
+                                        bindings, {{"sound", sound}}, watch, minimax_h3_sound_key);
     for (const std::string& block : io.names(prefix + "block."))
       check_within(kBlockTolerance, block, encoded.at(block + ".block.output"),
                    io.tensor(prefix + "block." + block));
     check_within(kForwardTolerance, "mean", encoded.at("mean"), io.tensor(prefix + "mean"));
     const EvalTensors decoded = compute(io, require_ok(build_minimax_h3_sound_decoder(config)),
-                                        bindings, {{"latents", latents}}, {}, sound_key);
+                                        bindings, {{"latents", latents}}, {}, minimax_h3_sound_key);
     const EvalTensor expected = io.tensor(prefix + "decoded");
     REQUIRE(decoded.at("sound").shape == expected.shape);
     check_within(kForwardTolerance, "sound", decoded.at("sound"), expected);
@@ -287,7 +265,7 @@ TEST_CASE("stitched tiles lie and mix as diffusers' do") {
 
 TEST_CASE("MiniMax-H3 with sizes that cannot be is refused with what cannot") {
   MiniMaxH3Config turns = tiny();
-  turns.frequencies = 3;
+  turns.rope_freq_dim = 3;
   CHECK(build_minimax_h3_dit(turns).status().message().find("18 of a head's 14") !=
         std::string::npos);
   MiniMaxH3VaeConfig vae = tiny_vae(false);
@@ -297,5 +275,11 @@ TEST_CASE("MiniMax-H3 with sizes that cannot be is refused with what cannot") {
   MiniMaxH3SoundConfig sound;
   sound.strides = {2, 4, 4, 5};
   CHECK(build_minimax_h3_sound_decoder(sound).status().message().find("800 samples") !=
+        std::string::npos);
+  sound.strides.assign(16, 64);  // a product beyond 64 bits
+  sound.decoder.ups.assign(16, {64, 64});
+  CHECK(build_minimax_h3_sound_encoder(sound).status().message().find("samples a latent") !=
+        std::string::npos);
+  CHECK(build_minimax_h3_sound_decoder(sound).status().message().find("samples a latent") !=
         std::string::npos);
 }

@@ -41,6 +41,18 @@ TEST_CASE("Qwen's ids are transformers' for hard strings") {
   }
 }
 
+TEST_CASE("a long text of added pieces takes no time to speak of") {
+  const auto data = read_qwen_tokenizer(kData);
+  REQUIRE(data.ok());
+  const auto bpe = ByteBpe::open(*data);
+  REQUIRE(bpe.ok());
+  std::string text;
+  for (int i = 0; i < 100000; ++i) text += "<|im_end|>";
+  const auto got = (*bpe)->encode(text, -1, -1, 1 << 20);
+  REQUIRE(got.ok());
+  CHECK(got->ids == std::vector<int32_t>(100000, 522));
+}
+
 TEST_CASE("a byte-level vocabulary that is none, or cut another way, is refused") {
   const auto data = read_qwen_tokenizer(kData);
   REQUIRE(data.ok());
