@@ -5,6 +5,7 @@
 #include <chrono>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "runtime/serve/http.h"
 
@@ -151,13 +152,19 @@ Status Server::bind() {
 }
 
 Status Server::run() {
-  if (http_->server.listen_after_bind()) return Status();
+  begun_ = true;
+  const bool listened = http_->context.stopping || http_->server.listen_after_bind();
+  ended_ = true;
+  if (listened) return Status();
   return error(Code::kUnavailable, "listening on ", http_->context.options.host, ":", port_,
                " ended: the system accepts no more connections");
 }
 
 void Server::stop() {
   http_->context.stopping = true;
+  // The library's stop() does nothing before it listens.
+  while (begun_ && !ended_ && !http_->server.is_running())
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   http_->server.stop();
 }
 

@@ -34,7 +34,8 @@ class Server {
 
   Status bind();
   int port() const { return port_; }
-  // Until stop(), from another thread; an error where the system ends it.
+  // Until stop(), from another thread, before or after it begins; an error where the system ends
+  // it.
   Status run();
   void stop();
 
@@ -42,6 +43,7 @@ class Server {
   struct Http;
   std::unique_ptr<Http> http_;
   int port_ = 0;
+  std::atomic<bool> begun_{false}, ended_{false};  // run()
 };
 
 }  // namespace zoetrope

@@ -62,11 +62,13 @@ class Limits(command.Case):
         process = subprocess.Popen(
             [ZOETROPE, "generate", "x", "--model", MODEL, "--device", "cpu", *SMALL[:-1], "2000", "-o",
              str(self.out / "o.y4m")], stderr=subprocess.PIPE)
-        deadline = time.time() + 60 * command.PATIENCE
-        while not list(self.out.iterdir()) and time.time() < deadline:
-            time.sleep(0.02)
+        text = b""
+        while b"load dit" not in text:  # the output is open, and has no name yet
+            line = process.stderr.readline()
+            self.assertTrue(line, text)
+            text += line
         process.send_signal(signal.SIGXCPU)
-        _, text = process.communicate(timeout=60 * command.PATIENCE)
+        text += process.communicate(timeout=60 * command.PATIENCE)[1]
         self.assertEqual(process.returncode, 5, text)
         self.assertIn(b"CPU time", text)
         self.check_empty()

@@ -21,6 +21,7 @@ int reports = -1;  // the socket; -1: in a copy, or nobody asked
 long every = 1;
 unsigned seconds = 0;
 bool allowed = false, copy = false;
+bool inherited[kMostDescriptors];  // open before the process began: not its files
 char folder[256];
 
 [[noreturn]] void give_up(const char* what) {
@@ -94,6 +95,8 @@ void begin_forks() {
   if (asked == nullptr) return;
   if (std::sscanf(asked, "%d %ld %u %255s", &reports, &every, &seconds, folder) != 4 || every < 1)
     give_up("ZT_FAIL_FORK");
+  for (int i = STDERR_FILENO + 1; i < kMostDescriptors; ++i)
+    inherited[i] = ::fcntl(i, F_GETFD) == 0;
 }
 
 bool is_copy() { return copy; }
@@ -108,7 +111,7 @@ bool fork_at(int64_t at, bool* on) {
     const pid_t child = alone ? ::fork() : -1;
     if (child == 0) {
       for (int i = 0; i < kMostDescriptors; ++i)
-        if (i != reports) own_file(i);
+        if (i != reports && !inherited[i]) own_file(i);
       ::close(reports);
       reports = -1;
       copy = true;

@@ -18,6 +18,7 @@ Recipe recipe_of(int first, int later) {
   r.clip = {16, 16000, 2, {64, 160, 16, 128}, {64, 160, 16, 128}, {1, 640, 1, 32}};
   r.latents = {{"video", Modality::kVideo, 1, {0}, {1}, 8, first, later, 1},
                {"audio", Modality::kSound, 1, {0}, {1}, 1, 1, 1, 640}};
+  r.stages.push_back(Denoise());
   return r;
 }
 
