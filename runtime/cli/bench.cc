@@ -27,6 +27,8 @@ struct Options {
   int steps = 0;
   int64_t count = 1;
   bool list = false, quiet = false;
+  CLI::Option* attention = nullptr;
+  std::vector<CLI::Option*> of_pipelines;
   std::vector<CLI::Option*> measuring;  // what --from, which measures nothing, would not heed
 };
 
@@ -94,8 +96,9 @@ Status read_flags(Options* o) {
     b.pipelines = !files.empty();
   }
   const bool ops = b.ops || all, networks = b.models || all, pipelines = b.pipelines || all;
-  const bool pipeline_flags = !o->prompt.empty() || o->steps > 0 || o->count > 1 ||
-                              o->clip.width > 0 || o->clip.height > 0 || o->clip.frames > 0;
+  const bool pipeline_flags =
+      std::any_of(o->of_pipelines.begin(), o->of_pipelines.end(),
+                  [](const CLI::Option* option) { return option->count() > 0; });
   if (!files.empty() && !pipelines)
     return error(Code::kInvalidArgument, "--models ", files[0],
                  " is a pipeline, which is not asked for");
@@ -107,7 +110,7 @@ Status read_flags(Options* o) {
   const bool eights = std::any_of(b.dtypes.begin(), b.dtypes.end(), [](DType dtype) {
     return dtype == DType::kI8 || dtype == DType::kF8E4M3;
   });
-  if (b.attention_bits > 0 && (!networks || !eights))
+  if (o->attention->count() > 0 && (!networks || !eights))
     return error(Code::kInvalidArgument,
                  "--attention-bits is of networks in i8 or f8e4m3 (--dtypes)");
   if (!ops && !networks && (!b.set.empty() || !b.tokens.empty()))
@@ -237,7 +240,8 @@ void add_output_flags(Options* o, CLI::App* app) {
       "more, and exit code 6 says that some stay slower");
   app->add_option("--tolerance", o->tolerance, "Percent that a median may rise")
       ->check(number_in(0, 1000))
-      ->capture_default_str();
+      ->capture_default_str()
+      ->needs("--compare");
   app->add_option("--beside", o->beside, "JSON of peers (bench/peers) or of other machines to show")
       ->delimiter(',');
   app->add_option("--from", o->from, "Measure nothing: show the JSON of an earlier run");
@@ -274,9 +278,9 @@ void add_bench(CLI::App* root, Run* run) {
   app->add_option("--dtypes", o->dtypes,
                   "f32, bf16, f16, and i8, f8e4m3: of ops, and of networks quantised so")
       ->delimiter(',');
-  app->add_option("--attention-bits", b.attention_bits,
-                  "8: networks in i8 or f8e4m3 also with attention in 8 bits")
-      ->check(CLI::IsMember({0, 8}));
+  o->attention = app->add_option("--attention-bits", b.attention_bits,
+                                 "8: networks in i8 or f8e4m3 also with attention in 8 bits");
+  o->attention->check(CLI::IsMember({0, 8}));
   app->add_option("--tokens", b.tokens, "Lengths of sequences: sizes of networks, and the curves")
       ->delimiter(',')
       ->check(whole_in(1, 1 << 24));
@@ -297,7 +301,10 @@ void add_bench(CLI::App* root, Run* run) {
       ->check(whole_in(0, 1024));
   app->add_option("--target", b.device.force_target,
                   "Restrict what the device uses, as in generate");
+  const size_t shared = app->get_options().size();
   add_pipeline_flags(o.get(), app);
+  const auto all = app->get_options();
+  o->of_pipelines.assign(all.begin() + static_cast<std::ptrdiff_t>(shared), all.end());
   for (CLI::Option* option : app->get_options())
     if (option != app->get_help_ptr()) o->measuring.push_back(option);
   add_output_flags(o.get(), app);

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "graph/format/output_file.h"
+#include "runtime/backend/foreign_code.h"
 #include "runtime/library.h"
 
 namespace zoetrope {
@@ -18,8 +19,9 @@ namespace {
 
 std::atomic<bool> g_interrupted{false};
 
+// Other libraries look at no flag, and may wait forever where they got no memory.
 extern "C" void on_signal(int) {
-  if (!g_interrupted.exchange(true)) return;
+  if (!g_interrupted.exchange(true) && ForeignCode::current() == nullptr) return;
   remove_unfinished_files();
   _exit(kExitInterrupted);
 }
@@ -119,7 +121,8 @@ Result<std::string> find_model(const std::string& given) {
   if (!given.empty()) return given;
   auto found = installed_model(ZOETROPE_EMBEDDED_MODEL);
   if (found.ok()) return found;
-  return Status(found.status().code(), found.status().message() + "; give one with --model FILE.zoe");
+  return Status(found.status().code(),
+                found.status().message() + "; give one with --model FILE.zoe");
 }
 
 Status parse_bindings(const std::vector<std::string>& texts, Bindings* bindings) {
@@ -132,6 +135,13 @@ Status parse_bindings(const std::vector<std::string>& texts, Bindings* bindings)
     (*bindings)[text.substr(0, equals)] = std::stoll(value);
   }
   return Status();
+}
+
+std::set<std::string> said_options(const CLI::App& app) {
+  std::set<std::string> said;
+  for (const CLI::Option* option : app.get_options())
+    if (option->count() > 0) said.insert(option->get_name());
+  return said;
 }
 
 }  // namespace zoetrope

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,9 @@ Result<std::string> find_model(const std::string& given);
 
 // "batch=2", ...: symbols of a component.
 Status parse_bindings(const std::vector<std::string>& texts, Bindings* bindings);
+
+// Names of the options that were given, such as "--steps", also where what they say holds anyway.
+std::set<std::string> said_options(const CLI::App& app);
 
 // Each registers its subcommand; the callback's Status decides the exit code.
 using Run = std::function<Status()>;

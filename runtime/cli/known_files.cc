@@ -53,7 +53,7 @@ class KnownReader {
       for (const auto& [name, value, otherwise] :
            {std::tuple{"--fit", &flags_.fit, &none.fit},
             {"--background", &flags_.background, &none.background}})
-        if (*value != *otherwise)
+        if (*value != *otherwise || flags_.said.contains(name))
           return error(Code::kInvalidArgument, name, " ", *value,
                        ": it is about a given picture or clip, and there is none");
     ZT_ASSIGN_OR_RETURN(out_.fit, parse_fit(flags_.fit));

@@ -97,11 +97,13 @@ void KnownFlags::add_to(CLI::App* app) {
                   "Given pictures of another shape: cover cuts off what stands out, contain shows "
                   "all of it over the background, stretch pulls it into shape")
       ->check(CLI::IsMember({"cover", "contain", "stretch"}))
-      ->capture_default_str();
+      ->capture_default_str()
+      ->each([this](const std::string&) { said.insert("--fit"); });
   app->add_option("--background", background,
                   "Shows through transparent parts, and around what --fit contain leaves: white, "
                   "black, gray or #RRGGBB")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->each([this](const std::string&) { said.insert("--background"); });
 }
 
 std::vector<std::string> KnownFlags::paths() const {

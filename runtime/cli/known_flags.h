@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct KnownFlags {
   std::vector<KeyFrameFlag> keyframes;
   std::vector<std::string> references;
   std::string fit = "cover", background = "white";
-  double strength = 0;  // 0: not given
+  double strength = 0;         // 0: not given
+  std::set<std::string> said;  // of "--fit" and "--background", also with what holds anyway
 
   void add_to(CLI::App* app);
   bool any() const;

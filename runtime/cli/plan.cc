@@ -313,11 +313,15 @@ void add_plan(CLI::App* root, Run* run) {
       "  zoetrope plan --component NAME --set batch=1 --set frames=4 ... --calls");
   app->add_option("prompt", options->generate.request.prompt, "As in generate: its length counts");
   options->generate.add_to(app);
+  const size_t others = app->get_options().size();
   options->known.add_to(app);
   options->sound.add_to(app);
+  const std::vector<CLI::Option*> all = app->get_options();
   CLI::Option* const component = app->add_option("--component", options->component,
                                                  "Plan one component, with its symbols from --set");
-  app->add_option("--set", options->bindings, "NAME=INTEGER: a symbol of the component");
+  app->add_option("--set", options->bindings, "NAME=INTEGER: a symbol of the component")
+      ->needs(component);
+  for (size_t i = others; i < all.size(); ++i) component->excludes(all[i]);
   CLI::Option* const calls =
       app->add_flag("--calls", options->calls, "List every kernel call with its offsets");
   CLI::Option* const compare =

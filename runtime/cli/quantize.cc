@@ -134,7 +134,10 @@ void add_quantize(CLI::App* root, Run* run) {
       ->delimiter(',');
   add_measure_flags(app, options.get());
   app->add_flag("-q,--quiet", options->quiet, "No progress, no summary");
-  app->callback([=] { *run = [=] { return run_quantize(*options); }; });
+  app->callback([=] {
+    options->file.said = said_options(*app);
+    *run = [=] { return run_quantize(*options); };
+  });
 }
 
 }  // namespace zoetrope

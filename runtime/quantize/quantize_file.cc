@@ -193,7 +193,7 @@ class Quantization {
         {"--frames", o_.clip.frames != 0},
         {"--seed", o_.seed.has_value()}};
     for (const auto& [flag, given] : asked)
-      if (given) return refuse(flag, why);
+      if (given || o_.said.contains(flag)) return refuse(flag, why);
     return Status();
   }
 

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,9 @@ struct QuantizeFileOptions {
   double min_psnr = 0, max_drop = 0;
   // Of attention in 8 bits alone; left out, 0.02 where it is measured.
   std::optional<double> max_attention_loss;
+  // Flags that were given, such as "--device", also with a value that holds anyway: what has no
+  // effect is refused however it is said.
+  std::set<std::string> said;
   bool force = false;  // written although the gate fails, which the report in the file says
 };
 

@@ -251,6 +251,22 @@ class Flags(command.Case):
             self.check(run("generate", "x", "--seconds", value, "-o", self.out / "a.png"), 2, "seconds", value)
         self.check_empty()
 
+    def test_what_has_no_effect_is_refused_also_where_it_says_what_holds_anyway(self):
+        for words in (["generate", "x", "--model", MODEL, "-o", self.out / "a.png", "--fit", "cover"],
+                      ["generate", "x", "--model", MODEL, "-o", self.out / "a.png", "--background", "white"],
+                      ["plan", "--model", MODEL, "--fit", "cover"],
+                      ["plan", "--model", MODEL, "--set", "batch=1"],
+                      ["plan", "--model", MODEL, "--component", "dit", "--image", "a.png"],
+                      ["quantize", MODEL, "-o", self.out / "q.zoe", "--measure", "weights", "--device", "auto"],
+                      ["quantize", MODEL, "-o", self.out / "q.zoe", "--measure", "weights", "--steps", "0"],
+                      ["quantize", MODEL, "-o", self.out / "q.zoe", "--measure", "weights", "--max-loss", "0"],
+                      ["bench", "ops", "--list", "--count", "1"], ["bench", "ops", "--list", "--steps", "0"],
+                      ["bench", "ops", "--list", "--tolerance", "5"],
+                      ["bench", "ops", "--list", "--attention-bits", "0"]):
+            with self.subTest(words[-2:]):
+                self.check(run(*words), 2, words[-2])
+        self.check_empty()
+
     def test_a_drawn_seed_is_said_and_can_be_given_again(self):
         for word in ("-1", "random"):
             result = self.generate("--seed", word, "--json")
