@@ -43,7 +43,7 @@ class FfmpegWriter : public ClipWriter {
   ~FfmpegWriter() override { close_output(); }
 
   Status begin() {
-    av_log_set_level(AV_LOG_ERROR);
+    av_log_set_level(AV_LOG_FATAL);  // as the reader: one level a process, and errors are told
     const ContainerChoice& choice = container_choice(format_.container);
     int code = avformat_alloc_output_context2(&output_, nullptr, choice.muxer, nullptr);
     if (code < 0) return ffmpeg_error(code, "cannot write the format of " + path_);
