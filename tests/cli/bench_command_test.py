@@ -128,7 +128,15 @@ class Compares(Bench):
 
     def test_what_is_faster_or_within_the_tolerance_is_no_regression(self):
         self.assertIn("1 faster", self.bench(*self.CASE, "--compare", self.baseline(1e3)))
-        self.bench(*self.CASE, "--compare", self.baseline(0.5), "--tolerance", "1000")
+        now = self.out / "now.json"
+        now.write_text(json.dumps(self.measured(*self.CASE)))
+        before = json.loads(now.read_text())
+        for row in before["rows"]:
+            for key in ("median", "p10", "p90", "mad", "least"):
+                row["seconds"][key] /= 2
+        (self.out / "before.json").write_text(json.dumps(before))
+        self.bench("--from", now, "--compare", self.out / "before.json", code=6)
+        self.bench("--from", now, "--compare", self.out / "before.json", "--tolerance", "101")
 
     def test_a_report_is_shown_again_beside_a_peer(self):
         report = self.measured(*self.CASE)
