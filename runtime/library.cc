@@ -1,6 +1,7 @@
 #include "runtime/library.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -23,6 +24,9 @@ Result<void*> open_library(const std::string& path, const std::string& what) {
                            "cannot create shared object descriptor", "cannot allocate TLS",
                            "cannot create cache", "Too many open files"})
     memory = memory || text.find(word) != std::string::npos;
+  // Where it gets no memory for the name, it says that there is no such file.
+  memory = memory || (text.find("cannot open shared object file") != std::string::npos &&
+                      ::access(path.c_str(), R_OK) == 0);
   return error(memory ? Code::kResourceExhausted : Code::kUnavailable, what,
                " cannot be loaded: ", text);
 }

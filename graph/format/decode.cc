@@ -302,7 +302,9 @@ Status decode_root(std::span<const uint8_t> root, int64_t file_bytes, ModelInfo*
     return error(Code::kDataLoss, "a root of ", root.size(), " bytes");
   fbs::Verifier verifier(root.data(), root.size(), options);
   if (!fb::VerifyModelBuffer(verifier))
-    return error(Code::kDataLoss, "the root is not a valid buffer");
+    return error(Code::kDataLoss,
+                 "its tables are not laid out as this program has them: a file of another version "
+                 "of zoetrope (convert the checkpoint again), or one made wrongly");
   const fb::Model& model = *fb::GetModel(root.data());
   Budget budget{2 * root.size()};
   ZT_ASSIGN_OR_RETURN(info->name, read_name(model.name(), "the model", &budget));

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graph/format/output_file.h"
+#include "runtime/backend/foreign_code.h"
 #include "runtime/media/plain_writers.h"
 
 namespace zoetrope {
@@ -77,6 +78,7 @@ ClipTags make_tags(const std::string& model, const std::string& version, const s
                    const std::string& negative, uint64_t seed,
                    const std::vector<std::pair<std::string, std::string>>& options) {
   std::string line;
+  const ForeignCode making("making JSON");  // a value whose memory is refused destroys itself twice
   nlohmann::json all = {{"prompt", prompt},
                         {"negative_prompt", negative},
                         {"seed", seed},

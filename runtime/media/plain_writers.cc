@@ -80,7 +80,8 @@ class PngWriter : public ClipWriter {
     ZT_RETURN_IF_ERROR(
         file.write(encode_png(held_.data(), format_.width, format_.height, format_.tags)));
     ++written_;
-    return file.seekable() ? file.close() : Status();
+    // Frames of a sequence keep no handles.
+    return file.seekable() && format_.frames != 1 ? file.close() : Status();
   }
 
   Status open_next() {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <new>
 
 namespace zoetrope {
 namespace {
@@ -62,8 +63,10 @@ std::vector<uint8_t> encode_png(const uint8_t* rgb, int64_t width, int64_t heigh
   }
   uLongf size = compressBound(static_cast<uLong>(filtered.size()));
   std::vector<uint8_t> data(size);
-  ZT_CHECK(compress2(data.data(), &size, filtered.data(), static_cast<uLong>(filtered.size()), 6) ==
-           Z_OK);
+  const int code =
+      compress2(data.data(), &size, filtered.data(), static_cast<uLong>(filtered.size()), 6);
+  if (code == Z_MEM_ERROR) throw std::bad_alloc();
+  ZT_CHECK(code == Z_OK);
   data.resize(size);
 
   std::vector<uint8_t> header, out = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "graph/format/hash.h"
 #include "graph/format/model_file.h"
 #include "graph/format/output_file.h"
 #include "graph/format/recipe.h"
@@ -228,6 +229,15 @@ TEST_CASE("damage in the header is told apart") {
   CHECK(mentions(message([](auto& b) { b.push_back(0); }), "header says"));
   CHECK(mentions(message([](auto& b) { b[31] = 0xff; }), "beyond"));
   CHECK(mentions(message([](auto& b) { b[100] ^= 4; }), "hash"));
+  // A hash that says that the root is whole: damage is not what is wrong with it.
+  CHECK(mentions(message([](auto& b) {
+                   uint64_t length = 0;
+                   std::memcpy(&length, &b[24], 8);
+                   b[kModelHeaderBytes + 3] = 0x7f;  // where the first table is
+                   const uint64_t hash = hash_bytes({&b[kModelHeaderBytes], length});
+                   std::memcpy(&b[32], &hash, 8);
+                 }),
+                 "another version of zoetrope"));
   CHECK(open_error(folder.file("absent.zoe")).find("absent.zoe") != std::string::npos);
   CHECK(!open_error(folder.file("")).empty());
 }

@@ -54,6 +54,7 @@ class Process {
     if (child_ != 0) return;
     const rlimit time{limit, limit + 5};
     ::setrlimit(RLIMIT_CPU, &time);
+    ::alarm(static_cast<unsigned>(10 * limit));  // of a process that waits for ever
     if (address_space > 0) {
       const rlimit space{static_cast<rlim_t>(address_space), static_cast<rlim_t>(address_space)};
       ::setrlimit(RLIMIT_AS, &space);
@@ -106,14 +107,16 @@ Outcome run_with_refusals(const std::vector<std::string>& arguments, const std::
   ZT_CHECK(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
   const TemporaryFolder texts(std::filesystem::path(folder).parent_path());
   const std::string asked =
-      str(ends[1], " ", every, " ", static_cast<int>(kCopySeconds * patience()), " ", texts.path());
+      str(ends[1], " ", every, " ", static_cast<int>(kCopySeconds * patience()), " ", texts.path(),
+          " ", folder);
   std::vector<std::string> environment{"LD_PRELOAD=" + failing, "ZT_FAIL_FORK=" + asked};
   if (!seen.empty()) environment.push_back("ZT_FAIL_SEEN=" + seen);
   Process process(arguments, kSeconds, environment, 0, ends[1]);
   ::close(ends[1]);
   ForkReport report{};
   while (::recv(ends[0], &report, sizeof(report), 0) == sizeof(report)) {
-    Refusal refusal{report.at, report.on != 0, report.status != ForkReport::kNotForked, {}};
+    Refusal refusal{
+        report.at, report.on != 0, report.status != ForkReport::kNotForked, report.files > 0, {}};
     if (refusal.copied) {
       refusal.outcome.code = code_of(report.status);
       refusal.outcome.out = text_of(texts / "out");

@@ -27,6 +27,7 @@ struct Refusal {
   int64_t at;   // the allocation
   bool on;      // every later one failed, too
   bool copied;  // false: there was no copy (ForkReport::kNotForked), and `outcome` is empty
+  bool ended;   // the command had written its files, which the copy did not have to
   Outcome outcome;
 };
 

@@ -4,6 +4,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cerrno>
@@ -22,7 +23,7 @@ long every = 1;
 unsigned seconds = 0;
 bool allowed = false, copy = false;
 bool inherited[kMostDescriptors];  // open before the process began: not its files
-char folder[256];
+char folder[256], outputs[256];
 
 [[noreturn]] void give_up(const char* what) {
   std::perror(what);
@@ -80,8 +81,24 @@ bool has_threads() {
   return rest == nullptr || std::atoi(rest) != 1;
 }
 
-void report(int64_t at, bool on, int32_t status) {
-  const ForkReport told{at, on, status};
+int count_outputs() {
+  char entries[4096];
+  const int file = ::open(outputs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const long bytes = file < 0 ? -1 : ::syscall(SYS_getdents64, file, entries, sizeof(entries));
+  if (bytes < 0) give_up("list the outputs");
+  ::close(file);
+  int count = -2;  // . and ..
+  for (long at = 0; at < bytes; ++count) {
+    constexpr long kLength = 16;  // of an entry, behind its inode and offset
+    uint16_t length = 0;
+    std::memcpy(&length, entries + at + kLength, sizeof(length));
+    at += length;
+  }
+  return count;
+}
+
+void report(int64_t at, bool on, int files, int32_t status) {
+  const ForkReport told{at, on, files, status};
   char answer = 0;
   if (::send(reports, &told, sizeof(told), MSG_NOSIGNAL) != sizeof(told) ||
       ::recv(reports, &answer, 1, 0) != 1)
@@ -93,7 +110,9 @@ void report(int64_t at, bool on, int32_t status) {
 void begin_forks() {
   const char* asked = std::getenv("ZT_FAIL_FORK");
   if (asked == nullptr) return;
-  if (std::sscanf(asked, "%d %ld %u %255s", &reports, &every, &seconds, folder) != 4 || every < 1)
+  if (std::sscanf(asked, "%d %ld %u %255s %255s", &reports, &every, &seconds, folder, outputs) !=
+          5 ||
+      every < 1)
     give_up("ZT_FAIL_FORK");
   for (int i = STDERR_FILENO + 1; i < kMostDescriptors; ++i)
     inherited[i] = ::fcntl(i, F_GETFD) == 0;
@@ -108,6 +127,7 @@ bool fork_at(int64_t at, bool* on) {
   const int error = errno;
   const bool alone = allowed && !has_threads();
   for (const bool all : {false, true}) {
+    const int files = count_outputs();
     const pid_t child = alone ? ::fork() : -1;
     if (child == 0) {
       for (int i = 0; i < kMostDescriptors; ++i)
@@ -122,7 +142,7 @@ bool fork_at(int64_t at, bool* on) {
     }
     int status = ForkReport::kNotForked;
     if (alone && (child < 0 || ::waitpid(child, &status, 0) != child)) give_up("fork");
-    report(at, all, status);
+    report(at, all, files, status);
   }
   errno = error;
   return false;

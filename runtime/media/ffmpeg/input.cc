@@ -13,6 +13,7 @@
 
 #include "graph/format/output_file.h"
 #include "graph/host.h"
+#include "runtime/backend/foreign_code.h"
 #include "runtime/media/ffmpeg/deinterlacer.h"
 #include "runtime/media/ffmpeg/heif_picture.h"
 #include "runtime/media/ffmpeg/to_rgb.h"
@@ -356,6 +357,7 @@ Status decode_picture_or_clip(const std::string& path, std::vector<std::string>*
 
 // Why what FFmpeg does not open is no use.
 Status no_media(int code, const std::string& path) {
+  if (code == AVERROR_PROTOCOL_NOT_FOUND) code = AVERROR(ENOMEM);  // files are always one
   if (code != AVERROR(EINVAL) && code != AVERROR_INVALIDDATA && code != AVERROR_EOF)
     return ffmpeg_error(code, "cannot read " + path);
   if (const std::string what = name_foreign_media(path); !what.empty())
@@ -378,6 +380,7 @@ Result<InputPtr> open_input(const std::string& path) {
   // Files only, however the path looks.
   av_dict_set(&options, "protocol_whitelist", "file", 0);
   av_dict_set(&options, "format_whitelist", kFormats, 0);
+  const ForeignCode opening("opening a clip by FFmpeg");
   int code = avformat_open_input(&raw, ("file:" + path).c_str(), nullptr, &options);
   av_dict_free(&options);
   if (code < 0) return no_media(code, path);
