@@ -133,6 +133,11 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
           media->own_width =
               std::max<int64_t>(std::llround(static_cast<double>(width) * aspect), 1);
           media->own_height = height;
+          if (r.width == 0 && static_cast<double>(media->own_width) * static_cast<double>(height) >
+                                  static_cast<double>(kMaxPixels))
+            return error(Code::kDataLoss, path, ": its pixels are ", aspect,
+                         " times as wide as high, which makes a picture of ", media->own_width, "x",
+                         height, "; at most ", kMaxPixels, " pixels are read");
           if (media->width == 0) {  // later frames of another size become as large
             media->width = r.width > 0 ? r.width : media->own_width;
             media->height = r.height > 0 ? r.height : height;
