@@ -90,6 +90,7 @@ def main():
     profile, ink = ink_profile(), inks()
     image = Image.fromarray(ink, "CMYK")
     image.save(out / "cmyk.jpg", quality=95, subsampling=0)
+    image.save(out / "cmyk_coarse.jpg", quality=95, subsampling=2)
     image.save(out / "cmyk_profile.jpg", quality=95, subsampling=0, icc_profile=profile)
     image.save(out / "cmyk.tif", compression="tiff_lzw")
     image.save(out / "cmyk_profile.tif", compression="tiff_lzw", icc_profile=profile)
@@ -100,7 +101,7 @@ def main():
     jpeg = imagecodecs.jpeg8_encode(255 - ink, level=95, colorspace="CMYK", outcolorspace="YCCK")
     body = b"ICC_PROFILE\0\1\1" + profile
     (out / "ycck_profile.jpg").write_bytes(jpeg[:2] + b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body + jpeg[2:])
-    for name in ("cmyk.jpg", "cmyk_profile.jpg", "cmyk.tif", "cmyk_profile.tif", "cmyk_big_endian.tif",
+    for name in ("cmyk.jpg", "cmyk_coarse.jpg", "cmyk_profile.jpg", "cmyk.tif", "cmyk_profile.tif", "cmyk_big_endian.tif",
                  "ycck_profile.jpg"):
         expected(out / name)
     (out / "cmyk_profile_16.tif.rgb").write_bytes((out / "cmyk_profile.tif.rgb").read_bytes())

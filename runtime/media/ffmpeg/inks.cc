@@ -10,6 +10,10 @@
 #include "runtime/media/jpeg.h"
 #include "runtime/media/tiff.h"
 
+extern "C" {
+#include <libavutil/pixdesc.h>
+}
+
 namespace zoetrope {
 namespace {
 
@@ -81,17 +85,22 @@ bool is_of_inks(Bytes profile) {
 Result<std::vector<uint16_t>> inks_of(const AVFrame& frame, const Unnamed& file) {
   const auto pixels = static_cast<size_t>(frame.width) * static_cast<size_t>(frame.height);
   std::vector<uint16_t> out;
-  const bool planes = frame.format == AV_PIX_FMT_YUVA444P && !file.ycc;
-  if (planes) {
+  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
+  // What the decoder takes for Y, Cb, Cr and alpha: the inks as they lie, two of them may be
+  // coarse.
+  if (!file.ycc && d != nullptr && (d->flags & AV_PIX_FMT_FLAG_RGB) == 0 && d->nb_components == 4 &&
+      d->comp[0].depth == 8) {
     out.resize(4 * pixels);
-    for (size_t c = 0; c < 4; ++c)
-      for (int y = 0; y < frame.height; ++y)
+    for (int c = 0; c < 4; ++c) {
+      const bool coarse = c == 1 || c == 2;
+      const int across = coarse ? d->log2_chroma_w : 0, down = coarse ? d->log2_chroma_h : 0;
+      for (int y = 0; y < frame.height; ++y) {
+        const uint8_t* row = frame.data[c] + static_cast<ptrdiff_t>(y >> down) * frame.linesize[c];
+        uint16_t* to = &out[4 * static_cast<size_t>(y) * static_cast<size_t>(frame.width)] + c;
         for (int x = 0; x < frame.width; ++x)
-          out[4 * (static_cast<size_t>(y) * static_cast<size_t>(frame.width) +
-                   static_cast<size_t>(x)) +
-              c] =
-              static_cast<uint16_t>(
-                  frame.data[c][static_cast<ptrdiff_t>(y) * frame.linesize[c] + x] * 257);
+          to[4 * x] = static_cast<uint16_t>(row[x >> across] * 257);
+      }
+    }
   } else {
     ZT_ASSIGN_OR_RETURN(out, to_rgba64(frame));
   }
