@@ -38,7 +38,8 @@ std::string library_folder() {
   std::error_code failed;
   const auto path = std::filesystem::canonical(info.dli_fname, failed);
   if (failed == std::errc::not_enough_memory) throw std::bad_alloc();  // as elsewhere
-  return failed ? std::string() : path.parent_path().string();
+  if (failed) return std::filesystem::path(info.dli_fname).parent_path().string();
+  return path.parent_path().string();
 }
 
 Result<std::string> installed_model(const std::string& name) {

@@ -18,12 +18,7 @@ namespace {
 
 Result<const MediaModule*> load_ffmpeg() {
   static const Result<const MediaModule*> module = []() -> Result<const MediaModule*> {
-    Dl_info info;
-    if (dladdr(reinterpret_cast<const void*>(&load_ffmpeg), &info) == 0 || !info.dli_fname)
-      return error(Code::kInternal, "cannot find this library's own folder");
-    std::error_code ec;
-    const auto path =
-        std::filesystem::canonical(info.dli_fname, ec).parent_path() / "libzoetrope_ffmpeg.so";
+    const auto path = std::filesystem::path(library_folder()) / "libzoetrope_ffmpeg.so";
     auto opened = open_library(
         path, "FFmpeg's libraries, without which only .png, .wav and .y4m are written,");
     if (!opened.ok()) return opened.status();
