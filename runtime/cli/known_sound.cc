@@ -120,6 +120,10 @@ class SoundReader {
     take_notices(&media, &out_.notices);
     const int fps = static_cast<int>(std::clamp(std::llround(media.rate), 1LL, 1000LL));
     const int64_t there = std::llround(media.seconds * t_.sample_rate);
+    if (there < 1)
+      return error(Code::kInvalidArgument, "--video ", flags_.video,
+                   ": a single picture has no length; expected a clip, for whose length sound is "
+                   "made");
     out_.shown = {flags_.video, media.own_width, media.own_height, 0, fps};
     if (!media.more_frames && there < t_.asked)
       return error(Code::kInvalidArgument, flags_.video, " is ", media.seconds, " s long; ",

@@ -106,6 +106,13 @@ class Sound(command.Case):
                          [70, 46, "24", "24/1"])
         self.generate("--video", self.clip(), "--seconds", 3, "-o", out, code=2, words=["3 s were asked for"])
 
+    def test_a_picture_has_no_length_to_make_sound_for(self):
+        picture = self.out / "p.png"
+        ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48", "-frames:v", 1, picture)
+        for length in ([], ["--seconds", 1]):
+            self.generate("--video", picture, *length, "-o", self.out / "x.wav", code=2, words=["p.png", "no length"])
+            self.assertFalse((self.out / "x.wav").exists())
+
     def test_known_sound_goes_on_and_comes_out_as_it_was(self):
         tone = self.tone("t.wav", 30001)
         before = frames_of(tone)
