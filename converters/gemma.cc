@@ -95,7 +95,7 @@ Status read_text(Config* c, GemmaConfig* g) {
   g->heads = c->integer("num_attention_heads", 8, 1, 1 << 12);
   g->key_heads = c->integer("num_key_value_heads", 4, 1, 1 << 12);
   g->head_dim = c->integer("head_dim", 256, 2, 1 << 16);
-  g->score_scale = c->number("query_pre_attn_scalar", 256, 1e-3, 1e9);
+  if (!fourth) g->score_scale = c->number("query_pre_attn_scalar", 256, 1e-3, 1e9);
   g->window = c->integer("sliding_window", fourth ? 1024 : 4096, 1, kMost);
   g->epsilon = c->number("rms_norm_eps", 1e-6, 0, 1);
   c->text("hidden_activation", "gelu_pytorch_tanh", {"gelu_pytorch_tanh"});
@@ -111,6 +111,11 @@ Status read_text(Config* c, GemmaConfig* g) {
       if (kind != "sliding_attention" && kind != "full_attention")
         c->fail(Code::kUnsupported, str("'layer_types': '", kind.substr(0, 40), "' is not known"));
       g->sliding.push_back(kind == "sliding_attention");
+    }
+    if (std::ssize(kinds) != g->layers) {
+      c->fail(Code::kInvalidArgument, str("'layer_types': kinds of ", kinds.size(),
+                                          " layers; 'num_hidden_layers' is ", g->layers));
+      return c->finish();
     }
   }
   g->theta = c->number("rope_theta", 1e6, 1, 1e12);

@@ -113,9 +113,9 @@ Result<GivenMedia> read_media(Call& c, const Json& instance, const char* key) {
   if (it->is_object() && it->contains("uri") && (*it)["uri"].is_string()) {
     const std::string uri = (*it)["uri"];
     const size_t begin = uri.find("files/");
-    if (begin != std::string::npos)
-      return GivenMedia{"", job_of_file(uri.substr(begin + 6, uri.find(':', begin) - begin - 6)),
-                        ""};
+    const std::string name =
+        begin == std::string::npos ? "" : uri.substr(begin + 6, uri.find(':', begin) - begin - 6);
+    if (!name.empty()) return GivenMedia{"", job_of_file(name), ""};
   }
   return wrong("'", key, "' must have 'bytesBase64Encoded', or a 'uri' of this service");
 }

@@ -108,19 +108,19 @@ ModelPool::Entry* ModelPool::entry_of(const Engine& engine) const {
   return nullptr;
 }
 
-Result<std::shared_ptr<Engine>> ModelPool::find(const std::string& name) {
+Result<std::shared_ptr<Engine>> ModelPool::find(const std::string& name, FileState* file) {
   const std::lock_guard lock(mutex_);
   for (const auto& entry : entries_) {
     if (!name.empty() && entry->name != name) continue;
     const std::string& path = entry->engine->model().path;
     const auto state = state_of(path);  // one that is gone is read on
     const bool replaced = state.ok() && !(*state == entry->file);
-    if (!replaced && !entry->stale) return entry->engine;
-    const Status opened = open_entry(entry.get());
+    const Status opened = replaced || entry->stale ? open_entry(entry.get()) : Status();
     if (!opened.ok())
       return error(Code::kUnavailable, "the model '", entry->name, "' ",
                    replaced ? "was replaced by a file that" : "lost its device and",
                    " cannot be opened: ", opened.message());
+    if (file != nullptr) *file = entry->file;
     return entry->engine;
   }
   std::vector<std::string> names;
@@ -222,12 +222,9 @@ std::string ModelPool::without_folders(std::string text) const {
   return text;
 }
 
-Status ModelPool::check_unchanged(const Engine& engine) const {
-  const std::lock_guard lock(mutex_);
-  const Entry* entry = entry_of(engine);
+Status ModelPool::check_unchanged(const Engine& engine, const FileState& file) {
   const auto state = state_of(engine.model().path);
-  if (entry == nullptr || !state.ok() || state->number != entry->file.number ||
-      state->device != entry->file.device || *state == entry->file)
+  if (!state.ok() || state->number != file.number || state->device != file.device || *state == file)
     return Status();
   return error(Code::kDataLoss,
                "the model's file was written over while this was made of it; "

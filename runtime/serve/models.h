@@ -29,9 +29,17 @@ class ModelPool {
   // Where fits of previews are kept from start to start.
   void keep_previews(std::string folder) { preview_folder_ = std::move(folder); }
 
+  struct FileState {  // what tells files of one name apart
+    dev_t device = 0;
+    ino_t number = 0;
+    off_t size = 0;
+    timespec written{};
+    bool operator==(const FileState& other) const;
+  };
+
   // Empty: the first. kNotFound says which there are; kUnavailable where the file was replaced by
-  // one that cannot be opened.
-  Result<std::shared_ptr<Engine>> find(const std::string& name);
+  // one that cannot be opened. `file`: what the engine was opened from.
+  Result<std::shared_ptr<Engine>> find(const std::string& name, FileState* file = nullptr);
   std::vector<std::shared_ptr<Engine>> engines() const;
 
   struct Adapter {
@@ -47,9 +55,9 @@ class ModelPool {
   // A text for clients: of models' and adapters' files their names.
   std::string without_folders(std::string text) const;
 
-  // Whether the engine's file is still what it was opened as: what was made of one that was written
-  // over meanwhile is worth nothing. One that another took the place of is read on.
-  Status check_unchanged(const Engine& engine) const;
+  // Whether the engine's file is still what it was opened from: what was made of one that was
+  // written over meanwhile is worth nothing. One that another took the place of is read on.
+  static Status check_unchanged(const Engine& engine, const FileState& file);
   // After a device was lost: the next find() opens the model's devices anew.
   void reopen(const Engine& engine);
 
@@ -63,13 +71,6 @@ class ModelPool {
   Result<std::shared_ptr<const Preview>> preview(Engine& engine, const std::stop_token& stop);
 
  private:
-  struct FileState {  // what tells files of one name apart
-    dev_t device = 0;
-    ino_t number = 0;
-    off_t size = 0;
-    timespec written{};
-    bool operator==(const FileState& other) const;
-  };
   struct Entry {
     std::string name;
     GenerateFlags flags;

@@ -351,7 +351,8 @@ std::string Worker::trouble() const {
 }
 
 Status Worker::make(const ServeJob& job, Listener& listener, std::stop_token stop) {
-  ZT_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine, models_.find(job.model));
+  ModelPool::FileState file;
+  ZT_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine, models_.find(job.model, &file));
   ZT_ASSIGN_OR_RETURN(GenerationOptions options, options_of(job, engine->model()));
   const std::string folder = folder_of(job.id);
   std::error_code failed;
@@ -382,7 +383,7 @@ Status Worker::make(const ServeJob& job, Listener& listener, std::stop_token sto
   const Status status = generation.run(clips, /*seed_drawn=*/false, std::move(from));
   if (status.code() == Code::kUnavailable) models_.reopen(*engine);
   if (status.code() == Code::kCancelled) return status;
-  ZT_RETURN_IF_ERROR(models_.check_unchanged(*engine));
+  ZT_RETURN_IF_ERROR(ModelPool::check_unchanged(*engine, file));
   return status;
 }
 

@@ -154,6 +154,8 @@ TEST_CASE("Gemma 4, as LTX-2.5's folder has it, is read, and what it says is hon
     mentions(std::string(opened.status().message()), expected);
   };
   refused("/text_config/num_kv_shared_layers", 2, "num_kv_shared_layers");
+  refused("/text_config/num_hidden_layers", 4096, "kinds of 4 layers");
+  refused("/text_config/query_pre_attn_scalar", 100, "query_pre_attn_scalar");
   refused("/text_config/use_double_wide_mlp", true, "use_double_wide_mlp");
   refused("/text_config/use_bidirectional_attention", "all", "vision");
   refused("/text_config/per_layer_config/3/head_dim", 6, "differ");

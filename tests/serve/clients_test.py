@@ -284,6 +284,7 @@ class Google(Case):
                                       ({"instances": [{"prompt": "x"}], "parameters": {"sampleCount": 2}}, 400, "one"),
                                       ({"instances": [{"prompt": "x", "image": {"gcsUri": "gs://a"}}]}, 400, "gcsUri"),
                                       ({"instances": [{"prompt": "x", "image": {"uri": "a", "encodedVideo": "b"}}]}, 400, "one of"),
+                                      ({"instances": [{"prompt": "x", "video": {"uri": "/v1beta/files/:download"}}]}, 400, "of this service"),
                                       ({"instances": [{"prompt": "x"}], "parameters": {"resizeMode": "zoom"}}, 400, "pad"),
                                       ({"instances": [{"prompt": "x"}], "parameters": {"personGeneration": 1}}, 400, "person"),
                                       ({"instances": [{"prompt": "x"}], "labels": "x"}, 400, "labels"),

@@ -174,6 +174,8 @@ class Replaced(OwnModel):
         status, _, job = self.ask("POST", "/api/jobs", {**LONG, "steps": 60})
         self.server.wait(job["id"], "running")
         os.utime(self.model)  # as if: bytes that changed in the middle would be anything
+        self.assertEqual(self.ask("GET", "/api/models")[0], 200)
+        self.assertEqual(self.ask("POST", "/api/plan", SMALL)[0], 200)  # which opens it anew, for others
         view = self.server.wait(job["id"], "done", "failed")
         self.assertEqual(view["state"], "failed")
         self.assertIn("written over", view["error"]["message"])

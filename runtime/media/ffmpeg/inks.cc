@@ -88,8 +88,10 @@ Result<std::vector<uint16_t>> inks_of(const AVFrame& frame, const Unnamed& file)
   const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
   // What the decoder takes for Y, Cb, Cr and alpha: the inks as they lie, two of them may be
   // coarse.
-  if (!file.ycc && d != nullptr && (d->flags & AV_PIX_FMT_FLAG_RGB) == 0 && d->nb_components == 4 &&
-      d->comp[0].depth == 8) {
+  constexpr uint64_t kOther = AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL;
+  if (!file.ycc && d != nullptr && (d->flags & kOther) == 0 &&
+      (d->flags & AV_PIX_FMT_FLAG_PLANAR) != 0 && d->nb_components == 4 && d->comp[0].depth == 8 &&
+      frame.data[3] != nullptr) {
     out.resize(4 * pixels);
     for (int c = 0; c < 4; ++c) {
       const bool coarse = c == 1 || c == 2;
