@@ -23,6 +23,18 @@ bool accepts(const Range& range, int64_t value) {
   return value >= range.min && value <= range.max && (value - range.offset) % range.multiple == 0;
 }
 
+// Brings the ends to values that are accepted; false: there are none.
+bool has_values(Range* range) {
+  const auto from_offset = [&](int64_t value) {
+    return (value - range->offset) / range->multiple * range->multiple + range->offset;
+  };
+  const int64_t low =
+      range->min <= range->offset ? range->offset : from_offset(range->min + range->multiple - 1);
+  if (range->max < low) return false;
+  *range = {low, from_offset(range->max), range->multiple, range->preferred, range->offset};
+  return true;
+}
+
 Result<int64_t> pick(const char* what, const Range& range, int64_t asked) {
   if (asked == 0) return range.preferred;
   if (accepts(range, asked)) return asked;
@@ -98,6 +110,21 @@ Result<Range> loop_range(const Recipe& recipe) {
   return range;
 }
 
+// Frames that a request's windows may have: two latents, as one shares none with its neighbour, to
+// what the network sees at once.
+Result<Range> window_range(const Recipe& recipe) {
+  const LatentSpec& picture = *recipe.picture();
+  Range range = recipe.clip.frames;
+  range.min = std::max<int64_t>(range.min, picture.first_frames + 1);
+  const Denoise* denoise = recipe.denoise();
+  if (denoise != nullptr && denoise->windows.length > 0)
+    range.max = std::min(range.max, frames_of_latents(picture, denoise->windows.length));
+  if (!has_values(&range))
+    return error(Code::kUnsupported, "two latents, of at least ", picture.first_frames + 1,
+                 " frames, are more than this model sees at once: it sees no clip in windows");
+  return range;
+}
+
 // The request's windows, of which neighbours share half, so that what is shown is handed on, or the
 // recipe's.
 void fix_windows(const Recipe& recipe, const ClipRequest& request, ClipShape* shape) {
@@ -127,11 +154,11 @@ Result<Range> frames_range(const Recipe& recipe, const ClipRequest& request) {
     return error(Code::kUnsupported,
                  "this model's latents come in groups, whose first ones are other ones: it sees no "
                  "clip in windows");
-  if (!accepts(recipe.clip.frames, request.window))
+  ZT_ASSIGN_OR_RETURN(const Range at_once, window_range(recipe));
+  if (!accepts(at_once, request.window))
     return error(Code::kInvalidArgument, "a window of ", request.window,
-                 " frames: this model makes ", recipe.clip.frames.min, " to ",
-                 recipe.clip.frames.max, " at once; the nearest is ",
-                 nearest_in_range(recipe.clip.frames, request.window));
+                 " frames: this model sees ", at_once.min, " to ", at_once.max,
+                 " at once; the nearest is ", nearest_in_range(at_once, request.window));
   range.max = range.max * kMostWindows / range.multiple * range.multiple + range.offset;
   return range;
 }

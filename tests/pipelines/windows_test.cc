@@ -147,9 +147,28 @@ TEST_CASE("with a window clips may be longer than the model knows") {
   CHECK_FALSE(resolve_clip_shape(recipe, {.frames = 64 * 64 + 1, .window = 32}).ok());
 }
 
+TEST_CASE("a request's window is of two latents at least and of the network's at most") {
+  Recipe recipe = recipe_of(8, 8);
+  std::get<Denoise>(recipe.stages[0]).windows = {14, 4};
+  const auto of = [&](int64_t window) {
+    return resolve_clip_shape(recipe, {.frames = 320, .window = window});
+  };
+  CHECK(of(14 * 8)->window == 14);
+  CHECK(of(9)->window == 2);
+  for (const auto& [window, nearest] : {std::pair{14 * 8 + 1, 112}, {320, 112}, {8, 9}, {1, 9}}) {
+    const auto shape = of(window);
+    REQUIRE_FALSE(shape.ok());
+    CHECK_MESSAGE(shape.status().message().find(
+                      str("sees 9 to 112 at once; the nearest is ", nearest)) != std::string::npos,
+                  shape.status().message());
+  }
+  std::get<Denoise>(recipe.stages[0]).windows = {1, 0};
+  CHECK(of(8).status().code() == Code::kUnsupported);
+}
+
 TEST_CASE("loops and windows of a tiny model, alone and with guidance in two calls") {
   tiny::Fixture fixture;
-  fixture.model.recipe.clip.frames = {1, 640, 1, 16};
+  fixture.model.recipe.clip.frames = {1, 640, 1, 32};
   const auto engine = fixture.engine("cpu");
   Request request = tiny::small_clip();
   request.clip.frames = 0;
@@ -169,6 +188,15 @@ TEST_CASE("loops and windows of a tiny model, alone and with guidance in two cal
   Request window = plain;
   window.clip.window = shape.frames;
   CHECK(tiny::run(*engine, window).video == tiny::run(*engine, plain).video);
+  RunHooks hooks;
+  std::string notices;
+  hooks.notice = [&](const std::string& text) { notices += text; };
+  for (const Request* r : {&plain, &window}) {
+    CHECK(notices.empty());
+    tiny::Collect sink;
+    REQUIRE(engine->run(*r, sink, hooks).ok());
+  }
+  CHECK(notices.find("a window of 32 frames has no effect") != std::string::npos);
   // Halves of a step one after the other take the same windows.
   window.clip.window = shape.frames / 2;
   const tiny::Collect batched = tiny::run(*engine, window);

@@ -227,7 +227,13 @@ Status plan(const Stage&, PlanContext* c) {
   return Status();
 }
 
-Status run(const Stage&, RunContext* c) { return run_denoising(c); }
+Status run(const Stage&, RunContext* c) {
+  const ClipShape& clip = c->plan.shape;
+  if (c->request.clip.window > 0 && clip.window == 0 && &c->plan.pass(c->stage) == &c->plan)
+    c->notice(str("a window of ", c->request.clip.window, " frames has no effect: the clip has ",
+                  clip.frames, ", which the network sees at once"));
+  return run_denoising(c);
+}
 
 }  // namespace
 
