@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "runtime/engine/check.h"
+#include "runtime/engine/find_stage.h"
 
 namespace zoetrope {
 namespace {
@@ -89,6 +90,11 @@ Result<Range> loop_range(const Recipe& recipe) {
     return error(Code::kUnsupported, "this model's clips have a beginning, whose latent is of ",
                  picture->first_frames, " where the others are of ", picture->later_frames,
                  " frames, so that none is a loop by itself; it takes ", given_media(recipe));
+  if (find_stage<ResampleLatents>(recipe) != nullptr)
+    return error(Code::kUnsupported,
+                 "this model makes its latents larger from a clip's beginning to its end, so that "
+                 "none is a loop; it takes ",
+                 given_media(recipe));
   for (const Stage& stage : recipe.stages)
     if (const auto* decode = std::get_if<DecodeVideo>(&stage); decode && !decode->first.empty())
       return error(Code::kUnsupported,
@@ -99,13 +105,18 @@ Result<Range> loop_range(const Recipe& recipe) {
     const int64_t latent = int64_t{recipe.clip.fps} * sound->samples;
     step *= latent / std::gcd(latent, step * recipe.clip.sample_rate);
   }
+  // Of the recipe's lengths those that are whole steps.
   Range range = recipe.clip.frames;
+  const int64_t all = std::lcm(step, range.multiple);
+  int64_t first = 0;
+  while (first < all && (first - range.offset) % range.multiple != 0) first += step;
   const int64_t least = 2 * int64_t{picture->later_frames};  // one latent has no neighbour
-  range = {(std::max(range.min, least) + step - 1) / step * step, range.max / step * step, step,
-           range.preferred, 0};
-  if (range.min > range.max)
+  range = {std::max(range.min, least), range.max, all, range.preferred, first};
+  if (first == all || !has_values(&range))
     return error(Code::kUnsupported, "a loop of this model takes steps of ", step,
-                 " frames; it makes at most ", recipe.clip.frames.max);
+                 " frames, which none of its lengths is: ", recipe.clip.frames.min, " to ",
+                 recipe.clip.frames.max, " in steps of ", recipe.clip.frames.multiple, " from ",
+                 recipe.clip.frames.offset);
   range.preferred = nearest_in_range(range, range.preferred);
   return range;
 }

@@ -147,6 +147,29 @@ TEST_CASE("with a window clips may be longer than the model knows") {
   CHECK_FALSE(resolve_clip_shape(recipe, {.frames = 64 * 64 + 1, .window = 32}).ok());
 }
 
+TEST_CASE("a loop's lengths are the recipe's, too") {
+  Recipe recipe = recipe_of(8, 8);  // with this sound, steps of 16
+  recipe.clip.frames = {8, 120, 24, 56, 8};
+  const auto shape = resolve_clip_shape(recipe, {.loop = true});
+  REQUIRE_MESSAGE(shape.ok(), shape.status().message());
+  CHECK(shape->frames == 80);  // 32, 80: of 8, 32, 56, … the multiples of 16; 80 is as near as 32
+  CHECK(resolve_clip_shape(recipe, {.frames = 32, .loop = true}).ok());
+  for (const int frames : {16, 48, 56, 64, 112})
+    CHECK_FALSE(resolve_clip_shape(recipe, {.frames = frames, .loop = true}).ok());
+  recipe.clip.frames = {5, 119, 24, 53, 5};
+  const auto none = resolve_clip_shape(recipe, {.loop = true});
+  REQUIRE(none.status().code() == Code::kUnsupported);
+  CHECK(none.status().message().find("in steps of 24 from 5") != std::string::npos);
+}
+
+TEST_CASE("latents that are made larger on the way are no loop's") {
+  Recipe recipe = recipe_of(8, 8);
+  recipe.stages.push_back(ResampleLatents{"video", "upsampler", "latents", "larger", 2});
+  const auto shape = resolve_clip_shape(recipe, {.loop = true});
+  REQUIRE(shape.status().code() == Code::kUnsupported);
+  CHECK(shape.status().message().find("it takes nothing but words") != std::string::npos);
+}
+
 TEST_CASE("a request's window is of two latents at least and of the network's at most") {
   Recipe recipe = recipe_of(8, 8);
   std::get<Denoise>(recipe.stages[0]).windows = {14, 4};
