@@ -63,6 +63,10 @@ Result<int64_t> pick_samples(const Recipe& recipe, const ClipRequest& request) {
   return std::llround(asked);
 }
 
+int fps_of(const Recipe& recipe, const ClipRequest& request) {
+  return request.fps > 0 ? request.fps : recipe.clip.fps;
+}
+
 Result<int64_t> pick_frames(const Recipe& recipe, const ClipRequest& request) {
   ZT_ASSIGN_OR_RETURN(const Range range, frames_range(recipe, request));
   const LatentSpec* picture = recipe.picture();
@@ -72,7 +76,7 @@ Result<int64_t> pick_frames(const Recipe& recipe, const ClipRequest& request) {
     return 1;
   }
   if (request.seconds == 0) return pick("frames", range, request.frames);
-  const int fps = request.fps > 0 ? request.fps : recipe.clip.fps;
+  const int fps = fps_of(recipe, request);
   const double longest = static_cast<double>(range.max) / fps;
   if (!(request.seconds > 0) || request.seconds > longest + 1e-9)
     return error(Code::kInvalidArgument, "seconds ", request.seconds,
@@ -205,6 +209,7 @@ int64_t frames_of_latents(const LatentSpec& spec, int64_t latents) {
 Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& request) {
   ClipShape shape;
   shape.loop = request.loop;
+  const int fps = fps_of(recipe, request);
   if ((request.frames != 0) + (request.seconds != 0) + (request.samples != 0) > 1)
     return error(Code::kInvalidArgument, "give either frames or seconds, not both");
   if (request.samples != 0 && !recipe.sound_alone())
@@ -214,7 +219,7 @@ Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& re
   ZT_ASSIGN_OR_RETURN(shape.height, pick("height", recipe.clip.height, request.height));
   if (recipe.sound_alone()) {
     ZT_ASSIGN_OR_RETURN(shape.samples, pick_samples(recipe, request));
-    shape.frames = ceil_div64(shape.samples * recipe.clip.fps, recipe.clip.sample_rate);
+    shape.frames = ceil_div64(shape.samples * fps, recipe.clip.sample_rate);
   } else {
     ZT_ASSIGN_OR_RETURN(shape.frames, pick_frames(recipe, request));
   }
@@ -225,10 +230,10 @@ Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& re
     shape.latent_width = ceil_div64(shape.width, picture->pixels);
   }
   if (const LatentSpec* sound = recipe.sound()) {
-    const int64_t samples = recipe.sound_alone() ? shape.samples * recipe.clip.fps
-                                                 : shape.frames * recipe.clip.sample_rate;
-    shape.samples = samples / recipe.clip.fps;  // those were times fps
-    const int64_t latent = int64_t{recipe.clip.fps} * sound->samples;
+    const int64_t samples =
+        recipe.sound_alone() ? shape.samples * fps : shape.frames * recipe.clip.sample_rate;
+    shape.samples = samples / fps;  // those were times fps
+    const int64_t latent = int64_t{fps} * sound->samples;
     shape.sound_latents = sound->nearest ? std::max<int64_t>(round_div64(samples, latent), 1)
                                          : ceil_div64(samples, latent);
   }

@@ -50,6 +50,14 @@ TEST_CASE("seconds become frames") {
   CHECK(resolve_clip_shape(toy_recipe(), {.seconds = 4})->frames == 64);
 }
 
+TEST_CASE("sound is as long as the picture at the rate of the clip that is made anew") {
+  const auto shape = resolve_clip_shape(toy_recipe(), {.seconds = 4, .fps = 8});
+  REQUIRE(shape.ok());
+  CHECK(shape->frames == 32);
+  CHECK(shape->samples == 4 * 16000);
+  CHECK(shape->sound_latents == 100);
+}
+
 TEST_CASE("codecs whose first latent stands for fewer frames") {
   // 1 + 4 n, as Wan; 17 n + 5, as MiniMax-H3; 8 n.
   LatentSpec causal{"v", Modality::kVideo, 1, {0}, {1}, 8, 1, 4, 1};
