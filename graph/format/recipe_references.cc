@@ -95,6 +95,7 @@ class References {
       if (r->multiple % s.scale != 0 || r->offset % s.scale != 0)
         return bad("sizes in steps of ", r->multiple, " pixels; 'source_clip' divides them by ",
                    s.scale);
+    sources_ = {s.gives, s.gives_black};
     ZT_RETURN_IF_ERROR(give(s.gives));
     return give(s.gives_black);
   }
@@ -145,6 +146,8 @@ class References {
   Status visit(const Denoise& s) {
     if (!denoised_.empty() && std::holds_alternative<DiffusionSpec>(s.sampler))
       return bad("a later stage that denoises takes the sampler flow matching");
+    if (!denoised_.empty() && s.windows.length > 0)
+      return bad("'windows' of a later stage that denoises: the first one's hold for all");
     std::map<std::string, int> own;
     for (const Denoise::Stream& stream : s.streams) {
       ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(stream.latents));
@@ -166,6 +169,9 @@ class References {
       if (!values_.contains(c.value)) return bad("no earlier stage gives '", c.value, "'");
       if (const auto known = known_.find(c.value); known != known_.end())
         ZT_RETURN_IF_ERROR(fits(s, *known->second));
+      if (s.reduced > 1 && sources_.contains(c.value))
+        return bad("'", c.value, "' of 'source_clip' is of the clip's size, what denoises with it ",
+                   "is 'reduced' by ", s.reduced);
     }
     for (const LatentSpec& l : recipe_.latents)
       if (s.windows.length > 0 && l.period > 0)
@@ -216,7 +222,7 @@ class References {
   Status visit(const DecodeImage& s) { return decode(s, Modality::kImage); }
 
   const Recipe& recipe_;
-  std::set<std::string> values_, decoded_;
+  std::set<std::string> values_, decoded_, sources_;  // the last: of source clips
   std::map<std::string, int> denoised_;               // latents, and by how much they are reduced
   std::map<std::string, const KnownLatents*> known_;  // by what they give
 };

@@ -193,6 +193,27 @@ TEST_CASE("source clips, reference pictures, windows and guidance from what is n
   check_refused(with(whole, "/stages/5/windows/overlap", 14), "'stages[5].windows.overlap'");
 }
 
+TEST_CASE("what no stage would read is refused by name") {
+  Json two = video();  // the second stage that denoises goes on from the first
+  const Json later = two["stages"][2];
+  two["stages"].insert(two["stages"].begin() + 3, later);
+  REQUIRE_MESSAGE(parse(two).ok(), parse(two).message());
+  const Json windows = {{"length", 14}, {"overlap", 4}};
+  CHECK(parse(with(two, "/stages/2/windows", windows)).ok());
+  check_refused(with(two, "/stages/3/windows", windows), "'windows' of a later stage");
+}
+
+TEST_CASE("a source clip is of the clip's size, and so is what denoises with it") {
+  Recipe recipe = small_video_recipe();
+  recipe.latents[0].later_frames = recipe.latents[0].first_frames;
+  auto& denoise = std::get<Denoise>(recipe.stages[2]);
+  denoise.conditions = {{"source", "source"}};
+  recipe.stages[1] = SourceClip{recipe.latents[0].name, "encoder", "video", "mean", "source"};
+  const Json whole = Json::parse(recipe_to_json(recipe));
+  REQUIRE_MESSAGE(parse(whole).ok(), parse(whole).message());
+  check_refused(with(whole, "/stages/2/reduced", 2), "'source' of 'source_clip'");
+}
+
 TEST_CASE("sound alone: features of frames, windows and tiles come back as written") {
   const Json sound = Json::parse(recipe_to_json(moviegen_audio_recipe(moviegen_audio_pipeline())));
   const auto parsed = parse_recipe(sound.dump());
