@@ -297,6 +297,7 @@ Status Generation::prepare() {
     receipts_[i] = std::move(receipt);
   }
   ZT_RETURN_IF_ERROR(check_outputs(all, format, inputs()));
+  if (sound_) ZT_RETURN_IF_ERROR(check_heard(all, format));
   return check_receipts(all);
 }
 

@@ -27,6 +27,16 @@ Status check_outputs(const std::vector<std::string>& paths, const ClipFormat& fo
   return Status();
 }
 
+Status check_heard(const std::vector<std::string>& paths, const ClipFormat& format) {
+  for (const std::string& path : paths) {
+    ZT_ASSIGN_OR_RETURN(const bool heard, takes_sound(path, format));
+    if (heard) return Status();
+  }
+  return error(Code::kInvalidArgument, "--sound: no output holds sound",
+               paths.empty() ? std::string() : str(" (-o ", paths[0], ")"), "; expected one of ",
+               kSoundExtensions);
+}
+
 Result<std::string> numbered_path(const std::string& path, const ClipFormat& format, size_t index,
                                   size_t count) {
   const auto target = resolve_output(path);

@@ -15,6 +15,9 @@ namespace zoetrope {
 Status check_outputs(const std::vector<std::string>& paths, const ClipFormat& format,
                      const std::vector<std::string>& inputs);
 
+// At least one of them holds sound, so that a second model's is not made for none.
+Status check_heard(const std::vector<std::string>& paths, const ClipFormat& format);
+
 // The output of clip `index` of `count`: the number goes into a %d of a name that needs none for
 // frames, else before the extension. Standard output and pipes take one clip alone.
 Result<std::string> numbered_path(const std::string& path, const ClipFormat& format, size_t index,

@@ -39,6 +39,10 @@ std::string extension_of(const std::string& path) {
   return extension;
 }
 
+bool picture_alone(std::string_view container) {
+  return container == "png" || container == "gif" || container == "y4m";
+}
+
 constexpr const char* kContainers[] = {"mp4", "webm", "mkv", "mov", "gif", "y4m", "png", "wav"};
 
 // "mp4", "wav", ...
@@ -48,10 +52,9 @@ Result<std::string> container_of(const std::string& path, const ClipFormat& form
                            : path == "-"             ? "y4m"
                            : extension.empty()       ? ""
                                                      : extension.substr(1);
-  const bool picture_alone = name == "png" || name == "gif" || name == "y4m";
-  if (format.width == 0 && picture_alone)
+  if (format.width == 0 && picture_alone(name))
     return error(Code::kInvalidArgument, path, ": there is no picture to go into ", name,
-                 "; sound alone goes into .wav, .mp4, .mov, .mkv or .webm");
+                 "; sound alone goes into ", kSoundExtensions);
   for (const char* known : kContainers)
     if (name == known) return name;
   if (!format.container.empty())
@@ -71,6 +74,11 @@ std::string known_clip_extensions() {
   std::string text;
   for (const char* name : kContainers) text += str(text.empty() ? "." : ", .", name);
   return text;
+}
+
+Result<bool> takes_sound(const std::string& path, const ClipFormat& format) {
+  ZT_ASSIGN_OR_RETURN(const std::string container, container_of(path, format));
+  return !picture_alone(container);
 }
 
 Result<std::vector<std::string>> clip_files(const std::string& path, const ClipFormat& format) {

@@ -64,6 +64,10 @@ Result<std::unique_ptr<ClipWriter>> create_clip_writer(const std::string& path,
 // touching anything.
 Result<std::vector<std::string>> clip_files(const std::string& path, const ClipFormat& format);
 
+// Whether that clip's file would hold sound; and the extensions of those that do.
+inline constexpr const char* kSoundExtensions = ".wav, .mp4, .mov, .mkv or .webm";
+Result<bool> takes_sound(const std::string& path, const ClipFormat& format);
+
 // ".mp4, .webm, ..."
 std::string known_clip_extensions();
 

@@ -226,6 +226,10 @@ class TwoModels(command.Case):
             result = self.both(*flags, "-o", out, code=code, words=words, **options)
             self.assertNotIn("denoise:", result.stderr.decode())
             self.assertFalse(out.exists())
+        for names in (["x.gif"], ["x.y4m", "x-%d.png"]):
+            outputs = [word for name in names for word in ("-o", self.out / name)]
+            result = self.both(*outputs, code=2, words=["--sound: no output holds sound", names[0], ".mp4"])
+            self.assertNotIn("denoise:", result.stderr.decode())
         self.both("-o", out, model=MODEL, height=64, code=2, words=["makes the sound of its clips itself"])
 
 
