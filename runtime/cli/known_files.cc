@@ -226,6 +226,10 @@ class KnownReader {
     ZT_RETURN_IF_ERROR(read_video(t_.source_scale));
     out_.media.source = std::exchange(out_.media.video, {});
     const bool whole = !std::exchange(out_.copy_picture, "").empty();
+    if (t_.source_rate > 0 && std::abs(t_.source_rate - t_.fps) > 1e-4 * t_.fps)
+      out_.notices.push_back(str(flags_.video, " has ", t_.source_rate,
+                                 " frames a second; what comes out has ", t_.fps,
+                                 ", a whole number, and is as long"));
     ReadRequest r;
     r.sound = true;
     r.max_seconds = seconds(out_.frames);
@@ -320,7 +324,8 @@ Result<KnownFiles> read_known_files(const KnownFlags& flags, const MediaTarget& 
 
 namespace {
 
-Status follow_source(const Recipe& recipe, const KnownFlags& flags, ClipRequest* clip) {
+Status follow_source(const Recipe& recipe, const KnownFlags& flags, ClipRequest* clip,
+                     double* rate) {
   const auto* source = find_stage<SourceClip>(recipe);
   if (source == nullptr || flags.video.empty()) return Status();
   ReadRequest first;
@@ -337,17 +342,17 @@ Status follow_source(const Recipe& recipe, const KnownFlags& flags, ClipRequest*
   };
   if (clip->width == 0) clip->width = scaled(recipe.clip.width, media.width);
   if (clip->height == 0) clip->height = scaled(recipe.clip.height, media.height);
-  if (media.frame_seconds > 0)
-    clip->fps = std::clamp(static_cast<int>(std::lround(1 / media.frame_seconds)), 1, 1000);
+  *rate = media.stated_rate;
+  if (*rate > 0) clip->fps = static_cast<int>(std::lround(std::clamp(*rate, 1.0, 1000.0)));
   return Status();
 }
 
 }  // namespace
 
 Result<MediaTarget> media_target(const Recipe& recipe, const KnownFlags& flags, ClipRequest* clip) {
-  ZT_RETURN_IF_ERROR(follow_source(recipe, flags, clip));
-  ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, *clip));
   MediaTarget t;
+  ZT_RETURN_IF_ERROR(follow_source(recipe, flags, clip, &t.source_rate));
+  ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, *clip));
   t.width = shape.width;
   t.height = shape.height;
   t.frames = clip->frames > 0 || clip->seconds > 0 ? shape.frames : 0;

@@ -20,7 +20,8 @@ struct MediaTarget {
   int fps = 1;
   int first_frames = 1, later_frames = 1;  // that the first latent and each later one stand for
   int sample_rate = 0, channels = 0;       // 0: no sound
-  int source_scale = 0;  // of models that make a clip anew: how much larger; 0: others
+  int source_scale = 0;    // of models that make a clip anew: how much larger; 0: others
+  double source_rate = 0;  // of that clip, of which `fps` are whole frames; 0: not known
   // Of a model that makes sound alone, in samples: asked for (0: left to the files), preferred, at
   // most, of a latent, and the most of known sound that it is given at an end. Width and height are
   // then of frames that it looks at.

@@ -38,7 +38,9 @@ struct ReadRequest {
 struct Media {
   std::vector<uint8_t> pixels;  // [frames, height, width, 3] RGB
   int64_t width = 0, height = 0;
-  double frame_seconds = 0;  // how long the file shows its first one; 0: it has no time
+  // Frames a second of the whole file on average, as it says, or else by its first one; 0: it has
+  // no time.
+  double stated_rate = 0;
   int64_t frames = 0;
   int64_t all_frames = 0;  // of the whole file at `fps`, as far as it was read
   // How the file shows its frames, whatever size they are brought to; how long those that were

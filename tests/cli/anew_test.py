@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 PARITY_TEST = sys.argv.pop(3)
@@ -25,8 +26,8 @@ def ffmpeg(*args):
 
 def streams(path):
     text = subprocess.run(["ffprobe", "-v", "error", "-of", "json", "-show_entries",
-                           "stream=codec_type,width,height,r_frame_rate,nb_frames,sample_rate", path],
-                          check=True, capture_output=True).stdout
+                           "stream=codec_type,width,height,r_frame_rate,avg_frame_rate,duration,nb_frames,sample_rate",
+                           path], check=True, capture_output=True).stdout
     return {s["codec_type"]: s for s in json.loads(text)["streams"]}
 
 
@@ -67,6 +68,22 @@ class Anew(command.Case):
         self.assertEqual((made["width"], made["height"]), (28, 16))
         self.generate("upsampler", "-o", out, code=2, words=["--video"])
         self.generate("upsampler", "--video", own, "--strength", "0.5", "-o", out, code=2, words=["all of the clip"])
+
+    def test_rates_are_whole_frames_a_second_of_the_whole_clip(self):
+        own, out = self.out / "in.mp4", self.out / "o.mp4"
+        # Of the second clip the first frame is shown for two tenths of a second, most others for one.
+        for rate, timing in (("30000/1001", "null"), ("10", "setpts='(N+gt(N,0))/(10*TB)'")):
+            ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=12x8:r={rate}", "-vf", timing, "-frames:v", 21, "-vsync", "vfr",
+                   "-pix_fmt", "yuv420p", "-c:v", "libx264", own)
+            given = streams(own)["video"]
+            average = float(Fraction(given["avg_frame_rate"]))
+            whole = round(average)
+            self.assertGreater(abs(whole - average), 0.01)
+            self.generate("upsampler", "--video", own, "-o", out,
+                          words=[f"has {average:g} frames a second; what comes out has {whole},"])
+            made = streams(out)["video"]
+            self.assertEqual(made["r_frame_rate"], f"{whole}/1")
+            self.assertLess(abs(int(made["nb_frames"]) / whole - float(given["duration"])), 1 / whole)
 
     def test_the_receipt_of_a_clip_made_anew_makes_it_again(self):
         own, out = self.clip("12x8", rate=12), self.out / "o.mp4"

@@ -310,6 +310,7 @@ Status decode_container(const std::string& path, std::vector<std::string>* notic
                                                                  : stream.sample_aspect_ratio);
     p.tick = tick;
     p.duration = duration;
+    p.rate = av_q2d(stream.avg_frame_rate);
     p.seconds = std::isnan(seconds) ? next : seconds - running->picture_origin();
     next = p.seconds + p.duration;
     p.orientation = container_orientation(frame, stream);

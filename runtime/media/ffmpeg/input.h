@@ -20,6 +20,7 @@ struct PictureFrame {
   const AVFrame* frame = nullptr;
   double seconds = 0;   // from where the file's clock begins
   double duration = 0;  // 0: not known
+  double rate = 0;      // of the whole stream on average, a second; 0: not known
   double tick = 0;      // to which times are rounded
   int orientation = 1;
   double pixel_aspect = 1;  // as stored, before turning

@@ -149,7 +149,8 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
         };
         end = p.seconds + p.duration;
         ++decoded;
-        if (media->frame_seconds == 0 && !p.still) media->frame_seconds = p.duration;
+        if (media->stated_rate == 0 && !p.still)
+          media->stated_rate = p.rate > 0 ? p.rate : p.duration > 0 ? 1 / p.duration : 0;
         const double slack = r.fps > 0 ? std::min(p.tick, 0.25 / r.fps) : 0;
         ZT_ASSIGN_OR_RETURN(const bool more, picker.add(make, p.seconds, slack));
         ended_early = !more;
