@@ -141,11 +141,16 @@ void fields(V& v, ClassLabel& s) {
             "one text a class, or left out");
 }
 
+template <typename V, typename S>
+void component_fields(V& v, S* s) {
+  v.name("component", &s->component);
+  v.name("input", &s->input);
+  v.name("output", &s->output);
+}
+
 template <typename V>
 void fields(V& v, ImageFeatures& s) {
-  v.name("component", &s.component);
-  v.name("input", &s.input);
-  v.name("output", &s.output);
+  component_fields(v, &s);
   v.name("gives", &s.gives);
   v.integer("size", &s.size, 1, 4096);
   v.integer("pictures", &s.pictures, 1, 2);
@@ -157,9 +162,7 @@ void fields(V& v, ImageFeatures& s) {
 template <typename V>
 void fields(V& v, FrameFeatures& s) {
   v.name("latents", &s.latents);
-  v.name("component", &s.component);
-  v.name("input", &s.input);
-  v.name("output", &s.output);
+  component_fields(v, &s);
   v.name("gives", &s.gives);
   v.integer("size", &s.size, 1, 4096);
   v.choice("fit", &s.fit, kFits);
@@ -169,9 +172,7 @@ void fields(V& v, FrameFeatures& s) {
 
 template <typename V>
 void fields(V& v, ReferenceFeatures& s) {
-  v.name("component", &s.component);
-  v.name("input", &s.input);
-  v.name("output", &s.output);
+  component_fields(v, &s);
   v.name("gives", &s.gives);
   v.integer("size", &s.size, 1, 4096);
   v.integer("most", &s.most, 1, 16);
@@ -181,9 +182,7 @@ void fields(V& v, ReferenceFeatures& s) {
 template <typename V>
 void fields(V& v, SourceClip& s) {
   v.name("latents", &s.latents);
-  v.name("component", &s.component);
-  v.name("input", &s.input);
-  v.name("output", &s.output);
+  component_fields(v, &s);
   v.name("gives", &s.gives);
   v.optional_name("gives_black", &s.gives_black);
   v.integer("scale", &s.scale, 1, 16);
@@ -199,9 +198,7 @@ template <typename V>
 void fields(V& v, StartPicture& s) {
   v.name("latents", &s.latents);
   v.optional_name("first", &s.first);
-  v.name("component", &s.component);
-  v.name("input", &s.input);
-  v.name("output", &s.output);
+  component_fields(v, &s);
   reduced_field(v, &s.reduced);
 }
 
@@ -209,9 +206,7 @@ template <typename V>
 void fields(V& v, KnownLatents& s) {
   v.name("latents", &s.latents);
   v.optional_name("first", &s.first);
-  v.name("component", &s.component);
-  v.name("input", &s.input);
-  v.name("output", &s.output);
+  component_fields(v, &s);
   v.name("gives", &s.gives);
   v.name("gives_mask", &s.gives_mask);
   v.number("mask_known", &s.mask_known, -1e6, 1e6);
@@ -331,9 +326,7 @@ void fields(V& v, Denoise& s) {
 template <typename V>
 void fields(V& v, ResampleLatents& s) {
   v.name("latents", &s.latents);
-  v.name("component", &s.component);
-  v.name("input", &s.input);
-  v.name("output", &s.output);
+  component_fields(v, &s);
   v.integer("factor", &s.factor, 2, 64);
 }
 
@@ -341,9 +334,7 @@ template <typename V>
 void fields(V& v, Decode& s) {
   v.name("latents", &s.latents);
   v.optional_name("first", &s.first);
-  v.name("component", &s.component);
-  v.name("input", &s.input);
-  v.name("output", &s.output);
+  component_fields(v, &s);
   v.object("tiles", &s.tiles);
   v.object("area", &s.area);
 }
