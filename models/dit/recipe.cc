@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "models/recipe_parts.h"
+
 namespace zoetrope {
 
 DitPictures original_dit_pictures(const DitConfig& config) {
@@ -27,12 +29,8 @@ Recipe dit_recipe(const DitConfig& c, const DitPictures& pictures) {
   r.clip.width =
       r.clip.height = {step, std::max<int64_t>(2048 / step * step, trained), step, trained};
   if (c.stored_positions) r.clip.width = r.clip.height = {trained, trained, step, trained};
-  LatentSpec latents;
-  latents.name = "image";
-  latents.media = Modality::kImage;
-  latents.channels = static_cast<int>(c.channels);
-  latents.mean.assign(static_cast<size_t>(c.channels), static_cast<float>(pictures.shift));
-  latents.std.assign(static_cast<size_t>(c.channels), static_cast<float>(1 / pictures.scale));
+  LatentSpec latents = recipe_parts::latents("image", Modality::kImage, pictures.shift,
+                                             1 / pictures.scale, c.channels);
   latents.pixels = static_cast<int>(pictures.pixels);
   r.latents = {std::move(latents)};
   if (!pictures.autoencoder) {

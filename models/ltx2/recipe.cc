@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/recipe_parts.h"
+
 namespace zoetrope {
 namespace {
 
@@ -18,62 +20,33 @@ constexpr const char* kInstructions =
 
 constexpr int kBos = 2, kPad = 0;  // of Gemma
 
-LatentSpec latents_of(const char* name, Modality media, const Ltx2Config::Stream& stream,
-                      const std::vector<float>& mean, const std::vector<float>& deviation) {
-  LatentSpec s;
-  s.name = name;
-  s.media = media;
-  s.channels = static_cast<int>(stream.channels);
-  s.mean = mean;
-  s.std = deviation;
-  return s;
-}
-
 EncodeText encode_text(const Ltx2Pipeline& p) {
-  EncodeText s;
-  s.component = "text_encoder";
-  s.ids = "ids";
-  s.lengths = "lengths";
-  s.output = "text";
-  s.gives = "text";
+  EncodeText s = recipe_parts::encode_text("text_encoder", "text", p.text.places);
   s.tokenizer = p.tokenizer;
   s.bos = kBos;
   s.pad = kPad;
-  s.max_ids = s.places = static_cast<int>(p.text.places);
+  s.places = s.max_ids;
   s.strip = true;
   return s;
 }
 
 // What is known for a stage at that part of the size; the names of its values begin so.
-KnownLatents known_latents(const StartPicture& encoder, int reduced, const std::string& prefix) {
-  KnownLatents s;
-  s.latents = encoder.latents;
-  s.component = encoder.component;
-  s.input = encoder.input;
-  s.output = encoder.output;
+KnownLatents known_latents(int reduced, const std::string& prefix) {
+  KnownLatents s = recipe_parts::known_latents("video", "encoder", prefix);
   s.reduced = reduced;
   s.graded = true;
-  s.gives = prefix + "known";
-  s.gives_mask = prefix + "known_mask";
   s.gives_key_times = prefix + "key_times";
   return s;
 }
 
 Denoise denoise(const Ltx2Pipeline& p, int reduced, const std::string& prefix) {
-  Denoise s;
-  s.component = "dit";
-  s.time = "time";
-  s.streams = {{"video", "video", "video_velocity"}, {"sound", "sound", "sound_velocity"}};
-  s.conditions = {{"text", "text"}};
+  Denoise s = recipe_parts::denoise({"video", "sound"}, {"text"});
   if (p.dit.video.known_latents) {
     s.conditions.push_back({prefix + "known", "known"});
     s.conditions.push_back({prefix + "known_mask", "known_mask"});
     s.keyed = {"dit_keyed", "key_times", prefix + "key_times"};
   }
-  if (p.hears) {
-    s.conditions.push_back({"sound_known", "sound_known"});
-    s.conditions.push_back({"sound_known_mask", "sound_known_mask"});
-  }
+  if (p.hears) recipe_parts::add_conditions(&s, {"sound_known", "sound_known_mask"});
   s.reduced = reduced;
   s.sampler = p.sampler;
   s.steps = p.steps;
@@ -107,16 +80,6 @@ Denoise refine(Ltx2Pipeline p) {
   Denoise s = denoise(p, 1, "");
   if (p.refiner) s.component = "dit_refining";
   if (p.refiner && s.keyed) s.keyed->component = "dit_refining_keyed";
-  return s;
-}
-
-template <typename Kind>
-Kind decode(const char* latents, const char* component, const char* output) {
-  Kind s;
-  s.latents = latents;
-  s.component = component;
-  s.input = "latents";
-  s.output = output;
   return s;
 }
 
@@ -205,8 +168,9 @@ Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
   ZT_RETURN_IF_ERROR(check_positions(p));
   Recipe recipe;
   recipe.latents = {
-      latents_of("video", Modality::kVideo, p.dit.video, p.mean, p.deviation),
-      latents_of("sound", Modality::kSound, p.dit.sound, p.sound_mean, p.sound_deviation)};
+      recipe_parts::latents("video", Modality::kVideo, p.mean, p.deviation, p.dit.video.channels),
+      recipe_parts::latents("sound", Modality::kSound, p.sound_mean, p.sound_deviation,
+                            p.dit.sound.channels)};
   recipe.latents[0].pixels = static_cast<int>(p.vae.space());
   recipe.latents[0].later_frames = static_cast<int>(p.vae.time());
   recipe.latents[1].samples = static_cast<int>(p.sound.samples());
@@ -240,26 +204,18 @@ Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
   recipe.stages.push_back(start);
   const std::string prefix = p.upsampler ? "small_" : "";
   if (p.dit.video.known_latents) {
-    recipe.stages.push_back(known_latents(start, reduced, prefix));
-    if (p.upsampler) recipe.stages.push_back(known_latents(start, 1, ""));
+    recipe.stages.push_back(known_latents(reduced, prefix));
+    if (p.upsampler) recipe.stages.push_back(known_latents(1, ""));
   }
-  if (p.hears) {
-    KnownLatents heard;
-    heard.latents = "sound";
-    heard.component = "sound_encoder";
-    heard.input = "sound";
-    heard.output = "mean";
-    heard.gives = "sound_known";
-    heard.gives_mask = "sound_known_mask";
-    recipe.stages.push_back(heard);
-  }
+  if (p.hears)
+    recipe.stages.push_back(recipe_parts::known_latents("sound", "sound_encoder", "sound_"));
   recipe.stages.push_back(denoise(p, reduced, prefix));
   if (p.upsampler) {
     recipe.stages.push_back(resample());
     recipe.stages.push_back(refine(p));
   }
-  recipe.stages.push_back(decode<DecodeSound>("sound", "sound_decoder", "sound"));
-  DecodeVideo frames = decode<DecodeVideo>("video", "decoder", "video");
+  recipe.stages.push_back(recipe_parts::decode<DecodeSound>("sound", "sound_decoder"));
+  auto frames = recipe_parts::decode<DecodeVideo>("video", "decoder");
   frames.tiles.overlap = 3;  // of tiles in time, as Lightricks cut them, and
   frames.area.overlap = 2;   //   of 64 pixels
   recipe.stages.push_back(frames);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+
+#include "models/recipe_parts.h"
 
 namespace zoetrope {
 namespace {
@@ -52,12 +55,8 @@ Status check(const MiniMaxH3Pipeline& p) {
 }
 
 LatentSpec video_latents(const MiniMaxH3Pipeline& p) {
-  LatentSpec s;
-  s.name = "video";
-  s.media = Modality::kVideo;
-  s.channels = static_cast<int>(p.vae.latent_channels);
-  s.mean = p.mean;
-  s.std = p.deviation;
+  LatentSpec s =
+      recipe_parts::latents("video", Modality::kVideo, p.mean, p.deviation, p.vae.latent_channels);
   s.pixels = static_cast<int>(p.vae.space());
   s.first_frames = static_cast<int>(p.vae.first_frames());
   s.later_frames = static_cast<int>(p.vae.time());
@@ -66,54 +65,34 @@ LatentSpec video_latents(const MiniMaxH3Pipeline& p) {
 }
 
 LatentSpec sound_latents(const MiniMaxH3Pipeline& p) {
-  LatentSpec s;
-  s.name = "sound";
-  s.media = Modality::kSound;
-  s.channels = static_cast<int>(p.sound.sides * p.sound.latent_channels);
+  std::vector<float> mean, deviation;
   for (int64_t side = 0; side < p.sound.sides; ++side) {
-    s.mean.insert(s.mean.end(), p.sound_mean.begin(), p.sound_mean.end());
-    s.std.insert(s.std.end(), p.sound_deviation.begin(), p.sound_deviation.end());
+    mean.insert(mean.end(), p.sound_mean.begin(), p.sound_mean.end());
+    deviation.insert(deviation.end(), p.sound_deviation.begin(), p.sound_deviation.end());
   }
+  LatentSpec s =
+      recipe_parts::latents("sound", Modality::kSound, std::move(mean), std::move(deviation),
+                            p.sound.sides * p.sound.latent_channels);
   s.samples = static_cast<int>(p.sound.hop());
   s.nearest = true;
   return s;
 }
 
 EncodeText encode_text(const MiniMaxH3Pipeline& p) {
-  EncodeText s;
-  s.component = "text_encoder";
-  s.ids = "ids";
-  s.lengths = "lengths";
-  s.output = "text";
-  s.gives = "text";
+  EncodeText s = recipe_parts::encode_text("text_encoder", "text", kMostWords);
   s.gives_lengths = "text_lengths";
   s.tokenizer = p.tokenizer;
-  s.max_ids = kMostWords;
   return s;
 }
 
 Denoise denoise(const MiniMaxH3Pipeline& p) {
-  Denoise s;
-  s.component = "dit";
-  s.time = "time";
-  s.streams = {{"video", "video", "video_velocity"}, {"sound", "sound", "sound_velocity"}};
+  Denoise s = recipe_parts::denoise({"video", "sound"}, {"text", "text_lengths"});
   s.streams[1].schedule = {.time = "sound_time", .shift = p.sound_shift};
-  s.conditions = {{"text", "text"}, {"text_lengths", "text_lengths"}};
   FlowSampler sampler;
   sampler.solver = FlowSolver::kEuler;
   sampler.shift = p.shift;
   s.sampler = sampler;
   s.steps = p.steps;
-  return s;
-}
-
-template <typename Kind>
-Kind decode(const char* latents, const char* component, const char* output) {
-  Kind s;
-  s.latents = latents;
-  s.component = component;
-  s.input = "latents";
-  s.output = output;
   return s;
 }
 
@@ -150,8 +129,8 @@ Result<Recipe> minimax_h3_recipe(const MiniMaxH3Pipeline& p) {
   recipe.clip.frames = {least, most, clip, std::clamp(near, least, most), rest % clip};
   recipe.stages.push_back(encode_text(p));
   recipe.stages.push_back(denoise(p));
-  recipe.stages.push_back(decode<DecodeSound>("sound", "sound_decoder", "sound"));
-  DecodeVideo frames = decode<DecodeVideo>("video", "decoder", "video");
+  recipe.stages.push_back(recipe_parts::decode<DecodeSound>("sound", "sound_decoder"));
+  auto frames = recipe_parts::decode<DecodeVideo>("video", "decoder");
   frames.tiles = {.length = p.vae.piece(), .overlap = p.vae.overlap(), .stitched = true};
   frames.area = {.length = p.tile / p.vae.space(),
                  .overlap = p.tile_overlap / p.vae.space(),

@@ -1,11 +1,9 @@
 #include "models/moviegen/audio_recipe.h"
 
-#include <utility>
+#include "models/recipe_parts.h"
 
 namespace zoetrope {
 namespace {
-
-constexpr int kT5End = 1, kT5Pad = 0;
 
 constexpr const char* kInstructions =
     "You rewrite short requests for a model that makes sound effects and instrumental music of up "
@@ -21,17 +19,6 @@ constexpr const char* kInstructions =
 TileSpec exact_tiles(int64_t length, int64_t reach) {
   if (length <= 2 * reach) return {};
   return {.length = length, .overlap = 2 * reach, .reach = reach};
-}
-
-LatentSpec latents_of(const MovieGenAudioPipeline& p) {
-  LatentSpec l;
-  l.name = "sound";
-  l.media = Modality::kSound;
-  l.channels = static_cast<int>(p.dit.channels);
-  l.mean.assign(static_cast<size_t>(l.channels), 0);
-  l.std.assign(static_cast<size_t>(l.channels), 1);
-  l.samples = static_cast<int>(p.codec.stride());
-  return l;
 }
 
 }  // namespace
@@ -84,23 +71,14 @@ MovieGenAudioPipeline tiny_moviegen_audio_pipeline() {
 Recipe moviegen_audio_recipe(const MovieGenAudioPipeline& p) {
   Recipe r;
   r.expansion = Expansion{.instructions = kInstructions};
-  r.latents = {latents_of(p)};
+  r.latents = {recipe_parts::latents("sound", Modality::kSound, 0, 1, p.dit.channels)};
+  r.latents[0].samples = static_cast<int>(p.codec.stride());
   r.clip.fps = p.fps;
   r.clip.sample_rate = p.sample_rate;
   r.clip.sound_channels = static_cast<int>(p.codec.channels);
   // Of clips that are looked at.
   r.clip.width = r.clip.height = {1, 1 << 14, 1, p.vision.image_size};
   r.clip.frames = {1, p.longest * p.fps, 1, p.seconds * p.fps};
-  EncodeText text;
-  text.component = "text_encoder";
-  text.ids = "ids";
-  text.lengths = "lengths";
-  text.output = "text";
-  text.gives = "text";
-  text.eos = kT5End;
-  text.pad = kT5Pad;
-  text.max_ids = p.text_ids;
-  text.zero_padding = true;
   FrameFeatures frames;
   frames.latents = "sound";
   frames.component = "vision_encoder";
@@ -108,33 +86,19 @@ Recipe moviegen_audio_recipe(const MovieGenAudioPipeline& p) {
   frames.output = "embedding";
   frames.gives = "pictures";
   frames.size = static_cast<int>(p.vision.image_size);
-  KnownLatents known;
-  known.latents = "sound";
-  known.component = "sound_encoder";
-  known.input = "sound";
-  known.output = "mean";
-  known.gives = "known";
-  known.gives_mask = "known_mask";
+  KnownLatents known = recipe_parts::known_latents("sound", "sound_encoder");
   known.tiles = exact_tiles(p.encoder_tile, p.codec.encoder_reach());
-  Denoise denoise;
-  denoise.component = "dit";
-  denoise.time = "time";
-  denoise.streams = {{"sound", "sound", "sound_velocity"}};
-  denoise.conditions = {
-      {"text", "text"}, {"pictures", "pictures"}, {"known", "known"}, {"known_mask", "known_mask"}};
+  Denoise denoise = recipe_parts::denoise({"sound"}, {"text", "pictures", "known", "known_mask"});
   FlowSampler sampler;
   sampler.solver = FlowSolver::kMidpoint;
   denoise.sampler = sampler;
   denoise.steps = p.steps;
   denoise.guidance = p.guidance;
   denoise.windows = {p.window, p.overlap, Denoise::Windows::Weights::kTriangle};
-  DecodeSound decode;
-  decode.latents = "sound";
-  decode.component = "sound_decoder";
-  decode.input = "latents";
-  decode.output = "sound";
+  auto decode = recipe_parts::decode<DecodeSound>("sound", "sound_decoder");
   decode.tiles = exact_tiles(p.decoder_tile, p.codec.decoder_reach());
-  r.stages = {text, frames, known, denoise, decode};
+  r.stages = {recipe_parts::encode_t5_text("text_encoder", "text", p.text_ids), frames, known,
+              denoise, decode};
   return r;
 }
 

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <string>
 
+#include "models/recipe_parts.h"
+
 namespace zoetrope {
 namespace {
 
-// Of T5's family: what ends a text, and what fills rows.
-constexpr int kT5End = 1, kT5Pad = 0;
 constexpr int kByT5Offset = 3;  // of bytes among its ids
+constexpr const char* kPrefix = "FPS-{fps} ";
 
 constexpr const char* kInstructions =
     "You rewrite short requests for a model that makes videos of up to 16 seconds. Answer with one "
@@ -16,26 +17,6 @@ constexpr const char* kInstructions =
     "happens in the order of time, then the surroundings, the light and how the camera moves. Keep "
     "everything that the request says, and text in quotation marks as it is. Invent nothing that "
     "contradicts it.";
-
-EncodeText text_of(const MovieGenPipeline& p, const std::string& name) {
-  EncodeText s;
-  s.component = name;
-  s.ids = "ids";
-  s.output = "text";
-  s.gives = "text_" + name;
-  s.max_ids = p.text_ids;
-  s.prefix = "FPS-{fps} ";
-  return s;
-}
-
-EncodeText t5_text(const MovieGenPipeline& p, const std::string& name) {
-  EncodeText s = text_of(p, name);
-  s.lengths = "lengths";
-  s.eos = kT5End;
-  s.pad = kT5Pad;
-  s.zero_padding = true;
-  return s;
-}
 
 SourceClip source_of(const MovieGenPipeline& p) {
   SourceClip s;
@@ -172,11 +153,7 @@ MovieGenPipeline tiny_moviegen_pipeline() {
 Recipe moviegen_recipe(const MovieGenPipeline& p) {
   Recipe r;
   r.expansion = Expansion{.instructions = kInstructions};
-  LatentSpec latents;
-  latents.name = "video";
-  latents.channels = static_cast<int>(p.dit.channels);
-  latents.mean.assign(static_cast<size_t>(latents.channels), 0);
-  latents.std.assign(static_cast<size_t>(latents.channels), 1);
+  LatentSpec latents = recipe_parts::latents("video", Modality::kVideo, 0, 1, p.dit.channels);
   latents.pixels = static_cast<int>(p.tae.factor());
   // Each latent stands for as many frames; what comes out beyond the clip is dropped.
   latents.first_frames = latents.later_frames = static_cast<int>(p.tae.time_factor());
@@ -195,19 +172,19 @@ Recipe moviegen_recipe(const MovieGenPipeline& p) {
   const int64_t longest =
       bounded ? std::min<int64_t>(p.frames, p.dit.max_frames * latents.later_frames) : p.frames;
   r.clip.frames = {1, longest, 1, longest};
-  EncodeText ul2 = t5_text(p, "ul2"), byt5 = t5_text(p, "byt5"), metaclip = text_of(p, "metaclip");
+  EncodeText ul2 = recipe_parts::encode_t5_text("ul2", "text_ul2", p.text_ids),
+             byt5 = recipe_parts::encode_t5_text("byt5", "text_byt5", p.text_ids),
+             metaclip = recipe_parts::encode_text("metaclip", "text_metaclip", p.text_ids);
+  ul2.prefix = metaclip.prefix = kPrefix;
   byt5.byte_offset = kByT5Offset;
   byt5.quoted = true;  // what is to be read in the picture
-  byt5.prefix.clear();
+  metaclip.lengths.clear();
   metaclip.bos = static_cast<int>(p.metaclip.eos) - 1;
   metaclip.eos = metaclip.pad = static_cast<int>(p.metaclip.eos);
   metaclip.pad_to_max = true;
-  Denoise denoise;
-  denoise.component = "dit";
-  denoise.time = "time";
-  denoise.streams = {{"video", "video", "video_velocity"}};
+  Denoise denoise = recipe_parts::denoise({"video"}, {});
   for (const auto& encoder : p.dit.text)
-    denoise.conditions.push_back({"text_" + encoder.name, "text_" + encoder.name});
+    recipe_parts::add_conditions(&denoise, {"text_" + encoder.name});
   FlowSampler sampler;
   sampler.solver = FlowSolver::kEuler;
   sampler.schedule = p.schedule;
@@ -216,23 +193,19 @@ Recipe moviegen_recipe(const MovieGenPipeline& p) {
   denoise.steps = p.steps;
   denoise.guidance = p.guidance;
   denoise.windows = {p.window, p.overlap};
-  DecodeVideo decode;
-  decode.latents = "video";
-  decode.component = "decoder";
-  decode.input = "latents";
-  decode.output = "video";
+  auto decode = recipe_parts::decode<DecodeVideo>("video", "decoder");
   decode.tiles = {.length = 4, .overlap = 2, .reach = 0};  // 32 frames, 16 of them blended
   if (p.tae.frames_alone) decode.tiles = {.length = 1, .overlap = 0, .reach = 0};
   r.stages = {ul2, byt5, metaclip};
   const auto given = [&](Stage stage, const std::string& name) {
     r.stages.push_back(std::move(stage));
-    denoise.conditions.push_back({name, name});
+    recipe_parts::add_conditions(&denoise, {name});
   };
   if (p.dit.reference_width > 0) given(references_of(p), "reference");
   if (p.dit.source) given(source_of(p), "source");
   if (p.dit.tasks > 0) {
     given(tasks_of(p), "task");
-    denoise.conditions.push_back({"black", "black"});
+    recipe_parts::add_conditions(&denoise, {"black"});
     denoise.weaker = {{"without_source", {p.source_guidance - 1}, /*unwanted=*/true}};
   }
   r.stages.insert(r.stages.end(), {denoise, decode});

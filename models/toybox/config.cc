@@ -1,4 +1,5 @@
 #include "graph/json_reader.h"
+#include "models/recipe_parts.h"
 #include "models/toybox/toybox.h"
 
 namespace zoetrope {
@@ -17,16 +18,11 @@ constexpr int kBos = 256, kEos = 257, kPad = 258;
 // Inputs and outputs are those of toybox.h.
 std::vector<Stage> toybox_stages(const ToyboxConfig& config, FlowSampler sampler, int64_t steps,
                                  double guidance) {
-  EncodeText text;
-  text.component = "text_encoder";
-  text.ids = "ids";
-  text.lengths = "lengths";
-  text.output = text.gives = "text";
+  EncodeText text = recipe_parts::encode_text("text_encoder", "text", config.text.max_length);
   text.gives_lengths = "text_lengths";
   text.bos = kBos;
   text.eos = kEos;
   text.pad = kPad;
-  text.max_ids = static_cast<int>(config.text.max_length);
 
   const auto known = [](const std::string& media, const char* component) {
     KnownLatents k;
@@ -42,28 +38,18 @@ std::vector<Stage> toybox_stages(const ToyboxConfig& config, FlowSampler sampler
   frames.mask_first_frame = kMaskFirstFrame;
   frames.mask_last_frame = kMaskLastFrame;
 
-  Denoise denoise;
-  denoise.component = "dit";
-  denoise.time = "time";
-  denoise.streams = {{"video", "video", "video_velocity"}, {"audio", "audio", "audio_velocity"}};
-  for (const char* name :
-       {"video_known", "video_mask", "audio_known", "audio_mask", "text", "text_lengths"})
-    denoise.conditions.push_back({name, name});
+  Denoise denoise = recipe_parts::denoise(
+      {"video", "audio"},
+      {"video_known", "video_mask", "audio_known", "audio_mask", "text", "text_lengths"});
   denoise.sampler = std::move(sampler);
   denoise.steps = static_cast<int>(steps);
   denoise.guidance = guidance;
 
   // Four latents are the 2 s clips that it was trained on. The sound is cut exactly.
   const int64_t sound_reach = toybox_codec_reach(config.codec);
-  DecodeSound sound;
-  sound.component = "codec_decoder";
-  sound.latents = sound.output = "audio";
-  sound.input = "latents";
+  auto sound = recipe_parts::decode<DecodeSound>("audio", "codec_decoder");
   sound.tiles = {12 * sound_reach, 2 * sound_reach, sound_reach};
-  DecodeVideo video;
-  video.component = "tae_decoder";
-  video.latents = video.output = "video";
-  video.input = "latents";
+  auto video = recipe_parts::decode<DecodeVideo>("video", "tae_decoder");
   video.tiles = {4, 2, toybox_tae_reach(config.tae)};
   return {text, frames, known("audio", "codec_encoder"), denoise, sound, video};
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "models/recipe_parts.h"
+
 namespace zoetrope {
 namespace {
 
@@ -37,29 +39,15 @@ constexpr float kDeviation48[] = {
     0.3971f, 1.0600f, 0.3943f, 0.5537f, 0.5444f, 0.4089f, 0.7468f, 0.7744f};
 
 EncodeText encode_text(const WanPipeline& p) {
-  EncodeText s;
-  s.component = WanNames::kText;
-  s.ids = "ids";
-  s.lengths = "lengths";
-  s.output = "text";
-  s.gives = "text";
+  EncodeText s = recipe_parts::encode_t5_text(WanNames::kText, "text", p.text_length);
   s.tokenizer = p.tokenizer;
-  s.eos = 1;
-  s.pad = 0;
-  s.max_ids = p.text_length;
-  s.pad_to_max = s.zero_padding = s.clean = true;
+  s.pad_to_max = s.clean = true;
   return s;
 }
 
 KnownLatents known_latents(const WanPipeline& p) {
-  KnownLatents s;
-  s.latents = "video";
+  KnownLatents s = recipe_parts::known_latents("video", WanNames::kEncoder);
   s.first = WanNames::kFirstEncoder;
-  s.component = WanNames::kEncoder;
-  s.input = "video";
-  s.output = "mean";
-  s.gives = "known";
-  s.gives_mask = "known_mask";
   if (p.dit.conditioning == Conditioning::kChannels) {
     s.fill = KnownLatents::Fill::kGrey;
     s.mask = KnownLatents::Mask::kFrames;
@@ -69,16 +57,10 @@ KnownLatents known_latents(const WanPipeline& p) {
 }
 
 Denoise denoise(const WanPipeline& p) {
-  Denoise s;
-  s.component = WanNames::kDit;
-  s.time = "time";
-  s.streams = {{"video", "video", "video_velocity"}};
-  s.conditions = {{"text", "text"}};
-  if (p.dit.conditioning != Conditioning::kNone) {
-    s.conditions.push_back({"known", "known"});
-    s.conditions.push_back({"known_mask", "known_mask"});
-  }
-  if (p.dit.image_width > 0) s.conditions.push_back({"image", "image"});
+  Denoise s = recipe_parts::denoise({"video"}, {"text"});
+  if (p.dit.conditioning != Conditioning::kNone)
+    recipe_parts::add_conditions(&s, {"known", "known_mask"});
+  if (p.dit.image_width > 0) recipe_parts::add_conditions(&s, {"image"});
   s.sampler = p.sampler;
   s.steps = p.sampling.steps;
   s.guidance = p.sampling.guidance;
@@ -165,13 +147,10 @@ WanSampling published_wan_sampling(const WanConfig& dit, bool experts) {
 Recipe wan_recipe(const WanPipeline& p) {
   Recipe recipe;
   recipe.expansion = Expansion{.instructions = kInstructions};
-  LatentSpec latents;
-  latents.name = "video";
-  latents.channels = static_cast<int>(p.dit.channels);
+  LatentSpec latents = recipe_parts::latents("video", Modality::kVideo, p.latents.mean,
+                                             p.latents.deviation, p.dit.channels);
   latents.pixels = static_cast<int>(p.vae.space());
   latents.later_frames = static_cast<int>(p.vae.time());
-  latents.mean = p.latents.mean;
-  latents.std = p.latents.deviation;
   const int64_t step = 2 * latents.pixels, later = latents.later_frames;
   const auto side = [&](int64_t preferred) {
     const int64_t most = step * std::min<int64_t>(p.positions, 2048 / step);
@@ -207,12 +186,8 @@ Recipe wan_recipe(const WanPipeline& p) {
     recipe.stages.push_back(known_latents(p));
   }
   recipe.stages.push_back(denoise(p));
-  DecodeVideo decode;
-  decode.latents = "video";
+  auto decode = recipe_parts::decode<DecodeVideo>("video", WanNames::kDecoder);
   decode.first = WanNames::kFirstDecoder;
-  decode.component = WanNames::kDecoder;
-  decode.input = "latents";
-  decode.output = "video";
   // Norms see one place, attention a whole frame: tiles only where a frame does not fit.
   decode.tiles = {.length = 0, .overlap = 8, .reach = 0};
   recipe.stages.push_back(std::move(decode));
