@@ -25,8 +25,4 @@ struct BicubicSpec {
 // unrounded and not cut off, as PyTorch's interpolate.
 std::vector<float> resize_bicubic(const Picture& picture, const BicubicSpec& spec);
 
-// [size, size, 3] in [-1, 1]: the shorter side becomes `size` and the middle is cut out (cover), or
-// both sides become it.
-std::vector<float> look_at(const Picture& picture, int64_t size, bool cover, bool antialias);
-
 }  // namespace zoetrope

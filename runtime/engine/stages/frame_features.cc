@@ -1,9 +1,9 @@
 // What a model sees of every frame of the clip that it makes the sound of, latent by latent.
 #include <algorithm>
 
-#include "runtime/engine/stages/bicubic.h"
 #include "runtime/engine/stages/frame_features.h"
 #include "runtime/engine/stages/latents.h"
+#include "runtime/engine/stages/square_picture.h"
 
 namespace zoetrope {
 namespace {
@@ -69,7 +69,7 @@ Status plan(const Stage& stage, PlanContext* c) {
 }
 
 // Features of each frame, [frames, width]; the last call's are repeated where it is not full.
-Result<std::vector<float>> look_at_all(const FrameFeatures& s, const Job& job, RunContext* c) {
+Result<std::vector<float>> features_of_all(const FrameFeatures& s, const Job& job, RunContext* c) {
   const KnownFrames& video = c->request.known.video;
   const ClipShape& clip = c->plan.shape;
   ZT_RETURN_IF_ERROR(check_pixels("the video", video, clip));
@@ -82,8 +82,8 @@ Result<std::vector<float>> look_at_all(const FrameFeatures& s, const Job& job, R
     for (int64_t i = 0; i < pictures; ++i) {
       const int64_t at = std::min(first + i, video.frames - 1);
       const std::vector<float> one =
-          look_at({video.pixels.data() + at * frame, clip.width, clip.height}, s.size,
-                  s.fit == ImageFeatures::Fit::kCover, s.antialias);
+          square_picture({video.pixels.data() + at * frame, clip.width, clip.height}, s.size,
+                         s.fit == ImageFeatures::Fit::kCover, s.antialias);
       given.insert(given.end(), one.begin(), one.end());
     }
     ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
@@ -111,7 +111,7 @@ Status run(const Stage& stage, RunContext* c) {
   StageValue out = StageValue::make(given_type(plan.rows, plan.shape, width));  // zeros
   const int64_t frames = c->request.known.video.frames;
   if (frames > 0) {
-    ZT_ASSIGN_OR_RETURN(const std::vector<float> seen, look_at_all(s, *plan.find(c->stage), c));
+    ZT_ASSIGN_OR_RETURN(const std::vector<float> seen, features_of_all(s, *plan.find(c->stage), c));
     const auto values = out.as<float>();
     for (int64_t row = 0; row < plan.samples; ++row)
       for (int64_t i = 0; i < plan.shape.sound_latents; ++i) {

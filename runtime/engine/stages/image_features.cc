@@ -1,8 +1,8 @@
 // What a model sees of the first frame, or of the first and the last one.
 #include <algorithm>
 
-#include "runtime/engine/stages/bicubic.h"
 #include "runtime/engine/stages/latents.h"
+#include "runtime/engine/stages/square_picture.h"
 
 namespace zoetrope {
 namespace {
@@ -51,8 +51,8 @@ Status plan(const Stage& stage, PlanContext* c) {
 
 void look(const ImageFeatures& s, const uint8_t* pixels, const ClipShape& clip,
           std::vector<float>* out) {
-  const std::vector<float> seen = look_at({pixels, clip.width, clip.height}, s.size,
-                                          s.fit == ImageFeatures::Fit::kCover, s.antialias);
+  const std::vector<float> seen = square_picture({pixels, clip.width, clip.height}, s.size,
+                                                 s.fit == ImageFeatures::Fit::kCover, s.antialias);
   out->insert(out->end(), seen.begin(), seen.end());
 }
 

@@ -1,6 +1,6 @@
 // What a model sees of pictures that the clip is to show again.
 #include "runtime/engine/stage.h"
-#include "runtime/engine/stages/bicubic.h"
+#include "runtime/engine/stages/square_picture.h"
 
 namespace zoetrope {
 namespace {
@@ -53,8 +53,8 @@ Status run(const Stage& stage, RunContext* c) {
         static_cast<int64_t>(p.pixels.size()) != p.width * p.height * 3)
       return error(Code::kInvalidArgument, "a picture to show again: ", p.pixels.size(),
                    " bytes; expected ", p.width, "x", p.height, " RGB");
-    const std::vector<float> seen =
-        look_at({p.pixels.data(), p.width, p.height}, s.size, /*cover=*/true, /*antialias=*/true);
+    const std::vector<float> seen = square_picture({p.pixels.data(), p.width, p.height}, s.size,
+                                                   /*cover=*/true, /*antialias=*/true);
     pictures.insert(pictures.end(), seen.begin(), seen.end());
   }
   const Job& job = *c->plan.find(c->stage);
