@@ -81,9 +81,9 @@ RopeTables grid_rope(Builder& b, const std::vector<Dim>& grid, int64_t head_dim,
   Dim tokens = 1;
   for (int axis = 0; axis < 3; ++axis) {
     const auto a = static_cast<size_t>(axis);
-    const ValueId turned =
+    const ValueId of_axis =
         outer(b, b.iota(grid[a]), rope_frequencies(b, pairs[a], theta), grid[a], pairs[a]);
-    angles.push_back(spread_over_grid(b, turned, axis, grid, pairs[a]));
+    angles.push_back(spread_over_grid(b, of_axis, axis, grid, pairs[a]));
     tokens = tokens * grid[a];
   }
   const ValueId all = b.concat(angles, 1);

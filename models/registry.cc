@@ -114,8 +114,8 @@ Result<Parts> moviegen_parts(const MovieGenPipeline& p) {
 }
 
 template <MovieGenPipeline (*kPipeline)()>
-BuiltinModel moviegen_told(std::string_view name, std::string_view description,
-                           const Bindings& example) {
+BuiltinModel moviegen_conditioned(std::string_view name, std::string_view description,
+                                  const Bindings& example) {
   return {name,        "moviegen",
           description, [] { return moviegen_parts(kPipeline()); },
           example,     [] { return moviegen_recipe(kPipeline()); }};
@@ -313,12 +313,12 @@ const std::vector<BuiltinModel>& list() {
       moviegen<1>("moviegen-1b", moviegen_clip),
       moviegen<5>("moviegen-5b", moviegen_clip),
       moviegen<30>("moviegen-30b", moviegen_clip),
-      moviegen_told<moviegen_upsampler_pipeline>(
+      moviegen_conditioned<moviegen_upsampler_pipeline>(
           "moviegen-upsampler-7b", "Movie Gen's spatial upsampler, a clip to 1920x1088",
           moviegen_window),
-      moviegen_told<moviegen_edit_pipeline>(
+      moviegen_conditioned<moviegen_edit_pipeline>(
           "moviegen-edit-30b", "Movie Gen Edit, a clip by instructions, 768x768", moviegen_clip),
-      moviegen_told<moviegen_personalised_pipeline>(
+      moviegen_conditioned<moviegen_personalised_pipeline>(
           "moviegen-personalised-30b",
           "Personalised Movie Gen, text and pictures of somebody to video, 768x768",
           moviegen_shown),

@@ -48,15 +48,15 @@ class H3Builder {
       return error(Code::kInvalidArgument, "MiniMax-H3 with ", c_.refiner_layers,
                    " refining layers and ", c_.time_features,
                    " features of time: expected an even number");
-    if (turned() > c_.head_dim)
-      return error(Code::kInvalidArgument, "MiniMax-H3 turns ", turned(), " of a head's ",
+    if (rope_dim() > c_.head_dim)
+      return error(Code::kInvalidArgument, "MiniMax-H3 rotates ", rope_dim(), " of a head's ",
                    c_.head_dim, " channels");
     if (c_.sides > 2)
       return error(Code::kUnsupported, "MiniMax-H3 with ", c_.sides,
                    " channels of sound: its rows stand at the left and the right border");
     return Status();
   }
-  int64_t turned() const { return 6 * c_.rope_freq_dim; }
+  int64_t rope_dim() const { return 6 * c_.rope_freq_dim; }
   int64_t inner() const { return c_.heads * c_.head_dim; }
   int64_t video_channels() const { return c_.channels * c_.patch * c_.patch; }
   Dim places() const { return rows_ * columns_; }
@@ -201,14 +201,14 @@ class H3Builder {
     return b_.rms_norm(x, b_.weight(name + ".weight", {c_.width}), epsilon);
   }
 
-  // Of a head's channels the first ones turn.
-  ValueId turned_heads(ValueId x) {
-    const ValueId y = b_.rope(b_.slice(x, 3, 0, turned()), rope_.cos, rope_.sin, "split");
-    if (turned() == c_.head_dim) return y;
-    return b_.concat({y, b_.slice(x, 3, turned(), Builder::kToEnd)}, 3);
+  // Of a head's channels the first ones are rotated.
+  ValueId rotated_heads(ValueId x) {
+    const ValueId y = b_.rope(b_.slice(x, 3, 0, rope_dim()), rope_.cos, rope_.sin, "split");
+    if (rope_dim() == c_.head_dim) return y;
+    return b_.concat({y, b_.slice(x, 3, rope_dim(), Builder::kToEnd)}, 3);
   }
 
-  ValueId attention(ValueId h, const Dim& n, ValueId key_lengths, bool turns) {
+  ValueId attention(ValueId h, const Dim& n, ValueId key_lengths, bool rotates) {
     const auto scope = b_.scope("attn");
     const auto heads = [&](std::string_view name) {
       return b_.reshape(b_.linear(name, h, c_.width, inner(), false),
@@ -218,7 +218,7 @@ class H3Builder {
       const ValueId y =
           b_.rms_norm(heads("to_" + which), b_.weight("norm_" + which + ".weight", {c_.head_dim}),
                       c_.qk_epsilon);
-      return turns ? turned_heads(y) : y;
+      return rotates ? rotated_heads(y) : y;
     };
     const ValueId q = normed("q"), k = normed("k");
     const ValueId y = b_.attention(q, k, heads("to_v"), key_lengths);

@@ -161,19 +161,19 @@ class DecoderBuilder {
     for (const int64_t size : {c_.layers, c_.heads, c_.head_dim, c_.registers, c_.ffn_factor})
       if (size < 1 || size > 1 << 16)
         return error(Code::kInvalidArgument, "a decoder of video with a size of ", size);
-    if (turned() < 6 || turned() % 6 != 0 || turned() > c_.head_dim)
-      return error(Code::kInvalidArgument, "a decoder that turns ", turned(), " of a head's ",
+    if (rope_dim() < 6 || rope_dim() % 6 != 0 || rope_dim() > c_.head_dim)
+      return error(Code::kInvalidArgument, "a decoder that rotates ", rope_dim(), " of a head's ",
                    c_.head_dim, " channels: expected a multiple of six, for three axes");
     return Status();
   }
   int64_t width() const { return c_.heads * c_.head_dim; }
-  int64_t turned() const {
+  int64_t rope_dim() const {
     return static_cast<int64_t>(static_cast<double>(c_.head_dim) * c_.rope_dim_ratio);
   }
 
   // Middles of latents in [−1, 1) by full turns; what is behind the latents stands at 0.
   layers::RopeTables positions() {
-    const int64_t f = turned() / 6, behind = c_.registers + 1;
+    const int64_t f = rope_dim() / 6, behind = c_.registers + 1;
     const double step = std::log(c_.theta) / static_cast<double>(f);
     const ValueId powers = b_.cast(b_.exp(b_.iota(f, 0, step, DType::kF64)), DType::kF32);
     const ValueId frequencies = b_.div(b_.scalar(1), powers);
@@ -196,17 +196,18 @@ class DecoderBuilder {
     return b_.reshape(b_.linear(name, h, width(), width()),
                       {batch_, tokens_ + (c_.registers + 1), c_.heads, c_.head_dim});
   }
-  // Of a head's channels the first ones turn.
-  ValueId turned_heads(std::string_view name, ValueId h) {
+  // Of a head's channels the first ones are rotated.
+  ValueId rotated_heads(std::string_view name, ValueId h) {
     const ValueId x = b_.rms_norm(heads(name, h), kNone, c_.decoder_epsilon);
-    const ValueId y = b_.rope(b_.slice(x, 3, 0, turned()), rope_.cos, rope_.sin, "split");
-    return turned() == c_.head_dim ? y
-                                   : b_.concat({y, b_.slice(x, 3, turned(), Builder::kToEnd)}, 3);
+    const ValueId y = b_.rope(b_.slice(x, 3, 0, rope_dim()), rope_.cos, rope_.sin, "split");
+    return rope_dim() == c_.head_dim
+               ? y
+               : b_.concat({y, b_.slice(x, 3, rope_dim(), Builder::kToEnd)}, 3);
   }
 
   ValueId attention(ValueId h) {
     const auto scope = b_.scope("attn");
-    const ValueId q = turned_heads("to_q", h), k = turned_heads("to_k", h);
+    const ValueId q = rotated_heads("to_q", h), k = rotated_heads("to_k", h);
     const ValueId y = b_.attention(q, k, heads("to_v", h));
     const Dim n = tokens_ + (c_.registers + 1);
     return b_.linear("to_out.0", b_.reshape(y, {batch_, n, width()}), width(), width());
