@@ -149,6 +149,7 @@ class KnownReader {
     r.sample_rate = t_.sample_rate;
     r.channels = t_.channels;
     r.max_samples = t_.samples(frames);
+    ZT_RETURN_IF_ERROR(check_sound_length(path, t_, r.max_samples));
     auto media = read_media(path, r);
     const bool found = media.ok();
     if (!found && media.status().code() != Code::kNotFound) return media.status();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "runtime/cli/command.h"
 
@@ -43,7 +44,23 @@ void take_notices(Media* media, std::vector<std::string>* notices) {
 
 namespace {
 
-constexpr double kDay = 86400;  // seconds
+// Of one file's sound: 2 GiB, 93 minutes of stereo at 48 kHz.
+constexpr int64_t kMostValues = int64_t{1} << 29;
+
+}  // namespace
+
+int64_t most_sound_samples(const MediaTarget& target) { return kMostValues / target.channels; }
+
+Status check_sound_length(const std::string& path, const MediaTarget& target, int64_t samples) {
+  const int64_t most = most_sound_samples(target);
+  if (samples <= most) return Status();
+  return error(Code::kInvalidArgument, path, ": its sound is longer than the ",
+               static_cast<double>(most) / target.sample_rate, " s that are read, of ",
+               target.channels, " channels at ", target.sample_rate,
+               " Hz; give the part that is next to what is made");
+}
+
+namespace {
 
 class SoundReader {
  public:
@@ -69,7 +86,13 @@ class SoundReader {
     r.sound = true;
     r.sample_rate = t_.sample_rate;
     r.channels = t_.channels;
-    r.max_seconds = kDay;
+    // A small file can be long: whether it goes on behind is seen before anything is kept.
+    r.first_sample = most_sound_samples(t_);
+    r.max_samples = 1;
+    ZT_ASSIGN_OR_RETURN(const Media behind, read_media(path, r));
+    if (!behind.samples.empty())
+      ZT_RETURN_IF_ERROR(check_sound_length(path, t_, r.first_sample + 1));
+    r.max_samples = std::exchange(r.first_sample, 0);
     ZT_ASSIGN_OR_RETURN(Media media, read_media(path, r));
     take_notices(&media, &out_.notices);
     *whole = std::move(media.samples);

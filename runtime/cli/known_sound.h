@@ -10,6 +10,11 @@ namespace zoetrope {
 Status read_for_sound(const KnownFlags& flags, const MediaTarget& target,
                       const ReadRequest& pictures, KnownFiles* files);
 
+// Samples a channel of one file's sound that are kept at most, at the model's rate and channels;
+// and the error that says so.
+int64_t most_sound_samples(const MediaTarget& target);
+Status check_sound_length(const std::string& path, const MediaTarget& target, int64_t samples);
+
 bool same_file(const std::string& a, const std::string& b);
 
 // read_media, which a person may interrupt.

@@ -136,6 +136,16 @@ class Sound(command.Case):
         self.assertEqual(frames_of(out)[:30001], before)
         self.generate("--extend", self.tone("short.wav", 1900), "-o", out, code=2, words=["1920 at least"])
 
+    def test_a_small_file_of_very_long_sound_is_refused_unread(self):
+        long = self.out / "long.mka"  # two sounds with two hours between
+        ffmpeg("-f", "lavfi", "-i", f"aevalsrc=0.1|0.1:s={RATE}:d=0.2", "-af", "asetpts=PTS+if(gt(T\\,0.1)\\,7200/TB\\,0)",
+               "-c:a", "pcm_s16le", long)
+        self.assertLess(long.stat().st_size, 100000)
+        for flag in ("--extend", "--lead-to"):  # 2^29 values of 4 bytes
+            self.generate(flag, long, "--seconds", 0.2, "-o", self.out / "x.wav", code=2,
+                          words=["long.mka", str(2 ** 28 // RATE), "2 channels at 48000 Hz"])
+            self.assertFalse((self.out / "x.wav").exists())
+
     def test_long_sound_is_made_in_windows_within_the_same_memory(self):
         plans = [json.loads(run("plan", "rain", "--model", SOUND, "--seconds", s, "--json").stdout)
                  for s in (30, 31, 120, 1200)]
