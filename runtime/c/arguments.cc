@@ -44,7 +44,8 @@ Status take_sound_of(const ClipSpec& clip, const char* what, const float* sample
   if (clip.sample_rate <= 0 || frames < 1)
     return error(Code::kInvalidArgument, "media.", what, ": ",
                  frames < 1 ? "sound without its frames" : "this model makes no sound");
-  return take_sound(clip, what, samples, given, channels, frames * clip.sample_rate / clip.fps, to);
+  return take_sound(clip, what, samples, given, channels,
+                    samples_of_frames(frames, clip.sample_rate, clip.fps), to);
 }
 
 Status take_media(const Recipe& recipe, const zoetrope_media& m, Request* request) {

@@ -61,7 +61,7 @@ ClipFormat ClipAssembly::format(int64_t made) const {
   if (f.frames <= 1 || (t_.sample_rate == 0 && files_.own_rate == 0)) return f;
   f.sample_rate = files_.own_rate > 0 ? files_.own_rate : t_.sample_rate;
   f.channels = files_.own_rate > 0 ? files_.own_channels : t_.channels;
-  f.samples = f.frames * f.sample_rate / f.fps;
+  f.samples = samples_of_frames(f.frames, f.sample_rate, f.fps);
   if (files_.own_rate > 0) {
     f.sample_bits = files_.own_bits;
     f.exact_sound = true;

@@ -244,8 +244,8 @@ class KnownReader {
 
   void take_own_sound(Media media) {
     out_.own_sound = std::move(media.samples);
-    out_.own_sound.resize(
-        static_cast<size_t>(out_.frames * media.sample_rate / t_.fps * media.channels));
+    out_.own_sound.resize(static_cast<size_t>(
+        samples_of_frames(out_.frames, media.sample_rate, t_.fps) * media.channels));
     out_.own_rate = media.sample_rate;
     out_.own_channels = media.channels;
     out_.own_bits = media.sample_bits;

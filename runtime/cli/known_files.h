@@ -28,7 +28,7 @@ struct MediaTarget {
   bool sound_alone = false;
   int64_t asked = 0, preferred = 0, longest = 0, latent = 1, most_known = 0;
 
-  int64_t samples(int64_t count) const { return count * sample_rate / fps; }
+  int64_t samples(int64_t count) const { return samples_of_frames(count, sample_rate, fps); }
 };
 
 struct KnownFiles {

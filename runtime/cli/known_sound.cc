@@ -154,7 +154,7 @@ class SoundReader {
     const int64_t wanted = t_.asked > 0 ? t_.asked : std::min(there, t_.longest);
     if (media.more_frames || wanted < there) {  // to whole frames
       out_.shown.frames = std::max<int64_t>(wanted * fps / t_.sample_rate, 1);
-      out_.samples = out_.shown.frames * t_.sample_rate / fps;
+      out_.samples = samples_of_frames(out_.shown.frames, t_.sample_rate, fps);
       out_.notices.push_back(
           str(flags_.video, " is longer: its first ", sound_seconds(out_.samples), " s are used"));
     } else {
@@ -168,7 +168,7 @@ class SoundReader {
     return Status();
   }
   int64_t frames_of(int64_t samples) const {
-    return (samples * t_.fps + t_.sample_rate - 1) / t_.sample_rate;
+    return frames_of_samples(samples, t_.sample_rate, t_.fps);
   }
 
   const KnownFlags& flags_;

@@ -88,12 +88,6 @@ Result<RequestPlan> plan_request(const Options& o, Engine& engine) {
   return again ? engine.plan(request) : plan;
 }
 
-class NoSink : public ClipSink {
- public:
-  Status frames(const uint8_t*, int64_t) override { return Status(); }
-  Status audio(const float*, int64_t) override { return Status(); }
-};
-
 double processor_seconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

@@ -59,12 +59,6 @@ Receipt for_clip(Receipt receipt) {
 
 namespace {
 
-class NoSink : public ClipSink {
- public:
-  Status frames(const uint8_t*, int64_t) override { return Status(); }
-  Status audio(const float*, int64_t) override { return Status(); }
-};
-
 // Where the models of a receipt run now, in place of where they ran.
 void move_to(const GenerateFlags& given, bool moved, GenerateFlags* flags) {
   if (moved) {

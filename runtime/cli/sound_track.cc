@@ -96,9 +96,9 @@ Status SoundTrack::set(const SilentClip& clip) {
   r.prompt = prompt_.empty() ? clip.prompt : prompt_;
   r.seed = clip.seed;
   r.clip = {};
-  r.clip.samples = clip.frames * spec.sample_rate / clip.fps;
+  r.clip.samples = samples_of_frames(clip.frames, spec.sample_rate, clip.fps);
   r.known = {};
-  r.known.video.frames = (r.clip.samples * spec.fps + spec.sample_rate - 1) / spec.sample_rate;
+  r.known.video.frames = frames_of_samples(r.clip.samples, spec.sample_rate, spec.fps);
   return Status();
 }
 
@@ -173,7 +173,7 @@ void SoundTrack::add_to(ClipFormat* format) const {
   const ClipSpec& spec = model().recipe.clip;
   format->sample_rate = spec.sample_rate;
   format->channels = spec.sound_channels;
-  format->samples = format->frames * spec.sample_rate / format->fps;
+  format->samples = samples_of_frames(format->frames, spec.sample_rate, format->fps);
 }
 
 Result<Receipt> SoundTrack::receipt() const {

@@ -77,9 +77,9 @@ class SoundTrack : public ClipSink {
   std::vector<StageRecord> stages_;
 };
 
-// Time and memory of both, one after the other.
 // What plans that run one after the other take, where it is known.
 void tell_estimate(const std::vector<const RequestPlan*>& plans, const RunHooks& hooks);
+// Time and memory of both, one after the other.
 RunStats both_stats(RunStats picture, const RunStats& sound);
 double both_seconds(const RequestPlan& picture, const RequestPlan& sound);
 std::vector<ExpectedTask> both_tasks(const RequestPlan& picture, const RequestPlan& sound);

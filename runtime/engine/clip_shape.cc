@@ -48,7 +48,9 @@ Result<int64_t> pick(const char* what, const Range& range, int64_t asked) {
 Result<int64_t> pick_samples(const Recipe& recipe, const ClipRequest& request) {
   ZT_RETURN_IF_ERROR(frames_range(recipe, request).status());  // no loops, no windows but its own
   const ClipSpec& clip = recipe.clip;
-  const auto of_frames = [&](int64_t frames) { return frames * clip.sample_rate / clip.fps; };
+  const auto of_frames = [&](int64_t frames) {
+    return samples_of_frames(frames, clip.sample_rate, clip.fps);
+  };
   if (request.samples == 0 && request.seconds == 0) {
     ZT_ASSIGN_OR_RETURN(const int64_t frames, pick("frames", clip.frames, request.frames));
     return of_frames(frames);
@@ -219,7 +221,7 @@ Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& re
   ZT_ASSIGN_OR_RETURN(shape.height, pick("height", recipe.clip.height, request.height));
   if (recipe.sound_alone()) {
     ZT_ASSIGN_OR_RETURN(shape.samples, pick_samples(recipe, request));
-    shape.frames = ceil_div64(shape.samples * fps, recipe.clip.sample_rate);
+    shape.frames = frames_of_samples(shape.samples, recipe.clip.sample_rate, fps);
   } else {
     ZT_ASSIGN_OR_RETURN(shape.frames, pick_frames(recipe, request));
   }

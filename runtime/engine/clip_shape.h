@@ -57,6 +57,15 @@ Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& re
 // The value of the range that is nearest to `value`.
 int64_t nearest_in_range(const Range& range, int64_t value);
 
+// Whole samples, a channel, of the time that `frames` frames last, and the least frames that last
+// as long as `samples` samples.
+inline int64_t samples_of_frames(int64_t frames, int sample_rate, int fps) {
+  return frames * sample_rate / fps;
+}
+inline int64_t frames_of_samples(int64_t samples, int sample_rate, int fps) {
+  return (samples * fps + sample_rate - 1) / sample_rate;
+}
+
 // Latents that `frames` frames take, and frames that `latents` latents give.
 int64_t latents_of_frames(const LatentSpec& spec, int64_t frames);
 int64_t frames_of_latents(const LatentSpec& spec, int64_t latents);

@@ -86,6 +86,13 @@ class ClipSink {
   virtual Status audio(const float* samples, int64_t count) = 0;
 };
 
+// Drops all: of runs whose clip nobody keeps.
+class NoSink : public ClipSink {
+ public:
+  Status frames(const uint8_t*, int64_t) override { return Status(); }
+  Status audio(const float*, int64_t) override { return Status(); }
+};
+
 // Something that a stage has made, valid during the call that shows it.
 struct Observation {
   std::string_view stage;  // its kind: "encode_text", "denoise", ...

@@ -35,6 +35,14 @@ TEST_CASE("latents cover a clip that is no multiple of them") {
   CHECK(shape->sound_latents == 33);  // 21000 samples / 640 = 32.8
 }
 
+TEST_CASE("samples and frames of each other last as long, to one that is not whole") {
+  CHECK(samples_of_frames(30, 48000, 30) == 48000);
+  CHECK(samples_of_frames(1, 44100, 24) == 1837);  // of 1837.5
+  CHECK(frames_of_samples(1837, 44100, 24) == 1);
+  CHECK(frames_of_samples(1838, 44100, 24) == 2);  // a frame shows what is left
+  CHECK(frames_of_samples(0, 44100, 24) == 0);
+}
+
 TEST_CASE("errors name the nearest size that works") {
   auto bad = resolve_clip_shape(toy_recipe(), {.width = 100});
   REQUIRE_FALSE(bad.ok());

@@ -19,12 +19,6 @@ double processor_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-class NoSink : public ClipSink {
- public:
-  Status frames(const uint8_t*, int64_t) override { return Status(); }
-  Status audio(const float*, int64_t) override { return Status(); }
-};
-
 }  // namespace
 
 TEST_CASE("a preview costs less than a hundredth of a step") {
