@@ -27,15 +27,32 @@ is_glibc() {
 }
 
 binaries() { find "$out/bin" "$out/lib" -type f \( -path "$out/bin/*" -o -name '*.so*' \) "$@"; }
-ours() { find "$out/bin" "$out/lib" -type f \( -path "$out/bin/*" -o -name 'libzoetrope*' \); }
+# What loads others: our own files, and what no file names but libheif loads.
+roots() {
+  find "$out/bin" "$out/lib" -type f \( -path "$out/bin/*" -o -name 'libzoetrope*' -o -path "$out/lib/zoetrope/libheif/*" \)
+}
 
 # "name path" of each library in what ldd prints; the path is "not found" where there is none. Paths may have spaces.
 libraries_of_ldd() {
   sed -n -e 's/^\t\([^ ]*\) => \(.*\) (0x[0-9a-f]*)$/\1 \2/p' -e 's/^\t\([^ ]*\) => not found$/\1 not found/p' | sort -u
 }
 
-# What our files load, directly or not.
-needed_libraries() { ours | while read -r file; do ldd "$file"; done | libraries_of_ldd; }
+# What they load, directly or not.
+needed_libraries() { roots | while read -r file; do ldd "$file"; done | libraries_of_ldd; }
+
+# Decoders of HEIC and AVIF, where libheif has them as plug-ins; runtime/media/ffmpeg/heif_picture.cc loads them from there.
+bundle_heif_decoders() {
+  local libheif name plugin to=$out/lib/zoetrope/libheif
+  libheif=$(needed_libraries | sed -n 's/^libheif\.so\.[0-9]* //p')
+  [[ -d ${libheif%/*}/libheif/plugins ]] || return 0
+  for name in libde265 dav1d aomdec; do
+    plugin=${libheif%/*}/libheif/plugins/libheif-$name.so
+    [[ -f $plugin ]] || continue
+    install -D -m 644 "$plugin" "$to/${plugin##*/}"
+    patchelf --set-rpath "\$ORIGIN/.." "$to/${plugin##*/}"
+    licence "${plugin##*/}" "$plugin"
+  done
+}
 
 bundle() {
   local soname path copied=0
@@ -95,9 +112,24 @@ check_links() {
   [[ -z $outside ]] || die "these come from outside: $outside"
 }
 
+# Runs a command in the root $1, with /proc and /dev. Exit 99: there is no right to make namespaces.
+in_root() {
+  # shellcheck disable=SC2016
+  unshare --mount --map-root-user env -i PATH="$PATH" bash -c '
+    mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev" || exit 99
+    root=$1; shift
+    exec chroot "$root" "$@"' bare "$@"
+}
+
+fail_in_root() {
+  cat "$bare.log" >&2
+  rm -rf "$bare" "$bare.log"
+  die "in an empty root, $1"
+}
+
 # An empty root with glibc, /proc and the package in it. Needs the right to make namespaces.
 check_bare_root() {
-  local bare file clip
+  local bare file clip picture
   bare=$(mktemp -d)
   mkdir -p "$bare"/{proc,dev,tmp,lib64,lib/x86_64-linux-gnu}
   cp -L /lib64/ld-linux-x86-64.so.2 "$bare/lib64/"
@@ -105,26 +137,25 @@ check_bare_root() {
     [[ -e /lib/x86_64-linux-gnu/$file ]] && cp -L "/lib/x86_64-linux-gnu/$file" "$bare/lib/x86_64-linux-gnu/"
   done
   cp -r "$out" "$bare/zoetrope"
+  cp tests/media/data/alpha.{heic,avif} "$bare/"
   clip=(/zoetrope/bin/zoetrope devices)
   [[ -f $out/share/zoetrope/toybox.zoe ]] &&
     clip=(/zoetrope/bin/zoetrope generate 'a small red star bounces on a blue floor' --steps 2 --seconds 1
       --quiet -o /tmp/clip.mp4 -o /tmp/clip.webm)
   local status=0
-  # shellcheck disable=SC2016
-  unshare --mount --map-root-user env -i PATH="$PATH" bash -c '
-    mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev" || exit 99
-    root=$1; shift
-    exec chroot "$root" "$@"' bare "$bare" "${clip[@]}" >"$bare.log" 2>&1 || status=$?
+  in_root "$bare" "${clip[@]}" >"$bare.log" 2>&1 || status=$?
   if ((status == 0)); then
     say "started in an empty root: ${clip[*]}"
     ls -l "$bare/tmp" >&2
+    for picture in alpha.heic alpha.avif; do
+      in_root "$bare" /zoetrope/bin/zoetrope try-media "/$picture" 1 2>&1 | cat >"$bare.log" || true  # it writes no file
+      grep -q '"kind":"picture"' "$bare.log" || fail_in_root "it cannot read $picture"
+    done
   elif ((status == 99 || status == 1)) && grep -qE 'unshare|mount' "$bare.log"; then
     say "no empty root can be made here (namespaces are not allowed): starting it with an empty environment"
     env -i "$out/bin/zoetrope" devices >&2
   else
-    cat "$bare.log" >&2
-    rm -rf "$bare" "$bare.log"
-    die "it does not start in an empty root (exit $status)"
+    fail_in_root "it does not start (exit $status)"
   fi
   rm -rf "$bare" "$bare.log"
 }
@@ -133,6 +164,7 @@ rm -rf "$out" "$out.tar.gz"
 cmake --install "$build" --prefix "$out" --strip >/dev/null
 [[ -f $out/share/zoetrope/toybox.zoe ]] || say 'this checkout has no Toybox weights: the package has no model'
 mkdir -p "$out/share/licences"
+bundle_heif_decoders
 bundle
 write_notice
 check_glibc

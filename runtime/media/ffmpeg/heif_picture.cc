@@ -6,6 +6,8 @@
 #include <cstring>
 #include <memory>
 
+#include "runtime/library.h"
+
 namespace zoetrope {
 namespace {
 
@@ -32,6 +34,14 @@ Status failed(const heif_error& e, const std::string& path) {
   }
   return error(Code::kDataLoss, "cannot decode ", path, ": the picture is damaged or cut off (",
                e.message, ")");
+}
+
+// Where libheif's decoders are files of their own it looks for them where its distribution has
+// them, on the machine that built it: those of a package lie beside this library.
+void load_packaged_decoders() {
+  static const heif_error tried =
+      heif_load_plugins((library_folder() + "/libheif").c_str(), nullptr, nullptr, 0);
+  (void)tried;  // no such folder: they are libheif's own, or the distribution's
 }
 
 // Rows of `channels` samples a pixel; deep ones are spread to 16 bits.
@@ -73,6 +83,7 @@ Status add_colours(const heif_image_handle* handle, const std::string& path, AVF
 }  // namespace
 
 Status use_heif_picture(const std::string& path, const UsePicture& use) {
+  load_packaged_decoders();
   const Owned<heif_context> context(heif_context_alloc());
   if (!context) return error(Code::kResourceExhausted, "no memory to read ", path);
   heif_context_set_max_decoding_threads(context.get(), 0);  // here, not on threads of its own
