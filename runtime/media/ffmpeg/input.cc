@@ -419,7 +419,7 @@ Status decode_sound(const std::string& path, std::vector<std::string>* notices,
                     const UseSound& use) {
   ZT_RETURN_IF_ERROR(check_readable(path));
   ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> head, read_bytes(path, kHeadBytes));
-  if (picture_codec(head, path) != AV_CODEC_ID_NONE)
+  if (picture_codec(head, path) != AV_CODEC_ID_NONE || read_heif(head).still)
     return error(Code::kNotFound, path, " is a picture; it has no sound");
   Decoding* running = nullptr;
   bool first = true;
