@@ -34,6 +34,12 @@ void each_box(Bytes b, const std::function<void(std::string_view type, Bytes dat
   }
 }
 
+bool names_alpha(Bytes b) {
+  const std::string_view text(reinterpret_cast<const char*>(b.data()), b.size());
+  return text.find(":auxid:1") != std::string_view::npos ||
+         text.find("auxiliary:alpha") != std::string_view::npos;
+}
+
 }  // namespace
 
 HeifInfo read_heif(Bytes file) {
@@ -46,16 +52,25 @@ HeifInfo read_heif(Bytes file) {
           info.still = info.still || four(data, at) == known;
       if (major == "avis" || major == "hevc" || major == "msf1") info.still = false;  // sequences
     }
+    if (type == "moov") {
+      each_box(data, [&](std::string_view inner, Bytes track) {
+        if (inner != "trak") return;
+        if (names_alpha(track)) info.alpha = true;  // in its sample entry, as `auxi`
+        each_box(track, [&](std::string_view part, Bytes references) {
+          if (part != "tref") return;
+          each_box(references, [&](std::string_view kind, Bytes) {
+            if (kind == "prem") info.premultiplied = true;
+          });
+        });
+      });
+    }
     if (type != "meta" || data.size() < 4) return;
     each_box(data.subspan(4), [&](std::string_view inner, Bytes d) {
       if (inner != "iprp") return;
       each_box(d, [&](std::string_view part, Bytes properties) {
         if (part != "ipco") return;
         each_box(properties, [&](std::string_view property, Bytes p) {
-          const std::string_view text(reinterpret_cast<const char*>(p.data()), p.size());
-          if (property == "auxC" && (text.find(":auxid:1") != std::string_view::npos ||
-                                     text.find("auxiliary:alpha") != std::string_view::npos))
-            info.alpha = true;
+          if (property == "auxC" && names_alpha(p)) info.alpha = true;
         });
       });
     });

@@ -7,8 +7,9 @@
 namespace zoetrope {
 
 struct HeifInfo {
-  bool still = false;  // HEIC, AVIF and others of one picture
-  bool alpha = false;  // an auxiliary picture or track holds transparency
+  bool still = false;          // HEIC, AVIF and others of one picture
+  bool alpha = false;          // an auxiliary picture or track holds transparency
+  bool premultiplied = false;  // of a sequence: its colours were multiplied by that
 };
 
 HeifInfo read_heif(std::span<const uint8_t> file);

@@ -14,6 +14,7 @@
 #include "graph/format/output_file.h"
 #include "graph/host.h"
 #include "runtime/backend/foreign_code.h"
+#include "runtime/media/ffmpeg/alpha_track.h"
 #include "runtime/media/ffmpeg/deinterlacer.h"
 #include "runtime/media/ffmpeg/heif_picture.h"
 #include "runtime/media/ffmpeg/to_rgb.h"
@@ -78,12 +79,6 @@ Status check_readable(const std::string& path) {
   return Status();
 }
 
-Status check_sequence(const HeifInfo& heif, const std::string& path) {
-  if (!heif.alpha) return Status();
-  return error(Code::kUnsupported, "transparency in animated AVIF or HEIC is not supported; save ",
-               path, " as WebP or APNG");
-}
-
 // How a frame of a container must be turned: FFmpeg gives the matrix with the frame or the stream.
 int container_orientation(const AVFrame& frame, const AVStream& stream) {
   const int32_t* matrix = nullptr;
@@ -129,10 +124,11 @@ class Decoding {
   Decoding(const std::string& path, std::vector<std::string>* notices, const UseFrame& use)
       : path_(path), notices_(notices), use_(use) {}
 
-  Status run(AVMediaType type) {
+  // `wanted`: the stream; -1: the best one.
+  Status run(AVMediaType type, int wanted = -1) {
     ZT_ASSIGN_OR_RETURN(input_, open_input(path_));
     const AVCodec* codec = nullptr;
-    const int index = av_find_best_stream(input_.get(), type, -1, -1, &codec, 0);
+    const int index = av_find_best_stream(input_.get(), type, wanted, -1, &codec, 0);
     if (index < 0 || codec == nullptr) return no_stream(type);
     stream_ = input_->streams[index];
     if (has_alpha_layer(*stream_)) {
@@ -296,16 +292,26 @@ class Decoding {
   bool broken_off_ = false;
 };
 
-Status decode_container(const std::string& path, std::vector<std::string>* notices,
-                        const UsePicture& use) {
+Status decode_container(const std::string& path, const HeifInfo& heif,
+                        std::vector<std::string>* notices, const UsePicture& use) {
   Decoding* running = nullptr;
   double next = 0, duration = 0, tick = 0;
   const AVStream* of = nullptr;
   std::optional<Deinterlacer> deinterlacer;
+  std::unique_ptr<AlphaTrack> alpha;
+  if (heif.alpha) {
+    ZT_ASSIGN_OR_RETURN(alpha, AlphaTrack::open(path));
+  }
   const Deinterlacer::Use whole = [&](AVFrame& frame, double seconds) -> Result<bool> {
     const AVStream& stream = *of;
     PictureFrame p;
     p.frame = &frame;
+    FramePtr joined;
+    if (alpha) {
+      ZT_ASSIGN_OR_RETURN(joined, alpha->join(frame));
+      p.frame = joined.get();
+      if (heif.premultiplied) p.alpha = PictureFrame::Alpha::kPremultiplied;
+    }
     p.pixel_aspect = aspect_of(frame.sample_aspect_ratio.num > 0 ? frame.sample_aspect_ratio
                                                                  : stream.sample_aspect_ratio);
     p.tick = tick;
@@ -333,7 +339,7 @@ Status decode_container(const std::string& path, std::vector<std::string>* notic
   };
   Decoding decoding(path, notices, picture);
   running = &decoding;
-  ZT_RETURN_IF_ERROR(decoding.run(AVMEDIA_TYPE_VIDEO));
+  ZT_RETURN_IF_ERROR(decoding.run(AVMEDIA_TYPE_VIDEO, alpha ? alpha->colours() : -1));
   if (!deinterlacer) return Status();
   notices->push_back(path + " is interlaced; its fields are made into whole frames");
   return deinterlacer->finish(whole).status();
@@ -352,8 +358,7 @@ Status decode_picture_or_clip(const std::string& path, std::vector<std::string>*
   }
   const HeifInfo heif = read_heif(bytes);
   if (heif.still) return use_heif_picture(path, use);
-  ZT_RETURN_IF_ERROR(check_sequence(heif, path));
-  return decode_container(path, notices, use);
+  return decode_container(path, heif, notices, use);
 }
 
 // Why what FFmpeg does not open is no use.
