@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes data/: pictures of four inks, HEIC and AVIF, and what Pillow makes of each over white.
+"""Writes data/: pictures of four inks and what Pillow makes of each; HEIC and AVIF, and what the arrays that they are made of
+are over white, as sRGB.
 
 usage: make_fixtures.py FOLDER   (needs pillow, pillow-heif, imagecodecs, numpy, tifffile)
 """
@@ -12,7 +13,7 @@ import imagecodecs
 import numpy as np
 import pillow_heif
 import tifffile
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 WIDTH, HEIGHT = 32, 24
 
@@ -68,20 +69,164 @@ def colours():
     return np.stack([x * 8, y * 10, 255 - x * 4, np.clip((x - 8) * 16, 0, 255)], -1).astype(np.uint8)
 
 
-def expected(path, profile=None):
+def expected(path):
+    """What Pillow makes of inks."""
     image = Image.open(path)
     image.load()
     icc = image.info.get("icc_profile")
-    if icc and image.mode in ("CMYK", "RGB"):
+    if icc:
         source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         image = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB",
                                           renderingIntent=ImageCms.getDefaultIntent(source),
                                           flags=ImageCms.Flags.NOOPTIMIZE)  # point by point, no coarse table
-    if image.mode == "RGBA":
-        under = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        under.alpha_composite(image)
-        image = under
     Path(f"{path}.rgb").write_bytes(image.convert("RGB").tobytes())
+
+
+def over_white(rgba):
+    rgb, alpha = rgba[..., :3].astype(float), rgba[..., 3:] / 255.0
+    return np.rint(rgb * alpha + 255 * (1 - alpha))
+
+
+def from_srgb(v):
+    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(v):
+    v = np.clip(v, 0, 1)
+    return np.where(v <= 0.0031308, 12.92 * v, 1.055 * v ** (1 / 2.4) - 0.055)
+
+
+def xyz_of(primaries, white):
+    """Columns are the XYZ of each primary, given as x, y (SMPTE RP 177)."""
+    def xyz(x, y):
+        return np.array([x / y, 1, (1 - x - y) / y])
+    columns = np.stack([xyz(*p) for p in primaries], 1)
+    return columns * np.linalg.solve(columns, xyz(*white))
+
+
+D65 = (0.3127, 0.3290)
+SRGB = xyz_of([(0.64, 0.33), (0.30, 0.60), (0.15, 0.06)], D65)
+DISPLAY_P3 = xyz_of([(0.680, 0.320), (0.265, 0.690), (0.150, 0.060)], D65)
+BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+
+
+def srgb_under_d50():
+    cones = (BRADFORD @ [0.9642, 1, 0.8249]) / (BRADFORD @ SRGB.sum(1))
+    return np.linalg.solve(BRADFORD, cones[:, None] * BRADFORD) @ SRGB
+
+
+def p3_as_srgb(rgb):
+    return 255 * to_srgb(from_srgb(rgb / 255.0) @ np.linalg.solve(SRGB, DISPLAY_P3).T)
+
+
+def adobe_as_srgb(rgb):
+    adobe = np.array([[0.60974, 0.31111, 0.01947], [0.20528, 0.62567, 0.06087], [0.14919, 0.06322, 0.74457]]).T
+    return 255 * to_srgb((rgb / 255.0) ** (563 / 256) @ np.linalg.solve(srgb_under_d50(), adobe).T)
+
+
+def box(kind, *parts):
+    data = b"".join(parts)
+    return struct.pack(">I", 8 + len(data)) + kind + data
+
+
+def full(kind, version, flags, *parts):
+    return box(kind, struct.pack(">I", version << 24 | flags), *parts)
+
+
+def nclx(primaries, transfer=13, matrix=6):
+    return box(b"colr", b"nclx", struct.pack(">HHHB", primaries, transfer, matrix, 0x80))
+
+
+def av1(pixels, subsampling="4:4:4"):
+    """The box av1C and the data of a picture."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "AVIF", quality=100, subsampling=subsampling)
+    data = file.getvalue()
+    def whole(kind):
+        at = data.index(kind) - 4
+        return data[at:at + struct.unpack(">I", data[at:at + 4])[0]]
+    return whole(b"av1C"), whole(b"mdat")[8:]
+
+
+def avif(items, references=()):
+    """A file whose first item is shown (ISO/IEC 23008-12). An item: its type, its data, its properties; a reference: its
+    kind, from which item, to which; both count from 1."""
+    properties = list(dict.fromkeys(p for item in items for p in item[2]))
+    shared = full(b"ipma", 0, 0, struct.pack(">I", len(items)), *(
+        struct.pack(">HB", n, len(item[2])) + bytes(properties.index(p) + 1 for p in item[2])
+        for n, item in enumerate(items, 1)))
+    entries = [full(b"infe", 2, 0 if n == 1 else 1, struct.pack(">HH4s", n, 0, item[0]), b"\0")
+               for n, item in enumerate(items, 1)]
+    links = [box(kind, struct.pack(">HH", start, len(to)), struct.pack(f">{len(to)}H", *to))
+             for kind, start, to in references]
+
+    def meta(at):
+        places = b""
+        for n, item in enumerate(items, 1):
+            places += struct.pack(">HHHII", n, 0, 1, at, len(item[1]))
+            at += len(item[1])
+        return full(b"meta", 0, 0,
+                    full(b"hdlr", 0, 0, bytes(4), b"pict", bytes(13)),
+                    full(b"pitm", 0, 0, struct.pack(">H", 1)),
+                    full(b"iloc", 0, 0, struct.pack(">BBH", 0x44, 0, len(items)), places),
+                    full(b"iinf", 0, 0, struct.pack(">H", len(items)), *entries),
+                    full(b"iref", 0, 0, *links) if links else b"",
+                    box(b"iprp", box(b"ipco", *properties), shared))
+    head = box(b"ftyp", b"avif", bytes(4), b"avifmif1miaf")
+    data = box(b"mdat", *(item[1] for item in items))
+    return head + meta(len(head) + len(meta(0)) + 8) + data
+
+
+def picture(pixels, colours, subsampling="4:4:4", more=()):
+    """An item of one coded picture."""
+    config, data = av1(pixels, subsampling)
+    size = full(b"ispe", 0, 0, struct.pack(">II", pixels.shape[1], pixels.shape[0]))
+    channels = 1 if subsampling == "4:0:0" else 3
+    return b"av01", data, [size, full(b"pixi", 0, 0, bytes([channels] + [8] * channels)), config, colours, *more]
+
+
+def grid(rgb):
+    """Four tiles of 64 pixels, the least that MIAF allows, which together are larger than the picture."""
+    tile, (height, width) = 64, rgb.shape[:2]
+    whole = np.pad(rgb, ((0, 2 * tile - height), (0, 2 * tile - width), (0, 0)), mode="edge")
+    tiles = [picture(np.ascontiguousarray(whole[y:y + tile, x:x + tile]), nclx(1)) for y in (0, tile) for x in (0, tile)]
+    size = full(b"ispe", 0, 0, struct.pack(">II", width, height))
+    head = b"grid", struct.pack(">BBBBHH", 0, 0, 1, 1, width, height), [size, tiles[0][2][1], nclx(1)]
+    return avif([head, *tiles], [(b"dimg", 1, [2, 3, 4, 5])])
+
+
+def multiplied(rgba):
+    return np.rint(rgba[..., :3] * (rgba[..., 3:] / 255.0)).astype(np.uint8)
+
+
+def moving():
+    """Three frames, colours and transparency of which change."""
+    first = colours()
+    return [np.concatenate([np.roll(first[..., :3], 9 * n, 1), np.roll(first[..., 3:], 5 * n, 1)], -1) for n in range(3)]
+
+
+def animation(frames):
+    file = io.BytesIO()
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    first.save(file, "AVIF", save_all=True, append_images=others, duration=200, quality=100, subsampling="4:4:4")
+    return file.getvalue()
+
+
+def moving_premultiplied(frames):
+    """The colours' track says so, in place of its edit list."""
+    data = animation([np.concatenate([multiplied(frame), frame[..., 3:]], -1) for frame in frames])
+    at = data.index(b"edts") - 4
+    size = struct.unpack(">I", data[at:at + 4])[0]
+    says = box(b"tref", box(b"prem", struct.pack(">I", 2)), box(b"free", bytes(size - 28)))
+    return data[:at] + says + data[at + size:]
+
+
+def premultiplied(rgba):
+    alpha = rgba[..., 3:]
+    under = multiplied(rgba)
+    kind = full(b"auxC", 0, 0, b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
+    layer = picture(np.repeat(alpha, 3, -1), nclx(1), "4:0:0", [kind])
+    return avif([picture(under, nclx(1)), layer], [(b"auxl", 2, [1]), (b"prem", 1, [2])])
 
 
 def main():
@@ -107,20 +252,36 @@ def main():
     (out / "cmyk_profile_16.tif.rgb").write_bytes((out / "cmyk_profile.tif.rgb").read_bytes())
 
     pillow_heif.register_heif_opener()
-    rgba = Image.fromarray(colours(), "RGBA")
-    rgb = rgba.convert("RGB")
-    rgba.save(out / "alpha.avif", quality=100, subsampling="4:4:4")
-    rgba.save(out / "alpha.heic", quality=-1, chroma="444")
-    deep = colours()[..., :3].astype(np.uint16) * 257
+    rgba = colours()
+    rgb, shown = rgba[..., :3], {}
+    Image.fromarray(rgba).save(out / "alpha.avif", quality=100, subsampling="4:4:4")
+    Image.fromarray(rgba).save(out / "alpha.heic", quality=-1, chroma="444")
+    shown["alpha.avif"] = shown["alpha.heic"] = over_white(rgba)
+    deep = rgb.astype(np.uint16) * 257
     pillow_heif.encode("RGB;16", (WIDTH, HEIGHT), deep.tobytes(), str(out / "deep.heic"), quality=-1, chroma="444")
+    shown["deep.heic"] = rgb
     exif = Image.Exif()
-    exif[274] = 6
-    rgb.save(out / "turned.avif", quality=100, subsampling="4:4:4", exif=exif)
-    turned = ImageOps.exif_transpose(Image.open(out / "turned.avif")).convert("RGB")
-    (out / "turned.avif.rgb").write_bytes(turned.tobytes())
-    rgb.save(out / "adobe.avif", quality=100, subsampling="4:4:4", icc_profile=adobe_rgb())
-    for name in ("alpha.avif", "alpha.heic", "deep.heic", "adobe.avif"):
-        expected(out / name)
+    exif[274] = 6  # shown a quarter turn clockwise
+    Image.fromarray(rgb).save(out / "turned.avif", quality=100, subsampling="4:4:4", exif=exif)
+    shown["turned.avif"] = np.rot90(rgb, -1)
+    # Large spaces spread what the coder rounds where colours are saturated.
+    muted = 130 + rgb // 5
+    Image.fromarray(muted).save(out / "adobe.avif", quality=100, subsampling="4:4:4", icc_profile=adobe_rgb())
+    shown["adobe.avif"] = adobe_as_srgb(muted)
+    (out / "display_p3.avif").write_bytes(avif([picture(muted, nclx(12))]))
+    shown["display_p3.avif"] = p3_as_srgb(muted)
+    y, x = np.mgrid[0:80, 0:96]
+    large = np.stack([x * 2, y * 3, 255 - x - y], -1).astype(np.uint8)
+    (out / "grid.avif").write_bytes(grid(large))
+    shown["grid.avif"] = large
+    (out / "premultiplied.avif").write_bytes(premultiplied(rgba))
+    shown["premultiplied.avif"] = over_white(rgba)
+    frames = moving()
+    (out / "moving.avif").write_bytes(animation(frames))
+    (out / "moving_premultiplied.avif").write_bytes(moving_premultiplied(frames))
+    shown["moving.avif"] = shown["moving_premultiplied.avif"] = over_white(np.stack(frames))
+    for name, pixels in shown.items():
+        (out / f"{name}.rgb").write_bytes(np.rint(pixels).astype(np.uint8).tobytes())
 
 
 main()
