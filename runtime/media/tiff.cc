@@ -1,5 +1,6 @@
 #include "runtime/media/tiff.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -28,6 +29,13 @@ struct Entry {
   bool big;   // endian
 };
 
+constexpr uint64_t kByte = 1, kLong = 4, kRational = 5;
+
+// Bytes of a number of a type.
+size_t size_of(uint64_t type) {
+  return type == kByte ? 1 : type == kLong ? 4 : type == kRational ? 8 : 2;
+}
+
 std::optional<Entry> find_entry(Bytes b, int tag) {
   const bool big = begins(b, std::string_view("MM\0*", 4));
   if (!big && !begins(b, std::string_view("II*\0", 4))) return std::nullopt;
@@ -47,9 +55,8 @@ std::optional<uint64_t> tiff_value(Bytes b, int tag) {
   const auto found = find_entry(b, tag);
   if (!found) return std::nullopt;
   const auto [entry, big] = *found;
-  constexpr uint64_t kByte = 1, kLong = 4, kRational = 5;
   const uint64_t type = number_at(b, entry + 2, 2, big), count = number_at(b, entry + 4, 4, big);
-  const size_t size = type == kByte ? 1 : type == kLong ? 4 : type == kRational ? 8 : 2;
+  const size_t size = size_of(type);
   // Values of more than four bytes lie elsewhere.
   const size_t at = count * size > 4 ? number_at(b, entry + 8, 4, big) : entry + 8;
   if (type != kRational) return number_at(b, at, size, big);
@@ -61,9 +68,11 @@ std::vector<uint8_t> tiff_with(Bytes b, int tag, uint16_t value) {
   std::vector<uint8_t> out(b.begin(), b.end());
   const auto found = find_entry(b, tag);
   if (!found) return out;
-  const auto high = static_cast<uint8_t>(value >> 8), low = static_cast<uint8_t>(value);
-  out[found->at + 8] = found->big ? high : low;
-  out[found->at + 9] = found->big ? low : high;
+  const auto [entry, big] = *found;
+  const size_t size = std::min<size_t>(size_of(number_at(b, entry + 2, 2, big)), 4);
+  for (size_t i = 0; i < size; ++i)  // the lowest byte first
+    out[entry + 8 + (big ? size - 1 - i : i)] =
+        static_cast<uint8_t>(i < sizeof(value) ? value >> (8 * i) : 0);
   return out;
 }
 

@@ -15,7 +15,7 @@ uint64_t number_at(std::span<const uint8_t> bytes, size_t at, size_t count, bool
 // The first value of a tag, fractions rounded down; none: it is not there.
 std::optional<uint64_t> tiff_value(std::span<const uint8_t> file, int tag);
 
-// The file with another value of a tag that is there and has one number of 16 bits.
+// The file with another value of a tag that is there and has one number, of 8, 16 or 32 bits.
 std::vector<uint8_t> tiff_with(std::span<const uint8_t> file, int tag, uint16_t value);
 
 }  // namespace zoetrope

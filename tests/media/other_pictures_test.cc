@@ -9,6 +9,7 @@
 
 #include "runtime/media/foreign_media.h"
 #include "runtime/media/png.h"
+#include "runtime/media/tiff.h"
 #include "tests/media/clips.h"
 
 namespace zoetrope {
@@ -228,6 +229,29 @@ Bytes make_tiff(const std::string& pixel, const std::vector<TiffEntry>& more, in
     }
   }
   return bytes_of("II*\0"s + number(begin, 4, false) + data + directory + number(0, 4) + beyond);
+}
+
+TEST_CASE(
+    "a number of a TIFF file is replaced in as many bytes as its type has, in the file's order") {
+  // TIFF 6.0, section 2: BYTE, SHORT and LONG stand at the left of an entry's four bytes.
+  const auto entry = [](bool big, int type, const std::string& value) {
+    const std::string head = big ? "MM\0*"s : "II*\0"s;
+    return bytes_of(head + number(8, 4, big) + number(1, 2, big) + number(262, 2, big) +
+                    number(static_cast<uint64_t>(type), 2, big) + number(1, 4, big) + value +
+                    number(0, 4, big));
+  };
+  constexpr int kByte = 1, kShort = 3, kLong = 4;
+  const auto replaced = [&](const Bytes& file) {
+    CHECK(tiff_value(file, 262) == 5);
+    return tiff_with(file, 262, 2);
+  };
+  for (const bool big : {false, true}) {
+    CAPTURE(big);
+    CHECK(replaced(entry(big, kByte, "\5\7\7\7"s)) == entry(big, kByte, "\2\7\7\7"s));
+    CHECK(replaced(entry(big, kShort, number(5, 2, big) + "\7\7"s)) ==
+          entry(big, kShort, number(2, 2, big) + "\7\7"s));
+    CHECK(replaced(entry(big, kLong, number(5, 4, big))) == entry(big, kLong, number(2, 4, big)));
+  }
 }
 
 TEST_CASE("TIFF: what the fourth sample means, and the range of YCbCr") {
