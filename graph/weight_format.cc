@@ -124,8 +124,11 @@ void decode_row(const ops::DequantizeShape& s, const EncodedData& data, int64_t 
     for (int64_t i = 0; i < s.columns; ++i) y[i] = static_cast<float>(static_cast<int8_t>(q[i]));
   } else if (data.values_type == DType::kU8) {
     const float zero = data.offset == nullptr ? 8 : 0;
-    for (int64_t i = 0; i < s.columns; ++i)
-      y[i] = static_cast<float>(i % 2 == 0 ? q[i / 2] & 15 : q[i / 2] >> 4) - zero;
+    for (int64_t i = 0; i < s.columns / 2; ++i) {
+      y[2 * i] = static_cast<float>(q[i] & 15) - zero;
+      y[2 * i + 1] = static_cast<float>(q[i] >> 4) - zero;
+    }
+    if (s.columns % 2 != 0) y[s.columns - 1] = static_cast<float>(q[s.columns / 2] & 15) - zero;
   } else {
     for (int64_t i = 0; i < s.columns; ++i)
       y[i] = static_cast<float>(load_element(data.values_type, q, i));

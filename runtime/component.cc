@@ -19,8 +19,9 @@ Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, 
     return type.dtype;
   };
   ZT_ASSIGN_OR_RETURN(Graph bound, bind(graph, options.bindings));
-  ZT_ASSIGN_OR_RETURN(Graph optimised, run_passes(std::move(bound), passes));
-  ZT_ASSIGN_OR_RETURN(Plan plan, make_plan(std::move(optimised), device, options.bindings, host));
+  ZT_ASSIGN_OR_RETURN(const Graph optimised, run_passes(std::move(bound), passes));
+  ZT_ASSIGN_OR_RETURN(Plan plan, make_plan_within(optimised, device, options.bindings, host,
+                                                  options.memory_budget));
   if (options.memory_budget > 0) stream_weights(&plan, device, options.memory_budget);
   const DeviceTimes told(device.info());
   std::optional<DeviceTimes> host_told;

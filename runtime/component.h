@@ -15,8 +15,10 @@ struct CompileOptions {
   DType compute = DType::kF32;  // f32, bf16 or f16
   bool fuse = true;
   std::set<std::string> narrow_states = {};  // by name, kept in `compute`: narrowable_states()
-  int64_t memory_budget = 0;  // bytes on the device: weights are streamed to keep it; 0: none
-  PassObserver after_pass;    // sees the graph after each pass
+  // Bytes on the device: to keep it weights stay in the few bits in which they are stored, and are
+  // streamed; 0: none.
+  int64_t memory_budget = 0;
+  PassObserver after_pass;  // sees the graph after each pass
   // Of the device and of the host, for estimates; null: what devices tell of themselves.
   const DeviceTimes* times = nullptr;
   const DeviceTimes* host_times = nullptr;

@@ -118,6 +118,7 @@ std::span<const TableRow> reduce_table();
 std::span<const TableRow> layout_table();
 std::span<const TableRow> resample_table();
 std::span<const TableRow> quantize_rows_table();
+std::span<const TableRow> dequantize_table();
 std::span<const TableRow> quantized_matmul_table();
 std::span<const TableRow> reference_table();
 

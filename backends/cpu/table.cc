@@ -4,9 +4,14 @@ namespace zoetrope::cpu {
 namespace {
 
 constexpr Family<TableRow> kFamilies[] = {
-    matmul_table,    conv_table,          conv_transpose_table,   attention_table,   norm_table,
-    norm_rows_table, fused_table,         reduce_table,           elementwise_table, layout_table,
-    resample_table,  quantize_rows_table, quantized_matmul_table, reference_table,
+    matmul_table,         conv_table,
+    conv_transpose_table, attention_table,
+    norm_table,           norm_rows_table,
+    fused_table,          reduce_table,
+    elementwise_table,    layout_table,
+    resample_table,       quantize_rows_table,
+    dequantize_table,     quantized_matmul_table,
+    reference_table,
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "graph/passes/derive_weights.h"
 
+#include <algorithm>
+
 #include "graph/elements.h"
 #include "graph/parallel_rows.h"
 #include "graph/passes/rebuild.h"
@@ -8,37 +10,57 @@
 namespace zoetrope {
 namespace {
 
-bool reads_weights_alone(const Graph& graph, const Node& node) {
-  for (ValueId id : node.inputs)
-    if (id != kNone && graph.value(id).kind != ValueKind::kWeight) return false;
-  return true;
+// Whether all that read the node's output are nodes that compute.
+bool read_by_calls_alone(const Graph& graph, const std::vector<NodeId>& readers) {
+  return std::none_of(readers.begin(), readers.end(), [&](NodeId reader) {
+    return reader == kNone || op_def(graph.nodes[static_cast<size_t>(reader)].op).is_view;
+  });
 }
 
 }  // namespace
 
-Result<DerivedGraph> derive_weights(const Graph& graph) {
+bool expands_weights(const Graph& graph, const Node& node) {
+  return node.op == OpKind::kDequantize &&
+         std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
+           return id == kNone || graph.value(id).kind == ValueKind::kWeight;
+         });
+}
+
+bool is_constant(const Graph& graph, ValueId id) {
+  const Value& value = graph.value(id);
+  return value.kind == ValueKind::kWeight ||
+         (value.kind == ValueKind::kNode &&
+          expands_weights(graph, graph.nodes[static_cast<size_t>(value.producer)]));
+}
+
+DerivedWeight derived_weight(const Graph& graph, const Node& node) {
+  const auto name = [&](size_t i) {
+    const bool present = i < node.inputs.size() && node.inputs[i] != kNone;
+    return present ? graph.value(node.inputs[i]).name : std::string();
+  };
+  const TensorType& type = graph.value(node.outputs[0]).type;
+  return {
+      str(name(0), ".as_", dtype_name(type.dtype)), type, node.attrs, name(0), name(1), name(2)};
+}
+
+Result<DerivedGraph> derive_weights(const Graph& graph, const StaysEncoded& stays) {
   ZT_CHECK(graph.bound);
   Rebuild r(graph);
   DerivedGraph result;
+  const auto readers = consumers(graph);
   for (const Node& node : graph.nodes) {
-    if (node.op != OpKind::kDequantize || !reads_weights_alone(graph, node)) {
+    const bool expands = expands_weights(graph, node);
+    DerivedWeight weight;
+    if (expands) weight = derived_weight(graph, node);
+    if (!expands ||
+        (stays && read_by_calls_alone(graph, readers[static_cast<size_t>(node.outputs[0])]) &&
+         stays(weight))) {
       r.copy(node, r.mapped(node.inputs));
       ZT_RETURN_IF_ERROR(r.builder().status());
       continue;
     }
-    const Value& out = graph.value(node.outputs[0]);
-    const auto name = [&](size_t i) {
-      const bool present = i < node.inputs.size() && node.inputs[i] != kNone;
-      return present ? graph.value(node.inputs[i]).name : std::string();
-    };
-    DerivedWeight weight{str(name(0), ".as_", dtype_name(out.type.dtype)),
-                         out.type,
-                         node.attrs,
-                         name(0),
-                         name(1),
-                         name(2)};
     const ValueId now = r.builder().weight(
-        weight.name, {out.type.shape.begin(), out.type.shape.end()}, out.type.dtype);
+        weight.name, {weight.type.shape.begin(), weight.type.shape.end()}, weight.type.dtype);
     ZT_RETURN_IF_ERROR(r.builder().status());
     r.set(node.outputs[0], now);
     bool known = false;  // equal nodes make one weight
@@ -47,6 +69,31 @@ Result<DerivedGraph> derive_weights(const Graph& graph) {
   }
   ZT_ASSIGN_OR_RETURN(result.graph, r.finish());
   return result;
+}
+
+Result<Graph> expand_at_readers(const Graph& graph) {
+  ZT_CHECK(graph.bound);
+  Rebuild r(graph);
+  for (const Node& node : graph.nodes) {
+    if (expands_weights(graph, node)) continue;
+    std::vector<ValueId> inputs = r.mapped(node.inputs);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (node.inputs[i] == kNone || inputs[i] != kNone) continue;
+      const Node& made = graph.nodes[static_cast<size_t>(graph.value(node.inputs[i]).producer)];
+      inputs[i] = r.builder().op(made.op, r.mapped(made.inputs), made.attrs, made.name);
+    }
+    r.copy(node, std::move(inputs));
+    ZT_RETURN_IF_ERROR(r.builder().status());
+  }
+  ZT_ASSIGN_OR_RETURN(Graph out, r.finish());
+  const auto readers = consumers(out);
+  for (const Node& node : out.nodes) {
+    const auto& reader = readers[static_cast<size_t>(node.outputs[0])];
+    if (expands_weights(out, node) && reader.size() == 1 && reader[0] != kNone)
+      out.value(node.outputs[0]).rate =
+          out.value(out.nodes[static_cast<size_t>(reader[0])].outputs[0]).rate;
+  }
+  return out;
 }
 
 Result<WeightData> load_derived(const WeightSource& source, const DerivedWeight& weight) {

@@ -1,7 +1,8 @@
-// Weights that are made when they are loaded: numbers from tensors of fewer bits, where the device
-// multiplies by numbers alone.
+// Numbers from weights of fewer bits, where the device multiplies by numbers alone: made once, when
+// weights are loaded, or before each call that reads them.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,21 @@ struct DerivedGraph {
   std::vector<DerivedWeight> weights;
 };
 
-// In bound graphs: every dequantize that reads weights alone becomes a weight itself.
-Result<DerivedGraph> derive_weights(const Graph& graph);
+// Whether the node is a dequantize of weights alone; whether the value is a weight or such a
+// node's.
+bool expands_weights(const Graph& graph, const Node& node);
+bool is_constant(const Graph& graph, ValueId id);
+// What such a node gives, as a weight.
+DerivedWeight derived_weight(const Graph& graph, const Node& node);
+
+// In bound graphs: every dequantize that reads weights alone becomes a weight itself, but for those
+// that `stays` keeps as nodes (null: none), of which only computing nodes may read.
+using StaysEncoded = std::function<bool(const DerivedWeight& weight)>;
+Result<DerivedGraph> derive_weights(const Graph& graph, const StaysEncoded& stays = {});
+
+// Nodes that expand weights stand right before what reads them, one for each reader, and at its
+// rate: what they give lives for one call.
+Result<Graph> expand_at_readers(const Graph& graph);
 
 // In f32, rounded once to the weight's dtype, by as many threads as the machine has.
 Result<WeightData> load_derived(const WeightSource& source, const DerivedWeight& weight);

@@ -66,15 +66,6 @@ struct HostTensor {
   const void* data = nullptr;
 };
 
-// What the planner asks: can you run this node on these types? No data yet, so that a 60 GB model
-// is planned without reading it.
-struct KernelRequest {
-  const Node* node = nullptr;
-  std::vector<const TensorType*> inputs;  // null: absent optional input
-  std::vector<const TensorType*> outputs;
-  std::vector<bool> is_weight;  // input i is a weight of the model file, its data known at load
-};
-
 // A weight that a kernel reads in a layout of its own.
 struct PackedInput {
   size_t input = 0;
@@ -82,6 +73,25 @@ struct PackedInput {
   // Fingerprint. On one device, the same tensor packed for the same layout is the same bytes,
   // whatever node asks: it is packed once and shared.
   std::string layout;
+};
+
+struct KernelRequest;
+
+// Of a dequantize that expands a weight for one call: the layout in which that reads it.
+struct PackedOutput {
+  std::shared_ptr<const KernelRequest> reader;  // null: row major
+  PackedInput packed = {};
+};
+
+// What the planner asks: can you run this node on these types? No data yet, so that a 60 GB model
+// is planned without reading it.
+struct KernelRequest {
+  const Node* node = nullptr;
+  std::vector<const TensorType*> inputs;  // null: absent optional input
+  std::vector<const TensorType*> outputs;
+  // Input i is constant: a weight of the model file, or expanded from one before each call.
+  std::vector<bool> is_weight;
+  PackedOutput output_as = {};
 };
 
 struct KernelInfo {
@@ -212,7 +222,7 @@ struct DeviceOptions {
 };
 
 // Changes with every incompatible edit of this header.
-inline constexpr uint32_t kBackendAbi = 6;
+inline constexpr uint32_t kBackendAbi = 7;
 
 struct BackendModule {
   uint32_t abi = kBackendAbi;

@@ -62,6 +62,12 @@ double streamed_a_step(const RequestPlan& plan) {
 Cells job_cells(const RequestPlan& plan) {
   Cells cells{{"phase", "on", "calls", "memory", "weights", "streamed a call", "tiles", "FLOP",
                "bytes", "load", "seconds"}};
+  // Beside the weights: how many stay in the few bits in which they are stored.
+  const bool encoded = std::any_of(plan.jobs.begin(), plan.jobs.end(), [](const Job& job) {
+    return encoded_weights(*job.plan).count > 0;
+  });
+  constexpr ptrdiff_t kAfterWeights = 5;
+  if (encoded) cells[0].insert(cells[0].begin() + kAfterWeights, "as stored");
   for (const Job& job : plan.jobs) {
     const Cost cost = cost_of(job);
     std::string tiles = tiles_of(job);
@@ -71,6 +77,8 @@ Cells job_cells(const RequestPlan& plan) {
          bytes_or_dash(static_cast<double>(job.plan->stream.step_bytes)),
          tiles.empty() ? "-" : std::move(tiles), format_flops(cost.flops), format_bytes(cost.bytes),
          seconds_or_dash(job.plan->seconds.load), seconds_or_dash(job.seconds)});
+    if (const int64_t count = encoded_weights(*job.plan).count; encoded)
+      cells.back().insert(cells.back().begin() + kAfterWeights, count > 0 ? str(count) : "-");
   }
   return cells;
 }

@@ -63,7 +63,7 @@ std::string path_of(const DeviceInfo& info) {
 // A kernel of the work, once.
 struct Candidate {
   const Plan* plan = nullptr;
-  NodeId node = kNone;
+  size_t call = 0;  // of the plan's
   KernelPoint point;
   double calls = 0;     // over all plans, each plan's seconds counting as 1
   double distance = 0;  // to what is known
@@ -133,9 +133,7 @@ class Calibrator {
       std::vector<std::pair<KernelPoint, double>> calls;
       double total = 0;
       for (const PlanCall& call : plan.calls) {
-        const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
-        KernelPoint point =
-            kernel_point(kernel_request(plan.graph, node), call.kernel.name, call.cost);
+        KernelPoint point = kernel_point(kernel_request(plan, call), call.kernel.name, call.cost);
         const double count = call.rate >= Rate::kTimestep ? w.steps : 1;
         total += count * times_.seconds(point);
         calls.emplace_back(std::move(point), count);
@@ -144,8 +142,7 @@ class Calibrator {
         if (plan.calls[i].on_host) continue;
         auto& [point, count] = calls[i];
         const auto [it, fresh] = by_signature.emplace(point.signature, candidates_.size());
-        if (fresh)
-          candidates_.push_back({&plan, plan.calls[i].node, std::move(point), 0, 0, false});
+        if (fresh) candidates_.push_back({&plan, i, std::move(point), 0, 0, false});
         candidates_[it->second].calls += total > 0 ? count / total : count;
       }
     }
@@ -173,7 +170,7 @@ class Calibrator {
   }
 
   static KernelRequest request_of(const Candidate& c) {
-    return kernel_request(c.plan->graph, c.plan->graph.nodes[static_cast<size_t>(c.node)]);
+    return kernel_request(*c.plan, c.plan->calls[c.call]);
   }
 
   Status measure(Candidate* c) {
@@ -219,9 +216,8 @@ class Calibrator {
       for (size_t p = 0; p < alone.size(); ++p) {
         const PlanCall& call = w.plan->calls[p];
         if (call.rate != Rate::kStep || call.on_host) continue;
-        const Node& node = w.plan->graph.nodes[static_cast<size_t>(call.node)];
         const KernelPoint point =
-            kernel_point(kernel_request(w.plan->graph, node), call.kernel.name, call.cost);
+            kernel_point(kernel_request(*w.plan, call), call.kernel.name, call.cost);
         seconds += alone[p];
         exact += times_.find(point.signature) != nullptr ? alone[p] : 0;
         ++calls;

@@ -212,7 +212,7 @@ void count_costs(Plan* plan) {
   plan->phase_cost = {};
   for (PlanCall& call : plan->calls) {
     const Node& node = plan->graph.nodes[static_cast<size_t>(call.node)];
-    const KernelRequest request = kernel_request(plan->graph, node);
+    const KernelRequest request = kernel_request(*plan, call);
     std::vector<TensorType> outputs;
     for (const TensorType* type : request.outputs) outputs.push_back(*type);
     call.cost = node_cost(op_def(node.op), OpContext{request.inputs, node.attrs}, outputs);
@@ -248,10 +248,9 @@ std::vector<double> call_seconds(const DeviceTimes& times, const DeviceTimes* ho
   for (const PlanCall& call : plan.calls) {
     Known& one = known[static_cast<size_t>(call.distinct)];
     if (one.seconds < 0) {
-      const Node& node = plan.graph.nodes[static_cast<size_t>(call.node)];
       const DeviceTimes& by = call.on_host && host != nullptr ? *host : times;
       const KernelPoint point =
-          kernel_point(kernel_request(plan.graph, node), call.kernel.name, call.cost);
+          kernel_point(kernel_request(plan, call), call.kernel.name, call.cost);
       one = {by.seconds(point), by.busy_seconds(point)};
     }
     seconds.push_back(one.seconds);

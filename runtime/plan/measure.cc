@@ -125,11 +125,15 @@ class Measuring {
     return packed != nullptr ? packed->bytes : request_.inputs[input]->bytes();
   }
 
+  int64_t output_bytes(const TensorType& type) const {
+    return request_.output_as.reader != nullptr ? request_.output_as.packed.bytes : type.bytes();
+  }
+
   Status make_operands(int64_t memory) {
     int64_t inputs = 0, rest = info_.workspace_bytes;
     for (size_t i = 0; i < request_.inputs.size(); ++i)
       if (request_.inputs[i] != nullptr) inputs += bytes_of(i);
-    for (const TensorType* type : request_.outputs) rest += type->bytes();
+    for (const TensorType* type : request_.outputs) rest += output_bytes(*type);
     if (memory > 0 && inputs + rest > memory)
       return error(Code::kResourceExhausted, "operands of ", inputs + rest, " bytes, more than ",
                    memory);
@@ -140,7 +144,7 @@ class Measuring {
     sets_.resize(static_cast<size_t>(sets));
     for (size_t i = 0; i < request_.inputs.size(); ++i) ZT_RETURN_IF_ERROR(make_input(i));
     for (const TensorType* type : request_.outputs) {
-      ZT_ASSIGN_OR_RETURN(outputs_.emplace_back(), place(type->bytes(), &own_));
+      ZT_ASSIGN_OR_RETURN(outputs_.emplace_back(), place(output_bytes(*type), &own_));
     }
     ZT_ASSIGN_OR_RETURN(workspace_, place(info_.workspace_bytes, &own_));
     return Status();
@@ -287,8 +291,7 @@ class MeasuringPhase {
   Result<KernelCall> resolve(const PlanCall& call) {
     auto& kernel = kernels_[call.distinct];
     if (kernel == nullptr) {
-      const Node& node = plan_.graph.nodes[static_cast<size_t>(call.node)];
-      ZT_ASSIGN_OR_RETURN(kernel, device_.create_kernel(kernel_request(plan_.graph, node)));
+      ZT_ASSIGN_OR_RETURN(kernel, device_.create_kernel(kernel_request(plan_, call)));
     }
     auto& views = views_.emplace_back();
     for (const auto& refs : {call.inputs, call.outputs})

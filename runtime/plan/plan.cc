@@ -22,9 +22,22 @@ KernelRequest kernel_request(const Graph& graph, const Node& node) {
   request.node = &node;
   for (ValueId id : node.inputs) {
     request.inputs.push_back(id == kNone ? nullptr : &graph.value(id).type);
-    request.is_weight.push_back(id != kNone && graph.value(id).kind == ValueKind::kWeight);
+    request.is_weight.push_back(id != kNone && is_constant(graph, id));
   }
   for (ValueId id : node.outputs) request.outputs.push_back(&graph.value(id).type);
+  return request;
+}
+
+KernelRequest kernel_request(const Plan& plan, const PlanCall& call) {
+  const auto node_of = [&](const PlanCall& c) -> const Node& {
+    return plan.graph.nodes[static_cast<size_t>(c.node)];
+  };
+  KernelRequest request = kernel_request(plan.graph, node_of(call));
+  if (call.reader < 0) return request;
+  const PlanCall& reader = plan.calls[static_cast<size_t>(call.reader)];
+  request.output_as = {
+      std::make_shared<const KernelRequest>(kernel_request(plan.graph, node_of(reader))),
+      *reader.kernel.packed_input(static_cast<size_t>(call.reader_input))};
   return request;
 }
 
@@ -37,6 +50,7 @@ std::string kernel_signature(const KernelRequest& request) {
            (request.inputs[i] ? request.inputs[i]->to_string() : "-");
   key += "->";
   for (const TensorType* type : request.outputs) key += type->to_string();
+  if (request.output_as.reader != nullptr) key += " as " + request.output_as.packed.layout;
   return key;
 }
 

@@ -83,6 +83,9 @@ struct PlanCall {
   // it gives is copied back.
   bool on_host = false;
   std::vector<HostCopy> fetched = {}, given = {};
+  // Of a call that expands a weight: which call reads that, as which input, where it has the weight
+  // in a layout of its own. The output lies so in the arena.
+  int32_t reader = -1, reader_input = -1;
 };
 
 // Where a graph input, output or state lives for the whole life of the plan.
@@ -152,8 +155,19 @@ const DerivedWeight* find_derived(const Plan& plan, std::string_view name);
 // mapped.
 bool is_allocated(const Plan& plan, const PlanWeight& weight, const DeviceInfo& device);
 
+// Weights that stay as stored, in fewer bits than calls multiply by.
+struct EncodedWeights {
+  int64_t count = 0;
+  int64_t stored_bytes = 0;    // with their factors
+  int64_t expanded_bytes = 0;  // of all of them, had they been expanded when they were loaded
+  double step_seconds = 0;     // of expanding them at each step, estimated; 0: unknown
+};
+EncodedWeights encoded_weights(const Plan& plan);
+
 // What a device is asked about a node of a graph: points into the graph, which must not change.
 KernelRequest kernel_request(const Graph& graph, const Node& node);
+// About a call of a plan.
+KernelRequest kernel_request(const Plan& plan, const PlanCall& call);
 
 // Equal for calls that one kernel serves: op, attributes, types, and what is a weight.
 std::string kernel_signature(const KernelRequest& request);

@@ -5,18 +5,19 @@
 #include <numeric>
 #include <unordered_map>
 
-#include "graph/passes/decompose.h"
 #include "graph/passes/states.h"
 #include "runtime/plan/arena.h"
 #include "runtime/plan/estimate.h"
+#include "runtime/plan/node_kernels.h"
 
 namespace zoetrope {
 namespace {
 
 class Planner {
  public:
-  Planner(Graph graph, Device& device, const Bindings& bindings, Device* host)
-      : device_(device), host_(host) {
+  Planner(Graph graph, Device& device, const Bindings& bindings, Device* host,
+          const StaysEncoded& stays)
+      : device_(device), host_(host), stays_(stays) {
     plan_.graph = std::move(graph);
     plan_.component = plan_.graph.name;
     plan_.device = str(device.info().backend, ": ", device.info().name);
@@ -25,7 +26,10 @@ class Planner {
 
   Result<Plan> run() {
     ZT_CHECK(plan_.graph.bound);
-    ZT_RETURN_IF_ERROR(resolve_kernels());
+    ZT_ASSIGN_OR_RETURN(kernels_, find_kernels(std::move(plan_.graph), device_, host_, stays_));
+    plan_.graph = std::move(kernels_.graph);
+    plan_.derived = std::move(kernels_.derived);
+    plan_.distinct_kernels = kernels_.distinct;
     order_calls();
     compute_lifetimes();
     place();
@@ -43,80 +47,6 @@ class Planner {
     bool forever = false;
   };
 
-  struct Answer {
-    Result<KernelInfo> info;
-    int32_t distinct = -1;
-    bool on_host = false;
-  };
-
-  // Asks the device once about equal nodes.
-  Result<const Answer*> query(const Node& node) {
-    const KernelRequest request = kernel_request(plan_.graph, node);
-    std::string key = kernel_signature(request);
-    if (const auto it = known_.find(key); it != known_.end()) return &it->second;
-    auto info = device_.query_kernel(request);
-    if (!info.ok() && info.status().code() != Code::kUnsupported)
-      return info.status().with_context(describe(plan_.graph, node));
-    const auto distinct = static_cast<int32_t>(known_.size());
-    return &known_.emplace(std::move(key), Answer{std::move(info), distinct}).first->second;
-  }
-
-  Status resolve_kernels() {
-    // Fused nodes that the device lacks are replaced first, by simpler ones that it may lack too.
-    for (;;) {
-      ZT_RETURN_IF_ERROR(derive());
-      std::vector<bool> missing(plan_.graph.nodes.size(), false);
-      bool any = false;
-      for (size_t n = 0; n < plan_.graph.nodes.size(); ++n) {
-        const Node& node = plan_.graph.nodes[n];
-        if (!op_def(node.op).is_fused()) continue;
-        ZT_ASSIGN_OR_RETURN(const Answer* const answer, query(node));
-        if (!answer->info.ok()) missing[n] = any = true;
-      }
-      if (!any) break;
-      ZT_ASSIGN_OR_RETURN(plan_.graph, decompose_fused(plan_.graph, [&](const Node& node) {
-                            return missing[static_cast<size_t>(&node - plan_.graph.nodes.data())];
-                          }));
-    }
-    propagate_rates(&plan_.graph);
-    answers_.resize(plan_.graph.nodes.size());
-    for (size_t n = 0; n < plan_.graph.nodes.size(); ++n) {
-      const Node& node = plan_.graph.nodes[n];
-      if (op_def(node.op).is_view) continue;
-      ZT_ASSIGN_OR_RETURN(answers_[n], query(node));
-      if (!answers_[n]->info.ok()) ZT_RETURN_IF_ERROR(ask_host(node));
-      if (const auto& info = answers_[n]->info; !info.ok())
-        return error(info.status().code(), plan_.device, " has no kernel for ",
-                     describe(plan_.graph, node), ": ", info.status().message());
-    }
-    plan_.distinct_kernels = static_cast<int32_t>(known_.size());
-    return Status();
-  }
-
-  // What no device computes: numbers from weights of fewer bits are weights themselves.
-  Status derive() {
-    ZT_ASSIGN_OR_RETURN(DerivedGraph derived, derive_weights(plan_.graph));
-    if (derived.weights.empty()) return Status();
-    plan_.graph = std::move(derived.graph);
-    for (DerivedWeight& weight : derived.weights)
-      if (find_derived(plan_, weight.name) == nullptr) plan_.derived.push_back(std::move(weight));
-    std::sort(plan_.derived.begin(), plan_.derived.end(),
-              [](const DerivedWeight& a, const DerivedWeight& b) { return a.name < b.name; });
-    return Status();
-  }
-
-  // The host's answer in place of a device's no, if it has a better one.
-  Status ask_host(const Node& node) {
-    if (host_ == nullptr) return Status();
-    const KernelRequest request = kernel_request(plan_.graph, node);
-    auto info = host_->query_kernel(request);
-    if (!info.ok()) return info.status().code() == Code::kUnsupported ? Status() : info.status();
-    Answer& answer = known_.at(kernel_signature(request));
-    answer.info = std::move(info);
-    answer.on_host = true;
-    return Status();
-  }
-
   Rate node_rate(NodeId n) const {
     return plan_.graph.value(plan_.graph.nodes[static_cast<size_t>(n)].outputs[0]).rate;
   }
@@ -132,17 +62,40 @@ class Planner {
       PlanCall call;
       call.node = n;
       call.rate = node_rate(n);
-      call.kernel = *answers_[static_cast<size_t>(n)]->info;
-      call.distinct = answers_[static_cast<size_t>(n)]->distinct;
-      call.on_host = answers_[static_cast<size_t>(n)]->on_host;
+      const NodeKernel& kernel = kernels_.nodes[static_cast<size_t>(n)];
+      call.kernel = kernel.info;
+      call.distinct = kernel.distinct;
+      call.on_host = kernel.on_host;
       plan_.calls.push_back(std::move(call));
     }
+    set_readers();
     // Views share their source's storage.
     root_.resize(plan_.graph.values.size());
     std::iota(root_.begin(), root_.end(), 0);
     for (const Node& node : plan_.graph.nodes)
       if (op_def(node.op).is_view)
         root_[static_cast<size_t>(node.outputs[0])] = root_[static_cast<size_t>(node.inputs[0])];
+  }
+
+  // Of calls that expand weights into layouts of those that read them.
+  void set_readers() {
+    if (kernels_.packed_outputs.empty()) return;
+    std::map<NodeId, int32_t> calls;
+    for (size_t p = 0; p < plan_.calls.size(); ++p)
+      calls[plan_.calls[p].node] = static_cast<int32_t>(p);
+    for (const auto& [value, output] : kernels_.packed_outputs) {
+      PlanCall& call =
+          plan_.calls[static_cast<size_t>(calls.at(plan_.graph.value(value).producer))];
+      call.reader = calls.at(output.reader);
+      call.reader_input = static_cast<int32_t>(output.packed.input);
+    }
+  }
+
+  // What a value takes in the arena.
+  int64_t bytes_of(ValueId id) const {
+    const auto it = kernels_.packed_outputs.find(id);
+    return it == kernels_.packed_outputs.end() ? plan_.graph.value(id).type.bytes()
+                                               : it->second.packed.bytes;
   }
 
   ValueId root(ValueId id) const { return root_[static_cast<size_t>(id)]; }
@@ -208,7 +161,7 @@ class Planner {
     const TensorType& type = plan_.graph.value(node.outputs[0]).type;
     const ValueId r = root(in);
     const Use& in_use = uses_[static_cast<size_t>(r)];
-    if (plan_.graph.value(r).kind == ValueKind::kWeight || in_use.forever || in_use.last != call ||
+    if (is_constant(plan_.graph, r) || in_use.forever || in_use.last != call ||
         !(plan_.graph.value(in).type == type))
       return false;
     // Another input that reads the same bytes in another order would see them overwritten.
@@ -266,7 +219,7 @@ class Planner {
       const ValueId slot = slot_of(id);
       if (uses_[i].forever && (slot == id || !states_.contains(slot)))
         plan_.memory.carried_bytes += v.type.bytes();
-      if (!states_.contains(slot)) buffer_for(slot, v.type.bytes(), uses_[i]);
+      if (!states_.contains(slot)) buffer_for(slot, bytes_of(id), uses_[i]);
     }
     workspace_first_ = buffers.size();
     for (size_t p = 0; p < plan_.calls.size(); ++p) {
@@ -313,7 +266,7 @@ class Planner {
     ref.space = Space::kArena;
     ref.offset =
         buffers_[static_cast<size_t>(buffer_of_[static_cast<size_t>(slot_of(root(id)))])].offset;
-    ref.bytes = plan_.graph.value(id).type.bytes();
+    ref.bytes = bytes_of(id);
     return ref;
   }
 
@@ -453,13 +406,13 @@ class Planner {
 
   Device& device_;
   Device* const host_;  // null: everything must run on the device
+  const StaysEncoded& stays_;
+  NodeKernels kernels_;
   Plan plan_;
-  std::unordered_map<std::string, Answer> known_;
-  std::vector<const Answer*> answers_;  // by node
-  std::vector<ValueId> root_;           // by value: the value whose storage it views
-  std::vector<Use> uses_;               // by root
-  std::vector<ValueId> slot_;           // by root: the root whose buffer it took over in place
-  std::vector<int32_t> buffer_of_;      // by slot
+  std::vector<ValueId> root_;       // by value: the value whose storage it views
+  std::vector<Use> uses_;           // by root
+  std::vector<ValueId> slot_;       // by root: the root whose buffer it took over in place
+  std::vector<int32_t> buffer_of_;  // by slot
   std::vector<ArenaBuffer> buffers_;
   std::map<ValueId, bool> states_;  // by root: whether anything reads it
   size_t workspace_first_ = 0;      // buffers_[workspace_first_ + p] is call p's workspace
@@ -468,8 +421,9 @@ class Planner {
 
 }  // namespace
 
-Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings, Device* host) {
-  return Planner(std::move(graph), device, bindings, host).run();
+Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings, Device* host,
+                       const StaysEncoded& stays) {
+  return Planner(std::move(graph), device, bindings, host, stays).run();
 }
 
 }  // namespace zoetrope

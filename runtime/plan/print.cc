@@ -77,6 +77,19 @@ std::string stream_to_text(const Plan& plan) {
   return text + "\n";
 }
 
+// "  as stored: 405 weights, 7.05 GiB instead of 26.4 GiB, are expanded before each call; 60 ms a
+// step"
+std::string encoded_to_text(const Plan& plan) {
+  const EncodedWeights e = encoded_weights(plan);
+  if (e.count == 0) return "";
+  std::string text =
+      str("  as stored: ", e.count, " weights, ", format_bytes(static_cast<double>(e.stored_bytes)),
+          " instead of ", format_bytes(static_cast<double>(e.expanded_bytes)),
+          ", are expanded before each call");
+  if (e.step_seconds > 0) text += str("; ", format_seconds(e.step_seconds), " a step");
+  return text + "\n";
+}
+
 nlohmann::json stream_to_json(const Plan& plan) {
   nlohmann::json groups = nlohmann::json::array();
   for (const StreamGroup& group : plan.stream.groups) {
@@ -162,7 +175,7 @@ std::string plan_to_text(const Plan& plan, bool calls) {
               ", total ", format_bytes(static_cast<double>(m.total_bytes())));
   if (m.mapped_bytes > 0)
     text += str("; read from the mapped file ", format_bytes(static_cast<double>(m.mapped_bytes)));
-  text += "\n" + host_to_text(plan) + stream_to_text(plan);
+  text += "\n" + host_to_text(plan) + encoded_to_text(plan) + stream_to_text(plan);
   if (plan.seconds.step() > 0)
     text += str("  estimated time a step: ", format_seconds(plan.seconds.step()),
                 plan.seconds.measured ? "" : ", roughly: this device was not calibrated", "\n");
@@ -207,6 +220,11 @@ std::string plan_to_json(const Plan& plan, bool calls) {
                          {"estimated_load_seconds", plan.seconds.load},
                          {"calibrated", plan.seconds.measured}};
   if (!plan.host.empty()) json["host"] = plan.host;
+  if (const EncodedWeights e = encoded_weights(plan); e.count > 0)
+    json["encoded"] = {{"weights", e.count},
+                       {"stored_bytes", e.stored_bytes},
+                       {"expanded_bytes", e.expanded_bytes},
+                       {"step_seconds", e.step_seconds}};
   if (plan.stream.slots > 0) json["stream"] = stream_to_json(plan);
   if (calls) {
     nlohmann::json list = nlohmann::json::array();

@@ -9,7 +9,7 @@ void foresee_kernels(const Plan& plan, Device& device) {
   for (const PlanCall& call : plan.calls) {
     if (call.on_host || told[static_cast<size_t>(call.distinct)]) continue;
     told[static_cast<size_t>(call.distinct)] = true;
-    device.foresee(kernel_request(plan.graph, plan.graph.nodes[static_cast<size_t>(call.node)]));
+    device.foresee(kernel_request(plan, call));
   }
 }
 
@@ -89,7 +89,7 @@ Status Session::create_kernels() {
     auto& kernel = kernels_[static_cast<size_t>(call.distinct)];
     if (kernel != nullptr) continue;
     Device& device = call.on_host ? host_->device() : device_;
-    auto created = device.create_kernel(kernel_request(plan_.graph, node));
+    auto created = device.create_kernel(kernel_request(plan_, call));
     if (!created.ok()) return created.status().with_context(labels_.back());
     kernel = std::move(*created);
   }

@@ -299,6 +299,45 @@ TEST_CASE("derived weights are what the definition says") {
   }
 }
 
+TEST_CASE("weights stay encoded where computing nodes alone read them, once for each reader") {
+  Builder b("net");
+  const ValueId x = b.input("x", DType::kF32, {3, 8});
+  const auto stored = [&](const char* name) {
+    return b.op(OpKind::kDequantize,
+                {b.weight(str(name, ".q"), {8, 4}, DType::kU8), b.weight(str(name, ".s"), {8, 2})},
+                {{"dims", std::vector<Dim>{8, 8}}, {"bits", Dim(4)}, {"group", Dim(4)}}, name);
+  };
+  const ValueId twice = stored("twice"), viewed = stored("viewed"), given = stored("given");
+  const ValueId once = b.matmul(b.matmul(x, twice, true), stored("kept_apart"), true);
+  b.output("y", b.matmul(b.matmul(once, twice, true), b.reshape(viewed, {8, 8})));
+  b.output("given", given);
+  auto built = b.finish();
+  REQUIRE_MESSAGE(built.ok(), built.status().message());
+  auto bound = bind(*built, {});
+  REQUIRE(bound.ok());
+  const auto derived =
+      derive_weights(*bound, [](const DerivedWeight& w) { return w.values != "kept_apart.q"; });
+  REQUIRE(derived.ok());
+  std::set<std::string> made;
+  for (const DerivedWeight& w : derived->weights) made.insert(w.values);
+  CHECK(made == std::set<std::string>{"viewed.q", "given.q", "kept_apart.q"});
+  const auto expanded = expand_at_readers(derived->graph);
+  REQUIRE_MESSAGE(expanded.ok(), expanded.status().message());
+  CHECK(verify(*expanded).ok());
+  int expansions = 0;
+  for (size_t n = 0; n < expanded->nodes.size(); ++n) {
+    const Node& node = expanded->nodes[n];
+    if (node.op != OpKind::kDequantize) continue;
+    ++expansions;
+    CHECK(expands_weights(*expanded, node));
+    CHECK(is_constant(*expanded, node.outputs[0]));
+    CHECK(expanded->value(node.outputs[0]).rate == Rate::kStep);
+    REQUIRE(n + 1 < expanded->nodes.size());
+    CHECK(expanded->nodes[n + 1].inputs[1] == node.outputs[0]);
+  }
+  CHECK(expansions == 2);
+}
+
 TEST_CASE("precision: products give the compute type, weights of few bits become it") {
   auto made = quantize(small_network(), [](const QuantizeSite& site) {
     return everywhere(site, site.rate == Rate::kStep ? WeightFormat::kInt8 : WeightFormat::kInt4,

@@ -1,0 +1,248 @@
+// Weights that stay in the bits in which they are stored must not show in results: only in what a
+// device holds.
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "graph/builder.h"
+#include "graph/evaluate.h"
+#include "graph/passes/pipeline.h"
+#include "graph/passes/quantize.h"
+#include "runtime/backend/registry.h"
+#include "runtime/plan/planner.h"
+#include "runtime/plan/session.h"
+#include "runtime/plan/streaming.h"
+#include "tests/plan/lacking_device.h"
+
+using namespace zoetrope;
+
+namespace {
+
+constexpr int64_t kWidth = 384, kTokens = 24, kBlocks = 4;
+
+// Weights at every rate, a filter, and one that two blocks read.
+Graph make_graph() {
+  Builder b("net");
+  const ValueId text = b.input("text", DType::kF32, {4, kWidth}, Rate::kClip);
+  const ValueId time = b.input("time", DType::kF32, {1, kWidth}, Rate::kTimestep);
+  ValueId x = b.input("x", DType::kF32, {kTokens, kWidth});
+  const ValueId shared = b.weight("shared", {kWidth, kWidth});
+  for (int64_t i = 0; i < kBlocks; ++i) {
+    const auto scope = b.scope("blocks." + std::to_string(i));
+    const ValueId keys = b.linear("text", text, kWidth, kWidth);
+    const ValueId scale = b.linear("modulation", time, kWidth, kWidth);
+    const ValueId scores = b.softmax(b.matmul(b.mul(x, scale), keys, true));
+    ValueId h = b.matmul(scores, keys);
+    h = b.linear("up", h, kWidth, 2 * kWidth + 32 * i);
+    h = b.linear("down", b.gelu_tanh(h), 2 * kWidth + 32 * i, kWidth);
+    if (i == 1 || i == 3) h = b.matmul(h, shared, true);
+    x = b.add(x, h);
+  }
+  const ValueId rows = b.reshape(x, {1, kTokens, kWidth});
+  b.output("y", b.conv(rows, b.weight("filter", {kWidth, 3, kWidth}),
+                       {.stride = {}, .dilation = {}, .pad_lo = {1}, .pad_hi = {1}}));
+  auto graph = b.finish();
+  REQUIRE_MESSAGE(graph.ok(), graph.status().message());
+  return std::move(*graph);
+}
+
+std::vector<float> noise(uint64_t seed, int64_t count) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> list(static_cast<size_t>(count));
+  for (float& x : list) x = normal(random);
+  return list;
+}
+
+constexpr int64_t kStored = 4 * kBlocks + 2;
+
+// The network with its weights of two dimensions and more in few bits.
+struct Network {
+  MemoryWeights original;
+  std::unique_ptr<QuantizedWeights> weights;
+  Graph graph;
+
+  Network(WeightFormat format, int64_t group) {
+    const Graph whole = make_graph();
+    uint64_t seed = 1;
+    for (ValueId id : whole.weights()) {
+      Shape shape;
+      for (const Dim& d : whole.value(id).dims) shape.push_back(d.constant());
+      const auto drawn = noise(++seed, shape.elements());
+      EvalTensor tensor{shape, {drawn.begin(), drawn.end()}};
+      for (double& w : tensor.data) w *= 0.07;
+      original.add(whole.value(id).name, DType::kF32, tensor);
+    }
+    auto made = quantize(whole, [&](const QuantizeSite& site) {
+      return site.shape.rank() < 2 ? WeightChoice{} : WeightChoice{format, group};
+    });
+    REQUIRE_MESSAGE(made.ok(), made.status().message());
+    auto source = QuantizedWeights::create(original, made->weights);
+    REQUIRE(source.ok());
+    weights = std::move(*source);
+    auto bound = bind(made->graph, {});
+    REQUIRE(bound.ok());
+    graph = std::move(*bound);
+  }
+
+  Graph optimised(DType compute) const {
+    PassOptions options;
+    options.compute = compute;
+    options.storage = [&](std::string_view name) -> Result<DType> {
+      ZT_ASSIGN_OR_RETURN(const TensorType type, weights->type(name));
+      return type.dtype;
+    };
+    auto passed = run_passes(graph, options);
+    REQUIRE_MESSAGE(passed.ok(), passed.status().message());
+    return std::move(*passed);
+  }
+};
+
+// A clip as it is denoised: new text, new times, and times that stay.
+std::vector<std::vector<float>> clip(Session& session) {
+  std::vector<std::vector<float>> outputs;
+  const auto set = [&](const char* name, uint64_t seed) {
+    const auto data = noise(seed, session.input_type(name)->shape.elements());
+    REQUIRE(session.set_input(name, std::span<const float>(data)).ok());
+  };
+  for (uint64_t step = 0; step < 5; ++step) {
+    if (step % 4 == 0) set("text", 100 + step);
+    if (step % 2 == 0) set("time", 200 + step);
+    set("x", 300 + step);
+    const Status ran = session.run();
+    REQUIRE_MESSAGE(ran.ok(), ran.message());
+    auto& y = outputs.emplace_back(static_cast<size_t>(kTokens * kWidth));
+    REQUIRE(session.get_output("y", y.data(), kTokens * kWidth * 4).ok());
+  }
+  return outputs;
+}
+
+const StaysEncoded kAll = [](const DerivedWeight&) { return true; };
+
+// Runs the plan on a store of its own; what that and the session hold is what was planned.
+std::vector<std::vector<float>> run(Device& device, const WeightSource& weights, Plan plan) {
+  const int64_t planned = plan.memory.total_bytes(), before = device.allocated_bytes();
+  WeightStore store(device, weights);
+  auto session = Session::create(std::move(plan), store);
+  REQUIRE_MESSAGE(session.ok(), session.status().message());
+  auto outputs = clip(**session);
+  const int64_t held = device.allocated_bytes() - before;
+  CHECK(held == store.held_bytes() + (*session)->own_bytes());
+  CHECK(held >= planned);
+  CHECK(held <= planned + planned / 50 + 4 * 4096 + 64 * 256);  // rounded up to pages
+  return outputs;
+}
+
+void check_format(Device& device, WeightFormat format, DType compute) {
+  const Network net(format, 32);
+  const Graph graph = net.optimised(compute);
+  auto expanded = make_plan(graph, device, {});
+  REQUIRE_MESSAGE(expanded.ok(), expanded.status().message());
+  CHECK(encoded_weights(*expanded).count == 0);
+  auto least = make_plan(graph, device, {}, nullptr, kAll);
+  REQUIRE_MESSAGE(least.ok(), least.status().message());
+  const EncodedWeights all = encoded_weights(*least);
+  CHECK(all.count == kStored);
+  CHECK(least->derived.empty());
+  CHECK(all.stored_bytes < all.expanded_bytes * (format == WeightFormat::kInt4 ? 0.3 : 0.6));
+  CHECK(least->memory.total_bytes() < expanded->memory.total_bytes());
+  const auto expected = run(device, *net.weights, *expanded);
+  CHECK(run(device, *net.weights, *least) == expected);
+
+  const int64_t low = least->memory.total_bytes(), high = expanded->memory.total_bytes();
+  int64_t before = INT64_MAX;
+  for (int64_t part = 0; part <= 4; ++part) {
+    const int64_t budget = low + (high - low) * part / 4;
+    CAPTURE(budget);
+    auto plan = make_plan_within(graph, device, {}, nullptr, budget);
+    REQUIRE_MESSAGE(plan.ok(), plan.status().message());
+    CHECK(plan->memory.total_bytes() <= budget);
+    const int64_t count = encoded_weights(*plan).count;
+    CHECK(count <= before);
+    CHECK((count == 0) == (part == 4));
+    before = count;
+    CHECK(run(device, *net.weights, std::move(*plan)) == expected);
+  }
+  // Less than that: they pass through as they are stored.
+  auto streamed = make_plan_within(graph, device, {}, nullptr, low - 1);
+  REQUIRE(streamed.ok());
+  CHECK(encoded_weights(*streamed).count == all.count);
+  if (device.info().host_memory) return;  // its files are mapped
+  stream_weights(&*streamed, device, low - 1);
+  CHECK(streamed->memory.total_bytes() < low);
+  CHECK(streamed->stream.slots > 0);
+  CHECK(run(device, *net.weights, std::move(*streamed)) == expected);
+}
+
+}  // namespace
+
+TEST_CASE("weights that stay as stored give the bits of those expanded when they were loaded") {
+  int devices = 0;
+  for (const std::string backend : {"cpu", "vulkan", "cuda"}) {
+    auto device = open_device(backend);
+    if (!device.ok()) {
+      MESSAGE("without ", backend, ": ", device.status().message());
+      continue;
+    }
+    ++devices;
+    for (const WeightFormat format : {WeightFormat::kInt4, WeightFormat::kInt8Weights})
+      for (const DType compute : {DType::kF32, DType::kBF16}) {
+        CAPTURE(backend);
+        CAPTURE(format_name(format));
+        CAPTURE(dtype_name(compute));
+        check_format(**device, format, compute);
+      }
+  }
+  CHECK(devices > 0);
+}
+
+TEST_CASE("each call that reads a weight of few bits expands it for itself, at its own rate") {
+  auto device = open_device("cpu");
+  REQUIRE(device.ok());
+  const Network net(WeightFormat::kInt4, 32);
+  auto plan = make_plan(net.optimised(DType::kBF16), **device, {}, nullptr, kAll);
+  REQUIRE(plan.ok());
+  int64_t expansions = 0, packed = 0;
+  std::set<Rate> rates;
+  for (size_t p = 0; p < plan->calls.size(); ++p) {
+    const PlanCall& call = plan->calls[p];
+    const Node& node = plan->graph.nodes[static_cast<size_t>(call.node)];
+    if (node.op != OpKind::kDequantize) continue;
+    ++expansions;
+    rates.insert(call.rate);
+    // Its reader comes next, and nothing is kept for longer.
+    REQUIRE(p + 1 < plan->calls.size());
+    const PlanCall& reader = plan->calls[p + 1];
+    CHECK(reader.rate == call.rate);
+    const auto& read = plan->graph.nodes[static_cast<size_t>(reader.node)].inputs;
+    const auto at = std::find(read.begin(), read.end(), node.outputs[0]);
+    REQUIRE(at != read.end());
+    const auto input = static_cast<size_t>(at - read.begin());
+    CHECK(reader.inputs[input].offset == call.outputs[0].offset);
+    const PackedInput* const layout = reader.kernel.packed_input(input);
+    CHECK((layout != nullptr) == (call.reader >= 0));
+    if (layout == nullptr) continue;
+    ++packed;
+    CHECK(call.reader == static_cast<int32_t>(p + 1));
+    CHECK(call.outputs[0].bytes == layout->bytes);
+  }
+  CHECK(expansions == kStored + 1);  // `shared` twice
+  CHECK(packed > 0);
+  CHECK(rates == std::set<Rate>{Rate::kClip, Rate::kTimestep, Rate::kStep});
+  CHECK(plan_to_text(*plan, false).find(str("as stored: ", kStored, " weights")) !=
+        std::string::npos);
+}
+
+TEST_CASE("a device that cannot expand has its weights expanded when they are loaded") {
+  auto inner = open_device("reference");
+  REQUIRE(inner.ok());
+  Lacking device(std::move(*inner), {OpKind::kDequantize});
+  const Network net(WeightFormat::kInt4, 32);
+  const Graph graph = net.optimised(DType::kF32);
+  auto expanded = make_plan(graph, device, {});
+  REQUIRE_MESSAGE(expanded.ok(), expanded.status().message());
+  auto asked = make_plan(graph, device, {}, nullptr, kAll);
+  REQUIRE_MESSAGE(asked.ok(), asked.status().message());
+  CHECK(encoded_weights(*asked).count == 0);
+  CHECK(plan_to_json(*asked, true) == plan_to_json(*expanded, true));
+}
