@@ -107,6 +107,14 @@ __device__ uint32_t pack_f8(float a, float b, float c, float d) {
   return word;
 }
 
+// What scores are multiplied by. Never 0, which would make no number of a hidden score's −∞: products
+// below the least normal number round all scores to 0 either way. NaN stays.
+__device__ float score_factor(float q_scale, float k_scale) {
+  constexpr float kLeast = 0x1p-126f;
+  const float factor = q_scale * k_scale;
+  return fabsf(factor) < kLeast ? copysignf(kLeast, factor) : factor;
+}
+
 template <typename T, int kDim>
 __device__ void consume(const Attention8Params& a, Shared<kDim>& shared, const Task& task) {
   constexpr float kTop = 3;  // log2 of weights of scores that are the maximum
@@ -175,7 +183,7 @@ __device__ void consume(const Attention8Params& a, Shared<kDim>& shared, const T
   const auto weigh = [&](float k_scale, float(&total)[2]) {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const float scale = q_scale[h] * k_scale, around = most[h] - kTop;
+      const float scale = score_factor(q_scale[h], k_scale), around = most[h] - kTop;
       float all = 0;
 #pragma unroll
       for (int w = 0; w < kKeys / 16; ++w) {
@@ -201,7 +209,7 @@ __device__ void consume(const Attention8Params& a, Shared<kDim>& shared, const T
 #pragma unroll
       for (int j = 0; j < kKeys / 8; ++j)
         now = fmaxf(now, fmaxf(s[4 * j + 2 * h], s[4 * j + 2 * h + 1]));
-      now = fmaxf(most[h], quad_max(now) * (q_scale[h] * k_scale));
+      now = fmaxf(most[h], quad_max(now) * score_factor(q_scale[h], k_scale));
       nothing[h] = now == -INFINITY;
       if (nothing[h]) now = 0;
       shrink[h] = exp2_of(most[h] - now);
