@@ -1,6 +1,9 @@
 // The same request gives the bits that it always gave: digests of every stage on the CPU backend,
 // by instruction set. A change that is meant raises kNumericsVersion and writes new ones:
-// CONTRIBUTING.md, "When bits change".
+// CONTRIBUTING.md, "When bits change". That bits are right is held elsewhere: of products in 8 bits
+// by conformance_test, "the cpu backend conforms on every..." (quantize_rows, quantized_matmul,
+// their fused forms against the double reference) and of whole networks by parity_test, "quantised
+// Wan...".
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -122,6 +125,10 @@ TEST_CASE("the table is of this numerics version, with the instruction sets of e
   for (const char* isa : {"sse4", "avx2", "avx512", "avx512_bf16"})
     for (const Way& way : kWays)
       CHECK_MESSAGE(table["cpu"].contains(str(isa, " ", way.name())), isa, " ", way.name());
+  for (const Way& way : kWays)
+    if (!table["cpu"].contains(str("amx ", way.name())))
+      skip(
+          str("no digests of amx ", way.name(), " are stored yet: a machine with AMX writes them"));
   std::ifstream in(std::string(ZOETROPE_SOURCE_DIR) + "/CHANGELOG.md");
   const std::string changes((std::istreambuf_iterator<char>(in)), {});
   CHECK_MESSAGE(changes.find(str("Numerics ", kNumericsVersion)) != std::string::npos,
