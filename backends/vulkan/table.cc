@@ -3,9 +3,10 @@
 namespace zoetrope::vulkan {
 namespace {
 
-constexpr Family<TableRow> kFamilies[] = {
-    matmul_table, conv_table,        attention_table, norm_table,     fused_table,
-    reduce_table, elementwise_table, layout_table,    resample_table, quantized_table};
+constexpr Family<TableRow> kFamilies[] = {matmul_table,      conv_table,      attention_table,
+                                          norm_table,        fused_table,     reduce_table,
+                                          elementwise_table, layout_table,    resample_table,
+                                          quantized_table,   dequantize_table};
 
 // Shaders count elements in 32 bits.
 Status check_sizes(const KernelRequest& request) {

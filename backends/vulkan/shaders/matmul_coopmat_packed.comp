@@ -58,6 +58,9 @@ void store8_c(Product p, uint m, uint n, vec4 low, vec4 high, float bias[8]) {
   }
 }
 
+// Weights are one piece of memory, those expanded into the arena need not be.
+const bool kPieces = (SEGMENTED >> 1 & 1u) != 0u;
+
 void main() {
   read_sizes();
   Product p = product_of(group_id());
@@ -70,9 +73,9 @@ void main() {
   const uint a_column = thread % kAcrossA, a_row = thread / kAcrossA;
   const uint n0 = p.tile_n * BN + subgroup_n;
   // Columns beyond the last are the last: nobody stores what they give.
-  uint64_t b_at =
-      push.address[1] + 16 * uint64_t(min(n0 / WN, LAST_BLOCK) * STEPS * kAcross * SUBGROUP +
-                                      gl_SubgroupInvocationID);
+  uint64_t b_at = 16 * uint64_t(min(n0 / WN, LAST_BLOCK) * STEPS * kAcross * SUBGROUP +
+                                gl_SubgroupInvocationID);
+  if (!kPieces) b_at += push.address[1];
   Column column = column_at(a_column * 8);
   uvec4 next_a[kHalves * kLoadsA];
   bool inside_a[kHalves * kLoadsA];
@@ -97,7 +100,10 @@ void main() {
         inside_a[(HALF) * kLoadsA + i] ? next_a[(HALF) * kLoadsA + i] : uvec4(0);
 #define FETCH_B(TO)                                                                           \
   {                                                                                           \
-    [[unroll]] for (uint j = 0; j < kAcross; ++j) TO[j] = Quad(b_at + 16 * SUBGROUP * j).v;   \
+    [[unroll]] for (uint j = 0; j < kAcross; ++j) {                                           \
+      const uint64_t quad_at = b_at + 16 * SUBGROUP * j;                                      \
+      TO[j] = Quad(kPieces ? segment_address(push.address[1], quad_at) : quad_at).v;          \
+    }                                                                                         \
     b_at += 16 * SUBGROUP * kAcross;                                                          \
   }
 #define MULTIPLY(STAGE, STEP, B)                                                              \
