@@ -133,6 +133,7 @@ std::span<const TableRow> elementwise_table();
 std::span<const TableRow> layout_table();
 std::span<const TableRow> resample_table();
 std::span<const TableRow> quantized_table();
+std::span<const TableRow> dequantize_table();
 
 // Every row: its op and name.
 std::vector<std::string> kernel_rows();

@@ -6,7 +6,7 @@ namespace {
 constexpr Family<TableRow> kFamilies[] = {
     matmul_table, conv_table,     conv_transpose_table, attention_table,
     norm_table,   fused_table,    reduce_table,         elementwise_table,
-    layout_table, resample_table, quantized_table,
+    layout_table, resample_table, quantized_table,      dequantize_table,
 };
 
 }  // namespace

@@ -7,8 +7,6 @@ namespace {
 
 // An entry: {"cpu", OpKind::kPow, DType::kF16, "why"}.
 const std::vector<Exclusion> kExclusions{
-    {"vulkan", OpKind::kDequantize, std::nullopt, "planners make such numbers when weights load"},
-    {"cuda", OpKind::kDequantize, std::nullopt, "planners make such numbers when weights load"},
 };
 
 }  // namespace
