@@ -69,8 +69,9 @@ void GenerateFlags::add_to(CLI::App* app) {
       ->capture_default_str();
   app->add_option(
       "--memory", memory,
-      "Stay within this on each device, such as 8GiB or 500M: weights are streamed and "
-      "clips decoded in shorter pieces; refused where that is not enough. It bounds what `plan` "
+      "Stay within this on each device, such as 8GiB or 500M: weights of 4 and 8 bits stay as "
+      "stored, others are streamed, and clips decoded in shorter pieces; refused where that is not "
+      "enough. It bounds what `plan` "
       "counts, weights and intermediate values; on the CPU the process itself (libraries, "
       "the mapped file, encoders) comes on top");
   app->add_option(
