@@ -196,6 +196,21 @@ TEST_CASE("weights that stay as stored give the bits of those expanded when they
   CHECK(devices > 0);
 }
 
+TEST_CASE("the same on older instruction sets, plain Vulkan, and an arena in pieces") {
+  const std::pair<const char*, const char*> targets[] = {
+      {"cpu", "sse4"}, {"cpu", "avx2"}, {"vulkan", "baseline"}, {"vulkan", "segment=524288"}};
+  for (const auto& [backend, target] : targets) {
+    CAPTURE(backend);
+    CAPTURE(target);
+    auto device = open_device(backend, {.threads = 0, .force_target = target});
+    if (!device.ok()) {
+      MESSAGE("without ", backend, ": ", device.status().message());
+      continue;
+    }
+    check_format(**device, WeightFormat::kInt4, DType::kBF16);
+  }
+}
+
 TEST_CASE("each call that reads a weight of few bits expands it for itself, at its own rate") {
   auto device = open_device("cpu");
   REQUIRE(device.ok());
