@@ -190,6 +190,7 @@ void add_numbers(std::vector<Case>* cases) {
                          {"short last group", {3, 70}, 32},
                          {"a filter", {6, 3, 3, 10}, 64},
                          {"one dimension", {9}, 2},
+                         {"over pieces of memory", {100, 280}, 56},
                          {"no rows", {0, 8}, 4}};
   for (const Stored& s : list)
     for (const DType q : {DType::kU8, DType::kI8, DType::kF8E4M3})
