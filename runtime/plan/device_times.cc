@@ -11,7 +11,7 @@
 namespace zoetrope {
 namespace {
 
-constexpr int kFormat = 4;
+constexpr int kFormat = 5;
 constexpr size_t kMostPoints = 20000;
 constexpr size_t kNeighbours = 6;
 
@@ -260,6 +260,8 @@ std::string DeviceTimes::to_json() const {
                         {"record_seconds", r.record_seconds},
                         {"upload", r.upload},
                         {"download", r.download},
+                        {"upload_seconds", r.upload_seconds},
+                        {"download_seconds", r.download_seconds},
                         {"stream", r.stream},
                         {"pin", r.pin},
                         {"pack", r.pack},
@@ -282,6 +284,8 @@ Status DeviceTimes::parse(std::string_view text) {
       !take(json, "run_seconds", &r.run_seconds) ||
       !take(json, "create_seconds", &r.create_seconds) ||
       !take(json, "record_seconds", &r.record_seconds) || !take(json, "upload", &r.upload) ||
+      !take(json, "upload_seconds", &r.upload_seconds) ||
+      !take(json, "download_seconds", &r.download_seconds) ||
       !take(json, "download", &r.download) || !take(json, "stream", &r.stream) ||
       !take(json, "pin", &r.pin) || !take(json, "pack", &r.pack) || !take(json, "make", &r.make))
     return bad("a rate is missing or is not a number");

@@ -41,6 +41,7 @@ struct DeviceRates {
   double create_seconds = 0;        // making one kernel whose code is loaded
   double record_seconds = 0;        // a call's share of making a sequence ready
   double upload = 0, download = 0;  // bytes a second, from memory that is not pinned
+  double upload_seconds = 0, download_seconds = 0;  // of a copy, whatever its size
   double stream = 0;                // from pinned memory, beside the arithmetic
   double pin = 0;                   // taking pinned memory and copying into it
   double pack = 0;                  // of weights into the layouts of kernels

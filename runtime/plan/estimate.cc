@@ -11,6 +11,14 @@ namespace {
 
 double time_at(double bytes, double rate) { return rate > 0 ? bytes / rate : 0; }
 
+double upload_time(const DeviceRates& rates, int64_t bytes) {
+  return rates.upload_seconds + time_at(static_cast<double>(bytes), rates.upload);
+}
+
+double download_time(const DeviceRates& rates, int64_t bytes) {
+  return rates.download_seconds + time_at(static_cast<double>(bytes), rates.download);
+}
+
 // Weights pass through slots while groups of calls run, as WeightStream does it: a slot is filled
 // once its last reader is done and the bus is free.
 class Streaming {
@@ -173,10 +181,9 @@ double around_a_step(const DeviceRates& rates, const Plan& plan) {
   double seconds = rates.run_seconds;
   for (const PlanBinding& input : plan.inputs)
     if (plan.graph.value(input.value).rate >= Rate::kTimestep && !is_state(plan, input.value))
-      seconds += time_at(static_cast<double>(input.ref.bytes), rates.upload);
+      seconds += upload_time(rates, input.ref.bytes);
   for (const PlanBinding& output : plan.outputs)
-    if (!is_state(plan, output.value))
-      seconds += time_at(static_cast<double>(output.ref.bytes), rates.download);
+    if (!is_state(plan, output.value)) seconds += download_time(rates, output.ref.bytes);
   return seconds;
 }
 

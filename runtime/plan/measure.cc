@@ -22,6 +22,8 @@ constexpr int64_t kPiece = 64 << 20;  // of an upload
 constexpr double kSequence = 4e-3, kHostSequence = 1e-3;
 constexpr int kMostCalls = 256;  // of a sequence
 constexpr int kLeastRuns = 5, kMostRuns = 40;
+constexpr double kWarmUp = 0.1;      // seconds until a device that was idle has its clock
+constexpr int64_t kSmall = 4 << 10;  // bytes of a copy that takes no longer than others so small
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -230,14 +232,16 @@ class MeasuringPhase {
     if (calls.empty()) return 0.0;
     ZT_ASSIGN_OR_RETURN(const auto sequence, device_.record(calls));
     std::vector<double> times;
-    const double begin = now();
-    while (times.size() < 3 || (times.size() < kMostRuns && now() - begin < options.seconds)) {
+    const bool host = device_.info().on_host();
+    const double begin = now(), least = host ? 0 : kWarmUp;
+    while (times.size() < 3 || now() - begin < least ||
+           (times.size() < kMostRuns && now() - begin < options.seconds)) {
       const double start = now();
       ZT_RETURN_IF_ERROR(device_.submit(*sequence));
       ZT_RETURN_IF_ERROR(device_.wait());
       times.push_back(now() - start);
     }
-    if (device_.info().on_host()) return *std::min_element(times.begin(), times.end());
+    if (host) return *std::min_element(times.begin(), times.end());
     times.erase(times.begin(), times.begin() + static_cast<ptrdiff_t>(times.size() / 2));
     return median(times);  // at the clock that long work ends at
   }
@@ -254,25 +258,40 @@ class MeasuringPhase {
     const int64_t arena = std::max<int64_t>(plan_.memory.arena_bytes, 1);
     if (memory > 0 && arena + weights > memory)
       return error(Code::kResourceExhausted, arena + weights, " bytes, more than ", memory);
-    for (const auto& [buffer, bytes] : {std::pair(&arena_, arena), std::pair(&weights_, weights)}) {
-      ZT_ASSIGN_OR_RETURN(*buffer, device_.allocate(bytes));
-      ZT_RETURN_IF_ERROR(fill({buffer->get(), 0, bytes}, true));
-    }
+    ZT_ASSIGN_OR_RETURN(arena_, device_.allocate(arena));
+    ZT_ASSIGN_OR_RETURN(weights_, device_.allocate(weights));
+    ZT_RETURN_IF_ERROR(fill({arena_.get(), 0, arena}, kNearOne));
+    ZT_RETURN_IF_ERROR(fill({weights_.get(), 0, weights}, kTiny));
+    for (size_t i = 0; i < plan_.weights.size(); ++i)
+      if (is_vector(plan_.graph.value(plan_.weights[i].value).type.shape))
+        ZT_RETURN_IF_ERROR(fill({weights_.get(), weight_at_[i], plan_.weights[i].bytes}, kNearOne));
     for (const PlanBinding& input : plan_.inputs)  // indices must lie inside
       if (!is_float(plan_.graph.value(input.value).type.dtype))
-        ZT_RETURN_IF_ERROR(fill(view(input.ref), false));
+        ZT_RETURN_IF_ERROR(fill(view(input.ref), kZeros));
     return device_.wait();
   }
 
-  // Numbers of either sign in every 16 bits: 0.008 to 0.016 as bf16 and f32, 1 to 1.25 as f16.
-  // Equal ones would take less power than a network's own, and clocks would be higher.
-  Status fill(BufferView to, bool numbers) {
+  // Scales of norms among them.
+  static bool is_vector(const Shape& shape) {
+    return std::count_if(shape.begin(), shape.end(), [](int64_t d) { return d > 1; }) <= 1;
+  }
+
+  // Of every 16 bits of a buffer, of either sign: matrices' small ones, others near 1. Where all
+  // were equal, or scores of attention were, a device would take less power than for a network's
+  // own and its clock would be higher.
+  enum Numbers : uint16_t {
+    kZeros = 0,
+    kTiny = 0x3c00,     // 0.008 to 0.03 as bf16 and f32, 1 to 1.25 as f16
+    kNearOne = 0x3e80,  // 0.25 to 1 as bf16 and f32, 1.6 to 1.9 as f16
+  };
+
+  Status fill(BufferView to, Numbers numbers) {
     std::vector<uint16_t> piece(static_cast<size_t>(std::min<int64_t>(to.bytes, kPiece) + 1) / 2);
-    if (numbers) {
+    if (numbers != kZeros) {
       uint64_t state = 0x9e3779b97f4a7c15u;
       for (uint16_t& value : piece) {
         state = state * 6364136223846793005u + 1442695040888963407u;
-        value = static_cast<uint16_t>(0x3c00 | (state >> 48 & 0x80ff));
+        value = static_cast<uint16_t>((numbers + (state >> 48 & 0xff)) | (state >> 40 & 0x8000));
       }
     }
     for (int64_t at = 0; at < to.bytes; at += kPiece) {
@@ -367,6 +386,17 @@ Status measure_copies(Device& device, int64_t bytes, DeviceRates* rates) {
                       }));
   ZT_ASSIGN_OR_RETURN(rates->download,
                       rate_of(size, [&] { return device.download(host.data(), view); }));
+  const BufferView some{buffer.get(), 0, std::min(bytes, kSmall)};
+  constexpr int kUploads = 8;  // in a row, as a step's inputs are
+  ZT_ASSIGN_OR_RETURN(const double uploads, rate_of(kUploads, [&]() -> Status {
+                        for (int i = 0; i < kUploads; ++i)
+                          ZT_RETURN_IF_ERROR(device.upload(some, host.data()));
+                        return device.wait();
+                      }));
+  ZT_ASSIGN_OR_RETURN(const double downloads,
+                      rate_of(1, [&] { return device.download(host.data(), some); }));
+  rates->upload_seconds = 1 / uploads;
+  rates->download_seconds = 1 / downloads;
   if (device.info().host_memory) return Status();  // weights are packed again instead
   const double begin = now();
   ZT_ASSIGN_OR_RETURN(const auto pinned, device.allocate_host(bytes));

@@ -37,7 +37,8 @@ Result<double> measure_phase(Device& device, const Plan& plan, Rate rate,
 // so much longer. Tells nothing once something has run on the device.
 Result<double> measure_start(Device& device);
 
-// upload, download, stream and pin of DeviceRates, in pieces of `bytes`.
+// upload, download, stream and pin of DeviceRates, in pieces of `bytes`, and what a copy takes
+// beside its bytes.
 Status measure_copies(Device& device, int64_t bytes, DeviceRates* rates);
 
 }  // namespace zoetrope

@@ -116,8 +116,13 @@ TEST_CASE("a kernel that is slow at a size is slow near that size alone") {
 
 TEST_CASE("times come back from JSON as they were") {
   DeviceTimes times = by_the_law();
-  times.set_rates(
-      {.start_seconds = 0.04, .run_seconds = 1e-5, .stream = 3e9, .pin = 2e9, .make = 5e9});
+  times.set_rates({.start_seconds = 0.04,
+                   .run_seconds = 1e-5,
+                   .upload_seconds = 2e-6,
+                   .download_seconds = 3e-6,
+                   .stream = 3e9,
+                   .pin = 2e9,
+                   .make = 5e9});
   times.add_code("gemm", true, 0.5);
   times.add_code("gemm", false, 0.125);
   DeviceTimes read(untold());
@@ -128,6 +133,8 @@ TEST_CASE("times come back from JSON as they were") {
   CHECK(read.rates().pin == 2e9);
   CHECK(read.rates().run_seconds == 1e-5);
   CHECK(read.rates().make == 5e9);
+  CHECK(read.rates().upload_seconds == 2e-6);
+  CHECK(read.rates().download_seconds == 3e-6);
   CHECK(read.code_seconds("gemm", 3) == 0.75);
   const KernelPoint asked = point("matmul", 3e7, 4e5);
   CHECK(read.seconds(asked) == times.seconds(asked));
@@ -348,6 +355,9 @@ TEST_CASE("a kernel is measured on operands of its own") {
   REQUIRE(measure_copies(**device, 1 << 20, &rates).ok());
   CHECK(rates.upload > 1e6);
   CHECK(rates.download > 1e6);
+  CHECK(rates.upload_seconds > 0);
+  CHECK(rates.upload_seconds < 0.1);
+  CHECK(rates.download_seconds > 0);
 }
 
 TEST_CASE("what a process' first product takes longer is measured") {
