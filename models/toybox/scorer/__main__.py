@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import toydata
 
-from . import evaluate, format_table, score_clip
+from . import evaluate, format_table, score_clip, tasks
 from .media import find_clips, read_clip
 from .score import match
 
@@ -56,11 +56,19 @@ def main():
     truth.add_argument("--width", type=int, default=96)
     truth.add_argument("--seed", type=int, default=1)
     truth.add_argument("--degrade", action="store_true", help="blur, and noise of sigma 0.02, as an autoencoder adds")
+    made = commands.add_parser("tasks", help="every task of the model by the program, scored on held-out scenes",
+                               epilog="What stands behind -- goes to `zoetrope generate`: -- --device cuda --compute bf16")
+    made.add_argument("program", help="zoetrope")
+    made.add_argument("--count", type=int, default=256, help="scenes")
+    made.add_argument("--jobs", type=int, default=1, help="programs at once")
+    made.add_argument("--tasks", default=",".join(tasks.TASKS), help="between commas")
     for p in (many, truth):
         p.add_argument("--failures", action="store_true", help="say on stderr what went wrong, clip by clip")
-    for p in (clip, many, truth):
+    for p in (clip, many, truth, made):
         p.add_argument("--json", action="store_true", help="machine-readable output")
-    args = parser.parse_args()
+    given = sys.argv[1:]
+    own = given.index("--") if "--" in given else len(given)
+    args = parser.parse_args(given[:own])
 
     if args.command == "clip":
         result = score_clip(*read_clip(args.path))
@@ -73,6 +81,10 @@ def main():
                   ", ".join(f"{t:.2f}" for t in toy["impacts"]) or "none")
         print("  sound starts at", ", ".join(f"{t:.2f}" for t in result["onsets"]) or "no time")
         print(f"  {result['matched']} of {result['events']} events have their partner within two frames")
+        return
+    if args.command == "tasks":
+        results = tasks.measure(args.program, args.count, given[own + 1:], args.tasks.split(","), args.jobs)
+        print(json.dumps(results) if args.json else tasks.format_tasks(results))
         return
     if args.command == "evaluate":
         with open(args.labels) as f:

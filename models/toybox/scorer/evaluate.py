@@ -43,12 +43,21 @@ def evaluate(clips, labels, progress=None):
 
     Returns the summary: shares in 0..1, and the counts behind them. progress(i, result, comparison) is called for each clip.
     """
+    def compared():
+        for i, ((video, audio), label) in enumerate(zip(clips, labels)):
+            result = score_clip(video, audio)
+            one = compare(result, label)
+            if progress is not None:
+                progress(i, result, one)
+            yield one
+
+    return summarise(compared())
+
+
+def summarise(comparisons):
+    """Of what compare() says clip by clip: shares in 0..1, and the counts behind them."""
     total = {}
-    for i, ((video, audio), label) in enumerate(zip(clips, labels)):
-        result = score_clip(video, audio)
-        one = compare(result, label)
-        if progress is not None:
-            progress(i, result, one)
+    for one in comparisons:
         for k, v in one.items():
             total[k] = total.get(k, 0) + v
     if not total:
