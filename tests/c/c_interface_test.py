@@ -1,108 +1,22 @@
 #!/usr/bin/env python3
-"""The C interface as a program of somebody else meets it: a C example, a stored list of symbols, and every function
-called through ctypes, wrongly too.
+"""The C interface as a program of somebody else meets it: a C example, a stored list of symbols, and every function that
+opens, plans, runs and tells, called through ctypes, wrongly too.
 
 usage: c_interface_test.py LIBZOETROPE EXAMPLE MODEL.zoe
 """
 import ctypes
-import importlib.util
 import json
 import os
 import re
 import struct
 import subprocess
-import sys
 import tempfile
 import threading
-import unittest
 from ctypes import byref, c_char_p, c_void_p
 from pathlib import Path
 
-LIBRARY, EXAMPLE, MODEL = sys.argv[1:4]
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-OK, INVALID, NOT_FOUND, EXHAUSTED, DATA_LOSS, UNAVAILABLE, CANCELLED, DIFFERS = 0, 1, 2, 4, 5, 6, 7, 10
-
-
-# The declarations of the Python package, which is what most programs reach the library through; without the package
-# itself, which wants NumPy.
-os.environ["ZOETROPE_LIBRARY"] = LIBRARY
-_spec = importlib.util.spec_from_file_location("zoetrope_library", ROOT / "python" / "zoetrope" / "_library.py")
-declared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(declared)
-lib = declared.lib
-Callbacks, Clip, Media, Tensor = declared.Callbacks, declared.Clip, declared.Media, declared.Tensor
-PROGRESS, NOTICE, FRAMES, AUDIO = declared.PROGRESS, declared.NOTICE, declared.FRAMES, declared.AUDIO
-REQUEST = {"prompt": "a red ball", "width": 64, "height": 64, "frames": 8, "steps": 2, "seed": 3}
-
-
-def message():
-    return lib.zoetrope_message().decode()
-
-
-def text(pointer):
-    value = json.loads(ctypes.string_at(pointer))
-    lib.zoetrope_free(pointer)
-    return value
-
-
-def opened(options=b'{"device": "cpu", "threads": 1}'):
-    engine = c_void_p()
-    assert lib.zoetrope_open(MODEL.encode(), options, byref(engine)) == OK, message()
-    return engine
-
-
-class Listener:
-    """Keeps what callbacks are told. `stop`: a task at which progress says no; `at`: called with each task."""
-
-    def __init__(self, stop=None, token=None, at=lambda task: None):
-        self.frames, self.samples, self.tasks, self.left, self.notices = bytearray(), [], [], [], []
-
-        def progress(_user, p):
-            task = p.contents.task.decode()
-            self.tasks.append(task)
-            self.left.append(p.contents.seconds_left)
-            at(task)
-            return int(stop is not None and task.endswith(stop))
-
-        def notice(_user, said):
-            self.notices.append(said.decode())
-            return 0
-
-        def frames(_user, pixels, count, width, height):
-            self.frames.extend(ctypes.string_at(pixels, count * width * height * 3))
-            return 0
-
-        def audio(_user, _samples, count, channels, rate):
-            self.samples.append((count, channels, rate))
-            return 0
-
-        self.calls = Callbacks(ctypes.sizeof(Callbacks), None, PROGRESS(progress), NOTICE(notice), FRAMES(frames),
-                               AUDIO(audio), token)
-
-
-class Case(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.engine = opened()
-
-    @classmethod
-    def tearDownClass(cls):
-        lib.zoetrope_close(cls.engine)
-
-    def run_request(self, media=None, listener=None, engine=None, **changes):
-        """The code, what was heard, and the result."""
-        listener, result = listener or Listener(), c_void_p()
-        code = lib.zoetrope_run(engine or self.engine, json.dumps({**REQUEST, **changes}).encode(),
-                                byref(media) if media is not None else None, byref(listener.calls), byref(result))
-        self.assertEqual(result.value is not None, code == OK)
-        return code, listener, text(result) if code == OK else None
-
-    def refused(self, code, *words):
-        self.assertNotEqual(code, OK)
-        for word in words:
-            self.assertIn(word, message())
-        return code
+from c_library import (CANCELLED, DIFFERS, EXAMPLE, EXHAUSTED, HERE, INVALID, LIBRARY, MODEL, NOT_FOUND, OK, REQUEST,
+                       ROOT, UNAVAILABLE, Callbacks, Case, Listener, Media, Tensor, lib, main, message, opened, text)
 
 
 class Library(Case):
@@ -461,118 +375,5 @@ class Tensors(Case):
         self.assertEqual(lib.zoetrope_run_component(self.engine, b"text_encoder", None, 0, None, None, None), INVALID)
 
 
-class Files(Case):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.root = Path(self.folder.name)
-
-    def tearDown(self):
-        self.folder.cleanup()
-
-    def write(self, name, **changes):
-        pixels = bytes(range(256)) * 12 * 8  # 8 frames of 32x32
-        sound = struct.pack("<4000f", *([0.25, -0.25] * 2000))
-        clip = Clip(size=ctypes.sizeof(Clip), frames=ctypes.cast(c_char_p(pixels), c_void_p), count=8, width=32,
-                    height=32, fps=8, audio=ctypes.cast(c_char_p(sound), c_void_p), samples=4000, channels=1, rate=8000,
-                    tags=b'{"prompt": "bars"}')
-        for key, value in changes.items():
-            setattr(clip, key, value)
-        return lib.zoetrope_write(str(self.root / name).encode(), byref(clip))
-
-    def test_clips_are_written_whole(self):
-        self.assertEqual(self.write("a.mkv"), OK, message())
-        streams = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "stream=codec_type,nb_read_frames:"
-                                  "format_tags=PROMPT", "-count_frames", "-of", "json", self.root / "a.mkv"],
-                                 capture_output=True, text=True, check=True)
-        probed = json.loads(streams.stdout)
-        self.assertEqual(sorted(s["codec_type"] for s in probed["streams"]), ["audio", "video"])
-        self.assertEqual(probed["streams"][0]["nb_read_frames"], "8")
-        self.assertEqual(probed["format"]["tags"]["PROMPT"], "bars")
-        self.assertEqual(self.write("a.y4m", audio=None), OK, message())
-        raw = (self.root / "a.y4m").read_bytes()
-        self.assertTrue(raw.startswith(b"YUV4MPEG2 W32 H32 F8:1"))
-        self.assertEqual(raw.count(b"FRAME"), 8)
-        self.assertEqual(self.write("a.wav", frames=None), OK, message())
-        self.assertEqual((self.root / "a.wav").read_bytes()[:4], b"RIFF")
-
-    def test_wrong_clips_are_named(self):
-        for name, changes, words in (("a.xyz", {}, (".xyz",)), ("a.mp4", {"width": 0}, ("0x32",)),
-                                     ("a.mp4", {"fps": 0}, ("0 a second",)), ("a.mp4", {"samples": 0}, ("0 samples",)),
-                                     ("a.wav", {"frames": None, "audio": None}, ("neither",)),
-                                     ("a.mp4", {"frames": None}, ("no frames", ".wav")),
-                                     ("a.mp4", {"tags": b"[]"}, ("tags",)), ("a.mp4", {"tags": b'{"a": 1}'}, ("'a'",)),
-                                     ("a.mp4", {"size": 3}, ("zoetrope_clip.size",))):
-            self.assertEqual(self.refused(self.write(name, **changes), *words), INVALID)
-        self.assertEqual(lib.zoetrope_write(None, None), INVALID)
-        self.assertNotEqual(self.write("nowhere/a.mp4"), OK)
-        self.assertEqual(list(self.root.iterdir()), [])
-
-    def test_a_checkpoint_is_converted(self):
-        out = self.root / "toybox.zoe"
-        source = ROOT / "models" / "toybox" / "toybox.safetensors"
-        listener = Listener()
-        options = {"input": str(source), "output": str(out)}
-        self.assertEqual(lib.zoetrope_convert(json.dumps(options).encode(), byref(listener.calls)), OK, message())
-        self.assertIn("convert", listener.tasks)
-        self.assertEqual(out.read_bytes(), Path(MODEL).read_bytes())
-        stopped = Listener(stop="convert")
-        self.assertEqual(lib.zoetrope_convert(json.dumps({**options, "output": str(self.root / "b.zoe")}).encode(),
-                                              byref(stopped.calls)), CANCELLED)
-        for wrong, words in (({}, ("input",)), ({**options, "dtype": "f8"}, ("dtype",)),
-                             ({**options, "family": "nose"}, ("nose",)), ({**options, "what": 1}, ("what",))):
-            self.refused(lib.zoetrope_convert(json.dumps(wrong).encode(), None), *words)
-        self.assertEqual(lib.zoetrope_convert(None, None), INVALID)
-        self.assertEqual([p.name for p in self.root.iterdir()], ["toybox.zoe"])
-
-    def test_a_model_is_quantised_and_a_gate_keeps_a_bad_one_back(self):
-        options = {"model": MODEL, "output": str(self.root / "q.zoe"), "measure": "weights"}
-        report = c_void_p()
-        listener = Listener()
-        self.assertEqual(lib.zoetrope_quantize(json.dumps(options).encode(), byref(listener.calls), byref(report)), OK,
-                         message())
-        costs = text(report)
-        self.assertLess(costs["bytes"], costs["original_bytes"])
-        saved = Path(MODEL).stat().st_size - (self.root / "q.zoe").stat().st_size
-        self.assertGreater(saved, 0.5 * (costs["original_bytes"] - costs["bytes"]))  # of the file, not of a report
-        small = opened_at(self.root / "q.zoe")
-        self.assertEqual(self.run_request(engine=small)[0], OK, message())
-        lib.zoetrope_close(small)
-        clips = {**options, "output": str(self.root / "r.zoe"), "measure": "clips", "prompts": ["a red ball"],
-                 "steps": 1, "width": 64, "height": 64, "frames": 8, "max_loss": 1e-9, "device": "cpu", "threads": 1}
-        self.assertEqual(lib.zoetrope_quantize(json.dumps(clips).encode(), None, byref(report)), DIFFERS)
-        self.refused(DIFFERS, "was not written")
-        self.assertTrue(text(report)["failures"])
-        self.assertFalse((self.root / "r.zoe").exists())
-        for wrong, word in (({**options, "format": "int3"}, "int3"), ({**options, "output": "a.bin"}, "zoe"),
-                            ({**options, "output": MODEL}, "same file"), ({**options, "what": 1}, "what"),
-                            ({**options, "group": 64}, "group"), ({**options, "nearest": True}, "nearest"),
-                            ({**options, "calibrate": ["x"]}, "calibrate"), ({**options, "min_psnr": 20}, "min-psnr"),
-                            ({**options, "max_loss": 0.1}, "max-loss"), ({**options, "seed": 2}, "seed"),
-                            ({**options, "device": "cpu"}, "device"), ({**options, "compute": "bf16"}, "compute"),
-                            ({**options, "attention_bits": 4}, "attention-bits"),
-                            ({**options, "max_attention_loss": 0.1}, "max-attention-loss"),
-                            ({**options, "format": "int4", "rotate": True}, "rotate")):
-            self.refused(lib.zoetrope_quantize(json.dumps(wrong).encode(), None, None), word)
-
-    def test_devices_are_verified(self):
-        request = json.dumps({**REQUEST, "frames": 8, "steps": 1}).encode()
-        report = c_void_p()
-        options = b'{"devices": ["cpu"], "judge_nodes": false, "threads": 1}'
-        code = lib.zoetrope_verify(MODEL.encode(), request, options, None, byref(report))
-        self.assertEqual(code, OK, message())
-        self.assertEqual(len(text(report)["devices"]), 1)
-        for wrong, word in ((b'{"devices": ["nose"]}', "nose"), (b'{"against": "nose"}', "against")):
-            self.refused(lib.zoetrope_verify(MODEL.encode(), request, wrong, None, byref(report)), word)
-        self.refused(lib.zoetrope_verify(MODEL.encode(), None, options, None, byref(report)), "request")
-        stopped = Listener(stop="denoise")
-        self.assertEqual(lib.zoetrope_verify(MODEL.encode(), request, options, byref(stopped.calls), None), CANCELLED)
-
-
-def opened_at(path):
-    engine = c_void_p()
-    assert lib.zoetrope_open(str(path).encode(), b'{"device": "cpu", "threads": 1}', byref(engine)) == OK, message()
-    return engine
-
-
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
+    main()
