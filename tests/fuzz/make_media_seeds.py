@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """make_media_seeds.py FOLDER: a small file of every kind that people have, made by ffmpeg; what it
-cannot write is put together here. Kinds that this ffmpeg lacks are left out, and said."""
+cannot write is put together here or lies in tests/media/data. Kinds that this ffmpeg lacks are left
+out, and said."""
+import shutil
 import struct
 import subprocess
 import sys
@@ -102,6 +104,9 @@ def main():
             missing.append(name)
     (folder / "turned.jpg").write_bytes(with_exif((folder / "a.jpg").read_bytes(), 6))
     (folder / "profile.png").write_bytes(with_profile((folder / "a.png").read_bytes()))
+    for path in sorted((Path(__file__).parent.parent / "media/data").iterdir()):
+        if path.suffix != ".rgb":  # what a picture shows
+            shutil.copy(path, folder)
     (folder / "a.heic").write_bytes(heic())
     if missing:
         print("this ffmpeg does not write", ", ".join(missing))
