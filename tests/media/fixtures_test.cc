@@ -36,6 +36,9 @@ TEST_CASE("inks become sRGB by their profile, or by their product where there is
   check("cmyk.jpg", 3, 0.6);
   check("cmyk_coarse.jpg", 16, 3);  // libjpeg blends coarse inks, of which a step is 10 levels here
   check("cmyk.tif", 2, 0.6);
+  check("cmyk_16.tif", 2, 0.6);
+  check("cmyk_planes.tif", 2, 0.6);
+  check("cmyk_12.jpg", 3, 0.6);
 }
 
 TEST_CASE("HEIC and AVIF: transparency over white, turned, deep, with profiles") {

@@ -242,6 +242,11 @@ def main():
     tifffile.imwrite(out / "cmyk_big_endian.tif", ink, photometric="separated", byteorder=">", iccprofile=profile)
     tifffile.imwrite(out / "cmyk_profile_16.tif", ink.astype(np.uint16) * 257, photometric="separated",
                      compression="deflate", iccprofile=profile)
+    # Without a profile: deep, and a plane for each ink.
+    tifffile.imwrite(out / "cmyk_16.tif", ink.astype(np.uint16) * 257, photometric="separated")
+    tifffile.imwrite(out / "cmyk_planes.tif", np.moveaxis(ink, -1, 0), photometric="separated", planarconfig="separate")
+    (out / "cmyk_12.jpg").write_bytes(imagecodecs.jpeg_encode(4095 - np.rint(ink * (4095 / 255)).astype(np.uint16), level=95,
+                                                              bitspersample=12, colorspace="CMYK", outcolorspace="CMYK"))
     # As Photoshop: inks inverted, then coded as YCCK, with Adobe's marker.
     jpeg = imagecodecs.jpeg8_encode(255 - ink, level=95, colorspace="CMYK", outcolorspace="YCCK")
     body = b"ICC_PROFILE\0\1\1" + profile
@@ -249,7 +254,9 @@ def main():
     for name in ("cmyk.jpg", "cmyk_coarse.jpg", "cmyk_profile.jpg", "cmyk.tif", "cmyk_profile.tif", "cmyk_big_endian.tif",
                  "ycck_profile.jpg"):
         expected(out / name)
-    (out / "cmyk_profile_16.tif.rgb").write_bytes((out / "cmyk_profile.tif.rgb").read_bytes())
+    for name, same in (("cmyk_profile_16.tif", "cmyk_profile.tif"), ("cmyk_16.tif", "cmyk.tif"),
+                       ("cmyk_planes.tif", "cmyk.tif"), ("cmyk_12.jpg", "cmyk.tif")):  # which Pillow does not read
+        (out / f"{name}.rgb").write_bytes((out / f"{same}.rgb").read_bytes())
 
     pillow_heif.register_heif_opener()
     rgba = colours()

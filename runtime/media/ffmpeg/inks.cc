@@ -88,10 +88,11 @@ Result<std::vector<uint16_t>> inks_of(const AVFrame& frame, const Unnamed& file)
   const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
   // What the decoder takes for Y, Cb, Cr and alpha: the inks as they lie, two of them may be
   // coarse.
-  constexpr uint64_t kOther = AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL;
+  constexpr uint64_t kOther = AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BE;
+  const bool deep = d != nullptr && d->comp[0].depth == 16;
   if (!file.ycc && d != nullptr && (d->flags & kOther) == 0 &&
-      (d->flags & AV_PIX_FMT_FLAG_PLANAR) != 0 && d->nb_components == 4 && d->comp[0].depth == 8 &&
-      frame.data[3] != nullptr) {
+      (d->flags & AV_PIX_FMT_FLAG_PLANAR) != 0 && d->nb_components == 4 &&
+      (deep || d->comp[0].depth == 8) && frame.data[3] != nullptr) {
     out.resize(4 * pixels);
     for (int c = 0; c < 4; ++c) {
       const bool coarse = c == 1 || c == 2;
@@ -100,7 +101,10 @@ Result<std::vector<uint16_t>> inks_of(const AVFrame& frame, const Unnamed& file)
         const uint8_t* row = frame.data[c] + static_cast<ptrdiff_t>(y >> down) * frame.linesize[c];
         uint16_t* to = &out[4 * static_cast<size_t>(y) * static_cast<size_t>(frame.width)] + c;
         for (int x = 0; x < frame.width; ++x)
-          to[4 * x] = static_cast<uint16_t>(row[x >> across] * 257);
+          if (deep)
+            std::memcpy(&to[4 * x], row + 2 * (x >> across), 2);
+          else
+            to[4 * x] = static_cast<uint16_t>(row[x >> across] * 257);
       }
     }
   } else {
@@ -138,7 +142,6 @@ Result<std::optional<FramePtr>> picture_of_inks(Bytes bytes, AVCodecID id, const
     auto made = IccTransform::create({data->data, static_cast<size_t>(data->size)}, kInks);
     if (made.ok()) transform = *made;
   }
-  if (!transform && id != AV_CODEC_ID_MJPEG) return std::optional<FramePtr>();
   ZT_ASSIGN_OR_RETURN(const FramePtr raw, decode_picture(file->file, id, path));
   ZT_ASSIGN_OR_RETURN(const std::vector<uint16_t> inks, inks_of(*raw, *file));
   const std::vector<uint8_t> rgb = transform ? transform->apply(inks) : multiplied(inks);
