@@ -82,6 +82,8 @@ struct NodeTrace::Call {
         is_weight(node.inputs.size(), false) {}
 
   const Value& value(size_t input) const { return traced.plan.graph.value(node.inputs[input]); }
+  // It expands a weight into a layout of the call that reads it.
+  bool packs() const { return planned.reader >= 0; }
   const BufferView& view(size_t input) const { return traced.call.args.inputs[input]; }
 };
 
@@ -127,14 +129,14 @@ Status NodeTrace::call(const TracedCall& traced, const std::function<Status()>& 
   if (c.record.judged) ZT_RETURN_IF_ERROR(check_weights(&c));
   if (Status status = run_again(&c, run); !status.ok())
     return status.with_context(str(job_, ", ", c.record.kernel));
-  for (size_t k = 0; k < c.node.outputs.size(); ++k) {
+  for (size_t k = 0; k < c.node.outputs.size() && !c.packs(); ++k) {
     const Value& value = graph.value(c.node.outputs[k]);
     c.record.values.emplace_back(
         value.name, make_sketch(value.type, c.outputs[k].data(), options_.sketch_samples));
     written_[c.node.outputs[k]] = c.record.values.back().second.digest;
     writer_[c.node.outputs[k]] = traced.index;
   }
-  if (c.record.judged) ZT_RETURN_IF_ERROR(judge(&c));
+  if (c.record.judged) ZT_RETURN_IF_ERROR(c.packs() ? judge_packing(&c) : judge(&c));
   nodes_.push_back(std::move(c.record));
   return Status();
 }
@@ -144,14 +146,17 @@ Status NodeTrace::read_inputs(Call* c) {
   const Graph& graph = c->traced.plan.graph;
   for (size_t i = 0; i < c->node.inputs.size(); ++i) {
     if (c->node.inputs[i] == kNone) continue;
-    if (c->value(i).kind == ValueKind::kWeight) {
+    if (is_constant(graph, c->node.inputs[i])) {
       c->is_weight[i] = true;
       if (!c->record.judged) continue;
-      ZT_ASSIGN_OR_RETURN(c->weights[i], weights_.load(c->value(i).name));
-      if (!(c->weights[i].type == c->value(i).type))
-        return error(Code::kInvalidArgument, "weight '", c->value(i).name, "' is ",
-                     c->weights[i].type.to_string(), "; the plan expects ",
-                     c->value(i).type.to_string());
+      const ValueId id = c->node.inputs[i];
+      const NodeId maker = c->value(i).producer;
+      ZT_ASSIGN_OR_RETURN(
+          c->weights[i],
+          maker == kNone
+              ? load_weight(weights_, c->traced.plan, PlanWeight{.value = id})
+              : load_derived(weights_,
+                             derived_weight(graph, graph.nodes[static_cast<size_t>(maker)])));
       continue;
     }
     ZT_ASSIGN_OR_RETURN(c->inputs[i], read(c->traced.device, c->view(i)));
@@ -195,6 +200,12 @@ Status NodeTrace::check_weight(Call* c, size_t input, int32_t index) {
       static_cast<const char*>(view.buffer->host_data()) + view.offset == data.data)
     return Status();  // the file's own bytes
   ZT_ASSIGN_OR_RETURN(const Bytes held, read(device, view));
+  return compare_packed(c, weight, data, held);
+}
+
+Status NodeTrace::compare_packed(Call* c, const PlanWeight& weight, const WeightData& data,
+                                 const Bytes& held) {
+  Device& device = c->traced.device;
   ZT_ASSIGN_OR_RETURN(const auto scratch, device.allocate(weight.bytes));
   std::vector<Bytes> packed;
   for (const uint8_t garbage : {uint8_t{0x00}, uint8_t{0xff}}) {
@@ -211,12 +222,31 @@ Status NodeTrace::check_weight(Call* c, size_t input, int32_t index) {
   }
   if (first < 0) return Status();
   add(c, FindingKind::kWeightDiffers,
-      str("weight '", c->value(input).name, "', ", data.type.to_string(), ", ",
-          weight.streamed ? "streamed through a slot" : "resident",
+      str("weight '", c->traced.plan.graph.value(weight.value).name, "', ", data.type.to_string(),
+          ", ",
+          c->packs()        ? "expanded before its call"
+          : weight.streamed ? "streamed through a slot"
+                            : "resident",
           weight.layout.empty() ? std::string() : str(", packed as ", weight.layout), ": ", off,
           " of ", weight.bytes,
           " bytes on the device are not what the model file gives, the first at ", first));
   return Status();
+}
+
+// What the call expanded must be what packing the weight gives.
+Status NodeTrace::judge_packing(Call* c) {
+  const PlanCall& planned = c->planned;
+  const PackedInput& packed =
+      *c->traced.plan.calls[static_cast<size_t>(planned.reader)].kernel.packed_input(
+          static_cast<size_t>(planned.reader_input));
+  const PlanWeight weight{.value = c->node.outputs[0],
+                          .bytes = packed.bytes,
+                          .layout = packed.layout,
+                          .call = planned.reader,
+                          .input = planned.reader_input};
+  ZT_ASSIGN_OR_RETURN(const WeightData data,
+                      load_derived(weights_, derived_weight(c->traced.plan.graph, c->node)));
+  return compare_packed(c, weight, data, c->outputs[0]);
 }
 
 // Three runs: twice over one garbage, then over another. Inputs that the call writes over are put
@@ -268,7 +298,7 @@ Status NodeTrace::run_again(Call* c, const std::function<Status()>& run) {
     if (runs[1][k] != c->outputs[k])
       add(c, FindingKind::kNotDeterministic,
           "run twice on the same bytes: " + difference_text(type, c->outputs[k], runs[1][k]));
-    else if (runs[2][k] != c->outputs[k])
+    else if (runs[2][k] != c->outputs[k] && !c->packs())  // there padding may stay as it is
       add(c, FindingKind::kReadsUnwritten,
           str("run over ", c->planned.kernel.workspace_bytes,
               " bytes of workspace and outputs that held other garbage: ",

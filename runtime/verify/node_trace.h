@@ -55,6 +55,9 @@ class NodeTrace : public CallTrace {
   Status read_inputs(Call* c);
   Status check_weights(Call* c);
   Status check_weight(Call* c, size_t input, int32_t weight);
+  Status compare_packed(Call* c, const PlanWeight& weight, const WeightData& data,
+                        const std::vector<uint8_t>& held);
+  Status judge_packing(Call* c);
   Status run_again(Call* c, const std::function<Status()>& run);
   Status judge(Call* c);
   void choose_calls(const Plan& plan);

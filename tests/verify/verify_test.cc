@@ -6,6 +6,7 @@
 
 #include "graph/builder.h"
 #include "graph/evaluate.h"
+#include "graph/passes/quantize.h"
 #include "runtime/plan/session.h"
 #include "runtime/plan/streaming.h"
 
@@ -217,6 +218,68 @@ TEST_CASE("a copy of a streamed weight that did not happen is found with the wei
     CHECK(findings[0].text.find("streamed through a slot") != std::string::npos);
     CHECK(findings[0].text.find("weight 'layer") != std::string::npos);
     MESSAGE(finding_name(findings[0].kind), " at ", findings[0].node, ": ", findings[0].text);
+  }
+}
+
+TEST_CASE("a weight of 4 bits that is expanded wrongly before its call is found with its name") {
+  constexpr int64_t kWidth = 96;
+  Builder b("layers");
+  ValueId x = b.input("x", DType::kF32, {5, kWidth});
+  for (int64_t i = 0; i < 3; ++i) x = b.linear("layer" + std::to_string(i), x, kWidth, kWidth);
+  b.output("y", x);
+  auto whole = b.finish();
+  REQUIRE_MESSAGE(whole.ok(), whole.status().message());
+  MemoryWeights weights;
+  double seed = 0;
+  for (const ValueId id : whole->weights()) {
+    Shape shape;
+    for (const Dim& d : whole->value(id).dims) shape.push_back(d.constant());
+    EvalTensor tensor{shape, {}};
+    for (int64_t i = 0; i < shape.elements(); ++i)
+      tensor.data.push_back(0.1 * std::sin(seed += 1.37));
+    weights.add(whole->value(id).name, DType::kF32, tensor);
+  }
+  auto made = quantize(*whole, [](const QuantizeSite& site) {
+    return site.shape.rank() < 2 ? WeightChoice{} : WeightChoice{WeightFormat::kInt4, 32};
+  });
+  REQUIRE(made.ok());
+  auto source = QuantizedWeights::create(weights, made->weights);
+  REQUIRE(source.ok());
+  auto bound = bind(made->graph, {});
+  REQUIRE(bound.ok());
+  // Broken: the second of three. Without `stays` they are expanded when they are loaded.
+  for (const std::string way : {"whole", "broken", "at load"}) {
+    CAPTURE(way);
+    auto cpu = open_device("cpu");
+    REQUIRE(cpu.ok());
+    FaultyDevice device(std::move(*cpu), Fault::kScaled,
+                        way == "broken" ? "layer1.weight.numbers" : "no such node");
+    StaysEncoded stays;
+    if (way != "at load") stays = [](const DerivedWeight&) { return true; };
+    auto plan = make_plan(*bound, device, {}, nullptr, stays);
+    REQUIRE_MESSAGE(plan.ok(), plan.status().message());
+    CHECK(encoded_weights(*plan).count == (way == "at load" ? 0 : 3));
+    WeightStore store(device, **source);
+    NodeTrace trace("layers", **source, {});
+    auto session = Session::create(std::move(*plan), store);
+    REQUIRE_MESSAGE(session.ok(), session.status().message());
+    (*session)->set_trace(&trace);
+    const std::vector<float> input(5 * kWidth, 0.5f);
+    REQUIRE((*session)->set_input("x", std::span<const float>(input)).ok());
+    const Status ran = (*session)->run();
+    REQUIRE_MESSAGE(ran.ok(), ran.message());
+    std::vector<Finding> findings;
+    for (const TracedNode& node : trace.nodes())
+      findings.insert(findings.end(), node.findings.begin(), node.findings.end());
+    if (way != "broken") {
+      CHECK_MESSAGE(findings.empty(), findings.front().text);
+      continue;
+    }
+    REQUIRE(!device.broken().empty());
+    REQUIRE(!findings.empty());
+    CHECK(findings[0].kind == FindingKind::kWeightDiffers);
+    CHECK(findings[0].text.find("expanded before its call") != std::string::npos);
+    CHECK(findings[0].text.find("weight 'layer1.weight.numbers'") != std::string::npos);
   }
 }
 
