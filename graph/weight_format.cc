@@ -62,6 +62,19 @@ void encode_int4(int64_t group, const float* x, int64_t n, uint8_t* values, uint
         static_cast<uint8_t>(q[static_cast<size_t>(i)] | q[static_cast<size_t>(i + 1)] << 4);
 }
 
+// Of every byte.
+const std::array<float, 256>& f8e4m3_numbers() {
+  static const std::array<float, 256> numbers = [] {
+    std::array<float, 256> list{};
+    for (int byte = 0; byte < 256; ++byte) {
+      const auto stored = static_cast<uint8_t>(byte);
+      list[stored] = static_cast<float>(load_element(DType::kF8E4M3, &stored, 0));
+    }
+    return list;
+  }();
+  return numbers;
+}
+
 }  // namespace
 
 uint16_t group_factor(const float* x, const float* importance, int64_t n) {
@@ -130,8 +143,8 @@ void decode_row(const ops::DequantizeShape& s, const EncodedData& data, int64_t 
     }
     if (s.columns % 2 != 0) y[s.columns - 1] = static_cast<float>(q[s.columns / 2] & 15) - zero;
   } else {
-    for (int64_t i = 0; i < s.columns; ++i)
-      y[i] = static_cast<float>(load_element(data.values_type, q, i));
+    const std::array<float, 256>& numbers = f8e4m3_numbers();
+    for (int64_t i = 0; i < s.columns; ++i) y[i] = numbers[q[i]];
   }
   for (int64_t g = 0; g < s.groups; ++g) {
     const int64_t end = std::min(s.columns, (g + 1) * s.group);
