@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -73,19 +74,23 @@ void watch_early() { std::set_terminate(on_terminate); }
 [[gnu::section(".preinit_array"), gnu::used]] void (*const g_watch_early)() = watch_early;
 
 // Other libraries crash, abort or exit where they get no memory. Fit for handlers of signals.
+void end_short_of_memory(const char* doing) {
+  zoetrope::remove_unfinished_files();
+  for (const char* part : {"zoetrope: resource exhausted: another library ended the process in ",
+                           doing, ": most likely it found no memory\n"})
+    [[maybe_unused]] const ssize_t written = ::write(2, part, std::strlen(part));
+  _exit(zoetrope::kExitNoMemory);
+}
+
 void end_of_foreign_code() {
-  if (const char* doing = zoetrope::ForeignCode::current(); doing != nullptr) {
-    zoetrope::remove_unfinished_files();
-    for (const char* part : {"zoetrope: resource exhausted: another library ended the process in ",
-                             doing, ": most likely it found no memory\n"})
-      [[maybe_unused]] const ssize_t written = ::write(2, part, std::strlen(part));
-    _exit(zoetrope::kExitNoMemory);
-  }
+  if (const char* doing = zoetrope::ForeignCode::current(); doing != nullptr)
+    end_short_of_memory(doing);
 }
 
 // A crash is ours to mend, but leaves no half-written file. Threads that read one file crash
 // together: the first one's handler ends the process, the others wait for that.
 extern "C" void on_crash(int number, siginfo_t* info, void*) {
+  const bool refused = errno == ENOMEM;  // as malloc left it in this thread
   static std::atomic_flag crashed;
   static thread_local volatile bool crashed_here = false;
   while (crashed.test_and_set() && !crashed_here) pause();
@@ -100,6 +105,7 @@ extern "C" void on_crash(int number, siginfo_t* info, void*) {
     _exit(zoetrope::kExitBadFile);
   }
   if (!again) end_of_foreign_code();
+  if (!again && refused) end_short_of_memory("what follows on memory that was refused");
   std::signal(number, SIG_DFL);  // as if nobody had listened
   raise(number);
 }

@@ -4,7 +4,11 @@
 // the first allocation of every call stack that allocates.
 #include <doctest/doctest.h>
 
+#include <sys/wait.h>
+
+#include <cmath>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -12,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/media/clip_writer.h"
 #include "tests/format/small_model.h"
 #include "tests/hostile/command.h"
 #include "tests/hostile/tiny_models.h"
@@ -276,6 +281,64 @@ TEST_CASE("threads that cannot be made are an error with code 5, or not needed")
   }
   CHECK(made >= 3);
   CHECK(commands.refused() > 0);
+}
+
+// The allocations of `zoetrope try-media PATH` from `at` on, or that one, fail. What it says goes
+// through a pipe: it may write no file.
+Outcome try_media(const std::string& path, long at, bool on) {
+  const std::string command =
+      str("ZT_FAIL_AT=", at, on ? " ZT_FAIL_ON=1" : "", " LD_PRELOAD='", ZOETROPE_FAILING, "' '",
+          ZOETROPE_COMMAND, "' try-media '", path, "' 3 2>&1");
+  Outcome outcome;
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  for (int c = 0; (c = std::fgetc(pipe)) != EOF;) outcome.out += static_cast<char>(c);
+  const int status = ::pclose(pipe);
+  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return outcome;
+}
+
+TEST_CASE("a clip that is read where memory is refused once is whole or an error that says so") {
+  if (!kCanFail) return skip("a sanitizer has the allocator");
+  const TemporaryFolder folder = TemporaryFolder::in_memory();
+  ClipFormat format{.width = 48, .height = 32, .frames = 8, .fps = 8};
+  format.sample_rate = 48000;
+  format.channels = 1;
+  format.samples = 48000;
+  const std::vector<uint8_t> pixels(static_cast<size_t>(8 * 48 * 32 * 3), 0x60);
+  std::vector<float> sound(48000);
+  for (size_t i = 0; i < sound.size(); ++i)
+    sound[i] = 0.5f * std::sin(static_cast<float>(i) * 0.05f);
+  auto writer = create_clip_writer(folder / "a.webm", format);
+  if (!writer.ok()) return skip(writer.status().message());
+  REQUIRE((*writer)->audio(sound.data(), format.samples).ok());
+  REQUIRE((*writer)->frames(pixels.data(), format.frames).ok());
+  REQUIRE((*writer)->finish().ok());
+
+  constexpr long kMost = 1 << 18;
+  const Outcome whole = try_media(folder / "a.webm", kMost, true);
+  REQUIRE_MESSAGE((whole.code == 0 && whole.out.find("frames\":8") != std::string::npos),
+                  whole.text());
+  long some = 0, all = kMost;  // the last point at which everything behind it may fail
+  while (all - some > 50) {
+    const long middle = (some + all) / 2;
+    const Outcome outcome = try_media(folder / "a.webm", middle, true);
+    (outcome.code == 0 && outcome.out == whole.out ? all : some) = middle;
+  }
+  int refused = 0;
+  const long points = points_of(2000, 60);
+  for (long i = 0; i < points; ++i) {  // most of decoding lies in the last ones
+    const long at = all - 2000 / points * (i + 1);
+    const Outcome outcome = try_media(folder / "a.webm", at, false);
+    CAPTURE(at);
+    if (outcome.out == whole.out) continue;
+    refused += 1;
+    CHECK_MESSAGE((outcome.code == 0 || outcome.code == 5 || outcome.code == kNotLoaded),
+                  outcome.text());
+    CHECK_MESSAGE(says_what_is_short(outcome.out), outcome.text());
+  }
+  MESSAGE(points, " points, ", refused, " refused");
+  CHECK(refused > 0);
 }
 
 TEST_CASE("an address space of any size is enough or an error with code 5") {

@@ -72,8 +72,7 @@ Status AlphaTrack::start() {
   decoder_.reset(avcodec_alloc_context3(codec));
   packet_.reset(av_packet_alloc());
   frame_.reset(av_frame_alloc());
-  if (!decoder_ || !packet_ || !frame_)
-    return error(Code::kResourceExhausted, "no memory to read ", path_);
+  if (!decoder_ || !packet_ || !frame_) return no_memory_to_read(path_);
   decoder_->max_pixels = kMaxPixels;
   decoder_->pkt_timebase = input_->streams[alpha_]->time_base;
   decoder_->thread_count = 1;
@@ -84,12 +83,14 @@ Status AlphaTrack::start() {
 
 Result<bool> AlphaTrack::next() {
   while (true) {
+    const MemoryWatch memory;
     int code = avcodec_receive_frame(decoder_.get(), frame_.get());
+    if (memory.refused(code)) return no_memory_to_read(path_);
     if (code >= 0) return true;
     if (code == AVERROR_EOF || (flushing_ && code == AVERROR(EAGAIN))) return false;
     if (code != AVERROR(EAGAIN)) return ffmpeg_error(code, "cannot decode " + path_);
     code = av_read_frame(input_.get(), packet_.get());
-    if (code == AVERROR(ENOMEM)) return ffmpeg_error(code, "cannot read " + path_);
+    if (memory.refused(code)) return no_memory_to_read(path_);
     flushing_ = code < 0;
     if (!flushing_ && packet_->stream_index != alpha_) {
       av_packet_unref(packet_.get());
@@ -97,6 +98,7 @@ Result<bool> AlphaTrack::next() {
     }
     code = avcodec_send_packet(decoder_.get(), flushing_ ? nullptr : packet_.get());
     av_packet_unref(packet_.get());
+    if (memory.refused(code)) return no_memory_to_read(path_);
     if (code < 0 && code != AVERROR_EOF) return ffmpeg_error(code, "cannot decode " + path_);
   }
 }
@@ -120,7 +122,7 @@ Result<FramePtr> AlphaTrack::join(const AVFrame& colours) {
   FramePtr joined(av_frame_clone(&colours));
   AVBufferRef* plane = av_frame_get_plane_buffer(frame_.get(), 0);
   AVBufferRef* kept = joined && plane != nullptr ? av_buffer_ref(plane) : nullptr;
-  if (kept == nullptr) return error(Code::kResourceExhausted, "no memory to read ", path_);
+  if (kept == nullptr) return no_memory_to_read(path_);
   size_t free = 0;
   while (joined->buf[free] != nullptr) ++free;  // three planes take three of eight at most
   joined->buf[free] = kept;

@@ -38,7 +38,7 @@ class Canvas {
     if (width_ < 1 || height_ < 1 || width_ > kMaxPixels || height_ > kMaxPixels / width_)
       return error(Code::kUnsupported, path_, " is too large: ", width_, "x", height_, " pixels");
     frame_.reset(av_frame_alloc());
-    if (!frame_) return error(Code::kResourceExhausted, "no memory to read ", path_);
+    if (!frame_) return no_memory_to_read(path_);
     pixels_.resize(static_cast<size_t>(width_ * height_ * 4));
     frame_->format = AV_PIX_FMT_RGBA;
     frame_->width = static_cast<int>(width_);

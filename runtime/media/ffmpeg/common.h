@@ -12,6 +12,7 @@ extern "C" {
 #include <libswscale/swscale.h>
 }
 
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -65,6 +66,18 @@ inline Status ffmpeg_error(int code, const std::string& what) {
                : code == AVERROR_INVALIDDATA ? Code::kDataLoss
                                              : Code::kIoError,
                what, ": ", text);
+}
+
+// Whether this thread was refused memory since: FFmpeg's demuxers and decoders pass over what they
+// had no memory for, or call the file damaged. malloc leaves it in errno.
+class MemoryWatch {
+ public:
+  MemoryWatch() { errno = 0; }
+  bool refused(int code) const { return code == AVERROR(ENOMEM) || errno == ENOMEM; }
+};
+
+inline Status no_memory_to_read(const std::string& path) {
+  return error(Code::kResourceExhausted, "no memory to read ", path);
 }
 
 // What lies in an enum of FFmpeg's, which passes on numbers of a file that the enum does not have.

@@ -20,7 +20,7 @@ bool is_interlaced(const AVFrame& frame) {
 
 Status Deinterlacer::start(const AVFrame& frame) {
   graph_.reset(avfilter_graph_alloc());
-  if (!graph_) return error(Code::kResourceExhausted, "no memory to read ", path_);
+  if (!graph_) return no_memory_to_read(path_);
   graph_->nb_threads = 1;
   const AVRational aspect = frame.sample_aspect_ratio;
   const std::string arguments =
@@ -71,7 +71,7 @@ Result<bool> Deinterlacer::drain(const Use& use) {
   const double tick = av_q2d(av_buffersink_get_time_base(sink_));
   while (true) {
     FramePtr frame(av_frame_alloc());
-    if (!frame) return error(Code::kResourceExhausted, "no memory to read ", path_);
+    if (!frame) return no_memory_to_read(path_);
     const int code = av_buffersink_get_frame(sink_, frame.get());
     if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return true;
     if (code < 0) return ffmpeg_error(code, "cannot deinterlace " + path_);

@@ -23,8 +23,7 @@ using Owned = std::unique_ptr<T, Free>;
 Status failed(const heif_error& e, const std::string& path) {
   switch (e.code) {
     case heif_error_Ok: return Status();
-    case heif_error_Memory_allocation_error:
-      return error(Code::kResourceExhausted, "no memory to read ", path);
+    case heif_error_Memory_allocation_error: return no_memory_to_read(path);
     case heif_error_Unsupported_feature:
     case heif_error_Unsupported_filetype:
     case heif_error_Plugin_loading_error:
@@ -85,7 +84,7 @@ Status add_colours(const heif_image_handle* handle, const std::string& path, AVF
 Status use_heif_picture(const std::string& path, const UsePicture& use) {
   load_packaged_decoders();
   const Owned<heif_context> context(heif_context_alloc());
-  if (!context) return error(Code::kResourceExhausted, "no memory to read ", path);
+  if (!context) return no_memory_to_read(path);
   heif_context_set_max_decoding_threads(context.get(), 0);  // here, not on threads of its own
   ZT_RETURN_IF_ERROR(
       failed(heif_context_read_from_file(context.get(), path.c_str(), nullptr), path));
@@ -105,7 +104,7 @@ Status use_heif_picture(const std::string& path, const UsePicture& use) {
       failed(heif_decode_image(raw, &decoded, heif_colorspace_RGB, chroma, nullptr), path));
   const Owned<heif_image> image(decoded);
   const FramePtr frame(av_frame_alloc());
-  if (!frame) return error(Code::kResourceExhausted, "no memory to read ", path);
+  if (!frame) return no_memory_to_read(path);
   frame->format = deep ? (alpha ? AV_PIX_FMT_RGBA64LE : AV_PIX_FMT_RGB48LE)
                        : (alpha ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24);
   frame->width = heif_image_get_width(decoded, heif_channel_interleaved);
@@ -113,8 +112,7 @@ Status use_heif_picture(const std::string& path, const UsePicture& use) {
   if (frame->width < 1 || frame->height < 1 || frame->width > kMaxPixels / frame->height)
     return error(Code::kDataLoss, path, " decodes to ", frame->width, "x", frame->height,
                  " pixels; its header says ", wide, "x", high);
-  if (av_frame_get_buffer(frame.get(), 0) < 0)
-    return error(Code::kResourceExhausted, "no memory to read ", path);
+  if (av_frame_get_buffer(frame.get(), 0) < 0) return no_memory_to_read(path);
   copy_pixels(decoded, heif_image_get_bits_per_pixel_range(decoded, heif_channel_interleaved),
               alpha ? 4 : 3, frame.get());
   ZT_RETURN_IF_ERROR(add_colours(raw, path, frame.get()));

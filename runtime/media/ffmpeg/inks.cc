@@ -146,12 +146,11 @@ Result<std::optional<FramePtr>> picture_of_inks(Bytes bytes, AVCodecID id, const
   ZT_ASSIGN_OR_RETURN(const std::vector<uint16_t> inks, inks_of(*raw, *file));
   const std::vector<uint8_t> rgb = transform ? transform->apply(inks) : multiplied(inks);
   FramePtr frame(av_frame_alloc());
-  if (!frame) return error(Code::kResourceExhausted, "no memory to read ", path);
+  if (!frame) return no_memory_to_read(path);
   frame->format = AV_PIX_FMT_RGB24;
   frame->width = raw->width;
   frame->height = raw->height;
-  if (av_frame_get_buffer(frame.get(), 0) < 0)
-    return error(Code::kResourceExhausted, "no memory to read ", path);
+  if (av_frame_get_buffer(frame.get(), 0) < 0) return no_memory_to_read(path);
   const size_t row = static_cast<size_t>(raw->width) * 3;
   for (int y = 0; y < raw->height; ++y)
     std::memcpy(frame->data[0] + static_cast<ptrdiff_t>(y) * frame->linesize[0],
@@ -160,7 +159,7 @@ Result<std::optional<FramePtr>> picture_of_inks(Bytes bytes, AVCodecID id, const
   if (!transform && data != nullptr) {
     AVFrameSideData* kept =
         av_frame_new_side_data(frame.get(), AV_FRAME_DATA_ICC_PROFILE, data->size);
-    if (kept == nullptr) return error(Code::kResourceExhausted, "no memory to read ", path);
+    if (kept == nullptr) return no_memory_to_read(path);
     std::memcpy(kept->data, data->data, data->size);
   }
   return std::optional<FramePtr>(std::move(frame));

@@ -189,25 +189,28 @@ class Decoding {
   // Threads and their memory may be refused: one, which is this thread, needs none.
   Status open_decoder(const AVCodec& codec, int threads) {
     decoder_.reset(avcodec_alloc_context3(&codec));
-    if (!decoder_) return error(Code::kResourceExhausted, "no memory to read ", path_);
+    if (!decoder_) return no_memory_to_read(path_);
     decoder_->max_pixels = kMaxPixels;
     decoder_->pkt_timebase = stream_->time_base;
     decoder_->thread_count = threads;
+    const MemoryWatch memory;
     int code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
     if (code >= 0) code = avcodec_open2(decoder_.get(), &codec, nullptr);
     if (code < 0 && threads > 1) return open_decoder(codec, 1);
+    if (memory.refused(code)) return no_memory_to_read(path_);
     return code < 0 ? ffmpeg_error(code, "cannot decode " + path_) : Status();
   }
 
   Status decode_all() {
     PacketPtr packet(av_packet_alloc());
     FramePtr frame(av_frame_alloc());
-    if (!packet || !frame) return error(Code::kResourceExhausted, "no memory to read ", path_);
+    if (!packet || !frame) return no_memory_to_read(path_);
     for (bool flushing = false;;) {
       int code = 0;
       if (!flushing) {
+        const MemoryWatch memory;
         code = av_read_frame(input_.get(), packet.get());
-        if (code == AVERROR(ENOMEM)) return ffmpeg_error(code, "cannot read " + path_);
+        if (memory.refused(code)) return no_memory_to_read(path_);
         if (code < 0 && code != AVERROR_EOF) broken_off_ = true;
         if (code >= 0 && packet->stream_index != stream_->index) {
           av_packet_unref(packet.get());
@@ -216,13 +219,17 @@ class Decoding {
         flushing = code < 0;
         if (!flushing) note_packet(*packet);
       }
+      const MemoryWatch memory;
       code = avcodec_send_packet(decoder_.get(), flushing ? nullptr : packet.get());
       av_packet_unref(packet.get());
-      if (code == AVERROR(ENOMEM)) return ffmpeg_error(code, "cannot decode " + path_);
+      if (memory.refused(code)) return no_memory_to_read(path_);
       if (code < 0 && code != AVERROR_EOF && code != AVERROR(EAGAIN)) ++damaged_;
-      while ((code = avcodec_receive_frame(decoder_.get(), frame.get())) != AVERROR(EAGAIN)) {
+      while (true) {
+        const MemoryWatch receiving;
+        code = avcodec_receive_frame(decoder_.get(), frame.get());
+        if (receiving.refused(code)) return no_memory_to_read(path_);
+        if (code == AVERROR(EAGAIN)) break;
         if (code == AVERROR_EOF) return Status();
-        if (code == AVERROR(ENOMEM)) return ffmpeg_error(code, "cannot decode " + path_);
         if (code < 0) {
           ++damaged_;
           break;
@@ -387,11 +394,14 @@ Result<InputPtr> open_input(const std::string& path) {
   av_dict_set(&options, "protocol_whitelist", "file", 0);
   av_dict_set(&options, "format_whitelist", kFormats, 0);
   const ForeignCode opening("opening a clip by FFmpeg");
-  int code = avformat_open_input(&raw, ("file:" + path).c_str(), nullptr, &options);
+  const std::string url = "file:" + path;
+  const MemoryWatch memory;
+  int code = avformat_open_input(&raw, url.c_str(), nullptr, &options);
+  InputPtr input(code < 0 ? nullptr : raw);
+  if (code >= 0) code = avformat_find_stream_info(input.get(), nullptr);
+  const bool refused = memory.refused(code);
   av_dict_free(&options);
-  if (code < 0) return no_media(code, path);
-  InputPtr input(raw);
-  code = avformat_find_stream_info(input.get(), nullptr);
+  if (refused) return no_memory_to_read(path);
   if (code < 0) return no_media(code, path);
   return input;
 }

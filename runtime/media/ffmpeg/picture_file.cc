@@ -128,9 +128,9 @@ Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& pa
   CodecContextPtr decoder(avcodec_alloc_context3(codec));
   PacketPtr packet(av_packet_alloc());
   FramePtr frame(av_frame_alloc());
-  if (!decoder || !packet || !frame)
-    return error(Code::kResourceExhausted, "no memory to read ", path);
+  if (!decoder || !packet || !frame) return no_memory_to_read(path);
   decoder->max_pixels = kMaxPixels;
+  const MemoryWatch memory;
   int code = avcodec_open2(decoder.get(), codec, nullptr);
   if (code >= 0) code = av_new_packet(packet.get(), static_cast<int>(bytes.size()));
   if (code < 0) return ffmpeg_error(code, "cannot decode " + path);
@@ -138,10 +138,10 @@ Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& pa
   code = avcodec_send_packet(decoder.get(), packet.get());
   if (code >= 0) code = avcodec_send_packet(decoder.get(), nullptr);
   if (code >= 0) code = avcodec_receive_frame(decoder.get(), frame.get());
+  if (memory.refused(code)) return no_memory_to_read(path);
   if (code < 0) {
     // Sound files of a kind that the decoder does not know are not damaged.
     const Code kind = code == AVERROR_PATCHWELCOME ? Code::kUnsupported : Code::kDataLoss;
-    if (code == AVERROR(ENOMEM)) return ffmpeg_error(code, "cannot decode " + path);
     return error(kind, "cannot decode ", path, ": ",
                  kind == Code::kDataLoss ? "the picture is damaged or cut off"
                                          : "this FFmpeg build lacks a feature that it uses");

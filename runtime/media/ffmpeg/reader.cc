@@ -113,7 +113,7 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
         };
         const auto held = std::make_shared<Held>();
         held->frame.reset(av_frame_clone(p.frame));
-        if (!held->frame) return error(Code::kResourceExhausted, "no memory to read ", path);
+        if (!held->frame) return no_memory_to_read(path);
         const Make make = [&, held, still = p.still, alpha = p.alpha, pixel_aspect = p.pixel_aspect,
                            orientation = p.orientation]() -> Result<Pixels> {
           if (held->pixels) return held->pixels;

@@ -44,9 +44,10 @@ class FfmpegWriter : public ClipWriter {
 
   Status begin() {
     av_log_set_level(AV_LOG_FATAL);  // as the reader: one level a process, and errors are told
+    memory_ = {};
     const ContainerChoice& choice = container_choice(format_.container);
     int code = avformat_alloc_output_context2(&output_, nullptr, choice.muxer, nullptr);
-    if (code < 0) return ffmpeg_error(code, "cannot write the format of " + path_);
+    if (code < 0) return failed(code, "cannot write the format of");
     output_->flags |= AVFMT_FLAG_BITEXACT;  // no random ids: the same clip is the same file
     output_->flags |= AVFMT_FLAG_CUSTOM_IO;
     output_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;  // FLAC in MP4
@@ -54,8 +55,9 @@ class FfmpegWriter : public ClipWriter {
     if (format_.width > 0) ZT_RETURN_IF_ERROR(add_video(choice));
     if (format_.sample_rate > 0 && !choice.audio.empty()) ZT_RETURN_IF_ERROR(add_audio(choice));
     for (const auto& [key, text] : format_.tags)
-      if (std::strcmp(choice.container, "gif") != 0)
-        av_dict_set(&output_->metadata, key.c_str(), text.c_str(), 0);
+      if (std::strcmp(choice.container, "gif") != 0 &&
+          av_dict_set(&output_->metadata, key.c_str(), text.c_str(), 0) < 0)
+        return error(Code::kResourceExhausted, "no memory for what ", path_, " says of itself");
     ZT_RETURN_IF_ERROR(io_.open(path_));
     if (std::strcmp(choice.container, "gif") == 0)
       io_.put_before_last_byte(gif_comment(format_.tags));
@@ -65,12 +67,12 @@ class FfmpegWriter : public ClipWriter {
     output_->url = av_strdup(("file:" + io_.file().temporary_path()).c_str());
     if (output_->url == nullptr) return error(Code::kResourceExhausted, "no memory");
     AVDictionary* options = nullptr;
-    av_dict_set(&options, "movflags",
-                io_.file().seekable()
-                    ? "+faststart+use_metadata_tags"
-                    : "+frag_keyframe+empty_moov+default_base_moof+use_metadata_tags",
-                0);
-    code = avformat_write_header(output_, &options);
+    code = av_dict_set(&options, "movflags",
+                       io_.file().seekable()
+                           ? "+faststart+use_metadata_tags"
+                           : "+frag_keyframe+empty_moov+default_base_moof+use_metadata_tags",
+                       0);
+    if (code >= 0) code = avformat_write_header(output_, &options);
     av_dict_free(&options);
     if (code < 0) return failed(code, "cannot write");
     trailer_due_ = true;
@@ -81,6 +83,7 @@ class FfmpegWriter : public ClipWriter {
   }
 
   Status frames(const uint8_t* pixels, int64_t count) override {
+    memory_ = {};
     if (video_copy_) {
       next_frame_ += count;
       return Status();
@@ -98,6 +101,7 @@ class FfmpegWriter : public ClipWriter {
 
   Status audio(const float* samples, int64_t count) override {
     if (!audio_) return Status();
+    memory_ = {};
     // Resampled into the encoder's rate, layout and format, then cut into its frames.
     const int64_t room = swr_get_out_samples(resampler_.get(), static_cast<int>(count));
     ZT_RETURN_IF_ERROR(resample(reinterpret_cast<const uint8_t*>(samples), count, room));
@@ -105,6 +109,7 @@ class FfmpegWriter : public ClipWriter {
   }
 
   Status finish() override {
+    memory_ = {};
     if (next_frame_ == 0 && format_.width > 0)
       return error(Code::kInvalidArgument, path_, ": the clip has no frame");
     if (audio_) {
@@ -133,9 +138,10 @@ class FfmpegWriter : public ClipWriter {
   std::string description() const override { return description_; }
 
  private:
-  // What the file said, where FFmpeg has only a number for it.
+  // What the file said, or that memory was refused, where FFmpeg has only a number for it.
   Status failed(int code, const std::string& what) const {
-    return io_.status().ok() ? ffmpeg_error(code, what + " " + path_) : io_.status();
+    if (!io_.status().ok()) return io_.status();
+    return ffmpeg_error(memory_.refused(code) ? AVERROR(ENOMEM) : code, what + " " + path_);
   }
 
   void close_output() {
@@ -196,7 +202,8 @@ class FfmpegWriter : public ClipWriter {
                                  video_->height, video_->pix_fmt,
                                  SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr,
                                  nullptr, nullptr));
-    if (!scaler_) return error(Code::kInternal, "no colour conversion for ", codec->name);
+    if (!scaler_)  // from one fixed format to another
+      return error(Code::kResourceExhausted, "no memory for the colours of ", path_);
     sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(SWS_CS_DEFAULT), 1,
                              sws_getCoefficients(SWS_CS_ITU709), 0, 0, 1 << 16, 1 << 16);
     return Status();
@@ -240,7 +247,7 @@ class FfmpegWriter : public ClipWriter {
                                &layout, AV_SAMPLE_FMT_FLT, format_.sample_rate, 0, nullptr);
     resampler_.reset(swr);
     if (code >= 0) code = swr_init(swr);
-    if (code < 0) return ffmpeg_error(code, "cannot resample the sound");
+    if (code < 0) return failed(code, "cannot resample the sound of");
     fifo_.reset(av_audio_fifo_alloc(audio_->sample_fmt, format_.channels, 4096));
     return fifo_ ? Status() : error(Code::kResourceExhausted, "no memory for sound");
   }
@@ -289,7 +296,7 @@ class FfmpegWriter : public ClipWriter {
     if (code > 0) code = av_audio_fifo_write(fifo_.get(), reinterpret_cast<void**>(planes), code);
     av_freep(&planes[0]);
     av_freep(&planes);
-    return code < 0 ? ffmpeg_error(code, "cannot resample the sound") : Status();
+    return code < 0 ? failed(code, "cannot resample the sound of") : Status();
   }
 
   Status drain_fifo(bool all) {
@@ -314,13 +321,13 @@ class FfmpegWriter : public ClipWriter {
   // Null flushes the encoder.
   Status encode(AVCodecContext* codec, AVStream* stream, AVFrame* frame) {
     int code = avcodec_send_frame(codec, frame);
-    if (code < 0) return ffmpeg_error(code, "cannot encode " + path_);
+    if (code < 0) return failed(code, "cannot encode");
     PacketPtr packet(av_packet_alloc());
     if (!packet) return error(Code::kResourceExhausted, "no memory to encode ", path_);
     while (true) {
       code = avcodec_receive_packet(codec, packet.get());
       if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return Status();
-      if (code < 0) return ffmpeg_error(code, "cannot encode " + path_);
+      if (code < 0) return failed(code, "cannot encode");
       packet->stream_index = stream->index;
       if (packet->duration == 0 && codec == video_.get()) packet->duration = 1;
       av_packet_rescale_ts(packet.get(), codec->time_base, stream->time_base);
@@ -335,6 +342,7 @@ class FfmpegWriter : public ClipWriter {
   OutputIo io_;
   AVFormatContext* output_ = nullptr;
   bool trailer_due_ = false;
+  MemoryWatch memory_;  // of the call that goes on
   std::unique_ptr<StreamCopier> video_copy_, audio_copy_;
   AVStream* video_stream_ = nullptr;
   AVStream* audio_stream_ = nullptr;
