@@ -50,6 +50,31 @@ Result<LibraryTokenizer> read_library_tokenizer(const std::string& path, std::st
   return LibraryTokenizer{std::move(data), std::move(json)};
 }
 
+Json LibraryTokenizer::at(const char* pointer) const {
+  const Json::json_pointer place(pointer);
+  return file.contains(place) ? file[place] : Json();
+}
+
+Result<Json> added_pieces(const LibraryTokenizer& tokenizer, const std::string& path,
+                          std::string_view who) {
+  const auto bad = [&](const char* what) {
+    return error(Code::kUnsupported, path, ": not ", who, "'s tokenizer: ", what);
+  };
+  Json added = Json::object();
+  const Json list = tokenizer.at("/added_tokens");
+  if (!list.is_array()) return added;
+  for (const Json& token : list) {
+    if (!token.is_object() || !token.contains("content") || !token["content"].is_string() ||
+        !token.contains("id") || !token["id"].is_number_integer())
+      return bad("an added piece has no content or id");
+    for (const char* flag : {"lstrip", "rstrip", "single_word", "normalized"})
+      if (token.contains(flag) && token[flag] != false)
+        return bad("an added piece is not taken as it stands");
+    added[token["content"].get<std::string>()] = token["id"];
+  }
+  return added;
+}
+
 Result<Json> read_vocab_and_merges(const std::string& folder) {
   ZT_ASSIGN_OR_RETURN(Json vocab, read_json((fs::path(folder) / "vocab.json").string()));
   ZT_ASSIGN_OR_RETURN(const std::string text,

@@ -48,15 +48,16 @@ Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path);
 Result<std::unique_ptr<Checkpoint>> join_checkpoints(
     const std::string& path, std::vector<std::unique_ptr<Checkpoint>> parts);
 
-// A diffusers pipeline folder: its model_index.json, or modular_model_index.json, and the components
-// that it names. Those of a modular one that are not there are left out: it says where else they lie.
+// A diffusers pipeline folder: its model_index.json, or modular_model_index.json, and the
+// components that it names. Those of a modular one that are not there are left out: it says where
+// else they lie.
 struct DiffusersFolder {
   struct Component {
     std::string type;  // "DiTTransformer2DModel"
     std::string path;
   };
-  std::string path;            // of the folder
-  std::string pipeline_class;  // "DiTPipeline"
+  std::string path;               // of the folder
+  std::string pipeline_class;     // "DiTPipeline"
   std::string index_path, index;  // of model_index.json, and its text
   std::map<std::string, Component> components;
 };

@@ -1,11 +1,16 @@
 #include "converters/gemma.h"
 
+#include <filesystem>
 #include <optional>
 
+#include "converters/bpe_files.h"
 #include "converters/families.h"
 #include "converters/scaled.h"
 
 namespace zoetrope {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 constexpr std::string_view kTable = "embed_tokens.weight";
@@ -214,6 +219,63 @@ Result<GemmaFile> open_gemma(const std::string& path) {
 Result<GemmaFile> find_gemma(const Checkpoint& checkpoint) {
   GemmaFile out;
   ZT_RETURN_IF_ERROR(read_file(checkpoint, nullptr, &out));
+  return out;
+}
+
+namespace {
+
+// Ids that the recipes name.
+constexpr std::pair<const char*, int> kNamed[] = {{"<pad>", 0}, {"<bos>", 2}};
+constexpr const char *kModel = "tokenizer.model", *kPieces = "tokenizer.json";
+
+Result<std::vector<uint8_t>> read_pieces(const std::string& file) {
+  ZT_ASSIGN_OR_RETURN(LibraryTokenizer found, read_library_tokenizer(file, "Gemma", ""));
+  const auto expect = [&](bool fits, const std::string& what) {
+    return fits ? Status() : error(Code::kUnsupported, file, ": not Gemma's tokenizer: ", what);
+  };
+  ZT_RETURN_IF_ERROR(expect(found.at("/normalizer/type") == "Replace" &&
+                                found.at("/normalizer/pattern/String") == " " &&
+                                found.at("/normalizer/content") == "\u2581",
+                            "its spaces become another letter than U+2581"));
+  // Of spaces, which are letters by then.
+  const auto cut = found.at("/pre_tokenizer");
+  ZT_RETURN_IF_ERROR(expect(cut.is_null() || (found.at("/pre_tokenizer/type") == "Split" &&
+                                              found.at("/pre_tokenizer/pattern/String") == " "),
+                            "text is cut before pieces are joined"));
+  ZT_RETURN_IF_ERROR(expect(found.at("/model/byte_fallback") == true &&
+                                found.at("/model/dropout").is_null() &&
+                                found.at("/model/ignore_merges") != true &&
+                                found.at("/model/continuing_subword_prefix").is_null(),
+                            "it joins pieces another way"));
+  ZT_ASSIGN_OR_RETURN(found.data["added"], added_pieces(found, file, "Gemma"));
+  for (const auto& [text, id] : kNamed)
+    ZT_RETURN_IF_ERROR(
+        expect(found.data["added"].value(text, -1) == id, str("'", text, "' has not the id ", id)));
+  return json_bytes(found.data);
+}
+
+}  // namespace
+
+bool has_gemma_tokenizer(const std::string& folder) {
+  std::error_code failed;
+  return fs::exists(fs::path(folder) / kModel, failed) ||
+         fs::exists(fs::path(folder) / kPieces, failed);
+}
+
+Result<GemmaTokenizer> read_gemma_tokenizer(const std::string& path) {
+  std::error_code failed;
+  std::string file = path;
+  if (fs::is_directory(path, failed)) {
+    if (!has_gemma_tokenizer(path))
+      return error(Code::kNotFound, path, ": neither ", kModel, " (Gemma 3) nor ", kPieces,
+                   " (Gemma 4), by which prompts are tokenized; Gemma's own folder has it: give it "
+                   "with --tokenizer");
+    const bool model = fs::exists(fs::path(path) / kModel, failed);
+    file = (fs::path(path) / (model ? kModel : kPieces)).string();
+  }
+  GemmaTokenizer out{file.ends_with(".json") ? "piece_bpe" : "sentencepiece", {}};
+  ZT_ASSIGN_OR_RETURN(out.data,
+                      file.ends_with(".json") ? read_pieces(file) : read_sentencepiece(file, ""));
   return out;
 }
 

@@ -1,4 +1,4 @@
-// Gemma 3's text network from its published files.
+// The text networks and tokenizers of Gemma 3 and 4 from their published files.
 #pragma once
 
 #include <memory>
@@ -24,6 +24,16 @@ struct GemmaFile {
 Result<GemmaFile> open_gemma(const std::string& path);
 // The same inside a checkpoint that has other parts too; kNotFound: it has none.
 Result<GemmaFile> find_gemma(const Checkpoint& checkpoint);
+
+// As the model file has it: tokenizer.model of Gemma 3 (sentencepiece), or tokenizer.json of Gemma
+// 4 (piece_bpe). `path` is the folder of one, or the file. What it does otherwise than Gemma's is
+// refused.
+struct GemmaTokenizer {
+  std::string kind;
+  std::vector<uint8_t> data;
+};
+Result<GemmaTokenizer> read_gemma_tokenizer(const std::string& path);
+bool has_gemma_tokenizer(const std::string& folder);
 
 // Whether a tensor beside the text network is one that text needs not: the picture's tower, the
 // head that gives words.

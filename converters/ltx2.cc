@@ -34,14 +34,14 @@ constexpr const char* kDecoderMark = "decoder.conv_in.conv.weight";  // of both 
 class Reader {
  public:
   Reader(const ConvertSource& source, const ConvertOptions& options)
-      : source_(source), options_(options) {}
+      : source_(source), options_(options), distilled_(options.distilled) {}
 
   Status read() {
     ZT_RETURN_IF_ERROR(find_transformer());
     if (source_.pipeline != nullptr) ZT_RETURN_IF_ERROR(read_index(*source_.pipeline));
     ZT_RETURN_IF_ERROR(read_gemma());
     if (transformer_.original) {
-      ZT_ASSIGN_OR_RETURN(Config config, metadata_config(*transformer_.checkpoint));
+      ZT_ASSIGN_OR_RETURN(Config config, ltx2_metadata_config(*transformer_.checkpoint));
       const Ltx2Held held{.vae = options_.vae.empty() && holds("vae"), .sound = holds("audio_vae")};
       ZT_RETURN_IF_ERROR(read_ltx2_original(&config, held, &p_, &scale_));
     }
@@ -56,16 +56,17 @@ class Reader {
   }
 
   Result<Recipe> recipe() {
-    if (options_.distilled) {
+    if (distilled_) {
       p_.sampler = ltx2_distilled_sampler();
       p_.steps = 8;
     } else {
       p_.sampler = sampler_.value_or(ltx2_sampler());
     }
-    const std::string lacks = missing_parts({{has_text_, "text encoder (--text-encoder: Gemma 3)"},
-                                             {!tokenizer_.empty(), "tokenizer (--tokenizer)"},
-                                             {has_vae_, "autoencoder of video (--vae)"},
-                                             {has_sound_, "decoder of sound"}});
+    const std::string lacks = missing_parts(
+        {{has_text_, "text encoder (--text-encoder: Gemma 3; of LTX-2.5 its own Gemma 4)"},
+         {!tokenizer_.data.empty(), "tokenizer (--tokenizer)"},
+         {has_vae_, "autoencoder of video (--vae)"},
+         {has_sound_, "decoder of sound"}});
     Recipe recipe;
     if (lacks.empty()) {
       ZT_ASSIGN_OR_RETURN(recipe, ltx2_recipe(p_));
@@ -83,7 +84,7 @@ class Reader {
     if (p_.refiner) parts.push_back({kLtx2Refiner, refiner_.graphs, refiner_.weights.get()});
     return parts;
   }
-  const std::vector<uint8_t>& tokenizer() const { return tokenizer_; }
+  const GemmaTokenizer& tokenizer() const { return tokenizer_; }
 
  private:
   Status find_transformer() {
@@ -96,12 +97,6 @@ class Reader {
                    ": not LTX-2's transformer: it has no attention between sound and video");
     transformer_ = {&checkpoint, original ? *original : *diffusers, original.has_value()};
     return Status();
-  }
-
-  static Result<Config> metadata_config(const Checkpoint& checkpoint) {
-    const auto it = checkpoint.metadata().find("config");
-    return Config::parse(checkpoint.path() + " (its metadata's config)",
-                         it == checkpoint.metadata().end() ? "" : it->second);
   }
 
   Status read_index(const DiffusersFolder& pipeline) {
@@ -125,6 +120,16 @@ class Reader {
     // The pipelines give it even steps, from 1 to one short of 0.
     if (sampler_->solver != FlowSolver::kEuler)
       return error(Code::kUnsupported, it->second.path, ": LTX-2 takes steps of Euler");
+    // A scheduler that leaves the distilled times as they are, as LTX-2.5's folder has it.
+    const bool as_they_are =
+        sampler_->shift_by == FlowShift::kFixed && sampler_->shift == 1 && sampler_->terminal == 0;
+    if (as_they_are && !distilled_) {
+      distilled_ = true;
+      if (options_.notice)
+        options_.notice(it->second.path +
+                        " shifts no times: the checkpoint is taken as distilled (eight steps "
+                        "without guidance)");
+    }
     sampler_->first = 1;
     sampler_->last = 0;
     sampler_->reaches_last = false;
@@ -185,7 +190,7 @@ class Reader {
       ZT_ASSIGN_OR_RETURN(gemma_, open_gemma(path));
     }
     p_.text.gemma = gemma_->config;
-    tokenizer_ = gemma_->tokenizer;
+    tokenizer_ = {"sentencepiece", gemma_->tokenizer};
     return Status();
   }
 
@@ -197,7 +202,7 @@ class Reader {
       ZT_ASSIGN_OR_RETURN(Config config, config_of(*place));
       ZT_RETURN_IF_ERROR(read_ltx2_vae(&config, &p_.vae, &scale_));
     } else if (place->checkpoint != &source_.checkpoint) {
-      ZT_ASSIGN_OR_RETURN(Config config, metadata_config(*place->checkpoint));
+      ZT_ASSIGN_OR_RETURN(Config config, ltx2_metadata_config(*place->checkpoint));
       ZT_RETURN_IF_ERROR(read_ltx2_original_vae(&config, &p_.vae, &scale_));
       p_.dit.frames_a_latent = p_.vae.time();
       p_.dit.pixels_a_latent = p_.vae.space();
@@ -307,7 +312,7 @@ class Reader {
     const std::string path = transformer_.checkpoint->path();
     p_.dit.video.known_latents = has_vae_;
     p_.dit.sound.known_latents = p_.hears;
-    if (!options_.distilled) set_ltx2_guidance(&p_);
+    if (!distilled_) set_ltx2_guidance(&p_);
     ZT_RETURN_IF_ERROR(build_ltx2_transformers(p_.dit, &dit_).with_context(path));
     ZT_ASSIGN_OR_RETURN(
         dit_weights_,
@@ -327,10 +332,10 @@ class Reader {
 
   Status read_refiner() {
     if (options_.refining_lora.empty()) return Status();
-    if (options_.distilled || !p_.upsampler)
+    if (distilled_ || !p_.upsampler)
       return error(Code::kInvalidArgument, "--refining-lora: ",
-                   options_.distilled ? "a distilled checkpoint refines as it is (--distilled)"
-                                      : "there is no upsampler of latents (--upsampler)");
+                   distilled_ ? "a distilled checkpoint refines as it is (--distilled)"
+                              : "there is no upsampler of latents (--upsampler)");
     ZT_ASSIGN_OR_RETURN(refiner_,
                         read_ltx2_refiner(options_, p_.dit, dit_weights_, {text_, &text_weights_}));
     p_.refiner = true;
@@ -396,7 +401,7 @@ class Reader {
       std::error_code failed;
       const fs::path beside = fs::path(source_.pipeline->path) / "latent_upsampler";
       if (path.empty() && fs::is_directory(beside, failed)) path = beside.string();
-      if (!path.empty() && !options_.distilled && options_.refining_lora.empty()) {
+      if (!path.empty() && !distilled_ && options_.refining_lora.empty()) {
         if (options_.notice)
           options_.notice(path +
                           " is not converted: its second stage is of distilled checkpoints "
@@ -416,16 +421,14 @@ class Reader {
   Status read_tokenizer() {
     std::string path = options_.tokenizer;
     if (path.empty()) path = component("tokenizer");
-    std::error_code failed;
     // Gemma's own folder has both.
-    if (path.empty() && tokenizer_.empty() &&
-        fs::exists(fs::path(options_.text_encoder) / "tokenizer.model", failed))
+    if (path.empty() && tokenizer_.data.empty() && has_gemma_tokenizer(options_.text_encoder))
       path = options_.text_encoder;
-    if (path.empty()) return Status();
-    ZT_ASSIGN_OR_RETURN(tokenizer_,
-                        read_sentencepiece(path, "tokenizer.model",
-                                           ". Gemma 3's own folder has it: give it with "
-                                           "--tokenizer"));
+    if (!path.empty()) {
+      ZT_ASSIGN_OR_RETURN(tokenizer_, read_gemma_tokenizer(path));
+    }
+    if (tokenizer_.kind == tokenizer_name(EncodeText::Tokenizer::kPieceBpe))
+      p_.tokenizer = EncodeText::Tokenizer::kPieceBpe;
     return Status();
   }
 
@@ -457,7 +460,8 @@ class Reader {
   std::optional<FlowSampler> sampler_;
   std::optional<Ltx2Clocks> clocks_;
   std::optional<GemmaFile> gemma_;
-  std::vector<uint8_t> tokenizer_;
+  GemmaTokenizer tokenizer_;
+  bool distilled_;
   std::vector<Graph> dit_, text_, vae_, sound_, upsampler_;
   WeightMap dit_weights_, vae_weights_, upsampler_weights_;
   Ltx2Refiner refiner_;
@@ -474,7 +478,8 @@ Status convert_ltx2(const ConvertSource& source, const ConvertOptions& options,
   ModelInfo info;
   info.name = options.name.empty() ? "ltx-2" : options.name;
   info.family = "ltx-2";
-  if (!reader.tokenizer().empty()) info.tokenizers = {{"", "sentencepiece", reader.tokenizer()}};
+  if (const GemmaTokenizer& t = reader.tokenizer(); !t.data.empty())
+    info.tokenizers = {{"", t.kind, t.data}};
   info.recipe = recipe_to_json(recipe);
   info.provenance = "an LTX-2 checkpoint";
   info.licence = "LTX-2 Community License Agreement, and Gemma's terms for the text encoder";

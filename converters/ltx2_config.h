@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "converters/checkpoint.h"
 #include "converters/config.h"
 #include "models/ltx2/recipe.h"
 
@@ -28,6 +29,8 @@ struct Ltx2Held {
 // The text's Gemma is `pipeline`'s. `config` is finished.
 Status read_ltx2_original(Config* config, const Ltx2Held& held, Ltx2Pipeline* pipeline,
                           double* scale);
+// What the metadata of such a file says.
+Result<Config> ltx2_metadata_config(const Checkpoint& checkpoint);
 // The same where only the autoencoder of video is wanted.
 Status read_ltx2_original_vae(Config* config, Ltx2VaeConfig* vae, double* scale);
 

@@ -82,8 +82,9 @@ void read_original_transformer(Config* c, Ltx2Config* d, Ltx2TextConfig* t) {
   t->split_rope = split;
   c->only("connector_norm_output", true, "connectors end in a norm");
   c->only("use_embeddings_connector", true, "the text comes through connectors");
-  for (const char* key : {"double_self_attention", "only_cross_attention", "share_ff",
-                          "use_keyframes_abs_pos_embedding", "norm_elementwise_affine"})
+  c->flag("use_keyframes_abs_pos_embedding", false);  // 2.5's: as of diffusers' configurations
+  for (const char* key :
+       {"double_self_attention", "only_cross_attention", "share_ff", "norm_elementwise_affine"})
     c->only(key, false, "another transformer than LTX-2's");
   for (const char* key : {"use_audio_video_cross_attention", "av_cross_ada_norm",
                           "use_middle_indices_grid", "causal_temporal_positioning"})
@@ -329,6 +330,12 @@ Status read_ltx2_original(Config* c, const Ltx2Held& held, Ltx2Pipeline* p, doub
   p->sound.hop = clocks.hop;
   c->ignore({"scheduler"});  // of training: the schedule is the pipelines'
   return c->finish();
+}
+
+Result<Config> ltx2_metadata_config(const Checkpoint& checkpoint) {
+  const auto it = checkpoint.metadata().find("config");
+  return Config::parse(checkpoint.path() + " (its metadata's config)",
+                       it == checkpoint.metadata().end() ? "" : it->second);
 }
 
 Status read_ltx2_original_vae(Config* c, Ltx2VaeConfig* vae, double* scale) {

@@ -11,6 +11,17 @@
 
 namespace zoetrope {
 
+// By how much rows and columns of latents are fewer than the clip's: of each `by` there are `to`.
+struct Reduced {
+  int by = 1, to = 1;  // in lowest terms
+  bool any() const { return by != to; }
+  int64_t of(int64_t side) const { return side * to / by; }
+  // Behind something that makes `factor` of each `divisor`.
+  Reduced grown(int factor, int divisor) const;
+  std::string text() const;  // "2", "3/2"
+  bool operator==(const Reduced&) const = default;
+};
+
 // Causal coders of video are two graphs with the same states: `first` for the clip's first latent
 // (the first frames), `component` for one or more later ones a call, with the states handed on by
 // name. Empty: `component` knows no states and takes any number of latents.
@@ -20,7 +31,7 @@ namespace zoetrope {
 struct StartPicture {
   std::string latents, component, input, output;
   std::string first = "";
-  int reduced = 1;  // as of the stage that denoises
+  Reduced reduced = {};  // as of the stage that denoises
 };
 
 // A clip that the model makes anew from its first frame to its last, of which a request must give
@@ -49,7 +60,7 @@ struct KnownLatents {
   // latent of one frame repeats that frame's.
   enum class Mask : uint8_t { kLatent, kFrames } mask = Mask::kLatent;
   bool required = false;  // the model goes on from a first frame: a request must give one
-  int reduced = 1;        // as of the stage that denoises
+  Reduced reduced = {};   // as of the stage that denoises
   // A mask between 0 and mask_known says how much of what is known stays, step after step. Else a
   // latent is known or not.
   bool graded = false;
@@ -99,6 +110,20 @@ struct ReferenceFeatures {
   std::string gives = "";
   int size = 0;
   int most = 1;  // pictures
+};
+
+// The pictures that a clip begins and ends with, as latents beside its own, each encoded alone: a
+// sample of what its encoder gives, under a seed of its own, rounded to f16, normalised and then a
+// little noisy. Nothing where a request gives neither.
+struct EndPictures {
+  std::string latents;  // of video
+  // [1, 1, height, width, 3] in [-1, 1] to a mean and a deviation [1, 1, height, width, channels]
+  std::string component = "", input = "", output = "", output_deviation = "";
+  std::string gives = "";        // f32[1, pictures, height, width, channels]
+  std::string gives_times = "";  // f32[1, pictures]: the frames that they are
+  int seed = 0;                  // as PyTorch's generator has it
+  double noise = 0;              // the part of noise among them
+  TileSpec area = {};            // as the decoder's of video: how the encoder makes them
 };
 
 }  // namespace zoetrope

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "graph/format/recipe_references.h"
@@ -14,16 +15,17 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 constexpr std::string_view kModalities[] = {"image", "video", "sound"};
-constexpr std::string_view kTokenizers[] = {"bytes", "sentencepiece", "clip_bpe", "byte_bpe"};
+constexpr std::string_view kTokenizers[] = {"bytes", "sentencepiece", "clip_bpe", "byte_bpe",
+                                            "piece_bpe"};
 constexpr std::string_view kFits[] = {"cover", "stretch"};
 constexpr std::string_view kFills[] = {"zeros", "grey"};
 constexpr std::string_view kMasks[] = {"latent", "frames"};
 constexpr std::string_view kSamplers[] = {"flow", "diffusion"};
 // In the order of Stage's alternatives.
 constexpr std::string_view kStages[] = {
-    "encode_text",   "class_label",  "image_features", "frame_features", "reference_features",
-    "start_picture", "source_clip",  "known_latents",  "denoise",        "resample_latents",
-    "decode_sound",  "decode_video", "decode_image"};
+    "encode_text",      "class_label",   "image_features", "frame_features", "reference_features",
+    "end_pictures",     "start_picture", "source_clip",    "known_latents",  "denoise",
+    "resample_latents", "decode_sound",  "decode_video",   "decode_image"};
 constexpr std::string_view kWeights[] = {"slopes", "triangle"};
 
 constexpr size_t kMaxStages = 64;
@@ -95,6 +97,25 @@ void fields(V& v, TileSpec& t) {
 }
 
 template <typename V>
+void fields(V& v, EncodeText::Seen& s) {
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+  v.name("text", &s.text);
+  v.name("features", &s.features);
+  v.name("reads", &s.reads);
+  v.name("positions", &s.positions);
+  v.text("label", &s.label, 256);
+  v.integer("begin", &s.begin, 0, 1 << 24);
+  v.integer("place", &s.place, 0, 1 << 24);
+  v.integer("end", &s.end, 0, 1 << 24);
+  v.integer("pixels", &s.pixels, 1, 1 << 10);
+  v.integer("least_pixels", &s.least_pixels, 0, int64_t{1} << 32);
+  v.integer("most_pixels", &s.most_pixels, 0, int64_t{1} << 32);
+  v.name("gives", &s.gives);
+}
+
+template <typename V>
 void fields(V& v, EncodeText& s) {
   v.name("component", &s.component);
   v.name("ids", &s.ids);
@@ -125,6 +146,13 @@ void fields(V& v, EncodeText& s) {
   v.integer("places", &s.places, 0, 1 << 16);
   v.require(s.places == 0 || (s.places >= s.max_ids && !s.zero_padding), "places",
             "at least max_ids, and without zero_padding");
+  EncodeText::Seen seen = s.seen.value_or(EncodeText::Seen());
+  v.optional_object("seen", &seen, s.seen.has_value());
+  if (!seen.component.empty()) s.seen = std::move(seen);
+  v.require(!s.seen || (s.bos < 0 && s.eos < 0 && !s.pad_to_max && !s.zero_padding &&
+                        s.places == 0 && s.pooled.empty() && !s.lengths.empty() &&
+                        s.tokenizer != EncodeText::Tokenizer::kBytes),
+            "seen", "with lengths, without bos, eos, pad_to_max, places and pooled");
 }
 
 template <typename V>
@@ -190,8 +218,25 @@ void fields(V& v, SourceClip& s) {
 }
 
 template <typename V>
-void reduced_field(V& v, int* reduced) {
-  v.integer("reduced", reduced, 1, 64);
+void reduced_field(V& v, Reduced* reduced) {
+  v.integer("reduced", &reduced->by, 1, 64);
+  v.integer("reduced_to", &reduced->to, 1, 64);
+  v.require(reduced->to <= reduced->by && std::gcd(reduced->by, reduced->to) == 1, "reduced_to",
+            "at most 'reduced', in lowest terms");
+}
+
+template <typename V>
+void fields(V& v, EndPictures& s) {
+  v.name("latents", &s.latents);
+  v.name("component", &s.component);
+  v.name("input", &s.input);
+  v.name("output", &s.output);
+  v.name("output_deviation", &s.output_deviation);
+  v.name("gives", &s.gives);
+  v.name("gives_times", &s.gives_times);
+  v.integer("seed", &s.seed, 0, 1 << 30);
+  v.number("noise", &s.noise, 0, 1);
+  v.object("area", &s.area);
 }
 
 template <typename V>
@@ -273,6 +318,12 @@ void fields(V& v, Denoise::Condition& c) {
 }
 
 template <typename V>
+void fields(V& v, Denoise::Ended& e) {
+  v.name("component", &e.component);
+  v.objects("conditions", &e.conditions, 16);
+}
+
+template <typename V>
 void fields(V& v, Denoise::Expert& e) {
   v.name("component", &e.component);
   v.number("below", &e.below, 0, 1);
@@ -321,6 +372,12 @@ void fields(V& v, Denoise& s) {
   if (!keyed.component.empty()) s.keyed = std::move(keyed);
   v.optional_object("windows", &s.windows, s.windows.length > 0);
   v.require(!s.keyed || s.experts.empty(), "keyed", "left out where there are experts");
+  Denoise::Ended ended = s.ended.value_or(Denoise::Ended());
+  v.optional_object("ended", &ended, s.ended.has_value());
+  if (!ended.component.empty()) s.ended = std::move(ended);
+  v.require(
+      !s.ended || (s.experts.empty() && !s.keyed && !s.reduced.any() && s.windows.length == 0),
+      "ended", "left out where there are experts, keyed, reduced or windows");
 }
 
 template <typename V>
@@ -328,6 +385,9 @@ void fields(V& v, ResampleLatents& s) {
   v.name("latents", &s.latents);
   component_fields(v, &s);
   v.integer("factor", &s.factor, 2, 64);
+  v.integer("divisor", &s.divisor, 1, 64);
+  v.require(s.divisor < s.factor && std::gcd(s.factor, s.divisor) == 1, "divisor",
+            "less than 'factor', in lowest terms");
 }
 
 template <typename V>
@@ -397,6 +457,13 @@ const LatentSpec* find_media(const Recipe& recipe, bool sound) {
 }
 
 }  // namespace
+
+Reduced Reduced::grown(int factor, int divisor) const {
+  const int b = by * divisor, t = to * factor, common = std::gcd(b, t);
+  return {b / common, t / common};
+}
+
+std::string Reduced::text() const { return to == 1 ? str(by) : str(by, "/", to); }
 
 std::string_view media_name(Modality media) { return kModalities[static_cast<size_t>(media)]; }
 

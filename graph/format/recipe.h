@@ -26,7 +26,7 @@ namespace zoetrope {
 struct EncodeText {
   std::string component, ids, lengths, output;  // lengths: empty where the graph takes none
   std::string gives, gives_lengths;
-  enum class Tokenizer : uint8_t { kBytes, kSentencePiece, kClipBpe, kByteBpe };
+  enum class Tokenizer : uint8_t { kBytes, kSentencePiece, kClipBpe, kByteBpe, kPieceBpe };
   Tokenizer tokenizer = Tokenizer::kBytes;
   std::string tokenizer_name = "";  // of the file's; empty: the one without a name
   // An output [rows, width] of the graph that stands for the whole text, and what it is given as;
@@ -43,6 +43,22 @@ struct EncodeText {
   bool quoted = false;        // only what stands in quotation marks is read
   int byte_offset = 0;        // of kBytes: the id of byte 0
   int places = 0;             // length of what is given; 0: as many as ids
+  // Where EndPictures has pictures they are read with the words: before the prompt stands for each
+  // a label, `begin`, an id for each place of the picture, and `end`.
+  struct Seen {
+    // [1, height, width, 3] in [-1, 1] to [1, places, width]: a place for each square of `pixels`
+    std::string component = "", input = "", output = "";
+    // In place of the encoder of words, with the same outputs. It takes as well `features`
+    // [1, places, width], `reads` i32[rows, length]: 0 of a word, else one more than the place that
+    // is read there; and `positions` f32[rows, length, 3], of time, rows and columns.
+    std::string text = "", features = "", reads = "", positions = "";
+    std::string label = "";  // with "{n}" for its number, from 1
+    int begin = 0, place = 0, end = 0;
+    int pixels = 1;
+    int64_t least_pixels = 0, most_pixels = 0;  // of a picture; 0: any
+    std::string gives = "";  // f32[rows, length]: 1 from `begin` to `end`, else 0
+  };
+  std::optional<Seen> seen = std::nullopt;
 };
 
 // Labels of classes. Gives i32[rows]; the rows that guidance compares with hold null_class.
@@ -108,7 +124,7 @@ struct Denoise {
     std::optional<double> guidance = std::nullopt;  // absent: as above
   };
   std::vector<Expert> experts;
-  int reduced = 1;  // rows and columns of latents are so many times fewer than the clip's
+  Reduced reduced = {};
   // In place of `component` where key frames are given (KnownLatents): the same inputs and outputs,
   // whose latents have those of the key frames behind the clip's own, and `input`, which takes
   // their times.
@@ -116,6 +132,12 @@ struct Denoise {
     std::string component, input, value;
   };
   std::optional<Keyed> keyed = std::nullopt;
+  // In place of `component` where EndPictures has pictures: the same inputs and outputs, and these.
+  struct Ended {
+    std::string component;
+    std::vector<Condition> conditions;
+  };
+  std::optional<Ended> ended = std::nullopt;
   // Longer clips are seen in windows of so many latents along time, of those of the picture or,
   // where there is none, of the sound; length 0: whole. What a call makes of a latent counts less
   // towards the ends that it shares with others: over the overlap, or from the window's middle on.
@@ -139,10 +161,11 @@ struct Denoise {
   }
 };
 
-// Latents of pictures, as a decoder takes them, to `factor` times as many rows and columns.
+// Latents of pictures, as a decoder takes them, to `factor` / `divisor` times as many rows and
+// columns.
 struct ResampleLatents {
   std::string latents, component, input, output;
-  int factor = 2;
+  int factor = 2, divisor = 1;
 };
 
 struct Decode {
@@ -157,8 +180,8 @@ struct DecodeImage : Decode {};  // output [batch, height, width, 3] in [-1, 1]
 struct DecodeSound : Decode {};  // output [batch, samples, channels] in [-1, 1]
 
 using Stage = std::variant<EncodeText, ClassLabel, ImageFeatures, FrameFeatures, ReferenceFeatures,
-                           StartPicture, SourceClip, KnownLatents, Denoise, ResampleLatents,
-                           DecodeSound, DecodeVideo, DecodeImage>;
+                           EndPictures, StartPicture, SourceClip, KnownLatents, Denoise,
+                           ResampleLatents, DecodeSound, DecodeVideo, DecodeImage>;
 
 // "encode_text", "class_label", ...
 std::string_view stage_kind(const Stage& stage);

@@ -1,5 +1,6 @@
 #include "graph/format/recipe_references.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -63,7 +64,26 @@ class References {
     ZT_RETURN_IF_ERROR(before_denoising("encode_text"));
     ZT_RETURN_IF_ERROR(give(s.gives));
     ZT_RETURN_IF_ERROR(give(s.gives_pooled));
+    if (s.seen) ZT_RETURN_IF_ERROR(give(s.seen->gives));
+    if (s.seen && !ends_in_pictures())
+      return bad("'seen' of 'encode_text', and no stage 'end_pictures' whose pictures they are");
     return give(s.gives_lengths);
+  }
+  bool ends_in_pictures() const {
+    return std::any_of(recipe_.stages.begin(), recipe_.stages.end(), [](const Stage& stage) {
+      return std::holds_alternative<EndPictures>(stage);
+    });
+  }
+  Status visit(const EndPictures& s) {
+    ZT_RETURN_IF_ERROR(before_denoising("end_pictures"));
+    ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    if (l->media != Modality::kVideo)
+      return bad("'end_pictures' of '", l->name, "', which are ", media_name(l->media),
+                 "; expected video");
+    if (ends_) return bad("two stages 'end_pictures'");
+    ends_ = true;
+    ZT_RETURN_IF_ERROR(give(s.gives_times));
+    return give(s.gives);
   }
   Status visit(const ClassLabel& s) {
     ZT_RETURN_IF_ERROR(before_denoising("class_label"));
@@ -131,14 +151,14 @@ class References {
     return give(s.gives_mask);
   }
   // Pixels of the clip's sizes come in whole latents of the reduced ones.
-  Status reduces(int by, const LatentSpec& l, const std::string& first = "") const {
-    if (by == 1) return Status();
-    const int64_t step = int64_t{by} * l.pixels;
+  Status reduces(Reduced by, const LatentSpec& l, const std::string& first = "") const {
+    if (!by.any()) return Status();
+    const int64_t step = int64_t{by.by} * l.pixels;
     if (l.media == Modality::kSound || !first.empty())
       return bad("'reduced' is of pictures whose coders have no 'first'");
     for (const Range* r : {&recipe_.clip.width, &recipe_.clip.height})
       if (r->multiple % step != 0 || r->offset != 0)
-        return bad("sizes in steps of ", r->multiple, " pixels; latents reduced by ", by,
+        return bad("sizes in steps of ", r->multiple, " pixels; latents reduced by ", by.text(),
                    " take steps of ", step);
     return Status();
   }
@@ -148,19 +168,19 @@ class References {
       return bad("a later stage that denoises takes the sampler flow matching");
     if (!denoised_.empty() && s.windows.length > 0)
       return bad("'windows' of a later stage that denoises: the first one's hold for all");
-    std::map<std::string, int> own;
+    std::map<std::string, Reduced> own;
     for (const Denoise::Stream& stream : s.streams) {
       ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(stream.latents));
       const bool sound = l->media == Modality::kSound;
-      if (!own.emplace(stream.latents, sound ? 1 : s.reduced).second)
+      if (!own.emplace(stream.latents, sound ? Reduced{} : s.reduced).second)
         return bad("latents '", stream.latents, "' are denoised twice in one stage");
       if (!sound) ZT_RETURN_IF_ERROR(reduces(s.reduced, *l));
       const auto before = denoised_.find(stream.latents);
       if (before == denoised_.end() && !denoised_.empty())
         return bad("latents '", stream.latents, "' are not those of the first stage that denoises");
       if (before != denoised_.end() && !sound && before->second != s.reduced)
-        return bad("latents '", stream.latents, "' are reduced by ", before->second,
-                   " before a stage that denoises them reduced by ", s.reduced);
+        return bad("latents '", stream.latents, "' are reduced by ", before->second.text(),
+                   " before a stage that denoises them reduced by ", s.reduced.text());
     }
     if (!denoised_.empty() && own.size() != denoised_.size())
       return bad("a later stage denoises ", own.size(), " streams, the first ", denoised_.size());
@@ -169,13 +189,17 @@ class References {
       if (!values_.contains(c.value)) return bad("no earlier stage gives '", c.value, "'");
       if (const auto known = known_.find(c.value); known != known_.end())
         ZT_RETURN_IF_ERROR(fits(s, *known->second));
-      if (s.reduced > 1 && sources_.contains(c.value))
+      if (s.reduced.any() && sources_.contains(c.value))
         return bad("'", c.value, "' of 'source_clip' is of the clip's size, what denoises with it ",
-                   "is 'reduced' by ", s.reduced);
+                   "is 'reduced' by ", s.reduced.text());
     }
     for (const LatentSpec& l : recipe_.latents)
       if (s.windows.length > 0 && l.period > 0)
         return bad("'windows' over latents '", l.name, "', which have a period");
+    if (s.ended && !ends_) return bad("'ended', and no stage 'end_pictures' before it");
+    if (s.ended)
+      for (const Denoise::Condition& c : s.ended->conditions)
+        if (!values_.contains(c.value)) return bad("no earlier stage gives '", c.value, "'");
     if (!s.keyed) return Status();
     const auto times = known_.find(s.keyed->value);
     if (times == known_.end() || times->second->gives_key_times != s.keyed->value)
@@ -185,16 +209,18 @@ class References {
   Status fits(const Denoise& s, const KnownLatents& known) const {
     const bool sound = recipe_.find_latents(known.latents)->media == Modality::kSound;
     if (sound || known.reduced == s.reduced) return Status();
-    return bad("'", known.gives, "' is reduced by ", known.reduced, ", what denoises with it by ",
-               s.reduced);
+    return bad("'", known.gives, "' is reduced by ", known.reduced.text(),
+               ", what denoises with it by ", s.reduced.text());
   }
   Status visit(const ResampleLatents& s) {
     ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
     const auto of = denoised_.find(s.latents);
-    if (of == denoised_.end() || l->media == Modality::kSound || of->second % s.factor != 0)
-      return bad("'resample_latents' by ", s.factor, " of '", s.latents,
+    const bool picture = of != denoised_.end() && l->media != Modality::kSound;
+    const Reduced left = picture ? of->second.grown(s.factor, s.divisor) : Reduced{};
+    if (!picture || left.to > left.by)
+      return bad("'resample_latents' by ", Reduced{s.factor, s.divisor}.text(), " of '", s.latents,
                  "': expected latents of pictures that are denoised at a size reduced by as much");
-    of->second /= s.factor;
+    of->second = left;
     return Status();
   }
   Status decode(const Decode& s, Modality media) {
@@ -205,8 +231,9 @@ class References {
     ZT_RETURN_IF_ERROR(first_of_video(s.first, *l));
     const auto denoised = denoised_.find(s.latents);
     if (denoised == denoised_.end()) return bad("latents '", s.latents, "' are not denoised");
-    if (denoised->second != 1)
-      return bad("latents '", s.latents, "' are decoded at a size reduced by ", denoised->second);
+    if (denoised->second.any())
+      return bad("latents '", s.latents, "' are decoded at a size reduced by ",
+                 denoised->second.text());
     const bool whole = media != Modality::kVideo || !s.first.empty();
     if (s.area.length > 0 && whole) return bad("'area' is of video whose decoder has no 'first'");
     if ((s.tiles.stitched || s.area.stitched) && whole)
@@ -222,8 +249,9 @@ class References {
   Status visit(const DecodeImage& s) { return decode(s, Modality::kImage); }
 
   const Recipe& recipe_;
+  bool ends_ = false;                                 // a stage gives pictures at the ends
   std::set<std::string> values_, decoded_, sources_;  // the last: of source clips
-  std::map<std::string, int> denoised_;               // latents, and by how much they are reduced
+  std::map<std::string, Reduced> denoised_;           // latents, and by how much they are reduced
   std::map<std::string, const KnownLatents*> known_;  // by what they give
 };
 

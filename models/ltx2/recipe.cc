@@ -31,7 +31,7 @@ EncodeText encode_text(const Ltx2Pipeline& p) {
 }
 
 // What is known for a stage at that part of the size; the names of its values begin so.
-KnownLatents known_latents(int reduced, const std::string& prefix) {
+KnownLatents known_latents(Reduced reduced, const std::string& prefix) {
   KnownLatents s = recipe_parts::known_latents("video", "encoder", prefix);
   s.reduced = reduced;
   s.graded = true;
@@ -39,7 +39,7 @@ KnownLatents known_latents(int reduced, const std::string& prefix) {
   return s;
 }
 
-Denoise denoise(const Ltx2Pipeline& p, int reduced, const std::string& prefix) {
+Denoise denoise(const Ltx2Pipeline& p, Reduced reduced, const std::string& prefix) {
   Denoise s = recipe_parts::denoise({"video", "sound"}, {"text"});
   if (p.dit.video.known_latents) {
     s.conditions.push_back({prefix + "known", "known"});
@@ -62,12 +62,14 @@ Denoise denoise(const Ltx2Pipeline& p, int reduced, const std::string& prefix) {
   return s;
 }
 
-ResampleLatents resample() {
+ResampleLatents resample(const Ltx2UpsamplerConfig& upsampler) {
   ResampleLatents s;
   s.latents = "video";
   s.component = "upsampler";
   s.input = "latents";
   s.output = "upsampled";
+  s.factor = static_cast<int>(upsampler.numerator);
+  s.divisor = static_cast<int>(upsampler.denominator);
   return s;
 }
 
@@ -77,7 +79,7 @@ Denoise refine(Ltx2Pipeline p) {
   p.steps = 3;
   p.guidance = p.sound_guidance = {};
   p.dit.weaker = false;
-  Denoise s = denoise(p, 1, "");
+  Denoise s = denoise(p, {}, "");
   if (p.refiner) s.component = "dit_refining";
   if (p.refiner && s.keyed) s.keyed->component = "dit_refining_keyed";
   return s;
@@ -89,11 +91,11 @@ Status check_upsampler(const Ltx2Pipeline& p) {
   if (u.channels != p.dit.video.channels)
     return error(Code::kInvalidArgument, "an upsampler of ", u.channels,
                  " channels; the latents have ", p.dit.video.channels);
-  if (u.temporal || !u.spatial || u.numerator != 2 || u.denominator != 1)
-    return error(
-        Code::kUnsupported, "an upsampler to ",
-        u.temporal ? "more frames" : str(u.numerator, " / ", u.denominator, " of the size"),
-        ": the two stages take one to twice the size");
+  if (u.temporal)
+    return error(Code::kUnsupported,
+                 "an upsampler to more frames: it is of LTX-2.5's rendering in rounds (diffusers' "
+                 "LTX2DFRTemporalRefinePipeline), which is not supported; two stages take one to "
+                 "1.5, 2 or 4 times the size");
   if (!p.refiner && (p.dit.weaker || p.guidance.text != 1 || p.sound_guidance.text != 1))
     return error(Code::kUnsupported,
                  "the second stage's three steps are those of distilled checkpoints (--distilled), "
@@ -175,8 +177,10 @@ Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
   recipe.latents[0].later_frames = static_cast<int>(p.vae.time());
   recipe.latents[1].samples = static_cast<int>(p.sound.samples());
   recipe.latents[1].nearest = true;
-  const int reduced = p.upsampler ? 2 : 1;
-  const int64_t step = int64_t{recipe.latents[0].pixels} * reduced,
+  const Reduced reduced = p.upsampler ? Reduced{static_cast<int>(p.upsampler->numerator),
+                                                static_cast<int>(p.upsampler->denominator)}
+                                      : Reduced{};
+  const int64_t step = int64_t{recipe.latents[0].pixels} * reduced.by,
                 later = static_cast<int64_t>(recipe.latents[0].later_frames);
   const auto side = [&](int64_t preferred, int64_t most) {
     const int64_t least =
@@ -205,13 +209,13 @@ Result<Recipe> ltx2_recipe(const Ltx2Pipeline& p) {
   const std::string prefix = p.upsampler ? "small_" : "";
   if (p.dit.video.known_latents) {
     recipe.stages.push_back(known_latents(reduced, prefix));
-    if (p.upsampler) recipe.stages.push_back(known_latents(1, ""));
+    if (p.upsampler) recipe.stages.push_back(known_latents({}, ""));
   }
   if (p.hears)
     recipe.stages.push_back(recipe_parts::known_latents("sound", "sound_encoder", "sound_"));
   recipe.stages.push_back(denoise(p, reduced, prefix));
   if (p.upsampler) {
-    recipe.stages.push_back(resample());
+    recipe.stages.push_back(resample(*p.upsampler));
     recipe.stages.push_back(refine(p));
   }
   recipe.stages.push_back(recipe_parts::decode<DecodeSound>("sound", "sound_decoder"));

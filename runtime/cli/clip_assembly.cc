@@ -103,7 +103,8 @@ Status ClipAssembly::frames(const uint8_t* pixels, int64_t count) {
   for (int64_t i = 0; i < count; ++i, ++frame_) {
     const uint8_t* shown = pixels + i * size;
     if (frame_ < known_.before.frames || frame_ >= files_.frames - known_.after.frames) continue;
-    if (frame_ == 0 && known_.first.frames > 0 && known_.first_strength == 1)
+    if (frame_ == 0 && known_.first.frames > 0 && known_.first_strength == 1 &&
+        files_.first_as_given)
       shown = known_.first.pixels.data();
     if (frame_ == files_.frames - 1 && known_.last.frames > 0 && files_.last_as_given)
       shown = known_.last.pixels.data();

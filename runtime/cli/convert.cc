@@ -62,7 +62,8 @@ void add_convert(CLI::App* root, Run* run) {
                   "The autoencoder, for a checkpoint that has none: a folder or file");
   app->add_option(
       "--text-encoder", options->convert.text_encoder,
-      "The text encoder, likewise (Wan: UMT5; LTX-2: Gemma 3; MiniMax-H3: Qwen3-VL-32B)");
+      "The text encoder, likewise (Wan: UMT5; LTX-2: Gemma 3, of 2.5 its own Gemma 4; MiniMax-H3: "
+      "Qwen3-VL-32B)");
   app->add_option(
       "--tokenizer", options->convert.tokenizer,
       "Its SentencePiece model (spiece.model, tokenizer.model) or tokenizer.json, or the folder "
@@ -76,15 +77,18 @@ void add_convert(CLI::App* root, Run* run) {
       "of A14B's text-to-video pair passes for Wan 2.1 14B, whose tensors are the same");
   app->add_option(
       "--upsampler", options->convert.upsampler,
-      "LTX-2's upsampler of latents, a folder or file, where it does not lie beside the "
-      "model: distilled checkpoints then make half the size first and refine it");
+      "LTX-2's upsampler of latents (to 1.5, 2 or 4 times the size), a folder or file, where it "
+      "does "
+      "not lie beside the model: distilled checkpoints then make a smaller clip first and refine "
+      "it");
   app->add_option(
       "--refining-lora", options->convert.refining_lora,
-      "The adapter that distils LTX-2: a checkpoint that was not then refines what it made at half "
-      "the size with it, in a second transformer of the same size");
+      "The adapter that distils LTX-2: a checkpoint that was not then refines what it made smaller "
+      "with it, in a second transformer of the same size");
   app->add_flag("--distilled", options->convert.distilled,
                 "The checkpoint was distilled to few steps without guidance, which nothing in it "
-                "says (LTX-2: eight; Wan: lightx2v's four; FastWan's folders say it themselves)");
+                "says (LTX-2: eight, but 2.5's folder says it itself; Wan: lightx2v's four; "
+                "FastWan's folders say it themselves)");
   app->add_option("--dtype", options->dtype,
                   "Store float tensors as f32, f16 or bf16; left out, as the checkpoint has them");
   app->add_flag("-q,--quiet", options->quiet, "No progress");

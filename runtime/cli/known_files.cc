@@ -385,7 +385,8 @@ Result<MediaTarget> media_target(const Recipe& recipe, const KnownFlags& flags, 
 Status give_known(const Recipe& recipe, const KnownFlags& flags, KnownFiles* files,
                   Request* request) {
   request->known = std::move(files->media);
-  files->last_as_given = count_key_frames(recipe, request->known) == 0;
+  files->first_as_given = count_end_pictures(recipe, request->known) == 0;
+  files->last_as_given = files->first_as_given && count_key_frames(recipe, request->known) == 0;
   files->loop = request->clip.loop;
   const LatentSpec* picture = recipe.picture();
   const bool pictures = picture != nullptr && picture->media == Modality::kImage;

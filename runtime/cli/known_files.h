@@ -42,7 +42,7 @@ struct KnownFiles {
   int64_t extend_frames = 0, lead_frames = 0;
   // Whether the last frame that comes out is the given one; where the model takes key frames it is
   // what the model makes of it.
-  bool last_as_given = true;
+  bool first_as_given = true, last_as_given = true;
   bool loop = false;                            // what the model makes has no end
   std::vector<float> extend_sound, lead_sound;  // at the model's rate; silence where there was none
 

@@ -24,11 +24,15 @@ bool takes_keys(const Recipe& recipe) {
   });
 }
 
+bool takes_ends(const Recipe& recipe) { return find_stage<EndPictures>(recipe) != nullptr; }
+
+// With `pictures` given, as key frames or at the ends.
 Status check_stages(const Model& model, const ClipRequest& size,
-                    std::map<std::string, Bindings>* bindings = nullptr, int64_t key_frames = 0) {
+                    std::map<std::string, Bindings>* bindings = nullptr, int64_t pictures = 0) {
   auto shape = resolve_clip_shape(model.recipe, size);
   if (!shape.ok()) return Status(Code::kDataLoss, "recipe: " + shape.status().message());
-  shape->key_frames = key_frames;
+  if (takes_keys(model.recipe)) shape->key_frames = pictures;
+  if (takes_ends(model.recipe)) shape->end_pictures = pictures;
   CheckContext context{model, {}, *shape, bindings};
   for (size_t i = 0; i < model.recipe.stages.size(); ++i) {
     const Stage& stage = model.recipe.stages[i];
@@ -56,7 +60,8 @@ Status check_model(const Model& model) {
   least.height = nearest_in_range(recipe.clip.height, 1);
   if (recipe.picture() == nullptr || recipe.picture()->media != Modality::kImage)
     least.frames = nearest_in_range(recipe.clip.frames, 1);
-  if (takes_keys(recipe)) ZT_RETURN_IF_ERROR(check_stages(model, {}, nullptr, 1));
+  if (takes_keys(recipe) || takes_ends(recipe))
+    ZT_RETURN_IF_ERROR(check_stages(model, {}, nullptr, 1));
   return check_stages(model, least);
 }
 
@@ -70,10 +75,16 @@ int64_t count_key_frames(const Recipe& recipe, const KnownMedia& known) {
   return static_cast<int64_t>(known.keys.size()) + (known.last.frames > 0 ? 1 : 0);
 }
 
+int64_t count_end_pictures(const Recipe& recipe, const KnownMedia& known) {
+  if (!takes_ends(recipe)) return 0;
+  return known.first.frames + known.last.frames;
+}
+
 Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model) {
   std::map<std::string, Bindings> bindings;
   ZT_RETURN_IF_ERROR(check_stages(model, {}, &bindings));
-  if (takes_keys(model.recipe)) ZT_RETURN_IF_ERROR(check_stages(model, {}, &bindings, 1));
+  if (takes_keys(model.recipe) || takes_ends(model.recipe))
+    ZT_RETURN_IF_ERROR(check_stages(model, {}, &bindings, 1));
   return bindings;
 }
 
@@ -87,7 +98,7 @@ std::string given_media(const Recipe& recipe) {
   for (const Stage& stage : recipe.stages) {
     const auto* s = std::get_if<KnownLatents>(&stage);
     const LatentSpec* spec = s != nullptr ? recipe.find_latents(s->latents) : nullptr;
-    if (s == nullptr || s->reduced > 1) continue;  // the same again
+    if (s == nullptr || s->reduced.any()) continue;  // the same again
     if (spec->media == Modality::kSound) {
       add(recipe.sound_alone(), "sound to continue (--extend) or to lead to (--lead-to)");
       add(!recipe.sound_alone(), "sound (--audio)");
@@ -105,6 +116,8 @@ std::string given_media(const Recipe& recipe) {
     add(grey || even, "a clip to lead to (--lead-to)");
     add(recipe.sound() != nullptr, "a clip that wants sound (--video)");
   }
+  add(takes_ends(recipe), "a first frame (--image)");
+  add(takes_ends(recipe), "a last frame (--last-image)");
   add(hears_frames(recipe), "a clip that wants sound (--video)");
   add(find_stage<StartPicture>(recipe) != nullptr,
       "a picture or clip to start from (--image or --video with --strength)");
@@ -144,7 +157,12 @@ Status check_request(const Recipe& recipe, const Request& request) {
         "a loop has no beginning and no end that could be given; without --loop a picture as "
         "--image and as --last-image, or a clip as --extend and as --lead-to, makes one around it");
   const bool looked_at = hears_frames(recipe) && !request.known.has_frames_beside_video();
-  if (request.known.has_frames() && !takes_known(recipe, picture) && !looked_at)
+  const KnownMedia& known = request.known;
+  const bool at_ends = takes_ends(recipe) && known.first.frames + known.last.frames > 0;
+  if (at_ends && (known.before.frames + known.after.frames + known.video.frames > 0 ||
+                  !known.keys.empty() || known.first_strength != 1))
+    return refuse("this model takes pictures at the clip's ends alone, and as they are");
+  if (known.has_frames() && !takes_known(recipe, picture) && !looked_at && !at_ends)
     return refuse("this model takes no known frames; it takes ", given_media(recipe));
   if (request.known.has_sound() && !takes_known(recipe, recipe.sound()))
     return refuse(recipe.sound() ? "this model takes no known sound" : "this model has no sound",

@@ -24,6 +24,8 @@ bool hears_frames(const Recipe& recipe);
 
 // Frames that a request gives as latents of their own.
 int64_t count_key_frames(const Recipe& recipe, const KnownMedia& known);
+// Pictures at the ends, where the model takes them beside the clip's latents.
+int64_t count_end_pictures(const Recipe& recipe, const KnownMedia& known);
 
 // Whether the request asks for something that this model's recipe has: prompts, classes, known
 // frames and sound, pictures to start from.

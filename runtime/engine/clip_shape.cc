@@ -243,9 +243,9 @@ Result<ClipShape> resolve_clip_shape(const Recipe& recipe, const ClipRequest& re
   return shape;
 }
 
-ClipShape reduced_shape(ClipShape shape, int by) {
+ClipShape reduced_shape(ClipShape shape, Reduced by) {
   for (int64_t* side : {&shape.width, &shape.height, &shape.latent_width, &shape.latent_height})
-    *side /= by;
+    *side = by.of(*side);
   return shape;
 }
 

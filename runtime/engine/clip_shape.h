@@ -16,7 +16,8 @@ struct ClipShape {
   int64_t samples = 0;  // of sound, a channel; 0 without
   int64_t latent_frames = 0, latent_height = 0, latent_width = 0;
   int64_t sound_latents = 0;
-  int64_t key_frames = 0;  // latents of single frames behind the clip's while it is denoised
+  int64_t key_frames = 0;    // latents of single frames behind the clip's while it is denoised
+  int64_t end_pictures = 0;  // at the first and the last frame, beside the clip's latents
   // Latents along time that one call of the network sees, and how many of them its neighbour sees
   // too; 0: all.
   int64_t window = 0, overlap = 0;
@@ -70,8 +71,8 @@ inline int64_t frames_of_samples(int64_t samples, int sample_rate, int fps) {
 int64_t latents_of_frames(const LatentSpec& spec, int64_t frames);
 int64_t frames_of_latents(const LatentSpec& spec, int64_t latents);
 
-// The clip whose rows and columns, of pixels and of latents, are so many times fewer.
-ClipShape reduced_shape(ClipShape shape, int by);
+// The clip whose rows and columns, of pixels and of latents, are so much fewer.
+ClipShape reduced_shape(ClipShape shape, Reduced by);
 
 // Latents of a stream along time.
 int64_t latents_along_time(const LatentSpec& spec, const ClipShape& clip);

@@ -179,6 +179,7 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
   ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(recipe, request.clip));
   ZT_ASSIGN_OR_RETURN(plan.denoise, apply_request(*recipe.denoise(), request));
   plan.shape.key_frames = count_key_frames(recipe, request.known);
+  plan.shape.end_pictures = count_end_pictures(recipe, request.known);
   ZT_RETURN_IF_ERROR(space_steps(recipe, plan.shape, &plan));
   ZT_ASSIGN_OR_RETURN(plan.first_step, first_step(plan.denoise, request));
   plan.samples = std::max<int64_t>(1, static_cast<int64_t>(request.classes.size()));
@@ -240,6 +241,10 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
   Request smaller = request;
   smaller.known = {};
   smaller.known.references = request.known.references;
+  if (asked.end_pictures > 0) {
+    smaller.known.first.frames = request.known.first.frames;
+    smaller.known.last.frames = request.known.last.frames;
+  }
   smaller.resume = nullptr;
   if (needs_frame(model_.recipe)) {
     smaller.known.first.frames = request.known.has_first() ? 1 : 0;

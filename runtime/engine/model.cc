@@ -4,6 +4,7 @@
 #include "graph/format/model_file.h"
 #include "runtime/text/byte_bpe.h"
 #include "runtime/text/clip_bpe.h"
+#include "runtime/text/piece_bpe.h"
 #include "runtime/text/sentencepiece.h"
 
 namespace zoetrope {
@@ -18,6 +19,8 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const StoredTokenizer& s
     ZT_ASSIGN_OR_RETURN(tokenizer, ClipBpe::open(stored.data));
   } else if (stored.kind == tokenizer_name(EncodeText::Tokenizer::kByteBpe)) {
     ZT_ASSIGN_OR_RETURN(tokenizer, ByteBpe::open(stored.data));
+  } else if (stored.kind == tokenizer_name(EncodeText::Tokenizer::kPieceBpe)) {
+    ZT_ASSIGN_OR_RETURN(tokenizer, PieceBpe::open(stored.data));
   }
   return tokenizer;
 }

@@ -125,7 +125,7 @@ Result<Preview> Preview::fit(Engine& engine, std::stop_token stop) {
   }
   if (!planned.ok()) return planned.status();
   // Latents that are made larger on the way cannot be given as they stand at the end.
-  if (!planned->later.empty() || planned->denoise.reduced != 1)
+  if (!planned->later.empty() || planned->denoise.reduced.any())
     return error(Code::kUnsupported, "this model denoises in several sizes; it has no previews");
   const ClipShape& shape = planned->shape;
   auto point = std::make_shared<ResumePoint>();

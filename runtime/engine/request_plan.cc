@@ -41,6 +41,7 @@ std::string latents_to_text(const ClipShape& s) {
   std::string text;
   if (s.latent_frames > 0) text = str(s.latent_frames, "x", s.latent_height, "x", s.latent_width);
   if (s.key_frames > 0) text += str(", ", s.key_frames, " of key frames");
+  if (s.end_pictures > 0) text += str(", ", s.end_pictures, " of pictures at its ends");
   if (s.sound_latents > 0) text += str(text.empty() ? "" : " and ", s.sound_latents);
   return text;
 }
@@ -62,6 +63,14 @@ std::string sampler_to_text(const DenoisePlan& plan) {
   const auto& sigmas = plan.points.sigmas;
   return text + str(" (", sigmas[static_cast<size_t>(plan.first_step)], " to ",
                     sigmas[sigmas.size() - 2], ", then 0)");
+}
+
+std::string reduced_to_text(const Reduced& by) {
+  return by.any() ? str(", at ", by.to, "/", by.by, " of the size") : "";
+}
+nlohmann::json reduced_to_json(const Reduced& by) {  // 1.5: latents of 2 for each 3
+  if (by.to == 1) return by.by;
+  return static_cast<double>(by.by) / by.to;
 }
 
 std::string windows_to_text(const ClipShape& shape) {
@@ -302,9 +311,7 @@ std::string request_plan_to_text(const RequestPlan& plan, bool calls) {
   }
   const auto pass_to_text = [&s](const DenoisePlan& pass) {
     return str(pass.denoise.steps, " steps of ", sampler_to_text(pass), ", ",
-               guidance_to_text(pass),
-               pass.denoise.reduced > 1 ? str(", at 1/", pass.denoise.reduced, " of the size") : "",
-               windows_to_text(s));
+               guidance_to_text(pass), reduced_to_text(pass.denoise.reduced), windows_to_text(s));
   };
   text += str("\nlatents ", latents_to_text(s), "; ", pass_to_text(plan));
   for (const DenoisePlan& pass : plan.later) text += str("; then ", pass_to_text(pass));
@@ -365,7 +372,7 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
   for (const DenoisePlan& pass : plan.later)
     later.push_back({{"steps", pass.denoise.steps},
                      {"guidance", pass.denoise.guidance},
-                     {"reduced", pass.denoise.reduced},
+                     {"reduced", reduced_to_json(pass.denoise.reduced)},
                      {"sampler", sampler_to_json(pass)},
                      {"networks", networks_to_json(pass)}});
   const json out = {{"width", s.width},
@@ -377,7 +384,7 @@ std::string request_plan_to_json(const RequestPlan& plan, bool calls) {
                     {"sound_latents", s.sound_latents},
                     {"steps", plan.denoise.steps},
                     {"guidance", plan.denoise.guidance},
-                    {"reduced", plan.denoise.reduced},
+                    {"reduced", reduced_to_json(plan.denoise.reduced)},
                     {"windows", count_windows(s)},
                     {"sampler", sampler_to_json(plan)},
                     {"networks", networks_to_json(plan)},

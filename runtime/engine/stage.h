@@ -156,7 +156,8 @@ struct StageDef {
 const StageDef& stage_def(const Stage& stage);
 
 extern const StageDef kEncodeTextStage, kClassLabelStage, kImageFeaturesStage, kFrameFeaturesStage,
-    kReferenceFeaturesStage, kStartPictureStage, kSourceClipStage, kKnownLatentsStage,
-    kDenoiseStage, kResampleLatentsStage, kDecodeSoundStage, kDecodeVideoStage, kDecodeImageStage;
+    kReferenceFeaturesStage, kEndPicturesStage, kStartPictureStage, kSourceClipStage,
+    kKnownLatentsStage, kDenoiseStage, kResampleLatentsStage, kDecodeSoundStage, kDecodeVideoStage,
+    kDecodeImageStage;
 
 }  // namespace zoetrope

@@ -8,9 +8,6 @@
 namespace zoetrope {
 namespace {
 
-constexpr size_t kMostAdded = 1 << 12;
-constexpr int64_t kMostId = 1 << 22;
-
 // A place in text, character by character; behind the end the kind is kEnd.
 struct Place {
   explicit Place(std::string_view of, size_t from) : text(of), at(from) { read(); }
@@ -90,48 +87,29 @@ size_t word_end(std::string_view text, size_t at) {
 Result<std::unique_ptr<ByteBpe>> ByteBpe::open(std::span<const uint8_t> data) {
   const auto json = nlohmann::json::parse(data.begin(), data.end(), nullptr,
                                           /*allow_exceptions=*/false);
-  const auto bad = [](const auto&... parts) {
-    return error(Code::kDataLoss,
-                 "the tokenizer is no byte-level vocabulary with merges: ", parts...);
-  };
-  ZT_ASSIGN_OR_RETURN(BytePairs pairs, BytePairs::open(json, "byte-level vocabulary", ""));
-  if (pairs.lacks_bytes()) return bad("it has no piece for some bytes");
-  std::unique_ptr<ByteBpe> made(new ByteBpe(std::move(pairs)));
-  const auto added = json.find("added");
-  if (added == json.end()) return made;
-  if (!added->is_object() || added->size() > kMostAdded) return bad("\"added\" is no list of ids");
-  for (const auto& [text, id] : added->items()) {
-    if (text.empty() || !id.is_number_integer() || id.get<int64_t>() < 0 ||
-        id.get<int64_t>() >= kMostId)
-      return bad("'", text.substr(0, 80), "' has the id ", id.dump().substr(0, 80));
-    made->added_.emplace_back(text, id.get<int32_t>());
-    made->size_ = std::max(made->size_, id.get<int64_t>() + 1);
-  }
-  std::stable_sort(made->added_.begin(), made->added_.end(),
-                   [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
-  return made;
+  constexpr const char* kWhat = "byte-level vocabulary";
+  ZT_ASSIGN_OR_RETURN(BytePairs pairs, BytePairs::open(json, kWhat, ""));
+  if (pairs.lacks_bytes())
+    return error(Code::kDataLoss, "the tokenizer is no ", kWhat,
+                 " with merges: it has no piece for some bytes");
+  ZT_ASSIGN_OR_RETURN(AddedTexts added, AddedTexts::open(json, kWhat));
+  return std::unique_ptr<ByteBpe>(new ByteBpe(std::move(pairs), std::move(added)));
 }
 
-Result<std::vector<int32_t>> ByteBpe::pieces(std::string_view text) const {
-  std::vector<int32_t> ids;
-  std::vector<size_t> next(added_.size(), 0);  // where each added text stands from here on
-  for (size_t i = 0; i < added_.size(); ++i) next[i] = text.find(added_[i].first);
-  for (size_t from = 0; from < text.size();) {
-    size_t at = std::string_view::npos, found = 0;
-    for (size_t i = 0; i < added_.size(); ++i) {  // of two at one place the longer one comes first
-      if (next[i] < from) next[i] = text.find(added_[i].first, from);
-      if (next[i] < at) at = next[i], found = i;
-    }
-    ZT_ASSIGN_OR_RETURN(const std::string plain, compose(text.substr(from, at - from)));
-    for (size_t word = 0; word < plain.size();) {
+int64_t ByteBpe::size() const { return std::max(pairs_.size(), added_.size()); }
+
+Result<std::vector<int32_t>> ByteBpe::pieces(std::string_view text, size_t enough) const {
+  const auto words = [&](std::string_view part, std::vector<int32_t>* ids) -> Status {
+    ZT_ASSIGN_OR_RETURN(const std::string plain, compose(part));
+    for (size_t word = 0; word < plain.size() && ids->size() <= enough;) {
       const size_t end = word_end(plain, word);
-      pairs_.add_word(std::string_view(plain).substr(word, end - word), &ids);
+      pairs_.add_word(std::string_view(plain).substr(word, end - word), ids);
       word = end;
     }
-    if (at == std::string_view::npos) break;
-    ids.push_back(added_[found].second);
-    from = at + added_[found].first.size();
-  }
+    return Status();
+  };
+  std::vector<int32_t> ids;
+  ZT_RETURN_IF_ERROR(added_.cut(text, words, enough, &ids));
   return ids;
 }
 

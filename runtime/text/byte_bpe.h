@@ -4,10 +4,10 @@
 
 #include <memory>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
+#include "runtime/text/added_texts.h"
 #include "runtime/text/byte_pairs.h"
 #include "runtime/text/tokenizer.h"
 
@@ -15,22 +15,20 @@ namespace zoetrope {
 
 class ByteBpe : public Tokenizer {
  public:
-  // `data` is JSON: "vocab" and "merges" as BytePairs has them, and "added", ids by texts that are
-  // pieces as they stand. Errors say what is wrong with it.
+  // `data` is JSON: "vocab" and "merges" as BytePairs has them, "added" as AddedTexts. Errors say
+  // what is wrong with it.
   static Result<std::unique_ptr<ByteBpe>> open(std::span<const uint8_t> data);
 
-  int64_t size() const override { return size_; }
+  int64_t size() const override;
 
  protected:
-  // An added text is its id wherever it stands: of several the first, and the longest there.
-  Result<std::vector<int32_t>> pieces(std::string_view text) const override;
+  Result<std::vector<int32_t>> pieces(std::string_view text, size_t enough) const override;
 
  private:
-  explicit ByteBpe(BytePairs pairs) : pairs_(std::move(pairs)), size_(pairs_.size()) {}
+  ByteBpe(BytePairs pairs, AddedTexts added) : pairs_(std::move(pairs)), added_(std::move(added)) {}
 
   BytePairs pairs_;
-  int64_t size_;
-  std::vector<std::pair<std::string, int32_t>> added_;  // longest first
+  AddedTexts added_;
 };
 
 }  // namespace zoetrope

@@ -68,9 +68,9 @@ Result<std::unique_ptr<ClipBpe>> ClipBpe::open(std::span<const uint8_t> data) {
   return made;
 }
 
-Result<std::vector<int32_t>> ClipBpe::pieces(std::string_view text) const {
+Result<std::vector<int32_t>> ClipBpe::pieces(std::string_view text, size_t enough) const {
   std::vector<int32_t> ids;
-  while (!text.empty()) {
+  while (!text.empty() && ids.size() <= enough) {
     const size_t start = text.find(kStart), end = text.find(kEnd), at = std::min(start, end);
     ZT_ASSIGN_OR_RETURN(const std::string before, normalise(text.substr(0, at)));
     add_words(before, &ids);

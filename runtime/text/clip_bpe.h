@@ -22,7 +22,7 @@ class ClipBpe : public Tokenizer {
 
  protected:
   // "<|startoftext|>" and "<|endoftext|>" in the text are their ids, as everywhere with CLIP.
-  Result<std::vector<int32_t>> pieces(std::string_view text) const override;
+  Result<std::vector<int32_t>> pieces(std::string_view text, size_t enough) const override;
 
  private:
   explicit ClipBpe(BytePairs pairs) : pairs_(std::move(pairs)) {}

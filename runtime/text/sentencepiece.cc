@@ -48,7 +48,7 @@ Result<std::unique_ptr<SentencePiece>> SentencePiece::open(std::span<const uint8
 
 int64_t SentencePiece::size() const { return processor_->library.GetPieceSize(); }
 
-Result<std::vector<int32_t>> SentencePiece::pieces(std::string_view text) const {
+Result<std::vector<int32_t>> SentencePiece::pieces(std::string_view text, size_t) const {
   std::vector<int> ids;
   const std::string failed = failure([&] { return processor_->library.Encode(text, &ids); });
   if (!failed.empty())

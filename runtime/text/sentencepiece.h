@@ -19,7 +19,7 @@ class SentencePiece : public Tokenizer {
 
  protected:
   // Names of control pieces in the text ("</s>") are text.
-  Result<std::vector<int32_t>> pieces(std::string_view text) const override;
+  Result<std::vector<int32_t>> pieces(std::string_view text, size_t enough) const override;
 
  private:
   struct Processor;

@@ -9,9 +9,9 @@ Result<TokenIds> Tokenizer::encode(std::string_view text, int bos, int eos, int6
   for (const int id : {bos, eos})
     if (id >= size())
       return error(Code::kDataLoss, "the recipe's id ", id, " is beyond the tokenizer's ", size());
-  ZT_ASSIGN_OR_RETURN(std::vector<int32_t> found, pieces(text));
-  TokenIds tokens;
   const auto room = static_cast<size_t>(max_ids - ends);
+  ZT_ASSIGN_OR_RETURN(std::vector<int32_t> found, pieces(text, room));
+  TokenIds tokens;
   tokens.truncated = found.size() > room;
   if (tokens.truncated) found.resize(room);
   if (bos >= 0) tokens.ids.push_back(bos);

@@ -26,8 +26,9 @@ class Tokenizer {
   Result<TokenIds> encode(std::string_view text, int bos, int eos, int64_t max_ids) const;
 
  protected:
-  // Of the text alone; errors say why it cannot be cut.
-  virtual Result<std::vector<int32_t>> pieces(std::string_view text) const = 0;
+  // Of the text alone, or of its beginning where there are more than `enough`; errors say why it
+  // cannot be cut.
+  virtual Result<std::vector<int32_t>> pieces(std::string_view text, size_t enough) const = 0;
 };
 
 }  // namespace zoetrope

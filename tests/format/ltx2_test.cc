@@ -218,7 +218,7 @@ TEST_CASE("LTX-2: a tensor that is missing or left over is named") {
   }
   const Folder folder;
   fs::remove(folder.path("tokenizer/tokenizer.model"));
-  mentions(folder.refusal(), "tokenizer.json is not read in its place");
+  mentions(folder.refusal(), "neither tokenizer.model (Gemma 3) nor tokenizer.json (Gemma 4)");
 }
 
 TEST_CASE("LTX-2: weights of 8 bits with scales stay so, or are multiplied") {

@@ -47,6 +47,13 @@ struct Saved {
   explicit Saved(const std::string& name, const std::string& cases = "")
       : name(name), io("ltx2_pipelines/" + (cases.empty() ? name : cases) + "_io") {
     fs::copy(kData + name, path(), fs::copy_options::recursive);
+    if (name == "t2v_5") {
+      fs::copy(kData + "text_encoder_5", path() + "/text_encoder");
+      fs::create_directory(path() + "/tokenizer");
+      fs::copy(ZOETROPE_SOURCE_DIR "/tests/text/data/gemma/tokenizer.json",
+               path() + "/tokenizer/tokenizer.json");
+      return;
+    }
     fs::copy(kData + "text_encoder", path() + "/text_encoder");
     fs::create_directory(path() + "/tokenizer");
     fs::copy(kData + "tokenizer.model", path() + "/tokenizer/tokenizer.model");
@@ -203,6 +210,40 @@ void check_pipeline(const std::string& name) {
 
 TEST_CASE("LTX-2, text to video with sound") { check_pipeline("t2v"); }
 TEST_CASE("LTX-2.3, text to video with sound") { check_pipeline("t2v_3"); }
+
+TEST_CASE(
+    "LTX-2.5's folder is distilled as its scheduler says, and reads words by tokenizer.json") {
+  const Saved saved("t2v_5");
+  for (const char* device : {"cpu", "vulkan", "cuda"}) {
+    if (!has_device(device)) continue;
+    CAPTURE(std::string(device));
+    std::string notices;
+    ConvertOptions options = saved.whole(/*distilled=*/false);
+    options.notice = [&](const std::string& text) { notices += text; };
+    check_case(saved, *saved.open(device, options), 0);
+    CHECK(notices.find("taken as distilled") != std::string::npos);
+    fs::remove_all(saved.path() + "/latent_upsampler");
+    fs::copy(kData + "upsampler", saved.path() + "/latent_upsampler");
+    check_case(saved, *saved.open(device, options), 1);
+    fs::remove_all(saved.path() + "/latent_upsampler");
+  }
+}
+
+TEST_CASE(
+    "LTX-2's first stage at two thirds of the size, where its upsampler makes half as much more") {
+  const Saved saved("t2v", "t2v_rational");
+  for (const char* device : {"cpu", "vulkan", "cuda"}) {
+    if (!has_device(device)) continue;
+    CAPTURE(std::string(device));
+    ConvertOptions options = saved.whole(/*distilled=*/true);
+    options.upsampler = kData + "upsampler_rational";
+    const auto engine = saved.open(device, options);
+    for (size_t i = 0; i < saved.cases().size(); ++i) check_case(saved, *engine, i);
+    const RequestPlan plan = require_ok(engine->plan(saved.request(0)));
+    CHECK(plan.denoise.reduced == Reduced{3, 2});
+    CHECK(request_plan_to_text(plan, false).find("at 2/3 of the size") != std::string::npos);
+  }
+}
 
 TEST_CASE("what a request asks of guidance shows in the clip") {
   const Saved saved("t2v");
@@ -401,7 +442,7 @@ TEST_CASE("a run in two stages is seen step by step, and goes on from any step o
   request.clip = {.width = 64, .height = 64, .frames = 5};
   request.seed = 4;
   const RequestPlan plan = require_ok(engine->plan(request));
-  CHECK(plan.denoise.reduced == 2);
+  CHECK(plan.denoise.reduced == Reduced{2, 1});
   REQUIRE(plan.later.size() == 1);
   CHECK(plan.later[0].denoise.steps == 3);
   CHECK(plan.later[0].points.sigmas[0] == doctest::Approx(0.909375));

@@ -27,7 +27,8 @@ from diffusers.pipelines.ltx2.utils import DISTILLED_SIGMA_VALUES, STAGE_2_DISTI
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import BatchEncoding, Gemma3Config, Gemma3ForConditionalGeneration
+from transformers import (BatchEncoding, Gemma3Config, Gemma3ForConditionalGeneration, Gemma4UnifiedConfig,
+                          Gemma4UnifiedForConditionalGeneration, PreTrainedTokenizerFast)
 
 from make_ltx2 import generator, last, log_mel, randomise, randomise_filters
 
@@ -65,6 +66,8 @@ CONNECTORS = dict(caption_channels=16, text_proj_in_factor=4, video_connector_nu
                   audio_connector_num_layers=1, rope_type="split")
 # Twice the size, as Lightricks' first one.
 UPSAMPLER = dict(in_channels=6, mid_channels=32, num_blocks_per_stage=1, dims=3, use_rational_resampler=False)
+# One and a half times, as the one of 2.3.
+RATIONAL = UPSAMPLER | dict(use_rational_resampler=True, rational_spatial_scale=1.5)
 
 
 def tokenizer_model():
@@ -109,15 +112,43 @@ def text_encoder():
     return Gemma3ForConditionalGeneration.from_pretrained(folder).eval()
 
 
-def upsampler():
-    """One for all pipelines: diffusers' folder, whose weights have the configuration of Lightricks' file too."""
-    folder = DATA / "upsampler"
+# 2.5's: full layers with other heads, keys for values, and positions in part.
+GEMMA_4 = dict(vocab_size=690, hidden_size=16, intermediate_size=20, num_hidden_layers=4, num_attention_heads=4,
+               num_key_value_heads=2, head_dim=6, sliding_window=4, attention_k_eq_v=True, global_head_dim=8,
+               layer_types=["sliding_attention", "full_attention"] * 2, num_global_key_value_heads=1,
+               rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                                "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.5,
+                                                   "rope_theta": 5000.0}})
+
+
+def text_encoder_5():
+    folder = DATA / "text_encoder_5"
     if not folder.exists():
-        model = randomise(LTX2LatentUpsamplerModel(**UPSAMPLER), 65)
+        model = randomise(Gemma4UnifiedForConditionalGeneration(Gemma4UnifiedConfig(text_config=GEMMA_4)), 66)
+        for i, layer in enumerate(model.model.language_model.layers):
+            layer.layer_scalar.fill_(0.7 + 0.2 * i)
+        model.save_pretrained(folder)
+        (folder / "generation_config.json").unlink(missing_ok=True)
+    return Gemma4UnifiedForConditionalGeneration.from_pretrained(folder).eval()
+
+
+def tokenizer_5():
+    """tokenizer.json alone, of make_gemma_fixtures.py."""
+    file = Path(__file__).parent.parent / "text" / "data" / "gemma" / "tokenizer.json"
+    return PreTrainedTokenizerFast(tokenizer_file=str(file), bos_token="<bos>", pad_token="<pad>", padding_side="left",
+                                   model_max_length=1024)
+
+
+def upsampler(scale=2):
+    """One for all pipelines: diffusers' folder, whose weights have the configuration of Lightricks' file too."""
+    folder = DATA / ("upsampler" if scale == 2 else "upsampler_rational")
+    if not folder.exists():
+        model = randomise(LTX2LatentUpsamplerModel(**(UPSAMPLER if scale == 2 else RATIONAL)), 65)
         model.save_pretrained(folder)
         path = folder / "diffusion_pytorch_model.safetensors"
         config = dict(_class_name="LatentUpsampler", in_channels=6, mid_channels=32, num_blocks_per_stage=1, dims=3,
-                      spatial_upsample=True, temporal_upsample=False, spatial_scale=2.0, rational_resampler=False)
+                      spatial_upsample=True, temporal_upsample=False, spatial_scale=float(scale),
+                      rational_resampler=scale != 2)
         save_file(load_file(path), path, {"config": json.dumps(config)})
     return LTX2LatentUpsamplerModel.from_pretrained(folder)
 
@@ -130,7 +161,8 @@ def with_statistics(model, seed, deviation):
 
 
 class Pipeline:
-    def __init__(self, name, transformer=None, connectors=None, vae=None, vocoder=None):
+    def __init__(self, name, transformer=None, connectors=None, vae=None, vocoder=None,
+                 scheduler=None, text=None):
         self.name, self.folder = name, DATA / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -141,19 +173,20 @@ class Pipeline:
             "vae": with_statistics(randomise(AutoencoderKLLTX2Video(**(VAE | (vae or {}))), seed + 2), seed + 3, 0.6),
             "audio_vae": with_statistics(randomise(AutoencoderKLLTX2Audio(**AUDIO_VAE), seed + 4), seed + 5, 1.0),
             "vocoder": vocoder(seed + 6) if vocoder else randomise(LTX2Vocoder(**VOCODER), seed + 6),
-            "scheduler": FlowMatchEulerDiscreteScheduler(**SCHEDULER)}
+            "scheduler": FlowMatchEulerDiscreteScheduler(**(scheduler or SCHEDULER))}
         loaded = {}
         for part, model in parts.items():
             model.save_pretrained(self.folder / part)
             loaded[part] = type(model).from_pretrained(self.folder / part)
         index = {"_class_name": "LTX2Pipeline", "_diffusers_version": "0.42.1",
-                 "text_encoder": ["transformers", "Gemma3ForConditionalGeneration"],
+                 "text_encoder": ["transformers", type(text[1]).__name__ if text else "Gemma3ForConditionalGeneration"],
                  "tokenizer": ["transformers", "GemmaTokenizerFast"]}
         for part, model in parts.items():
             index[part] = ["ltx2" if part in ("connectors", "vocoder") else "diffusers", type(model).__name__]
         (self.folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
         self.parts = loaded
-        common = dict(tokenizer=Tokenizer(), text_encoder=text_encoder(), **loaded)
+        tokenizer, encoder = text or (Tokenizer(), text_encoder())
+        common = dict(tokenizer=tokenizer, text_encoder=encoder, **loaded)
         self.pipe, self.from_image = LTX2Pipeline(**common), LTX2ImageToVideoPipeline(**common)
         self.keyed = LTX2ConditionPipeline(**common)
         for pipe in (self.pipe, self.from_image, self.keyed):
@@ -215,7 +248,8 @@ class Pipeline:
                        guidance=guidance, distilled=distilled) | ({"strength": strength} if strength else {}),
                   [last(video).flatten(), sound.permute(0, 2, 1, 3).flatten()], frames_out[0], wave[0])
 
-    def key_case(self, prompt, negative, width, height, frames, steps, keys, guidance=None, two_stages=False, refiner=None):
+    def key_case(self, prompt, negative, width, height, frames, steps, keys, guidance=None, two_stages=False, refiner=None,
+                 scale=2):
         """One clip with pictures at latents: `keys` lists (index, strength). In two stages distilled, and without
         guidance; or the first one as published, and the second one with the adapter `refiner`."""
         i = len(self.cases)
@@ -253,15 +287,14 @@ class Pipeline:
             self.keyed.scheduler = still if refiner is None else FlowMatchEulerDiscreteScheduler(**SCHEDULER)
             first = dict(sigmas=DISTILLED_SIGMA_VALUES, **none) if refiner is None else dict(
                 spatio_temporal_guidance_blocks=[1])
-            draw(width // 2, height // 2)
-            video, sound = self.keyed(width=width // 2, height=height // 2, num_inference_steps=steps,
-                                      output_type="latent", **how, **first)
+            small = dict(width=round(width / scale), height=round(height / scale))
+            draw(**small)
+            video, sound = self.keyed(num_inference_steps=steps, output_type="latent", **small, **how, **first)
             if refiner is not None:
                 self.keyed.scheduler = still
                 self.keyed.load_lora_weights(refiner)
-            upsample = LTX2LatentUpsamplePipeline(vae=self.parts["vae"], latent_upsampler=upsampler())
-            video = upsample(latents=video, width=width // 2, height=height // 2, num_frames=frames,
-                             output_type="latent", return_dict=False)[0]
+            upsample = LTX2LatentUpsamplePipeline(vae=self.parts["vae"], latent_upsampler=upsampler(scale))
+            video = upsample(latents=video, num_frames=frames, output_type="latent", return_dict=False, **small)[0]
             assert not noises
             draw(width, height)
             out, wave = self.keyed(width=width, height=height, latents=video, audio_latents=sound,
@@ -460,6 +493,16 @@ def t2v():
     p.save()
     single_file("t2v", ORIGINAL)
     tiles(p)
+    rational(p)
+
+
+def rational(p):
+    """Two stages, the first at two thirds of the size."""
+    p.tensors, p.cases, p.name = {}, [], "t2v_rational"
+    p.parts["vae"].disable_tiling()
+    p.key_case("an old man", "", 96, 96, 9, 8, [], two_stages=True, scale=1.5)
+    p.key_case("two boats", "", 96, 96, 5, 8, [(0, 0.8), (1, 0.6)], two_stages=True, scale=1.5)
+    p.save()
 
 
 def refiner(p):
@@ -533,15 +576,16 @@ def original_3():
     return config
 
 
+TRANSFORMER_3 = dict(gated_attn=True, cross_attn_mod=True, audio_gated_attn=True, audio_cross_attn_mod=True,
+                     use_prompt_embeddings=False)
+CONNECTORS_3 = dict(video_connector_num_attention_heads=3, video_connector_attention_head_dim=10,
+                    audio_connector_num_attention_heads=3, audio_connector_attention_head_dim=6, video_gated_attn=True,
+                    audio_gated_attn=True, per_modality_projections=True, proj_bias=True, video_hidden_dim=30,
+                    audio_hidden_dim=18)
+
+
 def t2v_3():
-    p = Pipeline("t2v_3",
-                 dict(gated_attn=True, cross_attn_mod=True, audio_gated_attn=True, audio_cross_attn_mod=True,
-                      use_prompt_embeddings=False),
-                 dict(video_connector_num_attention_heads=3, video_connector_attention_head_dim=10,
-                      audio_connector_num_attention_heads=3, audio_connector_attention_head_dim=6,
-                      video_gated_attn=True, audio_gated_attn=True, per_modality_projections=True, proj_bias=True,
-                      video_hidden_dim=30, audio_hidden_dim=18),
-                 VAE_3, wide_vocoder)
+    p = Pipeline("t2v_3", TRANSFORMER_3, CONNECTORS_3, VAE_3, wide_vocoder)
     p.case("a small red fox", "blurry", 32, 64, 9, 3, guidance=None)
     p.case("two boats", "blurry", 64, 32, 9, 3, guidance=None, image=True)
     p.key_case("two boats", "blurry", 32, 64, 9, 3, [(0, 0.7), (2, 0.8)])
@@ -550,7 +594,17 @@ def t2v_3():
     single_file("t2v_3", original_3())
 
 
-PIPELINES = {f.__name__: f for f in (t2v, t2v_3)}
+def t2v_5():
+    """As Lightricks' folder of 2.5: distilled, its scheduler shifts no times, its text is Gemma 4's."""
+    p = Pipeline("t2v_5", TRANSFORMER_3 | dict(ff_bias=False, use_keyframes_abs_pos_embedding=True),
+                 CONNECTORS_3 | dict(text_proj_in_factor=5), VAE_3, wide_vocoder,
+                 dict(use_dynamic_shifting=False, shift_terminal=None), (tokenizer_5(), text_encoder_5()))
+    p.case("  two boats, \u00e9\u00df and <eos>\n\n a sea", "", 32, 64, 9, 8, distilled=True)
+    p.key_case("an old man laughs", "", 64, 64, 13, 8, [(0, 0.8), (2, 1.0)], two_stages=True)
+    p.save()
+
+
+PIPELINES = {f.__name__: f for f in (t2v, t2v_3, t2v_5)}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

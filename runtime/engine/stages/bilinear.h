@@ -1,4 +1,4 @@
-// Pictures made larger, as PyTorch's interpolate in mode "bilinear" without aligned corners.
+// Pictures at another size, as PyTorch's interpolate in mode "bilinear" without aligned corners.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,9 @@
 
 namespace zoetrope {
 
-// from [height, width, channels] to [scale·height, scale·width, channels]: linear between the
-// pixels' centres, edges repeated.
-void enlarge_bilinear(std::span<const float> from, int64_t width, int64_t height, int64_t channels,
-                      int64_t scale, std::span<float> to);
+// from [height, width, channels], whose sides are multiples of `by`, to `to` of each `by` of its
+// rows and columns: linear between the pixels' centres, edges repeated.
+void scale_bilinear(std::span<const float> from, int64_t width, int64_t height, int64_t channels,
+                    int64_t to, int64_t by, std::span<float> out);
 
 }  // namespace zoetrope

@@ -11,8 +11,10 @@
 namespace zoetrope {
 namespace {
 
-// Where key frames stand behind the clip's latents another component takes them.
+// Where key frames stand behind the clip's latents, or pictures beside them, another component
+// takes them.
 const std::string& network_of(const Denoise& s, const ClipShape& shape, size_t network) {
+  if (shape.end_pictures > 0 && s.ended) return s.ended->component;
   return shape.key_frames > 0 && s.keyed ? s.keyed->component : s.network(network);
 }
 
@@ -211,6 +213,8 @@ Status check_windows(const DenoisePlan& pass, const PlanContext& c) {
   const char* what = clip.loop ? "a loop" : "a clip in windows";
   if (clip.key_frames > 0)
     return error(Code::kUnsupported, what, " cannot be given frames at chosen times");
+  if (clip.end_pictures > 0)
+    return error(Code::kUnsupported, what, " cannot be given pictures at its ends");
   for (size_t i = 0; i < pass.denoise.networks(); ++i)
     if (const Graph* graph = c.model.component(pass.denoise.network(i)); !graph->states.empty())
       return error(Code::kUnsupported, what, ": '", graph->name,

@@ -11,6 +11,8 @@ namespace zoetrope {
 std::vector<Denoise::Condition> conditions_of(const Denoise& s, const ClipShape& shape) {
   std::vector<Denoise::Condition> all = s.conditions;
   if (shape.key_frames > 0 && s.keyed) all.push_back({s.keyed->value, s.keyed->input});
+  if (shape.end_pictures > 0 && s.ended)
+    all.insert(all.end(), s.ended->conditions.begin(), s.ended->conditions.end());
   return all;
 }
 

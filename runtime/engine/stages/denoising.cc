@@ -139,7 +139,7 @@ class Denoising {
   }
   // Of the clip's own latents at their size: what looks at them knows no others.
   bool wants_denoised() const {
-    return c_.wants_denoised() && s_.reduced == 1 && c_.plan.shape.key_frames == 0;
+    return c_.wants_denoised() && !s_.reduced.any() && c_.plan.shape.key_frames == 0;
   }
   // The sampler's own error, or why a hook stopped it.
   Status reason(Status ran) const { return stopped_.ok() ? ran : stopped_; }
@@ -207,6 +207,9 @@ class Denoising {
       if (index_ == i + 1) before = all;
       all += elements(c_.plan.later[i]);
     }
+    if (const LatentSpec* video = c_.model.recipe.picture(); c_.plan.shape.end_pictures > 0)
+      all += static_cast<size_t>(
+          latent_shape(*video, c_.plan.shape, 1, c_.plan.shape.end_pictures).elements());
     if (given.size() != all)
       return error(Code::kInvalidArgument, "the given noise has ", given.size(),
                    " elements; this request takes ", all);

@@ -3,6 +3,7 @@
 
 #include "graph/text.h"
 #include "runtime/engine/stage.h"
+#include "runtime/engine/stages/seen_pictures.h"
 #include "runtime/engine/tokenizer.h"
 #include "runtime/text/clean.h"
 
@@ -125,18 +126,49 @@ Status check(const Stage& stage, CheckContext* c) {
     if (out.name == s.pooled) c->values[s.gives_pooled] = bound.value(out.value).type;
   }
   if (!s.gives_lengths.empty()) c->values[s.gives_lengths] = {DType::kI32, {2}};
-  return Status();
+  if (!s.seen || c->shape.end_pictures == 0) return Status();
+  ZT_ASSIGN_OR_RETURN(const TensorType features, check_seen(*s.seen, c->shape.end_pictures, c));
+  ZT_RETURN_IF_ERROR(check_ids(s, c->model, {{s.seen->begin, s.seen->place, s.seen->end}}));
+  auto inputs = inputs_of(s, 2, 7);
+  for (NamedType& more : seen_inputs(*s.seen, features, 2, 7)) inputs.push_back(std::move(more));
+  c->values[s.seen->gives] = {DType::kF32, {2, 7}};
+  return c->check(s.seen->text, inputs, outputs_of(s, 2, 7));
+}
+
+bool sees(const EncodeText& s, const RequestPlan& plan) {
+  return s.seen && plan.shape.end_pictures > 0;
+}
+
+// The only row, with pictures before its words.
+Result<SeenRow> seen_row(const EncodeText& s, const Model& model, const RequestPlan& plan,
+                         const std::vector<Tokens>& tokens) {
+  if (tokens.size() != 1)
+    return error(Code::kUnsupported,
+                 "pictures at the clip's ends are read with the words, without guidance: "
+                 "--guidance 1");
+  return row_with_pictures(s, model, plan.shape, tokens[0].ids);
 }
 
 Status plan(const Stage& stage, PlanContext* c) {
   const auto& s = std::get<EncodeText>(stage);
   ZT_ASSIGN_OR_RETURN(const auto tokens, tokenize_rows(s, c->model, c->request, c->plan));
   const auto rows = static_cast<int64_t>(tokens.size());
-  const int64_t length = row_length(s, tokens);
-  ZT_ASSIGN_OR_RETURN(const Job* job, c->add({.name = "encode text",
-                                              .component = s.component,
-                                              .inputs = inputs_of(s, rows, length),
-                                              .outputs = outputs_of(s, rows, length)}));
+  int64_t length = row_length(s, tokens);
+  std::vector<NamedType> more;
+  if (sees(s, c->plan)) {
+    ZT_ASSIGN_OR_RETURN(const SeenRow row, seen_row(s, c->model, c->plan, tokens));
+    length = row.length();
+    ZT_ASSIGN_OR_RETURN(const TensorType features, plan_seen(*s.seen, c));
+    more = seen_inputs(*s.seen, features, rows, length);
+    ZT_RETURN_IF_ERROR(c->give(s.seen->gives, {DType::kF32, {rows, length}}));
+  }
+  std::vector<NamedType> inputs = inputs_of(s, rows, length);
+  inputs.insert(inputs.end(), more.begin(), more.end());
+  ZT_ASSIGN_OR_RETURN(const Job* job,
+                      c->add({.name = "encode text",
+                              .component = more.empty() ? s.component : s.seen->text,
+                              .inputs = inputs,
+                              .outputs = outputs_of(s, rows, length)}));
   for (const PlanBinding& out : job->plan->outputs) {
     const TensorType& type = job->plan->graph.value(out.value).type;
     if (out.name == s.output) ZT_RETURN_IF_ERROR(c->give(s.gives, type));
@@ -181,6 +213,14 @@ Status run(const Stage& stage, RunContext* c) {
               ids.begin() + static_cast<int64_t>(row * length));
     lengths.push_back(static_cast<int32_t>(tokens[row].ids.size()));
   }
+  SeenRow seen;
+  std::vector<float> features;
+  if (sees(s, c->plan)) {
+    ZT_ASSIGN_OR_RETURN(seen, seen_row(s, c->model, c->plan, tokens));
+    ZT_ASSIGN_OR_RETURN(features, look_at_ends(*s.seen, c));
+    ids = seen.ids;
+    lengths = {static_cast<int32_t>(ids.size())};
+  }
   const Job* job = c->plan.find(c->stage);
   ZT_CHECK(job != nullptr);
   ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(*job));
@@ -190,6 +230,12 @@ Status run(const Stage& stage, RunContext* c) {
     ZT_RETURN_IF_ERROR(session.set_input(s.ids, std::span<const int32_t>(ids)));
     if (!s.lengths.empty())
       ZT_RETURN_IF_ERROR(session.set_input(s.lengths, std::span<const int32_t>(lengths)));
+    if (!features.empty()) {
+      const EncodeText::Seen& to = *s.seen;
+      ZT_RETURN_IF_ERROR(session.set_input(to.features, std::span<const float>(features)));
+      ZT_RETURN_IF_ERROR(session.set_input(to.reads, std::span<const int32_t>(seen.reads)));
+      ZT_RETURN_IF_ERROR(session.set_input(to.positions, std::span<const float>(seen.positions)));
+    }
     ZT_RETURN_IF_ERROR(session.run());
     out = StageValue::make(*session.output_type(s.output));
     ZT_RETURN_IF_ERROR(session.get_output(s.output, out.bytes.data(), out.type.bytes()));
@@ -213,6 +259,11 @@ Status run(const Stage& stage, RunContext* c) {
     StageValue counts = StageValue::make({DType::kI32, {static_cast<int64_t>(lengths.size())}});
     std::copy(lengths.begin(), lengths.end(), counts.as<int32_t>().begin());
     c->values[s.gives_lengths] = std::move(counts);
+  }
+  if (!features.empty()) {
+    StageValue marks = StageValue::make({DType::kF32, {1, seen.length()}});
+    std::copy(seen.seen.begin(), seen.seen.end(), marks.as<float>().begin());
+    c->values[s.seen->gives] = std::move(marks);
   }
   return Status();
 }

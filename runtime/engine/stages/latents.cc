@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/engine/stages/bilinear.h"
 #include "runtime/engine/stages/causal_coder.h"
 #include "runtime/engine/tile_canvas.h"
 
@@ -12,26 +13,16 @@ CausalCoder coder_of(const EncoderNames& names) {
   return {names.first, names.component, names.input, names.output, /*encodes=*/true};
 }
 
-// Of frames of so many times the rows and columns the means over what each pixel stands for.
-FrameSource reduced_frames(const FrameSource& source, const ClipShape& shape, int by) {
-  if (by == 1) return source;
+// Of frames of the clip's size those made smaller.
+FrameSource reduced_frames(const FrameSource& source, const ClipShape& shape, Reduced by) {
+  if (!by.any()) return source;
   return [source, shape, by](int64_t first, int64_t count, std::span<float> pixels) {
-    const auto row = static_cast<size_t>(shape.width * 3), frame = row * size_t(shape.height);
-    std::vector<float> whole(frame);
-    const float share = 1.0f / static_cast<float>(by * by);
+    std::vector<float> whole(static_cast<size_t>(shape.height * shape.width * 3));
+    const auto frame = static_cast<size_t>(by.of(shape.height) * by.of(shape.width) * 3);
     for (int64_t f = 0; f < count; ++f) {
       source(first + f, 1, whole);
-      float* to = pixels.data() + static_cast<size_t>(f) * frame / static_cast<size_t>(by * by);
-      for (int64_t y = 0; y < shape.height / by; ++y)
-        for (int64_t x = 0; x < shape.width / by; ++x)
-          for (int64_t c = 0; c < 3; ++c) {
-            float sum = 0;
-            for (int64_t v = 0; v < by; ++v)
-              for (int64_t u = 0; u < by; ++u)
-                sum += whole[static_cast<size_t>(y * by + v) * row +
-                             static_cast<size_t>((x * by + u) * 3 + c)];
-            *to++ = sum * share;
-          }
+      scale_bilinear(whole, shape.width, shape.height, 3, by.to, by.by,
+                     pixels.subspan(static_cast<size_t>(f) * frame, frame));
     }
   };
 }

@@ -18,7 +18,7 @@ std::vector<float> pixels_to_floats(std::span<const uint8_t> pixels);
 // An encoder's job for one clip of `frames` frames (or for all of the sound), named by `key`.
 struct EncoderNames {
   std::string component, input, output, first = "";
-  int reduced = 1;  // of the clip's rows and columns, for which pixels are averaged
+  Reduced reduced = {};  // of the clip's rows and columns, to which frames are made smaller
 };
 JobSpec encoder_job(const EncoderNames& names, const LatentSpec& spec, const ClipSpec& clip,
                     const ClipShape& shape, int64_t frames);

@@ -5,27 +5,33 @@
 namespace zoetrope {
 namespace {
 
-// By how much latents are still reduced behind stage `index`.
-int reduced_behind(const Recipe& recipe, const std::string& latents, size_t index) {
-  int reduced = 1;
+// By how much latents are still reduced behind stage `index`, and before it.
+struct Change {
+  Reduced from, to;
+};
+Change change_at(const Recipe& recipe, const std::string& latents, size_t index) {
+  Change change;
   for (size_t i = 0; i <= index; ++i) {
-    if (const auto* denoise = std::get_if<Denoise>(&recipe.stages[i])) reduced = denoise->reduced;
+    if (const auto* denoise = std::get_if<Denoise>(&recipe.stages[i])) change.to = denoise->reduced;
     const auto* resample = std::get_if<ResampleLatents>(&recipe.stages[i]);
-    if (resample != nullptr && resample->latents == latents) reduced /= resample->factor;
+    if (resample == nullptr || resample->latents != latents) continue;
+    change = {change.to, change.to.grown(resample->factor, resample->divisor)};
   }
-  return reduced;
+  return change;
 }
 
 JobSpec job_of(const ResampleLatents& s, const Recipe& recipe, const ClipShape& clip,
                size_t index) {
   const LatentSpec& spec = *recipe.find_latents(s.latents);
-  const int to = reduced_behind(recipe, s.latents, index);
+  const Change change = change_at(recipe, s.latents, index);
+  const auto reduced = [&](Reduced by) {
+    return TensorType{DType::kF32, latent_shape(spec, reduced_shape(clip, by), 1)};
+  };
   JobSpec job;
   job.name = "resample latents";
   job.component = s.component;
-  job.inputs = {
-      {s.input, {DType::kF32, latent_shape(spec, reduced_shape(clip, to * s.factor), 1)}}};
-  job.outputs = {{s.output, {DType::kF32, latent_shape(spec, reduced_shape(clip, to), 1)}}};
+  job.inputs = {{s.input, reduced(change.from)}};
+  job.outputs = {{s.output, reduced(change.to)}};
   return job;
 }
 

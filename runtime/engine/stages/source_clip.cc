@@ -119,8 +119,8 @@ Status run(const Stage& stage, RunContext* c) {
     const size_t frame = pixels.size() / static_cast<size_t>(count);
     for (int64_t f = 0; f < count; ++f) {
       frames(first + f, 1, small);
-      enlarge_bilinear(small, given.width, given.height, 3, s.scale,
-                       pixels.subspan(static_cast<size_t>(f) * frame, frame));
+      scale_bilinear(small, given.width, given.height, 3, s.scale, 1,
+                     pixels.subspan(static_cast<size_t>(f) * frame, frame));
     }
   };
   const auto black = [](int64_t, int64_t, std::span<float> pixels) {

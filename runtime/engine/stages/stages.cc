@@ -10,6 +10,7 @@ struct Find {
   const StageDef& operator()(const ImageFeatures&) const { return kImageFeaturesStage; }
   const StageDef& operator()(const FrameFeatures&) const { return kFrameFeaturesStage; }
   const StageDef& operator()(const ReferenceFeatures&) const { return kReferenceFeaturesStage; }
+  const StageDef& operator()(const EndPictures&) const { return kEndPicturesStage; }
   const StageDef& operator()(const SourceClip&) const { return kSourceClipStage; }
   const StageDef& operator()(const StartPicture&) const { return kStartPictureStage; }
   const StageDef& operator()(const KnownLatents&) const { return kKnownLatentsStage; }
