@@ -137,8 +137,8 @@ class Reader {
     if (source_.pipeline != nullptr) ZT_RETURN_IF_ERROR(read_index(*source_.pipeline));
     ZT_RETURN_IF_ERROR(read_vae_part());
     ZT_RETURN_IF_ERROR(read_sound_part());
-    ZT_RETURN_IF_ERROR(read_transformer_part());
     ZT_RETURN_IF_ERROR(read_text_part());
+    ZT_RETURN_IF_ERROR(read_transformer_part());
     for (const auto& file : files_.all())
       for (const std::string& key : file->left) {
         if (key.starts_with("logs_proj.")) continue;  // deviations of latents of sound
@@ -272,6 +272,8 @@ class Reader {
     ZT_ASSIGN_OR_RETURN(Config config, config_of(checkpoint));
     ZT_RETURN_IF_ERROR(read_transformer(&config, &p_.dit));
     ZT_RETURN_IF_ERROR(add(&dit_, checkpoint.path(), build_minimax_h3_dit(p_.dit)));
+    if (p_.vision)
+      ZT_RETURN_IF_ERROR(add(&dit_, checkpoint.path(), build_minimax_h3_dit_ended(p_.dit)));
     ZT_ASSIGN_OR_RETURN(dit_weights_,
                         WeightMap::create(checkpoint, dit_,
                                           [&](const std::string& name) { return prefix_ + name; }));
@@ -285,6 +287,11 @@ class Reader {
     if (!path.empty()) {
       ZT_ASSIGN_OR_RETURN(text_, open_qwen3_text(path, kMiniMaxH3TextLayers));
       p_.text = text_->config;
+      p_.vision = text_->vision;
+      p_.vision_start = text_->vision_start;
+      p_.vision_end = text_->vision_end;
+      p_.vision_place = text_->image;
+      if (p_.vision) ZT_RETURN_IF_ERROR(read_processor());
     }
     std::string tokenizer = options_.tokenizer;
     if (tokenizer.empty()) tokenizer = component("tokenizer");
@@ -296,6 +303,35 @@ class Reader {
     if (tokenizer.empty()) return Status();
     ZT_ASSIGN_OR_RETURN(tokenizer_, read_qwen_tokenizer(tokenizer));
     return Status();
+  }
+
+  // How pictures become the network's: of it only the sizes that are left as they are matter.
+  Status read_processor() {
+    const std::string path = component("processor") + "/preprocessor_config.json";
+    std::error_code failed;
+    if (component("processor").empty() || !std::filesystem::exists(path, failed)) return Status();
+    ZT_ASSIGN_OR_RETURN(const std::string text, read_small_file(path, 1 << 20));
+    ZT_ASSIGN_OR_RETURN(Config config, Config::parse(path, text));
+    const Qwen3VisionConfig& v = *p_.vision;
+    config.agree("patch_size", v.patch, "the network's patches are of", 16);
+    config.agree("merge_size", v.merge, "the network's places are of", 2);
+    config.agree("temporal_patch_size", v.frames, "the network's patches are of", 2);
+    for (const char* key : {"image_mean", "image_std"})
+      for (const double x : config.numbers(key, 16))
+        if (x != 0.5)
+          config.fail(Code::kUnsupported, str("'", key, "': pixels are expected in [-1, 1]"));
+    if (auto size = config.object("size")) {
+      p_.least_pixels = size->integer("shortest_edge", p_.least_pixels, 1, int64_t{1} << 32);
+      p_.most_pixels = size->integer("longest_edge", p_.most_pixels, 1, int64_t{1} << 32);
+      ZT_RETURN_IF_ERROR(size->finish());
+    }
+    for (const char* key : {"do_rescale", "do_normalize"})
+      config.only(key, true, "pixels are expected in [-1, 1]");
+    config.ignore({"crop_size", "data_format", "default_to_square", "device", "disable_grouping",
+                   "do_center_crop", "do_convert_rgb", "do_pad", "do_resize",
+                   "image_processor_type", "input_data_format", "max_pixels", "min_pixels",
+                   "pad_size", "processor_class", "resample", "rescale_factor", "return_tensors"});
+    return config.finish();
   }
 
   const ConvertSource& source_;

@@ -2,17 +2,21 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "converters/opened_part.h"
 #include "models/qwen3/qwen3.h"
+#include "models/qwen3/vision.h"
 
 namespace zoetrope {
 
 struct Qwen3Text {
   Qwen3Config config;
-  OpenedPart part;  // text_encoder
+  std::optional<Qwen3VisionConfig> vision;          // none: the file has no sight
+  int vision_start = 0, vision_end = 0, image = 0;  // ids
+  OpenedPart part;  // text_encoder; with sight text_seeing and vision too
 };
 
 // A folder of transformers (Qwen3VLForConditionalGeneration, Qwen3VLTextModel), or weights with

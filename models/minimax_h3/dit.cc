@@ -17,7 +17,11 @@ constexpr double kExactPart = 1.0 / 256;  // sums of such and a length round in 
 
 class H3Builder {
  public:
-  explicit H3Builder(const MiniMaxH3Config& config) : c_(config), b_("dit") {}
+  H3Builder(const MiniMaxH3Config& config, bool ended)
+      : c_(config), ended_(ended), b_(ended ? "dit_ended" : "dit") {
+    all_ = ended ? std::vector<Rows*>{&sound_, &video_, &ends_, &text_}
+                 : std::vector<Rows*>{&sound_, &video_, &text_};
+  }
 
   Result<Graph> build() {
     ZT_RETURN_IF_ERROR(check());
@@ -31,8 +35,8 @@ class H3Builder {
   // Rows of one kind.
   struct Rows {
     const char* name;
-    int64_t tag;  // of its modulation among the three of a block
-    bool at_sound_time;
+    int64_t tag;   // of its modulation among the three of a block
+    int64_t time;  // among those of video, sound and pictures at the ends
     Dim count;
     ValueId x = kNone;
   };
@@ -74,25 +78,44 @@ class H3Builder {
     lengths_ = b_.input("text_lengths", DType::kI32, {batch_}, Rate::kClip);
     words_ = b_.cast(lengths_, DType::kF32);
     keys_ = b_.cast(b_.add(words_, b_.reshape(extent(media()), {1})), DType::kI32);
+    if (ended_) open_ends(times[0]);
     rope_ = positions();
-    video_.x = b_.linear("proj_in", patches(video), video_channels(), c_.width);
+    video_.x = b_.linear("proj_in", patches(video, frames_), video_channels(), c_.width);
     sound_.x = b_.linear("audio_proj_in", sides(sound), c_.sound_channels, c_.width);
     text_.x = refined(b_.linear("context_embedder", text, c_.text_width, c_.width));
-    embed(b_.concat({times[0], times[1]}, 0));
+    std::vector<ValueId> all(times, times + 2);
+    if (ended_) all.push_back(end_time_);
+    embed(b_.concat(all, 0));
   }
 
-  Dim media() const { return sound_.count + video_.count; }
+  void open_ends(ValueId time) {
+    const ValueId ends = b_.input(
+        "ends", DType::kF32,
+        {batch_, pictures_, rows_ * c_.patch, columns_ * c_.patch, c_.channels}, Rate::kClip);
+    end_frames_ = b_.input("end_times", DType::kF32, {batch_, pictures_}, Rate::kClip);
+    seen_ = b_.reshape(b_.input("text_seen", DType::kF32, {batch_, text_length_}, Rate::kClip),
+                       {batch_, text_length_, 1});
+    end_time_ = b_.op(OpKind::kMin, {time, b_.scalar(c_.end_noise)});
+    // The video's projection once more.
+    const ValueId weight = b_.weight("proj_in.weight", {c_.width, video_channels()});
+    ends_.x = b_.add(b_.matmul(patches(ends, pictures_), weight, /*transpose_b=*/true),
+                     b_.weight("proj_in.bias", {c_.width}));
+  }
+
+  Dim media() const {
+    return ended_ ? sound_.count + video_.count + ends_.count : sound_.count + video_.count;
+  }
   // A dimension as a number: [1] in f32.
   ValueId extent(const Dim& d, DType dtype = DType::kF32) {
     return b_.slice(b_.iota(d, 1, 1, dtype), 0, -1, Builder::kToEnd);
   }
 
   // [batch, t, h·p, w·p, c] to rows of channels in the checkpoint's order (c, p, p), and back.
-  ValueId patches(ValueId x) {
-    const Dim n = batch_ * frames_;
+  ValueId patches(ValueId x, const Dim& frames) {
+    const Dim n = batch_ * frames;
     const int64_t p = c_.patch;
     x = b_.transpose(b_.reshape(x, {n, rows_, p, columns_, p, c_.channels}), {0, 1, 3, 5, 2, 4});
-    return b_.reshape(x, {batch_, video_.count, video_channels()});
+    return b_.reshape(x, {batch_, frames * places(), video_channels()});
   }
   ValueId from_patches(ValueId x) {
     const Dim n = batch_ * frames_;
@@ -138,11 +161,14 @@ class H3Builder {
   }
 
   // Behind the words, of which a row has its own number: [batch, n] in f32, rounded once.
-  ValueId behind_words(ValueId times, const Dim& n) {
+  ValueId behind_words(ValueId times, const Dim& n, bool rows_of_times = false) {
     const ValueId parts =
         b_.mul(b_.unary(OpKind::kFloor, b_.mul(times, b_.scalar(1 / kExactPart, DType::kF64))),
                b_.scalar(kExactPart, DType::kF64));
-    const auto row = [&](ValueId x) { return b_.reshape(b_.cast(x, DType::kF32), {1, n}); };
+    const auto row = [&](ValueId x) {  // [n], or [batch, n] as it is
+      const ValueId y = b_.cast(x, DType::kF32);
+      return rows_of_times ? y : b_.reshape(y, {1, n});
+    };
     const ValueId exact = b_.add(b_.reshape(words_, {batch_, 1}), row(parts));
     return b_.add(exact, row(b_.sub(times, parts)));
   }
@@ -151,17 +177,19 @@ class H3Builder {
   layers::RopeTables positions() {
     const ValueId h = b_.cast(grid(rows_, rows_, columns_), DType::kF32),
                   w = b_.cast(grid(columns_, rows_, columns_), DType::kF32);
-    const std::vector<Dim> frame{frames_, rows_, columns_};
-    const auto spread = [&](ValueId x, int axis) {
+    const auto spread = [&](ValueId x, int axis, const Dim& frames) {
+      const std::vector<Dim> frame{frames, rows_, columns_};
       const Dim n = frame[static_cast<size_t>(axis)];
       return b_.reshape(layers::spread_over_grid(b_, b_.reshape(x, {n, 1}), axis, frame, 1),
-                        {1, video_.count});
+                        {1, frames * places()});
     };
     const auto zeros = [&](const Dim& n) { return b_.fill(0, {1, n}); };
-    const ValueId first = behind_words(frame_times(), frames_);  // [batch, frames]
-    const ValueId video_time = b_.reshape(
-        b_.broadcast(b_.reshape(first, {batch_, frames_, 1}), {batch_, frames_, places()}),
-        {batch_, video_.count});
+    const auto at_places = [&](ValueId times, const Dim& frames) {  // [batch, frames] to all rows
+      return b_.reshape(
+          b_.broadcast(b_.reshape(times, {batch_, frames, 1}), {batch_, frames, places()}),
+          {batch_, frames * places()});
+    };
+    const ValueId video_time = at_places(behind_words(frame_times(), frames_), frames_);
     const ValueId sound_time =
         behind_words(b_.iota(sound_frames_, 0, 1, DType::kF64), sound_frames_);
     std::vector<ValueId> t, width;
@@ -171,12 +199,20 @@ class H3Builder {
       width.push_back(b_.broadcast(b_.reshape(border, {1, 1}), {1, sound_frames_}));
     }
     t.push_back(video_time);
+    std::vector<ValueId> height{zeros(sound_.count), spread(h, 1, frames_)};
+    width.push_back(spread(w, 2, frames_));
+    if (ended_) {
+      const ValueId units =
+          b_.mul(b_.cast(end_frames_, DType::kF64), b_.scalar(c_.units_a_frame, DType::kF64));
+      t.push_back(at_places(behind_words(units, pictures_, /*rows_of_times=*/true), pictures_));
+      height.push_back(spread(h, 1, pictures_));
+      width.push_back(spread(w, 2, pictures_));
+    }
     t.push_back(
         b_.broadcast(b_.reshape(b_.iota(text_length_), {1, text_length_}), {batch_, text_length_}));
-    width.push_back(spread(w, 2));
+    height.push_back(zeros(text_length_));
     width.push_back(zeros(text_length_));
-    const ValueId height = b_.concat({zeros(sound_.count), spread(h, 1), zeros(text_length_)}, 1);
-    return tables({b_.concat(t, 1), height, b_.concat(width, 1)});
+    return tables({b_.concat(t, 1), b_.concat(height, 1), b_.concat(width, 1)});
   }
 
   layers::RopeTables tables(const std::vector<ValueId>& axes) {
@@ -241,25 +277,32 @@ class H3Builder {
     return norm("final_norm", x, c_.final_epsilon);
   }
 
-  // Of both times, video's before sound's: [2 · batch, time_width].
+  // Of all times, video's before sound's: [times · batch, time_width].
   void embed(ValueId times) {
     const ValueId clean = b_.sub(b_.scalar(1), times);  // the reference's time: 1 is the result
-    const Dim rows = batch_ * 2;
+    const Dim rows = batch_ * (ended_ ? 3 : 2);
     const auto scope = b_.scope("time_embedder");
     ValueId y = layers::timestep_features(b_, clean, rows, c_.time_features, 10000, 1);
     y = b_.silu(b_.linear("linear_1", y, c_.time_features, c_.time_hidden));
     embedded_ = b_.silu(b_.linear("linear_2", y, c_.time_hidden, c_.time_width));
   }
 
-  ValueId of_time(ValueId both, bool sound) {
-    return b_.slice(both, 0, sound ? batch_ : Dim(0), sound ? batch_ * 2 : batch_);
+  ValueId of_time(ValueId all, int64_t time) {
+    return b_.slice(all, 0, batch_ * time, batch_ * (time + 1));
   }
 
-  // The block's modulation of each kind of rows; `all` [2 · batch, 3 · kParts · width].
+  // The block's modulation of each kind of rows; `all` [times · batch, 3 · kParts · width].
   Parts parts(ValueId all, const Rows& rows) {
-    const ValueId own = b_.slice(of_time(all, rows.at_sound_time), 1, rows.tag * kParts * c_.width,
+    const ValueId own = b_.slice(of_time(all, rows.time), 1, rows.tag * kParts * c_.width,
                                  (rows.tag + 1) * kParts * c_.width);
     return b_.split(b_.reshape(own, {batch_, kParts, c_.width}), 1, 1, kParts);
+  }
+  // Where a picture is read among the words its rows are modulated as the video's:
+  // [batch, text_length, width] each.
+  Parts with_seen(Parts words, const Parts& video) {
+    for (size_t i = 0; i < words.size(); ++i)
+      words[i] = b_.add(words[i], b_.mul(seen_, b_.sub(video[i], words[i])));
+    return words;
   }
 
   // What all rows make of themselves together, modulated before and gated behind.
@@ -286,6 +329,7 @@ class H3Builder {
         b_.linear("adaln_proj.linear", embedded_, c_.time_width, 3 * kParts * c_.width);
     std::vector<Parts> m;
     for (const Rows* rows : all_) m.push_back(parts(all, *rows));
+    if (ended_) m.back() = with_seen(m.back(), m[1]);
     const Dim n = media() + text_length_;
     update(
         "norm1", m, 0, [&](ValueId h) { return attention(h, n, keys_, true); }, false);
@@ -297,7 +341,7 @@ class H3Builder {
   void finish() {
     const ValueId all = b_.linear("norm_out.linear", embedded_, c_.time_width, 2 * c_.width);
     const auto head = [&](const Rows& rows, std::string_view name, int64_t channels) {
-      const ValueId own = b_.reshape(of_time(all, rows.at_sound_time), {batch_, 2, c_.width});
+      const ValueId own = b_.reshape(of_time(all, rows.time), {batch_, 2, c_.width});
       const Parts m = b_.split(own, 1, 1, 2);
       const ValueId h =
           layers::modulate(b_, norm("norm_out.norm", rows.x, c_.final_epsilon), m[0], m[1]);
@@ -308,15 +352,19 @@ class H3Builder {
   }
 
   const MiniMaxH3Config& c_;
+  const bool ended_;
   Builder b_;
   const Dim batch_ = Dim::symbol("batch"), frames_ = Dim::symbol("frames");
   const Dim rows_ = Dim::symbol("height"), columns_ = Dim::symbol("width");
   const Dim sound_frames_ = Dim::symbol("sound_frames");
   const Dim text_length_ = Dim::symbol("text_length");
-  Rows video_{"video", 0, false, frames_* rows_* columns_};
-  Rows text_{"text", 1, false, text_length_};
-  Rows sound_{"sound", 2, true, sound_frames_* c_.sides};
-  const std::vector<Rows*> all_{&sound_, &video_, &text_};  // in the sequence's order
+  const Dim pictures_ = Dim::symbol("pictures");
+  Rows video_{"video", 0, 0, frames_* rows_* columns_};
+  Rows text_{"text", 1, 0, text_length_};
+  Rows sound_{"sound", 2, 1, sound_frames_* c_.sides};
+  Rows ends_{"ends", 0, 2, pictures_* rows_* columns_};
+  std::vector<Rows*> all_;  // in the sequence's order, words last
+  ValueId end_frames_ = kNone, end_time_ = kNone, seen_ = kNone;
   ValueId lengths_ = kNone, words_ = kNone, keys_ = kNone;
   ValueId embedded_ = kNone;
   layers::RopeTables rope_{kNone, kNone};
@@ -327,7 +375,10 @@ class H3Builder {
 MiniMaxH3Config minimax_h3() { return {}; }
 
 Result<Graph> build_minimax_h3_dit(const MiniMaxH3Config& config) {
-  return H3Builder(config).build();
+  return H3Builder(config, false).build();
+}
+Result<Graph> build_minimax_h3_dit_ended(const MiniMaxH3Config& config) {
+  return H3Builder(config, true).build();
 }
 
 }  // namespace zoetrope

@@ -6,8 +6,12 @@
 //        [batch] (what is beyond is not seen)
 //        → video_velocity and sound_velocity, shaped as video and sound: towards noise, where the
 //        reference's lead to the result
-// The sequence is sound, video, words: the reference's order is another, which attention does not
-// see. Weights carry diffusers' names; a block's results are "transformer_blocks.N.video",
+//   dit_ended  the same with pictures at the clip's ends: ends [batch, pictures, height, width,
+//        channels], latents as they stay, end_times [batch, pictures], the frames that they are,
+//        and text_seen [batch, text_length]: 1 where no word but a picture is read
+// The sequence is sound, video, words (sound, video, pictures, words): the reference's order is
+// another, which attention does not see. Weights carry diffusers' names; a block's results are
+// "transformer_blocks.N.video",
 // ".sound" and ".text".
 #pragma once
 
@@ -31,11 +35,13 @@ struct MiniMaxH3Config {
   // later_frames. A latent of sound is one unit of time, a frame so many.
   int64_t period = 5, first_frames = 1, later_frames = 4;
   double units_a_frame = 5.0 / 3;
+  double end_noise = 0.001;  // pictures at the ends are told no time that is nearer to the result
 };
 
 MiniMaxH3Config minimax_h3();
 
 // Errors name what cannot be.
 Result<Graph> build_minimax_h3_dit(const MiniMaxH3Config& config);
+Result<Graph> build_minimax_h3_dit_ended(const MiniMaxH3Config& config);
 
 }  // namespace zoetrope

@@ -12,8 +12,9 @@ namespace {
 constexpr int kFps = 24;
 constexpr double kLeastSeconds = 5, kMostSeconds = 15;
 constexpr int64_t kPreferredFrames = 124;
-constexpr double kMostRatio = 4;  // of one side to the other
-constexpr int kMostWords = 4096;  // ids of a prompt
+constexpr double kMostRatio = 4;   // of one side to the other
+constexpr int kMostWords = 4096;   // ids of a prompt
+constexpr int kEncodingSeed = 42;  // of pictures
 
 constexpr const char* kInstructions =
     "You rewrite short requests for a model that makes video with sound. Answer with one paragraph "
@@ -34,6 +35,9 @@ Status check(const MiniMaxH3Pipeline& p) {
   if (d.text_width != p.text.width)
     return error(Code::kInvalidArgument, "words of ", p.text.width,
                  " channels; the transformer reads ", d.text_width);
+  if (p.vision && p.vision->out_width != p.text.width)
+    return error(Code::kInvalidArgument, "pictures are read as ", p.vision->out_width,
+                 " channels among words of ", p.text.width);
   if (d.period != p.vae.chunk() || d.first_frames != p.vae.first_frames() ||
       d.later_frames != p.vae.time())
     return error(Code::kInvalidArgument, "of ", p.vae.chunk(), " latents the first stands for ",
@@ -82,6 +86,45 @@ EncodeText encode_text(const MiniMaxH3Pipeline& p) {
   EncodeText s = recipe_parts::encode_text("text_encoder", "text", kMostWords);
   s.gives_lengths = "text_lengths";
   s.tokenizer = p.tokenizer;
+  if (!p.vision) return s;
+  EncodeText::Seen seen;
+  seen.component = "vision";
+  seen.input = "pixels";
+  seen.output = seen.features = "features";
+  seen.text = "text_seeing";
+  seen.reads = "reads";
+  seen.positions = "positions";
+  seen.label = "<Picture {n}>: ";
+  seen.begin = p.vision_start;
+  seen.place = p.vision_place;
+  seen.end = p.vision_end;
+  seen.pixels = static_cast<int>(p.vision->side());
+  seen.least_pixels = p.least_pixels;
+  seen.most_pixels = p.most_pixels;
+  seen.gives = "text_seen";
+  s.seen = std::move(seen);
+  return s;
+}
+
+// Pieces of pictures, encoded or decoded.
+TileSpec area_of(const MiniMaxH3Pipeline& p) {
+  return {.length = p.tile / p.vae.space(),
+          .overlap = p.tile_overlap / p.vae.space(),
+          .stitched = true};
+}
+
+EndPictures end_pictures(const MiniMaxH3Pipeline& p) {
+  EndPictures s;
+  s.latents = "video";
+  s.component = "encoder";
+  s.input = "video";
+  s.output = "mean";
+  s.output_deviation = "deviation";
+  s.gives = "ends";
+  s.gives_times = "end_times";
+  s.seed = kEncodingSeed;
+  s.noise = p.dit.end_noise;
+  s.area = area_of(p);
   return s;
 }
 
@@ -93,6 +136,9 @@ Denoise denoise(const MiniMaxH3Pipeline& p) {
   sampler.shift = p.shift;
   s.sampler = sampler;
   s.steps = p.steps;
+  if (p.vision)
+    s.ended = {"dit_ended",
+               {{"ends", "ends"}, {"end_times", "end_times"}, {"text_seen", "text_seen"}}};
   return s;
 }
 
@@ -128,13 +174,12 @@ Result<Recipe> minimax_h3_recipe(const MiniMaxH3Pipeline& p) {
   const int64_t near = (kPreferredFrames - rest) / clip * clip + rest;
   recipe.clip.frames = {least, most, clip, std::clamp(near, least, most), rest % clip};
   recipe.stages.push_back(encode_text(p));
+  if (p.vision) recipe.stages.push_back(end_pictures(p));
   recipe.stages.push_back(denoise(p));
   recipe.stages.push_back(recipe_parts::decode<DecodeSound>("sound", "sound_decoder"));
   auto frames = recipe_parts::decode<DecodeVideo>("video", "decoder");
   frames.tiles = {.length = p.vae.piece(), .overlap = p.vae.overlap(), .stitched = true};
-  frames.area = {.length = p.tile / p.vae.space(),
-                 .overlap = p.tile_overlap / p.vae.space(),
-                 .stitched = true};
+  frames.area = area_of(p);
   recipe.stages.push_back(frames);
   recipe.expansion = Expansion{.instructions = kInstructions};
   return recipe;

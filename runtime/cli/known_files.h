@@ -40,8 +40,8 @@ struct KnownFiles {
   // model's rate. Of a clip that leads to itself, a loop, the second showing is left out.
   std::string extend, lead_to;
   int64_t extend_frames = 0, lead_frames = 0;
-  // Whether the last frame that comes out is the given one; where the model takes key frames it is
-  // what the model makes of it.
+  // Whether the first (last) frame that comes out is the given one; where the model takes it as a
+  // key frame or beside its latents it is what the model makes of it.
   bool first_as_given = true, last_as_given = true;
   bool loop = false;                            // what the model makes has no end
   std::vector<float> extend_sound, lead_sound;  // at the model's rate; silence where there was none

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "models/minimax_h3/recipe.h"
 #include "models/moviegen/audio_recipe.h"
 #include "tests/format/small_model.h"
 
@@ -191,6 +192,84 @@ TEST_CASE("source clips, reference pictures, windows and guidance from what is n
                 "all stand for as many frames");
   check_refused(with(whole, "/stages/3/preset", 3), "'stages[3].preset'");
   check_refused(with(whole, "/stages/5/windows/overlap", 14), "'stages[5].windows.overlap'");
+}
+
+TEST_CASE("pictures at the ends, read with the words, come back as written") {
+  MiniMaxH3Pipeline p;
+  p.vision.emplace();
+  p.mean.assign(24, 0.0f);
+  p.deviation.assign(24, 1.0f);
+  p.sound_mean.assign(32, 0.0f);
+  p.sound_deviation.assign(32, 1.0f);
+  const Recipe recipe = *minimax_h3_recipe(p);
+  const Json whole = Json::parse(recipe_to_json(recipe));
+  const auto parsed = parse_recipe(whole.dump());
+  REQUIRE_MESSAGE(parsed.ok(), parsed.status().message());
+  const auto& seen = std::get<EncodeText>(parsed->stages[0]).seen;
+  REQUIRE(seen.has_value());
+  CHECK(seen->text == "text_seeing");
+  CHECK(seen->label == "<Picture {n}>: ");
+  CHECK(seen->place == 151655);
+  CHECK(seen->pixels == 32);
+  CHECK(seen->least_pixels == 65536);
+  CHECK(seen->gives == "text_seen");
+  const auto& ends = std::get<EndPictures>(parsed->stages[1]);
+  CHECK(ends.output_deviation == "deviation");
+  CHECK(ends.seed == 42);
+  CHECK(ends.noise == 0.001);
+  CHECK(ends.area.length == 16);
+  CHECK(ends.area.stitched);
+  REQUIRE(parsed->denoise()->ended.has_value());
+  CHECK(parsed->denoise()->ended->component == "dit_ended");
+  CHECK(parsed->denoise()->ended->conditions.size() == 3);
+
+  check_refused(with(whole, "/stages/0/seen/pixels", 0), "'stages[0].seen.pixels'");
+  check_refused(with(whole, "/stages/0/seen/gives", "text"), "given twice");
+  check_refused(with(whole, "/stages/0/bos", 1), "'stages[0].seen'");
+  check_refused(with(whole, "/stages/1/noise", 2), "'stages[1].noise'");
+  check_refused(with(whole, "/stages/1/latents", "sound"), "expected video");
+  check_refused(with(whole, "/stages/1/gives_times", "ends"), "given twice");
+  check_refused(with(whole, "/stages/2/ended/conditions/0/value", "nothing"), "'nothing'");
+  check_refused(with(whole, "/stages/2/windows", Json{{"length", 14}, {"overlap", 4}}),
+                "'stages[2].ended'");
+  Json none = whole;
+  none["stages"].erase(1);
+  check_refused(none, "no stage 'end_pictures'");
+  Json two = whole;
+  two["stages"].insert(two["stages"].begin() + 1, whole["stages"][1]);
+  two["stages"][1]["gives"] = "more";
+  two["stages"][1]["gives_times"] = "more_times";
+  check_refused(two, "two stages 'end_pictures'");
+}
+
+TEST_CASE("latents may be denoised at two thirds of the size, and enlarged by as much") {
+  Recipe recipe = small_video_recipe();
+  const LatentSpec& frames = recipe.latents[0];
+  for (Range* r : {&recipe.clip.width, &recipe.clip.height})
+    *r = {3 * frames.pixels, 12 * frames.pixels, 3 * frames.pixels, 6 * frames.pixels};
+  std::get<Denoise>(recipe.stages[2]).conditions.clear();
+  std::get<Denoise>(recipe.stages[2]).reduced = {3, 2};
+  recipe.stages.erase(recipe.stages.begin() + 1);
+  Denoise later = std::get<Denoise>(recipe.stages[1]);
+  later.reduced = {};
+  recipe.stages.insert(
+      recipe.stages.begin() + 2,
+      {ResampleLatents{frames.name, "upsampler", "latents", "larger", 3, 2}, later});
+  const Json whole = Json::parse(recipe_to_json(recipe));
+  const auto parsed = parse_recipe(whole.dump());
+  REQUIRE_MESSAGE(parsed.ok(), parsed.status().message());
+  CHECK(parsed->denoise()->reduced == Reduced{3, 2});
+  CHECK(parsed->denoise()->reduced.of(96) == 64);
+  const auto& resample = std::get<ResampleLatents>(parsed->stages[2]);
+  CHECK(resample.factor == 3);
+  CHECK(resample.divisor == 2);
+  check_refused(with(whole, "/stages/1/reduced_to", 3), "lowest terms");
+  check_refused(with(whole, "/stages/1/reduced_to", 4), "lowest terms");
+  check_refused(with(whole, "/stages/2/divisor", 3), "'stages[2].divisor'");
+  check_refused(with(whole, "/stages/2/divisor", 1), "reduced by as much");
+  check_refused(with(whole, "/stages/2/factor", 4), "lowest terms");
+  check_refused(with(whole, "/stages/1/reduced", 5), "latents reduced by 5/2");
+  check_refused(with(whole, "/clip/width/multiple", frames.pixels), "latents reduced by 3/2");
 }
 
 TEST_CASE("what no stage would read is refused by name") {

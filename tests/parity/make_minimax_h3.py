@@ -13,7 +13,8 @@ from diffusers import AutoencoderKLMiniMaxH3, AutoencoderKLMiniMaxH3Audio, MiniM
 from diffusers.modular_pipelines.minimax_h3.before_denoise import (
     MiniMaxH3PrepareLayoutStep, MiniMaxH3SetTimestepsStep, patchify_video_latents)
 from safetensors.torch import save_file
-from transformers import Qwen3VLTextConfig, Qwen3VLTextModel
+from PIL import Image
+from transformers import Qwen2VLImageProcessor, Qwen3VLConfig, Qwen3VLModel, Qwen3VLTextConfig, Qwen3VLTextModel
 
 DATA = Path(__file__).parent / "data" / "minimax_h3"
 MEAN, STD = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
@@ -104,6 +105,43 @@ def dit():
                 -audio[0].reshape(2, a, 4).transpose(0, 1).reshape(a, 8))
         tensors |= {f"{case}.{k}": torch.stack(v) for k, v in made.items()}
     save("dit", tensors)
+
+
+def dit_ended():
+    """Pictures at the first, at the last frame, or at both; a part of the words is a picture too."""
+    model = randomise(MiniMaxH3Transformer3DModel(**DIT), 1)
+    tensors = stored(model)
+    g = generator(3)
+    for case, (anchors, tags, f, h, w, a, t) in enumerate(
+            [(("first", "last"), (1, 0, 0, 1, 1), 7, 4, 6, 9, 0.4), (("last",), (1, 0, 0), 2, 6, 2, 4, 0.0004)]):
+        n, k = len(tags), len(anchors)
+        video, sound = torch.randn(1, f, h, w, 3, generator=g), torch.randn(1, a, 8, generator=g)
+        ends, text = torch.randn(1, k, h, w, 3, generator=g), torch.randn(1, n, 10, generator=g)
+        frames = sum((1, 4, 4, 4, 4)[i % 5] for i in range(f))
+        layout = MiniMaxH3PrepareLayoutStep.build_packed_sequence(
+            torch.tensor(tags), f, h, w, a, (1, 2, 2), 2, 2, 0, anchors)
+        positions, all_tags, video_rows, audio_rows, text_rows, conditions, _ = layout
+        steps, indices = MiniMaxH3SetTimestepsStep.build_row_timesteps(
+            video_rows, audio_rows, conditions, 0, n, 1 - t, 0.3, max(1 - t, 0.999), 1.0)
+        kept = {}
+        hooks = [block.register_forward_hook(lambda _, __, out, i=i: kept.update({i: out[0]}))
+                 for i, block in enumerate(model.transformer_blocks)]
+        rows = torch.cat([patchify_video_latents(x.movedim(-1, 1), (1, 2, 2)) for x in (ends, video)])
+        out, audio = model(rows[None], sound[0].reshape(a, 2, 4).transpose(0, 1).reshape(1, 2 * a, 4), text, steps,
+                           indices, all_tags, positions, video_rows, audio_rows, text_rows, return_dict=False)
+        for hook in hooks:
+            hook.remove()
+        tensors |= {f"{case}.in.{name}": value for name, value in dict(
+            video=video, sound=sound, ends=ends, text=text, text_lengths=torch.tensor([float(n)]),
+            end_times=torch.tensor([[0.0 if x == "first" else frames - 1.0 for x in anchors]]),
+            text_seen=1 - torch.tensor([tags]).float(), time=torch.tensor([t]), sound_time=torch.tensor([0.7])).items()}
+        for i, x in kept.items():
+            for name, of in (("text", text_rows), ("sound", audio_rows), ("video", video_rows[conditions:]),
+                             ("ends", video_rows[:conditions])):
+                tensors[f"{case}.block.{i}.{name}"] = x[of][None]
+        tensors[f"{case}.out.video_velocity"] = -rows_to_latents(out[0, conditions:], 3, f, h, w)[None]
+        tensors[f"{case}.out.sound_velocity"] = -audio[0].reshape(2, a, 4).transpose(0, 1).reshape(1, a, 8)
+    save("dit_ended", tensors)
 
 
 VAES = {
@@ -212,6 +250,49 @@ def text():
     save("text", tensors)
 
 
+VISION = dict(depth=3, hidden_size=16, intermediate_size=20, num_heads=2, out_hidden_size=12, patch_size=4,
+              spatial_merge_size=2, temporal_patch_size=2, num_position_embeddings=25, deepstack_visual_indexes=[0, 2])
+
+
+def sight():
+    """Two pictures among words, as MiniMax-H3 has them: each behind a label."""
+    config = Qwen3VLConfig(text_config=dict(num_hidden_layers=4, **TEXT), vision_config=VISION, image_token_id=35,
+                           video_token_id=36, vision_start_token_id=33, vision_end_token_id=34)
+    config._attn_implementation = "eager"
+    model = randomise(Qwen3VLModel(config), 60)
+    tensors, g = stored(model), generator(61)
+    see = Qwen2VLImageProcessor(patch_size=4, temporal_patch_size=2, merge_size=2, image_mean=[0.5] * 3,
+                                image_std=[0.5] * 3, size={"shortest_edge": 64, "longest_edge": 65536})
+    for case, (h, w) in enumerate([(16, 24), (8, 32)]):
+        pictures = torch.randint(0, 256, (2, h, w, 3), generator=g, dtype=torch.uint8)
+        vision = see(images=[Image.fromarray(p.numpy()) for p in pictures], return_tensors="pt")
+        rows, columns = h // 8, w // 8
+        assert vision["image_grid_thw"].tolist() == [[1, 2 * rows, 2 * columns]] * 2
+        kept = {}
+        hooks = [block.register_forward_hook(lambda _, __, out, i=i: kept.update({i: out}))
+                 for i, block in enumerate(model.visual.blocks)]
+        seen = model.visual(vision["pixel_values"], vision["image_grid_thw"])
+        for hook in hooks:
+            hook.remove()
+        places, deep = rows * columns, len(VISION["deepstack_visual_indexes"])
+        features = torch.cat([seen.pooler_output, *seen.deepstack_features], -1).reshape(2, places, (1 + deep) * 12)
+        words = torch.randint(0, 33, (9,), generator=g).tolist()
+        ids = sum(([words[2 * i], words[2 * i + 1], 33] + [35] * places + [34] for i in range(2)), []) + words[4:]
+        kinds = torch.tensor([[int(i == 35) for i in ids]])
+        positions, _ = model.get_rope_index(torch.tensor([ids]), kinds, image_grid_thw=vision["image_grid_thw"])
+        hidden = model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                       mm_token_type_ids=kinds, use_cache=False, output_hidden_states=True, **vision).hidden_states
+        count = iter(range(1, 2 * places + 1))
+        tensors |= {f"{case}.pixels": pictures.float() / 127.5 - 1, f"{case}.features": features,
+                    f"{case}.ids": torch.tensor([ids]).float(), f"{case}.text": hidden[3],
+                    f"{case}.reads": torch.tensor([[next(count) if i == 35 else 0 for i in ids]]).float(),
+                    f"{case}.positions": positions.permute(1, 2, 0).float()}
+        for i, x in kept.items():  # patches of a place follow each other
+            x = x.reshape(2, rows, columns, 2, 2, 16).permute(0, 1, 3, 2, 4, 5)
+            tensors[f"{case}.block.{i}"] = x.reshape(2, 4 * places, 16)
+    save("sight", tensors)
+
+
 def tiles():
     """Tiles of 16 pixels that share 4 at least, put together; one seam shares more than half a tile."""
     model = AutoencoderKLMiniMaxH3(**VAES["vae"])
@@ -231,7 +312,7 @@ def last_of(image):
     return image.permute(1, 2, 0)
 
 
-PARTS = {f.__name__: f for f in (dit, vae, sound, text, tiles)}
+PARTS = {f.__name__: f for f in (dit, dit_ended, vae, sound, text, sight, tiles)}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

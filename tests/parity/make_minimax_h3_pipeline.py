@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from diffusers import (
     AutoencoderKLMiniMaxH3, AutoencoderKLMiniMaxH3Audio, MiniMaxH3Scheduler, MiniMaxH3Transformer3DModel)
-from diffusers.modular_pipelines.minimax_h3 import MiniMaxH3Blocks
+from diffusers.modular_pipelines.minimax_h3 import MiniMaxH3Blocks, before_denoise
 from safetensors.torch import save_file
-from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from PIL import Image
+from transformers import (
+    PreTrainedTokenizerFast, Qwen2VLImageProcessor, Qwen3VLConfig, Qwen3VLForConditionalGeneration)
 
 from make_minimax_h3 import generator, randomise
 
@@ -21,12 +23,17 @@ DATA, TOKENIZER = HERE / "data" / "minimax_h3_pipeline", HERE.parent / "text" / 
 FRAMES = [0, 1, 4, 16, 17, 18, 19, 21, 22, 60, 101, 123]  # that are kept: at the seams of pieces, and elsewhere
 
 
+START, END, PLACE = 523, 524, 525  # of tests/text/data/qwen: where a picture begins, ends, and what stands for it
+
+
 class Processor:
-    """Of words alone."""
+    """Of words and pictures."""
+    image_processor = Qwen2VLImageProcessor(patch_size=16, temporal_patch_size=2, merge_size=2, image_mean=[0.5] * 3,
+                                            image_std=[0.5] * 3, size={"shortest_edge": 2048, "longest_edge": 1 << 20})
 
     @staticmethod
     def create_mm_token_type_ids(ids):
-        return [[0] * len(row) for row in ids]
+        return [[int(i == PLACE) for i in row] for row in ids]
 
 
 def parts():
@@ -47,11 +54,11 @@ def parts():
                 head_dim=8, num_hidden_layers=52, max_position_embeddings=256,
                 rope_parameters={"rope_type": "default", "rope_theta": 5000.0, "mrope_section": [2, 1, 1],
                                  "mrope_interleaved": True})
-    vision = dict(depth=1, hidden_size=8, intermediate_size=8, num_heads=1, out_hidden_size=16, patch_size=4,
-                  spatial_merge_size=1, temporal_patch_size=1, num_position_embeddings=4, deepstack_visual_indexes=[])
+    vision = dict(depth=2, hidden_size=8, intermediate_size=12, num_heads=2, out_hidden_size=16, patch_size=16,
+                  spatial_merge_size=2, temporal_patch_size=2, num_position_embeddings=9, deepstack_visual_indexes=[0])
     text_encoder = Qwen3VLForConditionalGeneration(
-        Qwen3VLConfig(text_config=text, vision_config=vision, image_token_id=525, video_token_id=526,
-                      vision_start_token_id=523, vision_end_token_id=524))
+        Qwen3VLConfig(text_config=text, vision_config=vision, image_token_id=PLACE, video_token_id=526,
+                      vision_start_token_id=START, vision_end_token_id=END))
     made = dict(vae=randomise(vae, 1), audio_vae=randomise(audio_vae, 2), transformer=randomise(transformer, 3),
                 text_encoder=randomise(text_encoder, 4, 0.6), scheduler=MiniMaxH3Scheduler(12.0),
                 audio_scheduler=MiniMaxH3Scheduler(3.0))
@@ -79,6 +86,7 @@ def save(made):
         library = "transformers" if name == "text_encoder" else "diffusers"
         index[name] = entry(library, type(part).__name__, name)
     (DATA / "text_encoder" / "generation_config.json").unlink(missing_ok=True)
+    Processor.image_processor.save_pretrained(DATA / "processor")
     index["tokenizer"] = entry("transformers", "Qwen2TokenizerFast", "tokenizer")
     index["processor"] = entry("transformers", "Qwen3VLProcessor", "processor")
     index["transformer_ref"] = entry("diffusers", "MiniMaxH3Transformer3DModel", "transformer_ref")
@@ -93,22 +101,37 @@ def main():
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(TOKENIZER))
     pipe.update_components(tokenizer=tokenizer, processor=Processor(), **made)
     tensors, cases = {}, []
-    for i, (prompt, width, height, frames, steps) in enumerate(
-            [("a small red fox, and 12 b\u00e9es", 64, 64, 124, 3), ("Boats", 288, 64, 124, 3), (" an old  man\n", 64, 96, 141, 2)]):
+    for i, (prompt, width, height, frames, steps, given) in enumerate(
+            [("a small red fox, and 12 b\u00e9es", 64, 64, 124, 3, ()), ("Boats", 288, 64, 124, 3, ()),
+             (" an old  man\n", 64, 96, 141, 2, ()), ("two boats", 64, 96, 124, 3, ("image", "last_image")),
+             ("a fox", 288, 64, 124, 2, ("last_image",)), ("a fox", 64, 64, 124, 2, ("image",))]):
         g = generator(50 + i)
         f, sound = (frames - 5) // 17 * 5 + 2, round(frames / 24 * 40)
         video = torch.randn(1, 4, f, height // 16, width // 16, generator=g)
         audio = torch.randn(2, 4, sound, generator=g)
-        out = pipe(prompt=prompt, width=width, height=height, num_frames=frames, num_inference_steps=steps + 1,
+        pictures, noises, shape = {}, [], (1, 4, 1, height // 16, width // 16)
+        for name in given:  # smooth, with a corner of noise
+            y, x = np.mgrid[0:height, 0:width]
+            waves = [127 + 100 * np.sin(0.13 * (c + 1) * x + 0.21 * y + c + len(name)) for c in range(3)]
+            pixels = np.stack(waves, -1).clip(0, 255).astype(np.uint8)
+            pixels[:5, :7] = torch.randint(0, 256, (5, 7, 3), generator=g).numpy()
+            pictures[name] = Image.fromarray(pixels)
+            tensors[f"{i}.in.{name}"] = torch.from_numpy(pixels.copy())
+            noises.append(torch.randn(shape, generator=g))
+        drawn = list(noises)
+        before_denoise.randn_tensor = lambda *_, **__: drawn.pop(0)
+        out = pipe(**pictures, prompt=prompt, width=width, height=height, num_frames=frames, num_inference_steps=steps + 1,
                    latents=video, audio_latents=audio, output_type="np", output=["videos", "audio", "sampling_rate"])
+        assert not drawn
         clip, wave = np.asarray(out["videos"])[0], out["audio"][0]
         assert clip.shape == (frames, height, width, 3) and out["sampling_rate"] == 32000, clip.shape
         clipped, loud = ((clip <= 0) | (clip >= 1)).mean(), (wave.abs() >= 1).float().mean()
         print(i, clip.shape, f"spread {clip.std():.3f}, clipped {clipped:.3f},", tuple(wave.shape),
               f"sound {wave.std():.3f}, clipped {loud:.3f}")
         assert clip.std() > 0.05 and clipped < 0.3 and wave.std() > 0.02 and loud < 0.1
-        kept = [k for k in FRAMES if k < frames]
-        tensors |= {f"{i}.in.noise": torch.cat([video.movedim(1, -1).flatten(), audio.permute(2, 0, 1).flatten()]),
+        kept = [k for k in ((0, 1, 60, 123) if given else FRAMES) if k < frames]
+        tensors |= {f"{i}.in.noise": torch.cat([video.movedim(1, -1).flatten(), audio.permute(2, 0, 1).flatten(),
+                                                   *(n.movedim(1, -1).flatten() for n in noises)]),
                     f"{i}.out.frames": torch.from_numpy(np.rint(clip[kept] * 255).astype(np.uint8)),
                     f"{i}.out.sound": wave.T[:frames * 32000 // 24:7].float()}
         cases.append(dict(prompt=prompt, width=width, height=height, frames=frames, steps=steps, kept=kept))

@@ -5,6 +5,7 @@
 #include "models/minimax_h3/sound.h"
 #include "models/minimax_h3/video_vae.h"
 #include "models/qwen3/qwen3.h"
+#include "models/qwen3/vision.h"
 #include "runtime/engine/tile_canvas.h"
 #include "tests/parity/fixture.h"
 
@@ -130,6 +131,34 @@ TEST_CASE("MiniMax-H3's transformer equals diffusers', block by block") {
   }
 }
 
+TEST_CASE("MiniMax-H3's transformer with pictures at the ends equals diffusers', block by block") {
+  const ParityFixture io("minimax_h3/dit_ended");
+  const Graph graph = require_ok(build_minimax_h3_dit_ended(tiny()));
+  for (const char* number : {"0", "1"}) {
+    CAPTURE(number);
+    const std::string prefix = std::string(number) + ".";
+    const EvalTensors inputs = with_prefix(io, prefix + "in.");
+    const Shape& video = inputs.at("video").shape;
+    const Bindings bindings{{"batch", 1},
+                            {"frames", video[1]},
+                            {"height", video[2] / 2},
+                            {"width", video[3] / 2},
+                            {"sound_frames", inputs.at("sound").shape[1]},
+                            {"pictures", inputs.at("ends").shape[1]},
+                            {"text_length", inputs.at("text").shape[1]}};
+    std::vector<std::string> watch;
+    for (const std::string& name : io.names(prefix + "block."))
+      watch.push_back("transformer_blocks." + name);
+    CHECK(watch.size() == 8);
+    const EvalTensors got = compute(io, graph, bindings, inputs, watch);
+    for (const std::string& name : io.names(prefix + "block."))
+      check_within(kBlockTolerance, name, got.at("transformer_blocks." + name),
+                   io.tensor(prefix + "block." + name));
+    for (const char* name : {"video_velocity", "sound_velocity"})
+      check_within(kForwardTolerance, name, got.at(name), io.tensor(prefix + "out." + name));
+  }
+}
+
 TEST_CASE("MiniMax-H3's autoencoder of video equals diffusers', block by block") {
   for (const bool other : {false, true}) {
     const ParityFixture io(other ? "minimax_h3/vae_other" : "minimax_h3/vae");
@@ -232,6 +261,73 @@ TEST_CASE("Qwen3-VL's words equal transformers', layer by layer") {
   }
   clear_behind(&got.at("text"), io.tensor("lengths"));
   check_within(kBlockTolerance, "text", got.at("text"), io.tensor("layer.2"));
+}
+
+// One of several that are first in a tensor.
+EvalTensor one_of(const EvalTensor& all, int64_t index) {
+  EvalTensor one = all;
+  one.shape[0] = 1;
+  const size_t size = all.data.size() / static_cast<size_t>(all.shape[0]);
+  const auto begin = all.data.begin() + index * static_cast<int64_t>(size);
+  one.data.assign(begin, begin + static_cast<int64_t>(size));
+  return one;
+}
+
+TEST_CASE("Qwen3-VL's pictures, and words with pictures among them, equal transformers'") {
+  const ParityFixture io("minimax_h3/sight");
+  Qwen3VisionConfig vision;
+  vision.layers = 3;
+  vision.width = 16;
+  vision.heads = vision.frames = vision.merge = 2;
+  vision.ffn = 20;
+  vision.patch = 4;
+  vision.out_width = 12;
+  vision.grid = 5;
+  vision.deep = {0, 2};
+  Qwen3Config text;
+  text.vocabulary = 37;
+  text.width = 12;
+  text.layers = 3;
+  text.ffn = 18;
+  text.heads = 6;
+  text.key_heads = text.deep = 2;
+  text.head_dim = 8;
+  text.epsilon = 1e-3;
+  text.theta = 5000;
+  text.row_turns = text.column_turns = 1;
+  const Graph sees = require_ok(build_qwen3_vision(vision));
+  const Graph reads = require_ok(build_qwen3_text_seeing(text));
+  for (const char* number : {"0", "1"}) {
+    CAPTURE(number);
+    const std::string prefix = std::string(number) + ".";
+    const EvalTensor pixels = io.tensor(prefix + "pixels"),
+                     features = io.tensor(prefix + "features");
+    const Bindings size{{"rows", pixels.shape[1] / 8}, {"columns", pixels.shape[2] / 8}};
+    for (int64_t i = 0; i < 2; ++i) {
+      const EvalTensors got = compute(io, sees, size, {{"pixels", one_of(pixels, i)}},
+                                      {"blocks.0.output", "blocks.1.output", "blocks.2.output"},
+                                      [](const std::string& name) { return "visual." + name; });
+      for (int64_t k = 0; k < 3; ++k)
+        check_within(kBlockTolerance, str("block ", k), got.at(str("blocks.", k, ".output")),
+                     one_of(io.tensor(str(prefix, "block.", k)), i));
+      check_within(kBlockTolerance, "features", got.at("features"), one_of(features, i));
+    }
+    EvalTensor both = features;
+    both.shape = {1, 2 * features.shape[1], features.shape[2]};
+    const EvalTensor ids = io.tensor(prefix + "ids");
+    EvalTensor length = one_of(ids, 0);
+    length.shape = {1};
+    length.data = {static_cast<double>(ids.shape[1])};
+    const EvalTensors got =
+        compute(io, reads, {{"batch", 1}, {"text_length", ids.shape[1]}, {"places", both.shape[1]}},
+                {{"ids", ids},
+                 {"lengths", length},
+                 {"features", both},
+                 {"reads", io.tensor(prefix + "reads")},
+                 {"positions", io.tensor(prefix + "positions")}},
+                {}, [](const std::string& name) { return "language_model." + name; });
+    check_within(kBlockTolerance, "text", got.at("text"), io.tensor(prefix + "text"));
+  }
 }
 
 TEST_CASE("stitched tiles lie and mix as diffusers' do") {
