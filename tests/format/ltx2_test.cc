@@ -3,6 +3,7 @@
 #include "converters/gemma.h"
 #include "converters/weight_map.h"
 #include "graph/builder.h"
+#include "models/ltx2/recipe.h"
 #include "tests/format/published.h"
 
 using namespace zoetrope;
@@ -265,4 +266,21 @@ TEST_CASE(
   mentions(
       Published("parity/data/dit/pipeline").refusal({.input = "", .output = "", .distilled = true}),
       "--distilled");
+}
+
+TEST_CASE("an upsampler of LTX-2's that no pipeline takes is refused by what it is for") {
+  Ltx2Pipeline p;
+  p.upsampler.emplace();
+  const auto larger = ltx2_recipe(p);
+  REQUIRE_MESSAGE(larger.ok(), larger.status().message());
+  CHECK(larger->denoise()->reduced == Reduced{2, 1});
+  p.upsampler->numerator = 3;
+  p.upsampler->denominator = 2;
+  const auto half_more = ltx2_recipe(p);
+  REQUIRE_MESSAGE(half_more.ok(), half_more.status().message());
+  CHECK(half_more->denoise()->reduced == Reduced{3, 2});
+  CHECK(half_more->clip.width.multiple == 96);
+  p.upsampler->spatial = false;
+  p.upsampler->temporal = true;
+  mentions(ltx2_recipe(p).status().message(), "LTX2DFRTemporalRefinePipeline");
 }

@@ -7,6 +7,7 @@
 
 #include "converters/checkpoint.h"
 #include "converters/clip_text.h"
+#include "converters/gemma.h"
 #include "graph/format/model_generated.h"
 #include "tests/format/small_model.h"
 #include "tests/fuzz/targets.h"
@@ -78,6 +79,13 @@ std::vector<uint8_t> clip_bpe_seed() {
       read_clip_tokenizer(std::string(ZOETROPE_SOURCE_DIR) + "/tests/text/data/clip");
   REQUIRE(merge.ok());
   return {merge->begin(), merge->end()};
+}
+
+std::vector<uint8_t> piece_bpe_seed() {
+  const auto read =
+      read_gemma_tokenizer(std::string(ZOETROPE_SOURCE_DIR) + "/tests/text/data/gemma");
+  REQUIRE(read.ok());
+  return read->data;
 }
 
 void run_shared_table_bomb() {

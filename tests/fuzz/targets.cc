@@ -15,6 +15,7 @@
 #include "models/toybox/toybox.h"
 #include "runtime/engine/tokenizer.h"
 #include "runtime/text/clip_bpe.h"
+#include "runtime/text/piece_bpe.h"
 #include "runtime/text/sentencepiece.h"
 #include "tests/format/small_model.h"
 
@@ -94,6 +95,7 @@ bool fuzz_sentencepiece(std::span<const uint8_t> bytes) {
 }
 
 bool fuzz_clip_bpe(std::span<const uint8_t> bytes) { return use_tokenizer<ClipBpe>(bytes); }
+bool fuzz_piece_bpe(std::span<const uint8_t> bytes) { return use_tokenizer<PieceBpe>(bytes); }
 
 bool fuzz_model(std::span<const uint8_t> bytes) {
   const MemoryFile file(bytes);

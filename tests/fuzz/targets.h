@@ -30,6 +30,7 @@ bool fuzz_prompt(std::span<const uint8_t> bytes);
 // Tokenizers as they travel in model files, and texts that go through them.
 bool fuzz_sentencepiece(std::span<const uint8_t> bytes);
 bool fuzz_clip_bpe(std::span<const uint8_t> bytes);
+bool fuzz_piece_bpe(std::span<const uint8_t> bytes);
 
 inline constexpr FuzzTarget kFuzzTargets[] = {{"model", fuzz_model},
                                               {"model_root", fuzz_model_root},
@@ -43,6 +44,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {{"model", fuzz_model},
                                               {"dim", fuzz_dim},
                                               {"prompt", fuzz_prompt},
                                               {"sentencepiece", fuzz_sentencepiece},
-                                              {"clip_bpe", fuzz_clip_bpe}};
+                                              {"clip_bpe", fuzz_clip_bpe},
+                                              {"piece_bpe", fuzz_piece_bpe}};
 
 }  // namespace zoetrope
