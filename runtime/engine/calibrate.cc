@@ -21,8 +21,8 @@ namespace {
 constexpr size_t kMostBytes = 16 << 20;  // of a file of times
 constexpr double kFarthest = 16;         // powers of two: an op of which nothing is known
 constexpr int64_t kCopied = 64 << 20;    // bytes, to measure copies with
-constexpr int64_t kMade = 48 << 20;      // bytes, to measure what weights take to generate
-constexpr int64_t kMadeTensors = 24;     // of such a size as networks have
+constexpr int64_t kMade = 80 << 20;      // bytes, to measure what weights take to generate
+constexpr int64_t kMadeTensors = 2;      // large, so that each is in memory that was not touched yet
 constexpr double kForKernels = 0.75;     // of the time; the rest is for whole phases
 constexpr double kExact = 0.9;           // of a phase's time that must be of measured kernels
 

@@ -122,13 +122,9 @@ void check_bits(const std::string& isa) {
 TEST_CASE("the table is of this numerics version, with the instruction sets of every machine") {
   const Json table = read_table();
   CHECK(table["version"] == kNumericsVersion);
-  for (const char* isa : {"sse4", "avx2", "avx512", "avx512_bf16"})
+  for (const char* isa : {"sse4", "avx2", "avx512", "avx512_bf16", "amx"})
     for (const Way& way : kWays)
       CHECK_MESSAGE(table["cpu"].contains(str(isa, " ", way.name())), isa, " ", way.name());
-  for (const Way& way : kWays)
-    if (!table["cpu"].contains(str("amx ", way.name())))
-      skip(
-          str("no digests of amx ", way.name(), " are stored yet: a machine with AMX writes them"));
   std::ifstream in(std::string(ZOETROPE_SOURCE_DIR) + "/CHANGELOG.md");
   const std::string changes((std::istreambuf_iterator<char>(in)), {});
   CHECK_MESSAGE(changes.find(str("Numerics ", kNumericsVersion)) != std::string::npos,

@@ -66,7 +66,7 @@ struct Pipeline {
       const std::vector<uint8_t> made = frames_of(engine, request);
       REQUIRE(made.size() == expected.size());
       const double decibels = psnr(made, expected, 255);
-      MESSAGE(device, ": ", decibels, " dB");
+      MESSAGE(std::string(device), ": ", decibels, " dB");
       CHECK(decibels >= 60);
       for (const auto& [what, other] : others) {
         CAPTURE(std::string(what));

@@ -116,7 +116,7 @@ TEST_CASE("Movie Gen's pipeline, from a prompt over three encoders and tiles to 
     const std::vector<uint8_t> made = frames_of(engine, request);
     REQUIRE(made.size() == expected.size());
     const double decibels = psnr(made, expected, 255);
-    MESSAGE(device, ": ", decibels, " dB");
+    MESSAGE(std::string(device), ": ", decibels, " dB");
     CHECK(decibels >= 60);
     // What stands in quotation marks is read by an encoder of its own; the first is told the rate.
     for (const char* other : {"a sign says Open and late", "a sign"}) {
