@@ -19,6 +19,8 @@ Result<Plan> compile_component(const Graph& graph, const WeightSource& weights, 
     return type.dtype;
   };
   ZT_ASSIGN_OR_RETURN(Graph bound, bind(graph, options.bindings));
+  for (const ValueId input : bound.inputs)
+    if (options.changing.contains(bound.value(input).name)) bound.value(input).rate = Rate::kStep;
   ZT_ASSIGN_OR_RETURN(const Graph optimised, run_passes(std::move(bound), passes));
   ZT_ASSIGN_OR_RETURN(Plan plan, make_plan_within(optimised, device, options.bindings, host,
                                                   options.memory_budget));

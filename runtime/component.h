@@ -15,6 +15,8 @@ struct CompileOptions {
   DType compute = DType::kF32;  // f32, bf16 or f16
   bool fuse = true;
   std::set<std::string> narrow_states = {};  // by name, kept in `compute`: narrowable_states()
+  // Inputs that change from call to call, whatever rate the graph gives them.
+  std::set<std::string> changing = {};
   // Bytes on the device: to keep it weights stay in the few bits in which they are stored, and are
   // streamed; 0: none.
   int64_t memory_budget = 0;

@@ -96,9 +96,7 @@ std::vector<KernelShare> kernels_of(const RequestPlan& plan) {
   std::map<std::string, KernelShare> by_name;
   for (const Job& job : plan.jobs)
     for (const PlanCall& call : job.plan->calls) {
-      const double times = call.rate >= Rate::kTimestep ? job.calls
-                           : call.rate == Rate::kClip   ? job.clip_calls
-                                                        : 1;
+      const double times = job.runs(call.rate);
       const auto op = op_def(job.plan->graph.nodes[static_cast<size_t>(call.node)].op).name;
       KernelShare& share = by_name[str(op, " ", call.kernel.name)];
       share.name = str(op, ": ", call.kernel.name);

@@ -18,9 +18,7 @@ double resident_bytes(const Plan& plan) {
 Cost cost_of(const Job& job) {
   Cost total;
   for (size_t r = 0; r < kRateCount; ++r) {
-    const double times = r >= static_cast<size_t>(Rate::kTimestep) ? job.calls
-                         : r == static_cast<size_t>(Rate::kClip)   ? job.clip_calls
-                                                                   : 1;
+    const double times = job.runs(static_cast<Rate>(r));
     total.flops += times * job.plan->phase_cost[r].flops;
     total.bytes += times * job.plan->phase_cost[r].bytes;
   }

@@ -27,6 +27,7 @@ std::string plan_key(const Graph& graph, const CompileOptions& options) {
   std::string key = str(graph.name, ";", dtype_name(options.compute), ";", options.fuse, ";",
                         options.memory_budget);
   for (const std::string& state : options.narrow_states) key += ";n" + state;
+  for (const std::string& input : options.changing) key += ";c" + input;
   for (const auto& [name, value] : options.bindings) key += str(";", name, "=", value);
   for (const GraphOutput& out : graph.outputs) key += str(";", out.name, ">", out.value);
   return key;

@@ -26,6 +26,7 @@ struct Job {
   std::shared_ptr<const Plan> plan;
   std::string task;       // what progress is told under
   double calls = 1;       // how often kStep runs
+  double time_calls = 0;  // how often kTimestep runs; 0: as often
   double clip_calls = 1;  // how often kClip runs
   double seconds = 0;     // of all calls, estimated, without loading; 0 when unknown
   TilePlan tiles = {};    // of a decoder along time; empty in other stages
@@ -45,6 +46,11 @@ struct Job {
   bool with_next = false;     // runs at the same time as the job behind it
 
   int64_t bytes() const { return plan->memory.total_bytes() + beside_bytes; }
+  double runs(Rate rate) const {
+    if (rate == Rate::kStep) return calls;
+    if (rate == Rate::kTimestep) return time_calls > 0 ? time_calls : calls;
+    return rate == Rate::kClip ? clip_calls : 1;
+  }
 };
 
 // One of the networks of denoising (Denoise::network): how a step of it runs.

@@ -12,15 +12,14 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 // Of all that a job runs; 0 where any of it is not known.
-double estimate_seconds(const Plan& plan, double calls, double clip_calls) {
+double estimate_seconds(const Job& job) {
+  const Plan& plan = *job.plan;
   double seconds = 0;
   std::array<bool, kRateCount> runs{};
   for (const PlanCall& call : plan.calls) runs[static_cast<size_t>(call.rate)] = true;
   for (size_t r = 0; r < kRateCount; ++r) {
     if (runs[r] && plan.seconds.phase[r] <= 0) return 0;
-    seconds += plan.seconds.phase[r] * (r >= static_cast<size_t>(Rate::kTimestep) ? calls
-                                        : r == static_cast<size_t>(Rate::kClip)   ? clip_calls
-                                                                                  : 1);
+    seconds += plan.seconds.phase[r] * job.runs(static_cast<Rate>(r));
   }
   return seconds;
 }
@@ -98,6 +97,7 @@ Result<Job> PlanContext::consider_on(const JobSpec& spec, EngineDevice* device) 
   options.compute = request.compute;
   options.fuse = request.fuse;
   options.after_pass = observer_;
+  options.changing = spec.changing;
   const Graph* reader = spec.states_of.empty() ? graph : model.component(spec.states_of);
   if (reader != nullptr) options.narrow_states = narrowable_states(*reader);
   ZT_ASSIGN_OR_RETURN(options.bindings, infer_bindings(*graph, spec.inputs));
@@ -109,6 +109,7 @@ Result<Job> PlanContext::consider_on(const JobSpec& spec, EngineDevice* device) 
   job.device = device;
   job.task = spec.task.empty() ? spec.name : spec.task;
   job.calls = spec.calls;
+  job.time_calls = spec.time_calls;
   job.clip_calls = spec.clip_calls;
   job.tiles = spec.tiles;
   ZT_ASSIGN_OR_RETURN(job.plan, device->compile(*graph, options));
@@ -125,7 +126,7 @@ Result<Job> PlanContext::consider_on(const JobSpec& spec, EngineDevice* device) 
                    input.type.to_string());
   }
   ZT_RETURN_IF_ERROR(check_outputs(*job.plan, spec.outputs));
-  job.seconds = estimate_seconds(*job.plan, spec.calls, spec.clip_calls);
+  job.seconds = estimate_seconds(job);
   return job;
 }
 

@@ -38,8 +38,10 @@ struct JobSpec {
   std::string component;
   std::vector<NamedType> inputs, outputs;
   double calls = 1;
-  double clip_calls = 1;  // how often what depends on the clip alone runs
-  std::string task = {};  // what progress is told under; empty: the name
+  double time_calls = 0;                // how often what depends on the time runs; 0: at each
+  double clip_calls = 1;                // how often what depends on the clip alone runs
+  std::set<std::string> changing = {};  // inputs that are others at each call
+  std::string task = {};                // what progress is told under; empty: the name
   int64_t key = 0;
   TilePlan tiles = {};
   std::string states_of = {};  // the component whose reads decide the states' types; empty: its own

@@ -232,6 +232,63 @@ TEST_CASE("loops and windows of a tiny model, alone and with guidance in two cal
   CHECK(engine->plan(request).status().message().find("no beginning") != std::string::npos);
 }
 
+namespace {
+
+// How often each kernel of a plan ran.
+class Counts : public CallTrace {
+ public:
+  bool begin_run(const Plan& plan) override {
+    runs.resize(plan.calls.size());
+    return true;
+  }
+  Status call(const TracedCall& traced, const std::function<Status()>& run) override {
+    ++runs[traced.index];
+    return run();
+  }
+  std::vector<int> runs;
+};
+
+}  // namespace
+
+TEST_CASE("what depends on words alone runs once for all windows, and plans count what runs") {
+  tiny::Fixture fixture;
+  fixture.model.recipe.clip.frames = {1, 640, 1, 32};
+  const auto engine = fixture.engine("cpu");
+  Request request = tiny::small_clip();
+  request.clip.frames = 64;
+  std::vector<Request> requests(4, request);
+  requests[1].clip.window = requests[2].clip.window = 16;
+  requests[2].guidance_mode = GuidanceMode::kSequential;
+  requests[3].clip.loop = true;
+  for (const Request& r : requests) {
+    CAPTURE(r.clip.window);
+    CAPTURE(r.clip.loop);
+    Counts counts;
+    Job job;
+    RunHooks hooks;
+    hooks.trace = [&](const Job& of) -> CallTrace* {
+      if (of.component != fixture.stage<Denoise>().component) return nullptr;
+      job = of;
+      return &counts;
+    };
+    tiny::Collect sink;
+    const auto ran = engine->run(r, sink, hooks);
+    REQUIRE_MESSAGE(ran.ok(), ran.status().message());
+    const int halves = r.guidance_mode == GuidanceMode::kSequential ? 2 : 1;
+    CHECK(job.runs(Rate::kClip) == (halves == 2 ? 2 * r.steps : 1));
+    CHECK(job.runs(Rate::kTimestep) == halves * r.steps);
+    CHECK(job.runs(Rate::kStep) == halves * r.steps * (r.clip.window > 0 ? 7 : 1));
+    std::set<Rate> rates;
+    for (size_t i = 0; i < counts.runs.size(); ++i) {
+      const Rate rate = job.plan->calls[i].rate;
+      rates.insert(rate);
+      CAPTURE(rate_name(rate));
+      CHECK(counts.runs[i] == job.runs(rate));
+    }
+    CHECK(rates.contains(Rate::kClip));
+  }
+}
+
 TEST_CASE("a loop of Toybox plays on from its last frame, and its sound from its last sample") {
   const auto engine = toybox_clip::open_toybox("cpu");
   Request request;

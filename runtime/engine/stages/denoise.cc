@@ -105,9 +105,12 @@ JobSpec job_of(const Denoise& s, const PlanContext& c, size_t network, int64_t r
   job.inputs = inputs_of(s, c.model.recipe, c.plan.shape, c.values, rows);
   job.outputs = outputs_of(s, c.model.recipe, c.plan.shape, rows, false);
   for (NamedType& out : job.outputs) out.type.shape[-1] = kAnyExtent;  // see check_channels
-  const int64_t windows = count_windows(c.plan.shape);
-  job.calls = static_cast<double>(pass.networks[network].evaluations * windows);
-  if (windows > 1) job.clip_calls = job.calls;  // what is known changes with the window
+  job.time_calls = static_cast<double>(pass.networks[network].evaluations);
+  job.calls = job.time_calls * static_cast<double>(count_windows(c.plan.shape));
+  if (sees_windows(c.plan.shape))
+    for (const Denoise::Condition& condition : s.conditions)
+      if (latents_of_value(c.model.recipe, condition.value) != nullptr)
+        job.changing.insert(condition.input);
   return job;
 }
 
@@ -198,7 +201,8 @@ Status plan_network(const Denoise& s, PlanContext* c, size_t network) {
   JobSpec spec = job_of(s, *c, network, n.rows_a_call);
   if (sequential) {  // one session takes the conditions of either half in turn
     spec.calls *= static_cast<double>(n.blocks());
-    spec.clip_calls = spec.calls;
+    spec.time_calls *= static_cast<double>(n.blocks());
+    spec.clip_calls = spec.time_calls;
   }
   ZT_ASSIGN_OR_RETURN(const Job* whole, c->add(spec));
   ZT_RETURN_IF_ERROR(check_channels(s, c->model.recipe, *whole));
