@@ -119,6 +119,13 @@ ZOETROPE_API int zoetrope_release(zoetrope_engine *engine);
  * the recipe, as JSON. */
 ZOETROPE_API int zoetrope_inspect(zoetrope_engine *engine, char **json);
 
+/* A picture at a size of its own: RGB, 8 bits, [height, width, 3]. Part of arrays: it does not grow
+ * within an ABI. */
+typedef struct zoetrope_picture {
+  const uint8_t *pixels;
+  int64_t width, height; /* 1 to 16384 */
+} zoetrope_picture;
+
 /* Pictures and sound that a clip keeps, or starts from; what is NULL or 0 is not given. Pixels are
  * RGB, 8 bits, [frames, height, width, 3] at the clip's size; samples are interleaved floats in
  * [-1, 1] at the model's rate. */
@@ -142,6 +149,16 @@ typedef struct zoetrope_media {
   int64_t before_samples;     /* of before_sound, a channel: frames * rate / fps */
   int64_t after_samples;      /* of after_sound */
   int channels;               /* of all sound that is given: as many as the model makes */
+  /* Of models that make a clip anew (the recipe's stage "source_clip"): all of its frames, at the
+   * clip's size divided by that stage's "scale". They show as many a second as source_fps says, 1 to
+   * 1000, and so does what is made; 0: the model's rate. */
+  const uint8_t *source;
+  int64_t source_frames;
+  int64_t source_fps;
+  /* Of models that show again who or what is on pictures ("reference_features", which says how many
+   * at most). */
+  const zoetrope_picture *references;
+  int64_t reference_count;
 } zoetrope_media;
 
 /* What a request takes, without running anything: memory, time, sizes, as `zoetrope plan --json`.

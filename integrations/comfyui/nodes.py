@@ -87,17 +87,22 @@ class Sampler:
                                                 "tooltip": "-1: what the model prefers"})},
             "optional": {"first": ("IMAGE",), "last": ("IMAGE",), "before": ("IMAGE",), "before_audio": ("AUDIO",),
                          "after": ("IMAGE",), "after_audio": ("AUDIO",), "audio": ("AUDIO",), "start": ("IMAGE",),
+                         "source": ("IMAGE", {"tooltip": "for models that make a clip anew: editors, upsamplers"}),
+                         "source_fps": ("INT", {"default": 0, "min": 0, "max": 1000, "tooltip": "0: the model's"}),
+                         "references": ("IMAGE", {"tooltip": "a batch of pictures of who is to be shown again"}),
                          "strength": ("FLOAT", {"default": 0.8, "min": 0.01, "max": 1.0, "step": 0.01})},
         }
 
     def sample(self, engine, prompt, negative, seed, width, height, frames, steps, guidance, first=None, last=None,
-               before=None, before_audio=None, after=None, after_audio=None, audio=None, start=None, strength=0.8) -> tuple:
+               before=None, before_audio=None, after=None, after_audio=None, audio=None, start=None, strength=0.8,
+               source=None, source_fps=0, references=None) -> tuple:
         given = {"width": width or None, "height": height or None, "frames": frames or None, "steps": steps or None,
                  "guidance": guidance if guidance >= 0 else None, "negative": negative, "seed": seed}
         for name, image in (("first", first), ("last", last)):
             if image is not None:
                 given[name] = to_frames(image[:1])[0]
-        for name, image in (("before", before), ("after", after), ("start", start)):
+        for name, image in (("before", before), ("after", after), ("start", start), ("source", source),
+                            ("references", references)):
             if image is not None:
                 given[name] = to_frames(image)
         for name, sound in (("before_sound", before_audio), ("after_sound", after_audio), ("audio", audio)):
@@ -105,6 +110,8 @@ class Sampler:
                 given[name] = to_samples(sound)
         if start is not None:
             given["strength"] = strength
+        if source is not None:
+            given["source_fps"] = source_fps or None
         clip = self.wait(engine.start(prompt, previews=1, **given))
         sound = clip.audio if clip.audio is not None else np.zeros((1, 1), np.float32)
         return to_image(clip.frames), to_audio(sound, clip.sample_rate or SILENCE_RATE), float(clip.fps), clip

@@ -27,12 +27,18 @@ class Callbacks(Structure):
                 ("preview_frames", c_int)]
 
 
+class Picture(Structure):
+    _fields_ = [("pixels", c_void_p), ("width", c_int64), ("height", c_int64)]
+
+
 class Media(Structure):
     _fields_ = [("size", c_size_t), ("first", c_void_p), ("last", c_void_p), ("before", c_void_p),
                 ("before_frames", c_int64), ("before_sound", c_void_p), ("after", c_void_p),
                 ("after_frames", c_int64), ("after_sound", c_void_p), ("video", c_void_p), ("video_frames", c_int64),
                 ("audio", c_void_p), ("audio_samples", c_int64), ("start", c_void_p), ("start_frames", c_int64),
-                ("strength", c_double), ("before_samples", c_int64), ("after_samples", c_int64), ("channels", c_int)]
+                ("strength", c_double), ("before_samples", c_int64), ("after_samples", c_int64), ("channels", c_int),
+                ("source", c_void_p), ("source_frames", c_int64), ("source_fps", c_int64),
+                ("references", POINTER(Picture)), ("reference_count", c_int64)]
 
 
 class Tensor(Structure):

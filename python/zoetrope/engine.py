@@ -134,7 +134,7 @@ class Engine:
     def plan(self, prompt: str = "", **options: Any) -> dict:
         """What `generate` with the same arguments takes (memory, time, sizes), without running anything. Refuses with
         the nearest size that fits."""
-        return self._plan(_Request(prompt, **options))
+        return self._plan(_Request(prompt, engine=self, **options))
 
     def generate(self, prompt: str = "", *, progress: Callable[[Progress], None] | None = None,
                  **options: Any) -> Clip:
@@ -153,9 +153,12 @@ class Engine:
         arrays or anything with DLPack or the array interface (Pillow's pictures): first, last [height, width, 3];
         before, after, video [frames, height, width, 3]; and float32 sound [samples, channels] at the model's rate:
         audio (of the whole clip), before_sound, after_sound. start: frames to start from rather than from noise, of
-        which `strength` (0 to 1) is made new. They are read before this returns.
+        which `strength` (0 to 1) is made new. source: frames of a clip that is made anew, by models that do so
+        (editors, upsamplers), at the clip's size or smaller by the model's scale; source_fps: how many it, and so what
+        is made, shows a second. references: pictures of any size of who or what is to be shown again. They are read
+        before this returns.
         """
-        request = _Request(prompt, **options)
+        request = _Request(prompt, engine=self, **options)
         plan = self._plan(request)
         return Run(*_collect(self, request, plan), previews)
 
@@ -171,6 +174,14 @@ class Engine:
         out = c_void_p()
         check(lib.zoetrope_plan(self._handle, request.json, request.media, byref(out)))
         return json.loads(take_text(out))
+
+
+def _source_scale(engine: Engine | None) -> int:
+    """How much larger the model makes a clip than the one that it is given."""
+    if engine is None:
+        return 1
+    stages = engine.info["recipe"].get("stages", [])
+    return next((stage.get("scale", 1) for stage in stages if stage["kind"] == "source_clip"), 1)
 
 
 def _adapters(given: Sequence[PathLike | Adapter]) -> list[dict] | None:
@@ -204,7 +215,7 @@ def _checked(name: str, array: np.ndarray, dtype: type, layout: str) -> np.ndarr
 class _Request:
     """Arguments of a request as the library takes them; arrays stay referenced as long as this lives."""
 
-    def __init__(self, prompt: str, *, negative: str = "", classes: Sequence[str | int] = (), seed: int | None = None,
+    def __init__(self, prompt: str, *, engine: Engine | None = None, negative: str = "", classes: Sequence[str | int] = (), seed: int | None = None,
                  width: int | None = None, height: int | None = None, frames: int | None = None,
                  seconds: float | None = None, loop: bool | None = None, window: int | None = None,
                  steps: int | None = None, guidance: float | None = None,
@@ -214,7 +225,8 @@ class _Request:
                  memory_budget: int | None = None, decode_tile: int | None = None, fuse: bool | None = None,
                  adapters: Sequence[PathLike | Adapter] = (), first: Any = None, last: Any = None, before: Any = None,
                  before_sound: Any = None, after: Any = None, after_sound: Any = None, video: Any = None,
-                 audio: Any = None, start: Any = None, strength: float | None = None) -> None:
+                 audio: Any = None, start: Any = None, strength: float | None = None, source: Any = None,
+                 source_fps: int | None = None, references: Sequence[Any] = ()) -> None:
         self.prompt, self.negative = prompt, negative
         self.seed = secrets.randbits(32) if seed is None else seed
         self._keep: list[np.ndarray] = []
@@ -231,6 +243,14 @@ class _Request:
                 setattr(media, name + "_frames", count)
                 if name in ("video", "start"):
                     self._whole = count
+        if source is not None:
+            media.source, self._whole = self._frames("source", value=source, count=None, scale=_source_scale(engine))
+            media.source_frames = self._whole
+        media.source_fps = source_fps or 0
+        pictures = [self._picture(f"references[{i}]", value) for i, value in enumerate(references)]
+        self._pictures = (_library.Picture * len(pictures))(*pictures)
+        if pictures:
+            media.references, media.reference_count = self._pictures, len(pictures)
         for name, value in (("before_sound", before_sound), ("after_sound", after_sound), ("audio", audio)):
             if value is not None:
                 pointer, count, channels = self._sound(name, value)
@@ -242,7 +262,7 @@ class _Request:
         if strength is not None and start is None:
             raise InvalidArgumentError("strength: it is of `start`, which is not given")
         media.strength = 0 if strength is None else strength  # 0: the library's
-        self.media = byref(media) if self._keep else None
+        self.media = byref(media) if self._keep or source_fps is not None else None
         self._media = media
         if self._size is not None:
             height = self._size[0] if height is None else height
@@ -260,12 +280,16 @@ class _Request:
             "eta": eta, "compute": compute, "memory_budget": memory_budget, "decode_tile": decode_tile, "fuse": fuse,
             "adapters": _adapters(adapters)})
 
-    def _frames(self, name: str, value: Any, count: int | None) -> tuple[int, int]:
+    def _picture(self, name: str, value: Any) -> _library.Picture:
+        array = _checked(name, _array(name, value), np.uint8, "[height, width, 3]")
+        return _library.Picture(self._hold(array), array.shape[1], array.shape[0])
+
+    def _frames(self, name: str, value: Any, count: int | None, scale: int = 1) -> tuple[int, int]:
         array = _array(name, value)
         if count == 1 and not (array.ndim == 4 and len(array) == 1):
             array = _checked(name, array, np.uint8, "[height, width, 3]")[None]
         _checked(name, array, np.uint8, "[frames, height, width, 3]")
-        size = array.shape[1:3]
+        size = tuple(scale * n for n in array.shape[1:3])
         if self._size not in (None, size):
             raise InvalidArgumentError(f"{name} is {size[1]}x{size[0]}, other media are {self._size[1]}x{self._size[0]}")
         self._size = size

@@ -2,6 +2,7 @@
 
 #include "converters/adapters.h"
 #include "graph/format/hash.h"
+#include "runtime/engine/find_stage.h"
 #include "runtime/library.h"
 
 namespace zoetrope {
@@ -48,7 +49,44 @@ Status take_sound_of(const ClipSpec& clip, const char* what, const float* sample
                     samples_of_frames(frames, clip.sample_rate, clip.fps), to);
 }
 
+// A clip that is made anew, and its rate, which what is made keeps.
+Status take_source(const Recipe& recipe, const zoetrope_media& m, Request* request) {
+  constexpr int64_t kMostFps = 1000;
+  if (m.source_fps < 0 || m.source_fps > kMostFps)
+    return error(Code::kInvalidArgument, "media.source_fps: ", m.source_fps, "; expected 1 to ",
+                 kMostFps, ", or 0 for the model's");
+  request->clip.fps = static_cast<int>(m.source_fps);
+  ZT_ASSIGN_OR_RETURN(ClipShape given, resolve_clip_shape(recipe, request->clip));
+  if (const auto* stage = find_stage<SourceClip>(recipe)) {
+    given.width /= stage->scale;
+    given.height /= stage->scale;
+  }
+  return take_frames("source", m.source, m.source_frames, given.frames, given,
+                     &request->known.source);
+}
+
+Status take_references(const zoetrope_media& m, std::vector<ReferencePicture>* to) {
+  constexpr int64_t kMost = kMaxReferences, kMostPixels = 16384;
+  if (m.reference_count == 0 && m.references == nullptr) return Status();
+  if (m.references == nullptr || m.reference_count < 1 || m.reference_count > kMost)
+    return error(Code::kInvalidArgument, "media.references: ", m.reference_count,
+                 m.references == nullptr ? " pictures, and no array" : " pictures",
+                 "; expected 1 to ", kMost);
+  for (int64_t i = 0; i < m.reference_count; ++i) {
+    const zoetrope_picture& p = m.references[i];
+    if (p.pixels == nullptr || p.width < 1 || p.height < 1 || p.width > kMostPixels ||
+        p.height > kMostPixels)
+      return error(Code::kInvalidArgument, "media.references[", i, "]: ", p.width, "x", p.height,
+                   p.pixels == nullptr ? ", and no pixels" : "", "; expected 1 to ", kMostPixels,
+                   " pixels each way");
+    to->push_back({{p.pixels, p.pixels + p.width * p.height * 3}, p.width, p.height});
+  }
+  return Status();
+}
+
 Status take_media(const Recipe& recipe, const zoetrope_media& m, Request* request) {
+  ZT_RETURN_IF_ERROR(take_source(recipe, m, request));
+  ZT_RETURN_IF_ERROR(take_references(m, &request->known.references));
   ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, request->clip));
   KnownMedia& k = request->known;
   const auto frames = [&](const char* what, const uint8_t* pixels, int64_t count, int64_t fixed,

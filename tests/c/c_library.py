@@ -20,7 +20,8 @@ _spec = importlib.util.spec_from_file_location("zoetrope_library", ROOT / "pytho
 declared = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(declared)
 lib = declared.lib
-Callbacks, Clip, Media, Tensor = declared.Callbacks, declared.Clip, declared.Media, declared.Tensor
+Callbacks, Clip, Media = declared.Callbacks, declared.Clip, declared.Media
+Picture, Tensor = declared.Picture, declared.Tensor
 PROGRESS, NOTICE, FRAMES, AUDIO = declared.PROGRESS, declared.NOTICE, declared.FRAMES, declared.AUDIO
 REQUEST = {"prompt": "a red ball", "width": 64, "height": 64, "frames": 8, "steps": 2, "seed": 3}
 

@@ -345,6 +345,71 @@ class Arrays(Case):
                          ["0x3f80", "0x3f80", "0x3f82", "0x8000", "0x7f80", "0x7fc0", "0x7f7f"])
 
 
+class GivenClips(Case):
+    """Models that make a clip anew, and those that show pictures again: tiny ones of random weights."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.models = tempfile.TemporaryDirectory()
+        subprocess.run([BUILD / "tests/parity_test", "-tc=Movie Gen's cast as model files"], check=True,
+                       capture_output=True, env={**os.environ, "ZOETROPE_WRITE_MODELS": cls.models.name})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.models.cleanup()
+
+    def open(self, name):
+        engine = zoetrope.Engine(Path(self.models.name) / f"{name}.zoe", device="cpu", threads=1)
+        self.addCleanup(engine.close)
+        return engine
+
+    def expected(self, name, *flags):
+        """What the command makes: FFmpeg reads its files to arrays."""
+        out = self.root / "expected.y4m"
+        self.command("generate", "sharper", "--model", Path(self.models.name) / f"{name}.zoe", "--steps", 2, "--seed", 3,
+                     "--device", "cpu", "--threads", 1, *flags, "-o", out, "--quiet")
+        return out.read_bytes()
+
+    def saved(self, clip):
+        clip.save(self.root / "made.y4m")
+        return (self.root / "made.y4m").read_bytes()
+
+    def test_a_source_is_made_anew_as_the_command_does(self):
+        frames = np.random.default_rng(1).integers(0, 256, (7, 8, 12, 3), np.uint8)
+        given = self.root / "given.mkv"
+        subprocess.run(["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "12x8", "-r", "10", "-i", "-",
+                        "-c:v", "ffv1", "-pix_fmt", "gbrp", given], input=frames.tobytes(), check=True)
+        engine = self.open("upsampler")
+        clip = engine.generate("sharper", source=frames, source_fps=10, steps=2, seed=3)
+        self.assertEqual((clip.frames.shape, clip.fps), ((7, 16, 24, 3), 10))
+        self.assertEqual(self.saved(clip), self.expected("upsampler", "--video", given))
+        self.assertEqual(engine.plan("sharper", source=frames)["windows"], 3)
+        for given, words in ((dict(source=frames, width=12), "24x16"), (dict(source=frames[0]), "[frames, height, width, 3]"),
+                             (dict(source_fps=10), "10 frames a second"), (dict(source=frames, source_fps=-1), "source_fps"),
+                             (dict(), "makes a clip anew")):
+            with self.assertRaisesRegex(zoetrope.InvalidArgumentError, re.escape(words)):
+                engine.plan("sharper", **given)
+
+    def test_references_are_shown_again_as_the_command_does(self):
+        random = np.random.default_rng(2)
+        pictures = [random.integers(0, 256, (*size, 3), np.uint8) for size in ((9, 7), (16, 40))]
+        files = [self.root / f"{i}.png" for i in range(2)]
+        for picture, file in zip(pictures, files):
+            subprocess.run(["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s",
+                            f"{picture.shape[1]}x{picture.shape[0]}", "-i", "-", file], input=picture.tobytes(), check=True)
+        engine = self.open("personalised")
+        size = dict(width=16, height=8, frames=4)
+        clip = engine.generate("sharper", references=pictures, steps=2, seed=3, **size)
+        flags = [f for file in files for f in ("--reference", file)]
+        self.assertEqual(self.saved(clip), self.expected("personalised", *flags, "--width", 16, "--height", 8, "--frames", 4))
+        with self.assertRaisesRegex(zoetrope.InvalidArgumentError, "4 pictures"):
+            engine.plan("sharper", references=2 * pictures, **size)
+        with self.assertRaisesRegex(zoetrope.InvalidArgumentError, re.escape("references[1]: expected uint8")):
+            engine.plan("sharper", references=[pictures[0], pictures[1][0]], **size)
+        with self.assertRaisesRegex(zoetrope.InvalidArgumentError, "no reference pictures"):
+            self.open("upsampler").plan("sharper", references=pictures)
+
+
 class Tools(Case):
     def test_models_in_and_out(self):
         out = self.root / "toybox.zoe"
