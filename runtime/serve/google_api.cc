@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/engine/find_stage.h"
 #include "runtime/serve/http.h"
 
 namespace zoetrope {
@@ -120,6 +121,26 @@ Result<GivenMedia> read_media(Call& c, const Json& instance, const char* key) {
   return wrong("'", key, "' must have 'bytesBase64Encoded', or a 'uri' of this service");
 }
 
+// Pictures of who or what the clip shows: those of a style are another thing, which nothing here is
+// trained for.
+Status read_references(Call& c, const Json& instance, std::vector<GivenMedia>* to) {
+  const auto list = instance.find("referenceImages");
+  if (list == instance.end() || list->is_null()) return Status();
+  if (!list->is_array() || list->size() > kMaxReferences)
+    return wrong("'referenceImages' must be a list of at most ", kMaxReferences);
+  for (const Json& entry : *list) {
+    if (!entry.is_object()) return wrong("'referenceImages' must be objects");
+    ZT_RETURN_IF_ERROR(check_keys_of(entry, "referenceImages", {"image", "referenceType"}));
+    const Json type = entry.value("referenceType", Json("asset"));
+    if (!type.is_string() || (type != "asset" && type != "ASSET"))
+      return wrong("'referenceImages': here 'referenceType' is asset");
+    ZT_ASSIGN_OR_RETURN(GivenMedia media, read_media(c, entry, "image"));
+    if (!media.given()) return wrong("'referenceImages': each must have an 'image'");
+    to->push_back(std::move(media));
+  }
+  return Status();
+}
+
 Result<ClientRequest> read_request(Call& c, const Json& json) {
   ZT_RETURN_IF_ERROR(check_keys_of(json, "request", {"instances", "parameters", "labels"}));
   if (json.contains("labels") && !json["labels"].is_object())
@@ -128,8 +149,8 @@ Result<ClientRequest> read_request(Call& c, const Json& json) {
   if (!instances.is_array() || instances.size() != 1 || !instances[0].is_object())
     return wrong("'instances' must be a list of one object");
   const Json& instance = instances[0];
-  ZT_RETURN_IF_ERROR(
-      check_keys_of(instance, "instances[0]", {"prompt", "image", "lastFrame", "video"}));
+  ZT_RETURN_IF_ERROR(check_keys_of(instance, "instances[0]",
+                                   {"prompt", "image", "lastFrame", "video", "referenceImages"}));
   ClientRequest request;
   request.model = c.part(0);
   if (!instance.contains("prompt") || !instance["prompt"].is_string())
@@ -137,7 +158,13 @@ Result<ClientRequest> read_request(Call& c, const Json& json) {
   request.request.prompt = instance["prompt"];
   ZT_ASSIGN_OR_RETURN(request.media[0], read_media(c, instance, "image"));
   ZT_ASSIGN_OR_RETURN(request.media[1], read_media(c, instance, "lastFrame"));
-  ZT_ASSIGN_OR_RETURN(request.media[2], read_media(c, instance, "video"));  // Veo extends it
+  ZT_RETURN_IF_ERROR(read_references(c, instance, &request.references));
+  ZT_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine,
+                      c.context.service.models().find(request.model));
+  const Recipe& recipe = engine->model().recipe;
+  // Veo extends it; models that make a clip anew are given it.
+  GivenMedia& clip = request.media[find_stage<SourceClip>(recipe) != nullptr ? 4 : 2];
+  ZT_ASSIGN_OR_RETURN(clip, read_media(c, instance, "video"));
 
   const Json p = json.contains("parameters") ? json["parameters"] : Json::object();
   if (!p.is_object()) return wrong("'parameters' must be an object");
@@ -154,9 +181,6 @@ Result<ClientRequest> read_request(Call& c, const Json& json) {
     const Json* found = parameter(p, key, Json::value_t::number_float, &status);
     return found != nullptr ? found->get<double>() : 0.0;
   };
-  ZT_ASSIGN_OR_RETURN(const std::shared_ptr<Engine> engine,
-                      c.context.service.models().find(request.model));
-  const Recipe& recipe = engine->model().recipe;
   ZT_RETURN_IF_ERROR(
       read_shape(text("aspectRatio"), text("resolution"), recipe, &request.request.clip));
   request.request.negative = text("negativePrompt");

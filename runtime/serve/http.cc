@@ -88,8 +88,7 @@ Result<Permit> Call::wait() {
 }
 
 Result<Permit> Call::wait_for_media(const ClientRequest& r) {
-  const bool given = std::any_of(r.media.begin(), r.media.end(), [](auto& m) { return m.given(); });
-  return given ? wait() : Permit();
+  return given_in(r).empty() ? Permit() : wait();
 }
 
 void Routes::add(const char* method, const std::string& path, Counted counted, Handler handler) {

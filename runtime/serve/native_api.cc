@@ -115,13 +115,14 @@ Json error_json(const Fault& fault) {
             {"message", fault.status.message()}}}};
 }
 
-// The body's request, its files taken in: JSON, or a form of "request" and files by kMediaKeys.
+// The body's request, its files taken in: JSON, or a form of "request" and files by kMediaKeys and,
+// as many as there are, "references".
 Result<ClientRequest> read_request(Call& c) {
   ZT_ASSIGN_OR_RETURN(const Body body, read_body(c.request));
   Json json = body.json;
   if (c.request.is_multipart_form_data()) {
     std::set<std::string> known(kMediaKeys.begin(), kMediaKeys.end());
-    known.insert("request");
+    known.insert({"request", "references"});
     ZT_RETURN_IF_ERROR(check_keys(body, known));
     ZT_ASSIGN_OR_RETURN(const std::string text, text_of(body, "request"));
     json = parse_json(text);
@@ -136,6 +137,14 @@ Result<ClientRequest> read_request(Call& c) {
     auto given = add_file(c, *file);
     if (!given.ok()) return given.status().with_context(kMediaKeys[i]);
     request.media[i] = {given->id, "", ""};
+  }
+  const auto [begin, end] = body.files.equal_range("references");
+  if (request.references.size() + static_cast<size_t>(std::distance(begin, end)) > kMaxReferences)
+    return error(Code::kInvalidArgument, "'references': at most ", kMaxReferences, " pictures");
+  for (auto it = begin; it != end; ++it) {
+    auto given = add_file(c, it->second);
+    if (!given.ok()) return given.status().with_context("references");
+    request.references.push_back({given->id, "", ""});
   }
   return request;
 }

@@ -1,6 +1,8 @@
 // OpenAI's videos, as its clients speak it, and the list of models.
 #include <cmath>
+#include <optional>
 
+#include "runtime/engine/find_stage.h"
 #include "runtime/serve/http.h"
 
 namespace zoetrope {
@@ -137,12 +139,18 @@ Fault from_video(Call& c, const char* key) {
   ZT_ASSIGN_OR_RETURN(media_of(request, key), read_media(c, body, "video"));
   const GivenMedia& video = media_of(request, key);
   if (!video.given()) return error(Code::kInvalidArgument, "'video' must be given");
-  if (!extends) request.strength = kEditStrength;
-  if (!video.job.empty()) {  // what it was made with, and as large
-    ZT_ASSIGN_OR_RETURN(const JobView source, c.context.service.find(video.job, c.owner));
-    if (request.model.empty()) request.model = source.job.model;
-    request.request.clip.width = source.job.width;
-    request.request.clip.height = source.job.height;
+  std::optional<JobView> source;
+  if (!video.job.empty()) {  // what it was made with
+    ZT_ASSIGN_OR_RETURN(source, c.context.service.find(video.job, c.owner));
+    if (request.model.empty()) request.model = source->job.model;
+  }
+  ZT_ASSIGN_OR_RETURN(const auto engine, c.context.service.models().find(request.model));
+  // Models that make a clip anew see all of it, and say themselves how large it becomes.
+  const bool anew = !extends && find_stage<SourceClip>(engine->model().recipe) != nullptr;
+  if (!extends && !anew) request.strength = kEditStrength;
+  if (source && !anew) {
+    request.request.clip.width = source->job.width;
+    request.request.clip.height = source->job.height;
   }
   return submit(c, std::move(request));
 }

@@ -1,5 +1,6 @@
 #include "runtime/serve/request.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "runtime/random/seed.h"
@@ -32,6 +33,13 @@ bool read_number(std::string_view text, T* number) {
 
 }  // namespace
 
+bool is_media_key(std::string_view key) {
+  if (std::find(kMediaKeys.begin(), kMediaKeys.end(), key) != kMediaKeys.end()) return true;
+  for (size_t i = 1; i <= kMaxReferences; ++i)
+    if (key == str("reference_", i)) return true;
+  return false;
+}
+
 Json parse_json(std::string_view text) {
   int depth = 0;
   bool in_string = false;
@@ -52,6 +60,8 @@ Status check_client_request(const ClientRequest& r, const RequestLimits& limits)
        {std::pair{"prompt", &r.request.prompt}, {"negative", &r.request.negative}})
     if (text->size() > limits.prompt_bytes)
       return wrong("'", key, "' has ", text->size(), " bytes; at most ", limits.prompt_bytes);
+  if (r.references.size() > kMaxReferences)
+    return wrong("'references': ", r.references.size(), " pictures; at most ", kMaxReferences);
   if (r.request.classes.size() > 1)
     return wrong("'classes': a job makes one clip or picture; found ", r.request.classes.size());
   return Status();
@@ -97,7 +107,12 @@ RequestRecord record_of(const ClientRequest& r, const MediaPaths& paths,
   record.adapters = std::move(adapters);
   MediaRecord& m = record.media;
   FileRecord* const files[] = {&m.image, &m.last_image, &m.extend, &m.lead_to, &m.video, &m.audio};
-  for (size_t i = 0; i < paths.size(); ++i) files[i]->path = paths[i];
+  for (const auto& [key, media] : given_in(r)) {
+    const auto known = std::find(kMediaKeys.begin(), kMediaKeys.end(), key);
+    FileRecord* const file = known != kMediaKeys.end() ? files[known - kMediaKeys.begin()]
+                                                       : &m.references.emplace_back();
+    file->path = paths.at(key);
+  }
   m.fit = r.fit;
   m.background = r.background;
   m.strength = r.strength;

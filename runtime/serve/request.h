@@ -2,9 +2,11 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "runtime/engine/request_record.h"
@@ -43,10 +45,25 @@ struct ClientRequest {
   std::string model;  // by name; empty: the service's first
   Request request;
   GivenMediaSet media;  // by kMediaKeys
+  std::vector<GivenMedia> references;
   std::vector<ClientAdapter> adapters;
   std::string fit = "cover", background = "white";
   double strength = 0;  // 0: not given
 };
+
+// Everything that is given, with the keys under which jobs keep it: kMediaKeys, and "reference_1",
+// "reference_2", ... behind them.
+template <typename R>
+auto given_in(R& request) {
+  std::vector<std::pair<std::string, decltype(request.media.data())>> given;
+  for (size_t i = 0; i < kMediaKeys.size(); ++i)
+    if (request.media[i].given()) given.emplace_back(kMediaKeys[i], &request.media[i]);
+  for (size_t i = 0; i < request.references.size(); ++i)
+    given.emplace_back(str("reference_", i + 1), &request.references[i]);
+  return given;
+}
+// Whether it is one of these keys, whatever the request.
+bool is_media_key(std::string_view key);
 
 inline constexpr std::string_view kFits[] = {"cover", "contain", "stretch"};
 
@@ -72,6 +89,7 @@ void fields(V& v, ClientRequest& r) {
   fields(v, r.request);
   for (size_t i = 0; i < kMediaKeys.size(); ++i)
     v.optional_object(kMediaKeys[i], &r.media[i], r.media[i].given());
+  v.objects("references", &r.references, kMaxReferences);
   v.objects("adapters", &r.adapters, kMostAdapters);
   v.word("fit", &r.fit, kFits);
   v.text("background", &r.background, 32);
@@ -92,9 +110,8 @@ Status read_seconds(const std::string& text, ClipRequest* clip);
 std::string store_request(const ClientRequest& request);
 Result<ClientRequest> read_stored_request(const std::string& json);
 
-// The record of it, its media at these paths (by kMediaKeys; empty: not given), its adapters these
-// files.
-using MediaPaths = std::array<std::string, kMediaKeys.size()>;
+// The record of it, its media at these paths (by given_in()'s keys), its adapters these files.
+using MediaPaths = std::map<std::string, std::string>;
 RequestRecord record_of(const ClientRequest& request, const MediaPaths& paths,
                         std::vector<AdapterRecord> adapters);
 

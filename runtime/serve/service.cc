@@ -160,9 +160,8 @@ Result<std::string> Service::path_of(const GivenMedia& media, const std::string&
   }
   ZT_ASSIGN_OR_RETURN(const JobView found, find(media.job, owner));
   if (media.input.empty()) return result(found.job);
-  const bool known =
-      std::find(kMediaKeys.begin(), kMediaKeys.end(), media.input) != kMediaKeys.end();
-  const std::string path = known ? worker_->given_of(media.job, media.input) : "";
+  const std::string path =
+      is_media_key(media.input) ? worker_->given_of(media.job, media.input) : "";
   std::error_code failed;
   if (path.empty() || !fs::exists(path, failed))
     return error(Code::kNotFound, "the job '", media.job, "' was given no '", media.input, "'");
@@ -176,11 +175,10 @@ Result<PlannedJob> Service::plan(const ClientRequest& request, const std::string
   PlannedJob planned;
   ZT_ASSIGN_OR_RETURN(planned.engine, models_->find(request.model));
   MediaPaths paths;
-  for (size_t i = 0; i < paths.size(); ++i) {
-    if (!request.media[i].given()) continue;
-    auto path = path_of(request.media[i], owner);
-    if (!path.ok()) return path.status().with_context(kMediaKeys[i]);
-    paths[i] = std::move(*path);
+  for (const auto& [key, media] : given_in(request)) {
+    auto path = path_of(*media, owner);
+    if (!path.ok()) return path.status().with_context(key);
+    paths[key] = std::move(*path);
   }
   const Model& model = planned.engine->model();
   ZT_ASSIGN_OR_RETURN(auto adapters, models_->find_adapters(model.name, request.adapters));
@@ -213,11 +211,9 @@ Result<PlannedJob> Service::plan(const ClientRequest& request, const std::string
 // What is given becomes the job's own, under the key's name: files may go, other jobs too.
 Status Service::keep_given(ClientRequest* request, const std::string& id,
                            const std::string& owner) {
-  for (size_t i = 0; i < kMediaKeys.size(); ++i) {
-    GivenMedia& media = request->media[i];
-    if (!media.given()) continue;
-    ZT_ASSIGN_OR_RETURN(const std::string from, path_of(media, owner));
-    const fs::path to = worker_->given_of(id, kMediaKeys[i]);
+  for (const auto& [key, media] : given_in(*request)) {
+    ZT_ASSIGN_OR_RETURN(const std::string from, path_of(*media, owner));
+    const fs::path to = worker_->given_of(id, key);
     std::error_code failed;
     fs::create_directories(to.parent_path(), failed);
     fs::create_hard_link(from, to, failed);
@@ -225,9 +221,8 @@ Status Service::keep_given(ClientRequest* request, const std::string& id,
       failed.clear();
       fs::copy_file(from, to, failed);
     }
-    if (failed)
-      return error(Code::kIoError, "cannot keep '", kMediaKeys[i], "': ", failed.message());
-    media = {"", id, kMediaKeys[i]};
+    if (failed) return error(Code::kIoError, "cannot keep '", key, "': ", failed.message());
+    *media = {"", id, key};
   }
   return Status();
 }
@@ -265,7 +260,7 @@ Result<JobView> Service::submit(ClientRequest request, const std::string& owner,
   job.remix_of = remix_of;
   Status status = keep_given(&request, job.id, owner);
   job.request = store_request(request);
-  for (const char* key : kMediaKeys) {
+  for (const auto& [key, media] : given_in(request)) {
     std::error_code none;
     const auto bytes = fs::file_size(worker_->given_of(job.id, key), none);
     if (!none) job.bytes += static_cast<int64_t>(bytes);

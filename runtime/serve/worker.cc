@@ -320,8 +320,7 @@ Result<std::optional<SavedState>> Worker::newest_state(const ServeJob& job,
 Result<GenerationOptions> Worker::options_of(const ServeJob& job, const Model& model) const {
   ZT_ASSIGN_OR_RETURN(const ClientRequest request, read_stored_request(job.request));
   MediaPaths paths;
-  for (size_t i = 0; i < paths.size(); ++i)
-    if (request.media[i].given()) paths[i] = given_of(job.id, kMediaKeys[i]);
+  for (const auto& [key, media] : given_in(request)) paths[key] = given_of(job.id, key);
   ZT_ASSIGN_OR_RETURN(auto adapters, models_.find_adapters(model.name, request.adapters));
   RequestRecord record = record_of(request, paths, std::move(adapters));
   record.model = {model.path, model.digest};

@@ -56,7 +56,7 @@ class Worker {
 
   // The job's own folder, and its result there.
   std::string folder_of(const std::string& id) const { return folder_ + "/" + id; }
-  // What the job was given, by kMediaKeys; a name of nothing where it was not.
+  // What the job was given, by given_in()'s keys; a name of nothing where it was not.
   std::string given_of(const std::string& id, const std::string& key) const {
     return folder_of(id) + "/given/" + key;
   }

@@ -3,8 +3,10 @@
 
 usage: given_test.py ZOETROPE MODEL.zoe SOURCE_FOLDER
 """
+import base64
 import ctypes
 import json
+import os
 import struct
 import subprocess
 import tempfile
@@ -211,6 +213,91 @@ class Models(unittest.TestCase):
         status, _, answer = self.ask("POST", "/api/jobs", {**SMALL, "model": "third"})
         self.assertEqual(status, 404)
         self.assertIn("'toybox', 'other'", answer["error"]["message"])
+
+
+class Cast(unittest.TestCase):
+    """Models that make a clip anew, and those that show pictures again: tiny ones of random weights."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="zoetrope serve ")
+        writer = Path(COMMAND).resolve().parents[1] / "tests/parity_test"
+        subprocess.run([writer, "-tc=Movie Gen's cast as model files"], check=True, capture_output=True,
+                       env={**os.environ, "ZOETROPE_WRITE_MODELS": self.folder.name})
+        models = [Path(self.folder.name) / f"{name}.zoe" for name in ("upsampler", "edit", "personalised")]
+        self.server = Server(self.folder.name, *(flag for path in models for flag in ("--model", str(path)))).start()
+        self.ask = self.server.ask
+
+    def tearDown(self):
+        self.server.end()
+        self.server.process.stderr.close()
+        self.folder.cleanup()
+
+    def clip(self):
+        path = Path(self.folder.name) / "given.mp4"
+        subprocess.run(["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=12x8:r=10:d=0.7", "-pix_fmt",
+                        "yuv420p", path], check=True)
+        return path.read_bytes()
+
+    def result(self, request, files=()):
+        body, headers = form({"request": json.dumps(request)}, files)
+        status, _, job = self.ask("POST", "/api/jobs", body, headers)
+        self.assertEqual(status, 201, job)
+        view = self.server.wait(job["id"], "done", "failed")
+        self.assertEqual(view["state"], "done", view)
+        return view, self.ask("GET", view["result"]["url"])[2]
+
+    def test_a_clip_is_made_anew_at_its_own_rate(self):
+        request = {"prompt": "sharper", "model": "upsampler", "steps": 1, "seed": 3}
+        view, clip = self.result(request, [("video", self.clip(), "a.mp4")])
+        self.assertEqual((view["width"], view["height"], view["frames"], view["fps"]), (24, 16, 7, 10))
+        self.assertEqual(len(frames_of(clip, 24, 16)), 7)
+        edited, _ = self.result({**request, "model": "edit", "video": {"job": view["id"], "input": "video"}})
+        self.assertEqual((edited["width"], edited["height"], edited["frames"], edited["fps"]), (12, 8, 7, 10))
+        status, _, answer = self.ask("POST", "/api/jobs", request)
+        self.assertEqual(status, 422)
+        self.assertIn("makes a clip anew", answer["error"]["message"])
+        # In OpenAI's and in Google's words.
+        status, _, job = self.ask("POST", "/v1/videos/edits", {"prompt": "x", "model": "edit", "video": {"id": view["id"]}})
+        self.assertEqual((status, job.get("size")), (200, "24x16"), job)
+        request = {"instances": [{"prompt": "x", "video": {"bytesBase64Encoded": base64.b64encode(self.clip()).decode()}}]}
+        status, _, operation = self.ask("POST", "/v1beta/models/upsampler:predictLongRunning", request)
+        self.assertEqual(status, 200, operation)
+        view = self.ask("GET", "/api/jobs/" + operation["name"].rsplit("/", 1)[1])[2]
+        self.assertEqual((view["width"], view["height"], view["request"]["video"]["input"]), (24, 16, "video"))
+
+    def test_references_are_shown_again(self):
+        pictures = [("references", png(20, 16, colour), f"{colour[0]}.png") for colour in ((200, 30, 30), (30, 200, 30))]
+        request = {"prompt": "somebody", "model": "personalised", "width": 16, "height": 8, "frames": 4, "steps": 1, "seed": 3}
+        one, first = self.result(request, pictures[:1])
+        two, both = self.result(request, pictures)
+        self.assertNotEqual(first, both)
+        self.assertEqual(two["request"]["references"], [{"job": two["id"], "input": f"reference_{i}"} for i in (1, 2)])
+        again, same = self.result(two["request"])
+        self.assertEqual(same, both)
+        self.assertEqual(self.result({**request, "references": [{"job": two["id"], "input": "reference_1"}]})[1], first)
+        for references, status, word in (([{"job": one["id"], "input": "reference_2"}], 404, "given no 'reference_2'"),
+                                         ([{"job": one["id"], "input": "../../keys"}], 404, "given no"),
+                                         ([{"job": one["id"], "input": "reference_01"}], 404, "given no"),
+                                         (2 * two["request"]["references"], 422, "4 pictures"),
+                                         (9 * two["request"]["references"], 400, "references"),
+                                         ([{}], 400, "references"), ({}, 400, "references")):
+            found, _, answer = self.ask("POST", "/api/jobs", {**request, "references": references})
+            self.assertEqual(found, status, answer)
+            self.assertIn(word, answer["error"]["message"])
+        body, headers = form({"request": json.dumps(request)}, 9 * pictures)
+        self.assertEqual(self.ask("POST", "/api/jobs", body, headers)[0], 400)
+        # In Google's words.
+        image = {"image": {"bytesBase64Encoded": base64.b64encode(pictures[0][1]).decode(), "mimeType": "image/png"}}
+        for given, status, word in (([{**image, "referenceType": "asset"}] * 3, 200, None),
+                                    ([{**image, "referenceType": "style"}], 400, "referenceType"),
+                                    ([{"referenceType": "asset"}], 400, "image"), ([image] * 17, 400, "16")):
+            asked = {"instances": [{"prompt": "somebody", "referenceImages": given}]}
+            found, _, answer = self.ask("POST", "/v1beta/models/personalised:predictLongRunning", asked)
+            self.assertEqual(found, status, answer)
+            if word is not None:
+                self.assertIn(word, answer["error"]["message"])
+        self.assertEqual(self.ask("POST", "/v1beta/models/edit:predictLongRunning", {
+            "instances": [{"prompt": "x", "referenceImages": [image]}]})[0], 422)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 "use strict";
 const $ = id => document.getElementById(id);
 const TASKS = {  // what a given file may be, by its kind
-  picture: { image: "is the first frame", last_image: "is the last frame", start: "is what to start from" },
-  clip: { extend: "is continued", lead_to: "is led to", loop: "becomes a loop", video: "gets new sound", start: "is what to start from" },
+  picture: { image: "is the first frame", last_image: "is the last frame", start: "is what to start from", references: "is shown again" },
+  clip: { anew: "is made anew", extend: "is continued", lead_to: "is led to", loop: "becomes a loop", video: "gets new sound", start: "is what to start from" },
   sound: { audio: "is the sound" },
 };
 let models = [], key = sessionStorage.getItem("key") || "", timer = 0, waiting = 0, given = [];
@@ -61,7 +61,8 @@ function request() {
   for (const item of given) {
     if (item.task === "loop") asked.extend = asked.lead_to = item.source;
     else if (item.task === "start") { asked[item.kind === "clip" ? "video" : "image"] = item.source; asked.strength = item.strength; }
-    else asked[item.task] = item.source;
+    else if (item.task === "references") asked.references = [...(asked.references || []), item.source];
+    else asked[item.task === "anew" ? "video" : item.task] = item.source;
   }
   return asked;
 }
@@ -116,13 +117,14 @@ function showModel() {
   });
   $("adapters").replaceChildren($("adapters").firstElementChild, ...offered);
   $("adapters").hidden = !offered.length;
-  $("drop").hidden = !model().stages.some(stage => stage === "known_latents" || stage === "start_picture");
+  $("drop").hidden = !Object.keys(TASKS).some(kind => tasksOf(kind).length);
   asked();
 }
 
+const STAGES = { start: "start_picture", references: "reference_features", anew: "source_clip" };  // what a task needs; others: known latents
+
 function tasksOf(kind) {
-  const knows = model().stages.includes("known_latents");
-  return Object.entries(TASKS[kind]).filter(([task]) => task === "start" ? model().starts_from_pictures : knows);
+  return Object.entries(TASKS[kind]).filter(([task]) => model().stages.includes(STAGES[task] || "known_latents"));
 }
 
 function give(kind, source, name) {
