@@ -231,6 +231,17 @@ Bytes make_tiff(const std::string& pixel, const std::vector<TiffEntry>& more, in
   return bytes_of("II*\0"s + number(begin, 4, false) + data + directory + number(0, 4) + beyond);
 }
 
+TEST_CASE("QOI shows its colours as they are, whatever its header calls them") {
+  const TemporaryFolder folder;
+  for (const char linear : {0, 1}) {
+    CAPTURE(linear);
+    std::string file = "qoif" + number(8, 4) + number(8, 4) + "\3" + linear;
+    for (int i = 0; i < 64; ++i) file += "\xfe\x40\x80\xc0";  // QOI_OP_RGB
+    write_bytes(folder / "a.qoi", bytes_of(file + "\0\0\0\0\0\0\0\1"s));
+    CHECK(pixel(read_frames(folder / "a.qoi", 8, 8), 8, 3, 3) == Colour{64, 128, 192});
+  }
+}
+
 TEST_CASE(
     "a number of a TIFF file is replaced in as many bytes as its type has, in the file's order") {
   // TIFF 6.0, section 2: BYTE, SHORT and LONG stand at the left of an entry's four bytes.

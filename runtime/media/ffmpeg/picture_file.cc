@@ -178,6 +178,8 @@ Result<FramePtr> decode_still(Bytes bytes, AVCodecID id, const std::string& path
   if (inks) return std::move(*inks);
   if (id == AV_CODEC_ID_PNG) heed_png(bytes, frame.get());
   if (id == AV_CODEC_ID_TARGA) heed_tga(bytes, frame.get());
+  // "Purely informative" (QOI 1.0): viewers show sRGB, which Pillow calls linear unless it is told.
+  if (id == AV_CODEC_ID_QOI) frame->color_trc = AVCOL_TRC_IEC61966_2_1;
   return frame;
 }
 
