@@ -66,9 +66,9 @@ Status run_generate(Options& o) {
   ZT_ASSIGN_OR_RETURN(const uint64_t seed, parse_seed(o.seed, &drawn));
   ZT_ASSIGN_OR_RETURN(o.run.generate.request.negative, read_prompt(o.negative));
   ZT_ASSIGN_OR_RETURN(std::vector<Clip> clips, clips_of(o, seed));
-  ZT_ASSIGN_OR_RETURN(const auto engine,
-                      o.run.generate.open_engine(
-                          /*keep_sessions=*/clips.size() > 1 && !o.run.sound.given()));
+  ZT_ASSIGN_OR_RETURN(const auto engine, o.run.generate.open_engine(
+                                             /*keep_sessions=*/clips.size() > 1 &&
+                                             !o.run.sound.given() && !o.run.upsample.given()));
   if (o.prompt_option->count() == 0 && o.prompts.empty() && engine->model().recipe.reads_text())
     return error(Code::kInvalidArgument,
                  "say what to show, such as \"a red ball\"; \"\" leaves it to the model");
@@ -103,6 +103,8 @@ void add_generate(CLI::App* root, Run* run) {
       "  zoetrope generate \"\" --video silent.mp4 -o sound.wav -o joined.mp4  video to sound\n"
       "  zoetrope generate \"a dog barks\" --model video.zoe --sound sound.zoe -o dog.mp4   "
       "two models\n"
+      "  zoetrope generate \"a dog barks\" --model video.zoe --upsample larger.zoe -o big.mp4   "
+      "likewise\n"
       "  zoetrope generate \"rain\" --model sound.zoe --seconds 60 -o rain.wav   sound "
       "alone\n"
       "  zoetrope generate \"a red ball\" --checkpoint ck -o ball.mp4          resume goes on\n"
@@ -155,6 +157,7 @@ void add_generate(CLI::App* root, Run* run) {
                   "which")
       ->capture_default_str();
   options->run.known.add_to(app);
+  options->run.upsample.add_to(app);
   options->run.sound.add_to(app);
   options->run.generate.add_to(app);
   options->checkpoint.add_to(app);

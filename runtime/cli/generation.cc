@@ -37,6 +37,7 @@ ClipTags tags_of(const GenerationOptions& o, const Model& model, const RequestPl
   for (const double guidance : g.expert_guidance)
     options.emplace_back("expert_guidance", str(guidance));
   if (o.loudness != 0) options.emplace_back("loudness", str(o.loudness));
+  if (o.upsample.given()) options.emplace_back("upsample", o.upsample.model);
   if (o.sound.given()) options.emplace_back("sound", o.sound.model);
   if (!o.sound.prompt.empty()) options.emplace_back("sound-prompt", o.sound.prompt);
   if (!expanded_from.empty()) options.emplace_back("expanded_from", expanded_from);
@@ -160,8 +161,8 @@ Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn, Continua
   ZT_ASSIGN_OR_RETURN(target_, media_target(recipe, o_.known, &request_.clip));
   ZT_ASSIGN_OR_RETURN(known_, read_known_files(o_.known, target_));
   ZT_RETURN_IF_ERROR(give_known(recipe, o_.known, &known_, &request_));
-  ZT_RETURN_IF_ERROR(open_sound());
-  if (o_.loudness != 0 && target_.channels == 0 && known_.own_rate == 0 && !sound_)
+  ZT_RETURN_IF_ERROR(open_later());
+  if (o_.loudness != 0 && target_.channels == 0 && known_.own_rate == 0 && !later_.sound())
     return error(Code::kInvalidArgument, "--loudness: this clip has no sound");
   ZT_RETURN_IF_ERROR(prepare());
   if (!new_checkpoint_.first.empty()) {
@@ -188,8 +189,8 @@ Status Generation::run(const std::vector<Clip>& clips, bool seed_drawn, Continua
   return Status();
 }
 
-// The second model. What is given of the clip's sound is not for it to make.
-Status Generation::open_sound() {
+// What is given of the clip's sound is not for a second model to make.
+Status Generation::check_sound() const {
   if (!o_.sound.given()) return Status();
   if (!o_.known.extend.empty() || !o_.known.lead_to.empty())
     return error(Code::kInvalidArgument,
@@ -203,18 +204,35 @@ Status Generation::open_sound() {
   if (request_.clip.loop)
     return error(Code::kInvalidArgument,
                  "--sound with --loop: the second model's sound has a beginning and an end");
-  if (checkpoint_ || !new_checkpoint_.first.empty())
-    return error(Code::kInvalidArgument,
-                 "--sound with --checkpoint: a folder keeps the work of one model; make the clip "
-                 "first, and its sound with --model ",
-                 o_.sound.model, " --video CLIP");
-  ZT_ASSIGN_OR_RETURN(sound_, SoundTrack::open(o_.sound, o_.generate, engine_.model().recipe));
   return Status();
 }
 
-SilentClip Generation::silent_clip(size_t clip, const ClipFormat& format) const {
-  return {format.width, format.height,       format.frames,
-          format.fps,   clips_[clip].prompt, clips_[clip].seed};
+Status Generation::open_later() {
+  ZT_RETURN_IF_ERROR(check_sound());
+  if (o_.upsample.given() && request_.clip.loop)
+    return error(Code::kInvalidArgument,
+                 "--upsample with --loop: the second model's clip has a beginning and an end");
+  for (const auto& [flag, model] :
+       {std::pair{"--upsample", &o_.upsample.model}, {"--sound", &o_.sound.model}})
+    if (!model->empty() && (checkpoint_ || !new_checkpoint_.first.empty()))
+      return error(Code::kInvalidArgument, flag,
+                   " with --checkpoint: a folder keeps the work of one model; make the clip first, "
+                   "and then --model ",
+                   *model, " --video CLIP");
+  return later_.open(o_.upsample, o_.sound, o_.generate, engine_.model().recipe);
+}
+
+// The first model's clip, as later ones get it.
+SilentClip Generation::silent_clip(size_t clip, const RequestPlan& plan, int* channels) const {
+  Outputs none;
+  const ClipFormat f = ClipAssembly(known_, request_.known, target_, none).format(plan.shape);
+  if (channels != nullptr) *channels = f.channels;
+  return {f.width, f.height, f.frames, f.fps, clips_[clip].prompt, clips_[clip].seed};
+}
+
+Result<std::vector<LaterPlan>> Generation::plan_later(size_t clip, const RequestPlan& plan) {
+  if (!later_.any()) return std::vector<LaterPlan>();
+  return later_.plan(silent_clip(clip, plan, nullptr));
 }
 
 Result<RequestPlan> Generation::plan(size_t clip) {
@@ -257,7 +275,7 @@ bool Generation::as_grid(const RequestPlan& plan) const {
 ClipFormat Generation::format_of(const RequestPlan& plan, const ClipAssembly& assembly,
                                  const GridSink& tiles) const {
   ClipFormat format = assembly.format(plan.shape);
-  if (sound_) sound_->add_to(&format);
+  later_.change(&format);
   if (o_.loudness != 0) {  // no longer what is in the file
     format.copy_sound.clear();
     format.exact_sound = false;
@@ -284,7 +302,7 @@ Status Generation::prepare() {
     Outputs none;
     format = format_of(planned, ClipAssembly(known_, request_.known, target_, none),
                        GridSink(planned.samples, planned.shape.width, planned.shape.height, none));
-    if (sound_) ZT_RETURN_IF_ERROR(sound_->plan(silent_clip(i, format)).status());
+    ZT_RETURN_IF_ERROR(plan_later(i, planned).status());
     for (std::string& path : paths_[i]) {
       if (clips_.size() == 1) break;
       ZT_ASSIGN_OR_RETURN(path, numbered_path(path, format, i + 1, clips_.size()));
@@ -297,7 +315,7 @@ Status Generation::prepare() {
     receipts_[i] = std::move(receipt);
   }
   ZT_RETURN_IF_ERROR(check_outputs(all, format, inputs()));
-  if (sound_) ZT_RETURN_IF_ERROR(check_heard(all, format));
+  if (later_.sound()) ZT_RETURN_IF_ERROR(check_heard(all, format));
   return check_receipts(all);
 }
 
@@ -305,7 +323,7 @@ Status Generation::prepare() {
 std::vector<std::string> Generation::inputs() const {
   std::vector<std::string> paths = o_.known.paths();
   if (!engine_.model().path.empty()) paths.push_back(engine_.model().path);
-  if (sound_ && !sound_->path().empty()) paths.push_back(sound_->path());
+  for (std::string& path : later_.paths()) paths.push_back(std::move(path));
   for (const AdapterRecord& adapter : o_.generate.adapters) paths.push_back(adapter.file.path);
   return paths;
 }
@@ -351,9 +369,7 @@ Status Generation::give_receipt(const RequestPlan& plan, const StageLog& log,
                                 const std::string& file, Outputs* outputs) {
   ZT_ASSIGN_OR_RETURN(RequestRecord record, record_of(o_.generate, o_.known, engine_.model()));
   Receipt receipt = receipt_of(std::move(record), plan, log);
-  if (sound_) {
-    ZT_ASSIGN_OR_RETURN(receipt.sound.emplace_back(), sound_->receipt());
-  }
+  ZT_RETURN_IF_ERROR(later_.add_receipts(&receipt));
   if (!o_.no_metadata) outputs->add_tag(kReceiptTag, receipt_to_json(for_clip(receipt)));
   return file.empty() ? Status() : write_text(file, receipt_to_json(receipt) + "\n");
 }
@@ -370,15 +386,8 @@ Result<RequestPlan> Generation::tell(size_t clip) {
       ZT_ASSIGN_OR_RETURN(planned, plan(clip));
     }
   }
-  if (sound_) {  // one after the other
-    Outputs none;
-    const ClipFormat format =
-        ClipAssembly(known_, request_.known, target_, none).format(planned.shape);
-    ZT_ASSIGN_OR_RETURN(const RequestPlan sound, sound_->plan(silent_clip(clip, format)));
-    tell_estimate({&planned, &sound}, hooks_);
-  } else {
-    tell_estimate({&planned}, hooks_);
-  }
+  ZT_ASSIGN_OR_RETURN(const auto later, plan_later(clip, planned));
+  tell_estimate(planned, later, hooks_);
   return planned;
 }
 
@@ -388,20 +397,27 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   ZT_ASSIGN_OR_RETURN(const RequestPlan planned, tell(clip));
   Outputs outputs;
   const KnownFiles::Shown& shown = known_.shown;
-  const int64_t pixels =
-      shown.path.empty() ? planned.shape.width * planned.shape.height : shown.width * shown.height;
+  ZT_ASSIGN_OR_RETURN(const auto later, plan_later(clip, planned));
+  const ClipShape& seen = later_.make_larger() ? later[0].plan.shape : planned.shape;
+  const int64_t pixels = shown.path.empty() ? seen.width * seen.height : shown.width * shown.height;
   LoopMeasure loop(3 * pixels, outputs);
   loop.watch(seams_of(engine_.model().recipe, planned,
                       known_.extend_frames - request_.known.before.frames));
   const bool own = known_.own_rate > 0;
-  const ClipSpec& heard = sound_ ? sound_->model().recipe.clip : engine_.model().recipe.clip;
+  const ClipSpec& heard =
+      later_.sound() ? later_.sound()->model().recipe.clip : engine_.model().recipe.clip;
   LoudnessSink leveled(o_.loudness, own ? known_.own_rate : heard.sample_rate,
                        own ? known_.own_channels : heard.sound_channels, loop);
   SeamMeasure seams(heard.sample_rate, heard.sound_channels,
                     ClipAssembly(known_, request_.known, target_, leveled).seams(planned.shape),
                     leveled);
-  ClipAssembly assembly(known_, request_.known, target_,
-                        sound_ ? static_cast<ClipSink&>(*sound_) : seams);
+  ClipSink* next = &seams;
+  if (later_.any()) {
+    int channels = 0;
+    const SilentClip silent = silent_clip(clip, planned, &channels);
+    ZT_ASSIGN_OR_RETURN(next, later_.begin(silent, channels, leveled));
+  }
+  ClipAssembly assembly(known_, request_.known, target_, *next);
   GridSink tiles(planned.samples, planned.shape.width, planned.shape.height, outputs);
   const bool grid = as_grid(planned);
   const ClipFormat format = format_of(planned, assembly, tiles);
@@ -410,14 +426,7 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   ClipSink* sink = planned.samples == 1 ? static_cast<ClipSink*>(&assembly)
                    : grid               ? static_cast<ClipSink*>(&tiles)
                                         : &outputs;
-  std::vector<ExpectedTask> tasks = expected_tasks(planned);
-  if (sound_) {
-    const SilentClip silent = silent_clip(clip, format);
-    ZT_ASSIGN_OR_RETURN(const RequestPlan sound, sound_->plan(silent));
-    tasks = both_tasks(planned, sound);
-    ZT_RETURN_IF_ERROR(sound_->begin(silent, leveled));
-  }
-  bar_.expect(std::move(tasks));
+  bar_.expect(all_tasks(planned, later));
   if (o_.listener != nullptr) ZT_RETURN_IF_ERROR(o_.listener->expect(planned));
   StageLog log(sink, kReceiptSamples, /*keep_clip=*/false);
   log.begin(planned.shape.width * planned.shape.height * 3, planned.clip.sound_channels);
@@ -442,10 +451,7 @@ Result<nlohmann::json> Generation::make(size_t clip) {
                       engine_.run(request_, wants_receipt(clip) ? log : *sink, hooks));
   if (grid) ZT_RETURN_IF_ERROR(tiles.finish());
   ZT_RETURN_IF_ERROR(assembly.finish());
-  if (sound_) {
-    ZT_ASSIGN_OR_RETURN(const RunStats sound, sound_->run(hooks_));
-    stats = both_stats(stats, sound);
-  }
+  ZT_RETURN_IF_ERROR(later_.run(hooks_, &stats));
   ZT_RETURN_IF_ERROR(leveled.finish());
   if (!leveled.notice().empty()) hooks_.notice(leveled.notice());
   if (wants_receipt(clip))

@@ -10,9 +10,9 @@
 #include "runtime/cli/generate_flags.h"
 #include "runtime/cli/grid.h"
 #include "runtime/cli/known_files.h"
+#include "runtime/cli/later_models.h"
 #include "runtime/cli/outputs.h"
 #include "runtime/cli/progress.h"
-#include "runtime/cli/sound_track.h"
 #include "runtime/verify/receipt.h"
 #include "runtime/verify/stage_log.h"
 
@@ -37,6 +37,7 @@ class GenerationListener {
 struct GenerationOptions {
   GenerateFlags generate;  // finished
   KnownFlags known;
+  UpsampleFlags upsample;
   SoundFlags sound;
   std::vector<std::string> outputs;  // of every clip; numbered where there are several
   std::string format;                // of outputs, whatever their names; empty: by the name
@@ -88,8 +89,10 @@ class Generation {
  private:
   Result<RequestPlan> plan(size_t clip);
   Result<RequestPlan> tell(size_t clip);
-  Status open_sound();
-  SilentClip silent_clip(size_t clip, const ClipFormat& format) const;
+  Status check_sound() const;
+  Status open_later();
+  SilentClip silent_clip(size_t clip, const RequestPlan& plan, int* channels) const;
+  Result<std::vector<LaterPlan>> plan_later(size_t clip, const RequestPlan& plan);
   ClipFormat format_of(const RequestPlan& plan, const ClipAssembly& assembly,
                        const GridSink& tiles) const;
   bool as_grid(const RequestPlan& plan) const;
@@ -115,7 +118,7 @@ class Generation {
   RunHooks hooks_;
   MediaTarget target_;
   KnownFiles known_;
-  std::unique_ptr<SoundTrack> sound_;  // null: the model makes it, or nobody does
+  LaterModels later_;
   std::vector<Clip> clips_;
   Receipt before_;  // of the clip in work: what was made of it before it went on
   Continuation from_;

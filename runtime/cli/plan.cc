@@ -11,9 +11,9 @@
 #include "runtime/cli/clip_assembly.h"
 #include "runtime/cli/generate_flags.h"
 #include "runtime/cli/known_files.h"
+#include "runtime/cli/later_models.h"
 #include "runtime/cli/plan_page.h"
 #include "runtime/cli/progress.h"
-#include "runtime/cli/sound_track.h"
 
 namespace zoetrope {
 namespace {
@@ -24,6 +24,7 @@ constexpr double kCalibrate = 60;  // asked for
 struct Options {
   GenerateFlags generate;
   KnownFlags known;
+  UpsampleFlags upsample;
   SoundFlags sound;
   std::vector<std::string> bindings;  // NAME=VALUE
   std::vector<std::string> compare, devices;
@@ -206,28 +207,29 @@ Status compare(Options& o) {
   return any ? Status() : error(Code::kResourceExhausted, "none of these fits");
 }
 
-// Of the second model, for the clip that the first one makes.
-class SecondPlan {
+// Of later models, for the clip that the first one makes.
+class LaterPlans {
  public:
-  static Result<SecondPlan> make(const Options& o, const Recipe& recipe, const RequestPlan& first,
+  static Result<LaterPlans> make(const Options& o, const Recipe& recipe, const RequestPlan& first,
                                  KnownFiles* known, const MediaTarget& target) {
-    SecondPlan second;
-    if (!o.sound.given()) return second;
-    ZT_ASSIGN_OR_RETURN(second.track_, SoundTrack::open(o.sound, o.generate, recipe, true));
+    LaterPlans second;
+    second.models_ = std::make_unique<LaterModels>();
+    ZT_RETURN_IF_ERROR(second.models_->open(o.upsample, o.sound, o.generate, recipe, true));
+    if (!second.models_->any()) return second;
     NoSink none;
     known->frames = first.shape.frames;
     const ClipFormat f =
         ClipAssembly(*known, o.generate.request.known, target, none).format(first.shape);
     const Request& r = o.generate.request;
-    ZT_ASSIGN_OR_RETURN(
-        second.plan_, second.track_->plan({f.width, f.height, f.frames, f.fps, r.prompt, r.seed}));
+    ZT_ASSIGN_OR_RETURN(second.plans_, second.models_->plan(
+                                           {f.width, f.height, f.frames, f.fps, r.prompt, r.seed}));
     return second;
   }
-  const RequestPlan* get() const { return track_ ? &plan_ : nullptr; }
+  const std::vector<LaterPlan>& get() const { return plans_; }
 
  private:
-  std::unique_ptr<SoundTrack> track_;  // owns what the plan points to
-  RequestPlan plan_;
+  std::unique_ptr<LaterModels> models_;  // own what the plans point to
+  std::vector<LaterPlan> plans_;
 };
 
 std::string text_of(const RequestPlan& plan, bool calls) {
@@ -237,22 +239,30 @@ std::string text_of(const RequestPlan& plan, bool calls) {
   return text;
 }
 
-std::string text_of_both(const RequestPlan& first, const RequestPlan& second, bool calls) {
-  std::string text = text_of(first, calls) + "\nthen the sound: " + text_of(second, calls);
-  const int64_t peak = std::max(first.peak_bytes(), second.peak_bytes());
-  text += str("\nboth: at most ", format_bytes(static_cast<double>(peak)));
-  if (const double seconds = both_seconds(first, second); seconds > 0)
+std::string text_of_all(const RequestPlan& first, const std::vector<LaterPlan>& later, bool calls) {
+  std::string text = text_of(first, calls);
+  if (later.empty()) return text;
+  for (const LaterPlan& next : later)
+    text += str("\nthen ", next.title, ": ", text_of(next.plan, calls));
+  text += str(later.size() == 1 ? "\nboth" : "\nall", ": at most ",
+              format_bytes(static_cast<double>(all_peak_bytes(first, later))));
+  if (const double seconds = all_seconds(first, later); seconds > 0)
     text += str(", about ", format_seconds(seconds));
   return text + "\n";
 }
 
-nlohmann::json json_of_both(const RequestPlan& first, const RequestPlan* second, bool calls) {
+nlohmann::json json_of_all(const RequestPlan& first, const std::vector<LaterPlan>& later,
+                           bool calls) {
   auto json = nlohmann::json::parse(request_plan_to_json(first, calls));
-  if (second == nullptr) return json;
-  json["sound"] = nlohmann::json::parse(request_plan_to_json(*second, calls));
-  json["peak_bytes"] = std::max(first.peak_bytes(), second->peak_bytes());
-  json["estimated_seconds"] = both_seconds(first, *second);
-  json["calibrated"] = first.calibrated() && second->calibrated();
+  if (later.empty()) return json;
+  bool calibrated = first.calibrated();
+  for (const LaterPlan& next : later) {
+    json[next.name] = nlohmann::json::parse(request_plan_to_json(next.plan, calls));
+    calibrated = calibrated && next.plan.calibrated();
+  }
+  json["peak_bytes"] = all_peak_bytes(first, later);
+  json["estimated_seconds"] = all_seconds(first, later);
+  json["calibrated"] = calibrated;
   return json;
 }
 
@@ -268,20 +278,19 @@ Status run_plan(Options& o) {
   ZT_RETURN_IF_ERROR(give_known(recipe, o.known, &known, &request));
   if (!o.compare.empty() || !o.devices.empty()) return compare(o);
   ZT_ASSIGN_OR_RETURN(const RequestPlan plan, plan_request(o, *engine));
-  ZT_ASSIGN_OR_RETURN(const SecondPlan second, SecondPlan::make(o, recipe, plan, &known, target));
+  ZT_ASSIGN_OR_RETURN(const LaterPlans later, LaterPlans::make(o, recipe, plan, &known, target));
   if (!o.html.empty())
     ZT_RETURN_IF_ERROR(plan_page(engine->model(), plan, request.memory_budget).write(o.html));
   std::string text;
   if (o.json) {
-    auto json = json_of_both(plan, second.get(), o.calls);
+    auto json = json_of_all(plan, later.get(), o.calls);
     if (o.measure) {
       ZT_ASSIGN_OR_RETURN(const Measured measured, run_request(o, *engine));
       json["measured"] = measured_to_json(measured);
     }
     text = json.dump(2) + "\n";
   } else {
-    text = second.get() != nullptr ? text_of_both(plan, *second.get(), o.calls)
-                                   : text_of(plan, o.calls);
+    text = text_of_all(plan, later.get(), o.calls);
     if (o.measure) {
       ZT_ASSIGN_OR_RETURN(const Measured measured, run_request(o, *engine));
       text += "\n" + cells_to_text(measured_cells(plan, measured));
@@ -309,6 +318,7 @@ void add_plan(CLI::App* root, Run* run) {
   options->generate.add_to(app);
   const size_t others = app->get_options().size();
   options->known.add_to(app);
+  options->upsample.add_to(app);
   options->sound.add_to(app);
   const std::vector<CLI::Option*> all = app->get_options();
   CLI::Option* const component = app->add_option("--component", options->component,
@@ -345,9 +355,9 @@ void add_plan(CLI::App* root, Run* run) {
   for (CLI::Option* table : {compare, devices})
     for (CLI::Option* one : {component, calls, calibrate, measure, dump}) table->excludes(one);
   for (CLI::Option* whole : {html, calibrate, measure}) whole->excludes(component);
-  CLI::Option* const sound = app->get_option("--sound");
-  for (CLI::Option* one : {component, compare, devices, html, measure, calibrate})
-    sound->excludes(one);
+  for (const char* second : {"--upsample", "--sound"})
+    for (CLI::Option* one : {component, compare, devices, html, measure, calibrate})
+      app->get_option(second)->excludes(one);
   app->add_flag("--json", options->json, "Print JSON");
   app->callback([=] { *run = [=] { return run_plan(*options); }; });
 }

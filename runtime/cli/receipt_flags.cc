@@ -5,8 +5,8 @@
 #include "converters/checkpoint.h"
 #include "graph/format/output_file.h"
 #include "runtime/cli/clip_assembly.h"
+#include "runtime/cli/later_models.h"
 #include "runtime/cli/record_flags.h"
-#include "runtime/cli/sound_track.h"
 #include "runtime/media/media_reader.h"
 
 namespace zoetrope {
@@ -48,7 +48,8 @@ Result<Receipt> read_receipt(const std::string& path) {
 
 Receipt for_clip(Receipt receipt) {
   std::vector<RequestRecord*> records{&receipt.request};
-  for (Receipt& sound : receipt.sound) records.push_back(&sound.request);
+  for (std::vector<Receipt>* later : {&receipt.upsampled, &receipt.sound})
+    for (Receipt& one : *later) records.push_back(&one.request);
   for (RequestRecord* record : records) {
     for (const NamedFile& named : files_of(record))
       named.file->path = fs::path(named.file->path).filename().string();
@@ -69,12 +70,10 @@ void move_to(const GenerateFlags& given, bool moved, GenerateFlags* flags) {
   }
 }
 
-// The second model of a receipt, opened as it was; null: there was none.
-Result<std::unique_ptr<SoundTrack>> reopen_sound(const Receipt& before, const std::string& path,
-                                                 const GenerateFlags& given, bool moved,
-                                                 const Recipe& recipe) {
-  if (before.sound.empty()) return std::unique_ptr<SoundTrack>();
-  RequestRecord record = before.sound[0].request;
+// With the flags by which a later model of a receipt was opened.
+Result<GenerateFlags> flags_of_later(const RequestRecord& before, const std::string& path,
+                                     const GenerateFlags& given, bool moved) {
+  RequestRecord record = before;
   find_beside(path, &record);
   GenerateFlags flags;
   KnownFlags none;
@@ -82,9 +81,7 @@ Result<std::unique_ptr<SoundTrack>> reopen_sound(const Receipt& before, const st
   move_to(given, moved, &flags);
   flags.place.clear();
   ZT_RETURN_IF_ERROR(flags.finish());
-  ZT_ASSIGN_OR_RETURN(auto track, SoundTrack::open(std::move(flags), recipe));
-  ZT_RETURN_IF_ERROR(check_model_file(record, track->model()));
-  return track;
+  return flags;
 }
 
 }  // namespace
@@ -110,27 +107,32 @@ Result<ReceiptComparison> rerun_receipt(const std::string& path, const GenerateF
   ZT_ASSIGN_OR_RETURN(const RequestPlan plan, engine->plan(flags.request));
   files.frames = plan.shape.frames;
   files.samples = plan.shape.samples;
-  ZT_ASSIGN_OR_RETURN(auto sound, reopen_sound(before, path, given, moved, recipe));
-  // The second model looks at what went to the file.
+  LaterModels later;
+  ZT_RETURN_IF_ERROR(later.reopen(before, recipe, [&](const RequestRecord& of) {
+    return flags_of_later(of, path, given, moved);
+  }));
+  // Later models are given what went to the file.
   NoSink none;
-  ClipAssembly assembly(files, flags.request.known, target,
-                        sound ? static_cast<ClipSink&>(*sound) : none);
-  if (sound) {
-    const ClipFormat f = assembly.format(plan.shape);
-    const Request& r = before.sound[0].request.request;
-    ZT_RETURN_IF_ERROR(sound->begin({f.width, f.height, f.frames, f.fps, r.prompt, r.seed}, none));
+  const ClipFormat f = ClipAssembly(files, flags.request.known, target, none).format(plan.shape);
+  const Request& r = flags.request;
+  ClipSink* next = &none;
+  if (later.any()) {
+    ZT_ASSIGN_OR_RETURN(next, later.begin({f.width, f.height, f.frames, f.fps, r.prompt, r.seed},
+                                          f.channels, none));
   }
-  StageLog log(sound ? &assembly : nullptr, kReceiptSamples, /*keep_clip=*/false);
+  ClipAssembly assembly(files, flags.request.known, target, *next);
+  StageLog log(later.any() ? &assembly : nullptr, kReceiptSamples, /*keep_clip=*/false);
   log.begin(plan.shape.width * plan.shape.height * 3, plan.clip.sound_channels);
   RunHooks watched = hooks;
   watched.observe = [&log](const Observation& made) { return log.observe(made); };
   ZT_RETURN_IF_ERROR(engine->run(flags.request, log, watched).status());
   Receipt again = make_receipt(std::string("Zoetrope ") + ZOETROPE_VERSION, std::move(record), plan,
                                log.records());
-  if (sound) {
+  if (later.any()) {
+    RunStats stats;
     ZT_RETURN_IF_ERROR(assembly.finish());
-    ZT_RETURN_IF_ERROR(sound->run(hooks).status());
-    ZT_ASSIGN_OR_RETURN(again.sound.emplace_back(), sound->receipt());
+    ZT_RETURN_IF_ERROR(later.run(hooks, &stats));
+    ZT_RETURN_IF_ERROR(later.add_receipts(&again));
   }
   return compare_receipts(before, again);
 }

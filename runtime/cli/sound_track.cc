@@ -27,6 +27,18 @@ void SoundFlags::add_to(CLI::App* app) {
       ->needs(second);
 }
 
+GenerateFlags flags_of_second(const std::string& model, const GenerateFlags& first) {
+  GenerateFlags g;
+  g.model = model;
+  g.compute = first.compute;
+  g.memory = first.memory;
+  g.sequential = first.sequential;
+  g.no_fusion = first.no_fusion;
+  g.device = first.device;
+  if (first.place == "auto") g.place = first.place;
+  return g;
+}
+
 namespace {
 
 Status check_first(const Recipe& recipe) {
@@ -57,14 +69,7 @@ Status check_second(const Model& model, const std::string& path) {
 Result<std::unique_ptr<SoundTrack>> SoundTrack::open(const SoundFlags& flags,
                                                      const GenerateFlags& first,
                                                      const Recipe& recipe, bool for_planning) {
-  GenerateFlags g;
-  g.model = flags.model;
-  g.compute = first.compute;
-  g.memory = first.memory;
-  g.sequential = first.sequential;
-  g.no_fusion = first.no_fusion;
-  g.device = first.device;
-  if (first.place == "auto") g.place = first.place;
+  GenerateFlags g = flags_of_second(flags.model, first);
   g.request.steps = flags.steps;
   g.request.guidance = flags.guidance;
   ZT_RETURN_IF_ERROR(g.finish());
@@ -83,6 +88,7 @@ Result<std::unique_ptr<SoundTrack>> SoundTrack::open(GenerateFlags flags, const 
   auto engine = g.open_engine(/*keep_sessions=*/false, for_planning);
   if (!engine.ok()) return engine.status().with_context("--sound");
   track->engine_ = std::move(*engine);
+  track->prompt_ = g.request.prompt;
   ZT_RETURN_IF_ERROR(check_second(track->engine_->model(), g.model));
   return track;
 }
@@ -182,46 +188,6 @@ Result<Receipt> SoundTrack::receipt() const {
   ZT_ASSIGN_OR_RETURN(const RequestPlan plan, engine_->plan(flags.request));
   return make_receipt(std::string("Zoetrope ") + ZOETROPE_VERSION, std::move(record), plan,
                       stages_);
-}
-
-void tell_estimate(const std::vector<const RequestPlan*>& plans, const RunHooks& hooks) {
-  double seconds = 0, reading = 0;
-  bool calibrated = true;
-  const RequestPlan* larger = plans[0];
-  for (const RequestPlan* plan : plans) {
-    if (plan->estimated_seconds() <= 0) return;
-    seconds += plan->estimated_seconds();
-    if (plan->disk_rate > 0) reading += plan->reading_seconds();
-    calibrated = calibrated && plan->calibrated();
-    if (plan->peak_bytes() > larger->peak_bytes()) larger = plan;
-  }
-  hooks.notice(str(
-      "about ", format_seconds(seconds), calibrated ? "" : " (roughly)",
-      reading > 0 ? str(", ", format_seconds(reading), " of it reading the file") : std::string(),
-      ", at most ", format_bytes(static_cast<double>(larger->peak_bytes())), " on ",
-      larger->peak().device->spec()));
-}
-
-RunStats both_stats(RunStats a, const RunStats& b) {
-  a.load_seconds += b.load_seconds;
-  a.denoise_seconds += b.denoise_seconds;
-  a.decode_seconds += b.decode_seconds;
-  a.total_seconds += b.total_seconds;
-  a.planned_peak_bytes = std::max(a.planned_peak_bytes, b.planned_peak_bytes);
-  a.peak_bytes = std::max(a.peak_bytes, b.peak_bytes);
-  return a;
-}
-
-double both_seconds(const RequestPlan& picture, const RequestPlan& sound) {
-  const double a = picture.estimated_seconds(), b = sound.estimated_seconds();
-  return a > 0 && b > 0 ? a + b : 0;
-}
-
-std::vector<ExpectedTask> both_tasks(const RequestPlan& picture, const RequestPlan& sound) {
-  std::vector<ExpectedTask> tasks = expected_tasks(picture);
-  for (ExpectedTask& task : expected_tasks(sound))
-    tasks.push_back({sound_task(task.name), task.seconds});
-  return tasks;
 }
 
 }  // namespace zoetrope

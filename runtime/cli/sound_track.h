@@ -23,6 +23,9 @@ struct SoundFlags {
   bool given() const { return !model.empty(); }
 };
 
+// What a second model is opened with that is the first one's as well.
+GenerateFlags flags_of_second(const std::string& model, const GenerateFlags& first);
+
 // What comes out of the first model, and what the second is to make of it.
 struct SilentClip {
   int64_t width = 0, height = 0, frames = 0;
@@ -79,9 +82,4 @@ class SoundTrack : public ClipSink {
 
 // What plans that run one after the other take, where it is known.
 void tell_estimate(const std::vector<const RequestPlan*>& plans, const RunHooks& hooks);
-// Time and memory of both, one after the other.
-RunStats both_stats(RunStats picture, const RunStats& sound);
-double both_seconds(const RequestPlan& picture, const RequestPlan& sound);
-std::vector<ExpectedTask> both_tasks(const RequestPlan& picture, const RequestPlan& sound);
-
 }  // namespace zoetrope

@@ -43,21 +43,26 @@ void own_fields(V& v, Receipt& r) {
   v.objects("stages", &r.stages, 1 << 16);
 }
 
-struct SoundReceipt {
+struct LaterReceipt {
   Receipt held;
 };
 template <typename V>
-void fields(V& v, SoundReceipt& s) {
+void fields(V& v, LaterReceipt& s) {
   own_fields(v, s.held);
+}
+template <typename V>
+void later_field(V& v, const char* key, std::vector<Receipt>* receipts) {
+  LaterReceipt later;
+  if (!receipts->empty()) later.held = (*receipts)[0];
+  v.optional_object(key, &later, !receipts->empty());
+  if (!later.held.software.empty()) *receipts = {std::move(later.held)};
 }
 
 template <typename V>
 void fields(V& v, Receipt& r) {
   own_fields(v, r);
-  SoundReceipt sound;
-  if (!r.sound.empty()) sound.held = r.sound[0];
-  v.optional_object("sound", &sound, !r.sound.empty());
-  if (!sound.held.software.empty()) r.sound = {std::move(sound.held)};
+  later_field(v, "upsampled", &r.upsampled);
+  later_field(v, "sound", &r.sound);
 }
 
 std::string plan_fingerprint(const Plan& plan) {
@@ -187,11 +192,15 @@ ReceiptComparison compare_own(const Receipt& before, const Receipt& again) {
 
 ReceiptComparison compare_receipts(const Receipt& before, const Receipt& again) {
   ReceiptComparison result = compare_own(before, again);
-  if (!before.sound.empty() && !again.sound.empty()) {
-    const ReceiptComparison sound = compare_own(before.sound[0], again.sound[0]);
-    result.same = result.same && sound.same;
-    result.text += "the sound, by another model:\n" + sound.text;
-  }
+  const auto compare_later = [&](const char* what, const std::vector<Receipt>& then,
+                                 const std::vector<Receipt>& now) {
+    if (then.empty() || now.empty()) return;
+    const ReceiptComparison later = compare_own(then[0], now[0]);
+    result.same = result.same && later.same;
+    result.text += str(what, ", by another model:\n", later.text);
+  };
+  compare_later("the larger clip", before.upsampled, again.upsampled);
+  compare_later("the sound", before.sound, again.sound);
   result.text += result.same ? "the clip is the same, bit for bit, at every stage\n" : "";
   return result;
 }

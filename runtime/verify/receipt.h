@@ -29,9 +29,9 @@ struct Receipt {
   RequestRecord request;
   std::vector<ReceiptJob> jobs;
   std::vector<StageRecord> stages;
-  // Of a second model that made the clip's sound: one, without one of its own; empty: there was
-  // none.
-  std::vector<Receipt> sound = {};
+  // Of later models that made the clip larger and that made its sound: one each, without later ones
+  // of its own; empty: there was none.
+  std::vector<Receipt> upsampled = {}, sound = {};
 };
 
 // Nodes, their types, kernels and the layouts of weights: what decides the bits that a plan

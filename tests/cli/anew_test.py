@@ -102,6 +102,74 @@ class Anew(command.Case):
         self.generate("edit", "--video", own, "--frames", 4, "-o", out, words=["is longer"])
         self.assertEqual(streams(out)["video"]["nb_frames"], "4")
 
+    def first(self, *flags, size=("--width", 12, "--height", 8, "--frames", 4), code=0, words=()):
+        """A clip by the personalised model."""
+        picture = self.out / "who.png"
+        ffmpeg("-f", "lavfi", "-i", "testsrc2=s=20x16:d=0.04", "-frames:v", 1, picture)
+        return self.generate("personalised", "--reference", picture, *size, "--seed", 5, *flags, code=code, words=words)
+
+    def test_a_clip_and_then_its_larger_version_by_a_second_model(self):
+        larger = Path(MODELS.name) / "upsampler.zoe"
+        one, two, frames = self.out / "one.y4m", self.out / "two.y4m", self.out / "f.png"
+        self.first("--upsample", larger, "--upsample-steps", 2, "-o", one)
+        # The same by hand: its frames, in a file that loses nothing, made anew.
+        self.first("-o", frames)
+        by_hand = self.out / "f.mkv"
+        ffmpeg("-framerate", 16, "-i", self.out / "f-%04d.png", "-c:v", "ffv1", "-pix_fmt", "gbrp", by_hand)
+        self.generate("upsampler", "--video", by_hand, "--seed", 5, "-o", two)
+        self.assertEqual(one.read_bytes(), two.read_bytes())
+        out, sound = self.out / "o.mp4", self.out / "sound.zoe"
+        self.check(run("convert", "synthetic:moviegen-audio-tiny", "-o", sound), 0)
+        said = self.first("--upsample", larger, "--sound", sound, "--sound-steps", 1, "-o", out, "--json",
+                          "--receipt", self.out / "r.json")
+        self.assertEqual([json.loads(said.stdout)[k] for k in ("width", "height", "frames")], [24, 16, 4])
+        made = streams(out)
+        self.assertEqual((made["video"]["width"], made["video"]["height"], made["video"]["nb_frames"]), (24, 16, "4"))
+        self.assertEqual(made["audio"]["sample_rate"], "48000")
+        verified = run("verify", "--receipt", self.out / "r.json")
+        self.check(verified, 0)
+        for what in (b"the larger clip, by another model", b"the sound, by another model", b"bit for bit"):
+            self.assertIn(what, verified.stdout)
+        receipt = json.loads((self.out / "r.json").read_text())
+        receipt["upsampled"]["stages"][-1]["digest"] = "xxh3:0123456789abcdef"
+        (self.out / "r.json").write_text(json.dumps(receipt))
+        self.check(run("verify", "--receipt", self.out / "r.json"), 6)
+
+    def test_a_larger_version_keeps_the_sound_that_there_is(self):
+        own, out = self.clip("12x8"), self.out / "o.mp4"
+        self.generate("edit", "--video", own, "--upsample", Path(MODELS.name) / "upsampler.zoe", "-o", out)
+        made = streams(out)
+        self.assertEqual((made["video"]["width"], made["video"]["r_frame_rate"], made["video"]["nb_frames"]), (24, "10/1", "7"))
+        self.assertEqual(packets(out), packets(own))
+
+    def test_both_models_are_planned_before_either_runs(self):
+        larger = Path(MODELS.name) / "upsampler.zoe"
+        size = ("--reference", self.out / "who.png", "--width", 12, "--height", 8, "--frames", 4)
+        self.first("-o", self.out / "f.png")
+        model = ("--model", Path(MODELS.name) / "personalised.zoe", "--steps", 2, "--device", "cpu")
+        planned = run("plan", "x", *model, *size, "--upsample", larger, "--json")
+        self.check(planned, 0)
+        plan = json.loads(planned.stdout)
+        self.assertEqual((plan["width"], plan["upsample"]["width"], plan["upsample"]["frames"]), (12, 24, 4))
+        self.assertEqual(plan["peak_bytes"], max(plan["upsample"]["peak_bytes"], max(j["bytes"] for j in plan["jobs"])))
+        shown = run("plan", "x", *model, *size, "--upsample", larger)
+        self.check(shown, 0)
+        self.assertIn(b"then the larger clip: clip 24x16, 4 frames at 16 fps", shown.stdout)
+        self.assertIn(b"both: at most", shown.stdout)
+        out = self.out / "o.mp4"
+        edit = Path(MODELS.name) / "edit.zoe"
+        for flags, words in ((("--upsample", edit), ["edit.zoe", "at their own size", "makes them larger"]),
+                             (("--upsample", Path(MODELS.name) / "personalised.zoe"), ["personalised.zoe", "no clip anew"]),
+                             (("--upsample", larger, "--loop"), ["--upsample with --loop"]),
+                             (("--upsample", larger, "--checkpoint", self.out / "ck"), ["--upsample with --checkpoint"]),
+                             (("--upsample-steps", 2), ["--upsample"])):
+            self.first(*flags, "-o", out, code=2, words=words)
+            self.assertFalse(out.exists())
+        for size, words in ((("--width", 16, "--height", 8, "--frames", 4), ["--upsample: width 32", "nearest is 28"]),
+                            (("--width", 12, "--height", 8, "--frames", 1), ["--upsample", "single picture"])):
+            self.first("--upsample", larger, "-o", out, size=size, code=2, words=words)
+            self.assertFalse(out.exists())
+
     def test_pictures_to_show_again(self):
         pictures = [self.out / f"{i}.png" for i in range(4)]
         for i, path in enumerate(pictures):
