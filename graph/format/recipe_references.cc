@@ -28,6 +28,7 @@ class References {
     }
     if (recipe_.stages.empty()) return Status();
     if (denoising == 0) return bad("no stage denoises");
+    if (ends_ && !ended_) return bad("'end_pictures', and no stage denoises with 'ended'");
     for (const LatentSpec& l : recipe_.latents)
       if (!decoded_.contains(l.name)) return bad("no stage decodes latents '", l.name, "'");
     return Status();
@@ -43,6 +44,12 @@ class References {
     if (!name.empty() && !values_.insert(name).second)
       return bad("value '", name, "' is given twice");
     return Status();
+  }
+
+  // A value that there is only where EndPictures has pictures.
+  Status give_of_ends(const std::string& name) {
+    of_ends_.insert(name);
+    return give(name);
   }
 
   Result<const LatentSpec*> latents(const std::string& name) const {
@@ -64,7 +71,7 @@ class References {
     ZT_RETURN_IF_ERROR(before_denoising("encode_text"));
     ZT_RETURN_IF_ERROR(give(s.gives));
     ZT_RETURN_IF_ERROR(give(s.gives_pooled));
-    if (s.seen) ZT_RETURN_IF_ERROR(give(s.seen->gives));
+    if (s.seen) ZT_RETURN_IF_ERROR(give_of_ends(s.seen->gives));
     if (s.seen && !ends_in_pictures())
       return bad("'seen' of 'encode_text', and no stage 'end_pictures' whose pictures they are");
     return give(s.gives_lengths);
@@ -82,8 +89,8 @@ class References {
                  "; expected video");
     if (ends_) return bad("two stages 'end_pictures'");
     ends_ = true;
-    ZT_RETURN_IF_ERROR(give(s.gives_times));
-    return give(s.gives);
+    ZT_RETURN_IF_ERROR(give_of_ends(s.gives_times));
+    return give_of_ends(s.gives);
   }
   Status visit(const ClassLabel& s) {
     ZT_RETURN_IF_ERROR(before_denoising("class_label"));
@@ -186,25 +193,32 @@ class References {
       return bad("a later stage denoises ", own.size(), " streams, the first ", denoised_.size());
     denoised_ = std::move(own);
     for (const Denoise::Condition& c : s.conditions) {
-      if (!values_.contains(c.value)) return bad("no earlier stage gives '", c.value, "'");
-      if (const auto known = known_.find(c.value); known != known_.end())
-        ZT_RETURN_IF_ERROR(fits(s, *known->second));
-      if (s.reduced.any() && sources_.contains(c.value))
-        return bad("'", c.value, "' of 'source_clip' is of the clip's size, what denoises with it ",
-                   "is 'reduced' by ", s.reduced.text());
+      if (of_ends_.contains(c.value))
+        return bad("condition '", c.value, "' is there only where 'end_pictures' has pictures; ",
+                   "expected among the conditions of 'ended'");
+      ZT_RETURN_IF_ERROR(takes(s, c));
     }
     for (const LatentSpec& l : recipe_.latents)
       if (s.windows.length > 0 && l.period > 0)
         return bad("'windows' over latents '", l.name, "', which have a period");
     if (s.ended && !ends_) return bad("'ended', and no stage 'end_pictures' before it");
     if (s.ended)
-      for (const Denoise::Condition& c : s.ended->conditions)
-        if (!values_.contains(c.value)) return bad("no earlier stage gives '", c.value, "'");
+      for (const Denoise::Condition& c : s.ended->conditions) ZT_RETURN_IF_ERROR(takes(s, c));
+    ended_ = ended_ || s.ended;
     if (!s.keyed) return Status();
     const auto times = known_.find(s.keyed->value);
     if (times == known_.end() || times->second->gives_key_times != s.keyed->value)
       return bad("'keyed': no stage gives '", s.keyed->value, "' as times of key frames");
     return fits(s, *times->second);
+  }
+  Status takes(const Denoise& s, const Denoise::Condition& c) const {
+    if (!values_.contains(c.value)) return bad("no earlier stage gives '", c.value, "'");
+    if (const auto known = known_.find(c.value); known != known_.end())
+      ZT_RETURN_IF_ERROR(fits(s, *known->second));
+    if (s.reduced.any() && sources_.contains(c.value))
+      return bad("'", c.value, "' of 'source_clip' is of the clip's size, what denoises with it ",
+                 "is 'reduced' by ", s.reduced.text());
+    return Status();
   }
   Status fits(const Denoise& s, const KnownLatents& known) const {
     const bool sound = recipe_.find_latents(known.latents)->media == Modality::kSound;
@@ -250,7 +264,9 @@ class References {
 
   const Recipe& recipe_;
   bool ends_ = false;                                 // a stage gives pictures at the ends
+  bool ended_ = false;                                // a stage denoises with them
   std::set<std::string> values_, decoded_, sources_;  // the last: of source clips
+  std::set<std::string> of_ends_;                     // values of those pictures
   std::map<std::string, Reduced> denoised_;           // latents, and by how much they are reduced
   std::map<std::string, const KnownLatents*> known_;  // by what they give
 };

@@ -232,6 +232,31 @@ TEST_CASE("pictures at the ends, read with the words, come back as written") {
   check_refused(with(whole, "/stages/2/ended/conditions/0/value", "nothing"), "'nothing'");
   check_refused(with(whole, "/stages/2/windows", Json{{"length", 14}, {"overlap", 4}}),
                 "'stages[2].ended'");
+  // There where pictures are given, and only there: `conditions` are always taken.
+  for (const char* value : {"ends", "end_times", "text_seen"})
+    check_refused(with(whole, "/stages/2/conditions/0/value", value), "conditions of 'ended'");
+  Json unread = whole;
+  unread["stages"][2].erase("ended");
+  check_refused(unread, "no stage denoises with 'ended'");
+  Json reduced = whole;  // known latents of another size than what denoises with them
+  reduced["latents"][0].erase("period");
+  const int pixels = whole["latents"][0]["pixels"];
+  for (const char* side : {"width", "height"}) {
+    Json& range = reduced["clip"][side];
+    range = {
+        {"min", 2 * pixels}, {"max", 4096}, {"multiple", 2 * pixels}, {"preferred", 2 * pixels}};
+  }
+  reduced["stages"].insert(reduced["stages"].begin() + 2,
+                           Json{{"kind", "known_latents"},
+                                {"latents", whole["latents"][0]["name"]},
+                                {"component", "encoder"},
+                                {"input", "video"},
+                                {"output", "latents"},
+                                {"gives", "known"},
+                                {"gives_mask", "mask"},
+                                {"reduced", 2}});
+  REQUIRE_MESSAGE(parse(reduced).ok(), parse(reduced).message());
+  check_refused(with(reduced, "/stages/3/ended/conditions/0/value", "known"), "reduced by 2");
   Json none = whole;
   none["stages"].erase(1);
   check_refused(none, "no stage 'end_pictures'");
