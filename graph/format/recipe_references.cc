@@ -24,7 +24,8 @@ class References {
       return bad("latents of sound without 'clip.sample_rate'");
     for (const Stage& stage : recipe_.stages) {
       ZT_RETURN_IF_ERROR(std::visit([&](const auto& s) { return visit(s); }, stage));
-      denoising += std::holds_alternative<Denoise>(stage);
+      behind_denoise_ = std::holds_alternative<Denoise>(stage);
+      denoising += behind_denoise_;
     }
     if (recipe_.stages.empty()) return Status();
     if (denoising == 0) return bad("no stage denoises");
@@ -228,6 +229,10 @@ class References {
   }
   Status visit(const ResampleLatents& s) {
     ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
+    // Directly: it enlarges what a field bounds, and so does no product overflow.
+    if (!behind_denoise_)
+      return bad("'resample_latents' of '", s.latents,
+                 "' does not stand directly behind a stage that denoises");
     const auto of = denoised_.find(s.latents);
     const bool picture = of != denoised_.end() && l->media != Modality::kSound;
     const Reduced left = picture ? of->second.grown(s.factor, s.divisor) : Reduced{};
@@ -235,7 +240,7 @@ class References {
       return bad("'resample_latents' by ", Reduced{s.factor, s.divisor}.text(), " of '", s.latents,
                  "': expected latents of pictures that are denoised at a size reduced by as much");
     of->second = left;
-    return Status();
+    return reduces(left, *l);
   }
   Status decode(const Decode& s, Modality media) {
     ZT_ASSIGN_OR_RETURN(const LatentSpec* l, latents(s.latents));
@@ -265,6 +270,7 @@ class References {
   const Recipe& recipe_;
   bool ends_ = false;                                 // a stage gives pictures at the ends
   bool ended_ = false;                                // a stage denoises with them
+  bool behind_denoise_ = false;                       // the stage before this one denoises
   std::set<std::string> values_, decoded_, sources_;  // the last: of source clips
   std::set<std::string> of_ends_;                     // values of those pictures
   std::map<std::string, Reduced> denoised_;           // latents, and by how much they are reduced

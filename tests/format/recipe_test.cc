@@ -295,6 +295,17 @@ TEST_CASE("latents may be denoised at two thirds of the size, and enlarged by as
   check_refused(with(whole, "/stages/2/factor", 4), "lowest terms");
   check_refused(with(whole, "/stages/1/reduced", 5), "latents reduced by 5/2");
   check_refused(with(whole, "/clip/width/multiple", frames.pixels), "latents reduced by 3/2");
+
+  // One behind another, whose product no field bounds.
+  Json twice = with(whole, "/stages/1/reduced", 9);
+  twice = with(twice, "/stages/1/reduced_to", 4);
+  for (const char* side : {"width", "height"})
+    twice["clip"][side] = {{"min", 9 * frames.pixels},
+                           {"max", 18 * frames.pixels},
+                           {"multiple", 9 * frames.pixels},
+                           {"preferred", 9 * frames.pixels}};
+  twice["stages"].insert(twice["stages"].begin() + 2, whole["stages"][2]);
+  check_refused(twice, "directly behind a stage that denoises");
 }
 
 TEST_CASE("what no stage would read is refused by name") {
