@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 namespace zoetrope {
 namespace {
@@ -26,25 +27,44 @@ Result<AddedTexts> AddedTexts::open(const nlohmann::json& data, std::string_view
     made.added_.emplace_back(text, id.get<int32_t>());
     made.size_ = std::max(made.size_, id.get<int64_t>() + 1);
   }
-  std::stable_sort(made.added_.begin(), made.added_.end(),
-                   [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
+  std::sort(made.added_.begin(), made.added_.end());
+  for (const Added& each : made.added_)
+    ++made.first_[static_cast<unsigned char>(each.first[0]) + 1];
+  std::partial_sum(made.first_.begin(), made.first_.end(), made.first_.begin());
   return made;
+}
+
+const AddedTexts::Added* AddedTexts::longest_at(std::string_view text) const {
+  const auto byte = [](std::string_view s, size_t at) { return static_cast<unsigned char>(s[at]); };
+  const Added* found = nullptr;
+  auto low = added_.begin() + first_[byte(text, 0)],
+       high = added_.begin() + first_[byte(text, 0) + 1];
+  // From `low` to `high` all begin with the first `depth` bytes; what ends there stands first.
+  for (size_t depth = 1; low != high; ++depth) {
+    if (low->first.size() == depth) found = &*low++;
+    if (high - low == 1 && text.starts_with(low->first)) return &*low;
+    if (high - low <= 1 || depth == text.size()) break;
+    const unsigned char next = byte(text, depth);
+    low = std::lower_bound(low, high, next, [&](const Added& a, unsigned char value) {
+      return byte(a.first, depth) < value;
+    });
+    high = std::upper_bound(low, high, next, [&](unsigned char value, const Added& a) {
+      return value < byte(a.first, depth);
+    });
+  }
+  return found;
 }
 
 Status AddedTexts::cut(std::string_view text, const Plain& plain, size_t enough,
                        std::vector<int32_t>* ids) const {
-  std::vector<size_t> next(added_.size(), 0);  // where each added text stands from here on
-  for (size_t i = 0; i < added_.size(); ++i) next[i] = text.find(added_[i].first);
   for (size_t from = 0; from < text.size() && ids->size() <= enough;) {
-    size_t at = std::string_view::npos, found = 0;
-    for (size_t i = 0; i < added_.size(); ++i) {  // of two at one place the longer one comes first
-      if (next[i] < from) next[i] = text.find(added_[i].first, from);
-      if (next[i] < at) at = next[i], found = i;
-    }
+    const Added* found = nullptr;
+    size_t at = from;
+    while (at < text.size() && (found = longest_at(text.substr(at))) == nullptr) ++at;
     ZT_RETURN_IF_ERROR(plain(text.substr(from, at - from), ids));
-    if (at == std::string_view::npos) break;
-    ids->push_back(added_[found].second);
-    from = at + added_[found].first.size();
+    if (found == nullptr) break;
+    ids->push_back(found->second);
+    from = at + found->first.size();
   }
   return Status();
 }

@@ -1,6 +1,7 @@
 // Texts that are one piece wherever they stand, among what is cut otherwise.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -27,8 +28,13 @@ class AddedTexts {
              std::vector<int32_t>* ids) const;
 
  private:
+  using Added = std::pair<std::string, int32_t>;
+  // The longest that `text`, which is not empty, begins with; null: none.
+  const Added* longest_at(std::string_view text) const;
+
   int64_t size_ = 0;
-  std::vector<std::pair<std::string, int32_t>> added_;  // longest first
+  std::vector<Added> added_;      // in the order of their bytes
+  std::array<int, 257> first_{};  // where those that begin with a byte begin in it
 };
 
 }  // namespace zoetrope
