@@ -33,14 +33,16 @@ Result<Tokens> tokenize(const EncodeText& s, const Model& model, const std::stri
   return Tokens{std::move(tokens.ids), tokens.truncated};
 }
 
-// Ids pick rows of the text encoder's table, which would take what lies beyond for its last.
-Status check_ids(const EncodeText& s, const Model& model, std::span<const int32_t> ids) {
-  const Graph* graph = model.component(s.component);
+// Ids pick rows of the table of the text encoder that runs, which would take what lies beyond for
+// its last.
+Status check_ids(const EncodeText& s, const std::string& component, const Model& model,
+                 std::span<const int32_t> ids) {
+  const Graph* graph = model.component(component);
   const int64_t rows = graph == nullptr ? INT64_MAX : table_rows(*graph, s.ids);
   for (const int32_t id : ids)
     if (id >= rows)
       return error(Code::kDataLoss, "the tokenizer gives the id ", id, ", and component '",
-                   s.component, "' has rows for ", rows, ": they are not of one model");
+                   component, "' has rows for ", rows, ": they are not of one model");
   return Status();
 }
 
@@ -53,17 +55,22 @@ std::string prefix_of(const EncodeText& s, const RequestPlan& plan) {
   return prefix;
 }
 
+bool sees(const EncodeText& s, const RequestPlan& plan) {
+  return s.seen && plan.shape.end_pictures > 0;
+}
+
 // Row 0 is the prompt; under guidance row 1 is the negative prompt.
 Result<std::vector<Tokens>> tokenize_rows(const EncodeText& s, const Model& model,
                                           const Request& request, const RequestPlan& plan) {
   std::vector<Tokens> rows;
   ZT_ASSIGN_OR_RETURN(rows.emplace_back(), tokenize(s, model, prefix_of(s, plan) + request.prompt));
-  ZT_RETURN_IF_ERROR(check_ids(s, model, rows[0].ids));
+  const std::string& component = sees(s, plan) ? s.seen->text : s.component;
+  ZT_RETURN_IF_ERROR(check_ids(s, component, model, rows[0].ids));
   if (!plan.guided()) return rows;
   auto negative = tokenize(s, model, request.negative);
   if (!negative.ok()) return negative.status().with_context("negative prompt");
   rows.push_back(std::move(*negative));
-  ZT_RETURN_IF_ERROR(check_ids(s, model, rows[1].ids));
+  ZT_RETURN_IF_ERROR(check_ids(s, component, model, rows[1].ids));
   return rows;
 }
 
@@ -114,7 +121,7 @@ Status check(const Stage& stage, CheckContext* c) {
   const auto& s = std::get<EncodeText>(stage);
   ZT_RETURN_IF_ERROR(check_tokenizer(s, c->model));
   const int32_t always[] = {s.bos, s.eos, s.pad_to_max ? s.pad : -1};
-  ZT_RETURN_IF_ERROR(check_ids(s, c->model, always));
+  ZT_RETURN_IF_ERROR(check_ids(s, s.component, c->model, always));
   for (int64_t length : {int64_t{1}, int64_t{7}, int64_t{s.max_ids}})
     ZT_RETURN_IF_ERROR(c->check(s.component, inputs_of(s, 2, length), outputs_of(s, 2, length)));
   c->values[s.gives] = {DType::kF32, {kAnyExtent, kAnyExtent, kAnyExtent}};
@@ -128,15 +135,12 @@ Status check(const Stage& stage, CheckContext* c) {
   if (!s.gives_lengths.empty()) c->values[s.gives_lengths] = {DType::kI32, {2}};
   if (!s.seen || c->shape.end_pictures == 0) return Status();
   ZT_ASSIGN_OR_RETURN(const TensorType features, check_seen(*s.seen, c->shape.end_pictures, c));
-  ZT_RETURN_IF_ERROR(check_ids(s, c->model, {{s.seen->begin, s.seen->place, s.seen->end}}));
+  const int32_t marks[] = {s.seen->begin, s.seen->place, s.seen->end};
+  ZT_RETURN_IF_ERROR(check_ids(s, s.seen->text, c->model, marks));
   auto inputs = inputs_of(s, 2, 7);
   for (NamedType& more : seen_inputs(*s.seen, features, 2, 7)) inputs.push_back(std::move(more));
   c->values[s.seen->gives] = {DType::kF32, {2, 7}};
   return c->check(s.seen->text, inputs, outputs_of(s, 2, 7));
-}
-
-bool sees(const EncodeText& s, const RequestPlan& plan) {
-  return s.seen && plan.shape.end_pictures > 0;
 }
 
 // The only row, with pictures before its words.
@@ -146,7 +150,9 @@ Result<SeenRow> seen_row(const EncodeText& s, const Model& model, const RequestP
     return error(Code::kUnsupported,
                  "pictures at the clip's ends are read with the words, without guidance: "
                  "--guidance 1");
-  return row_with_pictures(s, model, plan.shape, tokens[0].ids);
+  ZT_ASSIGN_OR_RETURN(SeenRow row, row_with_pictures(s, model, plan.shape, tokens[0].ids));
+  ZT_RETURN_IF_ERROR(check_ids(s, s.seen->text, model, row.ids));  // those of labels, too
+  return row;
 }
 
 Status plan(const Stage& stage, PlanContext* c) {
