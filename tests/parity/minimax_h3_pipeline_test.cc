@@ -181,6 +181,32 @@ TEST_CASE("what MiniMax-H3's sampler is told shows in the clip") {
   CHECK(refusal().find("at the clip's ends alone") != std::string::npos);
 }
 
+TEST_CASE("encoding MiniMax-H3's pictures is told, and cancelled, tile by tile") {
+  const Saved saved;
+  const auto engine = saved.open("cpu");
+  const auto encode = [&](size_t index, std::string_view stopped, double at) {
+    std::string told;
+    RunHooks hooks;
+    hooks.progress = [&](std::string_view task, double done, double total) {
+      const std::string step = str(done, "/", total, " ");  // told again once a model is loaded
+      if (task == stopped && total > 1 && !told.ends_with(step)) told += step;
+      return task != stopped || done < at;
+    };
+    const Request request = saved.request(index);
+    Collect out(request.clip.width * request.clip.height * 3);
+    const auto stats = engine->run(request, out, hooks);
+    REQUIRE_FALSE(stats.ok());
+    CHECK(stats.status().code() == Code::kCancelled);
+    return told;
+  };
+  // Two pictures of a tile each; one of two tiles.
+  CHECK(encode(3, "encode pictures", 2) == "0/2 1/2 2/2 ");
+  CHECK(encode(4, "encode pictures", 2) == "0/2 1/2 2/2 ");
+  CHECK(encode(4, "encode pictures", 1) == "0/2 1/2 ");
+  CHECK(encode(3, "look at pictures", 2) == "0/2 1/2 2/2 ");
+  CHECK(encode(3, "look at pictures", 1) == "0/2 1/2 ");
+}
+
 TEST_CASE("MiniMax-H3 at full size is planned on its released canvas, in its released pieces") {
   const TemporaryFolder folder;
   const std::string path = folder.file("h3.zoe");

@@ -57,9 +57,10 @@ Status plan(const Stage& stage, PlanContext* c) {
   return c->add(job).status();
 }
 
-// Means, and behind them deviations, of one picture: [height, width, 2 · channels].
+// Means, and behind them deviations, of one picture: [height, width, 2 · channels]. Counts its
+// tiles in `done`.
 Result<std::vector<float>> encode_picture(const EndPictures& s, const LatentSpec& spec,
-                                          const KnownFrames& picture, RunContext* c) {
+                                          const KnownFrames& picture, double* done, RunContext* c) {
   const ClipShape& clip = c->plan.shape;
   ZT_RETURN_IF_ERROR(check_pixels("a picture at an end", picture, clip));
   const TilePlan rows = plan_tiles(clip.latent_height, s.area),
@@ -73,6 +74,7 @@ Result<std::vector<float>> encode_picture(const EndPictures& s, const LatentSpec
   std::vector<float> mean(places * channels), deviation(mean.size()), both(2 * mean.size());
   for (size_t r = 0; r < rows.tiles.size(); ++r)
     for (size_t q = 0; q < columns.tiles.size(); ++q) {
+      ZT_RETURN_IF_ERROR(c->report(job.task, (*done)++, job.clip_calls));
       const std::vector<float> tile =
           cut_frames(pixels, clip.height, clip.width, 3, rows.tiles[r].start * spec.pixels,
                      columns.tiles[q].start * spec.pixels, rows.length * spec.pixels,
@@ -125,10 +127,12 @@ Status run(const Stage& stage, RunContext* c) {
   // Where noise is given theirs stands behind that of all stages.
   const std::vector<float>& noise = c->request.noise;
   size_t i = 0;
+  double done = 0;
   for (const auto& [picture, frame] : {std::pair{&c->request.known.first, int64_t{0}},
                                        {&c->request.known.last, clip.frames - 1}}) {
     if (picture->frames == 0) continue;
-    ZT_ASSIGN_OR_RETURN(const std::vector<float> moments, encode_picture(s, spec, *picture, c));
+    ZT_ASSIGN_OR_RETURN(const std::vector<float> moments,
+                        encode_picture(s, spec, *picture, &done, c));
     const std::vector<float> sample = sample_of(s, spec, moments);
     const auto to = latents.subspan(i * one, one);
     if (noise.empty())
@@ -144,7 +148,7 @@ Status run(const Stage& stage, RunContext* c) {
   }
   c->values[s.gives] = std::move(all);
   c->values[s.gives_times] = std::move(times);
-  return c->report("encode pictures", 1, 1);
+  return c->report(c->plan.find(c->stage)->task, done, done);
 }
 
 }  // namespace

@@ -115,8 +115,10 @@ Result<std::vector<float>> look_at_ends(const EncodeText::Seen& s, RunContext* c
   const Job& job = *c->plan.find(c->stage, kSeenKey);
   ZT_ASSIGN_OR_RETURN(const SessionLease lease, c->open(job));
   std::vector<float> all;
+  double done = 0;
   for (const KnownFrames* picture : {&c->request.known.first, &c->request.known.last}) {
     if (picture->frames == 0) continue;
+    ZT_RETURN_IF_ERROR(c->report(job.task, done++, job.clip_calls));
     ZT_RETURN_IF_ERROR(check_pixels("a picture at an end", *picture, c->plan.shape));
     const std::vector<float> pixels = pixels_to_floats(picture->pixels);
     ZT_RETURN_IF_ERROR(lease.use([&](Session& session) -> Status {
@@ -129,7 +131,7 @@ Result<std::vector<float>> look_at_ends(const EncodeText::Seen& s, RunContext* c
       return session.get_output(s.output, all.data() + before, type->bytes());
     }));
   }
-  ZT_RETURN_IF_ERROR(c->report(job.task, 1, 1));
+  ZT_RETURN_IF_ERROR(c->report(job.task, done, done));
   return all;
 }
 
