@@ -207,6 +207,25 @@ TEST_CASE("encoding MiniMax-H3's pictures is told, and cancelled, tile by tile")
   CHECK(encode(3, "look at pictures", 1) == "0/2 1/2 ");
 }
 
+TEST_CASE("pictures that MiniMax-H3 cannot see are refused with the sizes that it can") {
+  const Saved saved;
+  const auto refusal = [&](const char* edge, int pixels) {
+    const std::string path = saved.path() + "/processor/preprocessor_config.json";
+    const nlohmann::json before = nlohmann::json::parse(std::ifstream(path));
+    nlohmann::json after = before;
+    after["size"][edge] = pixels;
+    std::ofstream(path) << after.dump();
+    const auto plan = saved.open("cpu")->plan(saved.request(5));
+    std::ofstream(path) << before.dump();
+    REQUIRE_FALSE(plan.ok());
+    return std::string(plan.status().message());
+  };
+  const std::string less = refusal("shortest_edge", 8192), more = refusal("longest_edge", 4000);
+  CHECK(less.find("--width and --height of at least 8192 pixels") != std::string::npos);
+  CHECK(more.find("--width and --height of at most 4000 pixels") != std::string::npos);
+  CHECK(more.find("leave out --image") != std::string::npos);
+}
+
 TEST_CASE("MiniMax-H3 at full size is planned on its released canvas, in its released pieces") {
   const TemporaryFolder folder;
   const std::string path = folder.file("h3.zoe");

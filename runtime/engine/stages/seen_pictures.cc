@@ -24,14 +24,18 @@ NamedType output_of(const EncodeText::Seen& s, const ClipShape& clip) {
 
 Status check_size(const EncodeText::Seen& s, const ClipShape& clip) {
   const int64_t pixels = clip.width * clip.height;
+  const auto refuse = [&](Code code, const std::string& sizes) {
+    return error(code, "pictures of ", clip.width, "x", clip.height, ", ", pixels,
+                 " pixels, are read with the words: give --width and --height of ", sizes,
+                 ", or leave out --image and --last-image");
+  };
   if (clip.width % s.pixels != 0 || clip.height % s.pixels != 0)
-    return error(Code::kInvalidArgument, "pictures of ", clip.width, "x", clip.height,
-                 " are read in squares of ", s.pixels, " pixels");
-  if ((s.least_pixels > 0 && pixels < s.least_pixels) ||
-      (s.most_pixels > 0 && pixels > s.most_pixels))
-    return error(Code::kUnsupported, "pictures of ", clip.width, "x", clip.height, ", ", pixels,
-                 " pixels, are read with the words; this model sees ", s.least_pixels, " to ",
-                 s.most_pixels, " of them");
+    return refuse(Code::kInvalidArgument,
+                  str("multiples of ", s.pixels, ", the side of the squares that this model sees"));
+  if (s.least_pixels > 0 && pixels < s.least_pixels)
+    return refuse(Code::kUnsupported, str("at least ", s.least_pixels, " pixels together"));
+  if (s.most_pixels > 0 && pixels > s.most_pixels)
+    return refuse(Code::kUnsupported, str("at most ", s.most_pixels, " pixels together"));
   return Status();
 }
 
