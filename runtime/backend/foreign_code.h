@@ -20,4 +20,19 @@ class ForeignCode {
   const char* const before_;
 };
 
+// A call of such code that comes back soon, as a codec's: an interrupt waits for it, and a crash in
+// it is for want of memory only where errno says that this thread was refused some.
+class ForeignCall {
+ public:
+  explicit ForeignCall(const char* what);
+  ~ForeignCall();
+  ForeignCall(const ForeignCall&) = delete;
+  ForeignCall& operator=(const ForeignCall&) = delete;
+
+  static const char* current();  // as ForeignCode's
+
+ private:
+  const char* const before_;
+};
+
 }  // namespace zoetrope

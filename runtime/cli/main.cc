@@ -105,7 +105,8 @@ extern "C" void on_crash(int number, siginfo_t* info, void*) {
     _exit(zoetrope::kExitBadFile);
   }
   if (!again) end_of_foreign_code();
-  if (!again && refused) end_short_of_memory("what follows on memory that was refused");
+  if (const char* doing = zoetrope::ForeignCall::current(); !again && refused && doing != nullptr)
+    end_short_of_memory(doing);
   std::signal(number, SIG_DFL);  // as if nobody had listened
   raise(number);
 }

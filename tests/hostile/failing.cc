@@ -1,5 +1,6 @@
 // Loaded before all else into a command: allocations, and threads, that fail where a test says.
 //   ZT_FAIL_AT=N       allocation N (from 0) fails; with ZT_FAIL_ON=1 every later one too
+//   ZT_FAIL_CRASH=1    what asks for that allocation crashes instead, as if it used it unasked
 //   ZT_FAIL_THREAD=N   the making of thread N fails, and of every later one
 //   ZT_FAIL_STACKS=FILE  the number of the first allocation of every call stack that allocates
 //   ZT_FAIL_FORK=...     copies of the process in which each allocation fails (forks.h)
@@ -12,6 +13,7 @@
 #include <unistd.h>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdarg>
 #include <cstdint>
 #include <cstdio>
@@ -31,7 +33,7 @@ namespace {
 
 std::atomic<long> seen{0}, threads{0};
 long fail_at = -1, fail_thread = -1;
-bool fail_on = false, fail_nameless = false;
+bool fail_on = false, fail_nameless = false, fail_crash = false;
 
 int stacks_file = -1;
 bool new_stacks_only = false;
@@ -45,6 +47,7 @@ long number(const char* name) {
 void read_environment() {
   fail_at = number("ZT_FAIL_AT");
   fail_on = number("ZT_FAIL_ON") > 0;
+  fail_crash = number("ZT_FAIL_CRASH") > 0;
   fail_thread = number("ZT_FAIL_THREAD");
   fail_nameless = number("ZT_FAIL_NAMELESS") > 0;
   begin_forks();
@@ -82,6 +85,7 @@ void tell(const char* variable, long count) {
 
 bool refuse() {
   errno = ENOMEM;
+  if (fail_crash) raise(SIGSEGV);
   return true;
 }
 

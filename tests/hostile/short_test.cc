@@ -105,6 +105,13 @@ class Commands {
     return outcome;
   }
 
+  // Crashes where it asks for allocation `at`.
+  Outcome crash(size_t command, long at) const {
+    return run_command(
+        commands_[command], kSeconds,
+        {str("ZT_FAIL_AT=", at), "ZT_FAIL_CRASH=1", std::string("LD_PRELOAD=") + ZOETROPE_FAILING});
+  }
+
   // Copies at every `every`-th allocation of a command of one thread. Returns how many there were.
   int64_t check_copies(size_t command, int64_t every) {
     int64_t copies = 0;
@@ -281,6 +288,15 @@ TEST_CASE("threads that cannot be made are an error with code 5, or not needed")
   }
   CHECK(made >= 3);
   CHECK(commands.refused() > 0);
+}
+
+TEST_CASE("our own crash on memory that was refused is a crash, and no error of other libraries") {
+  if (!kCanFail) return skip("a sanitizer has the allocator");
+  Commands commands(1);
+  const size_t inspect = commands.count() - 3;
+  REQUIRE(commands.name(inspect).starts_with("inspect"));
+  const Outcome outcome = commands.crash(inspect, commands.allocations(inspect) * 9 / 10);
+  CHECK_MESSAGE(outcome.code == 128 + SIGSEGV, outcome.text());
 }
 
 // The allocations of `zoetrope try-media PATH` from `at` on, or that one, fail. What it says goes

@@ -84,19 +84,19 @@ Status AlphaTrack::start() {
 Result<bool> AlphaTrack::next() {
   while (true) {
     const MemoryWatch memory;
-    int code = avcodec_receive_frame(decoder_.get(), frame_.get());
+    int code = receive_frame(decoder_.get(), frame_.get());
     if (memory.refused(code)) return no_memory_to_read(path_);
     if (code >= 0) return true;
     if (code == AVERROR_EOF || (flushing_ && code == AVERROR(EAGAIN))) return false;
     if (code != AVERROR(EAGAIN)) return ffmpeg_error(code, "cannot decode " + path_);
-    code = av_read_frame(input_.get(), packet_.get());
+    code = read_packet(input_.get(), packet_.get());
     if (memory.refused(code)) return no_memory_to_read(path_);
     flushing_ = code < 0;
     if (!flushing_ && packet_->stream_index != alpha_) {
       av_packet_unref(packet_.get());
       continue;
     }
-    code = avcodec_send_packet(decoder_.get(), flushing_ ? nullptr : packet_.get());
+    code = send_packet(decoder_.get(), flushing_ ? nullptr : packet_.get());
     av_packet_unref(packet_.get());
     if (memory.refused(code)) return no_memory_to_read(path_);
     if (code < 0 && code != AVERROR_EOF) return ffmpeg_error(code, "cannot decode " + path_);

@@ -18,6 +18,7 @@ extern "C" {
 #include <string>
 
 #include "graph/status.h"
+#include "runtime/backend/foreign_code.h"
 #include "runtime/media/clip_writer.h"
 #include "runtime/media/loudness.h"
 #include "runtime/media/media_reader.h"
@@ -75,6 +76,28 @@ class MemoryWatch {
   MemoryWatch() { errno = 0; }
   bool refused(int code) const { return code == AVERROR(ENOMEM) || errno == ENOMEM; }
 };
+
+// FFmpeg's calls that go where the file leads, and may crash once memory was refused.
+inline int read_packet(AVFormatContext* input, AVPacket* packet) {
+  const ForeignCall reading("reading a clip by FFmpeg");
+  return av_read_frame(input, packet);
+}
+inline int send_packet(AVCodecContext* decoder, const AVPacket* packet) {
+  const ForeignCall decoding("decoding by FFmpeg");
+  return avcodec_send_packet(decoder, packet);
+}
+inline int receive_frame(AVCodecContext* decoder, AVFrame* frame) {
+  const ForeignCall decoding("decoding by FFmpeg");
+  return avcodec_receive_frame(decoder, frame);
+}
+inline int send_frame(AVCodecContext* encoder, const AVFrame* frame) {
+  const ForeignCall encoding("encoding by FFmpeg");
+  return avcodec_send_frame(encoder, frame);
+}
+inline int receive_packet(AVCodecContext* encoder, AVPacket* packet) {
+  const ForeignCall encoding("encoding by FFmpeg");
+  return avcodec_receive_packet(encoder, packet);
+}
 
 inline Status no_memory_to_read(const std::string& path) {
   return error(Code::kResourceExhausted, "no memory to read ", path);

@@ -65,7 +65,7 @@ Status StreamCopier::copy(double seconds) {
   PacketPtr packet(av_packet_alloc());
   if (!packet) return error(Code::kResourceExhausted, "no memory");
   while (true) {
-    int code = av_read_frame(input_.get(), packet.get());
+    int code = read_packet(input_.get(), packet.get());
     if (code == AVERROR_EOF) return Status();
     if (code < 0) return ffmpeg_error(code, "cannot read " + path_);
     if (packet->stream_index != index_) {

@@ -209,7 +209,7 @@ class Decoding {
       int code = 0;
       if (!flushing) {
         const MemoryWatch memory;
-        code = av_read_frame(input_.get(), packet.get());
+        code = read_packet(input_.get(), packet.get());
         if (memory.refused(code)) return no_memory_to_read(path_);
         if (code < 0 && code != AVERROR_EOF) broken_off_ = true;
         if (code >= 0 && packet->stream_index != stream_->index) {
@@ -220,13 +220,13 @@ class Decoding {
         if (!flushing) note_packet(*packet);
       }
       const MemoryWatch memory;
-      code = avcodec_send_packet(decoder_.get(), flushing ? nullptr : packet.get());
+      code = send_packet(decoder_.get(), flushing ? nullptr : packet.get());
       av_packet_unref(packet.get());
       if (memory.refused(code)) return no_memory_to_read(path_);
       if (code < 0 && code != AVERROR_EOF && code != AVERROR(EAGAIN)) ++damaged_;
       while (true) {
         const MemoryWatch receiving;
-        code = avcodec_receive_frame(decoder_.get(), frame.get());
+        code = receive_frame(decoder_.get(), frame.get());
         if (receiving.refused(code)) return no_memory_to_read(path_);
         if (code == AVERROR(EAGAIN)) break;
         if (code == AVERROR_EOF) return Status();

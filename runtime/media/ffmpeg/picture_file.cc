@@ -135,9 +135,9 @@ Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& pa
   if (code >= 0) code = av_new_packet(packet.get(), static_cast<int>(bytes.size()));
   if (code < 0) return ffmpeg_error(code, "cannot decode " + path);
   std::memcpy(packet->data, bytes.data(), bytes.size());
-  code = avcodec_send_packet(decoder.get(), packet.get());
-  if (code >= 0) code = avcodec_send_packet(decoder.get(), nullptr);
-  if (code >= 0) code = avcodec_receive_frame(decoder.get(), frame.get());
+  code = send_packet(decoder.get(), packet.get());
+  if (code >= 0) code = send_packet(decoder.get(), nullptr);
+  if (code >= 0) code = receive_frame(decoder.get(), frame.get());
   if (memory.refused(code)) return no_memory_to_read(path);
   if (code < 0) {
     // Sound files of a kind that the decoder does not know are not damaged.

@@ -320,12 +320,12 @@ class FfmpegWriter : public ClipWriter {
 
   // Null flushes the encoder.
   Status encode(AVCodecContext* codec, AVStream* stream, AVFrame* frame) {
-    int code = avcodec_send_frame(codec, frame);
+    int code = send_frame(codec, frame);
     if (code < 0) return failed(code, "cannot encode");
     PacketPtr packet(av_packet_alloc());
     if (!packet) return error(Code::kResourceExhausted, "no memory to encode ", path_);
     while (true) {
-      code = avcodec_receive_packet(codec, packet.get());
+      code = receive_packet(codec, packet.get());
       if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return Status();
       if (code < 0) return failed(code, "cannot encode");
       packet->stream_index = stream->index;
