@@ -69,8 +69,10 @@ inline Status ffmpeg_error(int code, const std::string& what) {
                what, ": ", text);
 }
 
-// Whether this thread was refused memory since: FFmpeg's demuxers and decoders pass over what they
-// had no memory for, or call the file damaged. malloc leaves it in errno.
+// Whether this thread was refused memory since, which malloc leaves in errno. It counts whatever
+// the call returns: FFmpeg's demuxers pass over what they had no memory for and go on (WebM's sound
+// became shorter), and its decoders patch it or call it damaged. A decoder that made do without
+// looks the same and is refused, too; one that is opened is tried again with what needs less.
 class MemoryWatch {
  public:
   MemoryWatch() { errno = 0; }

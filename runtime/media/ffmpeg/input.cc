@@ -196,8 +196,9 @@ class Decoding {
     const MemoryWatch memory;
     int code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
     if (code >= 0) code = avcodec_open2(decoder_.get(), &codec, nullptr);
-    if (code < 0 && threads > 1) return open_decoder(codec, 1);
-    if (memory.refused(code)) return no_memory_to_read(path_);
+    const bool refused = memory.refused(code);
+    if ((code < 0 || refused) && threads > 1) return open_decoder(codec, 1);
+    if (refused) return no_memory_to_read(path_);
     return code < 0 ? ffmpeg_error(code, "cannot decode " + path_) : Status();
   }
 
