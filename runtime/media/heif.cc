@@ -1,6 +1,8 @@
 #include "runtime/media/heif.h"
 
+#include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <string_view>
 
@@ -76,6 +78,38 @@ HeifInfo read_heif(Bytes file) {
     });
   });
   return info;
+}
+
+std::vector<uint8_t> read_heif_boxes(const std::string& path) {
+  constexpr uint64_t kMostBytes = 64 << 20;  // of these boxes together
+  std::ifstream in(path, std::ios::binary | std::ios::ate);
+  const uint64_t end = in ? static_cast<uint64_t>(in.tellg()) : 0;
+  std::vector<uint8_t> boxes;
+  bool moov = false;
+  for (uint64_t at = 0; !moov && at + 8 <= end;) {
+    uint8_t head[16] = {};
+    in.clear();  // the last box may be shorter than `head`
+    in.seekg(static_cast<std::streamoff>(at));
+    in.read(reinterpret_cast<char*>(head), sizeof(head));
+    const Bytes b(head, static_cast<size_t>(in.gcount()));
+    uint64_t size = be(b, 0, 4);
+    if (size == 1) size = be(b, 8, 8);
+    if (size == 0 || size > end - at) size = end - at;
+    const std::string_view type = four(b, 4);
+    if (size < 8 || (at == 0 && type != "ftyp")) break;
+    moov = type == "moov";
+    if (moov || type == "ftyp" || type == "meta") {
+      const size_t before = boxes.size();
+      const size_t count = std::min(size, kMostBytes - before);
+      boxes.resize(before + count);
+      in.clear();
+      in.seekg(static_cast<std::streamoff>(at));
+      in.read(reinterpret_cast<char*>(boxes.data() + before), static_cast<std::streamsize>(count));
+      boxes.resize(before + static_cast<size_t>(in.gcount()));
+    }
+    at += size;
+  }
+  return boxes;
 }
 
 }  // namespace zoetrope

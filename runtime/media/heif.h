@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace zoetrope {
 
@@ -12,6 +14,11 @@ struct HeifInfo {
   bool premultiplied = false;  // of a sequence: its colours were multiplied by that
 };
 
-HeifInfo read_heif(std::span<const uint8_t> file);
+// Of a file's boxes as far as they are there.
+HeifInfo read_heif(std::span<const uint8_t> boxes);
+
+// The boxes that read_heif looks at, wherever in the file: a clip's `moov` may stand behind its
+// data. Empty: it does not consist of boxes.
+std::vector<uint8_t> read_heif_boxes(const std::string& path);
 
 }  // namespace zoetrope

@@ -1,6 +1,10 @@
 // Pictures of kinds that ffmpeg cannot write, beside what they show: make_fixtures.py.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
 #include "runtime/media/heif.h"
 #include "tests/media/clips.h"
 
@@ -71,6 +75,62 @@ TEST_CASE("animated AVIF is shown with its transparency") {
   check("moving.avif", 3, 0.9, kWidth, kHeight, 3);
   check("moving_premultiplied.avif", 4, 0.9, kWidth, kHeight, 3);
   CHECK(says(read_frames(fixture("moving.avif"), kWidth, kHeight, 3), "transparent"));
+}
+
+// moving.avif with another box or value at some places, which nothing else in it counts from.
+void check_changed(const std::string& what,
+                   const std::function<void(std::vector<uint8_t>* file)>& change) {
+  CAPTURE(what);
+  const TemporaryFolder folder;
+  auto bytes = file_bytes(fixture("moving.avif"));
+  change(&bytes);
+  write_bytes(folder / "changed.avif", bytes);
+  const Media media = read_frames(folder / "changed.avif", kWidth, kHeight, 3);
+  CHECK(says(media, "transparent"));
+  CHECK(media.pixels == read_frames(fixture("moving.avif"), kWidth, kHeight, 3).pixels);
+}
+
+// Where the contents of the box `type` begin; the last such box of the file.
+size_t last_box(const std::vector<uint8_t>& file, const std::string& type) {
+  const auto at = std::find_end(file.begin(), file.end(), type.begin(), type.end());
+  REQUIRE(at != file.end());
+  return static_cast<size_t>(at - file.begin()) + 4;
+}
+
+void put(std::vector<uint8_t>* file, size_t at, uint32_t value) {
+  for (size_t i = 0; i < 4; ++i) (*file)[at + i] = static_cast<uint8_t>(value >> (24 - 8 * i));
+}
+
+TEST_CASE("an animation's transparency is found behind its data, and by a clock of its own") {
+  check_changed("moov behind much else", [](std::vector<uint8_t>* file) {
+    const size_t moov = last_box(*file, "moov") - 8, end = last_box(*file, "mdat") - 8;
+    const std::vector<uint8_t> index(file->begin() + static_cast<ptrdiff_t>(moov),
+                                     file->begin() + static_cast<ptrdiff_t>(end));
+    std::memcpy(file->data() + moov + 4, "free", 4);
+    const size_t filler = file->size();
+    file->resize(filler + (100 << 10));
+    put(file, filler, 100 << 10);
+    std::memcpy(file->data() + filler + 4, "free", 4);
+    file->insert(file->end(), index.begin(), index.end());
+  });
+  // The track of transparency comes last.
+  for (const uint32_t times : {1u, 3u, 60u}) {
+    check_changed(str("ticks of 1/", 1000 * times, " s"), [&](std::vector<uint8_t>* file) {
+      put(file, last_box(*file, "mdhd") + 20, 1000 * times);
+      put(file, last_box(*file, "mdhd") + 28, 600 * times);
+      put(file, last_box(*file, "stts") + 12, 200 * times);
+    });
+  }
+  const TemporaryFolder folder;
+  auto late = file_bytes(fixture("moving.avif"));
+  put(&late, last_box(late, "stts") + 12, 300);
+  write_bytes(folder / "late.avif", late);
+  ReadRequest request;
+  request.width = kWidth, request.height = kHeight, request.max_frames = 3;
+  const Status refused = read_media(folder / "late.avif", request).status();
+  CHECK(refused.code() == Code::kDataLoss);
+  CHECK(refused.message().find("at 0.2 s there is a picture, but no transparency") !=
+        std::string::npos);
 }
 
 TEST_CASE("HEIC and AVIF that are cut off are damaged, wherever") {

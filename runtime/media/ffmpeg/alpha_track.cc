@@ -39,6 +39,12 @@ bool is_gray(const AVStream& stream) {
   return stream.codecpar->codec_type == AVMEDIA_TYPE_VIDEO && d != nullptr && d->nb_components == 1;
 }
 
+// Whether `a` comes a tick of both clocks before `b`, or more: what is less is for their rounding.
+bool is_before(int64_t a, AVRational of_a, int64_t b, AVRational of_b) {
+  return av_compare_ts(av_sat_add64(a, 1), of_a, b, of_b) <= 0 &&
+         av_compare_ts(a, of_a, av_sat_sub64(b, 1), of_b) <= 0;
+}
+
 Status unsupported(const std::string& what, const std::string& path) {
   return error(Code::kUnsupported, what, " is not supported; save ", path, " as WebP or APNG");
 }
@@ -104,12 +110,25 @@ Result<bool> AlphaTrack::next() {
 }
 
 Result<FramePtr> AlphaTrack::join(const AVFrame& colours) {
-  while (!decoded_ || frame_->best_effort_timestamp < colours.best_effort_timestamp) {
+  const AVRational clock = input_->streams[alpha_]->time_base;
+  const AVRational other = input_->streams[colours_]->time_base;
+  const int64_t shown = colours.best_effort_timestamp;
+  const auto untimed = [&] {
+    return error(Code::kDataLoss, "cannot decode ", path_,
+                 ": its picture or its transparency has no times");
+  };
+  if (shown == AV_NOPTS_VALUE) return untimed();
+  while (!decoded_ || is_before(frame_->best_effort_timestamp, clock, shown, other)) {
     ZT_ASSIGN_OR_RETURN(decoded_, next());
     if (!decoded_)
       return error(Code::kDataLoss, "cannot decode ", path_,
                    ": its transparency ends before its picture does");
+    if (frame_->best_effort_timestamp == AV_NOPTS_VALUE) return untimed();
   }
+  if (is_before(shown, other, frame_->best_effort_timestamp, clock))
+    return error(Code::kDataLoss, "cannot decode ", path_, ": at ",
+                 static_cast<double>(shown) * av_q2d(other),
+                 " s there is a picture, but no transparency of its own");
   const AVPixelFormat format = with_alpha(colours.format);
   const AVPixFmtDescriptor *from = described(colours.format), *gray = described(frame_->format);
   if (format == AV_PIX_FMT_NONE || gray == nullptr || gray->comp[0].depth != from->comp[0].depth ||

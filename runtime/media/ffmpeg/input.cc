@@ -28,7 +28,7 @@ namespace zoetrope {
 namespace {
 
 constexpr int64_t kMaxPictureBytes = int64_t{1} << 30;
-constexpr int64_t kHeadBytes = 1 << 16;  // a HEIF file's boxes lie in it
+constexpr int64_t kHeadBytes = 1 << 16;
 
 // Demuxers of single files; playlists and scripts (hls, concat, dash, ...) are left out on purpose.
 constexpr const char* kFormats =
@@ -364,7 +364,7 @@ Status decode_picture_or_clip(const std::string& path, std::vector<std::string>*
     }
     return use_picture_file(bytes, id, path, notices, use);
   }
-  const HeifInfo heif = read_heif(bytes);
+  const HeifInfo heif = read_heif(read_heif_boxes(path));
   if (heif.still) return use_heif_picture(path, use);
   return decode_container(path, heif, notices, use);
 }
