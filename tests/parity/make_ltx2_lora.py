@@ -9,8 +9,9 @@ from diffusers import FlowMatchEulerDiscreteScheduler, LTX2Pipeline, LTX2VideoTr
 from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 from safetensors.torch import save_file
 
+from ltx2_original import NAMES, rename
 from make_ltx2 import generator
-from make_ltx2_pipelines import DATA, NAMES, rename
+from make_ltx2_pipelines import DATA
 
 OUT = DATA / "lora"
 RANK, ALPHA = 2, 3.0
