@@ -67,7 +67,7 @@ def main():
     for p in (clip, many, truth, made):
         p.add_argument("--json", action="store_true", help="machine-readable output")
     given = sys.argv[1:]
-    own = given.index("--") if "--" in given else len(given)
+    own = given.index("--") if given[:1] == ["tasks"] and "--" in given else len(given)
     args = parser.parse_args(given[:own])
 
     if args.command == "clip":

@@ -1,11 +1,14 @@
 """python3 -m unittest discover -s models/toybox/scorer -p '*_test.py'"""
 
+import contextlib
+import io
 import os
 import struct
 import sys
 import tempfile
 import unittest
 import zlib
+from unittest import mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 try:
@@ -19,8 +22,8 @@ except ImportError as error:
 
 import scorer
 import toydata
-from scorer import media, sound
-from scorer.__main__ import truth_clips
+from scorer import media, sound, tasks
+from scorer.__main__ import main, truth_clips
 from scorer.score import match
 
 
@@ -138,6 +141,49 @@ class MediaTest(unittest.TestCase):
             np.savez(path, video=np.zeros((2, 4, 4, 3), np.float32), audio=np.zeros((10, 2)))
             video, audio = media.read_clip(path)
             self.assertEqual((video.dtype, video.shape, audio.shape), (np.uint8, (2, 4, 4, 3), (10, 2)))
+
+
+class TasksTest(unittest.TestCase):
+    """What needs no program of scoring the tasks."""
+
+    def test_each_task_gives_what_its_name_says(self):
+        given = {"text": (), "first frame": ("--image",), "last frame": ("--last-image",),
+                 "both frames": ("--image", "--last-image"), "continued": ("--extend", "--frames"),
+                 "led to": ("--lead-to", "--frames"), "filled in": ("--join", "--frames"), "picture to sound": ("--video",),
+                 "sound to picture": ("--audio",), "loop": ("--loop",), "96x96": ("--width", "--height"),
+                 "160x96": ("--width", "--height")}
+        self.assertEqual(set(tasks.TASKS), set(given))
+        with tempfile.TemporaryDirectory() as folder, mock.patch("subprocess.run"):  # which makes clips by ffmpeg
+            [scene] = tasks.scenes(1, folder)
+            for task, flags in given.items():
+                made = [str(part) for part in tasks.TASKS[task](scene)]
+                self.assertEqual(tuple(part for part in made if part.startswith("--")), flags, task)
+            last = tasks.TASKS["last frame"](scene)[1]
+            self.assertTrue(np.array_equal(media.read_png(last), scene.video[tasks.FRAMES - 1]))
+            self.assertEqual(tasks.TASKS["continued"](scene)[2:], ["--frames", 16])
+            heard = media.read_wav(tasks.TASKS["sound to picture"](scene)[1])
+            self.assertEqual(heard.shape, scene.audio.shape)
+
+    def test_a_wav_file_that_is_written_reads_back(self):
+        samples = np.random.default_rng(5).uniform(-1, 1, (100, 2))
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.wav")
+            tasks.write_wav(path, samples)
+            self.assertTrue(np.allclose(media.read_wav(path), samples, atol=1e-4))
+
+    def test_an_unknown_task_is_refused(self):
+        with self.assertRaisesRegex(SystemExit, "no task 'juggled'; there are: text, first frame"):
+            tasks.measure("zoetrope", 1, [], ["text", "juggled"], 1)
+
+    def test_only_tasks_take_flags_of_the_program(self):
+        with mock.patch.object(tasks, "measure", return_value={}) as measure, contextlib.redirect_stdout(io.StringIO()):
+            with mock.patch.object(sys, "argv", ["scorer", "tasks", "zoetrope", "--count", "3", "--", "--device", "cpu"]):
+                main()
+        self.assertEqual(measure.call_args.args[:3], ("zoetrope", 3, ["--device", "cpu"]))
+        with mock.patch.object(sys, "argv", ["scorer", "clip", "a", "--", "b"]), self.assertRaises(SystemExit), \
+                contextlib.redirect_stderr(io.StringIO()) as said:
+            main()
+        self.assertIn("unrecognized arguments", said.getvalue())
 
 
 if __name__ == "__main__":

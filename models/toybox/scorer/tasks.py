@@ -5,6 +5,7 @@ Frames are given as PNG and sounds as WAV; clips with both go through the `ffmpe
 
 import functools
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import wave
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+import torch
 import toydata
 from toydata import names
 from toydata.__main__ import write_png
@@ -114,12 +116,18 @@ def run_task(program, flags, task, scene, seed):
     return one
 
 
+def start_worker():
+    torch.set_num_threads(1)
+    np.seterr(all="ignore")
+
+
 def measure(program, count, flags, tasks, jobs):
     """{task: summary} over `count` held-out scenes, `jobs` programs at once; `flags` go to `zoetrope generate`."""
     unknown = [t for t in tasks if t not in TASKS]
     if unknown:
         sys.exit(f"no task '{unknown[0]}'; there are: {', '.join(TASKS)}")
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(jobs) as pool:
+    spawn = multiprocessing.get_context("spawn")  # PyTorch has threads, which a fork does not take along
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(jobs, spawn, start_worker) as pool:
         drawn = list(scenes(count, folder))
         out = {}
         for task in tasks:
