@@ -10,7 +10,8 @@ namespace {
 constexpr int64_t kParts = 16;  // the share that stays is found to a part: each try is a plan
 
 // Weights that no file has in the order in which they should stay encoded: those that are used once
-// a clip, then the others, each in the order of first use.
+// a clip, then the others, each in the order of last use (calls come by rate: the last has the
+// highest).
 std::vector<std::string> in_order(const Plan& plan) {
   std::vector<std::string> once, often;
   std::vector<bool> known(plan.weights.size(), false);

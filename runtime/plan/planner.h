@@ -15,8 +15,8 @@ namespace zoetrope {
 // a call before each that reads them does it.
 Result<Plan> make_plan(Graph graph, Device& device, const Bindings& bindings,
                        Device* host = nullptr, const StaysEncoded& stays = {});
-// With as few weights staying encoded as `budget` needs, those that are used once a clip first; 0:
-// none. Where it is not enough that all stay, weights must be streamed (streaming.h).
+// With enough weights staying encoded for `budget`, to a sixteenth of all, once-a-clip ones first;
+// 0: none. Where it is not enough that all stay, weights must be streamed (streaming.h).
 Result<Plan> make_plan_within(const Graph& graph, Device& device, const Bindings& bindings,
                               Device* host, int64_t budget);
 
