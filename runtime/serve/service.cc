@@ -197,10 +197,7 @@ Result<PlannedJob> Service::plan(const ClientRequest& request, const std::string
   ZT_ASSIGN_OR_RETURN(planned.plan, planned.engine->plan(flags.request));
   files->frames = planned.plan.shape.frames;
   files->samples = planned.plan.shape.samples;
-  class : public ClipSink {
-    Status frames(const uint8_t*, int64_t) override { return Status(); }
-    Status audio(const float*, int64_t) override { return Status(); }
-  } none;
+  NoSink none;
   planned.clip =
       ClipAssembly(*files, flags.request.known, *target, none).format(planned.plan.shape);
   for (const std::string& notice : files->notices)
