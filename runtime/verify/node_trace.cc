@@ -62,6 +62,17 @@ std::string difference_text(const TensorType& type, const Bytes& a, const Bytes&
              " and then ", exact(load_element(type.dtype, b.data(), first)));
 }
 
+// The same of a packed weight, which has padding and an order of its own.
+std::string difference_text(const PackedInput& packed, const Bytes& a, const Bytes& b) {
+  int64_t count = 0, first = -1;
+  for (size_t at = 0; at < a.size(); ++at) {
+    if (a[at] == b[at]) continue;
+    if (first < 0) first = static_cast<int64_t>(at);
+    ++count;
+  }
+  return str(count, " of ", a.size(), " bytes packed as ", packed.layout, ", the first at ", first);
+}
+
 }  // namespace
 
 struct NodeTrace::Call {
@@ -84,6 +95,10 @@ struct NodeTrace::Call {
   const Value& value(size_t input) const { return traced.plan.graph.value(node.inputs[input]); }
   // It expands a weight into a layout of the call that reads it.
   bool packs() const { return planned.reader >= 0; }
+  const PackedInput& packed() const {
+    return *traced.plan.calls[static_cast<size_t>(planned.reader)].kernel.packed_input(
+        static_cast<size_t>(planned.reader_input));
+  }
   const BufferView& view(size_t input) const { return traced.call.args.inputs[input]; }
 };
 
@@ -236,9 +251,7 @@ Status NodeTrace::compare_packed(Call* c, const PlanWeight& weight, const Weight
 // What the call expanded must be what packing the weight gives.
 Status NodeTrace::judge_packing(Call* c) {
   const PlanCall& planned = c->planned;
-  const PackedInput& packed =
-      *c->traced.plan.calls[static_cast<size_t>(planned.reader)].kernel.packed_input(
-          static_cast<size_t>(planned.reader_input));
+  const PackedInput& packed = c->packed();
   const PlanWeight weight{.value = c->node.outputs[0],
                           .bytes = packed.bytes,
                           .layout = packed.layout,
@@ -297,7 +310,9 @@ Status NodeTrace::run_again(Call* c, const std::function<Status()>& run) {
     const TensorType& type = graph.value(c->node.outputs[k]).type;
     if (runs[1][k] != c->outputs[k])
       add(c, FindingKind::kNotDeterministic,
-          "run twice on the same bytes: " + difference_text(type, c->outputs[k], runs[1][k]));
+          "run twice on the same bytes: " +
+              (c->packs() ? difference_text(c->packed(), c->outputs[k], runs[1][k])
+                          : difference_text(type, c->outputs[k], runs[1][k])));
     else if (runs[2][k] != c->outputs[k] && !c->packs())  // there padding may stay as it is
       add(c, FindingKind::kReadsUnwritten,
           str("run over ", c->planned.kernel.workspace_bytes,
