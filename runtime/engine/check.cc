@@ -90,41 +90,49 @@ Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model) {
 
 bool hears_frames(const Recipe& recipe) { return find_stage<FrameFeatures>(recipe) != nullptr; }
 
-std::string given_media(const Recipe& recipe) {
-  std::string all;
-  const auto add = [&](bool takes, const char* what) {
-    if (takes) all += str(all.empty() ? "" : ", ", what);
+std::vector<GivenTask> given_tasks(const Recipe& recipe) {
+  std::vector<GivenTask> all;
+  const auto add = [&](bool takes, std::string_view name, std::string_view what) {
+    if (takes) all.push_back({name, what});
   };
   for (const Stage& stage : recipe.stages) {
     const auto* s = std::get_if<KnownLatents>(&stage);
     const LatentSpec* spec = s != nullptr ? recipe.find_latents(s->latents) : nullptr;
     if (s == nullptr || s->reduced.any()) continue;  // the same again
     if (spec->media == Modality::kSound) {
-      add(recipe.sound_alone(), "sound to continue (--extend) or to lead to (--lead-to)");
-      add(!recipe.sound_alone(), "sound (--audio)");
+      add(recipe.sound_alone(), "extend_sound", "sound to continue (--extend)");
+      add(recipe.sound_alone(), "lead_to_sound", "sound to lead to (--lead-to)");
+      add(!recipe.sound_alone(), "audio", "sound (--audio)");
       continue;
     }
     // Latents are encoded from the clip's beginning, or all of them as they stand.
     const bool grey = s->fill == KnownLatents::Fill::kGrey,
                even = spec->first_frames == spec->later_frames;
     const bool keys = !s->gives_key_times.empty();
-    add(grey || spec->first_frames == 1 || s->mask_first_frame, "a first frame (--image)");
-    add(grey || keys || s->mask_last_frame || (even && spec->later_frames == 1),
+    add(grey || spec->first_frames == 1 || s->mask_first_frame, "image", "a first frame (--image)");
+    add(grey || keys || s->mask_last_frame || (even && spec->later_frames == 1), "last_image",
         "a last frame (--last-image)");
-    add(keys, "frames at any time (--keyframe)");
-    add(true, "a clip to continue (--extend)");
-    add(grey || even, "a clip to lead to (--lead-to)");
-    add(recipe.sound() != nullptr, "a clip that wants sound (--video)");
+    add(keys, "keyframe", "frames at any time (--keyframe)");
+    add(true, "extend", "a clip to continue (--extend)");
+    add(grey || even, "lead_to", "a clip to lead to (--lead-to)");
+    add(recipe.sound() != nullptr, "video", "a clip that wants sound (--video)");
   }
-  add(takes_ends(recipe), "a first frame (--image)");
-  add(takes_ends(recipe), "a last frame (--last-image)");
-  add(hears_frames(recipe), "a clip that wants sound (--video)");
-  add(find_stage<StartPicture>(recipe) != nullptr,
+  add(takes_ends(recipe), "image", "a first frame (--image)");
+  add(takes_ends(recipe), "last_image", "a last frame (--last-image)");
+  add(hears_frames(recipe), "video", "a clip that wants sound (--video)");
+  add(find_stage<StartPicture>(recipe) != nullptr, "start",
       "a picture or clip to start from (--image or --video with --strength)");
-  add(find_stage<SourceClip>(recipe) != nullptr, "a clip to make anew (--video)");
+  add(find_stage<SourceClip>(recipe) != nullptr, "anew", "a clip to make anew (--video)");
   if (const auto* references = find_stage<ReferenceFeatures>(recipe))
-    add(true, references->most > 1 ? "pictures to show again (--reference)"
-                                   : "a picture to show again (--reference)");
+    add(true, "references",
+        references->most > 1 ? "pictures to show again (--reference)"
+                             : "a picture to show again (--reference)");
+  return all;
+}
+
+std::string given_media(const Recipe& recipe) {
+  std::string all;
+  for (const GivenTask& task : given_tasks(recipe)) all += str(all.empty() ? "" : ", ", task.what);
   return all.empty() ? "nothing but words" : all;
 }
 

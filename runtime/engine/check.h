@@ -16,7 +16,14 @@ Status check_model(const ModelInfo& info);
 // The symbols of every component that the recipe runs, at the preferred size.
 Result<std::map<std::string, Bindings>> preferred_bindings(const Model& model);
 
-// What pictures, clips and sound a request may give, for messages: "a first frame (--image), ...".
+// What a request may give: the service's name of it, and what it is in messages.
+struct GivenTask {
+  std::string_view name;  // "image", "extend", "anew", ...
+  std::string_view what;  // "a first frame (--image)"
+};
+// All pictures, clips and sound that this recipe takes.
+std::vector<GivenTask> given_tasks(const Recipe& recipe);
+// The same for messages: "a first frame (--image), ...".
 std::string given_media(const Recipe& recipe);
 
 // Whether it looks at every frame of a clip that it makes the sound of.

@@ -1,5 +1,6 @@
 // The service's own API, with everything that it can.
 #include "runtime/cli/receipt_flags.h"
+#include "runtime/engine/check.h"
 #include "runtime/media/png.h"
 #include "runtime/serve/http.h"
 #include "runtime/verify/receipt.h"
@@ -86,12 +87,9 @@ Json to_json(const GivenFile& file) {
 }
 
 Json to_json(const Model& model, const std::vector<ModelPool::Adapter>& offered) {
-  bool starts = false;  // from a picture or a clip, made new in part
-  Json stages = Json::array();
-  for (const Stage& stage : model.recipe.stages) {
-    stages.push_back(stage_kind(stage));
-    starts = starts || std::holds_alternative<StartPicture>(stage);
-  }
+  Json stages = Json::array(), tasks = Json::array();
+  for (const Stage& stage : model.recipe.stages) stages.push_back(stage_kind(stage));
+  for (const GivenTask& task : given_tasks(model.recipe)) tasks.push_back(task.name);
   Json adapters = Json::array();
   for (const ModelPool::Adapter& adapter : offered) {
     Json components = Json::array();  // empty: of all that its keys name
@@ -105,7 +103,7 @@ Json to_json(const Model& model, const std::vector<ModelPool::Adapter>& offered)
           {"reads_text", model.recipe.reads_text()},
           {"clip", Json::parse(recipe_to_json(model.recipe))["clip"]},
           {"stages", stages},
-          {"starts_from_pictures", starts},
+          {"tasks", tasks},
           {"vocabulary", model.vocabulary}};
 }
 

@@ -7,6 +7,7 @@
 
 #include "models/minimax_h3/recipe.h"
 #include "models/moviegen/audio_recipe.h"
+#include "runtime/engine/check.h"
 #include "tests/format/small_model.h"
 
 using namespace zoetrope;
@@ -222,6 +223,9 @@ TEST_CASE("pictures at the ends, read with the words, come back as written") {
   REQUIRE(parsed->denoise()->ended.has_value());
   CHECK(parsed->denoise()->ended->component == "dit_ended");
   CHECK(parsed->denoise()->ended->conditions.size() == 3);
+  std::vector<std::string_view> tasks;
+  for (const GivenTask& task : given_tasks(*parsed)) tasks.push_back(task.name);
+  CHECK(tasks == std::vector<std::string_view>{"image", "last_image"});
 
   check_refused(with(whole, "/stages/0/seen/pixels", 0), "'stages[0].seen.pixels'");
   check_refused(with(whole, "/stages/0/seen/gives", "text"), "given twice");

@@ -57,6 +57,10 @@ class Native(Case):
         self.assertIn("ball", model["vocabulary"])
         self.assertEqual((model["name"], model["clip"]["width"]["max"]), ("toybox", 160))
         self.assertIn("known_latents", model["stages"])
+        self.assertEqual(set(model["tasks"]), {"image", "last_image", "extend", "lead_to", "video", "audio"})
+        described = self.ask("GET", "/openapi.json")[2]["paths"]["/api/models"]["get"]["responses"]["200"]
+        items = described["content"]["application/json"]["schema"]["properties"]["models"]["items"]
+        self.assertLessEqual(set(model["tasks"]), set(items["properties"]["tasks"]["items"]["enum"]))
         self.assertEqual(answer["limits"]["file_bytes"], 64 << 20)
         self.assertEqual(self.ask("GET", "/healthz")[2], {"status": "ok"})
         self.assertEqual(self.ask("GET", "/readyz")[2], {"status": "ready"})

@@ -1,9 +1,9 @@
 "use strict";
 const $ = id => document.getElementById(id);
-const TASKS = {  // what a given file may be, by its kind
+const TASKS = {  // what a given file may be, by its kind; the models say which of them they take
   picture: { image: "is the first frame", last_image: "is the last frame", start: "is what to start from", references: "is shown again" },
   clip: { anew: "is made anew", extend: "is continued", lead_to: "is led to", loop: "becomes a loop", video: "gets new sound", start: "is what to start from" },
-  sound: { audio: "is the sound" },
+  sound: { audio: "is the sound", extend_sound: "is continued", lead_to_sound: "is led to" },
 };
 let models = [], key = sessionStorage.getItem("key") || "", timer = 0, waiting = 0, given = [];
 const pictures = new Map();  // addresses of thumbnails, by job
@@ -62,7 +62,7 @@ function request() {
     if (item.task === "loop") asked.extend = asked.lead_to = item.source;
     else if (item.task === "start") { asked[item.kind === "clip" ? "video" : "image"] = item.source; asked.strength = item.strength; }
     else if (item.task === "references") asked.references = [...(asked.references || []), item.source];
-    else asked[item.task === "anew" ? "video" : item.task] = item.source;
+    else asked[item.task === "anew" ? "video" : item.task.replace("_sound", "")] = item.source;
   }
   return asked;
 }
@@ -121,10 +121,9 @@ function showModel() {
   asked();
 }
 
-const STAGES = { start: "start_picture", references: "reference_features", anew: "source_clip" };  // what a task needs; others: known latents
-
 function tasksOf(kind) {
-  return Object.entries(TASKS[kind]).filter(([task]) => model().stages.includes(STAGES[task] || "known_latents"));
+  const has = task => model().tasks.includes(task);
+  return Object.entries(TASKS[kind]).filter(([task]) => task === "loop" ? has("extend") && has("lead_to") : has(task));
 }
 
 function give(kind, source, name) {
