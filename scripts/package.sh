@@ -52,6 +52,8 @@ bundle_heif_decoders() {
     patchelf --set-rpath "\$ORIGIN/.." "$to/${plugin##*/}"
     licence "${plugin##*/}" "$plugin"
   done
+  compgen -G "$to/libheif-*.so" >/dev/null ||
+    die "libheif has plug-ins in ${libheif%/*}/libheif/plugins, but none that decodes HEVC or AV1: install libheif-plugin-libde265 and libheif-plugin-dav1d"
 }
 
 bundle() {
@@ -121,15 +123,25 @@ in_root() {
     exec chroot "$root" "$@"' bare "$@"
 }
 
-fail_in_root() {
+fail_started() {
   cat "$bare.log" >&2
   rm -rf "$bare" "$bare.log"
-  die "in an empty root, $1"
+  die "$how, $1"
+}
+
+# Whether the command, started by "$@", reads pictures of both of libheif's codecs in folder $1.
+check_pictures() {
+  local folder=$1 picture
+  shift
+  for picture in alpha.heic alpha.avif; do
+    "$@" try-media "$folder/$picture" 1 2>&1 | cat >"$bare.log" || true  # it writes no file
+    grep -q '"kind":"picture"' "$bare.log" || fail_started "it cannot read $picture"
+  done
 }
 
 # An empty root with glibc, /proc and the package in it. Needs the right to make namespaces.
 check_bare_root() {
-  local bare file clip picture
+  local bare file clip how='in an empty root'
   bare=$(mktemp -d)
   mkdir -p "$bare"/{proc,dev,tmp,lib64,lib/x86_64-linux-gnu}
   cp -L /lib64/ld-linux-x86-64.so.2 "$bare/lib64/"
@@ -147,15 +159,15 @@ check_bare_root() {
   if ((status == 0)); then
     say "started in an empty root: ${clip[*]}"
     ls -l "$bare/tmp" >&2
-    for picture in alpha.heic alpha.avif; do
-      in_root "$bare" /zoetrope/bin/zoetrope try-media "/$picture" 1 2>&1 | cat >"$bare.log" || true  # it writes no file
-      grep -q '"kind":"picture"' "$bare.log" || fail_in_root "it cannot read $picture"
-    done
+    check_pictures "" in_root "$bare" /zoetrope/bin/zoetrope
   elif ((status == 99 || status == 1)) && grep -qE 'unshare|mount' "$bare.log"; then
     say "no empty root can be made here (namespaces are not allowed): starting it with an empty environment"
+    how='with an empty environment'
     env -i "$out/bin/zoetrope" devices >&2
+    # The distribution's own plug-ins, which are here, are not looked for.
+    check_pictures tests/media/data env -i LIBHEIF_PLUGIN_PATH=/nonexistent "$out/bin/zoetrope"
   else
-    fail_in_root "it does not start (exit $status)"
+    fail_started "it does not start (exit $status)"
   fi
   rm -rf "$bare" "$bare.log"
 }
