@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
+import numbers
 import os
 import secrets
 import weakref
@@ -155,7 +157,7 @@ class Engine:
         audio (of the whole clip), before_sound, after_sound. start: frames to start from rather than from noise, of
         which `strength` (0 to 1) is made new. source: frames of a clip that is made anew, by models that do so
         (editors, upsamplers), at the clip's size or smaller by the model's scale; source_fps: how many it, and so what
-        is made, shows a second. references: pictures of any size of who or what is to be shown again. They are read
+        is made, shows a second, to the nearest whole number. references: pictures of any size of who or what is to be shown again. They are read
         before this returns.
         """
         request = _Request(prompt, engine=self, **options)
@@ -188,6 +190,13 @@ def _adapters(given: Sequence[PathLike | Adapter]) -> list[dict] | None:
     adapters = [a if isinstance(a, Adapter) else Adapter(a) for a in given]
     return [{"component": a.component, "file": {"path": os.path.abspath(a.path)}, "strength": a.strength}
             for a in adapters] or None
+
+
+def _rate(name: str, value: Any) -> int:
+    """Frames a second, to the nearest whole number, as the command takes them of a file."""
+    if not isinstance(value, numbers.Real) or not 1 <= value <= 1000:
+        raise InvalidArgumentError(f"{name}: expected 1 to 1000 frames a second, or None for the model's; found {value!r}")
+    return math.floor(value + 0.5)
 
 
 def _array(name: str, value: Any) -> np.ndarray:
@@ -226,7 +235,7 @@ class _Request:
                  adapters: Sequence[PathLike | Adapter] = (), first: Any = None, last: Any = None, before: Any = None,
                  before_sound: Any = None, after: Any = None, after_sound: Any = None, video: Any = None,
                  audio: Any = None, start: Any = None, strength: float | None = None, source: Any = None,
-                 source_fps: int | None = None, references: Sequence[Any] = ()) -> None:
+                 source_fps: float | None = None, references: Sequence[Any] = ()) -> None:
         self.prompt, self.negative = prompt, negative
         self.seed = secrets.randbits(32) if seed is None else seed
         self._keep: list[np.ndarray] = []
@@ -246,7 +255,7 @@ class _Request:
         if source is not None:
             media.source, self._whole = self._frames("source", value=source, count=None, scale=_source_scale(engine))
             media.source_frames = self._whole
-        media.source_fps = source_fps or 0
+        media.source_fps = 0 if source_fps is None else _rate("source_fps", source_fps)  # 0: the model's
         pictures = [self._picture(f"references[{i}]", value) for i, value in enumerate(references)]
         self._pictures = (_library.Picture * len(pictures))(*pictures)
         if pictures:

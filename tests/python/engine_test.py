@@ -384,8 +384,11 @@ class GivenClips(Case):
         self.assertEqual((clip.frames.shape, clip.fps), ((7, 16, 24, 3), 10))
         self.assertEqual(self.saved(clip), self.expected("upsampler", "--video", given))
         self.assertEqual(engine.plan("sharper", source=frames)["windows"], 3)
+        self.assertEqual(engine.generate("sharper", source=frames, source_fps=29.97, steps=1, seed=3).fps, 30)
         for given, words in ((dict(source=frames, width=12), "24x16"), (dict(source=frames[0]), "[frames, height, width, 3]"),
                              (dict(source_fps=10), "10 frames a second"), (dict(source=frames, source_fps=-1), "source_fps"),
+                             *((dict(source=frames, source_fps=wrong), f"source_fps: expected 1 to 1000 frames a second, or "
+                                f"None for the model's; found {wrong!r}") for wrong in (0, 1000.5, float("nan"), "10")),
                              (dict(), "makes a clip anew")):
             with self.assertRaisesRegex(zoetrope.InvalidArgumentError, re.escape(words)):
                 engine.plan("sharper", **given)
