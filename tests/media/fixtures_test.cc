@@ -107,6 +107,7 @@ TEST_CASE("an animation's transparency is found behind its data, and by a clock 
     const std::vector<uint8_t> index(file->begin() + static_cast<ptrdiff_t>(moov),
                                      file->begin() + static_cast<ptrdiff_t>(end));
     std::memcpy(file->data() + moov + 4, "free", 4);
+    std::memcpy(file->data() + last_box(*file, "meta") - 4, "free", 4);  // it tells of alpha, too
     const size_t filler = file->size();
     file->resize(filler + (100 << 10));
     put(file, filler, 100 << 10);
