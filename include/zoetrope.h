@@ -128,7 +128,8 @@ typedef struct zoetrope_picture {
 
 /* Pictures and sound that a clip keeps, or starts from; what is NULL or 0 is not given. Pixels are
  * RGB, 8 bits, [frames, height, width, 3] at the clip's size; samples are interleaved floats in
- * [-1, 1] at the model's rate. */
+ * [-1, 1] at the model's rate. Models that see `first` and `last` beside the clip (the recipe's stage
+ * "end_pictures") make frames of their own there, that follow them. */
 typedef struct zoetrope_media {
   size_t size;                /* sizeof(zoetrope_media) */
   const uint8_t *first;       /* one frame that the clip begins with */
@@ -151,7 +152,8 @@ typedef struct zoetrope_media {
   int channels;               /* of all sound that is given: as many as the model makes */
   /* Of models that make a clip anew (the recipe's stage "source_clip"): all of its frames, at the
    * clip's size divided by that stage's "scale". They show as many a second as source_fps says, 1 to
-   * 1000, and so does what is made; 0: the model's rate. */
+   * 1000, and so does what is made; 0: the model's rate. The request's width, height and frames must
+   * be the source's, the sizes times "scale"; source_fps without a source is refused. */
   const uint8_t *source;
   int64_t source_frames;
   int64_t source_fps;

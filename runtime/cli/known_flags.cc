@@ -34,13 +34,16 @@ Result<KeyFrameFlag> parse_keyframe(const std::string& text) {
 }
 
 void KnownFlags::add_to(CLI::App* app) {
-  auto* first = app->add_option("--image", image, "The clip begins with this picture");
+  auto* first = app->add_option("--image", image,
+                                "The clip begins with this picture; models that see it beside the "
+                                "clip, such as MiniMax-H3, follow it");
   app->add_option(
          "--strength", strength,
          "Start from --image or --video rather than keep it, and make this much of it new: 0.3 "
          "little, 1 all; models of pictures always start from it")
       ->check(number_in(0.001, 1));
-  auto* last = app->add_option("--last-image", last_image, "The clip ends with this picture");
+  auto* last = app->add_option("--last-image", last_image,
+                               "The clip ends with this picture, as --image begins it");
   auto* keyed =
       app->add_option_function<std::vector<std::string>>(
              "--keyframe",
