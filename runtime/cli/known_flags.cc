@@ -36,7 +36,7 @@ Result<KeyFrameFlag> parse_keyframe(const std::string& text) {
 void KnownFlags::add_to(CLI::App* app) {
   auto* first = app->add_option("--image", image,
                                 "The clip begins with this picture; models that see it beside the "
-                                "clip, such as MiniMax-H3, follow it");
+                                "clip make frames of their own there, that follow it");
   app->add_option(
          "--strength", strength,
          "Start from --image or --video rather than keep it, and make this much of it new: 0.3 "

@@ -21,8 +21,7 @@ namespace {
 constexpr size_t kMostBytes = 16 << 20;  // of a file of times
 constexpr double kFarthest = 16;         // powers of two: an op of which nothing is known
 constexpr int64_t kCopied = 64 << 20;    // bytes, to measure copies with
-constexpr int64_t kMade = 80 << 20;      // bytes, to measure what weights take to generate
-constexpr int64_t kMadeTensors = 2;      // large, so that each is in memory that was not touched yet
+constexpr int64_t kMade = 40 << 20;      // bytes, to measure what weights take to generate
 constexpr double kForKernels = 0.75;     // of the time; the rest is for whole phases
 constexpr double kExact = 0.9;           // of a phase's time that must be of measured kernels
 
@@ -30,15 +29,13 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Bytes a second and thread of generated weights, each in memory of its own.
+// Bytes a second and thread of generated weights, in memory that was not touched yet.
 double make_rate() {
-  const TensorType type{DType::kBF16, {kMade / kMadeTensors / 2}};
+  const TensorType type{DType::kBF16, {kMade / 2}};
   const int threads = usable_threads();
   const double begin = now();
-  for (int64_t i = 0; i < kMadeTensors; ++i) {
-    const auto bytes = std::make_unique_for_overwrite<uint8_t[]>(static_cast<size_t>(type.bytes()));
-    generate_synthetic({.seed = 1}, type, bytes.get(), threads);
-  }
+  const auto bytes = std::make_unique_for_overwrite<uint8_t[]>(static_cast<size_t>(type.bytes()));
+  generate_synthetic({.seed = 1}, type, bytes.get(), threads);
   return static_cast<double>(kMade) / std::max(now() - begin, 1e-9) /
          synthetic_threads(type, threads);
 }

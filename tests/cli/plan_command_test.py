@@ -24,7 +24,7 @@ class Plans(command.Case):
 
     def test_calibrate_is_remembered(self):
         self.assertFalse(json.loads(self.plan("--json", *SMALL))["calibrated"])
-        result = self.zoetrope("calibrate", "--devices", "cpu", "--models", MODEL, "--compute", "f32", "--seconds", "2", "--json")
+        result = self.zoetrope("calibrate", "--devices", "cpu", "--models", MODEL, "--compute", "f32", "--seconds", "4", "--json")
         self.check(result, 0)
         [device] = json.loads(result.stdout)
         self.assertGreater(device["measured"], 5)
@@ -87,7 +87,7 @@ class Plans(command.Case):
         self.assertIn("peak memory", self.plan("--measure", *SMALL))
 
     def test_generate_begins_with_the_estimate(self):
-        self.check(self.zoetrope("calibrate", "--devices", "cpu", "--models", MODEL, "--seconds", "1", "-q"), 0)
+        self.check(self.zoetrope("calibrate", "--devices", "cpu", "--models", MODEL, "--seconds", "3", "-q"), 0)
         result = self.zoetrope("generate", "a red ball", "--model", MODEL, "-o", self.out / "a.y4m", *SMALL)
         self.check(result, 0, "about ", "at most ")
         self.assertLess(result.stderr.index(b"about "), result.stderr.index(b"denoise"))
