@@ -39,14 +39,14 @@ Status take_sound(const ClipSpec& clip, const char* what, const float* samples, 
 }
 
 // Sound that goes with known frames.
-Status take_sound_of(const ClipSpec& clip, const char* what, const float* samples, int64_t given,
-                     int channels, int64_t frames, std::vector<float>* to) {
+Status take_sound_of(const ClipSpec& clip, int fps, const char* what, const float* samples,
+                     int64_t given, int channels, int64_t frames, std::vector<float>* to) {
   if (samples == nullptr && given == 0) return Status();
   if (clip.sample_rate <= 0 || frames < 1)
     return error(Code::kInvalidArgument, "media.", what, ": ",
                  frames < 1 ? "sound without its frames" : "this model makes no sound");
   return take_sound(clip, what, samples, given, channels,
-                    samples_of_frames(frames, clip.sample_rate, clip.fps), to);
+                    samples_of_frames(frames, clip.sample_rate, fps), to);
 }
 
 // A clip that is made anew, and its rate, which what is made keeps.
@@ -88,6 +88,7 @@ Status take_media(const Recipe& recipe, const zoetrope_media& m, Request* reques
   ZT_RETURN_IF_ERROR(take_source(recipe, m, request));
   ZT_RETURN_IF_ERROR(take_references(m, &request->known.references));
   ZT_ASSIGN_OR_RETURN(const ClipShape shape, resolve_clip_shape(recipe, request->clip));
+  const int fps = fps_of(recipe, request->clip);
   KnownMedia& k = request->known;
   const auto frames = [&](const char* what, const uint8_t* pixels, int64_t count, int64_t fixed,
                           KnownFrames* to) {
@@ -99,9 +100,9 @@ Status take_media(const Recipe& recipe, const zoetrope_media& m, Request* reques
   ZT_RETURN_IF_ERROR(frames("after", m.after, m.after_frames, 0, &k.after));
   ZT_RETURN_IF_ERROR(frames("video", m.video, m.video_frames, shape.frames, &k.video));
   ZT_RETURN_IF_ERROR(frames("start", m.start, m.start_frames, shape.frames, &request->start));
-  ZT_RETURN_IF_ERROR(take_sound_of(recipe.clip, "before_sound", m.before_sound, m.before_samples,
-                                   m.channels, m.before_frames, &k.before_sound));
-  ZT_RETURN_IF_ERROR(take_sound_of(recipe.clip, "after_sound", m.after_sound, m.after_samples,
+  ZT_RETURN_IF_ERROR(take_sound_of(recipe.clip, fps, "before_sound", m.before_sound,
+                                   m.before_samples, m.channels, m.before_frames, &k.before_sound));
+  ZT_RETURN_IF_ERROR(take_sound_of(recipe.clip, fps, "after_sound", m.after_sound, m.after_samples,
                                    m.channels, m.after_frames, &k.after_sound));
   if (m.start != nullptr) {
     if (!(m.strength >= 0 && m.strength <= 1))

@@ -358,7 +358,7 @@ Result<MediaTarget> media_target(const Recipe& recipe, const KnownFlags& flags, 
   t.height = shape.height;
   t.frames = clip->frames > 0 || clip->seconds > 0 ? shape.frames : 0;
   ZT_ASSIGN_OR_RETURN(t.range, frames_range(recipe, *clip));
-  t.fps = clip->fps > 0 ? clip->fps : recipe.clip.fps;
+  t.fps = fps_of(recipe, *clip);
   if (const auto* source = find_stage<SourceClip>(recipe)) t.source_scale = source->scale;
   if (const LatentSpec* picture = recipe.picture()) {
     t.first_frames = picture->first_frames;

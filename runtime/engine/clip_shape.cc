@@ -49,7 +49,7 @@ Result<int64_t> pick_samples(const Recipe& recipe, const ClipRequest& request) {
   ZT_RETURN_IF_ERROR(frames_range(recipe, request).status());  // no loops, no windows but its own
   const ClipSpec& clip = recipe.clip;
   const auto of_frames = [&](int64_t frames) {
-    return samples_of_frames(frames, clip.sample_rate, clip.fps);
+    return samples_of_frames(frames, clip.sample_rate, fps_of(recipe, request));
   };
   if (request.samples == 0 && request.seconds == 0) {
     ZT_ASSIGN_OR_RETURN(const int64_t frames, pick("frames", clip.frames, request.frames));
@@ -63,10 +63,6 @@ Result<int64_t> pick_samples(const Recipe& recipe, const ClipRequest& request) {
                  " s: this model makes sound of up to ",
                  static_cast<double>(longest) / clip.sample_rate, " s");
   return std::llround(asked);
-}
-
-int fps_of(const Recipe& recipe, const ClipRequest& request) {
-  return request.fps > 0 ? request.fps : recipe.clip.fps;
 }
 
 Result<int64_t> pick_frames(const Recipe& recipe, const ClipRequest& request) {
@@ -88,7 +84,7 @@ Result<int64_t> pick_frames(const Recipe& recipe, const ClipRequest& request) {
 }
 
 // Whole latents of picture and sound: what a ring is made of.
-Result<Range> loop_range(const Recipe& recipe) {
+Result<Range> loop_range(const Recipe& recipe, int fps) {
   const LatentSpec* picture = recipe.picture();
   if (picture == nullptr || picture->media != Modality::kVideo)
     return error(Code::kUnsupported, "this model makes no clips that could loop");
@@ -108,7 +104,7 @@ Result<Range> loop_range(const Recipe& recipe) {
                    given_media(recipe));
   int64_t step = picture->later_frames;
   if (const LatentSpec* sound = recipe.sound()) {
-    const int64_t latent = int64_t{recipe.clip.fps} * sound->samples;
+    const int64_t latent = int64_t{fps} * sound->samples;
     step *= latent / std::gcd(latent, step * recipe.clip.sample_rate);
   }
   // Of the recipe's lengths those that are whole steps.
@@ -159,10 +155,14 @@ void fix_windows(const Recipe& recipe, const ClipRequest& request, ClipShape* sh
 
 }  // namespace
 
+int fps_of(const Recipe& recipe, const ClipRequest& request) {
+  return request.fps > 0 ? request.fps : recipe.clip.fps;
+}
+
 Result<Range> frames_range(const Recipe& recipe, const ClipRequest& request) {
   Range range = recipe.clip.frames;
   if (request.loop) {
-    ZT_ASSIGN_OR_RETURN(range, loop_range(recipe));
+    ZT_ASSIGN_OR_RETURN(range, loop_range(recipe, fps_of(recipe, request)));
   }
   if (request.window == 0) return range;
   if (recipe.picture() == nullptr || recipe.picture()->media != Modality::kVideo)

@@ -32,9 +32,6 @@ struct ClipShape {
   // Those of the picture along time, or of the sound where there is no picture: what windows are
   // of.
   int64_t along_time() const { return latent_frames > 0 ? latent_frames : sound_latents; }
-  double seconds(const Recipe& recipe) const {
-    return static_cast<double>(frames) / recipe.clip.fps;
-  }
 };
 
 // What the user may leave open: 0 takes the recipe's preferred value. Lengths are given one way.
@@ -48,6 +45,9 @@ struct ClipRequest {
   int fps = 0;          // of a source clip, whose rate stays; 0: the recipe's
   int64_t samples = 0;  // of models that make sound alone
 };
+
+// Frames a second of what is made.
+int fps_of(const Recipe& recipe, const ClipRequest& request);
 
 // Lengths that such a clip may have, in frames. kUnsupported: the model makes no loops.
 Result<Range> frames_range(const Recipe& recipe, const ClipRequest& request);

@@ -175,7 +175,7 @@ Result<RequestPlan> Engine::plan_once(const Request& request, const PassObserver
   plan.keeps_sessions = options_.keep_sessions;
   plan.memory_budget = request.memory_budget;
   plan.clip = recipe.clip;
-  if (request.clip.fps > 0) plan.clip.fps = request.clip.fps;
+  plan.clip.fps = fps_of(recipe, request.clip);
   ZT_ASSIGN_OR_RETURN(plan.shape, resolve_clip_shape(recipe, request.clip));
   ZT_ASSIGN_OR_RETURN(plan.denoise, apply_request(*recipe.denoise(), request));
   plan.shape.key_frames = count_key_frames(recipe, request.known);
@@ -266,7 +266,9 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
   };
   const auto found = [&] {
     if (model_.recipe.sound_alone())
-      return str("; ", static_cast<double>(smaller.clip.frames) / clip.fps, " s would fit");
+      return str("; ",
+                 static_cast<double>(smaller.clip.frames) / fps_of(model_.recipe, smaller.clip),
+                 " s would fit");
     return asked.frames > 1 ? str("; ", smaller.clip.frames, " frames at ", smaller.clip.width, "x",
                                   smaller.clip.height, " would fit")
                             : str("; ", smaller.clip.width, "x", smaller.clip.height, " would fit");

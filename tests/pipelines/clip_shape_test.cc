@@ -66,6 +66,18 @@ TEST_CASE("sound is as long as the picture at the rate of the clip that is made 
   CHECK(shape->sound_latents == 100);
 }
 
+TEST_CASE("every length of a clip with a rate of its own is at that rate") {
+  Recipe sound = toy_recipe();
+  sound.latents.erase(sound.latents.begin());
+  const auto alone = resolve_clip_shape(sound, {.frames = 32, .fps = 8});
+  REQUIRE_MESSAGE(alone.ok(), alone.status().message());
+  CHECK(alone->frames == 32);
+  CHECK(alone->samples == 4 * 16000);
+  // Latents of video are of 8 frames, of sound of 640 samples: 0.64 frames or 0.32.
+  CHECK(frames_range(toy_recipe(), {.loop = true})->multiple == 16);
+  CHECK(frames_range(toy_recipe(), {.loop = true, .fps = 8})->multiple == 8);
+}
+
 TEST_CASE("codecs whose first latent stands for fewer frames") {
   // 1 + 4 n, as Wan; 17 n + 5, as MiniMax-H3; 8 n.
   LatentSpec causal{"v", Modality::kVideo, 1, {0}, {1}, 8, 1, 4, 1};
