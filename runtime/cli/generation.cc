@@ -223,7 +223,7 @@ Status Generation::open_later() {
 }
 
 // The first model's clip, as later ones get it.
-SilentClip Generation::silent_clip(size_t clip, const RequestPlan& plan, int* channels) const {
+FirstClip Generation::first_clip(size_t clip, const RequestPlan& plan, int* channels) const {
   Outputs none;
   const ClipFormat f = ClipAssembly(known_, request_.known, target_, none).format(plan.shape);
   if (channels != nullptr) *channels = f.channels;
@@ -232,7 +232,7 @@ SilentClip Generation::silent_clip(size_t clip, const RequestPlan& plan, int* ch
 
 Result<std::vector<LaterPlan>> Generation::plan_later(size_t clip, const RequestPlan& plan) {
   if (!later_.any()) return std::vector<LaterPlan>();
-  return later_.plan(silent_clip(clip, plan, nullptr));
+  return later_.plan(first_clip(clip, plan, nullptr));
 }
 
 Result<RequestPlan> Generation::plan(size_t clip) {
@@ -414,8 +414,8 @@ Result<nlohmann::json> Generation::make(size_t clip) {
   ClipSink* next = &seams;
   if (later_.any()) {
     int channels = 0;
-    const SilentClip silent = silent_clip(clip, planned, &channels);
-    ZT_ASSIGN_OR_RETURN(next, later_.begin(silent, channels, leveled));
+    const FirstClip first = first_clip(clip, planned, &channels);
+    ZT_ASSIGN_OR_RETURN(next, later_.begin(first, channels, leveled));
   }
   ClipAssembly assembly(known_, request_.known, target_, *next);
   GridSink tiles(planned.samples, planned.shape.width, planned.shape.height, outputs);

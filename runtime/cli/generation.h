@@ -91,7 +91,7 @@ class Generation {
   Result<RequestPlan> tell(size_t clip);
   Status check_sound() const;
   Status open_later();
-  SilentClip silent_clip(size_t clip, const RequestPlan& plan, int* channels) const;
+  FirstClip first_clip(size_t clip, const RequestPlan& plan, int* channels) const;
   Result<std::vector<LaterPlan>> plan_later(size_t clip, const RequestPlan& plan);
   ClipFormat format_of(const RequestPlan& plan, const ClipAssembly& assembly,
                        const GridSink& tiles) const;

@@ -64,7 +64,7 @@ Result<std::unique_ptr<LargerClip>> LargerClip::open(GenerateFlags flags, const 
 
 int LargerClip::scale() const { return find_stage<SourceClip>(model().recipe)->scale; }
 
-Status LargerClip::set(const SilentClip& clip) {
+Status LargerClip::set(const FirstClip& clip) {
   if (clip.frames <= 1)
     return error(Code::kInvalidArgument, "--upsample: a single picture is no clip");
   Request& r = generate_.request;
@@ -80,14 +80,14 @@ Status LargerClip::set(const SilentClip& clip) {
   return Status();
 }
 
-Result<RequestPlan> LargerClip::plan(const SilentClip& clip) {
+Result<RequestPlan> LargerClip::plan(const FirstClip& clip) {
   ZT_RETURN_IF_ERROR(set(clip));
   auto plan = engine_->plan(generate_.request);
   if (!plan.ok()) return plan.status().with_context("--upsample");
   return plan;
 }
 
-Status LargerClip::begin(const SilentClip& clip, int channels, ClipSink& out) {
+Status LargerClip::begin(const FirstClip& clip, int channels, ClipSink& out) {
   ZT_RETURN_IF_ERROR(set(clip));
   out_ = &out;
   channels_ = channels;

@@ -5,7 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "runtime/cli/sound_track.h"
+#include "runtime/cli/second_model.h"
+#include "runtime/engine/engine.h"
+#include "runtime/media/clip_writer.h"
+#include "runtime/verify/receipt.h"
 
 namespace zoetrope {
 
@@ -33,10 +36,10 @@ class LargerClip : public ClipSink {
                                                   bool for_planning = false);
 
   // Of a clip that is not there yet.
-  Result<RequestPlan> plan(const SilentClip& clip);
+  Result<RequestPlan> plan(const FirstClip& clip);
 
   // The clip whose frames and sound (of so many channels) come next.
-  Status begin(const SilentClip& clip, int channels, ClipSink& out);
+  Status begin(const FirstClip& clip, int channels, ClipSink& out);
   Status frames(const uint8_t* pixels, int64_t count) override;
   Status audio(const float* samples, int64_t count) override;
   // All of it came: gives `out` the larger clip, and then the sound.
@@ -51,7 +54,7 @@ class LargerClip : public ClipSink {
 
  private:
   explicit LargerClip(GenerateFlags flags) : generate_(std::move(flags)) {}
-  Status set(const SilentClip& clip);
+  Status set(const FirstClip& clip);
 
   GenerateFlags generate_;
   std::unique_ptr<Engine> engine_;

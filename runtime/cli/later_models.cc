@@ -35,7 +35,7 @@ Status LaterModels::reopen(
   return Status();
 }
 
-SilentClip LaterModels::enlarged(SilentClip clip) const {
+FirstClip LaterModels::enlarged(FirstClip clip) const {
   const int scale = larger_ ? larger_->scale() : 1;
   clip.width *= scale;
   clip.height *= scale;
@@ -51,7 +51,7 @@ void LaterModels::change(ClipFormat* format) const {
   if (sound_) sound_->add_to(format);
 }
 
-Result<std::vector<LaterPlan>> LaterModels::plan(SilentClip clip) {
+Result<std::vector<LaterPlan>> LaterModels::plan(FirstClip clip) {
   std::vector<LaterPlan> plans;
   if (larger_) {
     ZT_ASSIGN_OR_RETURN(RequestPlan plan, larger_->plan(clip));
@@ -64,7 +64,7 @@ Result<std::vector<LaterPlan>> LaterModels::plan(SilentClip clip) {
   return plans;
 }
 
-Result<ClipSink*> LaterModels::begin(SilentClip clip, int channels, ClipSink& out) {
+Result<ClipSink*> LaterModels::begin(FirstClip clip, int channels, ClipSink& out) {
   ClipSink* next = &out;
   if (sound_) {
     ZT_RETURN_IF_ERROR(sound_->begin(enlarged(clip), *next));

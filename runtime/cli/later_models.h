@@ -33,10 +33,10 @@ class LaterModels {
   // The first model's clip as it comes out of the last one.
   void change(ClipFormat* format) const;
   // In the order in which they run; they point to these models' devices.
-  Result<std::vector<LaterPlan>> plan(SilentClip clip);
+  Result<std::vector<LaterPlan>> plan(FirstClip clip);
 
   // Where the first model's clip goes; what becomes of it goes on to `out`.
-  Result<ClipSink*> begin(SilentClip clip, int channels, ClipSink& out);
+  Result<ClipSink*> begin(FirstClip clip, int channels, ClipSink& out);
   // All of it came. Adds to what the first model took.
   Status run(const RunHooks& hooks, RunStats* stats);
 
@@ -46,7 +46,7 @@ class LaterModels {
   Status add_receipts(Receipt* receipt) const;
 
  private:
-  SilentClip enlarged(SilentClip clip) const;
+  FirstClip enlarged(FirstClip clip) const;
   std::unique_ptr<LargerClip> larger_;
   std::unique_ptr<SoundTrack> sound_;
 };

@@ -27,18 +27,6 @@ void SoundFlags::add_to(CLI::App* app) {
       ->needs(second);
 }
 
-GenerateFlags flags_of_second(const std::string& model, const GenerateFlags& first) {
-  GenerateFlags g;
-  g.model = model;
-  g.compute = first.compute;
-  g.memory = first.memory;
-  g.sequential = first.sequential;
-  g.no_fusion = first.no_fusion;
-  g.device = first.device;
-  if (first.place == "auto") g.place = first.place;
-  return g;
-}
-
 namespace {
 
 Status check_first(const Recipe& recipe) {
@@ -93,7 +81,7 @@ Result<std::unique_ptr<SoundTrack>> SoundTrack::open(GenerateFlags flags, const 
   return track;
 }
 
-Status SoundTrack::set(const SilentClip& clip) {
+Status SoundTrack::set(const FirstClip& clip) {
   const ClipSpec& spec = model().recipe.clip;
   if (clip.frames <= 1)
     return error(Code::kInvalidArgument, "--sound: a single picture has no length");
@@ -108,14 +96,14 @@ Status SoundTrack::set(const SilentClip& clip) {
   return Status();
 }
 
-Result<RequestPlan> SoundTrack::plan(const SilentClip& clip) {
+Result<RequestPlan> SoundTrack::plan(const FirstClip& clip) {
   ZT_RETURN_IF_ERROR(set(clip));
   auto plan = engine_->plan(generate_.request);
   if (!plan.ok()) return plan.status().with_context("--sound");
   return plan;
 }
 
-Status SoundTrack::begin(const SilentClip& clip, ClipSink& out) {
+Status SoundTrack::begin(const FirstClip& clip, ClipSink& out) {
   ZT_RETURN_IF_ERROR(set(clip));
   out_ = &out;
   came_ = 0;

@@ -2,11 +2,10 @@
 #pragma once
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "runtime/cli/generate_flags.h"
+#include "runtime/cli/second_model.h"
 #include "runtime/engine/engine.h"
 #include "runtime/media/clip_writer.h"
 #include "runtime/verify/receipt.h"
@@ -21,17 +20,6 @@ struct SoundFlags {
 
   void add_to(CLI::App* app);
   bool given() const { return !model.empty(); }
-};
-
-// What a second model is opened with that is the first one's as well.
-GenerateFlags flags_of_second(const std::string& model, const GenerateFlags& first);
-
-// What comes out of the first model, and what the second is to make of it.
-struct SilentClip {
-  int64_t width = 0, height = 0, frames = 0;
-  int fps = 1;
-  std::string prompt;
-  uint64_t seed = 0;
 };
 
 // What progress of the second model is told under.
@@ -50,10 +38,10 @@ class SoundTrack : public ClipSink {
                                                   bool for_planning = false);
 
   // Of a clip that is not there yet.
-  Result<RequestPlan> plan(const SilentClip& clip);
+  Result<RequestPlan> plan(const FirstClip& clip);
 
   // The clip whose frames come next; they go on to `out`, and then the sound does.
-  Status begin(const SilentClip& clip, ClipSink& out);
+  Status begin(const FirstClip& clip, ClipSink& out);
   Status frames(const uint8_t* pixels, int64_t count) override;
   Status audio(const float* samples, int64_t count) override;
   // All frames came: makes the sound, as long as they are.
@@ -68,18 +56,16 @@ class SoundTrack : public ClipSink {
 
  private:
   explicit SoundTrack(GenerateFlags flags) : generate_(std::move(flags)) {}
-  Status set(const SilentClip& clip);
+  Status set(const FirstClip& clip);
   int64_t shown_at(int64_t frame) const;
 
   GenerateFlags generate_;
   std::string prompt_;  // empty: the clip's
   std::unique_ptr<Engine> engine_;
-  SilentClip clip_;
+  FirstClip clip_;
   int64_t came_ = 0;  // frames of the clip
   ClipSink* out_ = nullptr;
   std::vector<StageRecord> stages_;
 };
 
-// What plans that run one after the other take, where it is known.
-void tell_estimate(const std::vector<const RequestPlan*>& plans, const RunHooks& hooks);
 }  // namespace zoetrope
