@@ -2,60 +2,35 @@
 // device holds.
 #include <doctest/doctest.h>
 
-#include <random>
 #include <set>
 
-#include "graph/builder.h"
-#include "graph/evaluate.h"
 #include "graph/passes/pipeline.h"
 #include "graph/passes/quantize.h"
 #include "runtime/backend/registry.h"
 #include "runtime/plan/planner.h"
 #include "runtime/plan/session.h"
 #include "runtime/plan/streaming.h"
+#include "tests/plan/block_network.h"
 #include "tests/plan/lacking_device.h"
 
 using namespace zoetrope;
 
 namespace {
 
-constexpr int64_t kWidth = 384, kTokens = 24, kBlocks = 4;
+constexpr Blocks kNetwork{.width = 384, .count = 4, .wider = 32, .sharing = 1, .as_well = 3};
+constexpr uint64_t kSteps = 5;
 
-// Weights at every rate, a filter, and one that two blocks read.
+// With a filter at the end.
 Graph make_graph() {
-  Builder b("net");
-  const ValueId text = b.input("text", DType::kF32, {4, kWidth}, Rate::kClip);
-  const ValueId time = b.input("time", DType::kF32, {1, kWidth}, Rate::kTimestep);
-  ValueId x = b.input("x", DType::kF32, {kTokens, kWidth});
-  const ValueId shared = b.weight("shared", {kWidth, kWidth});
-  for (int64_t i = 0; i < kBlocks; ++i) {
-    const auto scope = b.scope("blocks." + std::to_string(i));
-    const ValueId keys = b.linear("text", text, kWidth, kWidth);
-    const ValueId scale = b.linear("modulation", time, kWidth, kWidth);
-    const ValueId scores = b.softmax(b.matmul(b.mul(x, scale), keys, true));
-    ValueId h = b.matmul(scores, keys);
-    h = b.linear("up", h, kWidth, 2 * kWidth + 32 * i);
-    h = b.linear("down", b.gelu_tanh(h), 2 * kWidth + 32 * i, kWidth);
-    if (i == 1 || i == 3) h = b.matmul(h, shared, true);
-    x = b.add(x, h);
-  }
-  const ValueId rows = b.reshape(x, {1, kTokens, kWidth});
-  b.output("y", b.conv(rows, b.weight("filter", {kWidth, 3, kWidth}),
-                       {.stride = {}, .dilation = {}, .pad_lo = {1}, .pad_hi = {1}}));
-  auto graph = b.finish();
-  REQUIRE_MESSAGE(graph.ok(), graph.status().message());
-  return std::move(*graph);
+  constexpr int64_t width = kNetwork.width;
+  return block_network(kNetwork, [](Builder& b, ValueId x) {
+    const ValueId rows = b.reshape(x, {1, kTokens, width});
+    b.output("y", b.conv(rows, b.weight("filter", {width, 3, width}),
+                         {.stride = {}, .dilation = {}, .pad_lo = {1}, .pad_hi = {1}}));
+  });
 }
 
-std::vector<float> noise(uint64_t seed, int64_t count) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> list(static_cast<size_t>(count));
-  for (float& x : list) x = normal(random);
-  return list;
-}
-
-constexpr int64_t kStored = 4 * kBlocks + 2;
+constexpr int64_t kStored = 4 * kNetwork.count + 2;
 
 // The network with its weights of two dimensions and more in few bits.
 struct Network {
@@ -65,15 +40,9 @@ struct Network {
 
   Network(WeightFormat format, int64_t group) {
     const Graph whole = make_graph();
-    uint64_t seed = 1;
-    for (ValueId id : whole.weights()) {
-      Shape shape;
-      for (const Dim& d : whole.value(id).dims) shape.push_back(d.constant());
-      const auto drawn = noise(++seed, shape.elements());
-      EvalTensor tensor{shape, {drawn.begin(), drawn.end()}};
-      for (double& w : tensor.data) w *= 0.07;
-      original.add(whole.value(id).name, DType::kF32, tensor);
-    }
+    const auto sized = bind(whole, {});
+    REQUIRE(sized.ok());
+    original = noise_weights(*sized, DType::kF32);
     auto made = quantize(whole, [&](const QuantizeSite& site) {
       return site.shape.rank() < 2 ? WeightChoice{} : WeightChoice{format, group};
     });
@@ -99,25 +68,6 @@ struct Network {
   }
 };
 
-// A clip as it is denoised: new text, new times, and times that stay.
-std::vector<std::vector<float>> clip(Session& session) {
-  std::vector<std::vector<float>> outputs;
-  const auto set = [&](const char* name, uint64_t seed) {
-    const auto data = noise(seed, session.input_type(name)->shape.elements());
-    REQUIRE(session.set_input(name, std::span<const float>(data)).ok());
-  };
-  for (uint64_t step = 0; step < 5; ++step) {
-    if (step % 4 == 0) set("text", 100 + step);
-    if (step % 2 == 0) set("time", 200 + step);
-    set("x", 300 + step);
-    const Status ran = session.run();
-    REQUIRE_MESSAGE(ran.ok(), ran.message());
-    auto& y = outputs.emplace_back(static_cast<size_t>(kTokens * kWidth));
-    REQUIRE(session.get_output("y", y.data(), kTokens * kWidth * 4).ok());
-  }
-  return outputs;
-}
-
 const StaysEncoded kAll = [](const DerivedWeight&) { return true; };
 
 // Runs the plan on a store of its own; what that and the session hold is what was planned.
@@ -126,7 +76,7 @@ std::vector<std::vector<float>> run(Device& device, const WeightSource& weights,
   WeightStore store(device, weights);
   auto session = Session::create(std::move(plan), store);
   REQUIRE_MESSAGE(session.ok(), session.status().message());
-  auto outputs = clip(**session);
+  auto outputs = denoise_clip(**session, kSteps);
   const int64_t held = device.allocated_bytes() - before;
   CHECK(held == store.held_bytes() + (*session)->own_bytes());
   CHECK(held >= planned);

@@ -3,86 +3,29 @@
 
 #include <random>
 
-#include "graph/builder.h"
-#include "graph/evaluate.h"
 #include "graph/passes/pipeline.h"
 #include "runtime/backend/registry.h"
 #include "runtime/plan/planner.h"
 #include "runtime/plan/session.h"
 #include "runtime/plan/streaming.h"
+#include "tests/plan/block_network.h"
 
 using namespace zoetrope;
 
 namespace {
 
-constexpr int64_t kWidth = 192, kTokens = 24, kBlocks = 7;
+constexpr Blocks kNetwork{.width = 192, .count = 7, .wider = 1, .sharing = 2, .as_well = 5};
+constexpr uint64_t kSteps = 6;
 
-// Weights at every rate: text projections once a clip, modulation once a timestep, two products a
-// block at every step; one weight serves two blocks, another is an output.
+// Slots are filled unevenly, and one weight is an output.
 Graph make_graph() {
-  Builder b("net");
-  const ValueId text = b.input("text", DType::kF32, {4, kWidth}, Rate::kClip);
-  const ValueId time = b.input("time", DType::kF32, {1, kWidth}, Rate::kTimestep);
-  ValueId x = b.input("x", DType::kF32, {kTokens, kWidth});
-  const ValueId shared = b.weight("shared", {kWidth, kWidth});
-  for (int64_t i = 0; i < kBlocks; ++i) {
-    const auto scope = b.scope("blocks." + std::to_string(i));
-    const ValueId keys = b.linear("text", text, kWidth, kWidth);
-    const ValueId scale = b.linear("modulation", time, kWidth, kWidth);
-    const ValueId scores = b.softmax(b.matmul(b.mul(x, scale), keys, true));
-    ValueId h = b.matmul(scores, keys);
-    h = b.linear("up", h, kWidth, 2 * kWidth + i);  // slots are filled unevenly
-    h = b.linear("down", b.gelu_tanh(h), 2 * kWidth + i, kWidth);
-    if (i == 2 || i == 5) h = b.matmul(h, shared, true);
-    x = b.add(x, h);
-  }
-  b.output("y", x);
-  b.output("table", b.weight("table", {kWidth, kWidth}));
-  auto graph = b.finish();
-  REQUIRE_MESSAGE(graph.ok(), graph.status().message());
-  auto bound = bind(*graph, {});
+  const Graph graph = block_network(kNetwork, [](Builder& b, ValueId x) {
+    b.output("y", x);
+    b.output("table", b.weight("table", {kNetwork.width, kNetwork.width}));
+  });
+  auto bound = bind(graph, {});
   REQUIRE(bound.ok());
   return std::move(*bound);
-}
-
-std::vector<float> noise(uint64_t seed, int64_t count) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> list(static_cast<size_t>(count));
-  for (float& x : list) x = normal(random);
-  return list;
-}
-
-MemoryWeights make_weights(const Graph& graph, DType dtype) {
-  MemoryWeights weights;
-  uint64_t seed = 1;
-  for (ValueId id : graph.weights()) {
-    const Value& value = graph.value(id);
-    const auto drawn = noise(++seed, value.type.shape.elements());
-    EvalTensor tensor{value.type.shape, {drawn.begin(), drawn.end()}};
-    for (double& w : tensor.data) w *= 0.07;
-    weights.add(value.name, dtype, tensor);
-  }
-  return weights;
-}
-
-// The outputs of a clip as it is denoised: new text, new times, and times that stay.
-std::vector<std::vector<float>> clip(Session& session) {
-  std::vector<std::vector<float>> outputs;
-  const auto set = [&](const char* name, uint64_t seed) {
-    const auto data = noise(seed, session.input_type(name)->shape.elements());
-    REQUIRE(session.set_input(name, std::span<const float>(data)).ok());
-  };
-  for (uint64_t step = 0; step < 6; ++step) {
-    if (step % 4 == 0) set("text", 100 + step);
-    if (step % 2 == 0) set("time", 200 + step);
-    set("x", 300 + step);
-    const Status ran = session.run();
-    REQUIRE_MESSAGE(ran.ok(), ran.message());
-    auto& y = outputs.emplace_back(static_cast<size_t>(kTokens * kWidth));
-    REQUIRE(session.get_output("y", y.data(), kTokens * kWidth * 4).ok());
-  }
-  return outputs;
 }
 
 Result<Plan> plan_for(const Graph& graph, Device& device, DType compute) {
@@ -96,7 +39,7 @@ Result<Plan> plan_for(const Graph& graph, Device& device, DType compute) {
 // Streams through ever smaller budgets; every result must equal the resident one's bits.
 void check_budgets(Device& device, DType compute) {
   const Graph graph = make_graph();
-  const MemoryWeights weights = make_weights(graph, compute);
+  const MemoryWeights weights = noise_weights(graph, compute);
   auto resident = plan_for(graph, device, compute);
   REQUIRE_MESSAGE(resident.ok(), resident.status().message());
   const PlanMemory all = resident->memory;
@@ -112,7 +55,7 @@ void check_budgets(Device& device, DType compute) {
     WeightStore store(device, weights);
     auto session = Session::create(*resident, store);
     REQUIRE_MESSAGE(session.ok(), session.status().message());
-    expected = clip(**session);
+    expected = denoise_clip(**session, kSteps);
   }
   for (int64_t part = 0; part <= 8; ++part) {
     const int64_t budget = least + (all.total_bytes() - least) * part / 8;
@@ -126,7 +69,7 @@ void check_budgets(Device& device, DType compute) {
     WeightStore store(device, weights);
     auto session = Session::create(std::move(plan), store);
     REQUIRE_MESSAGE(session.ok(), session.status().message());
-    CHECK(clip(**session) == expected);
+    CHECK(denoise_clip(**session, kSteps) == expected);
     const int64_t held = device.allocated_bytes() - before;
     CHECK(held == store.held_bytes() + (*session)->own_bytes());
     // A device may round each allocation up to a page.
@@ -159,7 +102,7 @@ TEST_CASE("two sessions on one store share what they hold, and shrinking frees w
   auto device = open_device("cpu");
   REQUIRE(device.ok());
   const Graph graph = make_graph();
-  const MemoryWeights weights = make_weights(graph, DType::kF32);
+  const MemoryWeights weights = noise_weights(graph, DType::kF32);
   WeightStore store(**device, weights);
   auto plan = plan_for(graph, **device, DType::kF32);
   REQUIRE(plan.ok());
@@ -171,7 +114,7 @@ TEST_CASE("two sessions on one store share what they hold, and shrinking frees w
   REQUIRE(second.ok());
   CHECK(store.loads() == loads);
   CHECK(store.held_bytes() == held);
-  CHECK(clip(**first) == clip(**second));
+  CHECK(denoise_clip(**first, kSteps) == denoise_clip(**second, kSteps));
   first->reset();
   store.shrink(0);
   CHECK(store.held_bytes() == held);  // the second still needs them
