@@ -40,10 +40,8 @@ def mean(frame):
     return [sum(frame[c::3]) / (len(frame) // 3) for c in range(3)]
 
 
-class Given(Case):
-    def upload(self, data, name="a.png"):
-        status, _, file = self.ask("POST", "/api/files", *form(files=[("file", data, name)]))
-        return status, file
+class Made:
+    """Of a test case with a server: what a request makes."""
 
     def result(self, request, files=()):
         body, headers = form({"request": json.dumps(request)}, files)
@@ -52,6 +50,12 @@ class Given(Case):
         view = self.server.wait(job["id"], "done", "failed")
         self.assertEqual(view["state"], "done", view)
         return view, self.ask("GET", view["result"]["url"])[2]
+
+
+class Given(Made, Case):
+    def upload(self, data, name="a.png"):
+        status, _, file = self.ask("POST", "/api/files", *form(files=[("file", data, name)]))
+        return status, file
 
     def test_a_picture_is_the_first_frame_and_another_the_last(self):
         red, blue = png(64, 64, (200, 30, 30)), png(64, 64, (30, 30, 200))
@@ -215,7 +219,7 @@ class Models(unittest.TestCase):
         self.assertIn("'toybox', 'other'", answer["error"]["message"])
 
 
-class Cast(unittest.TestCase):
+class Cast(Made, unittest.TestCase):
     """Models that make a clip anew, and those that show pictures again: tiny ones of random weights."""
 
     def setUp(self):
@@ -237,14 +241,6 @@ class Cast(unittest.TestCase):
         subprocess.run(["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=12x8:r=10:d=0.7", "-pix_fmt",
                         "yuv420p", path], check=True)
         return path.read_bytes()
-
-    def result(self, request, files=()):
-        body, headers = form({"request": json.dumps(request)}, files)
-        status, _, job = self.ask("POST", "/api/jobs", body, headers)
-        self.assertEqual(status, 201, job)
-        view = self.server.wait(job["id"], "done", "failed")
-        self.assertEqual(view["state"], "done", view)
-        return view, self.ask("GET", view["result"]["url"])[2]
 
     def test_a_clip_is_made_anew_at_its_own_rate(self):
         request = {"prompt": "sharper", "model": "upsampler", "steps": 1, "seed": 3}

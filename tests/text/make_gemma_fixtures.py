@@ -2,7 +2,6 @@
 """Writes tests/text/data/gemma: a small vocabulary of our own lines in the form of Gemma 4's tokenizer.json, and what
 transformers' GemmaTokenizer makes of hard strings (pip install transformers tokenizers; make_fixtures.py's packages)."""
 import json
-import random
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, processors, trainers
@@ -10,7 +9,7 @@ from transformers import GemmaTokenizer
 
 from make_clip_fixtures import MORE
 from make_fixtures import HARD, LINES
-from make_qwen_fixtures import SPACES
+from make_qwen_fixtures import SPACES, mixtures
 
 DATA = Path(__file__).parent / "data" / "gemma"
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
@@ -44,22 +43,8 @@ def main():
         token["normalized"] = False
     (DATA / "tokenizer.json").write_text(json.dumps(file, ensure_ascii=False, separators=(",", ":")) + "\n")
     theirs = Tokenizer.from_file(str(DATA / "tokenizer.json"))
-    g = random.Random(6)
-    words = [w for line in HARD + MORE for w in line.split() if len(w) < 40]
-    texts = [t for t in HARD + MORE + SPACES if t]
-    for _ in range(420):
-        parts = []
-        for _ in range(g.randint(1, 9)):
-            kind = g.random()
-            if kind < 0.5:
-                parts.append(g.choice(words))
-            elif kind < 0.7:
-                parts.append("".join(chr(g.choice([g.randrange(0x20, 0x7f), g.randrange(0xa0, 0x530), g.randrange(0x900, 0xe80),
-                                                   g.randrange(0x2000, 0x2300), g.randrange(0x4e00, 0x4f00)]))
-                                     for _ in range(g.randint(1, 5))))
-            else:
-                parts.append(g.choice(ADDED + SPECIAL + ["'ll", "\u3000", "\n\t", "  ", "    ", "\r\n", "\u2581", "<0x41>", "12"]))
-        texts.append(g.choice(["", " "]).join(parts))
+    texts = [t for t in HARD + MORE + SPACES if t] + mixtures(
+        6, ADDED + SPECIAL + ["'ll", "\u3000", "\n\t", "  ", "    ", "\r\n", "\u2581", "<0x41>", "12"])
     cases = [[text, theirs.encode(text).ids] for text in texts]
     assert len(cases) >= 500 and all(ids[0] == 2 for _, ids in cases)
     (DATA / "ids.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")

@@ -19,6 +19,27 @@ SPACES = ["a\n\nb", "a \n b", "a\r\n\r\nb  ", "  \n\n  x", "\n", " \n", "x\t\ty"
           "\u2028a", "\u0301a", "१२३ क्षि", "x\u200bx", "\ufeffx"]
 
 
+def mixtures(seed, marks):
+    """420 texts of words, characters of many scripts, and marks."""
+    g = random.Random(seed)
+    words = [w for line in HARD + MORE for w in line.split() if len(w) < 40]
+    texts = []
+    for _ in range(420):
+        parts = []
+        for _ in range(g.randint(1, 9)):
+            kind = g.random()
+            if kind < 0.5:
+                parts.append(g.choice(words))
+            elif kind < 0.7:
+                parts.append("".join(chr(g.choice([g.randrange(0x20, 0x7f), g.randrange(0xa0, 0x530), g.randrange(0x900, 0xe80),
+                                                   g.randrange(0x2000, 0x2300), g.randrange(0x4e00, 0x4f00)]))
+                                     for _ in range(g.randint(1, 5))))
+            else:
+                parts.append(g.choice(marks))
+        texts.append(g.choice(["", " "]).join(parts))
+    return texts
+
+
 def main():
     DATA.mkdir(exist_ok=True)
     plain = Qwen2TokenizerFast(vocab={"a": 0}, merges=[])
@@ -32,22 +53,7 @@ def main():
     theirs = Qwen2TokenizerFast(vocab=model["vocab"], merges=merges, unk_token=None, eos_token="<|endoftext|>",
                                 pad_token="<|endoftext|>", additional_special_tokens=ADDED[1:])
     theirs.backend_tokenizer.save(str(DATA / "tokenizer.json"), pretty=False)
-    g = random.Random(5)
-    words = [w for line in HARD + MORE for w in line.split() if len(w) < 40]
-    texts = HARD + MORE + SPACES
-    for _ in range(420):
-        parts = []
-        for _ in range(g.randint(1, 9)):
-            kind = g.random()
-            if kind < 0.5:
-                parts.append(g.choice(words))
-            elif kind < 0.7:
-                parts.append("".join(chr(g.choice([g.randrange(0x20, 0x7f), g.randrange(0xa0, 0x530), g.randrange(0x900, 0xe80),
-                                                   g.randrange(0x2000, 0x2300), g.randrange(0x4e00, 0x4f00)]))
-                                     for _ in range(g.randint(1, 5))))
-            else:
-                parts.append(g.choice(ADDED + ["'ll", "\u3000", "\n\t", "  ", "\r\n", " \n", "\n\n", "'S", "12"]))
-        texts.append(g.choice(["", " "]).join(parts))
+    texts = HARD + MORE + SPACES + mixtures(5, ADDED + ["'ll", "\u3000", "\n\t", "  ", "\r\n", " \n", "\n\n", "'S", "12"])
     cases = [[text, theirs(text, add_special_tokens=False).input_ids] for text in texts]
     assert len(cases) >= 500
     (DATA / "ids.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
