@@ -226,7 +226,7 @@ Status Bench::add_models(BenchDevice* device, DType dtype) {
       ZT_ASSIGN_OR_RETURN(auto net, network(name, n));
       const std::string key = "model " + net->name();
       add(key, std::make_unique<ModelSubject>(device, net, dtype, compute, 0, o_.budget));
-      if (is_quantized(dtype) && o_.attention_bits != 0)
+      if (dtype != DType::kF32 && o_.attention_bits != 0)
         add(key, std::make_unique<ModelSubject>(device, net, dtype, compute, o_.attention_bits,
                                                 o_.budget));
     }

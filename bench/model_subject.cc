@@ -32,14 +32,13 @@ Status ModelSubject::compile() {
   if (plan_.has_value() || session_ != nullptr) return Status();
   noise_ = std::make_unique<NoiseWeights>(network_->graph, compute_);
   Graph graph = network_->graph;
-  if (products_ != compute_) {
+  if (products_ != compute_ || attention_bits_ > 0) {
     QuantizeRules rules;
     rules.format = products_ == DType::kI8 ? WeightFormat::kInt8 : WeightFormat::kFp8;
-    ZT_ASSIGN_OR_RETURN(
-        QuantizedGraph made,
-        quantize(
-            graph, [&](const QuantizeSite& site) { return choose_format(rules, site); },
-            attention_bits_));
+    const auto choose = [&](const QuantizeSite& site) {
+      return products_ != compute_ ? choose_format(rules, site) : WeightChoice{};
+    };
+    ZT_ASSIGN_OR_RETURN(QuantizedGraph made, quantize(graph, choose, attention_bits_));
     graph = std::move(made.graph);
     ZT_ASSIGN_OR_RETURN(quantized_, QuantizedWeights::create(*noise_, std::move(made.weights)));
   }

@@ -15,7 +15,7 @@ class ModelSubject : public Subject {
  public:
   // `products`: i8 or f8e4m3 quantises the network as `zoetrope quantize` does, so that products of
   // activations are of 8 bits and the rest is of `compute`; else it is `compute` itself.
-  // `attention_bits`: 8 lets attention of a quantised network be of 8 bits, too; else 0. `budget`:
+  // `attention_bits`: 8 lets attention be of 8 bits; else 0. `budget`:
   // bytes on the device, weights are streamed to keep it; 0: none. The network is shared by the
   // subjects of a group.
   ModelSubject(BenchDevice* device, std::shared_ptr<const Network> network, DType products,

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <numbers>
 
+#include "backends/cpu/attention_keys8.h"
 #include "backends/cpu/gemm/gemm.h"
 #include "backends/cpu/kernel.h"
 #include "backends/cpu/rows.h"
@@ -35,6 +36,8 @@ class AttentionKernel : public CpuKernel {
     float *scores, *output, *max, *sum, *correction, *mask;
     int32_t* valid;
     char *queries, *probabilities;
+    float* query_factors;  // of 8 bits
+    char* line;
   };
   // 64 queries of one head.
   struct Tile {
@@ -43,7 +46,11 @@ class AttentionKernel : public CpuKernel {
 
   void lay_out_workspace();
   Scratch scratch(const Call& call, int worker) const;
-  void pack(const Call& call, int64_t task) const;
+  void pack(const Call& call, int64_t task, int worker) const;
+  HeadRows rows_of(const Call& call, size_t input, const ops::AttentionRows& rows, int64_t sample,
+                   int64_t row, int64_t head, int64_t dim) const;
+  int64_t keys_of(const Call& call, int64_t sample) const;
+  int64_t head_bytes() const { return align_up(eights_ ? keys8_.bytes() : keys_layout_.bytes()); }
   void run_tile(const Call& call, const Tile& tile, const Scratch& s) const;
   void key_block(const Call& call, const Tile& tile, const Scratch& s, const char* q, int64_t block,
                  int64_t end) const;
@@ -53,7 +60,7 @@ class AttentionKernel : public CpuKernel {
   int64_t key_limit(const Call& call, const Tile& tile, int64_t row) const;
   int64_t panels() const { return keys_layout_.panels(); }
   int64_t value_block_bytes() const { return align_up(value_layout_.bytes()); }
-  int64_t q_step() const { return convert_q_ ? dim_ : q_.columns; }
+  int64_t q_step() const { return eights_ ? keys8_.depth() : convert_q_ ? dim_ : q_.columns; }
   const BlockKernel& score_block(bool last_rows, bool last_panel) const {
     return *score_blocks_[(last_rows ? 2 : 0) + (last_panel ? 1 : 0)];
   }
@@ -64,12 +71,14 @@ class AttentionKernel : public CpuKernel {
   int64_t batch_ = 0, queries_ = 0, keys_ = 0, heads_ = 0, kv_heads_ = 0, dim_ = 0, value_dim_ = 0;
   ops::AttentionRows q_, k_, v_;
   DType dtype_{}, mask_dtype_{};
-  bool bf16_ = false, convert_q_ = false, causal_ = false, has_lengths_ = false, has_mask_ = false;
+  bool bf16_ = false, convert_q_ = false, causal_ = false, has_lengths_ = false, has_mask_ = false,
+       eights_ = false;  // scores are products of bytes
   float scale_ = 1;
   ops::Strides mask_steps_{};
   PanelLayout keys_layout_, value_layout_;  // of one head; of 64 keys of one head
+  Keys8 keys8_;
   int64_t keys_at_ = 0, values_at_ = 0, scratch_at_ = 0, scratch_bytes_ = 0;
-  int64_t at_[9] = {};
+  int64_t at_[11] = {};
   std::vector<std::shared_ptr<const BlockKernel>> score_blocks_, value_blocks_;
 };
 
@@ -87,31 +96,41 @@ Prepared AttentionKernel::prepare(const KernelRequest& request, const Context& c
   k.has_lengths_ = has(request, kKeyLengths);
   k.has_mask_ = has(request, kMask);
   if (k.has_mask_) k.mask_dtype_ = in(request, kMask).dtype;
+  // From so many on, what narrowing takes is made up for.
+  constexpr int64_t kMany = 256, kLeastDim = 64;
+  k.eights_ = s.bits == 8 && has_i8_blocks(context) && std::min(s.queries, s.keys) >= kMany &&
+              s.dim >= kLeastDim;
+  k.keys8_ = {k.keys_, k.dim_};
   k.keys_layout_ = {k.keys_, k.dim_, 1, k.bf16_};
   k.value_layout_ = {k.value_dim_, kPanel, 1, k.bf16_};
   k.lay_out_workspace();
-  k.info.name = str("attention_", dtype_name(k.dtype_), k.bf16_ ? "_in_bf16" : "_in_f32",
-                    context.isa >= Isa::kAvx2 ? "_brgemm_" : "_simd_", isa_name(context.isa), "_",
-                    kQueries, "x", kKeys);
+  k.info.name =
+      str("attention_", dtype_name(k.dtype_), k.eights_ ? "_keys_in_i8" : "",
+          k.bf16_ ? "_in_bf16" : "_in_f32", context.isa >= Isa::kAvx2 ? "_brgemm_" : "_simd_",
+          isa_name(context.isa), "_", kQueries, "x", kKeys);
   return std::unique_ptr<CpuKernel>(std::move(kernel));
 }
 
 void AttentionKernel::lay_out_workspace() {
   WorkspaceLayout workspace;
-  keys_at_ = workspace.add(batch_ * kv_heads_ * align_up(keys_layout_.bytes()));
+  keys_at_ = workspace.add(batch_ * kv_heads_ * head_bytes());
   values_at_ = workspace.add(batch_ * kv_heads_ * panels() * value_block_bytes());
   scratch_at_ = workspace.bytes();
-  const int64_t bytes[9] = {kQueries * kKeys * 4,
-                            kQueries * value_dim_ * 4,
-                            kQueries * 4,
-                            kQueries * 4,
-                            kQueries * 4,
-                            has_mask_ ? kKeys * 4 : 0,
-                            kQueries * 4,
-                            convert_q_ ? kQueries * dim_ * 4 : 0,
-                            bf16_ ? kQueries * kKeys * 2 : 0};
+  const int64_t bytes[11] = {kQueries * kKeys * 4,
+                             kQueries * value_dim_ * 4,
+                             kQueries * 4,
+                             kQueries * 4,
+                             kQueries * 4,
+                             has_mask_ ? kKeys * 4 : 0,
+                             kQueries * 4,
+                             eights_      ? kQueries * keys8_.depth()
+                             : convert_q_ ? kQueries * dim_ * 4
+                                          : 0,
+                             bf16_ ? kQueries * kKeys * 2 : 0,
+                             eights_ ? kQueries * 4 : 0,
+                             eights_ ? keys8_.line_bytes() : 0};
   WorkspaceLayout own;
-  for (size_t i = 0; i < 9; ++i) at_[i] = own.add(bytes[i]);
+  for (size_t i = 0; i < std::size(bytes); ++i) at_[i] = own.add(bytes[i]);
   scratch_bytes_ = own.bytes();
   workspace.add(scratch_bytes_ * context().threads());
   info.workspace_bytes = workspace.bytes();
@@ -128,7 +147,9 @@ AttentionKernel::Scratch AttentionKernel::scratch(const Call& call, int worker) 
           floats(5),
           call.workspace<int32_t>(base + at_[6]),
           call.workspace(base + at_[7]),
-          call.workspace(base + at_[8])};
+          call.workspace(base + at_[8]),
+          floats(9),
+          call.workspace(base + at_[10])};
 }
 
 Status AttentionKernel::generate() {
@@ -138,9 +159,10 @@ Status AttentionKernel::generate() {
   for (int64_t rows : {full_rows, last_rows}) {
     for (bool last : {false, true}) {
       BlockShape s;
-      s.m = rows, s.k = dim_, s.bf16 = bf16_;
-      s.n = last ? keys_layout_.columns(last_keys) : std::min(keys_, kPanel);
-      s.ldb = keys_layout_.width(last ? last_keys : 0);
+      s.m = rows, s.k = eights_ ? keys8_.depth() : dim_;
+      s.bf16 = bf16_ && !eights_, s.i8 = eights_;
+      s.n = eights_ ? kPanel : last ? keys_layout_.columns(last_keys) : std::min(keys_, kPanel);
+      s.ldb = eights_ ? kPanel : keys_layout_.width(last ? last_keys : 0);
       s.lda = q_step(), s.ldc = kKeys;
       ZT_ASSIGN_OR_RETURN(auto block, BlockKernel::get(context(), s));
       score_blocks_.push_back(std::move(block));
@@ -162,15 +184,24 @@ Status AttentionKernel::generate() {
   return Status();
 }
 
+HeadRows AttentionKernel::rows_of(const Call& call, size_t input, const ops::AttentionRows& rows,
+                                  int64_t sample, int64_t row, int64_t head, int64_t dim) const {
+  const int64_t size = dtype_size(dtype_), all = input == kQ ? queries_ : keys_;
+  const int64_t at = (sample * all + row) * rows.columns + rows.offset + head * dim;
+  return {call.input<char>(input) + at * size, dtype_, rows.columns * size};
+}
+
 // One panel of keys and the values of the same keys.
-void AttentionKernel::pack(const Call& call, int64_t task) const {
+void AttentionKernel::pack(const Call& call, int64_t task, int worker) const {
   const int64_t panel = task % panels(), head = task / panels() % kv_heads_;
   const int64_t sample = task / panels() / kv_heads_, size = dtype_size(dtype_);
-  const char* k =
-      call.input<char>(kK) + (sample * keys_ * k_.columns + k_.offset + head * dim_) * size;
   const int64_t index = sample * kv_heads_ + head;
-  pack_panel(simd(), keys_layout_, {k, dtype_, 0, 1, k_.columns}, panel,
-             call.workspace(keys_at_ + index * align_up(keys_layout_.bytes())));
+  const HeadRows k = rows_of(call, kK, k_, sample, 0, head, dim_);
+  char* keys = call.workspace(keys_at_ + index * head_bytes());
+  if (eights_)
+    keys8_.pack(simd(), k, panel, scratch(call, worker).line, keys);
+  else
+    pack_panel(simd(), keys_layout_, {k.data, dtype_, 0, 1, k_.columns}, panel, keys);
   const int64_t first = panel * kPanel;
   const char* v = call.input<char>(kV) +
                   ((sample * keys_ + first) * v_.columns + v_.offset + head * value_dim_) * size;
@@ -181,7 +212,15 @@ void AttentionKernel::pack(const Call& call, int64_t task) const {
 }
 
 Status AttentionKernel::run(const Call& call) const {
-  pool().run(batch_ * kv_heads_ * panels(), [&](int64_t task, int) { pack(call, task); });
+  if (eights_)
+    pool().run(batch_ * kv_heads_, [&](int64_t index, int worker) {
+      const int64_t sample = index / kv_heads_;
+      keys8_.take_mean(simd(), rows_of(call, kK, k_, sample, 0, index % kv_heads_, dim_),
+                       keys_of(call, sample), scratch(call, worker).line,
+                       call.workspace(keys_at_ + index * head_bytes()));
+    });
+  pool().run(batch_ * kv_heads_ * panels(),
+             [&](int64_t task, int worker) { pack(call, task, worker); });
   const int64_t tiles = (queries_ + kQueries - 1) / kQueries;
   pool().run(batch_ * heads_ * tiles, [&](int64_t task, int worker) {
     Tile tile{};
@@ -194,24 +233,28 @@ Status AttentionKernel::run(const Call& call) const {
   return Status();
 }
 
+int64_t AttentionKernel::keys_of(const Call& call, int64_t sample) const {
+  if (!has_lengths_) return keys_;
+  return std::clamp<int64_t>(call.input<int32_t>(kKeyLengths)[sample], 0, keys_);
+}
+
 // The first key that the query does not see.
 int64_t AttentionKernel::key_limit(const Call& call, const Tile& tile, int64_t row) const {
-  int64_t limit = keys_;
-  if (has_lengths_)
-    limit = std::clamp<int64_t>(call.input<int32_t>(kKeyLengths)[tile.sample], 0, keys_);
+  int64_t limit = keys_of(call, tile.sample);
   if (causal_) limit = std::clamp<int64_t>(tile.first + row + keys_ - queries_ + 1, 0, limit);
   return limit;
 }
 
 void AttentionKernel::run_tile(const Call& call, const Tile& tile, const Scratch& s) const {
-  const int64_t size = dtype_size(dtype_);
-  const char* q =
-      call.input<char>(kQ) +
-      ((tile.sample * queries_ + tile.first) * q_.columns + q_.offset + tile.head * dim_) * size;
-  if (convert_q_) {
+  const HeadRows rows = rows_of(call, kQ, q_, tile.sample, tile.first, tile.head, dim_);
+  const char* q = rows.data;
+  if (eights_) {
+    keys8_.narrow_queries(simd(), rows, tile.rows, s.line, s.queries, s.query_factors);
+    q = s.queries;
+  } else if (convert_q_) {
     for (int64_t r = 0; r < tile.rows; ++r)
-      widen(simd(), dtype_, q + r * q_.columns * size,
-            reinterpret_cast<float*>(s.queries) + r * dim_, dim_);
+      widen(simd(), dtype_, q + r * rows.step, reinterpret_cast<float*>(s.queries) + r * dim_,
+            dim_);
     q = s.queries;
   }
   std::fill_n(s.max, tile.rows, -INFINITY);
@@ -228,13 +271,17 @@ void AttentionKernel::key_block(const Call& call, const Tile& tile, const Scratc
   const int64_t count = std::min(kPanels, (end - key + kPanel - 1) / kPanel);
   const int64_t index = tile.sample * kv_heads_ + tile.head / (heads_ / kv_heads_);
   const bool last_rows = tile.rows != std::min(queries_, kQueries);
-  const char* k = call.workspace(keys_at_ + index * align_up(keys_layout_.bytes()));
+  const char* k = call.workspace(keys_at_ + index * head_bytes());
   const int64_t none[2] = {0, 0};
-  for (int64_t p = first; p < first + count; ++p)
+  for (int64_t p = first; p < first + count; ++p) {
+    float* scores = s.scores + (p - first) * kPanel;
     score_block(last_rows, p == panels() - 1)
-        .run(q, k + keys_layout_.panel_offset(p), none, s.scores + (p - first) * kPanel);
+        .run(q, eights_ ? keys8_.panel(k, p) : k + keys_layout_.panel_offset(p), none, scores);
+  }
 
   const int64_t columns = count * kPanel;
+  for (int64_t r = 0; eights_ && r < tile.rows; ++r)
+    keys8_.scale(simd(), k, key, columns, s.query_factors[r], s.scores + r * kKeys);
   for (int64_t r = 0; r < tile.rows; ++r)
     s.valid[r] =
         static_cast<int32_t>(std::clamp<int64_t>(key_limit(call, tile, r) - key, 0, columns));

@@ -107,12 +107,11 @@ Status read_flags(Options* o) {
                  "--prompt, --steps, --width, --height, --frames and --count are of pipelines");
   if (b.budget > 0 && !networks && !pipelines)
     return error(Code::kInvalidArgument, "--memory is of networks and pipelines");
-  const bool eights = std::any_of(b.dtypes.begin(), b.dtypes.end(), [](DType dtype) {
-    return dtype == DType::kI8 || dtype == DType::kF8E4M3;
-  });
-  if (o->attention->count() > 0 && (!networks || !eights))
+  const bool narrow = std::any_of(b.dtypes.begin(), b.dtypes.end(),
+                                  [](DType dtype) { return dtype != DType::kF32; });
+  if (o->attention->count() > 0 && (!networks || !narrow))
     return error(Code::kInvalidArgument,
-                 "--attention-bits is of networks in i8 or f8e4m3 (--dtypes)");
+                 "--attention-bits is of networks in fewer than 32 bits (--dtypes)");
   if (!ops && !networks && (!b.set.empty() || !b.tokens.empty()))
     return error(Code::kInvalidArgument, "--set and --tokens are of ops and networks");
   for (const std::string& file : files) {
@@ -279,7 +278,7 @@ void add_bench(CLI::App* root, Run* run) {
                   "f32, bf16, f16, and i8, f8e4m3: of ops, and of networks quantised so")
       ->delimiter(',');
   o->attention = app->add_option("--attention-bits", b.attention_bits,
-                                 "8: networks in i8 or f8e4m3 also with attention in 8 bits");
+                                 "8: networks in fewer than 32 bits also with attention in 8 bits");
   o->attention->check(CLI::IsMember({0, 8}));
   app->add_option("--tokens", b.tokens, "Lengths of sequences: sizes of networks, and the curves")
       ->delimiter(',')

@@ -66,7 +66,8 @@ void add_measure_flags(CLI::App* app, Options* o) {
       "of 8: less is lost, a step takes slightly longer");
   app->add_option("--attention-bits", o->file.attention_bits,
                   "8: attention of every step may multiply 8-bit numbers, where a device has such "
-                  "kernels (CUDA on compute capability 9.0); others multiply exactly")
+                  "kernels (CUDA on compute capability 9.0; processors with VNNI or AMX) and it "
+                  "pays; else exactly")
       ->check(CLI::IsMember({0, 8}));
   app->add_option("--measure", o->measure,
                   "clips: both models make clips from equal seeds; weights: their errors alone")

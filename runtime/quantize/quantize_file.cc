@@ -280,8 +280,8 @@ class Quantization {
       report_.gate.max_attention_loss = o_.max_attention_loss.value_or(kMaxAttentionLoss);
     } else if (hooks_.notice) {
       hooks_.notice(str("attention in 8 bits: ", report_.device,
-                        " multiplies it exactly all the same, so what it costs elsewhere (CUDA on "
-                        "compute capability 9.0) was not measured"));
+                        " multiplies it exactly in such clips, so what it costs elsewhere was not "
+                        "measured"));
     }
     return Status();
   }
