@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "graph/dtype.h"
 #include "graph/parallel_rows.h"
@@ -10,6 +11,23 @@
 #include "graph/weight_format.h"
 
 namespace zoetrope {
+namespace {
+
+constexpr int64_t kTile = 8;  // sums of half as many columns by as many fit any machine's registers
+
+// sums[i, j] += Σ over rows x of x[i]·x[j], from the tile's corner on.
+template <typename Height, typename Width>
+void add_tile(const std::vector<const float*>& rows, int64_t i, int64_t j, Height height,
+              Width width, float* sums, int64_t stride) {
+  float tile[kTile / 2][kTile] = {};
+  for (const float* x : rows)
+    for (int64_t r = 0; r < height; ++r)
+      for (int64_t c = 0; c < width; ++c) tile[r][c] += x[i + r] * x[j + c];
+  for (int64_t r = 0; r < height; ++r)
+    for (int64_t c = 0; c < width; ++c) sums[r * stride + c] += tile[r][c];
+}
+
+}  // namespace
 
 void RowMoments::add(const float* rows, int64_t count) {
   std::vector<const float*> finite;
@@ -20,15 +38,23 @@ void RowMoments::add(const float* rows, int64_t count) {
   if (finite.empty()) return;
   rows_ += static_cast<int64_t>(finite.size());
   if (sums_.empty()) sums_.assign(static_cast<size_t>(blocks() * block_ * block_), 0);
-  const int64_t parts = row_parts(columns_, 16);
-  for_rows(columns_, parts, [&](int64_t, int64_t begin, int64_t end) {
-    for (int64_t column = begin; column < end; ++column) {
-      const int64_t i = column % block_, first = column - i,
-                    width = std::min(block_, columns_ - first);
-      float* const sums = sums_.data() + column * block_;
-      for (const float* x : finite) {
-        const float by = x[column];
-        for (int64_t j = i; j < width; ++j) sums[j] += by * x[first + j];
+  constexpr std::integral_constant<int64_t, kTile / 2> full_height;
+  constexpr std::integral_constant<int64_t, kTile> full_width;
+  const int64_t block_strips = (block_ + full_height - 1) / full_height;
+  const int64_t strips = blocks() * block_strips;
+  for_rows(strips, row_parts(strips, 4), [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; ++at) {
+      // Long strips and short ones in turn: threads get equal work.
+      const int64_t strip = at % 2 == 0 ? at / 2 : strips - 1 - at / 2;
+      const int64_t b = strip / block_strips, i = strip % block_strips * full_height;
+      const int64_t first = b * block_, height = std::min<int64_t>(full_height, width(b) - i);
+      for (int64_t j = i; j < width(b); j += kTile) {
+        float* const sums = sums_.data() + (first + i) * block_ + j;
+        const int64_t wide = std::min(kTile, width(b) - j);
+        if (height == full_height && wide == kTile)
+          add_tile(finite, first + i, first + j, full_height, full_width, sums, block_);
+        else if (height > 0)
+          add_tile(finite, first + i, first + j, height, wide, sums, block_);
       }
     }
   });
@@ -86,6 +112,7 @@ Compensation::Compensation(const RowMoments& moments)
           h[static_cast<size_t>(i * n + j)] = moments.sum(b, i, j) / mean + (i == j ? 0.01 : 0);
       for (int64_t i = 0; i < n; ++i)
         block.importance.push_back(static_cast<float>(h[static_cast<size_t>(i * n + i)]));
+      block.h.assign(h.begin(), h.end());
       block.spread = spread_of(std::move(h), n);
     }
     if (block.importance.empty()) block.importance.assign(static_cast<size_t>(n), 1);
@@ -93,32 +120,127 @@ Compensation::Compensation(const RowMoments& moments)
   }
 }
 
+// A block of a row: whole numbers from −8 to 7, and what the numbers of each group are multiplied
+// by.
+struct Compensation::Rounded {
+  Rounded(int64_t count, int64_t group_size)
+      : n(count),
+        group(group_size),
+        whole(static_cast<size_t>(n)),
+        factors(static_cast<size_t>((n + group - 1) / group)) {}
+
+  int64_t groups() const { return static_cast<int64_t>(factors.size()); }
+  int64_t begin(int64_t g) const { return g * group; }
+  int64_t end(int64_t g) const { return std::min(n, begin(g) + group); }
+  float factor(int64_t g) const { return f16_to_f32(factors[static_cast<size_t>(g)]); }
+
+  const int64_t n, group;
+  std::vector<float> whole;
+  std::vector<uint16_t> factors;  // f16
+};
+
+void Compensation::round_in_turn(const Block& block, const float* x, Rounded* r) {
+  std::vector<float> row(x, x + r->n);
+  for (int64_t g = 0; g < r->groups(); ++g) {
+    const int64_t begin = r->begin(g), end = r->end(g);
+    r->factors[static_cast<size_t>(g)] =
+        group_factor(row.data() + begin, block.importance.data() + begin, end - begin);
+    const float d = r->factor(g), inverse = d == 0 ? 0 : 1 / d;
+    for (int64_t j = begin; j < end; ++j) {
+      float& w = row[static_cast<size_t>(j)];
+      const float whole = std::nearbyint(std::min(std::max(w * inverse, -8.0f), 7.0f));
+      r->whole[static_cast<size_t>(j)] = whole;
+      if (block.spread.empty()) continue;
+      const float* const spread = block.spread.data() + j * r->n;
+      const float error = (w - whole * d) / spread[j];
+      for (int64_t k = j + 1; k < r->n; ++k) row[static_cast<size_t>(k)] -= error * spread[k];
+    }
+  }
+}
+
+namespace {
+
+// What the squared error eᵀHe of the outputs falls by when e = w − ŵ changes: all by slope = He.
+struct Slope {
+  Slope(const std::vector<float>& matrix, const float* error, int64_t count)
+      : h(matrix.data()), n(count), slope(static_cast<size_t>(n), 0) {
+    for (int64_t j = 0; j < n; ++j) move(j, -error[j]);
+  }
+  // ŵ[j] grows by `by`.
+  void move(int64_t j, float by) {
+    if (by == 0) return;
+    const float* const row = h + j * n;
+    for (int64_t k = 0; k < n; ++k) slope[static_cast<size_t>(k)] -= by * row[k];
+  }
+  float at(int64_t j) const { return slope[static_cast<size_t>(j)]; }
+  float curve(int64_t i, int64_t j) const { return h[i * n + j]; }
+
+  const float* const h;
+  const int64_t n;
+  std::vector<float> slope;
+};
+
+// Moving by s along a line lowers the error by 2·s·along − s²·curve.
+bool lowers(float s, float along, float curve) { return 2 * s * along > s * s * curve; }
+
+}  // namespace
+
+void Compensation::improve(const Block& block, const float* x, Rounded* r) {
+  std::vector<float> error(x, x + r->n);
+  for (int64_t j = 0; j < r->n; ++j)
+    error[static_cast<size_t>(j)] -= r->whole[static_cast<size_t>(j)] * r->factor(j / r->group);
+  Slope slope(block.h, error.data(), r->n);
+  bool changed = true;
+  for (int round = 0; round < kImprovements && changed; ++round) {
+    changed = false;
+    for (int64_t g = 0; g < r->groups(); ++g) {
+      const int64_t begin = r->begin(g), end = r->end(g);
+      const float* const q = r->whole.data();
+      float along = 0, curve = 0;
+      for (int64_t i = begin; i < end; ++i) {
+        along += q[i] * slope.at(i);
+        float sum = 0;
+        for (int64_t j = begin; j < end; ++j) sum += q[j] * slope.curve(i, j);
+        curve += q[i] * sum;
+      }
+      float d = r->factor(g);
+      const uint16_t fitted = curve > 0 ? f32_to_f16(d + along / curve) : 0;
+      const float by = f16_to_f32(fitted) - d;
+      if (fitted != 0 && std::isfinite(by) && lowers(by, along, curve)) {
+        r->factors[static_cast<size_t>(g)] = fitted;
+        for (int64_t j = begin; j < end; ++j) slope.move(j, by * q[j]);
+        d += by;
+        changed = true;
+      }
+      if (d == 0) continue;
+      for (int64_t j = begin; j < end; ++j) {
+        float& whole = r->whole[static_cast<size_t>(j)];
+        const float best = whole + slope.at(j) / (slope.curve(j, j) * d);
+        const float next = std::nearbyint(std::min(std::max(best, -8.0f), 7.0f));
+        const float step = (next - whole) * d;
+        if (!lowers(step, slope.at(j), slope.curve(j, j))) continue;
+        whole = next;
+        slope.move(j, step);
+        changed = true;
+      }
+    }
+  }
+}
+
 void Compensation::encode_row(int64_t group, const float* x, uint8_t* values,
                               uint8_t* scale) const {
   ZT_CHECK(group > 0 && block_ % group == 0);
-  std::vector<float> w(x, x + columns_);
   std::vector<uint8_t> q(static_cast<size_t>(columns_ + 1), 0);
-  for (size_t b = 0; b < blocks_.size(); ++b) {
-    const Block& block = blocks_[b];
-    const auto n = static_cast<int64_t>(block.importance.size());
-    float* const row = w.data() + static_cast<int64_t>(b) * block_;
-    uint8_t* const to = q.data() + static_cast<int64_t>(b) * block_;
-    float d = 0, inverse = 0;
-    for (int64_t j = 0; j < n; ++j) {
-      if (j % group == 0) {
-        const uint16_t factor =
-            group_factor(row + j, block.importance.data() + j, std::min(group, n - j));
-        std::memcpy(scale + 2 * ((static_cast<int64_t>(b) * block_ + j) / group), &factor, 2);
-        d = f16_to_f32(factor);
-        inverse = factor == 0 ? 0 : 1 / d;
-      }
-      const float whole = std::nearbyint(std::min(std::max(row[j] * inverse, -8.0f), 7.0f));
-      to[j] = static_cast<uint8_t>(8 + static_cast<int>(whole));
-      if (block.spread.empty()) continue;
-      const float* const spread = block.spread.data() + j * n;
-      const float error = (row[j] - whole * d) / spread[j];
-      for (int64_t k = j + 1; k < n; ++k) row[k] -= error * spread[k];
-    }
+  int64_t begin = 0;
+  for (const Block& block : blocks_) {
+    Rounded rounded(static_cast<int64_t>(block.importance.size()), group);
+    round_in_turn(block, x + begin, &rounded);
+    if (!block.spread.empty()) improve(block, x + begin, &rounded);
+    std::memcpy(scale + 2 * (begin / group), rounded.factors.data(), rounded.factors.size() * 2);
+    for (int64_t j = 0; j < rounded.n; ++j)
+      q[static_cast<size_t>(begin + j)] =
+          static_cast<uint8_t>(8 + static_cast<int>(rounded.whole[static_cast<size_t>(j)]));
+    begin += rounded.n;
   }
   for (int64_t i = 0; i < columns_; i += 2)
     values[i / 2] =

@@ -1,10 +1,12 @@
 // Rounding weights to 4 bits so that what they multiply hides it: each column's error is made up
-// for by the columns behind it in the row (GPTQ, Frantar et al., arXiv 2210.17323), within blocks.
+// for by the columns behind it in the row (GPTQ, Frantar et al., arXiv 2210.17323), then codes and
+// factors are improved one by one for as long as that lowers the outputs' error; within blocks.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -39,7 +41,8 @@ class RowMoments {
   int64_t columns_, block_, rows_ = 0;
   std::vector<float> sums_;  // [blocks, block, block], of j ≥ i; empty: no rows yet
 };
-using WeightMoments = std::map<std::string, RowMoments, std::less<>>;  // by weight
+// By weight; those that multiply the same rows share them.
+using WeightMoments = std::map<std::string, std::shared_ptr<RowMoments>, std::less<>>;
 
 class Compensation {
  public:
@@ -55,14 +58,22 @@ class Compensation {
   }
 
   // A row of int4 as encode_rows stores it. `group` divides the moments' block. Factors are of
-  // least error weighted by the columns' mean squares.
+  // least error weighted by the columns' mean squares; where more is known, no other factor of one
+  // group and no other number of one column would give outputs of less error, unless
+  // kImprovements did not suffice.
   void encode_row(int64_t group, const float* x, uint8_t* values, uint8_t* scale) const;
+
+  static constexpr int kImprovements = 16;  // rounds over a block's columns
 
  private:
   struct Block {
     std::vector<float> importance;  // of columns
     std::vector<float> spread;      // U of H⁻¹ = UᵀU, row by row; empty: nothing is known
+    std::vector<float> h;           // H, all of it
   };
+  struct Rounded;
+  static void round_in_turn(const Block& block, const float* x, Rounded* rounded);
+  static void improve(const Block& block, const float* x, Rounded* rounded);
   int64_t columns_, block_;
   std::vector<Block> blocks_;
 };

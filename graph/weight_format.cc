@@ -29,16 +29,31 @@ void encode_8bit(bool integer, const float* x, int64_t n, uint8_t* values, float
         std::bit_cast<uint32_t>(std::min(std::max(x[i] * factor, -127.0f), 127.0f) + 0x1.8p23f));
 }
 
+float rounded(float x, float inverse) {
+  return std::min(std::max(x * inverse, -8.0f), 7.0f) + 0x1.8p23f - 0x1.8p23f;
+}
+
 // Sum of squared errors of x as multiples of d from −8 to 7.
 float error_of(const float* x, const float* importance, int64_t n, float d) {
   const float inverse = 1 / d;
   float sum = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const float q = std::min(std::max(x[i] * inverse, -8.0f), 7.0f) + 0x1.8p23f - 0x1.8p23f;
-    const float e = x[i] - q * d;
+    const float e = x[i] - rounded(x[i], inverse) * d;
     sum += importance == nullptr ? e * e : e * e * importance[i];
   }
   return sum;
+}
+
+// Of least error for the whole numbers that d rounds x to.
+float fitted_factor(const float* x, const float* importance, int64_t n, float d) {
+  const float inverse = d == 0 ? 0 : 1 / d;
+  float along = 0, square = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const float q = rounded(x[i], inverse), weight = importance == nullptr ? 1 : importance[i];
+    along += weight * q * x[i];
+    square += weight * q * q;
+  }
+  return square > 0 ? along / square : 0;
 }
 
 // The factor of a group, an f16, and its elements plus 8.
@@ -96,6 +111,11 @@ uint16_t group_factor(const float* x, const float* importance, int64_t n) {
     consider(extreme / (-8.0f + 0.25f * static_cast<float>(step)));
   for (int step = 0; step < 8; ++step)
     consider(extreme / (7.0f - 0.25f * static_cast<float>(step)));
+  // From there on, the factor that fits what the last one rounded to.
+  for (float before = INFINITY; least < before;) {
+    before = least;
+    consider(fitted_factor(x, importance, n, f16_to_f32(best)));
+  }
   return best;
 }
 

@@ -30,7 +30,8 @@ struct EncodedTypes {
 EncodedTypes encoded_types(WeightFormat format, const Shape& shape, int64_t group);
 
 // Encodes `rows` rows of `columns` finite f32. i8 and f8e4m3 as the op quantize_rows defines it;
-// int4 with the factor, of a few near the largest magnitude / 8 and / 7, of least squared error.
+// int4 with the factor of least squared error of a few near the largest magnitude / 8 and / 7,
+// fitted to what it rounds to.
 void encode_rows(WeightFormat format, int64_t group, const float* x, int64_t rows, int64_t columns,
                  uint8_t* values, uint8_t* scale);
 

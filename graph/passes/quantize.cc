@@ -19,6 +19,49 @@ bool multiplies_rows(WeightFormat format) {
   return format == WeightFormat::kInt8 || format == WeightFormat::kFp8;
 }
 
+bool moves_elements(OpKind op) {
+  switch (op) {
+    case OpKind::kCast:
+    case OpKind::kReshape:
+    case OpKind::kTranspose:
+    case OpKind::kBroadcast:
+    case OpKind::kSlice:
+    case OpKind::kConcat:
+    case OpKind::kPad:
+    case OpKind::kRepeat: return true;
+    default: return false;
+  }
+}
+
+// By value: whether it is nothing but inputs of every step, moved.
+std::vector<bool> moved_inputs(const Graph& graph) {
+  std::vector<bool> moved(graph.values.size());
+  for (size_t id = 0; id < moved.size(); ++id)
+    moved[id] = graph.values[id].kind == ValueKind::kInput && graph.values[id].rate == Rate::kStep;
+  const auto is_moved = [&](ValueId id) { return id != kNone && moved[static_cast<size_t>(id)]; };
+  for (const Node& node : graph.nodes)
+    moved[static_cast<size_t>(node.outputs[0])] =
+        moves_elements(node.op) && std::any_of(node.inputs.begin(), node.inputs.end(), is_moved);
+  return moved;
+}
+
+// By value: whether outputs are nothing but it, moved, and biases.
+std::vector<bool> moved_to_outputs(const Graph& graph) {
+  std::vector<bool> moved(graph.values.size());
+  for (const GraphOutput& output : graph.outputs) moved[static_cast<size_t>(output.value)] = true;
+  for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
+    if (!moved[static_cast<size_t>(node->outputs[0])]) continue;
+    const bool biased = node->op == OpKind::kAdd &&
+                        std::any_of(node->inputs.begin(), node->inputs.end(), [&](ValueId id) {
+                          return graph.value(id).kind == ValueKind::kWeight;
+                        });
+    if (moves_elements(node->op) || biased)
+      for (ValueId id : node->inputs)
+        if (id != kNone) moved[static_cast<size_t>(id)] = true;
+  }
+  return moved;
+}
+
 Shape shape_of(const Value& weight) {
   Shape shape;
   for (const Dim& d : weight.dims) shape.push_back(d.constant());
@@ -73,23 +116,30 @@ class Quantizer {
       const Value& v = from.value(id);
       sites_[id] = {v.name, shape_of(v), v.dims.size() == 2, true, Rate::kWeights};
     }
-    std::set<ValueId> read;
+    std::set<ValueId> read, multiplied;
+    const std::vector<bool> first = moved_inputs(from), last = moved_to_outputs(from);
     for (const Node& node : from.nodes)
       for (size_t i = 0; i < node.inputs.size(); ++i) {
         const auto it = sites_.find(node.inputs[i]);
         if (it == sites_.end()) continue;
         read.insert(it->first);
         if (i != 1 || node.op != OpKind::kConv) it->second.convolution = false;
-        if (i == 1 && weight_of(node) == it->first)
-          it->second.rate = std::max(it->second.rate, from.value(node.inputs[0]).rate);
-        else
+        if (i == 1 && weight_of(node) == it->first) {
+          const Value& rows = from.value(node.inputs[0]);
+          it->second.rows = multiplied.insert(it->first).second ? rows.name : std::string_view();
+          it->second.rate = std::max(it->second.rate, rows.rate);
+          it->second.edge = it->second.edge || first[static_cast<size_t>(node.inputs[0])] ||
+                            last[static_cast<size_t>(node.outputs[0])];
+        } else {
           it->second.product = false;
+        }
       }
     for (const GraphOutput& output : from.outputs)
       if (const auto it = sites_.find(output.value); it != sites_.end())
         it->second.product = it->second.convolution = false;
     for (auto& [id, site] : sites_) {  // one that nobody multiplies by
       site.product = site.product && site.rate != Rate::kWeights;
+      site.edge = site.edge && site.product && site.rate == Rate::kStep;
       site.convolution = site.convolution && read.contains(id);
     }
   }
@@ -100,7 +150,8 @@ class Quantizer {
     if (!is_float(weight.type.dtype)) return Status();
     const WeightChoice choice = choose(site);
     if (choice.format == WeightFormat::kKeep) return Status();
-    QuantizedWeight made{weight.name, choice, site.shape, weight.name, "", site.product};
+    QuantizedWeight made{weight.name,           choice, site.shape, weight.name, "", site.product,
+                         std::string(site.rows)};
     if (choice.format == WeightFormat::kF16 || choice.format == WeightFormat::kBF16) {
       result_.weights.push_back(std::move(made));
       return Status();
@@ -275,10 +326,11 @@ Result<WeightData> QuantizedWeights::encode(const QuantizedWeight& w, bool scale
   std::optional<Compensation> compensation;
   if (moments_ != nullptr && w.choice.format == WeightFormat::kInt4)
     if (const auto it = moments_->find(w.weight); it != moments_->end()) {
-      if (it->second.columns() != columns || it->second.block() % w.choice.group != 0)
-        return error(Code::kInternal, "moments of ", it->second.columns(), " columns in blocks of ",
-                     it->second.block(), " for rows of ", columns);
-      compensation.emplace(it->second);
+      const RowMoments& seen = *it->second;
+      if (seen.columns() != columns || seen.block() % w.choice.group != 0)
+        return error(Code::kInternal, "moments of ", seen.columns(), " columns in blocks of ",
+                     seen.block(), " for rows of ", columns);
+      compensation.emplace(seen);
     }
   for_rows(rows, parts, [&](int64_t part, int64_t begin, int64_t end) {
     const auto p = static_cast<size_t>(part);

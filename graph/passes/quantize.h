@@ -23,6 +23,10 @@ struct QuantizeSite {
   bool product = false;
   bool convolution = false;    // every reader is a convolution whose kernel it is
   Rate rate = Rate::kWeights;  // of the fastest of those rows
+  // A product of every step whose rows are the graph's inputs, or which gives its outputs, but for
+  // biases and moved elements.
+  bool edge = false;
+  std::string_view rows = {};  // the value that they are; empty: of several
 };
 
 struct WeightChoice {
@@ -45,6 +49,8 @@ struct QuantizedWeight {
   Shape shape;
   std::string values, scale;  // names of tensors
   bool product = false;
+  // The value whose rows it multiplies: weights of the same see the same. Empty: not one alone.
+  std::string rows = {};
 };
 
 struct QuantizedGraph {

@@ -1,6 +1,8 @@
 #include "runtime/quantize/calibrate.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 #include "graph/elements.h"
 #include "runtime/backend/backend.h"
@@ -12,8 +14,8 @@ constexpr int64_t kMostBytes = int64_t{1} << 30;
 constexpr int64_t kWidest = 1024, kNarrowest = 128;  // columns of a block
 constexpr int64_t kRowsACall = 256;
 constexpr int64_t kFirstOfClip = 2;  // with and without the prompt, where those are runs apart
-constexpr int64_t kFirstRuns = 8,
-                  kRunsBetween = 4;  // steps that follow each other see nearly the same
+// Steps that follow each other see nearly the same. Odd: steps may be two runs each.
+constexpr int64_t kFirstRuns = 8, kRunsBetween = 3;
 
 int64_t columns_of(const QuantizedWeight& weight) {
   return weight.shape.elements() / weight.shape[0];
@@ -30,6 +32,23 @@ int64_t block_for(const std::vector<const QuantizedWeight*>& weights) {
   return block;
 }
 
+// Lengths of what sequences of such rows were joined of; empty: they were not.
+std::vector<int64_t> streams_of(const Graph& graph, const Shape& rows) {
+  const int64_t columns = rows[-1], sequence = rows.rank() < 2 ? 1 : rows[-2];
+  for (const Node& node : graph.nodes) {
+    if (node.op != OpKind::kConcat) continue;
+    const Shape& joined = graph.value(node.outputs[0]).type.shape;
+    const int axis = joined.rank() - 2;
+    if (axis < 0 || node.attrs.get_int("axis") != axis || joined[axis] != sequence ||
+        joined.elements() / std::max<int64_t>(joined[-1], 1) != rows.elements() / columns)
+      continue;
+    std::vector<int64_t> streams;
+    for (ValueId part : node.inputs) streams.push_back(graph.value(part).type.shape[axis]);
+    return streams;
+  }
+  return {};
+}
+
 // Plans come and go while the runs that they are for go on.
 std::string what_runs(const Plan& plan) {
   std::string text = plan.component;
@@ -44,9 +63,17 @@ GatherMoments::GatherMoments(const std::vector<QuantizedWeight>& weights) {
   std::vector<const QuantizedWeight*> chosen;
   for (const QuantizedWeight& w : weights)
     if (w.product && w.choice.format == WeightFormat::kInt4) chosen.push_back(&w);
-  const int64_t block = block_for(chosen);
+  std::map<std::string_view, const QuantizedWeight*> of_rows;
+  std::vector<const QuantizedWeight*> looked_at;
   for (const QuantizedWeight* w : chosen)
-    moments_.try_emplace(w->weight, RowMoments(columns_of(*w), block));
+    if (w->rows.empty() || of_rows.try_emplace(w->rows, w).second) looked_at.push_back(w);
+  const int64_t block = block_for(looked_at);
+  for (const QuantizedWeight* w : looked_at) {
+    looked_at_.insert(w->weight);
+    moments_.try_emplace(w->weight, std::make_shared<RowMoments>(columns_of(*w), block));
+  }
+  for (const QuantizedWeight* w : chosen)
+    if (!w->rows.empty()) moments_.try_emplace(w->weight, moments_.at(of_rows.at(w->rows)->weight));
 }
 
 // All of a text encoder's few runs, some of the denoiser's many.
@@ -60,9 +87,10 @@ Status GatherMoments::call(const TracedCall& traced, const std::function<Status(
   const Graph& graph = traced.plan.graph;
   const Node& node = graph.nodes[static_cast<size_t>(traced.plan.calls[traced.index].node)];
   if (node.op == OpKind::kMatmul || node.op == OpKind::kLinear) {
-    const auto it = moments_.find(graph.value(node.inputs[1]).name);
-    if (it != moments_.end())
-      ZT_RETURN_IF_ERROR(gather(traced, graph.value(node.inputs[0]), &it->second));
+    const std::string& weight = graph.value(node.inputs[1]).name;
+    if (looked_at_.contains(weight))
+      ZT_RETURN_IF_ERROR(
+          gather(traced, graph.value(node.inputs[0]), moments_.find(weight)->second.get()));
   }
   return run();
 }
@@ -71,23 +99,59 @@ Status GatherMoments::gather(const TracedCall& traced, const Value& x, RowMoment
   const int64_t columns = moments->columns();
   if (x.type.shape.rank() < 1 || x.type.shape[-1] != columns || !is_float(x.type.dtype))
     return Status();
-  const int64_t all = x.type.shape.elements() / std::max<int64_t>(columns, 1);
-  const int64_t count = std::min(all, kRowsACall), row_bytes = columns * dtype_size(x.type.dtype);
+  const int64_t row_bytes = columns * dtype_size(x.type.dtype);
+  const std::vector<int64_t> chosen =
+      spread_rows(x.type.shape.elements() / std::max<int64_t>(columns, 1),
+                  streams_of(traced.plan.graph, x.type.shape), kRowsACall, calls_++);
   std::vector<uint8_t> bytes(static_cast<size_t>(row_bytes));
   std::vector<double> wide(static_cast<size_t>(columns));
-  std::vector<float> rows(static_cast<size_t>(count * columns));
-  // Even steps from a place of its own at each call.
-  const int64_t first = count > 0 ? calls_++ % std::max<int64_t>(all / count, 1) : 0;
-  for (int64_t i = 0; i < count; ++i) {
+  std::vector<float> rows;
+  rows.reserve(chosen.size() * static_cast<size_t>(columns));
+  for (const int64_t index : chosen) {
     BufferView row = traced.call.args.inputs[0];
-    row.offset += std::min(first + i * all / count, all - 1) * row_bytes;
+    row.offset += index * row_bytes;
     row.bytes = row_bytes;
     ZT_RETURN_IF_ERROR(traced.device.download(bytes.data(), row));
     load_elements(x.type.dtype, bytes.data(), columns, wide.data());
-    std::copy(wide.begin(), wide.end(), rows.begin() + i * columns);
+    rows.insert(rows.end(), wide.begin(), wide.end());
   }
-  moments->add(rows.data(), count);
+  moments->add(rows.data(), static_cast<int64_t>(chosen.size()));
   return Status();
+}
+
+std::vector<int64_t> spread_rows(int64_t rows, const std::vector<int64_t>& streams, int64_t count,
+                                 int64_t turn) {
+  struct Stream {
+    int64_t begin, length, rows;  // in a sequence; of all sequences
+  };
+  std::vector<Stream> all;
+  const int64_t sequence = std::accumulate(streams.begin(), streams.end(), int64_t{0});
+  const bool joined = sequence > 0 && rows % sequence == 0;
+  const int64_t period = joined ? sequence : std::max<int64_t>(rows, 1);
+  int64_t begin = 0;
+  for (const int64_t length : joined ? streams : std::vector<int64_t>{rows}) {
+    if (length > 0) all.push_back({begin, length, length * (rows / period)});
+    begin += length;
+  }
+  // The shortest first: what they leave goes to the others.
+  std::sort(all.begin(), all.end(),
+            [](const Stream& a, const Stream& b) { return a.rows < b.rows; });
+  double weight = 0;
+  for (const Stream& stream : all) weight += std::sqrt(static_cast<double>(stream.rows));
+  std::vector<int64_t> chosen;
+  for (const Stream& stream : all) {
+    const double own = std::sqrt(static_cast<double>(stream.rows));
+    const auto left = static_cast<double>(count - static_cast<int64_t>(chosen.size()));
+    const int64_t take = std::min<int64_t>(std::llround(left * own / weight), stream.rows);
+    weight = std::max(weight - own, 1e-9);
+    if (take == 0) continue;
+    const int64_t first = turn % std::max<int64_t>(stream.rows / take, 1);
+    for (int64_t i = 0; i < take; ++i) {
+      const int64_t at = std::min(first + i * stream.rows / take, stream.rows - 1);
+      chosen.push_back(at / stream.length * period + stream.begin + at % stream.length);
+    }
+  }
+  return chosen;
 }
 
 }  // namespace zoetrope

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,9 @@
 namespace zoetrope {
 
 // Gathers moments of the rows that products multiply by the weights of kInt4; give it to runs as
-// their trace. Sums take a GiB at most: blocks of columns are as wide as that allows.
+// their trace. Sums take a GiB at most: blocks of columns are as wide as that allows. Of sequences
+// that several streams were joined to (picture and sound), each counts by the root of its length:
+// by its length the short one would be spoilt, alike the long one.
 class GatherMoments : public CallTrace {
  public:
   explicit GatherMoments(const std::vector<QuantizedWeight>& weights);
@@ -29,8 +32,15 @@ class GatherMoments : public CallTrace {
   Status gather(const TracedCall& traced, const Value& x, RowMoments* moments);
 
   WeightMoments moments_;
+  std::set<std::string, std::less<>> looked_at_;  // one weight of all that multiply the same rows
   std::map<std::string, int64_t> runs_, clip_runs_;  // by component and shapes of inputs
   int64_t calls_ = 0;
 };
+
+// Indices of `count` rows at most, of `rows` that are sequences joined of `streams` rows each
+// (empty: of one): of each stream by the root of its length, evenly spread from a place that
+// `turn` moves.
+std::vector<int64_t> spread_rows(int64_t rows, const std::vector<int64_t>& streams, int64_t count,
+                                 int64_t turn);
 
 }  // namespace zoetrope

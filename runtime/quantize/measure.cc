@@ -170,8 +170,7 @@ Request Measure::request_of(size_t prompt) const {
   return request;
 }
 
-Result<Measure::Clip> Measure::run(Engine& engine, size_t prompt, const RunHooks& hooks) const {
-  const Request request = request_of(prompt);
+Result<Measure::Clip> Measure::run(Engine& engine, const Request& request, const RunHooks& hooks) {
   ZT_ASSIGN_OR_RETURN(const RequestPlan plan, engine.plan(request));
   Clip clip;
   clip.shape = plan.shape;
@@ -182,18 +181,16 @@ Result<Measure::Clip> Measure::run(Engine& engine, size_t prompt, const RunHooks
 }
 
 Result<std::shared_ptr<const Measure::Clip>> Measure::original(size_t prompt,
-                                                               const MeasureProgress& progress,
-                                                               CallTrace* trace) {
+                                                               const MeasureProgress& progress) {
   if (const auto it = kept_.find(prompt); it != kept_.end()) return it->second;
   std::vector<Evaluation> evaluations;
   RunHooks hooks;
   hooks.progress = progress;
-  if (trace != nullptr) hooks.trace = [trace](const Job&) { return trace; };
   hooks.evaluated = [&](double time, std::span<float> output) {
     evaluations.push_back({time, {output.begin(), output.end()}});
     return Status();
   };
-  auto made = run(*original_, prompt, hooks);
+  auto made = run(*original_, request_of(prompt), hooks);
   if (!made.ok()) return made.status().with_context("the original");
   made->evaluations = std::move(evaluations);
   auto clip = std::make_shared<const Clip>(std::move(*made));
@@ -229,7 +226,7 @@ Result<std::vector<Measure::Loss>> Measure::losses(Engine& engine, size_t prompt
     steps.push_back(loss);
     return Status();
   };
-  const auto ran = run(engine, prompt, hooks);
+  const auto ran = run(engine, request_of(prompt), hooks);
   ZT_RETURN_IF_ERROR(wrong);
   if (!ran.ok() && !(denoised && ran.status().code() == Code::kCancelled)) return ran.status();
   return steps;
@@ -242,15 +239,27 @@ std::vector<QuantizeReport::Calibration> Measure::seeds() const {
   return all;
 }
 
+Request Measure::calibration_request(size_t prompt) const {
+  const Request whole = request_of(prompt);
+  Request fewer = whole;
+  fewer.steps = kCalibrationSteps;
+  const auto all = original_->plan(whole);
+  return all.ok() && all->denoise.steps > fewer.steps && original_->plan(fewer).ok() ? fewer
+                                                                                     : whole;
+}
+
 Status Measure::calibrate(GatherMoments* moments, const MeasureProgress& progress) {
   const size_t prompts = options_.prompts.size();
   for (size_t p = 0; p < prompts; ++p) {
-    const auto inner = [&](std::string_view, double done, double total) {
+    RunHooks hooks;
+    hooks.progress = [&](std::string_view, double done, double total) {
       return progress("calibrate", static_cast<double>(p) + (total > 0 ? 0.9 * done / total : 0),
                       static_cast<double>(prompts));
     };
+    hooks.trace = [moments](const Job&) { return moments; };
     moments->begin_clip();
-    ZT_RETURN_IF_ERROR(original(p, inner, moments).status());
+    if (Status status = run(*original_, calibration_request(p), hooks).status(); !status.ok())
+      return status.with_context("the original");
   }
   return Status();
 }
@@ -276,7 +285,7 @@ Result<Measure::Clip> Measure::clip_like(Engine& engine, size_t prompt, const Cl
                                          const MeasureProgress& progress) const {
   RunHooks hooks;
   hooks.progress = progress;
-  ZT_ASSIGN_OR_RETURN(Clip other, run(engine, prompt, hooks));
+  ZT_ASSIGN_OR_RETURN(Clip other, run(engine, request_of(prompt), hooks));
   if (other.pixels.size() != original.pixels.size() || other.sound.size() != original.sound.size())
     return error(Code::kInternal, "the two models make clips of different sizes");
   return other;

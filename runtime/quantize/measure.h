@@ -42,14 +42,15 @@ bool makes_clips(const Recipe& recipe);
 class Measure {
  public:
   static constexpr size_t kRanking = 4;
+  static constexpr int kCalibrationSteps = 10;
 
   static Result<std::unique_ptr<Measure>> create(Model original, MeasureOptions options);
 
   // What is made of the prompts, in their order.
   std::vector<QuantizeReport::Calibration> seeds() const;
 
-  // Shows `moments` what the original computes for the prompts; before anything else, which then
-  // need not make the first clips again.
+  // Shows `moments` what the original computes for the prompts, in kCalibrationSteps where the
+  // model can take so few: more prompts tell more than more steps.
   Status calibrate(GatherMoments* moments, const MeasureProgress& progress);
   // The mean over the first kRanking prompts, which are enough to rank models.
   Result<double> loss(const Model& model, const MeasureProgress& progress);
@@ -76,12 +77,12 @@ class Measure {
   explicit Measure(MeasureOptions options) : options_(std::move(options)) {}
 
   Request request_of(size_t prompt) const;
-  Result<Clip> run(Engine& engine, size_t prompt, const RunHooks& hooks) const;
+  Request calibration_request(size_t prompt) const;
+  static Result<Clip> run(Engine& engine, const Request& request, const RunHooks& hooks);
   // Its size is the original's.
   Result<Clip> clip_like(Engine& engine, size_t prompt, const Clip& original,
                          const MeasureProgress& progress) const;
-  Result<std::shared_ptr<const Clip>> original(size_t prompt, const MeasureProgress& progress,
-                                               CallTrace* trace = nullptr);
+  Result<std::shared_ptr<const Clip>> original(size_t prompt, const MeasureProgress& progress);
   // One prompt, the original's outputs put in place of the model's: it sees what the original saw.
   Result<std::vector<Loss>> losses(Engine& engine, size_t prompt, const Clip& original,
                                    const MeasureProgress& progress) const;

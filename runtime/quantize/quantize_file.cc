@@ -13,11 +13,27 @@
 namespace zoetrope {
 namespace {
 
-// Where nothing else is given: of the report, and of what something is fitted to.
+// Where nothing else is given: of the report, and of what something is fitted to, which is better
+// fitted to much.
 constexpr const char* kPrompts[] = {"a small red star bounces on a blue floor",
                                     "two green balls roll to the left"};
-constexpr const char* kOtherPrompts[] = {"a large yellow heart grows",
-                                         "a purple square moves up, then a white ring spins"};
+constexpr const char* kOtherPrompts[] = {
+    "a large yellow heart grows",
+    "one purple box rises to the top in front of grey stripes",
+    "a small green ball bounces up and down on a brown floor",
+    "the white ring spins while a tiny orange star falls",
+    "on a teal floor in front of a pink wall, a blue diamond slides from side to side",
+    "a flashing red cross over a yellow gradient",
+    "a medium-sized pink triangle is shrinking against a dark checkered background",
+    "two toys: a snowy disc orbits and a huge scarlet gem stands still",
+    "a golden star goes round in circles as the camera pans left",
+    "there is a little violet hoop hopping on a navy checkerboard",
+    "a big orange square appears and disappears before green stripes",
+    "a rosy plus drops to the ground while the camera moves closer",
+    "the red ball keeps sliding and the white heart keeps spinning over a black backdrop",
+    "a green triangle floats up next to a small yellow block getting bigger",
+    "against a fading blue backdrop, one purple diamond deflates",
+    "a middling pink donut moves left and right with a slow zoom out"};
 constexpr uint64_t kFirstSeed = 1;
 // As many clips are compared at most: the calibration's seeds begin behind theirs.
 constexpr uint64_t kMostPrompts = 1 << 16;
@@ -38,8 +54,8 @@ std::vector<std::string> own_prompts(const Recipe& recipe, bool calibration) {
     const int many = std::max(label->classes, 1), first = calibration ? 2 : 0;
     return {str(first % many), str((first + 1) % many)};
   }
-  const auto& texts = calibration ? kOtherPrompts : kPrompts;
-  return {std::begin(texts), std::end(texts)};
+  if (calibration) return {std::begin(kOtherPrompts), std::end(kOtherPrompts)};
+  return {std::begin(kPrompts), std::end(kPrompts)};
 }
 
 Status refuse(std::string_view flag, std::string_view why) {

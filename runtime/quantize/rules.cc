@@ -97,6 +97,8 @@ WeightChoice choose_format(const QuantizeRules& rules, const QuantizeSite& site)
   const bool rows = site.product && (site.rate == Rate::kStep || site.rate == Rate::kClip);
   const bool turned = rules.rotate && site.shape.elements() / site.shape[0] % kRotation == 0;
   const WeightChoice asked{rules.format, rules.group, turned};
+  if (rows && site.edge && rules.format == WeightFormat::kInt4)
+    return rules.only.empty() ? WeightChoice{WeightFormat::kInt8Weights, 0, false} : WeightChoice{};
   if (!rules.only.empty())
     return rows && layer_of(site.weight) == rules.only ? asked : WeightChoice{};
   if (!rows) {
@@ -124,8 +126,10 @@ Result<QuantizedModel> quantize_model(const ModelInfo& info, const QuantizeRules
       return quantized.status().with_context(str("component '", graph.name, "'"));
     graph = std::move(quantized->graph);
     made.attentions += quantized->attentions;
-    for (QuantizedWeight& weight : quantized->weights)
+    for (QuantizedWeight& weight : quantized->weights) {
+      if (!weight.rows.empty()) weight.rows = graph.name + "/" + weight.rows;
       if (known.insert(weight.values).second) made.weights.push_back(std::move(weight));
+    }
   }
   if (rules.attention_bits != 0 && rules.only.empty() && made.attentions == 0)
     return error(Code::kInvalidArgument,

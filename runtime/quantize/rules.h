@@ -40,7 +40,8 @@ bool matches(std::string_view pattern, std::string_view name);
 
 // Small weights and vectors stay. With int8, fp8 and int4: products of activations get the format;
 // those at the timestep's rate (modulations: few rows, much at stake), convolutions and tables are
-// stored in 8 bits, large kernels beside int4 in 4 bits, and computed with as numbers.
+// stored in 8 bits, large kernels beside int4 in 4 bits, and computed with as numbers. So are, of
+// int4, the first and the last products of a step: little of a network, much of what int4 loses.
 WeightChoice choose_format(const QuantizeRules& rules, const QuantizeSite& site);
 
 struct QuantizedModel {

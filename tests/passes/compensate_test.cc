@@ -119,10 +119,11 @@ TEST_CASE("an error moves to the next column by the ratio of their moments") {
     const auto d = static_cast<double>(f16_to_f32(half));
     const double qa = (e.values[kA / 2] & 15) - 8, qb = (e.values[kA / 2] >> 4) - 8;
     const auto wa = static_cast<double>(w[kA]), wb = static_cast<double>(w[kB]);
+    // The same holds the other way round.
     const auto off = [](double q, double wanted) {
       return std::abs(q - std::clamp(wanted, -8.0, 7.0));
     };
-    CHECK(off(qa, wa / d) <= 0.5 + 1e-4);
+    CHECK(off(qa, (wa + (wb - qb * d) * hab / (haa + little)) / d) <= 0.5 + 1e-3);
     CHECK(off(qb, (wb + (wa - qa * d) * hab / (hbb + little)) / d) <= 0.5 + 1e-3);
     moved += off(qb, wb / d) > 0.5 + 1e-3;
   }
@@ -151,6 +152,94 @@ TEST_CASE("outputs come nearer, weights that never matter are bounded, blocks an
       CHECK(std::abs(got[3] - w[3]) < 1);
     }
     CHECK(after < 0.5 * before);
+  }
+}
+
+// eᵀHe of one block in double: H as Compensation takes it, a hundredth of the mean on its diagonal.
+struct Quadratic {
+  explicit Quadratic(const RowMoments& moments)
+      : n(static_cast<size_t>(moments.columns())), h(n * n) {
+    double mean = 0;
+    for (size_t i = 0; i < n; ++i) mean += at(moments, i, i) / static_cast<double>(n);
+    for (size_t i = 0; i < n; ++i)
+      for (size_t j = 0; j < n; ++j) h[i * n + j] = at(moments, i, j) + (i == j ? 0.01 * mean : 0);
+  }
+  double of(const std::vector<double>& e) const {
+    double total = 0;
+    for (size_t i = 0; i < n; ++i)
+      for (size_t j = 0; j < n; ++j) total += e[i] * h[i * n + j] * e[j];
+    return total;
+  }
+  static double at(const RowMoments& moments, size_t i, size_t j) {
+    return static_cast<double>(moments.sum(0, static_cast<int64_t>(i), static_cast<int64_t>(j)));
+  }
+  size_t n;
+  std::vector<double> h;
+};
+
+TEST_CASE("no other number of one column, and no other factor of one group, is better") {
+  constexpr size_t kColumns = 24, kGroup = 8;
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  const std::vector<float> rows = alike_rows(100, kColumns, random);
+  RowMoments moments(kColumns, kColumns);
+  moments.add(rows.data(), 100);
+  const Quadratic error(moments);
+  for (int trial = 0; trial < 20; ++trial) {
+    std::vector<float> w(kColumns);
+    for (float& v : w) v = normal(random);
+    const Encoded e = compensated(moments, w, kGroup);
+    std::vector<double> q(kColumns), factors(kColumns / kGroup);
+    for (size_t g = 0; g < factors.size(); ++g) {
+      uint16_t half;
+      std::memcpy(&half, e.scale.data() + 2 * g, 2);
+      factors[g] = static_cast<double>(f16_to_f32(half));
+    }
+    for (size_t j = 0; j < kColumns; ++j)
+      q[j] = (j % 2 == 0 ? e.values[j / 2] & 15 : e.values[j / 2] >> 4) - 8;
+    const auto cost = [&] {
+      std::vector<double> off(kColumns);
+      for (size_t j = 0; j < kColumns; ++j)
+        off[j] = static_cast<double>(w[j]) - q[j] * factors[j / kGroup];
+      return error.of(off);
+    };
+    const double reached = cost(), least = reached * (1 - 1e-4);
+    for (double& number : q) {
+      const double was = number;
+      for (number = -8; number < 8; ++number) CHECK(cost() > least);
+      number = was;
+    }
+    for (double& factor : factors) {
+      const double was = factor;
+      for (uint32_t half = 0; half < 0x10000; half += 1) {
+        factor = static_cast<double>(f16_to_f32(static_cast<uint16_t>(half)));
+        if (std::isfinite(factor) && !(cost() > least)) FAIL_CHECK("factor ", factor, " is better");
+      }
+      factor = was;
+    }
+  }
+}
+
+TEST_CASE("moments are the sums of products, whatever the width and however rows come") {
+  std::mt19937 random(6);
+  for (const auto& [columns, block] : {std::pair<int64_t, int64_t>{200, 128}, {97, 128}, {3, 64}}) {
+    CAPTURE(columns);
+    const std::vector<float> rows = alike_rows(33, columns, random);
+    RowMoments moments(columns, block);
+    moments.add(rows.data(), 20);
+    moments.add(rows.data() + 20 * columns, 13);
+    for (int64_t b = 0; b < moments.blocks(); ++b)
+      for (int64_t i = 0; i < moments.width(b); ++i)
+        for (int64_t j = 0; j < moments.width(b); ++j) {
+          double sum = 0, size = 0;
+          for (int64_t r = 0; r < 33; ++r) {
+            const float* const x = rows.data() + r * columns + b * block;
+            const double product = static_cast<double>(x[i]) * static_cast<double>(x[j]);
+            sum += product;
+            size += std::abs(product);
+          }
+          CHECK(std::abs(moments.sum(b, i, j) - sum) <= 1e-5 * size);
+        }
   }
 }
 

@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <optional>
+#include <set>
 
 using namespace zoetrope;
 
@@ -19,13 +21,40 @@ TEST_CASE("runs are counted by what they compute, whatever plan they are of") {
     }
     return looked;
   };
-  // The first eight, then every fourth.
-  CHECK(looked_at("denoiser", 24) == 8 + 4);
+  // The first eight, then every third.
+  CHECK(looked_at("denoiser", 24) == 8 + 5);
   CHECK(looked_at("text", 8) == 8);
-  CHECK(looked_at("denoiser", 4) == 1);
+  CHECK(looked_at("denoiser", 3) == 1);
   // What a clip's first runs compute is reused by its others.
-  CHECK(looked_at("denoiser", 1) == 1);  // run 28
+  CHECK(looked_at("denoiser", 1) == 1);  // run 27
   CHECK(looked_at("denoiser", 1) == 0);
   moments.begin_clip();
-  CHECK(looked_at("denoiser", 3) == 3);  // but for the new clip, 32 alone
+  CHECK(looked_at("denoiser", 4) == 2);  // 29 and 30; but for the new clip, 30 alone
+}
+
+TEST_CASE("of joined sequences, streams give rows by the root of their lengths") {
+  // Two sequences of 1000 rows of one stream and 10 of another, whose root is a tenth.
+  const std::vector<int64_t> chosen = spread_rows(2020, {1000, 10}, 110, 3);
+  CHECK(chosen.size() == 110);
+  const std::set<int64_t> different(chosen.begin(), chosen.end());
+  CHECK(different.size() == 110);
+  CHECK(*different.begin() >= 0);
+  CHECK(*different.rbegin() < 2020);
+  const auto of_second = [](int64_t row) { return row % 1010 >= 1000; };
+  CHECK(std::count_if(chosen.begin(), chosen.end(), of_second) == 10);
+  // Both sequences, and the ends of the long stream.
+  CHECK(std::count_if(chosen.begin(), chosen.end(), [](int64_t r) { return r < 1010; }) == 55);
+  CHECK(std::any_of(chosen.begin(), chosen.end(), [](int64_t r) { return r % 1010 > 970; }));
+  // What a short stream does not have, the others give: 4 of 100 would be 17 of 100.
+  const std::vector<int64_t> most = spread_rows(104, {100, 4}, 100, 0);
+  CHECK(most.size() == 100);
+  CHECK(std::count_if(most.begin(), most.end(), [](int64_t r) { return r >= 100; }) == 4);
+}
+
+TEST_CASE("rows of one stream are spread evenly, from another place at each call") {
+  CHECK(spread_rows(8, {}, 4, 0) == std::vector<int64_t>{0, 2, 4, 6});
+  CHECK(spread_rows(8, {}, 4, 1) == std::vector<int64_t>{1, 3, 5, 7});
+  CHECK(spread_rows(3, {}, 4, 7) == std::vector<int64_t>{0, 1, 2});
+  CHECK(spread_rows(0, {}, 4, 1).empty());
+  CHECK(spread_rows(7, {2, 2}, 7, 0).size() == 7);  // sequences of another length
 }
