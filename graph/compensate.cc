@@ -173,11 +173,23 @@ struct Slope {
     for (int64_t k = 0; k < n; ++k) slope[static_cast<size_t>(k)] -= by * row[k];
   }
   float at(int64_t j) const { return slope[static_cast<size_t>(j)]; }
-  float curve(int64_t i, int64_t j) const { return h[i * n + j]; }
+  float curve(int64_t j) const { return h[j * n + j]; }
+  // qᵀHq of the columns from `begin` to `end` alone.
+  float curve(const float* q, int64_t begin, int64_t end) {
+    product.assign(static_cast<size_t>(end - begin), 0);
+    float* const to = product.data();
+    for (int64_t i = begin; i < end; ++i) {
+      const float* const row = h + i * n + begin;
+      for (int64_t j = 0; j < end - begin; ++j) to[j] += q[i] * row[j];
+    }
+    float total = 0;
+    for (int64_t j = 0; j < end - begin; ++j) total += q[begin + j] * to[j];
+    return total;
+  }
 
   const float* const h;
   const int64_t n;
-  std::vector<float> slope;
+  std::vector<float> slope, product;
 };
 
 // Moving by s along a line lowers the error by 2·s·along − s²·curve.
@@ -190,19 +202,16 @@ void Compensation::improve(const Block& block, const float* x, Rounded* r) {
   for (int64_t j = 0; j < r->n; ++j)
     error[static_cast<size_t>(j)] -= r->whole[static_cast<size_t>(j)] * r->factor(j / r->group);
   Slope slope(block.h, error.data(), r->n);
+  std::vector<float> curves(r->factors.size(), -1);  // of groups; negative: of other numbers
   bool changed = true;
   for (int round = 0; round < kImprovements && changed; ++round) {
     changed = false;
     for (int64_t g = 0; g < r->groups(); ++g) {
       const int64_t begin = r->begin(g), end = r->end(g);
       const float* const q = r->whole.data();
-      float along = 0, curve = 0;
-      for (int64_t i = begin; i < end; ++i) {
-        along += q[i] * slope.at(i);
-        float sum = 0;
-        for (int64_t j = begin; j < end; ++j) sum += q[j] * slope.curve(i, j);
-        curve += q[i] * sum;
-      }
+      float along = 0, &curve = curves[static_cast<size_t>(g)];
+      for (int64_t j = begin; j < end; ++j) along += q[j] * slope.at(j);
+      if (curve < 0) curve = std::max(slope.curve(q, begin, end), 0.0f);
       float d = r->factor(g);
       const uint16_t fitted = curve > 0 ? f32_to_f16(d + along / curve) : 0;
       const float by = f16_to_f32(fitted) - d;
@@ -215,12 +224,13 @@ void Compensation::improve(const Block& block, const float* x, Rounded* r) {
       if (d == 0) continue;
       for (int64_t j = begin; j < end; ++j) {
         float& whole = r->whole[static_cast<size_t>(j)];
-        const float best = whole + slope.at(j) / (slope.curve(j, j) * d);
+        const float best = whole + slope.at(j) / (slope.curve(j) * d);
         const float next = std::nearbyint(std::min(std::max(best, -8.0f), 7.0f));
         const float step = (next - whole) * d;
-        if (!lowers(step, slope.at(j), slope.curve(j, j))) continue;
+        if (!lowers(step, slope.at(j), slope.curve(j))) continue;
         whole = next;
         slope.move(j, step);
+        curve = -1;
         changed = true;
       }
     }

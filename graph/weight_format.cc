@@ -107,10 +107,9 @@ uint16_t group_factor(const float* x, const float* importance, int64_t n) {
       best = half;
     }
   };
-  for (int step = 0; step < 8; ++step)
-    consider(extreme / (-8.0f + 0.25f * static_cast<float>(step)));
-  for (int step = 0; step < 8; ++step)
-    consider(extreme / (7.0f - 0.25f * static_cast<float>(step)));
+  for (int step = 0; step < 3; ++step)
+    consider(extreme / (-8.0f + 0.8f * static_cast<float>(step)));
+  for (int step = 0; step < 3; ++step) consider(extreme / (7.0f - 0.8f * static_cast<float>(step)));
   // From there on, the factor that fits what the last one rounded to.
   for (float before = INFINITY; least < before;) {
     before = least;
