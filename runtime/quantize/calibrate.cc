@@ -137,10 +137,10 @@ std::vector<int64_t> spread_rows(int64_t rows, const std::vector<int64_t>& strea
   std::sort(all.begin(), all.end(),
             [](const Stream& a, const Stream& b) { return a.rows < b.rows; });
   double weight = 0;
-  for (const Stream& stream : all) weight += std::sqrt(static_cast<double>(stream.rows));
+  for (const Stream& stream : all) weight += std::cbrt(static_cast<double>(stream.rows));
   std::vector<int64_t> chosen;
   for (const Stream& stream : all) {
-    const double own = std::sqrt(static_cast<double>(stream.rows));
+    const double own = std::cbrt(static_cast<double>(stream.rows));
     const auto left = static_cast<double>(count - static_cast<int64_t>(chosen.size()));
     const int64_t take = std::min<int64_t>(std::llround(left * own / weight), stream.rows);
     weight = std::max(weight - own, 1e-9);

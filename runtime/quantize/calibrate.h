@@ -14,8 +14,8 @@ namespace zoetrope {
 
 // Gathers moments of the rows that products multiply by the weights of kInt4; give it to runs as
 // their trace. Sums take a GiB at most: blocks of columns are as wide as that allows. Of sequences
-// that several streams were joined to (picture and sound), each counts by the root of its length:
-// by its length the short one would be spoilt, alike the long one.
+// that several streams were joined to (picture and sound), each counts by the third root of its
+// length: by its length the short one would be spoilt, alike the long one (bench/RESULTS.md).
 class GatherMoments : public CallTrace {
  public:
   explicit GatherMoments(const std::vector<QuantizedWeight>& weights);
@@ -38,7 +38,7 @@ class GatherMoments : public CallTrace {
 };
 
 // Indices of `count` rows at most, of `rows` that are sequences joined of `streams` rows each
-// (empty: of one): of each stream by the root of its length, evenly spread from a place that
+// (empty: of one): of each stream by the third root of its length, evenly spread from a place that
 // `turn` moves.
 std::vector<int64_t> spread_rows(int64_t rows, const std::vector<int64_t>& streams, int64_t count,
                                  int64_t turn);

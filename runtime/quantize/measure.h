@@ -42,7 +42,7 @@ bool makes_clips(const Recipe& recipe);
 class Measure {
  public:
   static constexpr size_t kRanking = 4;
-  static constexpr int kCalibrationSteps = 10;
+  static constexpr int kCalibrationSteps = 7;
 
   static Result<std::unique_ptr<Measure>> create(Model original, MeasureOptions options);
 

@@ -18,7 +18,7 @@ namespace {
 constexpr const char* kPrompts[] = {"a small red star bounces on a blue floor",
                                     "two green balls roll to the left"};
 constexpr const char* kOtherPrompts[] = {
-    "a large yellow heart grows",
+    "a large yellow ring grows",
     "one purple box rises to the top in front of grey stripes",
     "a small green ball bounces up and down on a brown floor",
     "the white ring spins while a tiny orange star falls",
@@ -33,7 +33,23 @@ constexpr const char* kOtherPrompts[] = {
     "the red ball keeps sliding and the white heart keeps spinning over a black backdrop",
     "a green triangle floats up next to a small yellow block getting bigger",
     "against a fading blue backdrop, one purple diamond deflates",
-    "a middling pink donut moves left and right with a slow zoom out"};
+    "a middling pink donut moves left and right with a slow zoom out",
+    "the scarlet star twirls on a grey floor in front of a navy wall",
+    "one big blue ball falls while a small white cross blinks",
+    "in front of yellow stripes, the green heart is hopping",
+    "an inflating orange circle against a plain black background",
+    "a tiny purple block glides from wall to wall over a pink gradient",
+    "there is a yellow ring rising before brown checks as the camera pans right",
+    "a large red triangle flies in a circle and the little green box rests",
+    "the white diamond flickers on and off on the dark blue floor",
+    "one golden cross swells while the view drifts to the left",
+    "a medium pink ball rotates on a plain teal background",
+    "a huge orange heart floats upwards next to a violet star getting smaller",
+    "on a red checkerboard, the blue hoop drops",
+    "a snowy square jumps up and down and a rosy disc slides back and forth",
+    "we see a small yellow gem turning around and around while the camera moves away",
+    "the mid-sized green plus always shrinks down over a soft grey gradient",
+    "a flashing purple circle and a waiting red donut on a green floor with a yellow wall behind"};
 constexpr uint64_t kFirstSeed = 1;
 // As many clips are compared at most: the calibration's seeds begin behind theirs.
 constexpr uint64_t kMostPrompts = 1 << 16;
