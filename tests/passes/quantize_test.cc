@@ -4,6 +4,8 @@
 
 #include <bit>
 #include <cstring>
+#include <map>
+#include <set>
 
 #include "graph/passes/derive_weights.h"
 #include "graph/passes/fuse.h"
@@ -121,6 +123,33 @@ TEST_CASE("rows that two products share are quantised once") {
   CHECK(made->graph.find_value("gate.weight") == kNone);
   CHECK(made->graph.find_value("gate.weight.int8") != kNone);
   CHECK(made->graph.find_value("time.weight") != kNone);
+}
+
+TEST_CASE("products at a step's ends are known, and which weights multiply the same rows") {
+  Builder b("g");
+  const ValueId x = b.input("x", DType::kF32, {2, 5, 64});
+  const ValueId text = b.input("text", DType::kF32, {2, 7, 64}, Rate::kClip);
+  const ValueId h = b.silu(b.linear("in", b.reshape(x, {10, 64}), 64, 64));
+  const ValueId k = b.linear("k", text, 64, 64, false), v = b.linear("v", text, 64, 64, false);
+  const ValueId seen = b.reshape(b.reduce(OpKind::kReduceMean, b.mul(k, v), {0, 1}), {1, 64});
+  const ValueId y = b.add(b.mul(b.linear("gate", h, 64, 64), b.linear("up", h, 64, 64)), seen);
+  b.output("y", b.reshape(b.linear("out", y, 64, 64), {2, 5, 64}));
+  std::set<std::string> edges;
+  std::map<std::string, std::string> rows;
+  auto made = quantize(finished(b), [&](const QuantizeSite& site) {
+    if (site.edge) edges.emplace(site.weight);
+    return site.product ? WeightChoice{WeightFormat::kInt4, 16} : WeightChoice{};
+  });
+  REQUIRE_MESSAGE(made.ok(), made.status().message());
+  CHECK(edges == std::set<std::string>{"in.weight", "out.weight"});
+  for (const QuantizedWeight& w : made->weights) rows[w.weight] = w.rows;
+  CHECK(rows.size() == 6);
+  CHECK(rows["gate.weight"] == rows["up.weight"]);
+  CHECK(rows["k.weight"] == rows["v.weight"]);
+  const std::set<std::string> different{rows["in.weight"], rows["k.weight"], rows["gate.weight"],
+                                        rows["out.weight"]};
+  CHECK(different.size() == 4);
+  CHECK(!different.contains(""));
 }
 
 TEST_CASE("a row is turned by the Hadamard matrix of its block") {

@@ -7,6 +7,8 @@
 #include <optional>
 #include <set>
 
+#include "runtime/quantize/rules.h"
+
 using namespace zoetrope;
 
 TEST_CASE("runs are counted by what they compute, whatever plan they are of") {
@@ -57,4 +59,18 @@ TEST_CASE("rows of one stream are spread evenly, from another place at each call
   CHECK(spread_rows(3, {}, 4, 7) == std::vector<int64_t>{0, 1, 2});
   CHECK(spread_rows(0, {}, 4, 1).empty());
   CHECK(spread_rows(7, {2, 2}, 7, 0).size() == 7);  // sequences of another length
+}
+
+TEST_CASE("of int4, products at a step's ends are stored in 8 bits") {
+  QuantizeRules rules;
+  rules.format = WeightFormat::kInt4;
+  QuantizeSite site{"in.weight", {64, 64}, true, false, Rate::kStep};
+  CHECK(choose_format(rules, site).format == WeightFormat::kInt4);
+  site.edge = true;
+  CHECK(choose_format(rules, site).format == WeightFormat::kInt8Weights);
+  rules.only = "other";
+  CHECK(choose_format(rules, site).format == WeightFormat::kKeep);
+  rules.only.clear();
+  rules.format = WeightFormat::kInt8;
+  CHECK(choose_format(rules, site).format == WeightFormat::kInt8);
 }
