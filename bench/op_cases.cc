@@ -156,6 +156,13 @@ void add_convolutions(Cases* c, Shape video) {
       {{"stride", Cases::ints({4})}, {"pad_lo", Cases::ints({2})}, {"pad_hi", Cases::ints({2})}});
 }
 
+void add_quantized_product(Cases* c, int64_t m, int64_t n, int64_t k) {
+  c->add(OpKind::kQuantizedMatmul,
+         {c->in({m, k}), Cases::fixed(DType::kF32, {m, 1}), c->weight({n, k}),
+          Cases::fixed(DType::kF32, {n}, true)},
+         {{"dtype", std::string("bf16")}});
+}
+
 void add_quantized(Cases* c, int64_t m, int64_t n, int64_t k) {
   c->add(OpKind::kQuantizeRows, {Cases::fixed(DType::kBF16, {m, k})}, {{"dtype", c->dtype_text()}});
   const auto bf16 = [](Shape shape) { return Cases::fixed(DType::kBF16, shape); };
@@ -165,10 +172,7 @@ void add_quantized(Cases* c, int64_t m, int64_t n, int64_t k) {
   c->add(OpKind::kResidualNormQuantize, {bf16({m, k}), bf16({m, k}), row, row, row}, layer);
   c->add(OpKind::kActivateQuantize, {bf16({m, k})},
          {{"activation", std::string("gelu_tanh")}, {"dtype", c->dtype_text()}});
-  c->add(OpKind::kQuantizedMatmul,
-         {c->in({m, k}), Cases::fixed(DType::kF32, {m, 1}), c->weight({n, k}),
-          Cases::fixed(DType::kF32, {n}, true)},
-         {{"dtype", std::string("bf16")}});
+  add_quantized_product(c, m, n, k);
 }
 
 }  // namespace
@@ -228,6 +232,9 @@ std::vector<OpCase> special_cases(DType dtype) {
   if (is_quantized(dtype)) {
     add_quantized(&c, 8192, 8192, 8192);
     add_quantized(&c, 32760, 8960, 1536);
+    add_quantized_product(&c, 32760, 1536, 8960);
+    add_quantized_product(&c, 8192, 3456, 1152);  // of DiT-XL/2
+    add_quantized_product(&c, 8192, 1152, 4608);
     return c.take();
   }
   // The decoder of Toybox at 128x128, 32 frames; of Wan at 832x480.
@@ -243,6 +250,7 @@ std::vector<OpCase> special_cases(DType dtype) {
   c.attention(1, 32760, 32760, 12, 128, 8);
   c.attention(4, 6240, 6240, 1, 384);  // in the middle of that decoder
   c.attention(1, 16384, 16384, 16, 64);
+  c.attention(2, 4096, 4096, 16, 72);     // DiT-XL/2 at 1024x1024
   c.attention(1, 73728, 73728, 12, 128);  // a quarter of Movie Gen's heads
   c.matmul(8192, 8192, 8192);
   c.matmul(1, 9216, 1536);  // of a time embedding

@@ -3,6 +3,7 @@
 // them.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <functional>
 #include <optional>
@@ -86,6 +87,13 @@ std::vector<std::string> kernel_rows();
 Result<KernelSpec> prepare_kernel(const KernelRequest& request, const Capabilities& caps);
 
 // Shorthands for rows.
+
+// As compute_dtypes(), of ops whose outputs are of 8 bits.
+inline bool compute_inputs(const KernelRequest& request) {
+  return std::all_of(request.inputs.begin(), request.inputs.end(), [](const TensorType* t) {
+    return t == nullptr || is_compute_dtype(t->dtype);
+  });
+}
 inline Operand input(const KernelRequest& request, size_t i) {
   return {
       .kind = Operand::kInput, .index = static_cast<uint32_t>(i), .dtype = in(request, i).dtype};

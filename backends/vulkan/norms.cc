@@ -5,13 +5,16 @@
 namespace zoetrope::vulkan {
 namespace {
 
-// rms_norm, layer_norm, norm_modulate, residual_norm: shaders/row_norm.glsl.
+// rms_norm, layer_norm, norm_modulate, residual_norm, and the last two with their rows quantised:
+// shaders/row_norm.glsl.
 constexpr size_t kNoInput = 99;
+constexpr size_t kIntegerConstant = 27 - 16;  // INTEGER among the constants
 struct RowNorm {
   bool rms;
   const char* name;
   size_t weight, bias, scale, shift;  // inputs; kNoInput: the op has none
   size_t residual = kNoInput, gate = kNoInput;
+  bool quantized = false;  // the last outputs are the rows' numbers and factors
 };
 
 Result<KernelSpec> prepare_row_norm(const KernelRequest& request, const Capabilities& caps,
@@ -24,8 +27,8 @@ Result<KernelSpec> prepare_row_norm(const KernelRequest& request, const Capabili
   const RowBroadcast broadcast =
       broadcast_rows(x.shape, shape_of(norm.scale), shape_of(norm.shift));
   const auto form = [&](size_t i, bool moves) { return !has(request, i) ? 0u : moves ? 1u : 2u; };
-  Dispatch d = row_dispatch("row_norm", lay_out_rows(rows, width / chunk, chunk, true, caps),
-                            broadcast.rank);
+  Dispatch d = row_dispatch(norm.quantized ? "norm_quantize" : "row_norm",
+                            lay_out_rows(rows, width / chunk, chunk, true, caps), broadcast.rank);
   d.operands = {input(request, 0),   operand(norm.weight), operand(norm.bias),
                 operand(norm.scale), operand(norm.shift),  output(request)};
   d.constants.insert(d.constants.end(),
@@ -35,12 +38,18 @@ Result<KernelSpec> prepare_row_norm(const KernelRequest& request, const Capabili
   d.params.insert(d.params.end(), broadcast.params.begin(), broadcast.params.end());
   if (norm.residual != kNoInput) {
     const RowBroadcast gating = broadcast_rows(x.shape, shape_of(norm.gate), nullptr);
-    d.shader = "residual_norm";
+    d.shader = norm.quantized ? "residual_norm_quantize" : "residual_norm";
     d.operands.back() = output(request, 1);
     d.operands.insert(d.operands.end(),
                       {input(request, norm.residual), operand(norm.gate), output(request, 0)});
     d.constants.insert(d.constants.end(), {form(norm.gate, gating.moves[0]), gating.rank});
     d.params.insert(d.params.end(), gating.params.begin(), gating.params.end());
+  }
+  if (norm.quantized) {
+    const size_t numbers = norm.residual != kNoInput ? 1 : 0;
+    d.operands.push_back(output(request, numbers + 1));
+    d.constants.resize(kIntegerConstant);  // what only a residual has
+    d.constants.push_back(out(request, numbers).dtype == DType::kI8);
   }
   d.flops = 10 * static_cast<double>(x.shape.elements());
   return KernelSpec{.name = norm.name, .dispatches = {d}};
@@ -62,6 +71,19 @@ Result<KernelSpec> prepare_norm_modulate(const KernelRequest& request, const Cap
 Result<KernelSpec> prepare_residual_norm(const KernelRequest& request, const Capabilities& caps) {
   const bool rms = attrs(request).get_string("norm") == "rms";
   return prepare_row_norm(request, caps, {rms, "residual_norm", 5, 6, 3, 4, 1, 2});
+}
+
+Result<KernelSpec> prepare_norm_quantize(const KernelRequest& request, const Capabilities& caps) {
+  const bool rms = attrs(request).get_string("norm") == "rms";
+  RowNorm norm{rms, "norm_quantize", 3, 4, 1, 2};
+  norm.quantized = true;
+  return prepare_row_norm(request, caps, norm);
+}
+
+Result<KernelSpec> prepare_residual_norm_quantize(const KernelRequest& request,
+                                                  const Capabilities& caps) {
+  const bool rms = attrs(request).get_string("norm") == "rms";
+  return prepare_row_norm(request, caps, {rms, "residual_norm_quantize", 5, 6, 3, 4, 1, 2, true});
 }
 
 // Three dispatches: statistics of each column of channels over a block of positions, of each group,
@@ -137,12 +159,17 @@ Result<KernelSpec> prepare_group_norm(const KernelRequest& request, const Capabi
 }
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
+bool accepts_quantized(const KernelRequest& request, const Capabilities&) {
+  return compute_inputs(request);
+}
 
 constexpr TableRow kTable[] = {
     {OpKind::kRmsNorm, accepts, prepare_rms_norm},
     {OpKind::kLayerNorm, accepts, prepare_layer_norm},
     {OpKind::kNormModulate, accepts, prepare_norm_modulate},
     {OpKind::kResidualNorm, accepts, prepare_residual_norm},
+    {OpKind::kNormQuantize, accepts_quantized, prepare_norm_quantize},
+    {OpKind::kResidualNormQuantize, accepts_quantized, prepare_residual_norm_quantize},
     {OpKind::kGroupNorm, accepts, prepare_group_norm},
 };
 

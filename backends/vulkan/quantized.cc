@@ -2,6 +2,7 @@
 // cooperative matrices. shaders/quantized*.
 #include <algorithm>
 
+#include "backends/vulkan/quantized.h"
 #include "backends/vulkan/rows.h"
 
 namespace zoetrope::vulkan {
@@ -30,42 +31,32 @@ bool accepts_quantize_rows(const KernelRequest& request, const Capabilities&) {
   return is_compute_dtype(in(request, 0).dtype);
 }
 
-// c [m, n] = a [m, k] × b [n, k].
-struct Product {
-  enum Input : size_t { kA, kAScale, kB, kBScale, kBias };
-  int64_t m, n, k;
+Result<KernelSpec> prepare_activate_quantize(const KernelRequest& request,
+                                             const Capabilities& caps) {
+  constexpr uint32_t kHeld = 8;  // MOST_KEPT of the shader: feed-forward rows are wide
+  const TensorType& a = in(request, 0);
+  const int64_t width = a.shape[-1], rows = out(request, 1).shape.elements();
+  const bool gated = has(request, 1);
+  const uint32_t chunk = row_chunk(width, a.dtype);
+  Dispatch d = row_dispatch("activate_quantize",
+                            lay_out_rows(rows, width / chunk, chunk, true, caps, kHeld), 0);
+  d.operands = {input(request, 0), input(request, gated ? 1 : 0), output(request, 0),
+                output(request, 1)};
+  d.constants.insert(d.constants.end(),
+                     {activation_number(request), out(request).dtype == DType::kI8, gated});
+  d.params = {u32(rows), u32(width)};
+  d.flops = 30 * static_cast<double>(a.shape.elements());
+  return KernelSpec{.name = "activate_quantize", .dispatches = {d}};
+}
 
-  explicit Product(const KernelRequest& request)
-      : m(in(request, kAScale).shape.elements()),
-        n(in(request, kBScale).shape.elements()),
-        k(in(request, kA).shape[-1]) {}
-
-  Dispatch dispatch(const KernelRequest& request, const char* shader, uint32_t group, int64_t bm,
-                    int64_t bn) const {
-    const auto operand = [&](size_t i) {
-      if (has(request, i) && in(request, i).shape.elements() > 0) return input(request, i);
-      Operand none = output(request);
-      none.reads = none.writes = false;
-      return none;
-    };
-    Dispatch d;
-    d.shader = shader;
-    d.operands = {operand(kA),      operand(kAScale), operand(kB),
-                  operand(kBScale), operand(kBias),   output(request)};
-    d.constants = {has(request, kBias), n % 4 == 0, u32(bm), u32(bn)};
-    const int64_t tiles_m = ceil_div(m, bm), tiles_n = ceil_div(n, bn);
-    d.params = {u32(m), u32(n), u32(k), u32(tiles_m), u32(tiles_n)};
-    d.group_size = group;
-    d.groups = tiles_m * tiles_n;
-    d.flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
-    return d;
-  }
-};
+bool accepts_activate_quantize(const KernelRequest& request, const Capabilities&) {
+  return compute_inputs(request) && in(request, 0).shape.elements() > 0;
+}
 
 // Any device: 128 invocations have 32 elements each; tiles follow a narrow c.
 Result<KernelSpec> prepare_tiled(const KernelRequest& request, const Capabilities& caps) {
-  const Product p(request);
-  const bool integer = in(request, Product::kA).dtype == DType::kI8;
+  const QuantizedProduct p(request);
+  const bool integer = in(request, QuantizedProduct::kA).dtype == DType::kI8;
   const bool dot = integer && caps.addresses && caps.integer_dot;
   const int64_t bn = p.n <= 16 ? 16 : p.n <= 32 ? 32 : p.m <= 32 ? 128 : 64, bm = 4096 / bn;
   const char* shader = dot ? "quantized_matmul_dot" : "quantized_matmul";
@@ -79,7 +70,6 @@ struct Tile {
   int64_t bm, bn, bk, wm, wn;
 
   int64_t subgroups() const { return bm / wm * (bn / wn); }
-  int64_t groups(const Product& p) const { return ceil_div(p.m, bm) * ceil_div(p.n, bn); }
   // As kPool in shaders/quantized_coopmat.glsl.
   int64_t shared_bytes(const MatrixTile& t, int64_t unit) const {
     const int64_t stages = 2 * (bm + bn) * (bk / unit + 1);
@@ -91,9 +81,6 @@ struct Tile {
 // for minutes.
 constexpr Tile kTiles[] = {
     {128, 128, 64, 64, 64}, {128, 64, 64, 64, 32}, {64, 64, 64, 32, 32}, {32, 32, 32, 16, 16}};
-
-// Bytes that shaders load from shared memory at once; 0: no shader for such matrices.
-int64_t unit_of(const MatrixTile& t) { return t.k % 16 == 0 ? 16 : t.k % 8 == 0 ? 8 : 0; }
 
 bool fits(const Tile& tile, const Capabilities& caps) {
   const MatrixTile& t = caps.coop_i8;
@@ -107,7 +94,7 @@ bool fits(const Tile& tile, const Capabilities& caps) {
 }
 
 // The largest tile that still gives every processor of a large device a group.
-const Tile* choose(const Product& p, const Capabilities& caps) {
+const Tile* choose(const QuantizedProduct& p, const Capabilities& caps) {
   if (caps.software) return fits(std::end(kTiles)[-1], caps) ? std::end(kTiles) - 1 : nullptr;
   const auto asked = static_cast<size_t>(caps.tile - 1);
   if (asked < std::size(kTiles) && fits(kTiles[asked], caps)) return &kTiles[asked];
@@ -115,18 +102,18 @@ const Tile* choose(const Product& p, const Capabilities& caps) {
   for (const Tile& tile : kTiles) {
     if (!fits(tile, caps)) continue;
     chosen = &tile;
-    if (tile.groups(p) >= 128) break;
+    if (p.groups(tile.bm, tile.bn) >= 128) break;
   }
   return chosen;
 }
 
 bool accepts_coopmat(const KernelRequest& request, const Capabilities& caps) {
-  return caps.coop_i8 && in(request, Product::kA).dtype == DType::kI8 &&
-         choose(Product(request), caps) != nullptr;
+  return caps.coop_i8 && in(request, QuantizedProduct::kA).dtype == DType::kI8 &&
+         choose(QuantizedProduct(request), caps) != nullptr;
 }
 
 Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilities& caps) {
-  const Product p(request);
+  const QuantizedProduct p(request);
   const Tile& tile = *choose(p, caps);
   const MatrixTile& t = caps.coop_i8;
   const int64_t unit = unit_of(t);
@@ -135,6 +122,7 @@ Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilit
                           tile.bm, tile.bn);
   d.constants.insert(d.constants.end(), {u32(tile.bk), p.k % unit == 0, u32(tile.wm), u32(tile.wn),
                                          t.m, t.n, t.k, group});
+  d.on_matrices = true;
   return KernelSpec{
       .name = str("quantized_matmul_coopmat_i8_", tile.bm, "x", tile.bn, "x", tile.bk),
       .dispatches = {d}};
@@ -142,11 +130,33 @@ Result<KernelSpec> prepare_coopmat(const KernelRequest& request, const Capabilit
 
 constexpr TableRow kTable[] = {
     {OpKind::kQuantizeRows, accepts_quantize_rows, prepare_quantize_rows},
+    {OpKind::kActivateQuantize, accepts_activate_quantize, prepare_activate_quantize},
+    {OpKind::kQuantizedMatmul, accepts_quantized_packed, prepare_quantized_packed},
     {OpKind::kQuantizedMatmul, accepts_coopmat, prepare_coopmat},
     {OpKind::kQuantizedMatmul, nullptr, prepare_tiled},
 };
 
 }  // namespace
+
+Dispatch QuantizedProduct::dispatch(const KernelRequest& request, const std::string& shader,
+                                    uint32_t group_size, int64_t bm, int64_t bn) const {
+  const auto operand = [&](size_t i) {
+    if (has(request, i) && in(request, i).shape.elements() > 0) return input(request, i);
+    Operand none = output(request);
+    none.reads = none.writes = false;
+    return none;
+  };
+  Dispatch d;
+  d.shader = shader;
+  d.operands = {operand(kA),      operand(kAScale), operand(kB),
+                operand(kBScale), operand(kBias),   output(request)};
+  d.constants = {has(request, kBias), n % 4 == 0, u32(bm), u32(bn)};
+  d.params = {u32(m), u32(n), u32(k), u32(ceil_div(m, bm)), u32(ceil_div(n, bn))};
+  d.group_size = group_size;
+  d.groups = groups(bm, bn);
+  d.flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
+  return d;
+}
 
 std::span<const TableRow> quantized_table() { return kTable; }
 

@@ -9,18 +9,17 @@ namespace zoetrope::vulkan {
 namespace {
 
 constexpr uint32_t kMostLanes = 256;  // MOST_LANES in shaders/rows.glsl
-constexpr uint32_t kMostKept = 4;     // MOST_KEPT: chunks in a lane's registers
 
 }  // namespace
 
 RowLayout lay_out_rows(int64_t rows, int64_t units, uint32_t chunk, bool keep,
-                       const Capabilities& caps) {
+                       const Capabilities& caps, uint32_t most_kept) {
   RowLayout layout;
   layout.chunk = chunk;
   const uint32_t most = std::min(kMostLanes, std::bit_floor(caps.max_group_size));
   while (layout.lanes < most && int64_t{layout.lanes} * 4 < units) layout.lanes *= 2;
   const int64_t rounds = std::max<int64_t>(ceil_div(units, layout.lanes), 1);
-  layout.keep = keep && chunk > 1 && units > 0 && rounds <= kMostKept ? u32(rounds) : 0;
+  layout.keep = keep && chunk > 1 && units > 0 && rounds <= most_kept ? u32(rounds) : 0;
   layout.group = std::max(layout.lanes, 64u);
   layout.groups = ceil_div(rows, layout.group / layout.lanes);
   return layout;

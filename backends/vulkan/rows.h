@@ -10,9 +10,11 @@ struct RowLayout {
   int64_t groups = 0;
 };
 
-// `units`: chunks a row. With `keep` lanes hold their part of a row where it is not too long.
+// `units`: chunks a row. With `keep` lanes hold their part of a row where it is not too long: up to
+// MOST_KEPT chunks of the shader.
+constexpr uint32_t kMostKept = 4;
 RowLayout lay_out_rows(int64_t rows, int64_t units, uint32_t chunk, bool keep,
-                       const Capabilities& caps);
+                       const Capabilities& caps, uint32_t most_kept = kMostKept);
 
 // The largest chunk, up to 16 bytes of `dtype`, that divides `width`.
 uint32_t row_chunk(int64_t width, DType dtype);

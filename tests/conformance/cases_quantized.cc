@@ -142,6 +142,8 @@ void add_products(std::vector<Case>* cases) {
       {"one row", {1, 272}, 130},
       {"one column", {70, 80}, 1},
       {"many tiles", {300, 272}, 264},
+      {"edges of stages", {77, 1168}, 260},
+      {"bytes, edges of stages", {70, 1157}, 136},
       {"deep", {5, 8960}, 12},
       {"nothing to sum", {3, 0}, 4},
       {"no rows", {0, 16}, 8},

@@ -92,7 +92,9 @@ std::vector<Way> restricted_vulkan() {
                                .dtypes = narrow,
                                .least_elements = 10'000,
                                .kernels = software});
-  for (const char* target : {"no-i8-coopmat", "no-coopmat,no-dot"})
+  for (int tile : tiles(4, software ? std::vector{3} : std::vector{1, 2}))
+    add(str("packed=", tile), {.ops = {kQuantizedMatmul}});
+  for (const char* target : {"no-packed", "no-i8-coopmat", "no-coopmat,no-dot"})
     add(target, {.ops = {kQuantizedMatmul}});
   for (const char* target : {"no-f16", "no-nearest-half,no-coopmat2-rows"})
     add(target,

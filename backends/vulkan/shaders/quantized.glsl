@@ -8,8 +8,10 @@
 // quantized.cc writes them.
 layout(constant_id = 16) const bool HAS_BIAS = false;
 layout(constant_id = 17) const bool VECTOR_C = false;  // N is a multiple of 4
-layout(constant_id = 18) const uint BM = 64;           // tile of a group
+#ifndef FIXED
+layout(constant_id = 18) const uint BM = 64;  // tile of a group
 layout(constant_id = 19) const uint BN = 64;
+#endif
 
 OPERAND(0)  // a
 OPERAND(1)  // a_scale

@@ -1,5 +1,6 @@
 // Norms of one row of the last axis after the other, norm(x)·weight + bias, then ·(1 + scale) + shift.
-// With RESIDUAL, of x' = x + gate·y, which is stored too.
+// With RESIDUAL, of x' = x + gate·y, which is stored too. With QUANTIZED, what is stored of the norm are
+// 8-bit numbers.
 #ifndef ROW_NORM_GLSL
 #define ROW_NORM_GLSL
 
@@ -19,7 +20,13 @@ ROW_OPERAND(1)  // weight
 ROW_OPERAND(2)  // bias
 ROW_OPERAND(3)  // scale
 ROW_OPERAND(4)  // shift
+#ifdef QUANTIZED
+layout(constant_id = 27) const bool INTEGER = true;  // i8; else f8e4m3
+OPERAND(5)
+#include "narrow_rows.glsl"
+#else
 ROW_OUTPUT(5)
+#endif
 
 #define ROWS param(0)
 #define WIDTH param(1)
@@ -30,6 +37,10 @@ ROW_OUTPUT(5)
 ROW_OPERAND(6)  // y
 ROW_OPERAND(7)  // gate
 ROW_OUTPUT(8)   // x'
+#ifdef QUANTIZED
+OPERAND(9)  // the rows' factors
+NARROW_ROWS(5, 9)
+#endif
 
 Chunk residual(Chunk x, Chunk y, uint gate, uint c) {
   if (GATE != 0) {
@@ -42,6 +53,10 @@ Chunk normed(uint first, uint gate, uint c) {
   return residual(get_0(first, 1, c), get_6(first, 1, c), gate, c);
 }
 #else
+#ifdef QUANTIZED
+OPERAND(6)  // the rows' factors
+NARROW_ROWS(5, 6)
+#endif
 Chunk normed(uint first, uint gate, uint c) { return get_0(first, 1, c); }
 #endif
 
@@ -59,7 +74,7 @@ vec3 statistics(float mean, vec2 sums, float width) {
   return vec3(mean, rest, 1.0 / sqrt(sums.y / width - rest * rest + EPSILON));
 }
 
-void finish(uint first, uint c, Chunk x, vec3 s, uvec2 at) {
+Chunk finished(uint c, Chunk x, vec3 s, uvec2 at) {
   x = Chunk((x.a - s.x - s.y) * s.z, (x.b - s.x - s.y) * s.z);
   if (HAS_WEIGHT) {
     Chunk w = get_1(0, 1, c);
@@ -77,7 +92,7 @@ void finish(uint first, uint c, Chunk x, vec3 s, uvec2 at) {
     Chunk w = get_4(at.y, SHIFT == 1 ? 1 : 0, c);
     x = Chunk(x.a + w.a, x.b + w.b);
   }
-  put_5(first, c, x);
+  return x;
 }
 
 void main() {
@@ -111,10 +126,26 @@ void main() {
       sums = row_sum(sums);
     }
     const vec3 s = statistics(mean, sums, float(width));
+#ifdef QUANTIZED
+    uint most = 0;
+    EACH_KEPT(i) {
+      if (is_kept(lane, i, chunks)) {
+        kept[i] = finished(lane + i * LANES, kept[i], s, at);
+        most = max(most, magnitude(kept[i]));
+      }
+    }
+    const float factor = row_factor(most, exists && lane == 0, row);
     if (!exists) return;
     EACH_KEPT(i) {
-      if (is_kept(lane, i, chunks)) finish(first, lane + i * LANES, kept[i], s, at);
+      if (is_kept(lane, i, chunks)) put_narrow(first + (lane + i * LANES) * CHUNK, kept[i], factor);
     }
+#else
+    if (!exists) return;
+    EACH_KEPT(i) {
+      if (is_kept(lane, i, chunks))
+        put_5(first, lane + i * LANES, finished(lane + i * LANES, kept[i], s, at));
+    }
+#endif
     return;
   }
   for (uint c = lane; c < chunks; c += LANES) sum += first_sum(normed(first, gate, c));
@@ -124,13 +155,23 @@ void main() {
     sums = row_sum(sums);
   }
   const vec3 s = statistics(mean, sums, float(width));
+#ifdef QUANTIZED
+  uint most = 0;
+  for (uint c = lane; c < chunks; c += LANES)
+    most = max(most, magnitude(finished(c, normed(first, gate, c), s, at)));
+  const float factor = row_factor(most, exists && lane == 0, row);
+#endif
   if (!exists) return;
   for (uint c = lane; c < chunks; c += LANES) {
     Chunk x = normed(first, gate, c);
 #ifdef RESIDUAL
     put_8(first, c, x);
 #endif
-    finish(first, c, x, s, at);
+#ifdef QUANTIZED
+    put_narrow(first + c * CHUNK, finished(c, x, s, at), factor);
+#else
+    put_5(first, c, finished(c, x, s, at));
+#endif
   }
 }
 

@@ -58,7 +58,9 @@ uint row_id() { return group_id() * (GROUP_SIZE / LANES) + invocation() / LANES;
 
 // EACH_KEPT(i) statement: for the chunks that a lane holds. Unrolled here, since drivers give arrays a
 // place in memory before they unroll; without addresses each access is many instructions.
+#ifndef MOST_KEPT
 #define MOST_KEPT 4
+#endif
 #ifdef ADDRESSES
 #define EACH_KEPT(I) [[unroll]] for (uint I = 0; I < MOST_KEPT; ++I) if (I < KEEP)
 #else
