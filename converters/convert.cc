@@ -84,7 +84,7 @@ Status check_components(const ConvertOptions& options, const Family& family) {
         std::tuple{"--tokenizer", &options.tokenizer, wan || ltx || h3}})
     if (!value->empty() && !taken)
       return error(Code::kInvalidArgument, flag, ": the family '", family.name, "' takes none");
-  if (options.distilled && !ltx && !wan)
+  if (options.distilled.value_or(false) && !ltx && !wan)
     return error(Code::kInvalidArgument, "--distilled: the family '", family.name,
                  "' has no schedule of its own for few steps");
   return Status();

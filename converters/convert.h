@@ -20,7 +20,8 @@ struct ConvertOptions {
   std::string upsampler = "";      // of latents, for a second stage of denoising
   std::string tokenizer = "";      // a SentencePiece model or tokenizer.json, or the folder of one
   std::string refining_lora = "";  // on the denoiser of that stage
-  bool distilled = false;          // made for few steps without guidance, which no file says
+  // Made for few steps without guidance, or not; none: as the folder says, where it says it.
+  std::optional<bool> distilled = std::nullopt;
   std::optional<DType> dtype = std::nullopt;  // store float tensors as this; none: as they are
   // Judges the model before anything is written; what runs it lies in the runtime.
   std::function<Status(const ModelInfo&)> check = {};

@@ -34,7 +34,7 @@ constexpr const char* kDecoderMark = "decoder.conv_in.conv.weight";  // of both 
 class Reader {
  public:
   Reader(const ConvertSource& source, const ConvertOptions& options)
-      : source_(source), options_(options), distilled_(options.distilled) {}
+      : source_(source), options_(options), distilled_(options.distilled.value_or(false)) {}
 
   Status read() {
     ZT_RETURN_IF_ERROR(find_transformer());
@@ -123,12 +123,12 @@ class Reader {
     // A scheduler that leaves the distilled times as they are, as LTX-2.5's folder has it.
     const bool as_they_are =
         sampler_->shift_by == FlowShift::kFixed && sampler_->shift == 1 && sampler_->terminal == 0;
-    if (as_they_are && !distilled_) {
+    if (as_they_are && !options_.distilled) {
       distilled_ = true;
       if (options_.notice)
         options_.notice(it->second.path +
                         " shifts no times: the checkpoint is taken as distilled (eight steps "
-                        "without guidance)");
+                        "without guidance; if it was not, --no-distilled)");
     }
     sampler_->first = 1;
     sampler_->last = 0;

@@ -373,7 +373,7 @@ void take_few_steps(FlowSampler sampler, WanPipeline* pipeline) {
   pipeline->sampler = std::move(sampler);
 }
 
-Recipe recipe_of(const Whole& whole, bool distilled) {
+Recipe recipe_of(const Whole& whole, std::optional<bool> distilled) {
   const WanConfig& dit = whole.dit.config;
   WanPipeline pipeline;
   pipeline.dit = dit;
@@ -383,8 +383,8 @@ Recipe recipe_of(const Whole& whole, bool distilled) {
   pipeline.sampling = published_wan_sampling(dit, pipeline.experts);
   if (whole.boundary > 0) pipeline.sampling.boundary = whole.boundary;
   pipeline.sampler = whole.sampler ? *whole.sampler : wan_sampler(pipeline.sampling.shift);
-  if (whole.dmd) take_few_steps(wan_dmd_sampler(), &pipeline);
-  if (distilled) take_few_steps(wan_distilled_sampler(), &pipeline);
+  if (whole.dmd && distilled.value_or(true)) take_few_steps(wan_dmd_sampler(), &pipeline);
+  if (distilled.value_or(false)) take_few_steps(wan_distilled_sampler(), &pipeline);
   if (whole.vae) {
     pipeline.vae = whole.vae->config;
     pipeline.latents = {whole.vae->mean, whole.vae->deviation};
@@ -417,7 +417,7 @@ Status convert_wan(const ConvertSource& source, const ConvertOptions& options,
                       read_transformer(source.checkpoint, WanNames::kDit, whole.time_a_frame));
   ZT_RETURN_IF_ERROR(read_second(source, options, &whole));
   ZT_RETURN_IF_ERROR(read_components(source, options, &whole));
-  if (whole.dmd && options.distilled)
+  if (whole.dmd && options.distilled.value_or(false))
     return error(Code::kInvalidArgument, source.checkpoint.path(),
                  ": --distilled asks for lightx2v's four steps; this folder's pipeline states its "
                  "own three, of DMD: leave the flag out");

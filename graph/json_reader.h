@@ -98,6 +98,9 @@ class JsonReader {
     if (!value->is_boolean()) return fail(key, "true or false");
     *out = value->get<bool>();
   }
+  void optional_flag(const char* key, std::optional<bool>* out) {
+    if (find(key) != nullptr) flag(key, &out->emplace());
+  }
 
   template <typename E>
   void choice(const char* key, E* out, std::span<const std::string_view> names) {

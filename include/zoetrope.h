@@ -15,7 +15,8 @@
  * Threads: any thread may call anything with any handle. Closing an engine ends nothing: calls that
  * are at work keep it until they return. Calls that run something take turns on one engine;
  * planning goes on beside them. Callbacks come on the thread that made the call, and may call
- * anything but what would wait for that call's own turn: runs of the same engine.
+ * anything but what would wait for that call's own turn: runs of the same engine. A call that works
+ * needs 192 KiB of its thread's stack (RESOURCE_EXHAUSTED); the library's own threads bring theirs.
  * Processes: what was opened before fork() is not usable in the child (UNAVAILABLE).
  * Versions: structs of the caller's begin with their size, so that a program built against an older
  * header goes on working; ZOETROPE_ABI grows when that is no longer so. */
@@ -218,7 +219,8 @@ ZOETROPE_API int zoetrope_write(const char *path, const zoetrope_clip *clip);
 /* A checkpoint to a model file, as `zoetrope convert`. `options`: JSON, "input" and "output" needed:
  *   {"input": "", "output": "", "family": "auto", "name": "", "vae": "", "text_encoder": "",
  *    "image_encoder": "", "second": "", "tokenizer": "", "upsampler": "", "distilled": false,
- *    "dtype": ""} */
+ *    "dtype": ""}
+ * Without "distilled" the checkpoint is what its folder says. */
 ZOETROPE_API int zoetrope_convert(const char *options, const zoetrope_callbacks *callbacks);
 
 /* A model file with weights of fewer bits, as `zoetrope quantize`. `options`: JSON, "output" needed,

@@ -52,10 +52,10 @@ def _file(path: PathLike | None) -> str | None:
 def convert(input: PathLike, output: PathLike, *, family: str | None = None, name: str | None = None,
             vae: PathLike | None = None, text_encoder: PathLike | None = None, image_encoder: PathLike | None = None,
             second: PathLike | None = None, tokenizer: PathLike | None = None,
-            upsampler: PathLike | None = None, distilled: bool = False, dtype: str | None = None,
+            upsampler: PathLike | None = None, distilled: bool | None = None, dtype: str | None = None,
             progress: Callable[[Progress], None] | None = None) -> None:
     """A checkpoint (.safetensors, .gguf, .pt), a diffusers folder or "synthetic:NAME" to a .zoe file, as
-    `zoetrope convert`."""
+    `zoetrope convert`. Whether it was distilled its folder says, where it does and you do not."""
     given = os.fspath(input)
     options = encode({"input": given if given.startswith("synthetic:") else _file(given), "output": _file(output),
                       "family": family, "name": name, "vae": _file(vae), "text_encoder": _file(text_encoder),

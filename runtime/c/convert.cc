@@ -28,7 +28,7 @@ void fields(V& v, ConvertArgument& a) {
   v.path("second", &o.second);
   v.path("tokenizer", &o.tokenizer);
   v.path("upsampler", &o.upsampler);
-  v.flag("distilled", &o.distilled);
+  v.optional_flag("distilled", &o.distilled);
   v.word("dtype", &a.dtype, kStorageTypes);
   v.require(!o.input.empty(), "input", "given");
   v.require(!o.output.empty(), "output", "given");

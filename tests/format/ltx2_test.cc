@@ -4,6 +4,7 @@
 #include "converters/weight_map.h"
 #include "graph/builder.h"
 #include "models/ltx2/recipe.h"
+#include "runtime/samplers/schedule.h"
 #include "tests/format/published.h"
 
 using namespace zoetrope;
@@ -266,6 +267,35 @@ TEST_CASE(
   mentions(
       Published("parity/data/dit/pipeline").refusal({.input = "", .output = "", .distilled = true}),
       "--distilled");
+}
+
+// diffusers' pipeline gives linspace(1, 1/n, n) as sigmas, which such a scheduler leaves as they
+// are.
+TEST_CASE(
+    "a scheduler that shifts no times is of a distilled checkpoint, unless one says it is not") {
+  const Folder folder;
+  folder.edit("scheduler/scheduler_config.json", [](json& c) {
+    c["use_dynamic_shifting"] = false;
+    c["shift_terminal"] = nullptr;
+    c["shift"] = 1.0;
+  });
+  std::string notices;
+  const auto notice = [&](const std::string& text) { notices += text; };
+  const Recipe said = recipe_of(*folder.converted({.input = "", .output = "", .notice = notice}));
+  CHECK(said.denoise()->steps == 8);
+  CHECK(said.denoise()->guidance == 1);
+  mentions(notices, "--no-distilled");
+  notices.clear();
+  const Recipe denied = recipe_of(
+      *folder.converted({.input = "", .output = "", .distilled = false, .notice = notice}));
+  CHECK(notices.empty());
+  CHECK(denied.denoise()->guidance > 1);
+  const auto points = space_flow(std::get<FlowSampler>(denied.denoise()->sampler), 4);
+  REQUIRE(points.ok());
+  const double sigmas[] = {1, 0.75, 0.5, 0.25, 0};
+  REQUIRE(points->sigmas.size() == 5);
+  for (size_t i = 0; i < 5; ++i)
+    CHECK(points->sigmas[i] == doctest::Approx(sigmas[i]).epsilon(1e-6));
 }
 
 TEST_CASE("an upsampler of LTX-2's that no pipeline takes is refused by what it is for") {

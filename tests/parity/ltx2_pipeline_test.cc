@@ -70,10 +70,10 @@ struct Saved {
     options.placement.device = device;
     return require_ok(Engine::open(convert.output, std::move(options)));
   }
-  ConvertOptions whole(bool distilled) const {
+  ConvertOptions whole(std::optional<bool> distilled) const {
     return {.input = path(), .output = "", .distilled = distilled};
   }
-  ConvertOptions single(bool distilled) const {
+  ConvertOptions single(std::optional<bool> distilled) const {
     return {.input = kData + name + "_single.safetensors",
             .output = "",
             .text_encoder = path() + "/gemma",
@@ -218,7 +218,7 @@ TEST_CASE(
     if (!has_device(device)) continue;
     CAPTURE(std::string(device));
     std::string notices;
-    ConvertOptions options = saved.whole(/*distilled=*/false);
+    ConvertOptions options = saved.whole(/*distilled=*/std::nullopt);
     options.notice = [&](const std::string& text) { notices += text; };
     check_case(saved, *saved.open(device, options), 0);
     CHECK(notices.find("taken as distilled") != std::string::npos);
