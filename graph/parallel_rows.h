@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <system_error>
-#include <thread>
 #include <vector>
 
 #include "graph/host.h"
+#include "graph/thread.h"
 
 namespace zoetrope {
 
@@ -21,7 +21,7 @@ inline int64_t row_parts(int64_t rows, int64_t least) {
 // thread run on this one. `body` must not throw.
 template <typename Body>
 void for_rows(int64_t count, int64_t parts, const Body& body) {
-  std::vector<std::jthread> threads;
+  std::vector<Thread> threads;
   threads.reserve(static_cast<size_t>(parts));
   for (int64_t part = parts - 1; part >= 0; --part) {
     const auto run = [&body, part, begin = count * part / parts, end = count * (part + 1) / parts] {

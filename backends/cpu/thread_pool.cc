@@ -43,7 +43,7 @@ void ThreadPool::stop() {
   stop_.store(true);
   epoch_.fetch_add(1);
   epoch_.notify_all();
-  for (std::thread& thread : workers_) thread.join();
+  for (Thread& thread : workers_) thread.join();
 }
 
 void ThreadPool::drain(int worker) {

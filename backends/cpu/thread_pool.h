@@ -6,9 +6,10 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
-#include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "graph/thread.h"
 
 namespace zoetrope::cpu {
 
@@ -65,7 +66,7 @@ class ThreadPool {
   std::atomic<bool> stop_{false};
   std::atomic<bool> failed_{false};
   std::exception_ptr failure_;  // of the first who set failed_
-  std::vector<std::thread> workers_;
+  std::vector<Thread> workers_;
 };
 
 }  // namespace zoetrope::cpu

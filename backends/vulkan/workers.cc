@@ -11,7 +11,7 @@ Workers::~Workers() {
     stopping_ = true;
   }
   changed_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (Thread& thread : threads_) thread.join();
 }
 
 void Workers::add(std::function<void()> task) {

@@ -5,8 +5,9 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <thread>
 #include <vector>
+
+#include "graph/thread.h"
 
 namespace zoetrope::vulkan {
 
@@ -32,7 +33,7 @@ class Workers {
   std::deque<std::function<void()>> tasks_;  // under mutex_, as are the next two
   size_t idle_ = 0;
   bool stopping_ = false;
-  std::vector<std::thread> threads_;  // the owner's
+  std::vector<Thread> threads_;  // the owner's
 };
 
 }  // namespace zoetrope::vulkan

@@ -2,11 +2,11 @@
 #include <array>
 #include <cmath>
 #include <system_error>
-#include <thread>
 #include <vector>
 
 #include "graph/format/model_file.h"
 #include "graph/philox.h"
+#include "graph/thread.h"
 
 namespace zoetrope {
 namespace {
@@ -93,18 +93,18 @@ void generate_synthetic(const SyntheticTensor& spec, const TensorType& type, voi
   const int64_t n = type.shape.elements();
   const int64_t parts = synthetic_threads(type, threads);
   const int64_t share = (n / parts + 3) / 4 * 4 + 4;
-  std::vector<std::thread> workers;
+  std::vector<Thread> workers;
   workers.reserve(static_cast<size_t>(parts));
   for (int64_t begin = share; begin < n; begin += share) {
     const int64_t end = std::min(n, begin + share);
     try {
-      workers.emplace_back(generate_range, std::cref(spec), std::cref(type), data, begin, end);
+      workers.emplace_back([&, begin, end] { generate_range(spec, type, data, begin, end); });
     } catch (const std::system_error&) {  // no thread to be had: this one does it
       generate_range(spec, type, data, begin, end);
     }
   }
   generate_range(spec, type, data, 0, std::min(n, share));
-  for (std::thread& worker : workers) worker.join();
+  for (Thread& worker : workers) worker.join();
 }
 
 }  // namespace zoetrope

@@ -18,6 +18,18 @@ from .errors import ZoetropeWarning, check
 
 T = TypeVar("T")
 
+_STACK = 8 << 20  # bytes, of threads that work, whatever `ulimit -s` gives others
+_starting = threading.Lock()
+
+
+def _start(thread: threading.Thread) -> None:
+    with _starting:
+        before = threading.stack_size(_STACK)
+        try:
+            thread.start()
+        finally:
+            threading.stack_size(before)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -132,7 +144,7 @@ class Call(Generic[T]):
         thread = threading.Thread(target=_work, args=(shared, work, on_frames, on_audio, previews), name="zoetrope", daemon=True)
         _working[shared] = thread
         weakref.finalize(self, lib.zoetrope_token_cancel, shared.token).atexit = False
-        thread.start()
+        _start(thread)
 
     def cancel(self) -> None:
         """From any thread. `result()` then raises CancelledError, unless all was done already."""

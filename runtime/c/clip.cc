@@ -72,5 +72,5 @@ Status write(const char* path, const zoetrope_clip* given) {
 }  // namespace zoetrope
 
 int zoetrope_write(const char* path, const zoetrope_clip* clip) {
-  return zoetrope::guarded([&] { return zoetrope::write(path, clip); });
+  return zoetrope::guarded_work([&] { return zoetrope::write(path, clip); });
 }

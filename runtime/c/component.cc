@@ -94,7 +94,7 @@ using namespace zoetrope;
 int zoetrope_run_component(zoetrope_engine* engine, const char* component,
                            const zoetrope_tensor* inputs, size_t input_count, const char* options,
                            const zoetrope_callbacks* callbacks, zoetrope_tensors** outputs) {
-  return guarded([&]() -> Status {
+  return guarded_work([&]() -> Status {
     ZT_ASSIGN_OR_RETURN(const auto open, engines().find(engine));
     return run(*open->engine, component, inputs, input_count, options, callbacks, outputs);
   });

@@ -40,7 +40,7 @@ void fields(V& v, ConvertArgument& a) {
 using namespace zoetrope;
 
 int zoetrope_convert(const char* text, const zoetrope_callbacks* callbacks) {
-  return guarded([&]() -> Status {
+  return guarded_work([&]() -> Status {
     ZT_RETURN_IF_ERROR(need(text, "options"));
     ConvertArgument a;
     ZT_RETURN_IF_ERROR(read_json(text, "options", &a));

@@ -120,7 +120,7 @@ const char* zoetrope_code_name(int code) {
 }
 
 int zoetrope_devices(char** json) {
-  return guarded([&]() -> Status {
+  return guarded_work([&]() -> Status {
     ZT_RETURN_IF_ERROR(need(json, "json"));
     return give(dump(devices_to_json(list_backends({}))), json);
   });
@@ -153,7 +153,7 @@ int zoetrope_token_cancel(zoetrope_token* token) {
 void zoetrope_token_free(zoetrope_token* token) { tokens().remove(token); }
 
 int zoetrope_open(const char* path, const char* text, zoetrope_engine** engine) {
-  return guarded([&]() -> Status {
+  return guarded_work([&]() -> Status {
     ZT_RETURN_IF_ERROR(need(engine, "engine"));
     DeviceRecord devices;
     ZT_RETURN_IF_ERROR(read_json(text, "options", &devices));
@@ -197,7 +197,7 @@ int zoetrope_inspect(zoetrope_engine* engine, char** json) {
 
 int zoetrope_plan(zoetrope_engine* engine, const char* text, const zoetrope_media* media,
                   char** json) {
-  return guarded([&]() -> Status {
+  return guarded_work([&]() -> Status {
     ZT_ASSIGN_OR_RETURN(const auto open, engines().find(engine));
     ZT_RETURN_IF_ERROR(need(json, "json"));
     ZT_ASSIGN_OR_RETURN(const Request request, read_request(*open->engine, text, media));
@@ -208,7 +208,7 @@ int zoetrope_plan(zoetrope_engine* engine, const char* text, const zoetrope_medi
 
 int zoetrope_run(zoetrope_engine* engine, const char* request, const zoetrope_media* media,
                  const zoetrope_callbacks* callbacks, char** result) {
-  return guarded([&]() -> Status {
+  return guarded_work([&]() -> Status {
     ZT_ASSIGN_OR_RETURN(const auto open, engines().find(engine));
     return run(*open, request, media, callbacks, result);
   });

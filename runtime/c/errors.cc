@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "graph/thread.h"
+
 namespace zoetrope {
 namespace {
 
@@ -37,6 +39,14 @@ int fail(int code, const char* message) noexcept {
 }
 
 const char* last_message() noexcept { return t_message.c_str(); }
+
+Status check_stack() {
+  const size_t left = stack_left();
+  return left >= kLeastStack
+             ? Status()
+             : error(Code::kResourceExhausted, "the calling thread has ", left >> 10,
+                     " KiB of its stack left; at least ", kLeastStack >> 10, " are needed");
+}
 
 Status need(const void* pointer, const char* what) {
   return pointer != nullptr ? Status()

@@ -35,6 +35,18 @@ int guarded(const Work& work) noexcept {
   }
 }
 
+// Whether the caller's stack holds what the engine puts there.
+Status check_stack();
+
+// As guarded, of what opens, plans, runs, reads or writes.
+template <typename Work>
+int guarded_work(const Work& work) noexcept {
+  return guarded([&]() -> Status {
+    ZT_RETURN_IF_ERROR(check_stack());
+    return work();
+  });
+}
+
 // A pointer that may not be NULL.
 Status need(const void* pointer, const char* what);
 

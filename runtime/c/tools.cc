@@ -118,7 +118,7 @@ Status verify(const char* model, const char* request, const char* text,
 using namespace zoetrope;
 
 int zoetrope_quantize(const char* text, const zoetrope_callbacks* callbacks, char** report) {
-  return guarded([&]() -> Status {
+  return guarded_work([&]() -> Status {
     ZT_RETURN_IF_ERROR(need(text, "options"));
     QuantizeArgument a;
     ZT_RETURN_IF_ERROR(read_json(text, "options", &a));
@@ -143,5 +143,5 @@ int zoetrope_quantize(const char* text, const zoetrope_callbacks* callbacks, cha
 
 int zoetrope_verify(const char* model, const char* request, const char* options,
                     const zoetrope_callbacks* callbacks, char** report) {
-  return guarded([&] { return verify(model, request, options, callbacks, report); });
+  return guarded_work([&] { return verify(model, request, options, callbacks, report); });
 }

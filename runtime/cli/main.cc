@@ -1,6 +1,8 @@
 // The `zoetrope` command: the composition root.
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -12,6 +14,7 @@
 #include <system_error>
 
 #include "graph/format/output_file.h"
+#include "graph/thread.h"
 #include "runtime/backend/foreign_code.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/usage.h"
@@ -69,9 +72,33 @@ bool g_in_main = false;
   std::abort();
 }
 
-// Before the constructors of all libraries, which allocate, too.
-void watch_early() { std::set_terminate(on_terminate); }
-[[gnu::section(".preinit_array"), gnu::used]] void (*const g_watch_early)() = watch_early;
+rlimit stack_limit() {
+  rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
+  getrlimit(RLIMIT_STACK, &limit);
+  return limit;
+}
+
+// The first thread's stack grows up to the limit as it then is; those of threads, other libraries'
+// too, get what glibc is told.
+void lengthen_stacks() {
+  using zoetrope::kThreadStack;
+  if (rlimit limit = stack_limit(); limit.rlim_cur < kThreadStack) {
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, kThreadStack);
+    setrlimit(RLIMIT_STACK, &limit);
+  }
+  pthread_attr_t attributes;
+  if (pthread_getattr_default_np(&attributes) != 0) return;
+  pthread_attr_setstacksize(&attributes, kThreadStack);
+  pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
+}
+
+// Before the constructors of all libraries, which allocate and have this stack, too.
+void begin_early() {
+  std::set_terminate(on_terminate);
+  lengthen_stacks();
+}
+[[gnu::section(".preinit_array"), gnu::used]] void (*const g_begin_early)() = begin_early;
 
 // Other libraries crash, abort or exit where they get no memory. Fit for handlers of signals.
 void end_short_of_memory(const char* doing) {
@@ -158,10 +185,7 @@ int run_command(int argc, char** argv) {
   return exit_code(status);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  g_in_main = true;
+int guarded_command(int argc, char** argv) {
   watch_crashes();
   zoetrope::hold_standard_descriptors();
   try {
@@ -178,4 +202,32 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "zoetrope: internal error: %s\n", e.what());
   }
   return zoetrope::kExitFailure;
+}
+
+// On a thread with a stack of its own, which all signals go to.
+int command_on_thread(int argc, char** argv) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    zoetrope::Thread thread([=] {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      std::exit(guarded_command(argc, argv));
+    });
+    thread.join();
+  } catch (const std::exception&) {
+    std::fprintf(stderr,
+                 "zoetrope: resource exhausted: the limit of stacks is %zu KiB (ulimit -s), and "
+                 "there is no thread with a longer one to be had\n",
+                 static_cast<size_t>(stack_limit().rlim_cur) >> 10);
+  }
+  return zoetrope::kExitNoMemory;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  g_in_main = true;
+  const bool enough = stack_limit().rlim_cur >= zoetrope::kThreadStack;
+  return enough ? guarded_command(argc, argv) : command_on_thread(argc, argv);
 }

@@ -230,6 +230,31 @@ class Runs(Case):
         self.assertEqual(found, [expected] * 4)
         lib.zoetrope_close(other)
 
+    def test_a_thread_with_too_short_a_stack_is_told_and_256_kib_are_enough(self):
+        seen = {}
+
+        def try_on(kib):
+            listener, engine, result = Listener(), c_void_p(), c_void_p()
+            code = lib.zoetrope_open(MODEL.encode(), b'{"device": "cpu", "threads": 3}', byref(engine))
+            if code == OK:
+                code = lib.zoetrope_run(engine, json.dumps(REQUEST).encode(), None, byref(listener.calls), byref(result))
+                lib.zoetrope_free(result)
+                lib.zoetrope_close(engine)
+            seen[kib] = code, message(), bytes(listener.frames)
+
+        for kib in (128, 256):
+            before = threading.stack_size(kib << 10)
+            try:
+                thread = threading.Thread(target=try_on, args=(kib,))
+                thread.start()
+            finally:
+                threading.stack_size(before)
+            thread.join()
+        self.assertEqual(seen[128][0], EXHAUSTED)
+        self.assertIn("KiB of its stack left", seen[128][1])
+        self.assertEqual(seen[256][0], OK, seen[256][1])
+        self.assertEqual(seen[256][2], bytes(self.run_request()[1].frames))
+
     def test_closing_waits_for_nobody_and_takes_nothing_from_who_is_at_work(self):
         engine, expected = opened(), self.run_request()[1].frames
         listener = Listener(at=lambda task: lib.zoetrope_close(engine))

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -151,6 +152,19 @@ class Running(Case):
         child.send_signal(signal.SIGINT)
         out, _ = child.communicate(timeout=120)
         self.assertEqual((out, child.returncode), ("stopped True (8, 64, 64, 3)\n", 0))
+
+    def test_short_stacks_are_for_other_threads(self):
+        """`ulimit -s 256`: what NumPy can still be loaded with."""
+        program = ("import threading, zoetrope\n"
+                   "e = zoetrope.Engine(device='cpu', threads=3)\n"
+                   "clip = e.generate('a red ball', width=64, height=64, frames=8, steps=1, seed=3)\n"
+                   f"clip.save({str(self.root / 'a.mp4')!r})\n"
+                   "print(clip.frames.sum(), threading.stack_size())\n")
+        short = lambda: resource.setrlimit(resource.RLIMIT_STACK, (256 << 10, 256 << 10))
+        said = {subprocess.run([sys.executable, "-W", "ignore", "-c", program], preexec_fn=limit, capture_output=True,
+                               text=True, timeout=300).stdout for limit in (None, short)}
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said.pop(), r"^\d+ 0\n$")
 
     def whole_run(self):
         """Seconds that 5000 steps would take here, by what some take."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import struct
@@ -33,6 +34,26 @@ def lora(path, blocks=(0,), seed=1):
         data += values
     text = json.dumps(header).encode()
     Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+class Stacks(unittest.TestCase):
+    def test_threads_and_the_process_that_tries_a_file_need_no_stacks_from_outside(self):
+        most = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        clips = set()
+        for limit in (None, (64 << 10, 64 << 10), (64 << 10, most)):
+            with tempfile.TemporaryDirectory() as folder:
+                server = Server(folder)
+                server.limits = limit and (lambda: resource.setrlimit(resource.RLIMIT_STACK, limit))
+                server.start()
+                view = server.wait(server.ask("POST", "/api/jobs", SMALL)[2]["id"], "done", "failed")
+                self.assertEqual(view["state"], "done", view)
+                clip = server.ask("GET", view["result"]["url"])[2]
+                status, _, file = server.ask("POST", "/api/files", *form(files=[("file", clip, "a.mp4")]))
+                self.assertEqual((status, file["frames"]), (201, 8))
+                clips.add(clip)
+                self.assertEqual(server.end(), 0)
+                server.process.stderr.close()
+        self.assertEqual(len(clips), 1)
 
 
 class Adapters(Case):

@@ -26,6 +26,7 @@ class Server:
         self.folder, self.flags, self.process, self.log = Path(folder), flags, None, []
         self.strange = []  # lines that are none of the log: a sanitizer's
         self.port_to_take = 0  # 0: one that is free
+        self.limits = None  # set in the process before it is the command
         self.model = MODEL
 
     def start(self):
@@ -33,7 +34,7 @@ class Server:
             self.process.stderr.close()
         command = [COMMAND, "serve", "--model", self.model, "--port", str(self.port_to_take), "--data", str(self.folder / "data"),
                    *(() if "--device" in self.flags else ("--device", "cpu", "--threads", "1")), *self.flags]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=self.limits)
         for line in self.process.stderr:
             self.log.append(json.loads(line))
             if self.log[-1]["event"] == "listening":

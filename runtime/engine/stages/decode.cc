@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <future>
+#include <optional>
 #include <system_error>
 
+#include "graph/thread.h"
 #include "runtime/engine/stages/causal_coder.h"
 #include "runtime/engine/stages/latents.h"
 #include "runtime/engine/tile_canvas.h"
@@ -380,9 +382,13 @@ Status decode_whole_frames(const Decode& s, std::span<const float> latents, int6
   ZT_RETURN_IF_ERROR(decode(0, 0, &now));
   for (int64_t i = 0, latent = calls->latents(0);; latent += calls->latents(++i)) {
     const bool more = latent < count;
-    std::future<Status> ahead;  // waited for wherever this is left
+    std::future<Status> ahead;
+    std::optional<Thread> worker;  // joined wherever this is left
     if (more && i > 0) try {
-        ahead = std::async(std::launch::async, decode, i + 1, latent, &next);
+        std::packaged_task<Status()> task([&, i, latent] { return decode(i + 1, latent, &next); });
+        std::future<Status> result = task.get_future();
+        worker.emplace(std::move(task));
+        ahead = std::move(result);
       } catch (const std::system_error&) {  // no thread: one after the other
       }
     ZT_RETURN_IF_ERROR(emit(now));

@@ -4,7 +4,8 @@
 #include <cmath>
 #include <new>
 #include <system_error>
-#include <thread>
+
+#include "graph/thread.h"
 
 namespace zoetrope {
 
@@ -255,7 +256,7 @@ Status Denoiser::evaluate(double t, std::span<const float> x, std::span<float> o
     // No exception of the second half may end the process, nor of the thread itself.
     Status other;
     try {
-      const std::jthread worker([&] {
+      const Thread worker([&] {
         try {
           other = run_part(&parts_[1], t, x);
         } catch (const std::bad_alloc&) {

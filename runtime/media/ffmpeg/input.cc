@@ -13,6 +13,7 @@
 
 #include "graph/format/output_file.h"
 #include "graph/host.h"
+#include "graph/thread.h"
 #include "runtime/backend/foreign_code.h"
 #include "runtime/media/ffmpeg/alpha_track.h"
 #include "runtime/media/ffmpeg/deinterlacer.h"
@@ -106,8 +107,10 @@ bool has_alpha_layer(const AVStream& stream) {
           stream.codecpar->codec_id == AV_CODEC_ID_VP9);
 }
 
-// Each of FFmpeg's threads holds a frame and what it refers to.
+// Each of FFmpeg's threads holds a frame and what it refers to, and has the stack that this process
+// gives to all.
 int threads_for(const AVCodecParameters& p) {
+  if (default_thread_stack() < kLeastStack) return 1;
   constexpr int64_t kMostThreads = 8, kMostPixels = 1 << 26;
   const int64_t pixels = std::max<int64_t>(int64_t{p.width} * p.height, 1);
   const int64_t most = std::clamp<int64_t>(kMostPixels / pixels, 1, kMostThreads);
