@@ -484,10 +484,13 @@ TEST_CASE("networks of few steps are sampled as they were distilled") {
     CHECK(points.sigmas[i] == doctest::Approx(nearest(told[i])).epsilon(1e-6));
   }
   mentions(refusal({.input = fast.path(), .output = "", .distilled = true}), "--distilled");
-  const Converted denied({.input = fast.path(), .output = "", .distilled = false});
-  CHECK(denied.recipe.denoise()->guidance == 5);
   // lightx2v's: nothing in a file says it.
   const Pipeline plain({}, kText);
+  const Converted usual({.input = plain.path(), .output = ""});
+  const Converted denied({.input = fast.path(), .output = "", .distilled = false});
+  CHECK(usual.recipe.denoise()->guidance > 1);
+  CHECK(denied.recipe.denoise()->guidance == usual.recipe.denoise()->guidance);
+  CHECK(denied.recipe.denoise()->steps == usual.recipe.denoise()->steps);
   const Converted four({.input = plain.path(), .output = "", .distilled = true});
   CHECK(four.recipe.denoise()->steps == 4);
   CHECK(four.recipe.denoise()->guidance == 1);
