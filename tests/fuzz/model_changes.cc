@@ -14,7 +14,8 @@ using Json = nlohmann::ordered_json;
 std::string graft_stage(Draw& draw, Json* recipe) {
   static const Json kOthers[] = {Json::parse(recipe_to_json(tiny_clip().recipe)),
                                  Json::parse(recipe_to_json(tiny_causal().recipe)),
-                                 Json::parse(recipe_to_json(tiny_picture().recipe))};
+                                 Json::parse(recipe_to_json(tiny_picture().recipe)),
+                                 Json::parse(recipe_to_json(tiny_ended().recipe))};
   const Json& stages = draw.pick(kOthers)["stages"];
   const Json stage = stages[draw.below(stages.size())];
   Json& own = (*recipe)["stages"];
@@ -64,10 +65,12 @@ std::vector<float> draw_sound(Draw& draw, const Recipe& recipe, bool odd) {
 
 void draw_known(Draw& draw, const Recipe& recipe, bool odd, Request* request) {
   bool frames = false, required = false, sound = false, starts = false, classes = false;
+  bool ends = false;
   for (const Stage& stage : recipe.stages) {
     required = required || std::holds_alternative<ImageFeatures>(stage);
     starts = starts || std::holds_alternative<StartPicture>(stage);
     classes = classes || std::holds_alternative<ClassLabel>(stage);
+    ends = ends || std::holds_alternative<EndPictures>(stage);
     if (const auto* known = std::get_if<KnownLatents>(&stage)) {
       const LatentSpec* spec = recipe.find_latents(known->latents);
       (spec != nullptr && spec->media == Modality::kSound ? sound : frames) = true;
@@ -81,8 +84,8 @@ void draw_known(Draw& draw, const Recipe& recipe, bool odd, Request* request) {
     return takes ? draw.one_in(n) : odd && draw.one_in(20);
   };
   KnownMedia& known = request->known;
-  if (required ? !(odd && draw.one_in(6)) : wants(frames, 3)) known.first = some(1);
-  if (required && wants(frames, 6)) known.last = some(1);
+  if (required ? !(odd && draw.one_in(6)) : wants(frames || ends, 3)) known.first = some(1);
+  if (ends ? draw.one_in(3) : required && wants(frames, 6)) known.last = some(1);
   if (odd && wants(frames, 4)) known.before = some(draw.below(7));
   if (odd && wants(frames, 5)) known.after = some(draw.below(7));
   if (odd && wants(frames, 6)) known.video = some(draw.below(9));
@@ -97,6 +100,27 @@ void draw_known(Draw& draw, const Recipe& recipe, bool odd, Request* request) {
   if (classes ? !(odd && draw.one_in(5)) : odd && draw.one_in(20))
     for (uint32_t i = draw.below(3) + 1; i > 0; --i)
       request->classes.push_back(odd ? draw.pick(kClasses) : "1");
+}
+
+// Of what is in it mostly, where there is something.
+std::string change_tokenizer(Draw& draw, std::vector<StoredTokenizer>* tokenizers) {
+  static constexpr const char* kKinds[] = {"bytes", "sentencepiece", "clip_bpe", "byte_bpe",
+                                           "piece_bpe"};
+  if (tokenizers->empty()) return "";
+  StoredTokenizer& one = tokenizers->front();
+  Json json = Json::parse(one.data.begin(), one.data.end(), nullptr, false);
+  if (json.is_discarded() || draw.one_in(4)) {
+    if (draw.coin())
+      one = {"", draw.pick(kKinds), {}};
+    else
+      tokenizers->clear();
+    return "tokenizer";
+  }
+  const std::string what =
+      change_json(draw, &json, {"", "r", "e r", "re d", "d e", "<begin>", "a b c"});
+  const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  one.data.assign(text.begin(), text.end());
+  return "tokenizer " + what;
 }
 
 }  // namespace
@@ -170,12 +194,7 @@ std::string change_components(Draw& draw, TinyModel* model) {
       one = std::move(copy);
       return str(one.name, " is another");
     }
-    case 2:
-      if (draw.coin())
-        model->info.tokenizers = {{"", draw.coin() ? "sentencepiece" : "clip_bpe", {}}};
-      else
-        model->info.tokenizers.clear();
-      return "tokenizer";
+    case 2: return change_tokenizer(draw, &model->info.tokenizers);
     default: return change_graph(draw, &one);
   }
 }

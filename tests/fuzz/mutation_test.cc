@@ -127,6 +127,7 @@ TEST_CASE("write the seeds" * doctest::skip()) {
   put("sentencepiece", "identity", sentencepiece_seed());
   put("clip_bpe", "clip", clip_bpe_seed());
   put("piece_bpe", "gemma", piece_bpe_seed());
+  put("byte_bpe", "qwen", byte_bpe_seed());
   put("prompt", "ascii", bytes_of("a small red star bounces on a blue floor"));
   put("prompt", "wide", bytes_of("ein grüner Würfel, 星 und \xF0\x9F\x90\x8E"));
 }
@@ -177,6 +178,7 @@ TEST_CASE("a damaged tokenizer is refused or usable") {
   mutate("sentencepiece", fuzz_sentencepiece, pieces, pieces.size(), 3000);
   mutate("clip_bpe", fuzz_clip_bpe, clip_bpe_seed(), 0, 300);
   mutate("piece_bpe", fuzz_piece_bpe, piece_bpe_seed(), 0, 300);
+  mutate("byte_bpe", fuzz_byte_bpe, byte_bpe_seed(), 0, 300);
 }
 
 TEST_CASE("a damaged Toybox configuration is refused or usable") {

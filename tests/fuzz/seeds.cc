@@ -8,6 +8,7 @@
 #include "converters/checkpoint.h"
 #include "converters/clip_text.h"
 #include "converters/gemma.h"
+#include "converters/qwen3.h"
 #include "graph/format/model_generated.h"
 #include "tests/format/small_model.h"
 #include "tests/fuzz/targets.h"
@@ -86,6 +87,12 @@ std::vector<uint8_t> piece_bpe_seed() {
       read_gemma_tokenizer(std::string(ZOETROPE_SOURCE_DIR) + "/tests/text/data/gemma");
   REQUIRE(read.ok());
   return read->data;
+}
+
+std::vector<uint8_t> byte_bpe_seed() {
+  const auto read = read_qwen_tokenizer(std::string(ZOETROPE_SOURCE_DIR) + "/tests/text/data/qwen");
+  REQUIRE(read.ok());
+  return *read;
 }
 
 void run_shared_table_bomb() {

@@ -13,6 +13,7 @@ std::vector<uint8_t> toybox_config_seed();
 std::vector<uint8_t> sentencepiece_seed();
 std::vector<uint8_t> clip_bpe_seed();
 std::vector<uint8_t> piece_bpe_seed();
+std::vector<uint8_t> byte_bpe_seed();
 
 // Builds roots whose tables share large parts and checks that they are refused in little time.
 void run_shared_table_bomb();

@@ -14,6 +14,7 @@
 #include "graph/text.h"
 #include "models/toybox/toybox.h"
 #include "runtime/engine/tokenizer.h"
+#include "runtime/text/byte_bpe.h"
 #include "runtime/text/clip_bpe.h"
 #include "runtime/text/piece_bpe.h"
 #include "runtime/text/sentencepiece.h"
@@ -96,6 +97,7 @@ bool fuzz_sentencepiece(std::span<const uint8_t> bytes) {
 
 bool fuzz_clip_bpe(std::span<const uint8_t> bytes) { return use_tokenizer<ClipBpe>(bytes); }
 bool fuzz_piece_bpe(std::span<const uint8_t> bytes) { return use_tokenizer<PieceBpe>(bytes); }
+bool fuzz_byte_bpe(std::span<const uint8_t> bytes) { return use_tokenizer<ByteBpe>(bytes); }
 
 bool fuzz_model(std::span<const uint8_t> bytes) {
   const MemoryFile file(bytes);

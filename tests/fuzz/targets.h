@@ -31,6 +31,7 @@ bool fuzz_prompt(std::span<const uint8_t> bytes);
 bool fuzz_sentencepiece(std::span<const uint8_t> bytes);
 bool fuzz_clip_bpe(std::span<const uint8_t> bytes);
 bool fuzz_piece_bpe(std::span<const uint8_t> bytes);
+bool fuzz_byte_bpe(std::span<const uint8_t> bytes);
 
 inline constexpr FuzzTarget kFuzzTargets[] = {{"model", fuzz_model},
                                               {"model_root", fuzz_model_root},
@@ -45,6 +46,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {{"model", fuzz_model},
                                               {"prompt", fuzz_prompt},
                                               {"sentencepiece", fuzz_sentencepiece},
                                               {"clip_bpe", fuzz_clip_bpe},
-                                              {"piece_bpe", fuzz_piece_bpe}};
+                                              {"piece_bpe", fuzz_piece_bpe},
+                                              {"byte_bpe", fuzz_byte_bpe}};
 
 }  // namespace zoetrope

@@ -1,5 +1,5 @@
-// Three whole models of a few kilobytes, honest: what tests bend into lies and what the fuzzer
-// rewrites. Between them they have every kind of stage, and most ops.
+// Four whole models of a few kilobytes, honest: what tests bend into lies and what the fuzzer
+// rewrites. Between them they have most kinds of stages, and most ops.
 #pragma once
 
 #include <string>
@@ -36,6 +36,9 @@ TinyModel tiny_clip();
 TinyModel tiny_causal();
 // A picture of a class by diffusion, 16 x 16; may start from a picture.
 TinyModel tiny_picture();
+// A clip of 7 frames, 16 x 16, in stitched pieces, with sound by a schedule of its own; pictures at
+// its ends are read among the words, which pairs of bytes are.
+TinyModel tiny_ended();
 
 // Grey pixels of the clip's preferred size.
 KnownFrames grey_frames(const Recipe& recipe, int64_t count);
