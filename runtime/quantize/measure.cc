@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "graph/elements.h"
+#include "graph/parallel_rows.h"
 #include "graph/rotation.h"
 #include "graph/text.h"
 #include "runtime/engine/find_stage.h"
@@ -80,43 +82,60 @@ std::string quoted(const std::string& text) {
   return out + "'";
 }
 
-// Numbers of a quantised tensor, row by row.
+// A weight and what is stored of it.
+struct BothWeights {
+  const QuantizedWeight& weight;
+  WeightData original, values, scale;  // scale: empty where the format has none
+  ops::DequantizeShape shape;
+  int64_t rows = 1, columns = 0;
+
+  // `wide` as doubles of the original's row, `stored` as what is read back; `scratch` as wide.
+  void read(int64_t row, std::vector<double>* wide, std::vector<double>* stored,
+            std::vector<float>* scratch) const {
+    const auto load = [&](const WeightData& from, std::vector<double>* to) {
+      const auto* data = static_cast<const uint8_t*>(from.data);
+      const DType dtype = from.type.dtype;
+      load_elements(dtype, data + row * columns * dtype_size(dtype), columns, to->data());
+    };
+    load(original, wide);
+    if (weight.scale.empty()) return load(values, stored);
+    const EncodedData data{values.type.dtype, scale.type.dtype, DType::kF32,
+                           values.data,       scale.data,       nullptr};
+    decode_row(shape, data, row, scratch->data());
+    if (weight.choice.rotate) rotate_row(scratch->data(), columns);
+    std::copy(scratch->begin(), scratch->end(), stored->begin());
+  }
+};
+
 Result<double> weight_error(const WeightSource& original, const WeightSource& quantized,
                             const QuantizedWeight& w) {
-  ZT_ASSIGN_OR_RETURN(const WeightData from, original.load(w.weight));
-  ZT_ASSIGN_OR_RETURN(const WeightData values, quantized.load(w.values));
-  const int64_t rows = w.scale.empty() ? 1 : w.shape[0];
-  const int64_t columns = w.shape.elements() / std::max<int64_t>(rows, 1);
-  ops::DequantizeShape shape;
-  EncodedData data{values.type.dtype, DType::kF32, DType::kF32, values.data, nullptr, nullptr};
-  WeightData scale;
+  BothWeights both{w};
+  ZT_ASSIGN_OR_RETURN(both.original, original.load(w.weight));
+  ZT_ASSIGN_OR_RETURN(both.values, quantized.load(w.values));
+  if (w.shape.rank() > 0) both.rows = w.shape[0];
+  both.columns = w.shape.elements() / std::max<int64_t>(both.rows, 1);
   if (!w.scale.empty()) {
-    ZT_ASSIGN_OR_RETURN(shape, ops::dequantize_shape(dequantize_attrs(w.choice, {rows, columns})));
-    ZT_ASSIGN_OR_RETURN(scale, quantized.load(w.scale));
-    data.scale_type = scale.type.dtype;
-    data.scale = scale.data;
+    ZT_ASSIGN_OR_RETURN(
+        both.shape, ops::dequantize_shape(dequantize_attrs(w.choice, {both.rows, both.columns})));
+    ZT_ASSIGN_OR_RETURN(both.scale, quantized.load(w.scale));
   }
-  double error = 0, energy = 0;
-  std::vector<double> x(static_cast<size_t>(columns)), wide(x.size());
-  std::vector<float> y(x.size());
-  for (int64_t r = 0; r < rows; ++r) {
-    load_elements(
-        from.type.dtype,
-        static_cast<const uint8_t*>(from.data) + r * columns * dtype_size(from.type.dtype), columns,
-        x.data());
-    if (w.scale.empty()) {
-      load_elements(values.type.dtype, values.data, columns, wide.data());
-    } else {
-      decode_row(shape, data, r, y.data());
-      if (w.choice.rotate) rotate_row(y.data(), columns);
-      std::copy(y.begin(), y.end(), wide.begin());
+  std::vector<double> errors(static_cast<size_t>(both.rows)), energies(errors);
+  const int64_t least = std::max<int64_t>(1, 65536 / std::max<int64_t>(both.columns, 1));
+  for_rows(both.rows, row_parts(both.rows, least), [&](int64_t, int64_t begin, int64_t end) {
+    std::vector<double> x(static_cast<size_t>(both.columns)), stored(x);
+    std::vector<float> scratch(x.size());
+    for (int64_t r = begin; r < end; ++r) {
+      both.read(r, &x, &stored, &scratch);
+      for (size_t i = 0; i < x.size(); ++i) {
+        const double difference = x[i] - stored[i];
+        errors[static_cast<size_t>(r)] += difference * difference;
+        energies[static_cast<size_t>(r)] += x[i] * x[i];
+      }
     }
-    for (size_t i = 0; i < x.size(); ++i) {
-      error += (x[i] - wide[i]) * (x[i] - wide[i]);
-      energy += x[i] * x[i];
-    }
-  }
-  return std::sqrt(ratio(error, energy));
+  });
+  // In the rows' order: the same for any number of threads.
+  return std::sqrt(ratio(std::accumulate(errors.begin(), errors.end(), 0.0),
+                         std::accumulate(energies.begin(), energies.end(), 0.0)));
 }
 
 }  // namespace
