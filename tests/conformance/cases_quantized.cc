@@ -17,6 +17,8 @@ void add_rows(std::vector<Case>* cases) {
           Shape{2, 1, 3, 2, 2, 36}, Shape{2, 8960}, Shape{1, 16392}, Shape{0, 8}, Shape{3, 0}})
       add("uniform", in(shape, -3, 3));
     add("many rows", in({1027, 24}, -3, 3));
+    for (int64_t width : {296, 768, 1040, 1536, 1544, 2056})
+      add("many rows", in({4100, width}, -3, 3));
     add("zeros", values({3, 8}, {0, -0.0}));
     add("some rows of zeros", values({4, 4}, {0, 0, 0, 0, 1, -2, 3, 0.25}));
     add("ties", values({2, 8}, {127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 63.5}));
@@ -111,6 +113,8 @@ void add_fused_rows(std::vector<Case>* cases) {
       add("alone", {in({3, 37}, -4, 4)});
       add("times another", {in({3, 40}, -4, 4), in({3, 40})});
       add("wide", {in({2, 8960}, -4, 4)});
+      add("many rows of whole eights", {in({4100, 264}, -4, 4), in({4100, 264})});
+      add("many rows that blocks share", {in({2100, 96}, -4, 4)});
       std::vector<double> list(size_t{2 * 40}, 0.5);
       list[45] = std::numeric_limits<double>::quiet_NaN();
       add("a number that is none", {values({2, 40}, list)});
@@ -145,6 +149,7 @@ void add_products(std::vector<Case>* cases) {
       {"edges of stages", {77, 1168}, 260},
       {"bytes, edges of stages", {70, 1157}, 136},
       {"deep", {5, 8960}, 12},
+      {"deep and aligned", {130, 2048}, 48},
       {"nothing to sum", {3, 0}, 4},
       {"no rows", {0, 16}, 8},
   };
@@ -168,6 +173,7 @@ void add_products(std::vector<Case>* cases) {
       add(p, "bf16", fixed_weight(DType::kBF16, {p.n}), -reach);
     }
     add({"sums of one sign", {33, 4096}, 20}, "f32", absent(), reach * 0.9);
+    add({"sums of one sign, aligned", {33, 2048}, 32}, "f32", absent(), reach * 0.9);
   }
   // -128 too, and sums near 2^31.
   cases->push_back(

@@ -10,7 +10,10 @@ __device__ inline float logistic(float x) { return reciprocal_of(1.f + exp2_of(-
 
 // x·sigmoid(2u) = x/2·(1 + tanh(u)), u = √(2/π)·(x + 0.044715·x³).
 __device__ inline float gelu_tanh(float x) {
-  return x * logistic(1.5957691216057308f * (x + 0.044715f * x * x * x));
+  constexpr double kLinear = -1.5957691216057308 * 1.4426950408889634, kCubic = 0.044715 * kLinear;
+  const float power =
+      x * fmaf(x * x, static_cast<float>(kCubic), static_cast<float>(kLinear));  // −2u·log2 e
+  return x * reciprocal_of(1.f + exp2_of(power));
 }
 
 // x·Φ(x), Φ(−|x|) = erfc(|x|/√2)/2 after Press et al., Numerical Recipes, 6.2: fractional error
