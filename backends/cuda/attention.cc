@@ -150,26 +150,66 @@ bool accepts_wgmma(const KernelRequest& request, const Capabilities& caps) {
          p.scale > 0 && std::max(p.queries, p.keys) < int64_t{1} << 30;
 }
 
-// q, k and v are made 8 bits in workspace first.
-class EightBitKernel : public CudaKernel {
+// Blocks that stay and take tile after tile of queries.
+class FewKeysKernel : public CudaKernel {
  public:
-  EightBitKernel(const Context& context, const AttentionParams& p)
+  FewKeysKernel(const Context& context, const AttentionParams& p)
       : CudaKernel(context), params_(p) {
-    info.name = str("attention_f8e4m3_", kAttention8BlockRows, "x", kAttention8Keys, "_",
+    info.name = str("attention_few_keys_", kFewKeysTile.rows, "x", kFewKeysTile.keys, "_",
                     dtype_name(p.dtype));
-    info.workspace_bytes = attention_8bit_layout(p, nullptr, nullptr);
   }
 
   Status launch(const Call& call) const override {
-    Attention8Params a;
+    AttentionWgmmaParams a;
     a.p = bound(params_, call);
-    attention_8bit_layout(a.p, call.workspace(), &a.t);
-    ZT_RETURN_IF_ERROR(check(attention_8bit_quantize(a, call.stream), "quantising"));
-    return check(attention_8bit_wgmma(a, call.stream), "launching");
+    const AttentionParams& p = a.p;
+    ZT_RETURN_IF_ERROR(map_of(p.q, p, p.heads, p.queries, kFewKeysTile.rows, &a.q));
+    ZT_RETURN_IF_ERROR(map_of(p.k, p, p.kv_heads, p.keys, kFewKeysTile.keys, &a.k));
+    ZT_RETURN_IF_ERROR(map_of(p.v, p, p.kv_heads, p.keys, kFewKeysTile.keys, &a.v));
+    return check(attention_few_keys(a, context().caps.multiprocessors, call.stream), "launching");
   }
 
  private:
   const AttentionParams params_;
+};
+
+// Where a device's blocks have several tiles each.
+bool accepts_few_keys(const KernelRequest& request, const Capabilities& caps) {
+  if (!accepts_wgmma(request, caps)) return false;
+  const AttentionParams p = params_of(request);
+  if (p.causal || p.keys == 0 || p.batch * p.queries == 0) return false;
+  const int64_t tiles = ceil_div(p.queries, kFewKeysTile.rows) * p.heads * p.batch;
+  if (tiles > INT32_MAX / 2 || (p.dim > 64 && p.dim <= 80)) return false;
+  if (caps.switches.any_size) return p.keys <= 1024;
+  return p.keys <= 1024 && tiles >= 2 * caps.multiprocessors;
+}
+
+Prepared prepare_few_keys(const KernelRequest& request, const Context& context) {
+  return std::unique_ptr<CudaKernel>(new FewKeysKernel(context, params_of(request)));
+}
+
+// q, k and v are made 8 bits in workspace first.
+class EightBitKernel : public CudaKernel {
+ public:
+  EightBitKernel(const Context& context, const AttentionParams& p) : CudaKernel(context) {
+    params_.p = p;
+    attention_8bit_split(&params_, context.caps.multiprocessors);
+    info.name = str("attention_f8e4m3_", kAttention8BlockRows, "x", kAttention8Keys, "_",
+                    dtype_name(p.dtype));
+    info.workspace_bytes = attention_8bit_layout(&params_, nullptr);
+  }
+
+  Status launch(const Call& call) const override {
+    Attention8Params a = params_;
+    a.p = bound(params_.p, call);
+    attention_8bit_layout(&a, call.workspace());
+    ZT_RETURN_IF_ERROR(check(attention_8bit_quantize(a, call.stream), "quantising"));
+    ZT_RETURN_IF_ERROR(check(attention_8bit_wgmma(a, call.stream), "launching"));
+    return check(attention_8bit_combine(a, call.stream), "adding up parts");
+  }
+
+ private:
+  Attention8Params params_;
 };
 
 // Where it pays: elsewhere plain products are as good an answer, and faster.
@@ -229,6 +269,8 @@ Prepared prepare_wide(const KernelRequest& request, const Context& context) {
 constexpr TableRow kTable[] = {
     {OpKind::kAttention, "attention_8bit", accepts_8bit, prepare_8bit},
     {OpKind::kPackedAttention, "attention_8bit", accepts_8bit, prepare_8bit},
+    {OpKind::kAttention, "attention_few_keys", accepts_few_keys, prepare_few_keys},
+    {OpKind::kPackedAttention, "attention_few_keys", accepts_few_keys, prepare_few_keys},
     {OpKind::kAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kPackedAttention, "attention_wgmma", accepts_wgmma, prepare_wgmma},
     {OpKind::kAttention, "attention_mma", accepts_mma, prepare_mma},

@@ -38,6 +38,7 @@ void add_attention(std::vector<Case>* cases) {
            {"rows of a wide block", 1, 300, 130, 4, 2, 128, 104, true},
            {"grouped queries", 2, 9, 11, 6, 2, 16, 16},
            {"one key head", 1, 9, 11, 4, 1, 16, 16},
+           {"more tiles than blocks", 2, 770, 130, 32, 8, 16, 16},
            {"values of another width", 1, 6, 7, 2, 2, 16, 24},
            {"given scale", 1, 6, 7, 2, 2, 16, 16, false, 0.5},
            {"scale below 0", 1, 70, 77, 2, 2, 16, 16, false, -0.25},
@@ -137,6 +138,14 @@ void add_attention(std::vector<Case>* cases) {
                       "lengths over many tiles",
                       inputs,
                       {{"scale", 0.0}, {"causal", causal}}});
+  }
+  {
+    std::vector<CaseInput> inputs = qkv({"", 3, 200, 20, 48, 48, 88, 88});
+    inputs.push_back(fixed_values(DType::kI32, {3}, {20, 0, 7}));
+    cases->push_back({OpKind::kAttention,
+                      "lengths, more tiles than blocks",
+                      inputs,
+                      {{"scale", 0.0}, {"causal", false}}});
   }
   const CaseInput lengths = fixed_values(DType::kI32, {3}, {13, 5, 1});
   with("key lengths", lengths, absent());

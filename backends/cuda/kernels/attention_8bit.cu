@@ -346,20 +346,85 @@ cudaError_t quantize(const Attention8Params& a, cudaStream_t stream) {
                       {.blocks = static_cast<unsigned>(blocks), .threads = kThreads}, stream, a);
 }
 
+// A warp has a row; parts are added in their order.
+template <typename T, int kDim>
+__global__ void __launch_bounds__(kThreads) combine_kernel(const Attention8Params a) {
+  wait_for_earlier();
+  constexpr int kRows = kAttention8BlockRows, N = kDim / 32;
+  const AttentionParams& p = a.p;
+  const auto index = static_cast<int>(blockIdx.x * (kThreads / 32) + threadIdx.x / 32);
+  const int tile = index / kRows, row = index % kRows,
+            column = static_cast<int>(threadIdx.x) % 32 * N;
+  const auto across = static_cast<int>((p.queries + kRows - 1) / kRows);
+  const int at = across * p.heads * static_cast<int>(p.batch) - a.split_tiles + tile;
+  const int of_head = at / across, sample = of_head / p.heads, head = of_head % p.heads;
+  const int64_t query = int64_t{at % across} * kRows + row;
+  if (query >= p.queries || column >= p.v_dim) return;
+  const int64_t first = int64_t{tile} * a.parts * kRows + row;
+  float most = -INFINITY;
+  for (int part = 0; part < a.parts; ++part)
+    most = fmaxf(most, a.t.part_most[first + part * kRows]);
+  float total = 0, sums[N] = {};
+  for (int part = 0; part < a.parts; ++part) {
+    const int64_t own = first + part * kRows;
+    if (a.t.part_most[own] == -INFINITY) continue;  // it sees nothing
+    const float weight = exp2_of(a.t.part_most[own] - most);
+    float x[N];
+    load_chunk(a.t.part_sums + own * kDim + column, x);
+    total += weight * a.t.part_total[own];
+#pragma unroll
+    for (int e = 0; e < N; ++e) sums[e] += weight * x[e];
+  }
+  const int64_t dims =
+      (int64_t{sample} * p.kv_heads + head / (p.heads / p.kv_heads)) * kDim + column;
+  float scale[N], mean[N];
+  load_chunk(a.t.v_scale + dims, scale);
+  load_chunk(a.t.v_mean + dims, mean);
+  const float factor = total == 0 ? 0 : 1.f / total;
+#pragma unroll
+  for (int e = 0; e < N; ++e) sums[e] = total == 0 ? 0 : sums[e] * scale[e] * factor + mean[e];
+  store_chunk(
+      static_cast<T*>(p.out) + ((sample * p.queries + query) * p.heads + head) * p.v_dim + column,
+      sums);
+}
+
 }  // namespace
 
-int64_t attention_8bit_layout(const AttentionParams& p, char* base, Attention8Tensors* tensors) {
+// In rounds of blocks that fill the device: what begins and ends a part takes as long as two tiles
+// of keys, and its sums go through memory.
+void attention_8bit_split(Attention8Params* a, int multiprocessors) {
+  constexpr double kTilesAPart = 2, kMemory = 4.3, kWorthIt = 0.85;
+  constexpr int kMostParts = 12;
+  const AttentionParams& p = a->p;
+  const int64_t blocks =
+      (p.queries + kAttention8BlockRows - 1) / kAttention8BlockRows * p.heads * p.batch;
+  const auto rest = static_cast<int>(blocks % multiprocessors);
+  const auto tiles = static_cast<double>((p.keys + kKeys - 1) / kKeys);
+  a->split_tiles = 0, a->parts = 1;
+  if (p.causal || rest == 0) return;
+  double least = kWorthIt;
+  for (int parts = 2; parts <= kMostParts; ++parts) {
+    const int rounds = (rest * parts + multiprocessors - 1) / multiprocessors;
+    const double time = rounds * (1. / parts + kTilesAPart / tiles) +
+                        kMemory * rest * parts / (tiles * multiprocessors);
+    if (time >= least) continue;
+    least = time;
+    a->split_tiles = rest, a->parts = parts;
+  }
+}
+
+int64_t attention_8bit_layout(Attention8Params* a, char* base) {
+  const AttentionParams& p = a->p;
   const int64_t dims = attention_8bit_dims(p.dim);
   const int64_t rows = (p.queries + kAttention8Rows - 1) / kAttention8Rows * kAttention8Rows,
                 tiles = (p.keys + kKeys - 1) / kKeys;
   const int64_t q_heads = p.batch * p.heads, k_heads = p.batch * p.kv_heads;
   int64_t at = 0;
   const auto place = [&](auto** to, int64_t bytes) {
-    if (tensors != nullptr) *to = reinterpret_cast<std::remove_pointer_t<decltype(to)>>(base + at);
+    if (base != nullptr) *to = reinterpret_cast<std::remove_pointer_t<decltype(to)>>(base + at);
     at += (bytes + 255) / 256 * 256;
   };
-  Attention8Tensors unused;
-  Attention8Tensors& t = tensors != nullptr ? *tensors : unused;
+  Attention8Tensors& t = a->t;
   place(&t.q, q_heads * rows * dims);
   place(&t.k, k_heads * tiles * kKeys * dims);
   place(&t.v, k_heads * tiles * kKeys * dims);
@@ -367,6 +432,10 @@ int64_t attention_8bit_layout(const AttentionParams& p, char* base, Attention8Te
   place(&t.k_scale, k_heads * tiles * 4);
   for (float** of_dims : {&t.v_scale, &t.v_most, &t.k_mean, &t.v_mean})
     place(of_dims, k_heads * dims * 4);
+  const int64_t part_rows = int64_t{a->split_tiles} * a->parts * kAttention8BlockRows;
+  place(&t.part_sums, part_rows * dims * 4);
+  place(&t.part_most, part_rows * 4);
+  place(&t.part_total, part_rows * 4);
   return at;
 }
 
@@ -375,6 +444,18 @@ cudaError_t attention_8bit_quantize(const Attention8Params& a, cudaStream_t stre
   if (attention_8bit_dims(a.p.dim) == 64)
     return half ? quantize<__half, 64>(a, stream) : quantize<__nv_bfloat16, 64>(a, stream);
   return half ? quantize<__half, 128>(a, stream) : quantize<__nv_bfloat16, 128>(a, stream);
+}
+
+cudaError_t attention_8bit_combine(const Attention8Params& a, cudaStream_t stream) {
+  if (a.split_tiles == 0) return cudaSuccess;
+  const LaunchShape shape{
+      .blocks = static_cast<unsigned>(a.split_tiles * (kAttention8BlockRows / (kThreads / 32))),
+      .threads = kThreads};
+  const auto with = [&](auto kernel) { return launch_early(kernel, shape, stream, a); };
+  const bool half = a.p.dtype == DType::kF16;
+  if (attention_8bit_dims(a.p.dim) == 64)
+    return half ? with(combine_kernel<__half, 64>) : with(combine_kernel<__nv_bfloat16, 64>);
+  return half ? with(combine_kernel<__half, 128>) : with(combine_kernel<__nv_bfloat16, 128>);
 }
 
 }  // namespace zoetrope::cuda

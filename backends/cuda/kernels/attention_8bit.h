@@ -20,6 +20,8 @@ struct Attention8Tensors {
   float* k_scale = nullptr;  // [batch, kv_heads, tiles]
   // [batch, kv_heads, D]; v_most: max |v − mean|
   float *v_scale = nullptr, *v_most = nullptr, *k_mean = nullptr, *v_mean = nullptr;
+  // Of parts of the keys: sums [tile, part, 192, D], their rows' maximum and Σ weights [.., 192].
+  float *part_sums = nullptr, *part_most = nullptr, *part_total = nullptr;
 };
 inline constexpr int kAttention8Rows = 64, kAttention8Keys = 128, kAttention8BlockRows = 192;
 
@@ -27,15 +29,22 @@ inline constexpr int kAttention8Rows = 64, kAttention8Keys = 128, kAttention8Blo
 struct Attention8Params {
   AttentionParams p;
   Attention8Tensors t;
+  // The last tiles of queries, which would not fill the device: so many blocks have parts of the
+  // keys of each, and a kernel adds them up.
+  int split_tiles = 0, parts = 1;
 };
+// Sets split_tiles and parts.
+void attention_8bit_split(Attention8Params* a, int multiprocessors);
 
 // Dims computed on.
 constexpr int attention_8bit_dims(int dim) { return dim <= 64 ? 64 : 128; }
-// Bytes of workspace; sets the tensors' places to offsets where `base` is given.
-int64_t attention_8bit_layout(const AttentionParams& p, char* base, Attention8Tensors* tensors);
+// Bytes of workspace; sets the tensors' places from `base` on where it is given.
+int64_t attention_8bit_layout(Attention8Params* a, char* base);
 
 // Fills the tensors.
 cudaError_t attention_8bit_quantize(const Attention8Params& a, cudaStream_t stream);
 cudaError_t attention_8bit_wgmma(const Attention8Params& a, cudaStream_t stream);
+// Adds up the parts, if there are any.
+cudaError_t attention_8bit_combine(const Attention8Params& a, cudaStream_t stream);
 
 }  // namespace zoetrope::cuda

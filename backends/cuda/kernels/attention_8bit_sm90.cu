@@ -39,9 +39,16 @@ struct Task {
   int diagonal;                    // query row + i sees keys up to diagonal + i, where causal
   int tiles;                       // of keys
   int64_t k_tile;                  // its first of all tiles
+  int part = -1;                   // of all parts, where it has a part of the keys
 
-  __device__ explicit Task(const AttentionParams& p) {
-    const auto index = static_cast<int>(blockIdx.x);
+  __device__ explicit Task(const Attention8Params& a) {
+    const AttentionParams& p = a.p;
+    auto index = static_cast<int>(blockIdx.x);
+    const int whole = static_cast<int>(gridDim.x) - a.split_tiles * a.parts;
+    if (index >= whole) {
+      part = index - whole;
+      index = whole + part / a.parts;
+    }
     const int across = static_cast<int>((p.queries + kRows - 1) / kRows);
     const int rest = index / across;
     row = (index - rest * across) * kRows;
@@ -54,6 +61,11 @@ struct Task {
     diagonal = row + static_cast<int>(p.keys - p.queries);
     if (p.causal) keys = max(0, min(keys, diagonal + kRows));
     tiles = (keys + kKeys - 1) / kKeys;
+    if (part < 0) return;
+    const int all = tiles, own = part % a.parts, first = all * own / a.parts;
+    tiles = all * (own + 1) / a.parts - first;
+    k_tile += first;
+    keys = tiles == 0 ? 0 : keys - first * kKeys;
   }
 };
 
@@ -107,8 +119,8 @@ __device__ uint32_t pack_f8(float a, float b, float c, float d) {
   return word;
 }
 
-// What scores are multiplied by. Never 0, which would make no number of a hidden score's −∞: products
-// below the least normal number round all scores to 0 either way. NaN stays.
+// What scores are multiplied by. Never 0, which would make no number of a hidden score's −∞:
+// products below the least normal number round all scores to 0 either way. NaN stays.
 __device__ float score_factor(float q_scale, float k_scale) {
   constexpr float kLeast = 0x1p-126f;
   const float factor = q_scale * k_scale;
@@ -319,6 +331,32 @@ __device__ void consume(const Attention8Params& a, Shared<kDim>& shared, const T
   wgmma_wait<0>();
   pin(o);
 
+  const auto summed = [&](int j) {
+    float4 x = make_float4(o[4 * j], o[4 * j + 1], o[4 * j + 2], o[4 * j + 3]);
+    if (task.tiles > kTogether) {
+      const float4 all = shared.sums[group][j][thread];
+      x.x += all.x, x.y += all.y, x.z += all.z, x.w += all.w;
+    }
+    return x;
+  };
+  if (task.part >= 0) {
+    const int64_t first = int64_t{task.part} * kRows + group * 64 + own;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const float all = quad_sum(sum[h]);
+      if (lane % 4 != 0) continue;
+      a.t.part_most[first + 8 * h] = most[h];
+      a.t.part_total[first + 8 * h] = all;
+    }
+#pragma unroll
+    for (int j = 0; j < kDim / 8; ++j) {
+      const float4 x = summed(j);
+      float* to = a.t.part_sums + first * kDim + 8 * j + 2 * (thread % 4);
+      *reinterpret_cast<float2*>(to) = make_float2(x.x, x.y);
+      *reinterpret_cast<float2*>(to + 8 * kDim) = make_float2(x.z, x.w);
+    }
+    return;
+  }
   const int64_t kv_head = int64_t{task.sample} * p.kv_heads + task.kv_head;
   const float *mean = a.t.v_mean + kv_head * kDim, *v_scale = a.t.v_scale + kv_head * kDim;
   float factor[2];
@@ -331,11 +369,7 @@ __device__ void consume(const Attention8Params& a, Shared<kDim>& shared, const T
   for (int j = 0; j < kDim / 8; ++j) {
     const int column = 8 * j + 2 * (thread % 4);
     if (column >= p.v_dim) continue;
-    float4 x = make_float4(o[4 * j], o[4 * j + 1], o[4 * j + 2], o[4 * j + 3]);
-    if (task.tiles > kTogether) {
-      const float4 all = shared.sums[group][j][thread];
-      x.x += all.x, x.y += all.y, x.z += all.z, x.w += all.w;
-    }
+    const float4 x = summed(j);
     const float2 scale = *reinterpret_cast<const float2*>(v_scale + column),
                  around = *reinterpret_cast<const float2*>(mean + column);
 #pragma unroll
@@ -371,8 +405,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   extern __shared__ __align__(1024) char memory[];
   auto& shared = *reinterpret_cast<Shared<kDim>*>(memory);
   wait_for_earlier();
-  const Task task(a.p);
-  if (task.keys == 0) return write_zeros<T>(a.p, task);
+  const Task task(a);
+  if (task.keys == 0) {
+    if (task.part < 0) return write_zeros<T>(a.p, task);
+    for (int i = static_cast<int>(threadIdx.x); i < kRows; i += kThreads)
+      a.t.part_most[int64_t{task.part} * kRows + i] = -INFINITY;
+    return;
+  }
   if (threadIdx.x == 0) {
     constexpr int kReaders = kGroups * 4;  // warps
     barrier_init(shared_address(&shared.q_full), 1);
@@ -401,7 +440,8 @@ cudaError_t launch(const Attention8Params& a, cudaStream_t stream) {
   const cudaError_t allowed =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (allowed != cudaSuccess) return allowed;
-  const int64_t blocks = (a.p.queries + kRows - 1) / kRows * a.p.heads * a.p.batch;
+  const int64_t blocks = (a.p.queries + kRows - 1) / kRows * a.p.heads * a.p.batch +
+                         int64_t{a.split_tiles} * (a.parts - 1);
   return launch_early(
       kernel,
       {.blocks = static_cast<unsigned>(blocks), .threads = kThreads, .shared_bytes = kBytes},

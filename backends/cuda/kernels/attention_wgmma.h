@@ -33,4 +33,9 @@ struct AttentionWgmmaParams {
 };
 cudaError_t attention_wgmma(const AttentionWgmmaParams& p, cudaStream_t stream);
 
+// The same of queries that see few keys, not causal; `way`, `parts` and `share` are not used.
+inline constexpr AttentionTile kFewKeysTile{192, 64};
+cudaError_t attention_few_keys(const AttentionWgmmaParams& p, int multiprocessors,
+                               cudaStream_t stream);
+
 }  // namespace zoetrope::cuda
