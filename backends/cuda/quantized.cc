@@ -179,6 +179,9 @@ class LtScaledKernel : public CudaKernel {
 };
 
 constexpr int kFirstWithRowScales = 120900;  // of cuBLASLt
+// Sums no deeper than this stay in the tensor cores, a fifth faster: what they cut off, 0.2% of the
+// rms for independent operands, is little beside what rounding these cost. Deeper ones go in parts.
+constexpr int64_t kFastDepth = 8192;
 
 bool accepts_scaled(const KernelRequest& request, const Capabilities& caps) {
   const Matmul8Params p = product_of(request);
@@ -235,6 +238,7 @@ Prepared prepare_scaled(const KernelRequest& request, const Context& context) {
   const Matmul8Params p = product_of(request);
   LtProblem problem = problem_of(p, p.out);
   problem.scales = true;
+  problem.fast_sums = p.k <= kFastDepth;
   problem.bias = has(request, kBias);
   const Result<LtChoice*> choice = context.cublaslt->choice(problem);
   if (choice.ok()) return std::unique_ptr<CudaKernel>(new LtScaledKernel(context, p, *choice));

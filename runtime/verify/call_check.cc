@@ -120,13 +120,14 @@ class Comparison {
   Comparison(const OpDef& def, const Attrs& attrs, const TensorType& type, double allowance)
       : def_(def), attrs_(attrs), type_(type), allowance_(allowance), pattern_(type.shape) {}
 
-  // `extra` is added to every bound.
+  // `extra` is added to every bound, in proportion where an element is larger than the rms.
   void add(const Box& box, const std::vector<double>& found, const std::vector<double>& expected,
            const Magnitudes& m, double extra, CallError* error) {
     const double rms = rms_of(expected), unit = unit_roundoff(type_.dtype);
     const ErrorBound bound(def_, attrs_, type_.dtype, rms);
     std::vector<int64_t> off;
     for (size_t i = 0; i < expected.size(); ++i) {
+      const double more = rms > 0 ? std::max(1.0, std::fabs(expected[i]) / rms) : 1;
       const double e = rounded(expected[i]), f = found[i];
       if (f == e || (std::isnan(f) && std::isnan(e))) {
         lean_ += std::isfinite(e) ? (f - expected[i]) * expected[i] : 0;
@@ -144,7 +145,7 @@ class Comparison {
       const double limit = allowance_ * (bound.at(expected[i], m.weighed.empty() ? 0 : m.weighed[i],
                                                   m.summed.empty() ? 0 : m.summed[i],
                                                   m.squares.empty() ? 0 : m.squares[i]) +
-                                         m.of_scores(i) + extra);
+                                         m.of_scores(i) + extra * more);
       const double ratio = limit > 0 && std::isfinite(by) ? by / limit : INFINITY;
       const double scale = std::max(std::fabs(expected[i]), rms);
       if (unit > 0 && scale > 0 && std::isfinite(by))

@@ -137,7 +137,6 @@ class CaseRun {
         expected.empty() ? 0 : std::sqrt(squares / static_cast<double>(expected.size()));
     const ErrorBound bound(def_, node_.attrs, dtype, rms);
     const bool exact = bound.at(1) == 0;
-    const double lost = exact ? 0 : lost_in_sums(rms);
     double along = 0, errors = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
       const auto index = static_cast<int64_t>(i);
@@ -149,6 +148,8 @@ class CaseRun {
       if (found == load_element(dtype, &bits, 0)) continue;
       if (std::isnan(found) && std::isnan(expected[i])) continue;
       const double off = std::fabs(found - expected[i]);
+      // Of terms of one sign Σ|a·b| is the sum itself.
+      const double lost = exact ? 0 : lost_in_sums(std::max(rms, std::fabs(expected[i])));
       double limit = bound.at(expected[i]) + lost;
       if (off > limit && weighs_values()) {
         ZT_RETURN_IF_ERROR(weigh_magnitudes());
@@ -289,12 +290,12 @@ class CaseRun {
   }
 
   // Of CUDA's products of f8e4m3. Other backends sum them in f32 and get no allowance.
-  double lost_in_sums(double rms) const {
+  double lost_in_sums(double size) const {
     if (def_.kind != OpKind::kQuantizedMatmul || drawn_.input_types[0].dtype != DType::kF8E4M3 ||
         device_.info().backend != "cuda")
       return 0;
     return ErrorBound::lost_by_tensor_cores(static_cast<double>(drawn_.input_types[0].shape[-1]),
-                                            rms);
+                                            size);
   }
 
   // Attention, whose probabilities may be rounded to the compute dtype inside.
