@@ -85,8 +85,8 @@ std::string quoted(const std::string& text) {
 // A weight and what is stored of it.
 struct BothWeights {
   const QuantizedWeight& weight;
-  WeightData original, values, scale;  // scale: empty where the format has none
-  ops::DequantizeShape shape;
+  WeightData original = {}, values = {}, scale = {};  // scale: empty where the format has none
+  ops::DequantizeShape shape = {};
   int64_t rows = 1, columns = 0;
 
   // `wide` as doubles of the original's row, `stored` as what is read back; `scratch` as wide.
