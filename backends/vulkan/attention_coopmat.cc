@@ -72,13 +72,15 @@ struct Heads {
 bool fits_reduced(const Tile& tile, const Heads& heads, const MatrixTile& t,
                   const Capabilities& caps) {
   const auto divides = [](int64_t whole, int64_t part) { return whole % part == 0; };
-  const int64_t widest = std::max(heads.dim, heads.value_dim);
+  const int64_t widest = ceil_div(std::max(heads.dim, heads.value_dim), t.n) * t.n;
+  // Packed ones are padded to whole matrices.
+  const int64_t step = tile.packed ? 8 : 2 * t.n;
   const int64_t stage = tile.keys * (heads.dim / 8 + 1 + heads.value_dim / 8 + 1);
   const int64_t units = std::max(tile.packed ? 0 : stage, tile.subgroups * t.m * (widest / 8 + 1));
   if (tile.packed && !caps.packs(t)) return false;
   return caps.coopmat2_rows && heads.positive && t.n == t.k && divides(t.n, 8) &&
-         divides(heads.dim, 2 * t.n) && divides(heads.value_dim, 2 * t.n) && widest <= 128 &&
-         divides(tile.keys, t.n) && 16 * units <= caps.shared_bytes;
+         divides(heads.dim, step) && divides(heads.value_dim, step) && widest >= 2 * t.n &&
+         widest <= 128 && divides(tile.keys, t.n) && 16 * units <= caps.shared_bytes;
 }
 
 bool fits(const Tile& tile, const Heads& heads, const MatrixTile& t, const Capabilities& caps) {
@@ -166,7 +168,8 @@ void pack_keys(const KernelRequest& request, const Tile& tile, const MatrixTile&
   const DType dtype = in(request, kQ).dtype;
   const Shape& k = in(request, kK).shape;
   const int64_t tiles = ceil_div(k[1], tile.keys) * tile.keys / t.n;
-  const std::array<int64_t, 2> dims{k[3], in(request, kV).shape[3]};
+  const auto padded = [&](int64_t dim) { return ceil_div(dim, t.n) * t.n; };
+  const std::array<int64_t, 2> dims{padded(k[3]), padded(in(request, kV).shape[3])};
   std::array<int64_t, 2> bytes{};
   for (size_t i : {0, 1}) bytes[i] = ceil_div(k[0] * k[2] * tiles * t.n * dims[i] * 2, 256) * 256;
   for (Dispatch& d : spec->dispatches)

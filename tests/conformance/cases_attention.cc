@@ -32,6 +32,8 @@ void add_attention(std::vector<Case>* cases) {
            {"more tokens than a tile", 1, 259, 261, 1, 1, 64, 64},
            {"many tiles", 1, 700, 1100, 1, 1, 128, 128},
            {"head dim 72", 1, 70, 45, 2, 2, 72, 72},
+           {"head dim 72 over tiles", 2, 210, 330, 2, 1, 72, 72, true},
+           {"head dim 40 over tiles", 1, 150, 200, 2, 2, 40, 88},
            {"head dim 256", 1, 20, 50, 1, 1, 256, 256},
            {"head dim 384", 1, 40, 37, 1, 1, 384, 384},
            {"head dim 512 over tiles", 2, 70, 150, 2, 1, 512, 320, true},

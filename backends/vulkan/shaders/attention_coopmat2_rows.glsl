@@ -16,7 +16,7 @@
 
 // Sizes that a build for one tile knows: loops over matrices then unroll before any driver sees them.
 #ifndef FIXED
-layout(constant_id = 16) const uint DIM = 128;     // of q and k: a multiple of 2 TN
+layout(constant_id = 16) const uint DIM = 128;     // of q and k: a multiple of 2 TN; PACKED: of 8
 layout(constant_id = 17) const uint VALUES = 128;  // of v: likewise
 layout(constant_id = 22) const uint BK = 64;
 layout(constant_id = 23) const uint SUBGROUP = 32;  // invocations
@@ -39,7 +39,8 @@ OPERAND(4)  // mask
 OPERAND(5)  // output [B, N, H, E], or [part, B, N, H, E] not yet divided by the sums
 OPERAND(6)  // maximum and sum [part, B, N, H]
 
-const uint kDeep = DIM / TK, kAcross = VALUES / TN, kKeys = BK / TN;
+// PACKED: where matrices are wider than rows, zeros follow.
+const uint kDeep = (DIM + TK - 1) / TK, kAcross = (VALUES + TN - 1) / TN, kKeys = BK / TN;
 const uint kGroup = SUBGROUP * SUBGROUPS;
 
 // Shared memory in units of 16 bytes: keys, then values; before and after, each subgroup's rows of
@@ -47,7 +48,8 @@ const uint kGroup = SUBGROUP * SUBGROUPS;
 const uint kUnitsK = DIM / 8, kUnitsV = VALUES / 8;
 const uint kPitchK = kUnitsK + 1, kPitchV = kUnitsV + 1;
 const uint kFirstV = BK * kPitchK, kStage = kFirstV + BK * kPitchV;
-const uint kPitchOwn = kUnitsK > kUnitsV ? kPitchK : kPitchV, kOwn = TM * kPitchOwn;
+const uint kWideK = kDeep * TK / 8, kWideV = kAcross * TN / 8;
+const uint kPitchOwn = (kWideK > kWideV ? kWideK : kWideV) + 1, kOwn = TM * kPitchOwn;
 #ifdef PACKED
 shared uvec4 pool[SUBGROUPS * kOwn];
 #else
@@ -120,10 +122,11 @@ void main() {
   const float least = HAS_MASK ? -kMost : -0.5 * kMost / max(factor, 1.0);
 
   MATRIX_A q[kDeep];
-  for (uint i = gl_SubgroupInvocationID; i < TM * kUnitsK; i += SUBGROUP) {
-    const uint r = i / kUnitsK, unit = i % kUnitsK;
+  for (uint i = gl_SubgroupInvocationID; i < TM * kWideK; i += SUBGROUP) {
+    const uint r = i / kWideK, unit = i % kWideK;
     uvec4 v = uvec4(0);
-    if (first_row + r < ROWS) v = quad_0(query_row(block, first_row + r) * kUnitsK + unit);
+    if (first_row + r < ROWS && unit < kUnitsK)
+      v = quad_0(query_row(block, first_row + r) * kUnitsK + unit);
     pool[own + r * kPitchOwn + unit] = v;
   }
   subgroupBarrier();
@@ -145,7 +148,7 @@ void main() {
 #define LOAD_K(M, J, K) LOAD(M, 1, from_k, tile_k, ((J) * kDeep + (K)) * SUBGROUP)
 #define LOAD_V(M, K, J) LOAD(M, 2, from_v, tile_v, ((K) * kAcross + (J)) * SUBGROUP)
   // Sectors of 32 bytes of a tile, dealt to all invocations.
-  const uint kSectorsK = BK * kUnitsK / 2, kSectorsV = BK * kUnitsV / 2;
+  const uint kSectorsK = BK * kWideK / 2, kSectorsV = BK * kWideV / 2;
   const uint kTouchesK = (kSectorsK + kGroup - 1) / kGroup, kTouchesV = (kSectorsV + kGroup - 1) / kGroup;
   uint touched = 0;
 #else
@@ -263,9 +266,9 @@ void main() {
     coopMatPerElementNV(sums, sums, inverse);
     [[unroll]] for (uint j = 0; j < kAcross; ++j) result[j] *= sums;
   }
-  // Half as many columns of f32 at a time as a row of q or v has. Not a loop: its index into `result`
-  // would have to be unrolled together with the loop within.
-  const uint kAtOnce = (kPitchOwn - 1) * 4 / TN;
+  // Half as many columns of f32 at a time as a row of q or v has, in whole matrices. Not a loop: its
+  // index into `result` would have to be unrolled together with the loop within.
+  const uint kAtOnce = (kPitchOwn - 1) * 4 / TN, kQuads = kAtOnce * TN / 4;
 #define LEAVE(FIRST)                                                                               \
   if (FIRST < kAcross) {                                                                           \
     subgroupBarrier();                                                                             \
@@ -273,12 +276,12 @@ void main() {
       coopMatStore(result[min(FIRST + j, kAcross - 1)], pool, own + j * TN / 4, kPitchOwn,         \
                    gl_CooperativeMatrixLayoutRowMajor);                                            \
     subgroupBarrier();                                                                             \
-    for (uint i = gl_SubgroupInvocationID; i < TM * (kPitchOwn - 1); i += SUBGROUP) {              \
-      const uint r = i / (kPitchOwn - 1), c = i % (kPitchOwn - 1), column = FIRST * TN + c * 4;    \
+    for (uint i = gl_SubgroupInvocationID; i < TM * kQuads; i += SUBGROUP) {                       \
+      const uint r = i / kQuads, c = i % kQuads, column = FIRST * TN + c * 4;                      \
       if (first_row + r >= ROWS || column >= VALUES) continue;                                     \
       const uint to = block.part * ALL_ROWS + query_row(block, first_row + r);                     \
       store4_5(to * VALUES + column, uintBitsToFloat(pool[own + r * kPitchOwn + c]));              \
     }                                                                                              \
   }
-  LEAVE(0) LEAVE(kAtOnce)
+  LEAVE(0) LEAVE(kAtOnce) LEAVE(2 * kAtOnce)
 }

@@ -1,6 +1,7 @@
 #version 450
 // Keys or values of attention in the order in which invocations hold cooperative matrices, for
-// attention_coopmat2_packed.comp: TN keys a subgroup. What is beyond the last key is zero.
+// attention_coopmat2_packed.comp and attention_coopmat2_i8.glsl: TN keys a subgroup. What is beyond the
+// last key or column is zero.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -8,7 +9,7 @@
 #include "tensor.glsl"
 #include "packed.glsl"
 
-layout(constant_id = 16) const uint DIM = 128;
+layout(constant_id = 16) const uint DIM = 128;  // a multiple of 8
 layout(constant_id = 17) const bool VALUES = false;  // keys are columns of a matrix, values its rows
 layout(constant_id = 18) const bool HAS_LENGTHS = false;
 layout(constant_id = 19) const uint SUBGROUPS = 4;
@@ -23,7 +24,7 @@ OPERAND(2)  // packed
 #define TILES param(2)  // of TN keys, a head
 #define ALL_TILES param(3)
 
-const uint kUnits = DIM / 8, kPitch = kUnits + 1;
+const uint kDeep = (DIM + TN - 1) / TN, kUnits = kDeep * TN / 8, kPitch = kUnits + 1;
 shared uvec4 pool[SUBGROUPS * TN * kPitch];
 
 void main() {
@@ -35,16 +36,17 @@ void main() {
   for (uint i = lane; i < TN * kUnits; i += gl_SubgroupSize) {
     const uint key = tile % TILES * TN + i / kUnits;
     uvec4 v = uvec4(0);
-    if (key < keys) v = quad_0(((batch * KEYS + key) * KEY_HEADS + head) * kUnits + i % kUnits);
+    if (key < keys && i % kUnits < DIM / 8)
+      v = quad_0(((batch * KEYS + key) * KEY_HEADS + head) * (DIM / 8) + i % kUnits);
     pool[own + i / kUnits * kPitch + i % kUnits] = v;
   }
   subgroupBarrier();
-  for (uint k = 0; k < DIM / TN; ++k) {
+  for (uint k = 0; k < kDeep; ++k) {
     coopmat<float16_t, gl_ScopeSubgroup, TN, TN, gl_MatrixUseB> b;
     if (VALUES)
       coopMatLoad(b, pool, own + k * TN / 8, kPitch, gl_CooperativeMatrixLayoutRowMajor);
     else
       coopMatLoad(b, pool, own + k * TN / 8, kPitch, gl_CooperativeMatrixLayoutColumnMajor);
-    put_quad_2((tile * (DIM / TN) + k) * gl_SubgroupSize + lane, QUAD_OF_MATRIX(b));
+    put_quad_2((tile * kDeep + k) * gl_SubgroupSize + lane, QUAD_OF_MATRIX(b));
   }
 }
