@@ -22,7 +22,7 @@ NARROW_ROWS(2, 3)
 #define WIDTH param(1)
 
 float activated(float x) {
-  if (NARROW) return activate(ACTIVATION, x);
+  if (NARROW && ACTIVATION != ACT_RELU) return activate(ACTIVATION, x);  // its relu may lose NaN
   switch (ACTIVATION) {
     case ACT_SILU: return silu_of(x);
     case ACT_GELU_TANH: return gelu_tanh_of(x);
