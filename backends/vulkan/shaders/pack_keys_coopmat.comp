@@ -1,7 +1,6 @@
 #version 450
 // Keys or values of attention in the order in which invocations hold cooperative matrices, for
-// attention_coopmat2_packed.comp and attention_coopmat2_i8.glsl: TN keys a subgroup. What is beyond the
-// last key or column is zero.
+// attention_coopmat2_packed.comp: TN keys a subgroup. What is beyond the last key or column is zero.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
