@@ -80,8 +80,8 @@ double ErrorBound::at(double expected, double weighed, double summed, double squ
          inside + tolerance_.relative * summed;
 }
 
-double ErrorBound::lost_by_tensor_cores(double depth, double rms) {
-  return 0x1p-11 * std::sqrt(depth) * rms;
+double ErrorBound::lost_by_tensor_cores(double depth, double rms, double expected) {
+  return 0x1p-11 * std::sqrt(depth) * std::max(rms, std::fabs(expected));
 }
 
 // Scores that are off make weights more even: 8 bits take up to a hundredth off what is drawn.

@@ -120,14 +120,13 @@ class Comparison {
   Comparison(const OpDef& def, const Attrs& attrs, const TensorType& type, double allowance)
       : def_(def), attrs_(attrs), type_(type), allowance_(allowance), pattern_(type.shape) {}
 
-  // `extra` is added to every bound, in proportion where an element is larger than the rms.
+  // `cut`: depth of sums that tensor cores cut off, or 0.
   void add(const Box& box, const std::vector<double>& found, const std::vector<double>& expected,
-           const Magnitudes& m, double extra, CallError* error) {
+           const Magnitudes& m, double cut, CallError* error) {
     const double rms = rms_of(expected), unit = unit_roundoff(type_.dtype);
     const ErrorBound bound(def_, attrs_, type_.dtype, rms);
     std::vector<int64_t> off;
     for (size_t i = 0; i < expected.size(); ++i) {
-      const double more = rms > 0 ? std::max(1.0, std::fabs(expected[i]) / rms) : 1;
       const double e = rounded(expected[i]), f = found[i];
       if (f == e || (std::isnan(f) && std::isnan(e))) {
         lean_ += std::isfinite(e) ? (f - expected[i]) * expected[i] : 0;
@@ -142,10 +141,11 @@ class Comparison {
         squares_ += e * e;
         fourths_ += e * e * e * e;
       }
-      const double limit = allowance_ * (bound.at(expected[i], m.weighed.empty() ? 0 : m.weighed[i],
-                                                  m.summed.empty() ? 0 : m.summed[i],
-                                                  m.squares.empty() ? 0 : m.squares[i]) +
-                                         m.of_scores(i) + extra * more);
+      const double limit =
+          allowance_ *
+          (bound.at(expected[i], m.weighed.empty() ? 0 : m.weighed[i],
+                    m.summed.empty() ? 0 : m.summed[i], m.squares.empty() ? 0 : m.squares[i]) +
+           m.of_scores(i) + ErrorBound::lost_by_tensor_cores(cut, rms, expected[i]));
       const double ratio = limit > 0 && std::isfinite(by) ? by / limit : INFINITY;
       const double scale = std::max(std::fabs(expected[i]), rms);
       if (unit > 0 && scale > 0 && std::isfinite(by))
@@ -218,11 +218,11 @@ class Comparison {
   std::string worst_text_;
 };
 
-double lost_in_sums(const CallBytes& call, const std::string& backend, double rms) {
+double depth_of_cut_sums(const CallBytes& call, const std::string& backend) {
   if (call.node->op != OpKind::kQuantizedMatmul || backend != "cuda" ||
       call.input_types[0]->dtype != DType::kF8E4M3)
     return 0;
-  return ErrorBound::lost_by_tensor_cores(static_cast<double>(call.input_types[0]->shape[-1]), rms);
+  return static_cast<double>(call.input_types[0]->shape[-1]);
 }
 
 }  // namespace
@@ -251,7 +251,7 @@ Result<CallError> check_by_definition(const CallBytes& call, const CheckOptions&
                                box.extent.to_string());
       const EvalTensor found = load_box(call.output_types[k], call.outputs[k], box);
       comparisons[k].add(box, found.data, expected[k].data, k == 0 ? m : Magnitudes(),
-                         lost_in_sums(call, options.backend, rms_of(expected[k].data)), &error);
+                         depth_of_cut_sums(call, options.backend), &error);
     }
   }
   for (size_t k = 0; k < comparisons.size() && !error.finding; ++k)

@@ -148,8 +148,7 @@ class CaseRun {
       if (found == load_element(dtype, &bits, 0)) continue;
       if (std::isnan(found) && std::isnan(expected[i])) continue;
       const double off = std::fabs(found - expected[i]);
-      // Of terms of one sign Σ|a·b| is the sum itself.
-      const double lost = exact ? 0 : lost_in_sums(std::max(rms, std::fabs(expected[i])));
+      const double lost = exact ? 0 : lost_in_sums(rms, expected[i]);
       double limit = bound.at(expected[i]) + lost;
       if (off > limit && weighs_values()) {
         ZT_RETURN_IF_ERROR(weigh_magnitudes());
@@ -290,12 +289,12 @@ class CaseRun {
   }
 
   // Of CUDA's products of f8e4m3. Other backends sum them in f32 and get no allowance.
-  double lost_in_sums(double size) const {
+  double lost_in_sums(double rms, double expected) const {
     if (def_.kind != OpKind::kQuantizedMatmul || drawn_.input_types[0].dtype != DType::kF8E4M3 ||
         device_.info().backend != "cuda")
       return 0;
     return ErrorBound::lost_by_tensor_cores(static_cast<double>(drawn_.input_types[0].shape[-1]),
-                                            size);
+                                            rms, expected);
   }
 
   // Attention, whose probabilities may be rounded to the compute dtype inside.
