@@ -32,23 +32,6 @@ int64_t block_for(const std::vector<const QuantizedWeight*>& weights) {
   return block;
 }
 
-// Lengths of what sequences of such rows were joined of; empty: they were not.
-std::vector<int64_t> streams_of(const Graph& graph, const Shape& rows) {
-  const int64_t columns = rows[-1], sequence = rows.rank() < 2 ? 1 : rows[-2];
-  for (const Node& node : graph.nodes) {
-    if (node.op != OpKind::kConcat) continue;
-    const Shape& joined = graph.value(node.outputs[0]).type.shape;
-    const int axis = joined.rank() - 2;
-    if (axis < 0 || node.attrs.get_int("axis") != axis || joined[axis] != sequence ||
-        joined.elements() / std::max<int64_t>(joined[-1], 1) != rows.elements() / columns)
-      continue;
-    std::vector<int64_t> streams;
-    for (ValueId part : node.inputs) streams.push_back(graph.value(part).type.shape[axis]);
-    return streams;
-  }
-  return {};
-}
-
 // Plans come and go while the runs that they are for go on.
 std::string what_runs(const Plan& plan) {
   std::string text = plan.component;
@@ -69,7 +52,7 @@ GatherMoments::GatherMoments(const std::vector<QuantizedWeight>& weights) {
     if (w->rows.empty() || of_rows.try_emplace(w->rows, w).second) looked_at.push_back(w);
   const int64_t block = block_for(looked_at);
   for (const QuantizedWeight* w : looked_at) {
-    looked_at_.insert(w->weight);
+    calls_.try_emplace(w->weight, 0);
     moments_.try_emplace(w->weight, std::make_shared<RowMoments>(columns_of(*w), block));
   }
   for (const QuantizedWeight* w : chosen)
@@ -88,21 +71,22 @@ Status GatherMoments::call(const TracedCall& traced, const std::function<Status(
   const Node& node = graph.nodes[static_cast<size_t>(traced.plan.calls[traced.index].node)];
   if (node.op == OpKind::kMatmul || node.op == OpKind::kLinear) {
     const std::string& weight = graph.value(node.inputs[1]).name;
-    if (looked_at_.contains(weight))
-      ZT_RETURN_IF_ERROR(
-          gather(traced, graph.value(node.inputs[0]), moments_.find(weight)->second.get()));
+    if (const auto calls = calls_.find(weight); calls != calls_.end())
+      ZT_RETURN_IF_ERROR(gather(traced, graph.value(node.inputs[0]), calls->second++,
+                                moments_.find(weight)->second.get()));
   }
   return run();
 }
 
-Status GatherMoments::gather(const TracedCall& traced, const Value& x, RowMoments* moments) {
+Status GatherMoments::gather(const TracedCall& traced, const Value& x, int64_t turn,
+                             RowMoments* moments) {
   const int64_t columns = moments->columns();
   if (x.type.shape.rank() < 1 || x.type.shape[-1] != columns || !is_float(x.type.dtype))
     return Status();
   const int64_t row_bytes = columns * dtype_size(x.type.dtype);
   const std::vector<int64_t> chosen =
       spread_rows(x.type.shape.elements() / std::max<int64_t>(columns, 1),
-                  streams_of(traced.plan.graph, x.type.shape), kRowsACall, calls_++);
+                  streams_of(traced.plan.graph, x.type.shape), kRowsACall, turn);
   std::vector<uint8_t> bytes(static_cast<size_t>(row_bytes));
   std::vector<double> wide(static_cast<size_t>(columns));
   std::vector<float> rows;
@@ -117,6 +101,23 @@ Status GatherMoments::gather(const TracedCall& traced, const Value& x, RowMoment
   }
   moments->add(rows.data(), static_cast<int64_t>(chosen.size()));
   return Status();
+}
+
+std::vector<int64_t> streams_of(const Graph& graph, const Shape& rows) {
+  const int64_t columns = rows[-1], sequence = rows.rank() < 2 ? 1 : rows[-2];
+  for (const Node& node : graph.nodes) {
+    if (node.op != OpKind::kConcat) continue;
+    const Shape& joined = graph.value(node.outputs[0]).type.shape;
+    const int axis = joined.rank() - 2;
+    const auto along = normalize_axis(node.attrs.get_int("axis"), joined.rank());
+    if (axis < 0 || !along.ok() || *along != axis || joined[axis] != sequence ||
+        joined.elements() / std::max<int64_t>(joined[-1], 1) != rows.elements() / columns)
+      continue;
+    std::vector<int64_t> streams;
+    for (ValueId part : node.inputs) streams.push_back(graph.value(part).type.shape[axis]);
+    return streams;
+  }
+  return {};
 }
 
 std::vector<int64_t> spread_rows(int64_t rows, const std::vector<int64_t>& streams, int64_t count,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -15,7 +14,7 @@ namespace zoetrope {
 // Gathers moments of the rows that products multiply by the weights of kInt4; give it to runs as
 // their trace. Sums take a GiB at most: blocks of columns are as wide as that allows. Of sequences
 // that several streams were joined to (picture and sound), each counts by the third root of its
-// length: by its length the short one would be spoilt, alike the long one (bench/RESULTS.md).
+// length: by its length the short one would be spoilt, alike the long one.
 class GatherMoments : public CallTrace {
  public:
   explicit GatherMoments(const std::vector<QuantizedWeight>& weights);
@@ -29,13 +28,16 @@ class GatherMoments : public CallTrace {
   const WeightMoments& moments() const { return moments_; }
 
  private:
-  Status gather(const TracedCall& traced, const Value& x, RowMoments* moments);
+  Status gather(const TracedCall& traced, const Value& x, int64_t turn, RowMoments* moments);
 
   WeightMoments moments_;
-  std::set<std::string, std::less<>> looked_at_;  // one weight of all that multiply the same rows
+  // Calls seen so far, by the one weight that is looked at of all that multiply the same rows.
+  std::map<std::string, int64_t, std::less<>> calls_;
   std::map<std::string, int64_t> runs_, clip_runs_;  // by component and shapes of inputs
-  int64_t calls_ = 0;
 };
+
+// Lengths of what sequences of such rows were joined of in the graph; empty: they were not.
+std::vector<int64_t> streams_of(const Graph& graph, const Shape& rows);
 
 // Indices of `count` rows at most, of `rows` that are sequences joined of `streams` rows each
 // (empty: of one): of each stream by the third root of its length, evenly spread from a place that

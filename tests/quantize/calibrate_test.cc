@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "graph/builder.h"
 #include "runtime/quantize/rules.h"
 
 using namespace zoetrope;
@@ -51,6 +52,23 @@ TEST_CASE("of joined sequences, streams give rows by the third root of their len
   const std::vector<int64_t> most = spread_rows(104, {100, 4}, 100, 0);
   CHECK(most.size() == 100);
   CHECK(std::count_if(most.begin(), most.end(), [](int64_t r) { return r >= 100; }) == 4);
+}
+
+TEST_CASE("streams are found along the joined axis, counted from either end") {
+  for (const int64_t axis : {1, -2}) {
+    Builder b("g");
+    const ValueId picture = b.input("picture", DType::kF32, {2, 12, 8});
+    const ValueId sound = b.input("sound", DType::kF32, {2, 3, 8});
+    b.output("joined", b.concat({picture, sound}, axis));
+    const auto finished = b.finish();
+    REQUIRE_MESSAGE(finished.ok(), finished.status().message());
+    const auto graph = bind(*finished, {});
+    REQUIRE_MESSAGE(graph.ok(), graph.status().message());
+    CHECK(graph->nodes[0].attrs.get_int("axis") == axis);
+    CHECK(streams_of(*graph, {2, 15, 64}) == std::vector<int64_t>{12, 3});
+    CHECK(streams_of(*graph, {30, 64}).empty());     // no sequences of 15
+    CHECK(streams_of(*graph, {1, 15, 64}).empty());  // fewer of them
+  }
 }
 
 TEST_CASE("rows of one stream are spread evenly, from another place at each call") {
