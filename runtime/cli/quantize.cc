@@ -56,8 +56,8 @@ void add_measure_flags(CLI::App* app, Options* o) {
   app->add_option(
       "--calibrate", o->calibration,
       "Others, which int4's rounding and targets (by the first four) are fitted to: the "
-      "report's own would flatter; left out, 32 more of ours. What the model is for, in "
-      "many words, fits it best");
+      "report's own would flatter; left out, 32 more of ours (or classes). What the model "
+      "is for, in many words, fits it best");
   app->add_flag("--nearest", o->file.nearest,
                 "int4: round each weight to the nearest, not so that errors make up for each other "
                 "in the calibration's clips");
@@ -65,15 +65,18 @@ void add_measure_flags(CLI::App* app, Options* o) {
       "--rotate", o->file.rotate,
       "int8: turn rows and weights by a Hadamard matrix before they are rounded, in blocks "
       "of 8: less is lost, a step takes slightly longer");
-  app->add_option("--attention-bits", o->file.attention_bits,
-                  "8: attention of every step may multiply 8-bit numbers, where a device has such "
-                  "kernels (CUDA on compute capability 9.0; processors with VNNI or AMX) and it "
-                  "pays; else exactly")
+  app->add_option(
+         "--attention-bits", o->file.attention_bits,
+         "8: attention of every step may multiply 8-bit numbers, where a device has such "
+         "kernels (CUDA on compute capability 9.0; processors with AVX-512 VNNI or AMX) and it "
+         "pays; else exactly")
       ->check(CLI::IsMember({0, 8}));
   app->add_option("--measure", o->measure,
                   "clips: both models make clips from equal seeds; weights: their errors alone")
       ->capture_default_str();
-  app->add_option("--steps", o->file.steps, "Denoising steps of those clips; the model's own")
+  app->add_option("--steps", o->file.steps,
+                  "Denoising steps of those clips and of the calibration's; left out, the model's "
+                  "own, for int4's rounding 7 where it can take so few")
       ->check(whole_in(0, 10000));
   app->add_option("--width", o->file.clip.width, "Their width; the model's own")
       ->check(whole_in(0));

@@ -258,16 +258,22 @@ std::vector<QuantizeReport::Calibration> Measure::seeds() const {
   return all;
 }
 
-Request Measure::calibration_request(size_t prompt) const {
-  const Request whole = request_of(prompt);
-  Request fewer = whole;
-  fewer.steps = kCalibrationSteps;
-  const auto all = original_->plan(whole);
-  return all.ok() && all->denoise.steps > fewer.steps && original_->plan(fewer).ok() ? fewer
-                                                                                     : whole;
+Result<int64_t> Measure::steps_of(const Request& request) const {
+  ZT_ASSIGN_OR_RETURN(const RequestPlan plan, original_->plan(request));
+  return plan.denoise.steps;
 }
 
-Status Measure::calibrate(GatherMoments* moments, const MeasureProgress& progress) {
+Result<int64_t> Measure::calibrate(GatherMoments* moments, const MeasureProgress& progress) {
+  Request request = request_of(0);
+  auto steps = steps_of(request);
+  if (!steps.ok()) return steps.status().with_context("the original");
+  if (request.steps == 0 && *steps > kCalibrationSteps) {
+    request.steps = kCalibrationSteps;
+    if (auto fewer = steps_of(request); fewer.ok())
+      steps = std::move(fewer);
+    else
+      request.steps = 0;
+  }
   const size_t prompts = options_.prompts.size();
   for (size_t p = 0; p < prompts; ++p) {
     RunHooks hooks;
@@ -277,10 +283,12 @@ Status Measure::calibrate(GatherMoments* moments, const MeasureProgress& progres
     };
     hooks.trace = [moments](const Job&) { return moments; };
     moments->begin_clip();
-    if (Status status = run(*original_, calibration_request(p), hooks).status(); !status.ok())
+    Request of_prompt = request_of(p);
+    of_prompt.steps = request.steps;
+    if (Status status = run(*original_, of_prompt, hooks).status(); !status.ok())
       return status.with_context("the original");
   }
-  return Status();
+  return *steps;
 }
 
 Result<double> Measure::loss(const Model& model, const MeasureProgress& progress) {

@@ -49,9 +49,10 @@ class Measure {
   // What is made of the prompts, in their order.
   std::vector<QuantizeReport::Calibration> seeds() const;
 
-  // Shows `moments` what the original computes for the prompts, in kCalibrationSteps where the
-  // model can take so few: more prompts tell more than more steps.
-  Status calibrate(GatherMoments* moments, const MeasureProgress& progress);
+  // Shows `moments` what the original computes for the prompts, and returns in how many steps each:
+  // those of the request; where it leaves them out, kCalibrationSteps if the model can take so few,
+  // as more prompts tell more than more steps.
+  Result<int64_t> calibrate(GatherMoments* moments, const MeasureProgress& progress);
   // The mean over the first kRanking prompts, which are enough to rank models.
   Result<double> loss(const Model& model, const MeasureProgress& progress);
   // The mean PSNR of the same clips, in decibels.
@@ -77,7 +78,7 @@ class Measure {
   explicit Measure(MeasureOptions options) : options_(std::move(options)) {}
 
   Request request_of(size_t prompt) const;
-  Request calibration_request(size_t prompt) const;
+  Result<int64_t> steps_of(const Request& request) const;
   static Result<Clip> run(Engine& engine, const Request& request, const RunHooks& hooks);
   // Its size is the original's.
   Result<Clip> clip_like(Engine& engine, size_t prompt, const Clip& original,

@@ -66,9 +66,14 @@ Status check_output(const std::string& input, const std::string& output) {
 
 std::vector<std::string> own_prompts(const Recipe& recipe, bool calibration) {
   if (const auto* label = find_stage<ClassLabel>(recipe)) {
-    // Of few classes the same come again, from other seeds.
-    const int many = std::max(label->classes, 1), first = calibration ? 2 : 0;
-    return {str(first % many), str((first + 1) % many)};
+    // Of few classes the same come again, from other seeds; of many, those from all over the list.
+    const size_t many = static_cast<size_t>(std::max(label->classes, 1));
+    const size_t count = calibration ? std::size(kOtherPrompts) : std::size(kPrompts);
+    const size_t first = calibration ? std::size(kPrompts) : 0;
+    const size_t step = calibration ? std::max<size_t>(many / count, 1) : 1;
+    std::vector<std::string> classes;
+    for (size_t i = 0; i < count; ++i) classes.push_back(str((first + i * step) % many));
+    return classes;
   }
   if (calibration) return {std::begin(kOtherPrompts), std::end(kOtherPrompts)};
   return {std::begin(kPrompts), std::end(kPrompts)};
@@ -257,6 +262,8 @@ class Quantization {
     options.request.clip = o_.clip;
     if (!calibration) options.judge = o_.judge;
     options.prompts = prompts.empty() ? own_prompts(original_->recipe, calibration) : prompts;
+    if (calibration && !compensates() && options.prompts.size() > Measure::kRanking)
+      options.prompts.resize(Measure::kRanking);
     return Measure::create(*original_, std::move(options));
   }
 
@@ -267,7 +274,9 @@ class Quantization {
     if (!compensates()) return Status();
     ZT_ASSIGN_OR_RETURN(const QuantizedModel all, quantize_model(file_->info(), rules_));
     gathered_ = std::make_unique<GatherMoments>(all.weights);
-    return calibration_->calibrate(gathered_.get(), measuring());
+    ZT_ASSIGN_OR_RETURN(report_.calibration_steps,
+                        calibration_->calibrate(gathered_.get(), measuring()));
+    return Status();
   }
   const WeightMoments* moments() const {
     return gathered_ == nullptr ? nullptr : &gathered_->moments();

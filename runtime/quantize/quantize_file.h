@@ -19,7 +19,7 @@ struct QuantizeFileOptions {
   int64_t group = 0;  // of int4; 0: 64
   std::vector<std::string> components, keep;
   // Of clips that the report compares, and of others that int4's rounding and the search are fitted
-  // to; empty: two of ours. Of models of classes: classes. Seeds of the two never meet.
+  // to; empty: two and 32 of ours. Of models of classes: classes. Seeds of the two never meet.
   std::vector<std::string> prompts, calibration;
   bool measure_clips = true;  // else the errors of weights alone
   // int4: each weight is rounded to the nearest, not so that errors make up for each other in the
@@ -32,7 +32,7 @@ struct QuantizeFileOptions {
   int64_t attention_bits = 0;
   std::optional<std::string> compute;  // of clips; left out: f32
   std::string judge;
-  int steps = 0;
+  int steps = 0;  // 0: the model's own; for rounding's calibration as Measure::calibrate says
   std::optional<uint64_t> seed;  // of the first clip compared; left out: 1
   ClipRequest clip;
   EngineOptions engine;  // where clips are made

@@ -123,6 +123,7 @@ void fields(V& v, QuantizeReport& r) {
   v.objects("layers", &r.layers, kMostLayers);
   v.objects("clips", &r.clips, kMostClips);
   v.objects("calibration", &r.calibration, kMostClips);
+  v.integer("calibration_steps", &r.calibration_steps, 0, kMostClips);
   v.objects("steps", &r.steps, kMostClips);
   v.objects("rates", &r.rates, kMostClips);
   v.texts("missing_rates", &r.missing_rates, kMostClips);
@@ -255,6 +256,8 @@ Page report_page(const QuantizeReport& r, const std::string& model) {
   if (!r.calibration.empty()) {
     page.heading("Clips of the calibration");
     page.text("Rounding and the choice of layers were fitted to these, the report is of others.");
+    if (r.calibration_steps > 0)
+      page.text(str("Rounding: to ", r.calibration_steps, " denoising steps of each."));
     Table table{{{"prompt"}, {"seed", true}}, {}};
     for (const auto& c : r.calibration) table.rows.push_back({c.prompt, str(c.seed)});
     page.table(table);

@@ -71,6 +71,7 @@ struct QuantizeReport {
   std::vector<Layer> layers;
   std::vector<Clip> clips;
   std::vector<Calibration> calibration;  // empty: nothing was fitted
+  int64_t calibration_steps = 0;         // of each, which rounding was fitted to; 0: it was not
   std::vector<Step> steps;
   std::vector<Rate> rates;
   std::vector<std::string> missing_rates;  // of the original's, without one of the quantised model

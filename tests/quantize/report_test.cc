@@ -101,6 +101,7 @@ TEST_CASE("a report is read back as it was, and hostile ones are refused") {
   report.layers = {{"a.weight", "int4_64", 0.05, 100, 30}};
   report.clips = {{"line\none", UINT64_MAX, 0.01, 30, 0.9, 20}};
   report.calibration = {{"other", uint64_t{1} << 63}};
+  report.calibration_steps = 7;
   report.missing_rates = {"bad"};
   report.compensated_weights = 1;
   report.gate.target_psnr = 30;
@@ -115,6 +116,7 @@ TEST_CASE("a report is read back as it was, and hostile ones are refused") {
   CHECK(read->clips[0].prompt == "line\none");
   CHECK(read->clips[0].seed == UINT64_MAX);
   CHECK(read->calibration[0].seed == uint64_t{1} << 63);
+  CHECK(read->calibration_steps == 7);
   for (const char* bad : {"", "[]", "{", "{\"format\": 7}", "{\"format\": \"x\", \"unknown\": 1}",
                           "{\"format\": \"x\", \"layers\": [{\"weight\": \"w\", \"format\": \"i\", "
                           "\"error\": -1}]}"})
