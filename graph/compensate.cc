@@ -53,7 +53,7 @@ void RowMoments::add(const float* rows, int64_t count) {
         const int64_t wide = std::min(kTile, width(b) - j);
         if (height == full_height && wide == kTile)
           add_tile(finite, first + i, first + j, full_height, full_width, sums, block_);
-        else if (height > 0)
+        else
           add_tile(finite, first + i, first + j, height, wide, sums, block_);
       }
     }
@@ -105,17 +105,15 @@ Compensation::Compensation(const RowMoments& moments)
     double mean = 0;
     for (int64_t i = 0; i < n; ++i) mean += moments.sum(b, i, i) / static_cast<double>(n);
     Block block;
+    block.width = n;
     if (mean > 0 && std::isfinite(mean) && moments.rows() >= 2 * n) {
       std::vector<double> h(static_cast<size_t>(n * n));
       for (int64_t i = 0; i < n; ++i)
         for (int64_t j = 0; j < n; ++j)
           h[static_cast<size_t>(i * n + j)] = moments.sum(b, i, j) / mean + (i == j ? 0.01 : 0);
-      for (int64_t i = 0; i < n; ++i)
-        block.importance.push_back(static_cast<float>(h[static_cast<size_t>(i * n + i)]));
       block.h.assign(h.begin(), h.end());
       block.spread = spread_of(std::move(h), n);
     }
-    if (block.importance.empty()) block.importance.assign(static_cast<size_t>(n), 1);
     blocks_.push_back(std::move(block));
   }
 }
@@ -140,15 +138,17 @@ struct Compensation::Rounded {
 };
 
 void Compensation::round_in_turn(const Block& block, const float* x, Rounded* r) {
-  std::vector<float> row(x, x + r->n);
+  std::vector<float> row(x, x + r->n), importance;  // columns' mean squares; empty: not known
+  for (int64_t j = 0; j < r->n && !block.h.empty(); ++j)
+    importance.push_back(block.h[static_cast<size_t>(j * r->n + j)]);
   for (int64_t g = 0; g < r->groups(); ++g) {
     const int64_t begin = r->begin(g), end = r->end(g);
-    r->factors[static_cast<size_t>(g)] =
-        group_factor(row.data() + begin, block.importance.data() + begin, end - begin);
+    r->factors[static_cast<size_t>(g)] = group_factor(
+        row.data() + begin, importance.empty() ? nullptr : importance.data() + begin, end - begin);
     const float d = r->factor(g), inverse = d == 0 ? 0 : 1 / d;
     for (int64_t j = begin; j < end; ++j) {
       float& w = row[static_cast<size_t>(j)];
-      const float whole = std::nearbyint(std::min(std::max(w * inverse, -8.0f), 7.0f));
+      const float whole = round_int4(w * inverse);
       r->whole[static_cast<size_t>(j)] = whole;
       if (block.spread.empty()) continue;
       const float* const spread = block.spread.data() + j * r->n;
@@ -224,8 +224,7 @@ void Compensation::improve(const Block& block, const float* x, Rounded* r) {
       if (d == 0) continue;
       for (int64_t j = begin; j < end; ++j) {
         float& whole = r->whole[static_cast<size_t>(j)];
-        const float best = whole + slope.at(j) / (slope.curve(j) * d);
-        const float next = std::nearbyint(std::min(std::max(best, -8.0f), 7.0f));
+        const float next = round_int4(whole + slope.at(j) / (slope.curve(j) * d));
         const float step = (next - whole) * d;
         if (!lowers(step, slope.at(j), slope.curve(j))) continue;
         whole = next;
@@ -240,21 +239,18 @@ void Compensation::improve(const Block& block, const float* x, Rounded* r) {
 void Compensation::encode_row(int64_t group, const float* x, uint8_t* values,
                               uint8_t* scale) const {
   ZT_CHECK(group > 0 && block_ % group == 0);
-  std::vector<uint8_t> q(static_cast<size_t>(columns_ + 1), 0);
+  std::vector<float> whole;
+  whole.reserve(static_cast<size_t>(columns_));
   int64_t begin = 0;
   for (const Block& block : blocks_) {
-    Rounded rounded(static_cast<int64_t>(block.importance.size()), group);
+    Rounded rounded(block.width, group);
     round_in_turn(block, x + begin, &rounded);
     if (!block.spread.empty()) improve(block, x + begin, &rounded);
     std::memcpy(scale + 2 * (begin / group), rounded.factors.data(), rounded.factors.size() * 2);
-    for (int64_t j = 0; j < rounded.n; ++j)
-      q[static_cast<size_t>(begin + j)] =
-          static_cast<uint8_t>(8 + static_cast<int>(rounded.whole[static_cast<size_t>(j)]));
+    whole.insert(whole.end(), rounded.whole.begin(), rounded.whole.end());
     begin += rounded.n;
   }
-  for (int64_t i = 0; i < columns_; i += 2)
-    values[i / 2] =
-        static_cast<uint8_t>(q[static_cast<size_t>(i)] | q[static_cast<size_t>(i + 1)] << 4);
+  pack_int4_row(whole.data(), columns_, values);
 }
 
 }  // namespace zoetrope

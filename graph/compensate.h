@@ -67,9 +67,9 @@ class Compensation {
 
  private:
   struct Block {
-    std::vector<float> importance;  // of columns
-    std::vector<float> spread;      // U of H⁻¹ = UᵀU, row by row; empty: nothing is known
-    std::vector<float> h;           // H, all of it
+    int64_t width = 0;
+    std::vector<float> h;       // H, all of it; empty: nothing is known
+    std::vector<float> spread;  // U of H⁻¹ = UᵀU, row by row; empty: there is none
   };
   struct Rounded;
   static void round_in_turn(const Block& block, const float* x, Rounded* rounded);

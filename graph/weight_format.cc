@@ -29,16 +29,12 @@ void encode_8bit(bool integer, const float* x, int64_t n, uint8_t* values, float
         std::bit_cast<uint32_t>(std::min(std::max(x[i] * factor, -127.0f), 127.0f) + 0x1.8p23f));
 }
 
-float rounded(float x, float inverse) {
-  return std::min(std::max(x * inverse, -8.0f), 7.0f) + 0x1.8p23f - 0x1.8p23f;
-}
-
 // Sum of squared errors of x as multiples of d from −8 to 7.
 float error_of(const float* x, const float* importance, int64_t n, float d) {
   const float inverse = 1 / d;
   float sum = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const float e = x[i] - rounded(x[i], inverse) * d;
+    const float e = x[i] - round_int4(x[i] * inverse) * d;
     sum += importance == nullptr ? e * e : e * e * importance[i];
   }
   return sum;
@@ -49,32 +45,24 @@ float fitted_factor(const float* x, const float* importance, int64_t n, float d)
   const float inverse = d == 0 ? 0 : 1 / d;
   float along = 0, square = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const float q = rounded(x[i], inverse), weight = importance == nullptr ? 1 : importance[i];
+    const float q = round_int4(x[i] * inverse), weight = importance == nullptr ? 1 : importance[i];
     along += weight * q * x[i];
     square += weight * q * q;
   }
   return square > 0 ? along / square : 0;
 }
 
-// The factor of a group, an f16, and its elements plus 8.
-uint16_t encode_group(const float* x, int64_t n, uint8_t* q) {
-  const uint16_t best = group_factor(x, nullptr, n);
-  const float d = f16_to_f32(best), inverse = best == 0 ? 0 : 1 / d;
-  for (int64_t i = 0; i < n; ++i)
-    q[i] = static_cast<uint8_t>(
-        8 + static_cast<int>(std::nearbyint(std::min(std::max(x[i] * inverse, -8.0f), 7.0f))));
-  return best;
-}
-
 void encode_int4(int64_t group, const float* x, int64_t n, uint8_t* values, uint8_t* scale) {
-  std::vector<uint8_t> q(static_cast<size_t>(n + 1), 0);
+  std::vector<float> whole(static_cast<size_t>(n));
   for (int64_t begin = 0, g = 0; begin < n; begin += group, ++g) {
-    const uint16_t factor = encode_group(x + begin, std::min(group, n - begin), q.data() + begin);
+    const int64_t end = std::min(begin + group, n);
+    const uint16_t factor = group_factor(x + begin, nullptr, end - begin);
+    const float d = f16_to_f32(factor), inverse = d == 0 ? 0 : 1 / d;
+    for (int64_t i = begin; i < end; ++i)
+      whole[static_cast<size_t>(i)] = round_int4(x[i] * inverse);
     std::memcpy(scale + 2 * g, &factor, 2);
   }
-  for (int64_t i = 0; i < n; i += 2)
-    values[i / 2] =
-        static_cast<uint8_t>(q[static_cast<size_t>(i)] | q[static_cast<size_t>(i + 1)] << 4);
+  pack_int4_row(whole.data(), n, values);
 }
 
 // Of every byte.
@@ -116,6 +104,14 @@ uint16_t group_factor(const float* x, const float* importance, int64_t n) {
     consider(fitted_factor(x, importance, n, f16_to_f32(best)));
   }
   return best;
+}
+
+void pack_int4_row(const float* whole, int64_t columns, uint8_t* values) {
+  const auto code = [&](int64_t i) {
+    return i < columns ? static_cast<unsigned>(8 + static_cast<int>(whole[i])) : 0;
+  };
+  for (int64_t i = 0; i < columns; i += 2)
+    values[i / 2] = static_cast<uint8_t>(code(i) | code(i + 1) << 4);
 }
 
 std::string_view format_name(WeightFormat format) { return kNames[static_cast<size_t>(format)]; }

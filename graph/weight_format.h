@@ -1,6 +1,7 @@
 // How weights are stored in fewer bits: the formats, and rows to and from them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
@@ -38,6 +39,13 @@ void encode_rows(WeightFormat format, int64_t group, const float* x, int64_t row
 // Of kInt4: the factor of a group, as f16, of least squared error; errors count as much as
 // `importance` (null: alike) says.
 uint16_t group_factor(const float* x, const float* importance, int64_t n);
+
+// Of kInt4: the nearest whole number from −8 to 7, to even from the middle.
+inline float round_int4(float x) {
+  return std::min(std::max(x, -8.0f), 7.0f) + 0x1.8p23f - 0x1.8p23f;
+}
+// Such numbers as they are stored: two a byte plus 8, the first in its low half.
+void pack_int4_row(const float* whole, int64_t columns, uint8_t* values);
 
 // What dequantize reads, as host memory; offset may be null.
 struct EncodedData {
