@@ -33,7 +33,7 @@ bool moves_elements(OpKind op) {
   }
 }
 
-// By value: whether it is nothing but inputs of every step, moved.
+// By value: whether elements of it are inputs of every step, moved.
 std::vector<bool> moved_inputs(const Graph& graph) {
   std::vector<bool> moved(graph.values.size());
   for (size_t id = 0; id < moved.size(); ++id)
@@ -45,7 +45,7 @@ std::vector<bool> moved_inputs(const Graph& graph) {
   return moved;
 }
 
-// By value: whether outputs are nothing but it, moved, and biases.
+// By value: whether elements of outputs are its own, moved, with biases or without.
 std::vector<bool> moved_to_outputs(const Graph& graph) {
   std::vector<bool> moved(graph.values.size());
   for (const GraphOutput& output : graph.outputs) moved[static_cast<size_t>(output.value)] = true;
@@ -301,6 +301,28 @@ Result<WeightData> QuantizedWeights::load(std::string_view name) const {
   return made;
 }
 
+Result<std::shared_ptr<const Compensation>> QuantizedWeights::compensation_of(
+    const QuantizedWeight& w) const {
+  std::shared_ptr<const Compensation> made;
+  if (moments_ == nullptr || w.choice.format != WeightFormat::kInt4) return made;
+  const auto it = moments_->find(w.weight);
+  if (it == moments_->end()) return made;
+  const RowMoments& seen = *it->second;
+  const int64_t columns = w.shape.elements() / w.shape[0];
+  if (seen.columns() != columns || seen.block() % w.choice.group != 0)
+    return error(Code::kInternal, "moments of ", seen.columns(), " columns in blocks of ",
+                 seen.block(), " for rows of ", columns);
+  {
+    const std::lock_guard lock(mutex_);
+    if (compensation_from_ == &seen) return compensation_;
+  }
+  made = std::make_shared<const Compensation>(seen);
+  const std::lock_guard lock(mutex_);
+  compensation_from_ = &seen;
+  compensation_ = made;
+  return made;
+}
+
 Result<WeightData> QuantizedWeights::encode(const QuantizedWeight& w, bool scale) const {
   if (scale) {
     const std::lock_guard lock(mutex_);
@@ -323,15 +345,7 @@ Result<WeightData> QuantizedWeights::encode(const QuantizedWeight& w, bool scale
   std::vector<std::vector<float>> row(static_cast<size_t>(parts),
                                       std::vector<float>(static_cast<size_t>(columns)));
   std::vector<char> finite(static_cast<size_t>(parts), 1), fits(finite);
-  std::optional<Compensation> compensation;
-  if (moments_ != nullptr && w.choice.format == WeightFormat::kInt4)
-    if (const auto it = moments_->find(w.weight); it != moments_->end()) {
-      const RowMoments& seen = *it->second;
-      if (seen.columns() != columns || seen.block() % w.choice.group != 0)
-        return error(Code::kInternal, "moments of ", seen.columns(), " columns in blocks of ",
-                     seen.block(), " for rows of ", columns);
-      compensation.emplace(seen);
-    }
+  ZT_ASSIGN_OR_RETURN(const auto compensation, compensation_of(w));
   for_rows(rows, parts, [&](int64_t part, int64_t begin, int64_t end) {
     const auto p = static_cast<size_t>(part);
     for (int64_t r = begin; r < end; ++r) {

@@ -96,6 +96,8 @@ class QuantizedWeights : public WeightSource {
                    const WeightMoments* moments)
       : base_(base), weights_(std::move(weights)), moments_(moments) {}
   Result<WeightData> encode(const QuantizedWeight& weight, bool scale) const;
+  // By what was seen of the rows that the weight multiplies; null: nothing was.
+  Result<std::shared_ptr<const Compensation>> compensation_of(const QuantizedWeight& weight) const;
 
   const WeightSource& base_;
   const std::vector<QuantizedWeight> weights_;
@@ -106,6 +108,9 @@ class QuantizedWeights : public WeightSource {
   mutable std::string scale_of_;
   mutable std::optional<WeightData> scale_;
   mutable std::set<std::string> compensated_;
+  // The last one and its moments: weights that follow each other share them.
+  mutable const RowMoments* compensation_from_ = nullptr;
+  mutable std::shared_ptr<const Compensation> compensation_;
 };
 
 }  // namespace zoetrope
