@@ -6,11 +6,10 @@
 namespace zoetrope {
 namespace {
 
-// Of a new or the current thread.
+// Of a new thread.
 class Attributes {
  public:
   Attributes() { check(pthread_attr_init(&held_)); }
-  explicit Attributes(pthread_t thread) { check(pthread_getattr_np(thread, &held_)); }
   ~Attributes() { pthread_attr_destroy(&held_); }
   Attributes(const Attributes&) = delete;
   Attributes& operator=(const Attributes&) = delete;
@@ -23,6 +22,23 @@ class Attributes {
  private:
   pthread_attr_t held_;
 };
+
+struct Stack {
+  uintptr_t begin = 0;
+  size_t bytes = 0;
+  size_t below(uintptr_t here) const { return here - begin < bytes ? here - begin : SIZE_MAX; }
+};
+
+// Leaves `stack` as it is where the system does not say: the first thread's stands in
+// /proc/self/maps, which need not be there nor have a descriptor left for it.
+void ask_for_stack(Stack* stack) {
+  pthread_attr_t attributes;
+  void* lowest = nullptr;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+  if (pthread_attr_getstack(&attributes, &lowest, &stack->bytes) == 0)
+    stack->begin = reinterpret_cast<uintptr_t>(lowest);
+  pthread_attr_destroy(&attributes);
+}
 
 }  // namespace
 
@@ -54,16 +70,11 @@ size_t default_thread_stack() {
 }
 
 size_t stack_left() {
-  static thread_local uintptr_t begin = 0;
-  static thread_local size_t bytes = 0;
-  if (bytes == 0) {
-    Attributes attributes(pthread_self());
-    void* lowest = nullptr;
-    pthread_attr_getstack(attributes.get(), &lowest, &bytes);
-    begin = reinterpret_cast<uintptr_t>(lowest);
-  }
+  static thread_local Stack known;
   const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  return here - begin < bytes ? here - begin : SIZE_MAX;
+  // The first thread's grows with the soft limit.
+  if (known.bytes == 0 || known.below(here) < kLeastStack) ask_for_stack(&known);
+  return known.below(here);
 }
 
 }  // namespace zoetrope

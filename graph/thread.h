@@ -1,5 +1,7 @@
-// Threads whose stacks do not follow `ulimit -s`, from which those of std::thread are made: of 64
-// KiB they are too short for what runs on them, of 1 GiB they use up the address space.
+// Library code starts its threads as this Thread, with a stack of its own size; the command's own
+// code may use std::thread, whose stacks runtime/cli/main.cc sets. In other processes those follow
+// `ulimit -s`: of 64 KiB they are too short for what runs on them, of 1 GiB they use up the address
+// space.
 #pragma once
 
 #include <pthread.h>
@@ -10,13 +12,14 @@
 
 namespace zoetrope {
 
-// Bytes of each stack: what nearly all processes get, and libraries are tried with.
+// Bytes of each stack: the usual default of Linux, with which other libraries are tested.
 inline constexpr size_t kThreadStack = size_t{8} << 20;
 
-// What a call into the engine or a codec needs of the stack that it is made on.
+// Bytes of stack that a call into the engine or a codec needs below its caller.
 inline constexpr size_t kLeastStack = size_t{192} << 10;
 
-// Joins as it ends. std::system_error where the system has no thread, as of std::thread's.
+// Its destructor joins. Throws std::system_error where the system has no thread, as std::thread
+// does.
 class Thread {
  public:
   // `body` must not throw.
@@ -28,7 +31,7 @@ class Thread {
   Thread& operator=(Thread&&) = delete;
   ~Thread() { join(); }
 
-  void join();  // nothing where it is joined
+  void join();  // once it has joined, does nothing
 
  private:
   struct Work {
@@ -48,11 +51,12 @@ class Thread {
   bool runs_ = false;
 };
 
-// Bytes of the stacks that threads of other libraries get, which say nothing of them.
+// Bytes of the stack of a thread that another library starts without asking for a size.
 size_t default_thread_stack();
 
-// Bytes of this thread's stack below the caller; SIZE_MAX where it runs on another, as coroutines
-// do.
+// Bytes of this thread's stack below the caller. SIZE_MAX where it is not known, or the caller runs
+// on another stack, as coroutines do. A soft limit that was lowered since the first thread's first
+// call is not seen.
 size_t stack_left();
 
 }  // namespace zoetrope

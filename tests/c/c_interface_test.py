@@ -8,8 +8,10 @@ import ctypes
 import json
 import os
 import re
+import resource
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 from ctypes import byref, c_char_p, c_void_p
@@ -254,6 +256,27 @@ class Runs(Case):
         self.assertIn("KiB of its stack left", seen[128][1])
         self.assertEqual(seen[256][0], OK, seen[256][1])
         self.assertEqual(seen[256][2], bytes(self.run_request()[1].frames))
+
+    def on_first_thread(self, code, **options):
+        """What a process prints in which `code` makes the first thread's calls, each of which is INVALID."""
+        start = "import resource\nfrom c_library import lib\ncall = lambda: lib.zoetrope_convert(None, None)\n"
+        done = subprocess.run([sys.executable, "-c", start + code, LIBRARY, EXAMPLE, MODEL], capture_output=True, text=True,
+                              timeout=120, env={**os.environ, "PYTHONPATH": str(HERE)}, **options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_a_first_thread_whose_stack_cannot_be_asked_for_is_trusted(self):
+        said = self.on_first_thread("resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\nprint(call())\n")
+        self.assertEqual(said, INVALID)
+
+    def test_a_first_thread_s_stack_follows_its_soft_limit(self):
+        most = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        if most != resource.RLIM_INFINITY and most < 8 << 20:
+            self.skipTest("the hard limit of stacks is lower")
+        said = self.on_first_thread(f"before = call()\nresource.setrlimit(resource.RLIMIT_STACK, (8 << 20, {most}))\n"
+                                    "print([before, call()])\n",
+                                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, (192 << 10, most)))
+        self.assertEqual(said, [EXHAUSTED, INVALID])
 
     def test_closing_waits_for_nobody_and_takes_nothing_from_who_is_at_work(self):
         engine, expected = opened(), self.run_request()[1].frames
