@@ -79,7 +79,7 @@ rlimit stack_limit() {
 }
 
 // The first thread's stack grows up to the limit as it then is; those of threads, other libraries'
-// too, get what glibc is told.
+// too, get what glibc is told. Programs that are started (--judge) inherit the raised soft limit.
 void lengthen_stacks() {
   using zoetrope::kThreadStack;
   if (rlimit limit = stack_limit(); limit.rlim_cur < kThreadStack) {
@@ -204,7 +204,11 @@ int guarded_command(int argc, char** argv) {
   return zoetrope::kExitFailure;
 }
 
-// On a thread with a stack of its own, which all signals go to.
+// Of a first stack on which a command runs where there is no thread for it.
+constexpr rlim_t kLeastFirstStack = rlim_t{1} << 20;
+
+// On a thread with a stack of its own, so that the first thread takes no signals; on the first
+// thread's stack where there is no such thread, and it is long enough.
 int command_on_thread(int argc, char** argv) {
   sigset_t all, before;
   sigfillset(&all);
@@ -216,11 +220,13 @@ int command_on_thread(int argc, char** argv) {
     });
     thread.join();
   } catch (const std::exception&) {
-    std::fprintf(stderr,
-                 "zoetrope: resource exhausted: the limit of stacks is %zu KiB (ulimit -s), and "
-                 "there is no thread with a longer one to be had\n",
-                 static_cast<size_t>(stack_limit().rlim_cur) >> 10);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
+  if (stack_limit().rlim_cur >= kLeastFirstStack) return guarded_command(argc, argv);
+  std::fprintf(stderr,
+               "zoetrope: resource exhausted: the limit of stacks is %zu KiB (ulimit -s), and "
+               "there is no thread with a longer one to be had\n",
+               static_cast<size_t>(stack_limit().rlim_cur) >> 10);
   return zoetrope::kExitNoMemory;
 }
 

@@ -3,6 +3,7 @@
 usage: NAME_test.py PATH_OF_ZOETROPE MODEL.zoe [TEST...]
 """
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,15 @@ PATIENCE = int(os.environ.get("ZOETROPE_PATIENCE", 1))
 
 def run(*args, timeout=120, **options):
     return subprocess.run([ZOETROPE, *map(str, args)], capture_output=True, timeout=timeout * PATIENCE, **options)
+
+
+def limited(kind, value):
+    return lambda: resource.setrlimit(kind, (value, value))
+
+
+def address_space_can_be_limited():
+    """Not under AddressSanitizer, which reserves terabytes."""
+    return run("--version", preexec_fn=limited(resource.RLIMIT_AS, 1 << 32)).returncode == 0
 
 
 class Case(unittest.TestCase):

@@ -16,16 +16,7 @@ import unittest
 from pathlib import Path
 
 import command
-from command import MODEL, SMALL, ZOETROPE, run
-
-
-def limited(kind, value):
-    return lambda: resource.setrlimit(kind, (value, value))
-
-
-def address_space_can_be_limited():
-    """Not under AddressSanitizer, which reserves terabytes."""
-    return run("--version", preexec_fn=limited(resource.RLIMIT_AS, 1 << 32)).returncode == 0
+from command import MODEL, SMALL, ZOETROPE, address_space_can_be_limited, limited, run
 
 
 class Limits(command.Case):
