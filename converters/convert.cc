@@ -84,9 +84,9 @@ Status check_components(const ConvertOptions& options, const Family& family) {
         std::tuple{"--tokenizer", &options.tokenizer, wan || ltx || h3}})
     if (!value->empty() && !taken)
       return error(Code::kInvalidArgument, flag, ": the family '", family.name, "' takes none");
-  if (options.distilled.value_or(false) && !ltx && !wan)
-    return error(Code::kInvalidArgument, "--distilled: the family '", family.name,
-                 "' has no schedule of its own for few steps");
+  if (options.distilled.has_value() && !ltx && !wan)
+    return error(Code::kInvalidArgument, *options.distilled ? "--distilled" : "--no-distilled",
+                 ": the family '", family.name, "' has no schedule of its own for few steps");
   return Status();
 }
 

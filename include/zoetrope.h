@@ -218,9 +218,8 @@ ZOETROPE_API int zoetrope_write(const char *path, const zoetrope_clip *clip);
 
 /* A checkpoint to a model file, as `zoetrope convert`. `options`: JSON, "input" and "output" needed:
  *   {"input": "", "output": "", "family": "auto", "name": "", "vae": "", "text_encoder": "",
- *    "image_encoder": "", "second": "", "tokenizer": "", "upsampler": "", "distilled": false,
- *    "dtype": ""}
- * Without "distilled" the checkpoint is what its folder says. */
+ *    "image_encoder": "", "second": "", "tokenizer": "", "upsampler": "", "dtype": ""}
+ * and "distilled": true or false, whatever its folder says; left out, as the folder says. */
 ZOETROPE_API int zoetrope_convert(const char *options, const zoetrope_callbacks *callbacks);
 
 /* A model file with weights of fewer bits, as `zoetrope quantize`. `options`: JSON, "output" needed,

@@ -55,7 +55,7 @@ def convert(input: PathLike, output: PathLike, *, family: str | None = None, nam
             upsampler: PathLike | None = None, distilled: bool | None = None, dtype: str | None = None,
             progress: Callable[[Progress], None] | None = None) -> None:
     """A checkpoint (.safetensors, .gguf, .pt), a diffusers folder or "synthetic:NAME" to a .zoe file, as
-    `zoetrope convert`. Whether it was distilled its folder says, where it does and you do not."""
+    `zoetrope convert`. `distilled`: True or False, whatever its folder says; None: as the folder says."""
     given = os.fspath(input)
     options = encode({"input": given if given.startswith("synthetic:") else _file(given), "output": _file(output),
                       "family": family, "name": name, "vae": _file(vae), "text_encoder": _file(text_encoder),

@@ -73,7 +73,9 @@ class Files(Case):
         self.assertEqual(lib.zoetrope_convert(json.dumps({**options, "output": str(self.root / "b.zoe")}).encode(),
                                               byref(stopped.calls)), CANCELLED)
         for wrong, words in (({}, ("input",)), ({**options, "dtype": "f8"}, ("dtype",)),
-                             ({**options, "family": "nose"}, ("nose",)), ({**options, "what": 1}, ("what",))):
+                             ({**options, "family": "nose"}, ("nose",)), ({**options, "what": 1}, ("what",)),
+                             ({**options, "distilled": False}, ("--no-distilled",)),
+                             ({**options, "distilled": True}, ("--distilled",))):
             self.refused(lib.zoetrope_convert(json.dumps(wrong).encode(), None), *words)
         self.assertEqual(lib.zoetrope_convert(None, None), INVALID)
         self.assertEqual([p.name for p in self.root.iterdir()], ["toybox.zoe"])

@@ -5,6 +5,7 @@ usage: cli_test.py PATH_OF_ZOETROPE MODEL.zoe
 """
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import command
 from command import MODEL, PATIENCE, SMALL, ZOETROPE, run
+
+ROOT = Path(__file__).parents[2]
 
 
 class Cli(command.Case):
@@ -96,6 +99,26 @@ class Cli(command.Case):
         self.check(run("convert", bad, "-o", self.out / "x.zoe"), 2, "bad.safetensors", "--family")
         self.check(run("convert", "synthetic:nothing", "-o", self.out / "x.zoe"), 3, "known")
         self.assertFalse((self.out / "x.zoe").exists())
+
+    def test_what_a_folder_says_of_distilling_may_be_denied(self):
+        """FastWan's says it by its pipeline's name."""
+        data, folder, model = ROOT / "tests" / "parity" / "data" / "wan", self.out / "in", self.out / "m.zoe"
+        for name, saved in (("transformer", "t2v"), ("vae", "vae_2_1"), ("text_encoder", "umt5"),
+                            ("tokenizer", "original/google/umt5-xxl")):
+            shutil.copytree(data / saved, folder / name)
+        (folder / "model_index.json").write_text(json.dumps({
+            "_class_name": "WanDMDPipeline", "_diffusers_version": "0.42.1",
+            **{name: ["diffusers", "Class"] for name in ("transformer", "vae", "text_encoder", "tokenizer")}}))
+        solvers = []
+        for flags in ((), ("--no-distilled",)):
+            self.check(run("convert", folder, *flags, "-q", "-o", model), 0)
+            solvers.append(b'"dmd"' in model.read_bytes())  # the recipe is JSON
+            model.unlink()
+        self.assertEqual(solvers, [True, False])
+        plain = ROOT / "tests" / "format" / "data" / "dit_diffusers"
+        for flag in ("--distilled", "--no-distilled"):
+            self.check(run("convert", plain, flag, "-o", model), 2, f"argument: {flag}")
+        self.assertFalse(model.exists())
 
     # Prompts
 
