@@ -82,6 +82,7 @@ class Commands {
     add({"inspect", in_ / "clip.zoe", "--tensors", "--verify"});
     add({"plan", "--model", in_ / "clip.zoe", "--html", out_ / "o.html"}, true);
     add({"quantize", in_ / "clip.zoe", "-o", out_ / "o.zoe", "--format", "f16", "--force"}, true);
+    REQUIRE_MESSAGE(count() > 0, "no command has the words of ZOETROPE_FAIL_COMMANDS");
     for (size_t i = 0; i < commands_.size(); ++i) {
       const Outcome outcome = run_command(commands_[i], kSeconds);
       REQUIRE_MESSAGE(outcome.code == 0, outcome.text());
@@ -302,8 +303,9 @@ TEST_CASE("threads that cannot be made are an error with code 5, or not needed")
 TEST_CASE("our own crash on memory that was refused is a crash, and no error of other libraries") {
   if (!kCanFail) return skip("a sanitizer has the allocator");
   Commands commands(1);
-  const size_t inspect = commands.count() - 3;
-  REQUIRE(commands.name(inspect).starts_with("inspect"));
+  size_t inspect = 0;
+  while (inspect < commands.count() && commands.name(inspect) != "inspect") ++inspect;
+  if (inspect == commands.count()) return skip("ZOETROPE_FAIL_COMMANDS leaves it out");
   const Outcome outcome = commands.crash(inspect, commands.allocations(inspect) * 9 / 10);
   CHECK_MESSAGE(outcome.code == 128 + SIGSEGV, outcome.text());
 }
