@@ -102,16 +102,22 @@ void draw_known(Draw& draw, const Recipe& recipe, bool odd, Request* request) {
       request->classes.push_back(odd ? draw.pick(kClasses) : "1");
 }
 
-// Of what is in it mostly, where there is something.
+// Of what is in it mostly, where there is something; a model without any gets one.
 std::string change_tokenizer(Draw& draw, std::vector<StoredTokenizer>* tokenizers) {
-  static constexpr const char* kKinds[] = {"bytes", "sentencepiece", "clip_bpe", "byte_bpe",
-                                           "piece_bpe"};
-  if (tokenizers->empty()) return "";
+  const auto drawn = [&] {
+    constexpr auto kLast = static_cast<size_t>(EncodeText::Tokenizer::kPieceBpe);
+    const auto kind = static_cast<EncodeText::Tokenizer>(draw.below(kLast + 1));
+    return StoredTokenizer{"", std::string(tokenizer_name(kind)), {}};
+  };
+  if (tokenizers->empty()) {
+    tokenizers->push_back(drawn());
+    return "tokenizer";
+  }
   StoredTokenizer& one = tokenizers->front();
   Json json = Json::parse(one.data.begin(), one.data.end(), nullptr, false);
   if (json.is_discarded() || draw.one_in(4)) {
     if (draw.coin())
-      one = {"", draw.pick(kKinds), {}};
+      one = drawn();
     else
       tokenizers->clear();
     return "tokenizer";
