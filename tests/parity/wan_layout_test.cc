@@ -1,6 +1,5 @@
 // Wan's parts as the original projects and as ComfyUI store them hold what diffusers' folders hold;
 // whole folders become one model file with every part in its role. make_wan.py wrote the files.
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -10,7 +9,7 @@
 #include "runtime/samplers/schedule.h"
 #include "tests/format/published.h"
 #include "tests/parity/converted.h"
-#include "tests/parity/wan_fixture.h"
+#include "tests/parity/wan_folder.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace zoetrope;
@@ -18,8 +17,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 namespace {
-
-const std::string kData = ZOETROPE_SOURCE_DIR "/tests/parity/data/wan/";
 
 void check_same(const OpenedPart& a, const OpenedPart& b) {
   REQUIRE(a.graphs.size() == b.graphs.size());
@@ -45,52 +42,12 @@ void check_same_file(const ModelFile& a, const ModelFile& b) {
   }
 }
 
-// A diffusers pipeline of the saved networks.
-class Pipeline {
- public:
-  Pipeline(const nlohmann::json& index,
-           const std::vector<std::pair<std::string, std::string>>& components) {
-    fs::create_directory(path());
-    nlohmann::json all = {{"_class_name", "WanPipeline"}, {"_diffusers_version", "0.42.1"}};
-    for (const auto& [name, from] : components) {
-      fs::copy(kData + from, path() + "/" + name, fs::copy_options::recursive);
-      all[name] = {"library", "Class"};
-    }
-    // Other layouts do not state how far positions are told apart: the published distance.
-    if (const std::string config = path() + "/text_encoder/config.json"; fs::exists(config)) {
-      auto json = nlohmann::json::parse(std::ifstream(config));
-      json["relative_attention_max_distance"] = T5Config().max_distance;
-      std::ofstream(config) << json;
-    }
-    fs::create_directory(path() + "/tokenizer");
-    fs::copy(kData + "original/google/umt5-xxl/spiece.model", path() + "/tokenizer/spiece.model");
-    all["tokenizer"] = {"transformers", "T5TokenizerFast"};
-    if (!index.is_null()) all.update(index);
-    std::ofstream(path() + "/model_index.json") << all;
-  }
-  std::string path() const { return folder_.file("in"); }
-
- private:
-  TemporaryFolder folder_;
-};
-
 std::vector<std::string> components_of(const ModelFile& file) {
   std::vector<std::string> names;
   for (const Graph& graph : file.info().components) names.push_back(graph.name);
   return names;
 }
 
-std::string refusal(ConvertOptions options) {
-  const TemporaryFolder folder;
-  options.output = folder.file("model.zoe");
-  const Status status = convert(options);
-  CHECK(!status.ok());
-  CHECK(!fs::exists(options.output));
-  return status.message();
-}
-
-const std::vector<std::pair<std::string, std::string>> kText{
-    {"transformer", "t2v"}, {"vae", "vae_2_1"}, {"text_encoder", "umt5"}};
 const std::vector<std::string> kTextComponents{"dit",     "encoder_first", "decoder_first",
                                                "encoder", "decoder",       "text_encoder"};
 
@@ -98,14 +55,14 @@ const std::vector<std::string> kTextComponents{"dit",     "encoder_first", "deco
 
 TEST_CASE("the original's and ComfyUI's files hold the weights of the libraries' folders") {
   const auto vae = [](const std::string& path) {
-    return require_ok(open_wan_autoencoder(kData + path));
+    return require_ok(open_wan_autoencoder(kWanData + path));
   };
   const WanAutoencoder whole = vae("vae_2_1"), original = vae("original/Wan2.1_VAE.pth");
   check_same(whole.part, original.part);
   check_same(whole.part, vae("comfy/wan_2.1_vae.safetensors").part);
   check_same(vae("vae_2_2").part, vae("original/wan22.pth").part);
   const auto text = [](const std::string& path) {
-    return require_ok(open_text_encoder(kData + path));
+    return require_ok(open_text_encoder(kWanData + path));
   };
   // The bucket's reach and epsilon are in no weight: the original has UMT5's.
   TextEncoder saved = text("umt5"), other = text("original/models_t5_umt5-xxl-enc-bf16.pth");
@@ -115,15 +72,15 @@ TEST_CASE("the original's and ComfyUI's files hold the weights of the libraries'
   check_same(saved.part, other.part);
   CHECK(saved.tokenizer.empty());
   CHECK(text("comfy/umt5.safetensors").tokenizer.size() > 1000);
-  check_same(require_ok(open_vision_encoder(kData + "clip")).part,
-             require_ok(open_vision_encoder(kData + "original/clip/clip.pth")).part);
+  check_same(require_ok(open_vision_encoder(kWanData + "clip")).part,
+             require_ok(open_vision_encoder(kWanData + "original/clip/clip.pth")).part);
 }
 
 TEST_CASE("folders and files become one model with every part in its role") {
-  const Pipeline pipeline({}, kText);
+  const WanFolder pipeline({}, kWanText);
   const Converted diffusers({.input = pipeline.path(), .output = ""});
-  const Converted original({.input = kData + "original", .output = ""});
-  const std::string comfy = kData + "comfy/";
+  const Converted original({.input = kWanData + "original", .output = ""});
+  const std::string comfy = kWanData + "comfy/";
   const Converted files({.input = comfy + "wan.safetensors",
                          .output = "",
                          .vae = comfy + "wan_2.1_vae.safetensors",
@@ -165,8 +122,8 @@ TEST_CASE("folders and files become one model with every part in its role") {
 TEST_CASE("every kind of transformer is the same in diffusers' and in the original's layout") {
   for (const char* name : {"t2v", "t2v_bare", "i2v", "flf2v", "i2v_a14b", "ti2v"}) {
     CAPTURE(name);
-    const Converted diffusers({.input = kData + name, .output = ""});
-    const Converted original({.input = kData + "original_dits/" + name, .output = ""});
+    const Converted diffusers({.input = kWanData + name, .output = ""});
+    const Converted original({.input = kWanData + "original_dits/" + name, .output = ""});
     check_same_file(*diffusers.file, *original.file);
   }
 }
@@ -190,7 +147,7 @@ TEST_CASE("single files of ComfyUI, in 16 bits, are those of the original rounde
         all = std::move(out);
       });
       const Converted whole(
-          {.input = kData + "original_dits/" + name, .output = "", .dtype = dtype});
+          {.input = kWanData + "original_dits/" + name, .output = "", .dtype = dtype});
       const Converted single(
           {.input = folder.path("diffusion_pytorch_model.safetensors"), .output = ""});
       check_same_file(*whole.file, *single.file);
@@ -200,7 +157,7 @@ TEST_CASE("single files of ComfyUI, in 16 bits, are those of the original rounde
 TEST_CASE("8-bit weights with scales stay in 8 bits, and are the scale times what is stored") {
   for (const char* name : {"t2v", "i2v"}) {
     CAPTURE(name);
-    const std::string path = kData + "comfy_f8/" + name + "/wan.safetensors";
+    const std::string path = kWanData + "comfy_f8/" + name + "/wan.safetensors";
     const auto stored = require_ok(open_safetensors(path));
     const auto key_of = [&](const std::string& weight) {
       return (name == std::string("t2v") ? "model.diffusion_model." : "") + weight;
@@ -246,9 +203,9 @@ TEST_CASE("8-bit weights with scales stay in 8 bits, and are the scale times wha
 
 TEST_CASE("the original's folder of two experts is found whole, high noise first") {
   const TemporaryFolder folder;
-  const std::string in = folder.file("in"), original = kData + "original/";
+  const std::string in = folder.file("in"), original = kWanData + "original/";
   fs::create_directory(in);
-  fs::copy(kData + "original_dits/t2v", in + "/high_noise_model");
+  fs::copy(kWanData + "original_dits/t2v", in + "/high_noise_model");
   const Published other("parity/data/wan/original_dits/t2v");
   other.edit_weights("diffusion_pytorch_model.safetensors",
                      [](StoredTensors& all) { all.at("head.head.bias").set(0, 7); });
@@ -269,12 +226,12 @@ TEST_CASE("the original's folder of two experts is found whole, high noise first
 }
 
 TEST_CASE("two experts and a picture's encoder are parts of their own") {
-  const Pipeline pipeline({{"_class_name", "WanImageToVideoPipeline"}, {"boundary_ratio", 0.9}},
-                          {{"transformer", "i2v"},
-                           {"transformer_2", "i2v"},
-                           {"vae", "vae_2_1"},
-                           {"image_encoder", "clip"},
-                           {"text_encoder", "umt5"}});
+  const WanFolder pipeline({{"_class_name", "WanImageToVideoPipeline"}, {"boundary_ratio", 0.9}},
+                           {{"transformer", "i2v"},
+                            {"transformer_2", "i2v"},
+                            {"vae", "vae_2_1"},
+                            {"image_encoder", "clip"},
+                            {"text_encoder", "umt5"}});
   const Converted model({.input = pipeline.path(), .output = ""});
   CHECK(components_of(*model.file) ==
         std::vector<std::string>{"dit", "dit_low", "encoder_first", "decoder_first", "encoder",
@@ -287,8 +244,8 @@ TEST_CASE("two experts and a picture's encoder are parts of their own") {
 }
 
 TEST_CASE("one of two transformers alone is not a whole model; the other may be named") {
-  const std::string original = kData + "original/";
-  const ConvertOptions parts{.input = kData + "i2v_a14b",
+  const std::string original = kWanData + "original/";
+  const ConvertOptions parts{.input = kWanData + "i2v_a14b",
                              .output = "",
                              .text_encoder = original + "models_t5_umt5-xxl-enc-bf16.pth",
                              .tokenizer = original + "google/umt5-xxl/spiece.model"};
@@ -296,16 +253,16 @@ TEST_CASE("one of two transformers alone is not a whole model; the other may be 
   mentions(alone.recipe.incomplete, "--transformer-2");
   CHECK(alone.recipe.stages.empty());
   ConvertOptions both = parts;
-  both.second = kData + "i2v_a14b";
+  both.second = kWanData + "i2v_a14b";
   const Converted model(both);
   CHECK(model.recipe.incomplete.find("--transformer-2") == std::string::npos);
   CHECK(components_of(*model.file) == std::vector<std::string>{"dit", "dit_low", "text_encoder"});
-  both.second = kData + "t2v";
+  both.second = kWanData + "t2v";
   mentions(refusal(both), "not those of the transformer");
 }
 
 TEST_CASE("times told in other steps than the transformer's are refused") {
-  const Pipeline pipeline({{"scheduler", {"diffusers", "UniPCMultistepScheduler"}}}, kText);
+  const WanFolder pipeline({{"scheduler", {"diffusers", "UniPCMultistepScheduler"}}}, kWanText);
   const auto convert_with = [&](int steps) {
     fs::create_directories(pipeline.path() + "/scheduler");
     std::ofstream(pipeline.path() + "/scheduler/scheduler_config.json")
@@ -343,7 +300,7 @@ TEST_CASE("times told in other steps than the transformer's are refused") {
 TEST_CASE("parts that do not fit each other are refused") {
   const auto of = [](const std::vector<std::pair<std::string, std::string>>& parts,
                      const nlohmann::json& index = {}) {
-    const Pipeline pipeline(index, parts);
+    const WanFolder pipeline(index, parts);
     return refusal({.input = pipeline.path(), .output = ""});
   };
   mentions(of({{"transformer", "t2v"}, {"vae", "vae_2_2"}}), "latents of 6 channels");
@@ -352,24 +309,24 @@ TEST_CASE("parts that do not fit each other are refused") {
   mentions(of({{"transformer", "t2v"}, {"transformer_2", "i2v"}}, {{"boundary_ratio", 0.5}}),
            "not those of the transformer");
   mentions(of({{"transformer", "t2v"}, {"transformer_2", "t2v"}}), "boundary_ratio");
-  mentions(of(kText, {{"boundary_ratio", 0.5}}), "transformer_2");
-  mentions(refusal({.input = kData + "t2v", .output = "", .image_encoder = kData + "clip"}),
+  mentions(of(kWanText, {{"boundary_ratio", 0.5}}), "transformer_2");
+  mentions(refusal({.input = kWanData + "t2v", .output = "", .image_encoder = kWanData + "clip"}),
            "looks at no pictures");
-  mentions(refusal({.input = kData + "t2v", .output = "", .tokenizer = kData + "clip"}),
+  mentions(refusal({.input = kWanData + "t2v", .output = "", .tokenizer = kWanData + "clip"}),
            "spiece.model");
-  mentions(refusal({.input = kData + "t2v", .output = "", .vae = kData + "umt5"}),
+  mentions(refusal({.input = kWanData + "t2v", .output = "", .vae = kWanData + "umt5"}),
            "not Wan's autoencoder");
 }
 
 TEST_CASE("a picture's processing is honoured or refused") {
   const nlohmann::json published = nlohmann::json::parse(
-      std::ifstream(kData + "../wan_pipelines/i2v/image_processor/preprocessor_config.json"));
+      std::ifstream(kWanData + "../wan_pipelines/i2v/image_processor/preprocessor_config.json"));
   const auto open = [&](const nlohmann::json& change) {
     const TemporaryFolder folder;
     nlohmann::json json = published;
     json.update(change);
     std::ofstream(folder.file("preprocessor_config.json")) << json;
-    return open_vision_encoder(kData + "clip", folder.path());
+    return open_vision_encoder(kWanData + "clip", folder.path());
   };
   const VisionEncoder as_published = require_ok(open(nlohmann::json::object()));
   CHECK(as_published.picture.size == 20);
@@ -380,7 +337,7 @@ TEST_CASE("a picture's processing is honoured or refused") {
   CHECK(require_ok(open({{"size", 20}, {"crop_size", 20}})).picture.fit ==
         ImageFeatures::Fit::kCover);
   CHECK(require_ok(open({{"image_mean", {0.1, 0.2, 0.3}}})).config.mean[2] == 0.3);
-  const VisionEncoder own = require_ok(open_vision_encoder(kData + "original/clip/clip.pth"));
+  const VisionEncoder own = require_ok(open_vision_encoder(kWanData + "original/clip/clip.pth"));
   CHECK(own.picture.fit == ImageFeatures::Fit::kStretch);
   CHECK_FALSE(own.picture.antialias);
   for (const auto& [change, expected] : std::vector<std::pair<nlohmann::json, const char*>>{
@@ -454,48 +411,7 @@ TEST_CASE("configurations of parts are honoured or refused") {
 }
 
 TEST_CASE("what is missing is said") {
-  const Converted bare({.input = kData + "i2v", .output = ""});
+  const Converted bare({.input = kWanData + "i2v", .output = ""});
   CHECK(bare.recipe.incomplete ==
         "it has no text encoder, no tokenizer, no autoencoder, no image encoder");
-}
-
-TEST_CASE("networks of few steps are sampled as they were distilled") {
-  // FastVideo's folders name their pipeline; it looks for the noise level nearest to each time
-  // among those of flow Euler's 1000, shifted by 8.
-  const auto nearest = [](double told) {
-    double best = 0;
-    for (int k = 1; k <= 1000; ++k) {
-      const double u = k / 1000.0, sigma = 8 * u / (1 + 7 * u);
-      if (std::fabs(sigma - told) < std::fabs(best - told)) best = sigma;
-    }
-    return best;
-  };
-  const Pipeline fast({{"_class_name", "WanDMDPipeline"}}, kText);
-  const Converted dmd({.input = fast.path(), .output = ""});
-  const Denoise& few = *dmd.recipe.denoise();
-  CHECK(few.steps == 3);
-  CHECK(few.guidance == 1);
-  const auto& sampler = std::get<FlowSampler>(few.sampler);
-  CHECK(sampler.solver == FlowSolver::kDmd);
-  const FlowPoints points = require_ok(space_flow(sampler, 3));
-  const double told[] = {1.0, 0.757, 0.522};
-  for (size_t i = 0; i < 3; ++i) {
-    CHECK(points.times[i] == told[i]);
-    CHECK(points.sigmas[i] == doctest::Approx(nearest(told[i])).epsilon(1e-6));
-  }
-  mentions(refusal({.input = fast.path(), .output = "", .distilled = true}), "--distilled");
-  // lightx2v's: nothing in a file says it.
-  const Pipeline plain({}, kText);
-  const Converted usual({.input = plain.path(), .output = ""});
-  const Converted denied({.input = fast.path(), .output = "", .distilled = false});
-  CHECK(usual.recipe.denoise()->guidance > 1);
-  CHECK(denied.recipe.denoise()->guidance == usual.recipe.denoise()->guidance);
-  CHECK(denied.recipe.denoise()->steps == usual.recipe.denoise()->steps);
-  const Converted four({.input = plain.path(), .output = "", .distilled = true});
-  CHECK(four.recipe.denoise()->steps == 4);
-  CHECK(four.recipe.denoise()->guidance == 1);
-  const FlowPoints euler =
-      require_ok(space_flow(std::get<FlowSampler>(four.recipe.denoise()->sampler), 4));
-  const double sigmas[] = {1, 0.9375, 5.0 / 6, 0.625, 0};  // 5u / (1 + 4u) of 1, 3/4, 1/2, 1/4
-  for (size_t i = 0; i < 5; ++i) CHECK(euler.sigmas[i] == doctest::Approx(sigmas[i]).epsilon(1e-6));
 }
