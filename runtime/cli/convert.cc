@@ -85,10 +85,13 @@ void add_convert(CLI::App* root, Run* run) {
       "--refining-lora", options->convert.refining_lora,
       "The adapter that distils LTX-2: a checkpoint that was not then refines what it made smaller "
       "with it, in a second transformer of the same size");
-  app->add_flag("--distilled,!--no-distilled", options->convert.distilled,
-                "The checkpoint was distilled to few steps without guidance, which nothing in it "
-                "says (LTX-2: eight, but 2.5's folder says it itself; Wan: lightx2v's four; "
-                "FastWan's folders say it themselves), or was not, whatever its folder says");
+  // CLI11's add_flag sets what it is bound to, which has to stay unset where no flag is given.
+  app->add_flag_function(
+      "--distilled,!--no-distilled",
+      [options](int64_t given) { options->convert.distilled = given > 0; },
+      "The checkpoint was distilled to few steps without guidance, which nothing in it "
+      "says (LTX-2: eight, but 2.5's folder says it itself; Wan: lightx2v's four; "
+      "FastWan's folders say it themselves), or was not, whatever its folder says");
   app->add_option("--dtype", options->dtype,
                   "Store float tensors as f32, f16 or bf16; left out, as the checkpoint has them");
   app->add_flag("-q,--quiet", options->quiet, "No progress");
