@@ -93,7 +93,7 @@ class Stacks(command.Case):
             self.check_empty()
 
     def room_for(self, kib):
-        """MiB of address space in which a command runs, and how often it had no thread in less."""
+        """MiB of address space in which a command that takes little runs, and how often it had no thread in less."""
         refused, mib, code = 0, 22, 127
         while code != 0:
             mib += 2
@@ -102,7 +102,7 @@ class Stacks(command.Case):
                 stack(kib)()
                 resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
 
-            result = run("inspect", MODEL, env=SMALL_ENVIRONMENT, preexec_fn=limit)
+            result = run("--version", env=SMALL_ENVIRONMENT, preexec_fn=limit)
             code = result.returncode
             self.assertIn(code, (0, 5, 127), result.stderr)  # 127: the loader's
             refused += b"limit of stacks" in result.stderr
