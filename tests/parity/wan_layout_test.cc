@@ -9,6 +9,7 @@
 #include "runtime/samplers/schedule.h"
 #include "tests/format/published.h"
 #include "tests/parity/converted.h"
+#include "tests/parity/wan_fixture.h"
 #include "tests/parity/wan_folder.h"
 #include "tests/support/temporary_folder.h"
 
