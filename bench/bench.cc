@@ -226,7 +226,11 @@ Status Bench::add_models(BenchDevice* device, DType dtype) {
       ZT_ASSIGN_OR_RETURN(auto net, network(name, n));
       const std::string key = "model " + net->name();
       add(key, std::make_unique<ModelSubject>(device, net, dtype, compute, 0, o_.budget));
-      if (dtype != DType::kF32 && o_.attention_bits != 0)
+      if (dtype == DType::kF32 || o_.attention_bits == 0) continue;
+      if (!net->attends())
+        left_out_.insert(str(net->name(), " with attention in ", o_.attention_bits,
+                             " bits is left out: no attention of it is computed at every step"));
+      else
         add(key, std::make_unique<ModelSubject>(device, net, dtype, compute, o_.attention_bits,
                                                 o_.budget));
     }

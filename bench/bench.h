@@ -25,7 +25,7 @@ struct BenchOptions {
   std::vector<DType> dtypes;           // empty: what each device is made for
   std::vector<int64_t> tokens;         // empty: by device
   Bindings set;                        // symbols of networks
-  int attention_bits = 0;              // 8: networks of fewer than 32 bits also with attention in 8 bits
+  int attention_bits = 0;              // 8: networks in fewer than 32 bits also with attention so
   int64_t budget = 0;                  // bytes on the device, of models and pipelines
   std::vector<std::string> filters;    // a case's name contains one of them; empty: all
   std::vector<std::string> peers;      // modules; those that are missing are an error

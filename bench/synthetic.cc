@@ -149,6 +149,12 @@ std::string Network::name() const {
   return text;
 }
 
+bool Network::attends() const {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
+    return node.op == OpKind::kAttention && graph.value(node.outputs[0]).rate == Rate::kStep;
+  });
+}
+
 std::string model_names() {
   std::string names;
   for (const ToyboxPart& part : kToybox) names += str(names.empty() ? "" : ", ", part.name);

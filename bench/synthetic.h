@@ -21,6 +21,8 @@ struct Network {
 
   // "wan2.1-1.3b batch=1,frames=21,...": equal for equal work.
   std::string name() const;
+  // Whether any attention is computed at every step, as those are that may be of 8 bits.
+  bool attends() const;
 };
 
 // `model`: a built-in one (its denoiser), or MODEL:COMPONENT; and the parts of Toybox, which
