@@ -221,7 +221,7 @@ void add_packed_attention(std::vector<Case>* cases) {
            {"causal", 1, 150, 150, 2, 2, 64, 64, 384, 384, 384, 0, 128, 256, true},
            {"no queries", 1, 0, 3, 1, 1, 8, 8, 24, 24, 24, 0, 8, 16}})
     cases->push_back({OpKind::kPackedAttention, c.label, inputs(c), attrs(c)});
-  const PackedCase narrow{"8 bits", 1, 200, 200, 2, 2, 64, 64, 384, 384, 384, 0, 128, 256};
+  const PackedCase narrow{"8 bits", 1, 260, 300, 2, 2, 64, 64, 384, 384, 384, 0, 128, 256};
   Attrs in_8_bits = attrs(narrow);
   in_8_bits.set("bits", Dim(8));
   cases->push_back({OpKind::kPackedAttention, narrow.label, inputs(narrow), in_8_bits});
