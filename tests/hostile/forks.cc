@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
+#include <limits>
 
 // All of this runs inside malloc: nothing here allocates.
 namespace {
@@ -19,7 +20,7 @@ namespace {
 constexpr int kMostDescriptors = 64;
 
 int reports = -1;  // the socket; -1: in a copy, or nobody asked
-long every = 1;
+long every = 1, first = 0, last = std::numeric_limits<long>::max();
 unsigned seconds = 0;
 bool allowed = false, copy = false;
 bool inherited[kMostDescriptors];  // open before the process began: not its files
@@ -114,6 +115,9 @@ void begin_forks() {
           5 ||
       every < 1)
     give_up("ZT_FAIL_FORK");
+  const char* range = std::getenv("ZOETROPE_FAIL_RANGE");
+  if (range != nullptr && std::sscanf(range, "%ld-%ld", &first, &last) != 2)
+    give_up("ZOETROPE_FAIL_RANGE");
   for (int i = STDERR_FILENO + 1; i < kMostDescriptors; ++i)
     inherited[i] = ::fcntl(i, F_GETFD) == 0;
 }
@@ -123,7 +127,7 @@ bool is_copy() { return copy; }
 void allow_forks() { allowed = true; }
 
 bool fork_at(int64_t at, bool* on) {
-  if (reports < 0 || at % every != 0) return false;
+  if (reports < 0 || at % every != 0 || at < first || at > last) return false;
   const int error = errno;
   const bool alone = allowed && !has_threads();
   for (const bool all : {false, true}) {

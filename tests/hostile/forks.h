@@ -18,7 +18,7 @@ struct ForkReport {
 // Reads ZT_FAIL_FORK="SOCKET EVERY SECONDS FOLDER OUTPUTS": reports go to that socket, and wait
 // there for a byte each; copies are made at every EVERY-th allocation and may take SECONDS. What
 // they write to standard output and error lies in FOLDER, under "out" and "error". OUTPUTS is where
-// the command writes its files.
+// the command writes its files. ZOETROPE_FAIL_RANGE="FIRST-LAST" bounds the allocations.
 void begin_forks();
 void allow_forks();
 

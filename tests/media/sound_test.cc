@@ -2,7 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 #include <numbers>
+#include <tuple>
 
 #include "tests/media/clips.h"
 
@@ -98,6 +100,34 @@ TEST_CASE("resampling keeps tones and lets nothing alias") {
   ffmpeg("-f lavfi -i \"aevalsrc=0.5*sin(2*PI*11000*t):s=48000:d=2\" -c:a pcm_f32le " +
          (folder / "high.wav"));
   CHECK(rms(read_sound(folder / "high.wav", 16000, 1).samples, 8000, 24000) < 5e-6);
+}
+
+TEST_CASE("sound of a rate that the codec does not take is written at the next that it takes") {
+  // ISO/IEC 14496-3, table 1.18: AAC's rates are 7350 to 96000 Hz.
+  for (const auto& [rate, written, tone] :
+       {std::tuple{400, 7350, 50.0}, std::tuple{9000, 11025, 1000.0},
+        std::tuple{192000, 96000, 1000.0}}) {
+    CAPTURE(rate);
+    const TemporaryFolder folder;
+    const ClipFormat format{16, 16, 16, 8, rate, 1};
+    std::vector<float> samples(static_cast<size_t>(2 * rate));
+    for (size_t i = 0; i < samples.size(); ++i)
+      samples[i] =
+          0.5f *
+          static_cast<float>(std::sin(2 * std::numbers::pi * tone * static_cast<double>(i) / rate));
+    std::string description;
+    const Status status =
+        write_clip(folder / "a.mp4", format, moving_square(format), samples, &description);
+    REQUIRE_MESSAGE(status.ok(), status.message());
+    CHECK(description.ends_with(str("AAC at ", written, " Hz")));
+    const auto raw = ffmpeg("-i " + (folder / "a.mp4") + " -f f32le -");
+    std::vector<float> heard(raw.size() / sizeof(float));
+    std::memcpy(heard.data(), raw.data(), heard.size() * sizeof(float));
+    CHECK(std::abs(static_cast<double>(heard.size()) / written - 2.0) < 1024.5 / written);
+    CHECK(beside_sine(heard, tone, written) < 0.1);
+    CHECK(rms(heard, heard.size() / 4, heard.size() / 2) ==
+          doctest::Approx(0.5 / std::numbers::sqrt2).epsilon(0.03));
+  }
 }
 
 TEST_CASE("one channel as two, two as one, six as two: loudness stays") {

@@ -35,6 +35,7 @@ Result<std::unique_ptr<StreamCopier>> StreamCopier::open(const std::string& path
                                                          AVFormatContext* output) {
   std::unique_ptr<StreamCopier> none;
   auto input = open_input(path);
+  if (!input.ok() && input.status().code() == Code::kResourceExhausted) return input.status();
   if (!input.ok() || !is_well_timed(*(*input)->iformat)) return none;
   const int index = av_find_best_stream(input->get(), type, -1, -1, nullptr, 0);
   if (index < 0) return none;
@@ -65,7 +66,9 @@ Status StreamCopier::copy(double seconds) {
   PacketPtr packet(av_packet_alloc());
   if (!packet) return error(Code::kResourceExhausted, "no memory");
   while (true) {
+    const MemoryWatch memory;
     int code = read_packet(input_.get(), packet.get());
+    if (memory.refused(code)) return no_memory_to_read(path_);
     if (code == AVERROR_EOF) return Status();
     if (code < 0) return ffmpeg_error(code, "cannot read " + path_);
     if (packet->stream_index != index_) {

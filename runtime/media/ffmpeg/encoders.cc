@@ -1,5 +1,6 @@
 #include "runtime/media/ffmpeg/encoders.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace zoetrope {
@@ -21,6 +22,17 @@ std::string join(const std::vector<const char*>& names) {
   std::string text;
   for (const char* name : names) text += str(text.empty() ? "" : ", ", name);
   return text;
+}
+
+// Ends with 0; null: any.
+const int* rates_of(const AVCodec& codec) {
+#if LIBAVCODEC_VERSION_INT < AV_VERSION_INT(61, 13, 100)
+  return codec.supported_samplerates;
+#else
+  const void* rates = nullptr;
+  avcodec_get_supported_config(nullptr, &codec, AV_CODEC_CONFIG_SAMPLE_RATE, 0, &rates, nullptr);
+  return static_cast<const int*>(rates);
+#endif
 }
 
 }  // namespace
@@ -60,6 +72,18 @@ std::string describe_encoder(const AVCodec& codec, const std::vector<const char*
   const std::string name = describe_codec(codec.id);
   if (std::strcmp(codec.name, wanted[0]) == 0) return name;
   return str(name, " (this FFmpeg build has no ", wanted[0], ")");
+}
+
+int encoder_rate(const AVCodec& codec, int rate) {
+  if (codec.id == AV_CODEC_ID_OPUS) return 48000;
+  const int* rates = rates_of(codec);
+  if (rates == nullptr) return rate;
+  int above = 0, highest = 0;
+  for (; *rates != 0; ++rates) {
+    if (*rates >= rate && (above == 0 || *rates < above)) above = *rates;
+    highest = std::max(highest, *rates);
+  }
+  return above > 0 ? above : highest;
 }
 
 void set_picture_quality(AVCodecContext* video) {

@@ -25,6 +25,10 @@ Result<const AVCodec*> find_encoder(const std::vector<const char*>& names, const
 std::string describe_encoder(const AVCodec& codec, const std::vector<const char*>& wanted);
 std::string describe_codec(AVCodecID id);
 
+// The rate at which it encodes sound of `rate`: that one, or the next higher that it takes, or its
+// highest; Opus, whose clock that is, at 48 kHz.
+int encoder_rate(const AVCodec& codec, int rate);
+
 // Good to the eye; one thread, so that the file is the same for any number of cores.
 void set_picture_quality(AVCodecContext* video);
 

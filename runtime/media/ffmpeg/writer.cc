@@ -13,12 +13,6 @@
 namespace zoetrope {
 namespace {
 
-// Our settings are fixed, so that an encoder that does not start lacks memory or threads.
-Status cannot_start(int code, const AVCodec& codec) {
-  const Status status = ffmpeg_error(code, str("cannot start encoder ", codec.name));
-  return code == AVERROR_EXTERNAL ? Status(Code::kResourceExhausted, status.message()) : status;
-}
-
 // A comment extension of GIF89a (section 24): blocks of up to 255 bytes, and an empty one.
 std::string gif_comment(const ClipTags& tags) {
   std::string out;
@@ -144,6 +138,14 @@ class FfmpegWriter : public ClipWriter {
     return ffmpeg_error(memory_.refused(code) ? AVERROR(ENOMEM) : code, what + " " + path_);
   }
 
+  // libvpx that had no memory is an invalid argument to FFmpeg, and libx264 without memory or
+  // threads an error of another library.
+  Status cannot_start(int code, const AVCodec& codec, const std::string& of) const {
+    const bool short_of = memory_.refused(code) || code == AVERROR_EXTERNAL;
+    return ffmpeg_error(short_of ? AVERROR(ENOMEM) : code,
+                        str("cannot start encoder ", codec.name, " for ", of));
+  }
+
   void close_output() {
     if (output_ == nullptr) return;
     // The GIF muxer frees the packet it keeps nowhere else. Others would move a large file's bytes.
@@ -185,7 +187,8 @@ class FfmpegWriter : public ClipWriter {
     set_picture_quality(video_.get());
     int code = avcodec_open2(video_.get(), codec, nullptr);
     if (code >= 0) code = avcodec_parameters_from_context(video_stream_->codecpar, video_.get());
-    if (code < 0) return cannot_start(code, *codec);
+    if (code < 0)
+      return cannot_start(code, *codec, str(video_->width, "x", video_->height, " pixels"));
     video_stream_->time_base = video_->time_base;
     video_stream_->avg_frame_rate = video_->framerate;
     description_ = describe_encoder(*codec, choice.video);
@@ -225,7 +228,7 @@ class FfmpegWriter : public ClipWriter {
     audio_stream_ = avformat_new_stream(output_, nullptr);
     if (!audio_ || audio_stream_ == nullptr) return error(Code::kResourceExhausted, "no memory");
     const std::string_view name = codec->name;
-    audio_->sample_rate = name == "libopus" ? 48000 : format_.sample_rate;
+    audio_->sample_rate = encoder_rate(*codec, format_.sample_rate);
     audio_->sample_fmt = name == "libopus"                       ? AV_SAMPLE_FMT_FLT
                          : name == "pcm_s16le" || name == "flac" ? AV_SAMPLE_FMT_S16
                                                                  : AV_SAMPLE_FMT_FLTP;
@@ -236,9 +239,14 @@ class FfmpegWriter : public ClipWriter {
     if (output_->oformat->flags & AVFMT_GLOBALHEADER) audio_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     int code = avcodec_open2(audio_.get(), codec, nullptr);
     if (code >= 0) code = avcodec_parameters_from_context(audio_stream_->codecpar, audio_.get());
-    if (code < 0) return cannot_start(code, *codec);
+    if (code < 0)
+      return cannot_start(code, *codec,
+                          str(format_.channels, "-channel sound at ", audio_->sample_rate, " Hz"));
     audio_stream_->time_base = audio_->time_base;
-    describe_sound(describe_encoder(*codec, names));
+    std::string description = describe_encoder(*codec, names);
+    if (codec->id != AV_CODEC_ID_OPUS && audio_->sample_rate != format_.sample_rate)
+      description += str(" at ", audio_->sample_rate, " Hz");
+    describe_sound(description);
 
     SwrContext* swr = nullptr;
     AVChannelLayout layout = {};
