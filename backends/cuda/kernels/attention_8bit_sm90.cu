@@ -8,6 +8,7 @@
 
 #include "backends/cuda/kernels/attention.cuh"
 #include "backends/cuda/kernels/attention_8bit.h"
+#include "backends/cuda/kernels/attention_wgmma.cuh"
 #include "backends/cuda/kernels/launch.cuh"
 #include "backends/cuda/kernels/tma.cuh"
 #include "backends/cuda/kernels/wgmma.cuh"
@@ -69,12 +70,6 @@ struct Task {
   }
 };
 
-template <typename T, int kCount>
-__device__ void pin(T (&values)[kCount]) {
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) wgmma_pin(values[i]);
-}
-
 // One thread.
 template <int kDim>
 __device__ void produce(const Attention8Params& a, Shared<kDim>& shared, const Task& task) {
@@ -131,9 +126,8 @@ template <typename T, int kDim>
 __device__ void consume(const Attention8Params& a, Shared<kDim>& shared, const Task& task) {
   constexpr float kTop = 3;  // log2 of weights of scores that are the maximum
   const AttentionParams& p = a.p;
-  // The same in all lanes, which the compiler cannot know of threadIdx.
-  const int group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0) - 1;
-  const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32;
+  const Consumer self;
+  const int group = self.group, thread = self.thread, lane = self.lane;
   const int own = thread / 32 * 16 + lane / 4;  // a row of the group's, and + 8
   const int own_row = task.row + group * 64 + own;
   float s[kKeys / 2], o[kDim / 2];
@@ -281,7 +275,7 @@ __device__ void consume(const Attention8Params& a, Shared<kDim>& shared, const T
     wait(shared.k_full, 0);
     multiply_keys(0);
     wgmma_wait<0>();
-    pin(s);
+    wgmma_pin(s);
     release(shared.k_empty, 0);
     if constexpr (hides()) hide(0);
     float shrink[2];
@@ -295,20 +289,20 @@ __device__ void consume(const Attention8Params& a, Shared<kDim>& shared, const T
     multiply_keys(tile);
     multiply_values(tile - 1);
     wgmma_wait<1>();
-    pin(s);
+    wgmma_pin(s);
     if constexpr (hides()) hide(tile);
     float total[2];
     const bool fits = weigh(k_scale, total);
     // Also keeps the compiler from waiting for the products with values before the softmax.
     const bool again = named_barrier_any(kVote + group, 128, !fits);
     wgmma_wait<0>();
-    pin(o);
+    wgmma_pin(o);
     release(shared.v_empty, tile - 1);
     if (tile % kTogether == 0) add_up(tile == kTogether);
     if (again) {
       multiply_keys(tile);
       wgmma_wait<0>();
-      pin(s);
+      wgmma_pin(s);
       if constexpr (hides()) hide(tile);
       float shrink[2];
       take(k_scale, shrink);
@@ -329,7 +323,7 @@ __device__ void consume(const Attention8Params& a, Shared<kDim>& shared, const T
   wait(shared.v_full, task.tiles - 1);
   multiply_values(task.tiles - 1);
   wgmma_wait<0>();
-  pin(o);
+  wgmma_pin(o);
 
   const auto summed = [&](int j) {
     float4 x = make_float4(o[4 * j], o[4 * j + 1], o[4 * j + 2], o[4 * j + 3]);
@@ -415,12 +409,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) {
     constexpr int kReaders = kGroups * 4;  // warps
     barrier_init(shared_address(&shared.q_full), 1);
-    for (int s = 0; s < kStages; ++s) {
-      barrier_init(shared_address(&shared.k_full[s]), 1);
-      barrier_init(shared_address(&shared.v_full[s]), 1);
-      barrier_init(shared_address(&shared.k_empty[s]), kReaders);
-      barrier_init(shared_address(&shared.v_empty[s]), kReaders);
-    }
+    init_stages(shared, kReaders);
     barrier_init_fence();
   }
   __syncthreads();

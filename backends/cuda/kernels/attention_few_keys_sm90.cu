@@ -3,6 +3,7 @@
 // it is paid for. The next tile's queries are on their way meanwhile, and its first scores are
 // multiplied together with the last values of the one before.
 #include "backends/cuda/kernels/attention.cuh"
+#include "backends/cuda/kernels/attention_wgmma.cuh"
 #include "backends/cuda/kernels/attention_wgmma.h"
 #include "backends/cuda/kernels/launch.cuh"
 #include "backends/cuda/kernels/tma.cuh"
@@ -46,12 +47,6 @@ struct Task {
 
 __host__ __device__ int64_t task_count(const AttentionParams& p) {
   return (p.queries + kRows - 1) / kRows * p.heads * p.batch;
-}
-
-template <int kCount>
-__device__ void pin(float (&values)[kCount]) {
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) wgmma_pin(values[i]);
 }
 
 // One thread.
@@ -105,9 +100,8 @@ __device__ uint4 quad_transpose(uint32_t (&w)[4], int lane) {
 template <typename T, int kDim>
 __device__ void consume(const AttentionWgmmaParams& a, Shared<kDim>& shared) {
   const AttentionParams& p = a.p;
-  // The same in all lanes, which the compiler cannot know of threadIdx.
-  const int group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0) - 1;
-  const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32;
+  const Consumer self;
+  const int group = self.group, thread = self.thread, lane = self.lane;
   const float scale = p.scale * kLog2E;
   float s[kKeys / 2], o[kDim / 2];
   uint32_t weights[kKeys / 4];
@@ -120,21 +114,11 @@ __device__ void consume(const AttentionWgmmaParams& a, Shared<kDim>& shared) {
   const auto multiply_keys = [&](int at, int slot) {
     const uint64_t q = q_operand + slot * (sizeof(shared.q[0]) / 16),
                    k = k_operand + at % kStages * (sizeof(shared.k[0]) / 16);
-    wgmma_fence();
-#pragma unroll
-    for (int step = 0; step < kDim / 16; ++step)
-      Wgmma<T, kKeys>::multiply(s, q + step / 4 * (sizeof(shared.q[0][0]) / 16) + step % 4 * 2,
-                                k + step / 4 * (sizeof(shared.k[0][0]) / 16) + step % 4 * 2,
-                                step > 0);
-    wgmma_commit();
+    score_keys<T, kDim, kKeys>(s, q, sizeof(shared.q[0][0]), k, sizeof(shared.k[0][0]));
   };
   const auto multiply_values = [&](int at, bool add) {
     const uint64_t v = v_operand + at % kStages * (sizeof(shared.v[0]) / 16);
-    wgmma_fence();
-#pragma unroll
-    for (int step = 0; step < kKeys / 16; ++step)
-      WgmmaRegisters<T, kDim>::multiply(o, &weights[4 * step], v + step * 128, add || step > 0);
-    wgmma_commit();
+    weigh_values<T, kDim, kKeys>(o, weights, v, add);
   };
   const auto wait = [&](uint64_t* barriers, int at) {
     barrier_wait(shared_address(&barriers[at % kStages]), at / kStages % 2);
@@ -185,7 +169,7 @@ __device__ void consume(const AttentionWgmmaParams& a, Shared<kDim>& shared) {
   wait(shared.k_full, 0);
   multiply_keys(0, 0);
   wgmma_wait<0>();
-  pin(s);
+  wgmma_pin(s);
   release(shared.k_empty[0]);
   if (tiles == 1) release(shared.q_empty[0]);
   hide(keys);
@@ -210,7 +194,7 @@ __device__ void consume(const AttentionWgmmaParams& a, Shared<kDim>& shared) {
     multiply_keys(at, slot);
     multiply_values(at - 1, add);
     wgmma_wait<1>();
-    pin(s);
+    wgmma_pin(s);
     hide(keys - tile * kKeys);
     float total[2] = {0, 0};
     bool fits;
@@ -223,13 +207,13 @@ __device__ void consume(const AttentionWgmmaParams& a, Shared<kDim>& shared) {
     // Also keeps the compiler from waiting for the products with values before the softmax.
     const bool again = named_barrier_any(kVote + group, 128, !fits) && !ended;
     wgmma_wait<0>();
-    pin(o);
+    wgmma_pin(o);
     if (ended) {
       write(index - static_cast<int>(gridDim.x), sums);
     } else if (again) {
       multiply_keys(at, slot);
       wgmma_wait<0>();
-      pin(s);
+      wgmma_pin(s);
       hide(keys - tile * kKeys);
       running.take<kKeys / 8>(score, scale, shrink);
 #pragma unroll
@@ -247,7 +231,7 @@ __device__ void consume(const AttentionWgmmaParams& a, Shared<kDim>& shared) {
   wait(shared.v_full, at);
   multiply_values(at, tiles > 1);
   wgmma_wait<0>();
-  pin(o);
+  wgmma_pin(o);
   write(index, running.sum);
 }
 
@@ -262,12 +246,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       barrier_init(shared_address(&shared.q_full[s]), 1);
       barrier_init(shared_address(&shared.q_empty[s]), kReaders);
     }
-    for (int s = 0; s < kStages; ++s) {
-      barrier_init(shared_address(&shared.k_full[s]), 1);
-      barrier_init(shared_address(&shared.v_full[s]), 1);
-      barrier_init(shared_address(&shared.k_empty[s]), kReaders);
-      barrier_init(shared_address(&shared.v_empty[s]), kReaders);
-    }
+    init_stages(shared, kReaders);
     barrier_init_fence();
   }
   wait_for_earlier();

@@ -8,6 +8,7 @@
 // half of the keys and values for both: what is read from L2 is a good part of the power, which
 // limits.
 #include "backends/cuda/kernels/attention.cuh"
+#include "backends/cuda/kernels/attention_wgmma.cuh"
 #include "backends/cuda/kernels/attention_wgmma.h"
 #include "backends/cuda/kernels/launch.cuh"
 #include "backends/cuda/kernels/tma.cuh"
@@ -69,13 +70,6 @@ struct Task {
     tiles = all * (part + 1) / a.parts - before;
   }
 };
-
-// Sums that products have written asynchronously may be read from here on.
-template <int kCount>
-__device__ void pin(float (&values)[kCount]) {
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) wgmma_pin(values[i]);
-}
 
 // One thread.
 template <typename W>
@@ -195,9 +189,8 @@ __device__ void consume(const AttentionWgmmaParams& a, typename W::Shared& share
                         const Task& task) {
   constexpr int kDim = W::kDim, kKeys = W::kKeys;
   const AttentionParams& p = a.p;
-  // The same in all lanes, which the compiler cannot know of threadIdx.
-  const int group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0) - 1;
-  const int thread = static_cast<int>(threadIdx.x) % 128, lane = thread % 32;
+  const Consumer self;
+  const int group = self.group, thread = self.thread, lane = self.lane;
   const int own_row = task.row + group * 64 + thread / 32 * 16 + lane / 4;  // and + 8
   const float scale = p.scale * kLog2E;
   float s[kKeys / 2], o[kDim / 2];
@@ -210,21 +203,11 @@ __device__ void consume(const AttentionWgmmaParams& a, typename W::Shared& share
   const uint64_t v_operand = wgmma_operand(shared_address(shared.v[0]), kKeys * kRowBytes);
   const auto multiply_keys = [&](int tile) {
     const uint64_t k = k_operand + tile % W::kStages * (sizeof(shared.k[0]) / 16);
-    wgmma_fence();
-#pragma unroll
-    for (int step = 0; step < kDim / 16; ++step)
-      Wgmma<T, kKeys>::multiply(s, q_operand + step / 4 * (sizeof(shared.q[0]) / 16) + step % 4 * 2,
-                                k + step / 4 * (sizeof(shared.k[0][0]) / 16) + step % 4 * 2,
-                                step > 0);
-    wgmma_commit();
+    score_keys<T, kDim, kKeys>(s, q_operand, sizeof(shared.q[0]), k, sizeof(shared.k[0][0]));
   };
   const auto multiply_values = [&](int tile, bool add) {
     const uint64_t v = v_operand + tile % W::kStages * (sizeof(shared.v[0]) / 16);
-    wgmma_fence();
-#pragma unroll
-    for (int step = 0; step < kKeys / 16; ++step)
-      WgmmaRegisters<T, kDim>::multiply(o, &weights[4 * step], v + step * 128, add || step > 0);
-    wgmma_commit();
+    weigh_values<T, kDim, kKeys>(o, weights, v, add);
   };
   const auto wait = [&](uint64_t* barriers, int tile) {
     barrier_wait(shared_address(&barriers[tile % W::kStages]), tile / W::kStages % 2);
@@ -278,7 +261,7 @@ __device__ void consume(const AttentionWgmmaParams& a, typename W::Shared& share
   wait(shared.k_full, 0);
   multiply_keys(0);
   wgmma_wait<0>();
-  pin(s);
+  wgmma_pin(s);
   release(shared.k_empty, 0);
   hide(0);
   running.take<kKeys / 8>(score, scale, shrink);
@@ -291,18 +274,18 @@ __device__ void consume(const AttentionWgmmaParams& a, typename W::Shared& share
     multiply_values(tile - 1, tile > 1);
     give_turn();
     wgmma_wait<1>();
-    pin(s);
+    wgmma_pin(s);
     hide(tile);
     float total[2];
     const bool fits = running.guess<kKeys / 8>(score, scale, total);
     // Also keeps the compiler from waiting for the products with values before the softmax.
     const bool again = named_barrier_any(kVote + group, 128, !fits);
     wgmma_wait<0>();
-    pin(o);
+    wgmma_pin(o);
     if (again) {
       multiply_keys(tile);
       wgmma_wait<0>();
-      pin(s);
+      wgmma_pin(s);
       hide(tile);
       running.take<kKeys / 8>(score, scale, shrink);
 #pragma unroll
@@ -319,7 +302,7 @@ __device__ void consume(const AttentionWgmmaParams& a, typename W::Shared& share
   wait(shared.v_full, task.tiles - 1);
   multiply_values(task.tiles - 1, task.tiles > 1);
   wgmma_wait<0>();
-  pin(o);
+  wgmma_pin(o);
 
   if constexpr (!W::kMany)
     if (a.parts > 1) return combine<T, W>(p, a.parts, shared, task, o, running, scale);
@@ -362,12 +345,7 @@ __global__ void __launch_bounds__(W::kThreads, 1)
   if (threadIdx.x == 0) {
     const int readers = W::kGroups * 4 * a.share;  // warps
     barrier_init(shared_address(&shared.q_full), 1);
-    for (int s = 0; s < W::kStages; ++s) {
-      barrier_init(shared_address(&shared.k_full[s]), 1);
-      barrier_init(shared_address(&shared.v_full[s]), 1);
-      barrier_init(shared_address(&shared.k_empty[s]), readers);
-      barrier_init(shared_address(&shared.v_empty[s]), readers);
-    }
+    init_stages(shared, readers);
     barrier_init_fence();
   }
   if (a.share > 1)
