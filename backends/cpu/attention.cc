@@ -96,10 +96,12 @@ Prepared AttentionKernel::prepare(const KernelRequest& request, const Context& c
   k.has_lengths_ = has(request, kKeyLengths);
   k.has_mask_ = has(request, kMask);
   if (k.has_mask_) k.mask_dtype_ = in(request, kMask).dtype;
-  // From so many on, what narrowing takes is made up for.
-  constexpr int64_t kMany = 256, kLeastDim = 64;
+  // From so many on, what narrowing takes is made up for; of bf16, which is as quick as i8 in small
+  // blocks, heads of 64 and 72 gained nothing (bench/RESULTS.md).
+  constexpr int64_t kMany = 256;
+  const int64_t least_dim = k.bf16_ ? 128 : 64;
   k.eights_ = s.bits == 8 && has_i8_blocks(context) && std::min(s.queries, s.keys) >= kMany &&
-              s.dim >= kLeastDim;
+              s.dim >= least_dim;
   k.keys8_ = {k.keys_, k.dim_};
   k.keys_layout_ = {k.keys_, k.dim_, 1, k.bf16_};
   k.value_layout_ = {k.value_dim_, kPanel, 1, k.bf16_};

@@ -10,17 +10,19 @@ namespace zoetrope::vulkan {
 namespace {
 
 constexpr size_t kWeight = QuantizedProduct::kB;
-constexpr int64_t kAhead = 4;  // steps at most that are fetched in vain at the end
+constexpr int64_t kStageSteps = 4;  // matrices along k in a stage, as STAGE_STEPS in the shader
+constexpr int64_t kAhead = 4;       // steps at most that are fetched in vain at the end
+// An H100 has 132 processors, which take two groups each: with fewer, smaller tiles are quicker.
+constexpr int64_t kLeastGroups = 264;
 // Of the raw weight, while it is packed.
 constexpr int64_t kPartBytes = int64_t{16} << 20;
 
-// What a group and each of its subgroups make, in stages of so many matrices along k. Weights are
-// packed by wn columns.
+// What a group and each of its subgroups make. Weights are packed by wn columns.
 struct Tile {
-  int64_t bm, bn, wm, wn, depth = 4;
+  int64_t bm, bn, wm, wn;
 
   int64_t subgroups() const { return bm / wm * (bn / wn); }
-  int64_t bk(const MatrixTile& t) const { return depth * t.k; }
+  int64_t bk(const MatrixTile& t) const { return kStageSteps * t.k; }
   // As pool in the shader.
   int64_t shared_bytes(const MatrixTile& t) const {
     const int64_t unit = unit_of(t);
@@ -29,13 +31,10 @@ struct Tile {
   }
 };
 
-// The last is for emulators, which take long to compile what a large tile unrolls to.
-constexpr Tile kTiles[] = {
-    {64, 256, 64, 64},
-    {64, 64, 32, 32},
-    {16, 32, 16, 16},
-    {16, 32, 8, 16},
-};
+// Those that devices choose from. Then one that only tests ask for, and the emulators', which take
+// long to compile what a large tile unrolls to.
+constexpr Tile kTiles[] = {{64, 256, 64, 64}, {64, 64, 32, 32}, {16, 32, 16, 16}, {16, 32, 8, 16}};
+constexpr size_t kChosen = 2;
 
 bool fits(const Tile& tile, const MatrixTile& t, const Capabilities& caps) {
   const int64_t group = tile.subgroups() * caps.subgroup_size, chunks = tile.wn / 8;
@@ -54,7 +53,7 @@ FixedShader shader_of(const Tile& tile, const QuantizedProduct& p, const MatrixT
   if (unit_of(t) != 16) return {"quantized_coopmat_packed_k8"};
   constexpr const char* kName = "quantized_coopmat_packed";
   if (p.k % 16 != 0) return {kName};
-  return fixed_shader(kName, {tile.bm, tile.bn, tile.wm, tile.wn, tile.depth}, t, caps, 32);
+  return fixed_shader(kName, {tile.bm, tile.bn, tile.wm, tile.wn}, t, caps, 32);
 }
 
 const Tile* choose(const QuantizedProduct& p, const MatrixTile& t, const Capabilities& caps) {
@@ -62,19 +61,18 @@ const Tile* choose(const QuantizedProduct& p, const MatrixTile& t, const Capabil
   const auto asked = static_cast<size_t>(caps.packed_tile - 1);
   if (asked < std::size(kTiles) && fits(kTiles[asked], t, caps)) return &kTiles[asked];
   if (caps.software) return fits(std::end(kTiles)[-1], t, caps) ? std::end(kTiles) - 1 : nullptr;
-  constexpr size_t kChosen = 2;
   const Tile* chosen = nullptr;
   for (size_t i = 0; i < kChosen; ++i) {
     if (!fits(kTiles[i], t, caps)) continue;
     chosen = &kTiles[i];
-    if (p.groups(chosen->bm, chosen->bn) >= 264) break;
+    if (p.groups(chosen->bm, chosen->bn) >= kLeastGroups) break;
   }
   return chosen;
 }
 
 // How often TK rows of matrices are passed: whole pairs of stages.
 int64_t steps_of(const QuantizedProduct& p, const Tile& tile, const MatrixTile& t) {
-  return ceil_div(p.k, 2 * tile.bk(t)) * 2 * tile.depth;
+  return ceil_div(p.k, 2 * tile.bk(t)) * 2 * kStageSteps;
 }
 int64_t packed_bytes(const QuantizedProduct& p, const Tile& tile, const MatrixTile& t) {
   return (ceil_div(p.n, tile.wn) * steps_of(p, tile, t) + kAhead) * tile.wn * t.k;
@@ -126,8 +124,8 @@ Result<KernelSpec> prepare_quantized_packed(const KernelRequest& request,
   const auto group = static_cast<uint32_t>(tile.subgroups() * caps.subgroup_size);
   Dispatch d = p.dispatch(request, shader_of(tile, p, t, caps).name, group, tile.bm, tile.bn);
   for (int64_t constant :
-       {tile.depth, int64_t{p.k % unit_of(t) == 0}, tile.wm, tile.wn, int64_t{t.m}, int64_t{t.n},
-        int64_t{t.k}, int64_t{group}, int64_t{caps.subgroup_size}, int64_t{p.n % 8 == 0}})
+       {int64_t{p.k % unit_of(t) == 0}, tile.wm, tile.wn, int64_t{t.m}, int64_t{t.n}, int64_t{t.k},
+        int64_t{group}, int64_t{caps.subgroup_size}, int64_t{p.n % 8 == 0}})
     d.constants.push_back(u32(constant));
   d.params.insert(d.params.end(), {u32(steps_of(p, tile, t)), u32(ceil_div(p.n, tile.wn) - 1)});
   d.on_matrices = true;

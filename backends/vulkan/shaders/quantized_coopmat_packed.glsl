@@ -1,5 +1,5 @@
 // Products of i8 with a weight that pack_coopmat_i8.comp has put in order: matrices of b come from memory
-// straight into registers, and only a goes through shared memory, in two stages of DEPTH steps of TK.
+// straight into registers, and only a goes through shared memory, in two stages of STAGE_STEPS steps of TK.
 // The form of matmul_coopmat_packed.comp: the bytes that move are the same, twice as many elements.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
@@ -10,22 +10,22 @@
 #include "packed_i8.glsl"
 
 #ifndef FIXED
-layout(constant_id = 20) const uint DEPTH = 4;  // steps of TK in a stage
-layout(constant_id = 21) const bool WIDE = false;  // K is a multiple of UNIT_BYTES
-layout(constant_id = 22) const uint WM = 64;       // tile of a subgroup; columns packed together
-layout(constant_id = 23) const uint WN = 64;
-layout(constant_id = 24) const uint TM = 16;  // one cooperative matrix
-layout(constant_id = 25) const uint TN = 16;
-layout(constant_id = 26) const uint TK = 32;
-layout(constant_id = 27) const uint GROUP = 128;  // invocations
-layout(constant_id = 28) const uint SUBGROUP = 32;
+layout(constant_id = 20) const bool WIDE = false;  // K is a multiple of UNIT_BYTES
+layout(constant_id = 21) const uint WM = 64;       // tile of a subgroup
+layout(constant_id = 22) const uint WN = 64;       // columns packed together, too
+layout(constant_id = 23) const uint TM = 16;       // one cooperative matrix
+layout(constant_id = 24) const uint TN = 16;
+layout(constant_id = 25) const uint TK = 32;
+layout(constant_id = 26) const uint GROUP = 128;  // invocations
+layout(constant_id = 27) const uint SUBGROUP = 32;
 #endif
-layout(constant_id = 29) const bool WIDE_C = false;  // eight neighbours of c are one store
+layout(constant_id = 28) const bool WIDE_C = false;  // eight neighbours of c are one store
 
+#define STAGE_STEPS 4  // b0 to b3, and kStageSteps in quantized_packed.cc
 #define STEPS param(5)       // of TK rows in a packed column
 #define LAST_BLOCK param(6)  // of WN packed columns
 
-const uint kDown = WM / TM, kAcross = WN / TN, kDeep = DEPTH * TK;  // kDeep: bytes of a stage
+const uint kDown = WM / TM, kAcross = WN / TN, kDeep = STAGE_STEPS * TK;  // kDeep: bytes of a stage
 const uint kUnits = kDeep / UNIT_BYTES, kPitch = kUnits + 1;  // padded against bank conflicts
 const uint kTile = BM * kPitch, kStep = GROUP / kUnits, kLoads = BM / kStep;
 // Sums leave through shared memory, TM × WN a subgroup at a time.
@@ -130,9 +130,7 @@ void main() {
 #define FETCH_FIRST FETCH_B(b0)
 #define MULTIPLY_STAGE(S)                                                                     \
   FETCH_B(b1) MULTIPLY(S, 0, b0) FETCH_B(b0) MULTIPLY(S, 1, b1)                               \
-  if (DEPTH == 4) {                                                                           \
-    FETCH_B(b1) MULTIPLY(S, 2, b0) FETCH_B(b0) MULTIPLY(S, 3, b1)                             \
-  }
+  FETCH_B(b1) MULTIPLY(S, 2, b0) FETCH_B(b0) MULTIPLY(S, 3, b1)
 #endif
 
   FETCH_A KEEP_A(0) FETCH_A FETCH_FIRST
