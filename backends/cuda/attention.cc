@@ -173,15 +173,16 @@ class FewKeysKernel : public CudaKernel {
   const AttentionParams params_;
 };
 
-// Where a device's blocks have several tiles each.
+// Where a device's blocks have several tiles each. Heads of up to 80 dims, which this kernel would
+// pad to 128, have a way of their own in the other.
 bool accepts_few_keys(const KernelRequest& request, const Capabilities& caps) {
+  constexpr int64_t kMostKeys = 1024;  // from here on the other kernel is as quick
   if (!accepts_wgmma(request, caps)) return false;
   const AttentionParams p = params_of(request);
-  if (p.causal || p.keys == 0 || p.batch * p.queries == 0) return false;
+  if (p.causal || p.keys == 0 || p.keys > kMostKeys || p.batch * p.queries == 0) return false;
+  if (p.dim > 64 && p.dim <= 80) return false;
   const int64_t tiles = ceil_div(p.queries, kFewKeysTile.rows) * p.heads * p.batch;
-  if (tiles > INT32_MAX / 2 || (p.dim > 64 && p.dim <= 80)) return false;
-  if (caps.switches.any_size) return p.keys <= 1024;
-  return p.keys <= 1024 && tiles >= 2 * caps.multiprocessors;
+  return tiles <= INT32_MAX / 2 && (caps.switches.any_size || tiles >= 2 * caps.multiprocessors);
 }
 
 Prepared prepare_few_keys(const KernelRequest& request, const Context& context) {

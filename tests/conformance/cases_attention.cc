@@ -1,4 +1,5 @@
 #include <limits>
+#include <utility>
 
 #include "tests/conformance/case.h"
 
@@ -41,6 +42,7 @@ void add_attention(std::vector<Case>* cases) {
            {"grouped queries", 2, 9, 11, 6, 2, 16, 16},
            {"one key head", 1, 9, 11, 4, 1, 16, 16},
            {"more tiles than blocks", 2, 770, 130, 32, 8, 16, 16},
+           {"few keys, more tiles than blocks", 1, 193, 150, 68, 4, 128, 128},
            {"values of another width", 1, 6, 7, 2, 2, 16, 24},
            {"given scale", 1, 6, 7, 2, 2, 16, 16, false, 0.5},
            {"scale below 0", 1, 70, 77, 2, 2, 16, 16, false, -0.25},
@@ -54,8 +56,9 @@ void add_attention(std::vector<Case>* cases) {
            {"no keys", 1, 3, 0, 1, 1, 8, 8}})
     cases->push_back({OpKind::kAttention, c.label, qkv(c), attention_attrs(c)});
 
-  for (int64_t dim : {64, 128}) {  // keys that weigh e^12 as much as those before, or e^-12, or e^6
-    const AttentionCase c{"scores that rise", 1, 430, 1090, 1, 1, dim, dim};
+  // Keys that weigh e^12 as much as those before, or e^-12, or e^6; few of them, too.
+  for (const auto& [dim, keys] : {std::pair<int64_t, int64_t>{64, 1090}, {128, 1090}, {128, 490}}) {
+    const AttentionCase c{"scores that rise", 1, 430, keys, 1, 1, dim, dim};
     std::vector<CaseInput> inputs = qkv(c);
     std::vector<double> q, k;
     for (double x : {1.0, -1.0, 0.5}) q.insert(q.end(), static_cast<size_t>(dim), x);
