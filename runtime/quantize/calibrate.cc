@@ -105,6 +105,7 @@ Status GatherMoments::gather(const TracedCall& traced, const Value& x, int64_t t
 
 std::vector<int64_t> streams_of(const Graph& graph, const Shape& rows) {
   const int64_t columns = rows[-1], sequence = rows.rank() < 2 ? 1 : rows[-2];
+  std::vector<int64_t> found;
   for (const Node& node : graph.nodes) {
     if (node.op != OpKind::kConcat) continue;
     const Shape& joined = graph.value(node.outputs[0]).type.shape;
@@ -115,9 +116,10 @@ std::vector<int64_t> streams_of(const Graph& graph, const Shape& rows) {
       continue;
     std::vector<int64_t> streams;
     for (ValueId part : node.inputs) streams.push_back(graph.value(part).type.shape[axis]);
-    return streams;
+    if (!found.empty() && found != streams) return {};
+    found = std::move(streams);
   }
-  return {};
+  return found;
 }
 
 std::vector<int64_t> spread_rows(int64_t rows, const std::vector<int64_t>& streams, int64_t count,

@@ -14,7 +14,7 @@ namespace zoetrope {
 // Gathers moments of the rows that products multiply by the weights of kInt4; give it to runs as
 // their trace. Sums take a GiB at most: blocks of columns are as wide as that allows. Of sequences
 // that several streams were joined to (picture and sound), each counts by the third root of its
-// length: by its length the short one would be spoilt, alike the long one.
+// length, between what serves the long one (its length) and the short one (all alike).
 class GatherMoments : public CallTrace {
  public:
   explicit GatherMoments(const std::vector<QuantizedWeight>& weights);
@@ -36,7 +36,8 @@ class GatherMoments : public CallTrace {
   std::map<std::string, int64_t> runs_, clip_runs_;  // by component and shapes of inputs
 };
 
-// Lengths of what sequences of such rows were joined of in the graph; empty: they were not.
+// Lengths of the parts that the graph joins to sequences of as many rows; empty: it joins none, or
+// of different parts, so that their lengths do not tell which of them rows came of.
 std::vector<int64_t> streams_of(const Graph& graph, const Shape& rows);
 
 // Indices of `count` rows at most, of `rows` that are sequences joined of `streams` rows each

@@ -269,10 +269,14 @@ Result<int64_t> Measure::calibrate(GatherMoments* moments, const MeasureProgress
   if (!steps.ok()) return steps.status().with_context("the original");
   if (request.steps == 0 && *steps > kCalibrationSteps) {
     request.steps = kCalibrationSteps;
-    if (auto fewer = steps_of(request); fewer.ok())
+    auto fewer = steps_of(request);
+    const Code code = fewer.status().code();
+    if (fewer.ok())
       steps = std::move(fewer);
+    else if (code == Code::kInvalidArgument || code == Code::kUnsupported)
+      request.steps = 0;  // a model of as many steps as it was distilled to
     else
-      request.steps = 0;
+      return fewer.status().with_context("the original");
   }
   const size_t prompts = options_.prompts.size();
   for (size_t p = 0; p < prompts; ++p) {

@@ -18,8 +18,9 @@ struct QuantizeFileOptions {
   std::string format = "int8";
   int64_t group = 0;  // of int4; 0: 64
   std::vector<std::string> components, keep;
-  // Of clips that the report compares, and of others that int4's rounding and the search are fitted
-  // to; empty: two and 32 of ours. Of models of classes: classes. Seeds of the two never meet.
+  // Of clips that the report compares, and of others that int4's rounding and, by the first four,
+  // the search are fitted to; empty: two of ours, and 32 for rounding or four for a search alone.
+  // Of models of classes: classes. Seeds of the two never meet.
   std::vector<std::string> prompts, calibration;
   bool measure_clips = true;  // else the errors of weights alone
   // int4: each weight is rounded to the nearest, not so that errors make up for each other in the

@@ -162,7 +162,9 @@ class Quantize(command.Case):
             self.check(run("quantize", MODEL, "-o", self.out / name, *flags, *given), 0)
             seen = report(name)
             compared, fitted = ([(c["prompt"], c["seed"]) for c in seen[of]] for of in ("clips", "calibration"))
-            self.assertTrue(compared and fitted)
+            self.assertEqual(len(fitted), len(set(fitted)))
+            self.assertEqual((len(compared), len(fitted)), (1, 2) if given else (2, 32))
+            self.assertEqual(seen["calibration_steps"], 2)  # those that were asked for
             self.assertEqual(compared[0][1], 2 ** 64 - 1)
             for i in (0, 1):
                 self.assertFalse({c[i] for c in compared} & {c[i] for c in fitted}, (compared, fitted))
@@ -171,6 +173,11 @@ class Quantize(command.Case):
         # Nothing is fitted: nothing is recorded.
         self.check(run("quantize", MODEL, "-o", self.out / "nearest.zoe", *flags, "--nearest"), 0)
         self.assertEqual(report("nearest.zoe")["calibration"], [])
+        self.assertEqual(report("nearest.zoe")["calibration_steps"], 0)
+        # Of the model's 30 steps the calibration takes fewer.
+        self.check(run("quantize", MODEL, "-o", self.out / "usual.zoe", "--format", "int4", *ALONE, *SMALL[:-2], "--max-loss", "0", "-q",
+                       *texts), 0)
+        self.assertEqual(report("usual.zoe")["calibration_steps"], 7)
 
     def test_rounding_makes_up_for_itself_on_what_it_saw(self):
         (self.out / "prompts.txt").write_text("a red ball bounces\na blue star spins\n")

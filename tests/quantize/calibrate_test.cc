@@ -71,6 +71,24 @@ TEST_CASE("streams are found along the joined axis, counted from either end") {
   }
 }
 
+TEST_CASE("sequences that are joined of different parts do not tell their streams") {
+  Builder b("g");
+  const ValueId twelve = b.input("twelve", DType::kF32, {1, 12, 8});
+  const ValueId three = b.input("three", DType::kF32, {1, 3, 8});
+  b.output("joined", b.concat({twelve, three}, 1));
+  b.output("again", b.concat({twelve, three}, 1));
+  const auto same = b.finish();
+  REQUIRE(same.ok());
+  Builder c("h");
+  const ValueId x = c.input("x", DType::kF32, {1, 12, 8}), y = c.input("y", DType::kF32, {1, 3, 8});
+  c.output("joined", c.concat({x, y}, 1));
+  c.output("turned", c.concat({y, x}, 1));
+  const auto different = c.finish();
+  REQUIRE(different.ok());
+  CHECK(streams_of(*bind(*same, {}), {1, 15, 64}) == std::vector<int64_t>{12, 3});
+  CHECK(streams_of(*bind(*different, {}), {1, 15, 64}).empty());
+}
+
 TEST_CASE("rows of one stream are spread evenly, from another place at each call") {
   CHECK(spread_rows(8, {}, 4, 0) == std::vector<int64_t>{0, 2, 4, 6});
   CHECK(spread_rows(8, {}, 4, 1) == std::vector<int64_t>{1, 3, 5, 7});
