@@ -8,6 +8,7 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -15,6 +16,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -65,6 +67,13 @@ long points_of(long count, long few) {
   const std::string asked = asked_points();
   if (asked.empty()) return std::min(count, few);
   return asked == "all" || asked == "stacks" ? count : std::min(count, std::stol(asked));
+}
+
+// Of "generate o.wav": generate, o and wav.
+bool has_word(const std::string& name, const std::string& word) {
+  std::string spaced = " " + name + " ";
+  std::replace(spaced.begin(), spaced.end(), '.', ' ');
+  return spaced.find(" " + word + " ") != std::string::npos;
 }
 
 // Four tiny models and a command for each (sound; coders in two parts that look at a picture and
@@ -185,7 +194,7 @@ class Commands {
 
   void add(std::vector<std::string> words, bool computes = false) {
     const char* asked = std::getenv("ZOETROPE_FAIL_COMMANDS");
-    if (asked != nullptr && name_of(words).find(asked) == std::string::npos) return;
+    if (asked != nullptr && !has_word(name_of(words), asked)) return;
     if (computes)
       words.insert(words.end(), {"--device", "cpu", "--threads", std::to_string(threads_)});
     commands_.push_back(std::move(words));
@@ -303,6 +312,18 @@ TEST_CASE("threads that cannot be made are an error with code 5, or not needed")
   }
   CHECK(made >= 3);
   CHECK(commands.refused() > 0);
+}
+
+TEST_CASE("every command has a sweep of its own") {
+  if (std::getenv("ZOETROPE_FAIL_COMMANDS") != nullptr) return skip("only some are there");
+  const Commands commands(1);
+  std::istringstream swept(ZOETROPE_SWEPT);
+  std::vector<int> sweeps(commands.count(), 0);
+  for (std::string word; swept >> word;)
+    for (size_t command = 0; command < commands.count(); ++command)
+      sweeps[command] += has_word(commands.name(command), word) ? 1 : 0;
+  for (size_t command = 0; command < commands.count(); ++command)
+    CHECK_MESSAGE(sweeps[command] == 1, commands.name(command));
 }
 
 TEST_CASE("our own crash on memory that was refused is a crash, and no error of other libraries") {

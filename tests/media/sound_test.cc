@@ -102,7 +102,7 @@ TEST_CASE("resampling keeps tones and lets nothing alias") {
   CHECK(rms(read_sound(folder / "high.wav", 16000, 1).samples, 8000, 24000) < 5e-6);
 }
 
-TEST_CASE("sound of a rate that the codec does not take is written at the next that it takes") {
+TEST_CASE("sound of a rate that the codec does not take is written at the next above, or at its highest") {
   // ISO/IEC 14496-3, table 1.18: AAC's rates are 7350 to 96000 Hz.
   for (const auto& [rate, written, tone] :
        {std::tuple{400, 7350, 50.0}, std::tuple{9000, 11025, 1000.0},

@@ -138,12 +138,12 @@ class FfmpegWriter : public ClipWriter {
     return ffmpeg_error(memory_.refused(code) ? AVERROR(ENOMEM) : code, what + " " + path_);
   }
 
-  // libvpx that had no memory is an invalid argument to FFmpeg, and libx264 without memory or
-  // threads an error of another library.
+  // libvpx that had no memory is an invalid argument to FFmpeg. Settings are ours: where libx264
+  // fails, which is an error of another library, it lacks memory or threads.
   Status cannot_start(int code, const AVCodec& codec, const std::string& of) const {
-    const bool short_of = memory_.refused(code) || code == AVERROR_EXTERNAL;
-    return ffmpeg_error(short_of ? AVERROR(ENOMEM) : code,
-                        str("cannot start encoder ", codec.name, " for ", of));
+    const Status status = ffmpeg_error(memory_.refused(code) ? AVERROR(ENOMEM) : code,
+                                       str("cannot start encoder ", codec.name, " for ", of));
+    return code == AVERROR_EXTERNAL ? Status(Code::kResourceExhausted, status.message()) : status;
   }
 
   void close_output() {
