@@ -51,7 +51,8 @@ Result<std::string> compose(std::string_view text) {
                    static_cast<utf8proc_ssize_t>(text.size()), &composed,
                    static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   if (length < 0)
-    return error(Code::kInvalidArgument, "the text cannot be tokenized: ", utf8proc_errmsg(length));
+    return error(length == UTF8PROC_ERROR_NOMEM ? Code::kResourceExhausted : Code::kInvalidArgument,
+                 "the text cannot be tokenized: ", utf8proc_errmsg(length));
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(composed, &std::free);
   return std::string(reinterpret_cast<const char*>(composed), static_cast<size_t>(length));
 }

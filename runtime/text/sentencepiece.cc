@@ -2,6 +2,7 @@
 
 #include <sentencepiece_processor.h>
 
+#include <cstring>
 #include <exception>
 #include <new>
 
@@ -28,6 +29,8 @@ std::string failure(const Call& call) {
   } catch (const std::bad_alloc&) {
     throw;  // not the model's fault
   } catch (const std::exception& thrown) {
+    // Its trie has a class of its own for "failed to resize pool: std::bad_alloc".
+    if (std::strstr(thrown.what(), "bad_alloc") != nullptr) throw std::bad_alloc();
     return thrown.what();
   }
 }

@@ -135,6 +135,7 @@ class Commands {
           if (refusal.copied || command == 0) ++copies;
           // A library that is loaded may hold a lock of this thread, which a copy waits for.
           const bool hangs = refusal.outcome.code == 128 + SIGALRM;
+          if (hangs) MESSAGE(name(command), ": ", what, " hangs");
           if (refusal.copied && !hangs) return judge(command, what, refusal.outcome, refusal.ended);
           if (!hangs)
             CHECK_MESSAGE(refusal.at < kLibraries, what, ": the command has several threads");

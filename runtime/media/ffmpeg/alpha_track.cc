@@ -75,7 +75,7 @@ Status AlphaTrack::start() {
   const AVCodec* codec = avcodec_find_decoder(p.codec_id);
   if (codec == nullptr)
     return unsupported(str("transparency coded as ", avcodec_get_name(p.codec_id)), path_);
-  decoder_.reset(avcodec_alloc_context3(codec));
+  decoder_ = new_context(codec);
   packet_.reset(av_packet_alloc());
   frame_.reset(av_frame_alloc());
   if (!decoder_ || !packet_ || !frame_) return no_memory_to_read(path_);
@@ -83,7 +83,7 @@ Status AlphaTrack::start() {
   decoder_->pkt_timebase = input_->streams[alpha_]->time_base;
   decoder_->thread_count = 1;
   int code = avcodec_parameters_to_context(decoder_.get(), &p);
-  if (code >= 0) code = avcodec_open2(decoder_.get(), codec, nullptr);
+  if (code >= 0) code = open_codec(decoder_.get(), codec);
   return code < 0 ? ffmpeg_error(code, "cannot decode " + path_) : Status();
 }
 

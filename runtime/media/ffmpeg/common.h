@@ -79,7 +79,34 @@ class MemoryWatch {
   bool refused(int code) const { return code == AVERROR(ENOMEM) || errno == ENOMEM; }
 };
 
+// Calls that crash where memory is refused, and change errno before they do, as the assertion that
+// ends a context whose options got none.
+inline CodecContextPtr new_context(const AVCodec* codec) {
+  const ForeignCode making("making a codec of FFmpeg");
+  return CodecContextPtr(avcodec_alloc_context3(codec));
+}
+inline int open_codec(AVCodecContext* context, const AVCodec* codec) {
+  const ForeignCode opening("opening a codec of FFmpeg");
+  return avcodec_open2(context, codec, nullptr);
+}
+inline AVStream* new_stream(AVFormatContext* output) {
+  const ForeignCode making("making a stream of FFmpeg");
+  return avformat_new_stream(output, nullptr);
+}
+
 // FFmpeg's calls that go where the file leads, and may crash once memory was refused.
+inline int write_header(AVFormatContext* output, AVDictionary** options) {
+  const ForeignCall writing("writing a clip by FFmpeg");
+  return avformat_write_header(output, options);
+}
+inline int write_packet(AVFormatContext* output, AVPacket* packet) {
+  const ForeignCall writing("writing a clip by FFmpeg");
+  return av_interleaved_write_frame(output, packet);
+}
+inline int write_trailer(AVFormatContext* output) {
+  const ForeignCall writing("writing a clip by FFmpeg");
+  return av_write_trailer(output);
+}
 inline int read_packet(AVFormatContext* input, AVPacket* packet) {
   const ForeignCall reading("reading a clip by FFmpeg");
   return av_read_frame(input, packet);

@@ -42,7 +42,7 @@ Result<std::unique_ptr<StreamCopier>> StreamCopier::open(const std::string& path
   const AVStream& from = *(*input)->streams[index];
   if (avformat_query_codec(output->oformat, from.codecpar->codec_id, FF_COMPLIANCE_NORMAL) != 1)
     return none;
-  AVStream* to = avformat_new_stream(output, nullptr);
+  AVStream* to = new_stream(output);
   if (to == nullptr) return error(Code::kResourceExhausted, "no memory");
   int code = avcodec_parameters_copy(to->codecpar, from.codecpar);
   if (code < 0) return ffmpeg_error(code, "cannot copy " + path);
@@ -87,7 +87,8 @@ Status StreamCopier::copy(double seconds) {
     av_packet_rescale_ts(packet.get(), from.time_base, to.time_base);
     packet->stream_index = to_;
     packet->pos = -1;
-    code = av_interleaved_write_frame(output_, packet.get());
+    code = write_packet(output_, packet.get());
+    if (memory.refused(code)) return error(Code::kResourceExhausted, "no memory to copy ", path_);
     if (code < 0) return ffmpeg_error(code, "cannot copy " + path_);
   }
 }

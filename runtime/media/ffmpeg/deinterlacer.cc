@@ -19,6 +19,7 @@ bool is_interlaced(const AVFrame& frame) {
 }
 
 Status Deinterlacer::start(const AVFrame& frame) {
+  const MemoryWatch memory;
   graph_.reset(avfilter_graph_alloc());
   if (!graph_) return no_memory_to_read(path_);
   graph_->nb_threads = 1;
@@ -43,6 +44,7 @@ Status Deinterlacer::start(const AVFrame& frame) {
   width_ = frame.width;
   height_ = frame.height;
   format_ = frame.format;
+  if (memory.refused(code)) return no_memory_to_read(path_);
   return code < 0 ? ffmpeg_error(code, "cannot deinterlace " + path_) : Status();
 }
 
@@ -72,7 +74,9 @@ Result<bool> Deinterlacer::drain(const Use& use) {
   while (true) {
     FramePtr frame(av_frame_alloc());
     if (!frame) return no_memory_to_read(path_);
+    const MemoryWatch memory;
     const int code = av_buffersink_get_frame(sink_, frame.get());
+    if (memory.refused(code)) return no_memory_to_read(path_);
     if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return true;
     if (code < 0) return ffmpeg_error(code, "cannot deinterlace " + path_);
     const double seconds =

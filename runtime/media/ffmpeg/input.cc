@@ -191,14 +191,14 @@ class Decoding {
 
   // Threads and their memory may be refused: one, which is this thread, needs none.
   Status open_decoder(const AVCodec& codec, int threads) {
-    decoder_.reset(avcodec_alloc_context3(&codec));
+    decoder_ = new_context(&codec);
     if (!decoder_) return no_memory_to_read(path_);
     decoder_->max_pixels = kMaxPixels;
     decoder_->pkt_timebase = stream_->time_base;
     decoder_->thread_count = threads;
     const MemoryWatch memory;
     int code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
-    if (code >= 0) code = avcodec_open2(decoder_.get(), &codec, nullptr);
+    if (code >= 0) code = open_codec(decoder_.get(), &codec);
     const bool refused = memory.refused(code);
     if ((code < 0 || refused) && threads > 1) return open_decoder(codec, 1);
     if (refused) return no_memory_to_read(path_);
@@ -394,13 +394,13 @@ Result<InputPtr> open_input(const std::string& path) {
   ZT_RETURN_IF_ERROR(check_readable(path));
   AVFormatContext* raw = nullptr;
   AVDictionary* options = nullptr;
-  // Files only, however the path looks.
-  av_dict_set(&options, "protocol_whitelist", "file", 0);
-  av_dict_set(&options, "format_whitelist", kFormats, 0);
   const ForeignCode opening("opening a clip by FFmpeg");
   const std::string url = "file:" + path;
   const MemoryWatch memory;
-  int code = avformat_open_input(&raw, url.c_str(), nullptr, &options);
+  // Files only, however the path looks.
+  int code = av_dict_set(&options, "protocol_whitelist", "file", 0);
+  if (code >= 0) code = av_dict_set(&options, "format_whitelist", kFormats, 0);
+  if (code >= 0) code = avformat_open_input(&raw, url.c_str(), nullptr, &options);
   InputPtr input(code < 0 ? nullptr : raw);
   if (code >= 0) code = avformat_find_stream_info(input.get(), nullptr);
   const bool refused = memory.refused(code);

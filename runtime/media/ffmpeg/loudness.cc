@@ -121,8 +121,10 @@ Result<Loudness> measure_loudness_with_ffmpeg(std::span<const float> samples, in
   // Its log is for programs that show it.
   const int level = av_log_get_level();
   av_log_set_level(AV_LOG_QUIET);
+  const MemoryWatch memory;
   auto measured = Meter(rate, channels).measure(samples);
   av_log_set_level(level);
+  if (memory.refused(0)) return error(Code::kResourceExhausted, "no memory to measure loudness");
   return measured;
 }
 

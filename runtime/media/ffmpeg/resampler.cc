@@ -17,6 +17,7 @@ Status Resampler::start(const AVFrame& frame) {
                  " channels at ", frame.sample_rate, " Hz");
   if (rate_ == 0) rate_ = frame.sample_rate;
   if (channels_ == 0) channels_ = std::min(frame.ch_layout.nb_channels, 2);
+  const MemoryWatch memory;
   in_rate_ = frame.sample_rate;
   in_format_ = frame.format;
   av_channel_layout_copy(&in_layout_, &frame.ch_layout);
@@ -45,13 +46,16 @@ Status Resampler::start(const AVFrame& frame) {
   }
   if (code >= 0) code = swr_init(swr);
   av_channel_layout_uninit(&from);
+  if (memory.refused(code)) return no_memory_to_read(path_);
   return code < 0 ? ffmpeg_error(code, "cannot resample " + path_) : Status();
 }
 
 Result<bool> Resampler::convert(const uint8_t** planes, int count, const TakeSamples& take) {
   std::vector<float> out(static_cast<size_t>(kPiece) * static_cast<size_t>(channels_));
   uint8_t* to[] = {reinterpret_cast<uint8_t*>(out.data())};
+  const MemoryWatch memory;
   const int n = swr_convert(swr_.get(), to, kPiece, planes, count);
+  if (memory.refused(n)) return no_memory_to_read(path_);
   if (n < 0) return ffmpeg_error(n, "cannot resample " + path_);
   return n == 0 || take(out.data(), n);
 }
@@ -86,7 +90,9 @@ Status Resampler::finish(const TakeSamples& take) {
   std::vector<float> out(static_cast<size_t>(kPiece) * static_cast<size_t>(channels_));
   uint8_t* to[] = {reinterpret_cast<uint8_t*>(out.data())};
   while (true) {
+    const MemoryWatch memory;
     const int n = swr_convert(swr_.get(), to, kPiece, nullptr, 0);
+    if (memory.refused(n)) return no_memory_to_read(path_);
     if (n < 0) return ffmpeg_error(n, "cannot resample " + path_);
     if (n == 0 || !take(out.data(), n)) break;
   }

@@ -59,6 +59,7 @@ Result<std::vector<uint8_t>> repack(const AVFrame& frame, AVPixelFormat format, 
       int64_t{frame.width} * frame.height > kMaxPixels)
     return error(Code::kUnsupported, "a picture of ", frame.width, "x", frame.height,
                  " pixels in an unknown format");
+  const MemoryWatch memory;
   ScalerPtr scaler(sws_getContext(
       frame.width, frame.height, from, frame.width, frame.height, format,
       coarse ? SWS_BILINEAR
@@ -77,7 +78,12 @@ Result<std::vector<uint8_t>> repack(const AVFrame& frame, AVPixelFormat format, 
   std::vector<uint8_t> out(static_cast<size_t>(wide) * height);
   uint8_t* planes[] = {out.data(), nullptr, nullptr, nullptr};
   const int strides[] = {wide, 0, 0, 0};
-  if (sws_scale(scaler.get(), frame.data, frame.linesize, 0, frame.height, planes, strides) < 0)
+  const int code =
+      sws_scale(scaler.get(), frame.data, frame.linesize, 0, frame.height, planes, strides);
+  if (memory.refused(code))
+    return error(Code::kResourceExhausted, "no memory for converting pixels of the format ",
+                 d->name);
+  if (code < 0)
     return error(Code::kUnsupported, "pixels of the format ", d->name, " cannot be converted");
   for (size_t y = 1; y < height; ++y)
     std::memmove(&out[y * static_cast<size_t>(row)], &out[y * static_cast<size_t>(wide)],

@@ -38,38 +38,16 @@ class FfmpegWriter : public ClipWriter {
 
   Status begin() {
     av_log_set_level(AV_LOG_FATAL);  // as the reader: one level a process, and errors are told
-    memory_ = {};
     const ContainerChoice& choice = container_choice(format_.container);
-    int code = avformat_alloc_output_context2(&output_, nullptr, choice.muxer, nullptr);
-    if (code < 0) return failed(code, "cannot write the format of");
-    output_->flags |= AVFMT_FLAG_BITEXACT;  // no random ids: the same clip is the same file
-    output_->flags |= AVFMT_FLAG_CUSTOM_IO;
-    output_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;  // FLAC in MP4
-    output_->max_interleave_delta = 0;  // sound comes whole before the picture: wait for both
-    if (format_.width > 0) ZT_RETURN_IF_ERROR(add_video(choice));
-    if (format_.sample_rate > 0 && !choice.audio.empty()) ZT_RETURN_IF_ERROR(add_audio(choice));
-    for (const auto& [key, text] : format_.tags)
-      if (std::strcmp(choice.container, "gif") != 0 &&
-          av_dict_set(&output_->metadata, key.c_str(), text.c_str(), 0) < 0)
-        return error(Code::kResourceExhausted, "no memory for what ", path_, " says of itself");
+    ZT_RETURN_IF_ERROR(watched([&] { return start_output(choice); }));
+    if (format_.width > 0) ZT_RETURN_IF_ERROR(watched([&] { return add_video(choice); }));
+    if (format_.sample_rate > 0 && !choice.audio.empty())
+      ZT_RETURN_IF_ERROR(watched([&] { return add_audio(choice); }));
     ZT_RETURN_IF_ERROR(io_.open(path_));
     if (std::strcmp(choice.container, "gif") == 0)
       io_.put_before_last_byte(gif_comment(format_.tags));
     output_->pb = io_.context();
-    // MP4 reads its file again to put the index in front. "file:" keeps a colon from naming a
-    // protocol.
-    output_->url = av_strdup(("file:" + io_.file().temporary_path()).c_str());
-    if (output_->url == nullptr) return error(Code::kResourceExhausted, "no memory");
-    AVDictionary* options = nullptr;
-    code = av_dict_set(&options, "movflags",
-                       io_.file().seekable()
-                           ? "+faststart+use_metadata_tags"
-                           : "+frag_keyframe+empty_moov+default_base_moof+use_metadata_tags",
-                       0);
-    if (code >= 0) code = avformat_write_header(output_, &options);
-    av_dict_free(&options);
-    if (code < 0) return failed(code, "cannot write");
-    trailer_due_ = true;
+    ZT_RETURN_IF_ERROR(watched([&] { return begin_file(); }));
     const double seconds = static_cast<double>(format_.frames) / format_.fps;
     if (video_copy_) ZT_RETURN_IF_ERROR(video_copy_->copy(seconds));
     if (audio_copy_) ZT_RETURN_IF_ERROR(audio_copy_->copy(seconds));
@@ -77,46 +55,30 @@ class FfmpegWriter : public ClipWriter {
   }
 
   Status frames(const uint8_t* pixels, int64_t count) override {
-    memory_ = {};
     if (video_copy_) {
       next_frame_ += count;
       return Status();
     }
     const int row = static_cast<int>(format_.width * 3);
-    for (int64_t f = 0; f < count; ++f, pixels += format_.height * row) {
-      int code = av_frame_make_writable(picture_.get());
-      if (code < 0) return ffmpeg_error(code, "no memory for a frame of " + path_);
-      convert(pixels);
-      picture_->pts = next_frame_++;
-      ZT_RETURN_IF_ERROR(encode(video_.get(), video_stream_, picture_.get()));
-    }
+    for (int64_t f = 0; f < count; ++f, pixels += format_.height * row)
+      ZT_RETURN_IF_ERROR(watched([&] { return frame(pixels); }));
     return Status();
   }
 
   Status audio(const float* samples, int64_t count) override {
     if (!audio_) return Status();
-    memory_ = {};
     // Resampled into the encoder's rate, layout and format, then cut into its frames.
-    const int64_t room = swr_get_out_samples(resampler_.get(), static_cast<int>(count));
-    ZT_RETURN_IF_ERROR(resample(reinterpret_cast<const uint8_t*>(samples), count, room));
-    return drain_fifo(/*all=*/false);
+    return watched([&] {
+      const int64_t room = swr_get_out_samples(resampler_.get(), static_cast<int>(count));
+      ZT_RETURN_IF_ERROR(resample(reinterpret_cast<const uint8_t*>(samples), count, room));
+      return drain_fifo(/*all=*/false);
+    });
   }
 
   Status finish() override {
-    memory_ = {};
     if (next_frame_ == 0 && format_.width > 0)
       return error(Code::kInvalidArgument, path_, ": the clip has no frame");
-    if (audio_) {
-      ZT_RETURN_IF_ERROR(resample(nullptr, 0, swr_get_out_samples(resampler_.get(), 0) + 1));
-      ZT_RETURN_IF_ERROR(drain_fifo(/*all=*/true));
-      ZT_RETURN_IF_ERROR(encode(audio_.get(), audio_stream_, nullptr));
-    }
-    if (video_) ZT_RETURN_IF_ERROR(encode(video_.get(), video_stream_, nullptr));
-    trailer_due_ = false;
-    const int code = av_write_trailer(output_);
-    if (code < 0) return failed(code, "cannot finish");
-    avio_flush(output_->pb);
-    if (output_->pb->error < 0) return failed(output_->pb->error, "cannot finish");
+    ZT_RETURN_IF_ERROR(watched([&] { return end_file(); }));
     ZT_RETURN_IF_ERROR(io_.status());
     ZT_RETURN_IF_ERROR(io_.finish());
     return io_.file().commit();
@@ -127,11 +89,21 @@ class FfmpegWriter : public ClipWriter {
   bool add_tag(const std::string& name, const std::string& text) override {
     const std::string_view muxer = output_->oformat->name;
     if ((muxer != "mp4" && muxer != "mov") || !io_.file().seekable()) return false;
-    return av_dict_set(&output_->metadata, name.c_str(), text.c_str(), 0) >= 0;
+    tag_lost_ |= av_dict_set(&output_->metadata, name.c_str(), text.c_str(), 0) < 0;
+    return true;
   }
   std::string description() const override { return description_; }
 
  private:
+  // FFmpeg's muxers, codecs and resampler pass over what they had no memory for and go on.
+  template <typename Call>
+  Status watched(Call&& call) {
+    memory_ = {};
+    ZT_RETURN_IF_ERROR(call());
+    return memory_.refused(0) ? error(Code::kResourceExhausted, "no memory to write ", path_)
+                              : Status();
+  }
+
   // What the file said, or that memory was refused, where FFmpeg has only a number for it.
   Status failed(int code, const std::string& what) const {
     if (!io_.status().ok()) return io_.status();
@@ -146,10 +118,67 @@ class FfmpegWriter : public ClipWriter {
     return code == AVERROR_EXTERNAL ? Status(Code::kResourceExhausted, status.message()) : status;
   }
 
+  Status start_output(const ContainerChoice& choice) {
+    const int code = avformat_alloc_output_context2(&output_, nullptr, choice.muxer, nullptr);
+    if (code < 0) return failed(code, "cannot write the format of");
+    output_->flags |= AVFMT_FLAG_BITEXACT;  // no random ids: the same clip is the same file
+    output_->flags |= AVFMT_FLAG_CUSTOM_IO;
+    output_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;  // FLAC in MP4
+    output_->max_interleave_delta = 0;  // sound comes whole before the picture: wait for both
+    for (const auto& [key, text] : format_.tags)
+      if (std::strcmp(choice.container, "gif") != 0 &&
+          av_dict_set(&output_->metadata, key.c_str(), text.c_str(), 0) < 0)
+        return error(Code::kResourceExhausted, "no memory for what ", path_, " says of itself");
+    return Status();
+  }
+
+  Status begin_file() {
+    // MP4 reads its file again to put the index in front. "file:" keeps a colon from naming a
+    // protocol.
+    output_->url = av_strdup(("file:" + io_.file().temporary_path()).c_str());
+    if (output_->url == nullptr) return error(Code::kResourceExhausted, "no memory");
+    AVDictionary* options = nullptr;
+    int code = av_dict_set(&options, "movflags",
+                           io_.file().seekable()
+                               ? "+faststart+use_metadata_tags"
+                               : "+frag_keyframe+empty_moov+default_base_moof+use_metadata_tags",
+                           0);
+    if (code >= 0) code = write_header(output_, &options);
+    av_dict_free(&options);
+    if (code < 0) return failed(code, "cannot write");
+    trailer_due_ = true;
+    return Status();
+  }
+
+  Status frame(const uint8_t* pixels) {
+    const int code = av_frame_make_writable(picture_.get());
+    if (code < 0) return ffmpeg_error(code, "no memory for a frame of " + path_);
+    convert(pixels);
+    picture_->pts = next_frame_++;
+    return encode(video_.get(), video_stream_, picture_.get());
+  }
+
+  // Everything but the file's last bytes and name.
+  Status end_file() {
+    if (tag_lost_)
+      return error(Code::kResourceExhausted, "no memory for what ", path_, " says of itself");
+    if (audio_) {
+      ZT_RETURN_IF_ERROR(resample(nullptr, 0, swr_get_out_samples(resampler_.get(), 0) + 1));
+      ZT_RETURN_IF_ERROR(drain_fifo(/*all=*/true));
+      ZT_RETURN_IF_ERROR(encode(audio_.get(), audio_stream_, nullptr));
+    }
+    if (video_) ZT_RETURN_IF_ERROR(encode(video_.get(), video_stream_, nullptr));
+    trailer_due_ = false;
+    const int code = write_trailer(output_);
+    if (code < 0) return failed(code, "cannot finish");
+    avio_flush(output_->pb);
+    return output_->pb->error < 0 ? failed(output_->pb->error, "cannot finish") : Status();
+  }
+
   void close_output() {
     if (output_ == nullptr) return;
     // The GIF muxer frees the packet it keeps nowhere else. Others would move a large file's bytes.
-    if (trailer_due_ && std::strcmp(output_->oformat->name, "gif") == 0) av_write_trailer(output_);
+    if (trailer_due_ && std::strcmp(output_->oformat->name, "gif") == 0) write_trailer(output_);
     output_->pb = nullptr;
     avformat_free_context(output_);
     output_ = nullptr;
@@ -166,8 +195,8 @@ class FfmpegWriter : public ClipWriter {
       }
     }
     ZT_ASSIGN_OR_RETURN(const AVCodec* codec, find_encoder(choice.video, path_, choice.container));
-    video_.reset(avcodec_alloc_context3(codec));
-    video_stream_ = avformat_new_stream(output_, nullptr);
+    video_ = new_context(codec);
+    video_stream_ = new_stream(output_);
     if (!video_ || video_stream_ == nullptr) return error(Code::kResourceExhausted, "no memory");
     // 4:2:0 needs even sizes: an odd last row or column is repeated.
     video_->width = static_cast<int>(gif ? format_.width : (format_.width + 1) / 2 * 2);
@@ -185,7 +214,7 @@ class FfmpegWriter : public ClipWriter {
     }
     if (output_->oformat->flags & AVFMT_GLOBALHEADER) video_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     set_picture_quality(video_.get());
-    int code = avcodec_open2(video_.get(), codec, nullptr);
+    int code = open_codec(video_.get(), codec);
     if (code >= 0) code = avcodec_parameters_from_context(video_stream_->codecpar, video_.get());
     if (code < 0)
       return cannot_start(code, *codec, str(video_->width, "x", video_->height, " pixels"));
@@ -207,9 +236,9 @@ class FfmpegWriter : public ClipWriter {
                                  nullptr, nullptr));
     if (!scaler_)  // from one fixed format to another
       return error(Code::kResourceExhausted, "no memory for the colours of ", path_);
-    sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(SWS_CS_DEFAULT), 1,
-                             sws_getCoefficients(SWS_CS_ITU709), 0, 0, 1 << 16, 1 << 16);
-    return Status();
+    code = sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(SWS_CS_DEFAULT), 1,
+                                    sws_getCoefficients(SWS_CS_ITU709), 0, 0, 1 << 16, 1 << 16);
+    return code < 0 ? failed(code, "cannot take the colours of") : Status();
   }
 
   Status add_audio(const ContainerChoice& choice) {
@@ -224,8 +253,8 @@ class FfmpegWriter : public ClipWriter {
     const auto& names =
         format_.exact_sound && !choice.exact_audio.empty() ? choice.exact_audio : choice.audio;
     ZT_ASSIGN_OR_RETURN(const AVCodec* codec, find_encoder(names, path_, choice.container));
-    audio_.reset(avcodec_alloc_context3(codec));
-    audio_stream_ = avformat_new_stream(output_, nullptr);
+    audio_ = new_context(codec);
+    audio_stream_ = new_stream(output_);
     if (!audio_ || audio_stream_ == nullptr) return error(Code::kResourceExhausted, "no memory");
     const std::string_view name = codec->name;
     audio_->sample_rate = encoder_rate(*codec, format_.sample_rate);
@@ -237,7 +266,7 @@ class FfmpegWriter : public ClipWriter {
     audio_->time_base = {1, audio_->sample_rate};
     audio_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
     if (output_->oformat->flags & AVFMT_GLOBALHEADER) audio_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    int code = avcodec_open2(audio_.get(), codec, nullptr);
+    int code = open_codec(audio_.get(), codec);
     if (code >= 0) code = avcodec_parameters_from_context(audio_stream_->codecpar, audio_.get());
     if (code < 0)
       return cannot_start(code, *codec,
@@ -339,7 +368,7 @@ class FfmpegWriter : public ClipWriter {
       packet->stream_index = stream->index;
       if (packet->duration == 0 && codec == video_.get()) packet->duration = 1;
       av_packet_rescale_ts(packet.get(), codec->time_base, stream->time_base);
-      code = av_interleaved_write_frame(output_, packet.get());
+      code = write_packet(output_, packet.get());
       if (code < 0) return failed(code, "cannot write");
       if (output_->pb->error < 0) return failed(output_->pb->error, "cannot write");
     }
@@ -349,7 +378,7 @@ class FfmpegWriter : public ClipWriter {
   ClipFormat format_;
   OutputIo io_;
   AVFormatContext* output_ = nullptr;
-  bool trailer_due_ = false;
+  bool trailer_due_ = false, tag_lost_ = false;
   MemoryWatch memory_;  // of the call that goes on
   std::unique_ptr<StreamCopier> video_copy_, audio_copy_;
   AVStream* video_stream_ = nullptr;
