@@ -31,6 +31,7 @@ constexpr Foreign kForeign[] = {
     {0, "\x1f\x8b"sv, "a gzip archive; unpack it first"},
     {0, "7z\xbc\xaf\x27\x1c"sv, "a 7z archive; unpack it first"},
     {0, "Rar!"sv, "a RAR archive; unpack it first"},
+    {0, "RIFX"sv, "a WAV file of big-endian numbers, which is not supported; save it as WAV anew"},
     {0, "MThd"sv, "MIDI, which holds notes and no sound; render it first"},
     {0, "#EXTM3U"sv, "a playlist; give the clip or sound that it names"},
     {0, "ZOETROPE"sv, "a .zoe model file; --model takes it"},

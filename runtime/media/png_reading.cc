@@ -180,6 +180,19 @@ std::optional<CodePoints> png_code_points(Bytes file) {
   return CodePoints{data[0], data[1]};
 }
 
+std::optional<PngColours> png_colours(Bytes file) {
+  constexpr double kUnit = 100000, kLeast = 0.1, kMost = 10;
+  const Bytes gamma = early_chunk(file, "gAMA"), places = early_chunk(file, "cHRM");
+  if (gamma.size() < 4 || !early_chunk(file, "sRGB").empty() || !early_chunk(file, "iCCP").empty())
+    return std::nullopt;
+  PngColours colours;
+  colours.gamma = be(gamma, 0, 4) / kUnit;
+  if (colours.gamma < kLeast || colours.gamma > kMost) return std::nullopt;  // no display's
+  if (places.size() >= 32)
+    for (size_t i = 0; i < 8; ++i) colours.chromaticities[i] = be(places, 4 * i, 4) / kUnit;
+  return colours;
+}
+
 std::vector<uint8_t> png_text_exif(Bytes file) {
   Bytes rest = chunks_of(file), data;
   std::string_view type;

@@ -66,7 +66,9 @@ TEST_CASE("frames are picked by their times, as ffmpeg picks them") {
          (folder / "uneven.mkv"));
   ffmpeg(source + "-c:v libx264 -bf 3 -pix_fmt yuv420p " + (folder / "b.ts"));
   ffmpeg("-f lavfi -i testsrc=s=64x48:r=5:d=2 " + (folder / "slow.gif"));
-  for (const std::string name : {"long.mp4", "cut.mp4", "uneven.mkv", "b.ts", "slow.gif"}) {
+  ffmpeg(source + "-frames:v 25 -c:v libaom-av1 -cpu-used 8 -crf 5 " + (folder / "av1.obu"));
+  for (const std::string name :
+       {"long.mp4", "cut.mp4", "uneven.mkv", "b.ts", "slow.gif", "av1.obu"}) {
     CAPTURE(name);
     const auto expected = ffmpeg("-i " + (folder / name) +
                                  " -vf fps=16:round=up -sws_flags "
@@ -130,6 +132,42 @@ TEST_CASE("a cut file says that it breaks off") {
   bytes.resize(bytes.size() / 2);
   write_bytes(folder / "a.mkv", bytes);
   CHECK(says(read_frames(folder / "a.mkv", 64, 48, 100), "breaks off"));
+}
+
+TEST_CASE("recordings behind one another in one file are one clip, as ffmpeg shows them") {
+  const TemporaryFolder folder;
+  const auto record = [&](const std::string& name, const char* sky, const char* more) {
+    ffmpeg("-f lavfi -i color=" + std::string(sky) + ":s=64x48:r=25:d=1 -f lavfi -i sine=d=1" +
+           " -c:v mpeg2video -q:v 1 -bf 2 -c:a mp2 " + more + (folder / name));
+    return file_bytes(folder / name);
+  };
+  // The second begins at the first's time, an hour later, a day later.
+  for (const auto& [kind, later] : {std::pair{".ts", ""},
+                                    {".mpg", ""},
+                                    {".ts", "-output_ts_offset 3600 "},
+                                    {".ts", "-output_ts_offset 86400 "}}) {
+    CAPTURE(kind);
+    CAPTURE(later);
+    auto bytes = record(str("a", kind), "red", "");
+    const auto second = record(str("b", kind), "blue", later);
+    bytes.insert(bytes.end(), second.begin(), second.end());
+    const std::string path = folder / str("both", kind);
+    write_bytes(path, bytes);
+    const Media media = read_frames(path, 64, 48, 200, 25);
+    const auto expected = ffmpeg("-i " + path + " -vf fps=25" + kRgb);
+    CHECK(std::abs(media.frames - static_cast<int64_t>(expected.size() / (64 * 48 * 3))) <= 1);
+    CHECK(media.pixels[2] < 60);
+    CHECK(media.pixels[media.pixels.size() - 1] > 200);
+    CHECK_FALSE(says(media, "breaks off"));
+    ReadRequest request;
+    request.sound = true;
+    request.max_seconds = 100;
+    const auto sound = read_media(path, request);
+    REQUIRE(sound.ok());
+    const auto heard = static_cast<double>(sound->samples.size()) /
+                       (sound->sample_rate * static_cast<double>(sound->channels));
+    CHECK(heard == doctest::Approx(2).epsilon(0.05));
+  }
 }
 
 TEST_CASE("interlaced clips: whole frames as ffmpeg's bwdif makes them") {

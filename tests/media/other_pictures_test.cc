@@ -188,6 +188,34 @@ TEST_CASE("PNG: code points of colours, and EXIF as text") {
   CHECK(pixel(turned, 16, 3, 12)[2] > 250);
 }
 
+TEST_CASE("PNG: gamma and primaries, which sRGB outweighs") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.png";
+  const auto gray = [&] {
+    ffmpeg("-f lavfi -i color=gray:s=16x16,format=rgb24 -frames:v 1 " + path);
+  };
+  gray();
+  insert_chunk(path, "gAMA", number(45455, 4));
+  CHECK(pixel(read_frames(path, 16, 16), 16, 3, 3) == Colour{128, 128, 128});
+  gray();
+  insert_chunk(path, "gAMA", number(100000, 4));
+  // IEC 61966-2-1: 255 (1.055 (128 / 255)^(1 / 2.4) - 0.055).
+  CHECK(pixel(read_frames(path, 16, 16), 16, 3, 3) == Colour{188, 188, 188});
+  insert_chunk(path, "sRGB", number(0, 1));
+  CHECK(pixel(read_frames(path, 16, 16), 16, 3, 3) == Colour{128, 128, 128});
+  // sRGB's red in Display P3 (CSS Color 4, section 10.3).
+  ffmpeg("-f lavfi -i color=0xEA3323:s=16x16,format=rgb24 -frames:v 1 " + path);
+  std::string places;
+  for (const int at : {31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000})
+    places += number(static_cast<uint64_t>(at), 4);
+  insert_chunk(path, "cHRM", places);
+  insert_chunk(path, "gAMA", number(45455, 4));
+  const Colour red = pixel(read_frames(path, 16, 16), 16, 3, 3);
+  CHECK(red[0] >= 253);
+  CHECK(red[1] <= 12);
+  CHECK(red[2] <= 12);
+}
+
 struct TiffEntry {
   int tag, type;
   std::vector<uint32_t> values;

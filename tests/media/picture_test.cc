@@ -147,6 +147,41 @@ TEST_CASE("colours that cannot be converted rightly are refused") {
   CHECK(media.status().message().find("ycgco") != std::string::npos);
 }
 
+TEST_CASE("Dolby Vision's own colours are refused, those with HDR10 beneath are shown") {
+  const TemporaryFolder folder;
+  ffmpeg(kCorners +
+         ("-c:v libx265 -x265-params log-level=none -pix_fmt yuv420p10le " + (folder / "a.mp4")));
+  const auto plain = file_bytes(folder / "a.mp4");
+  for (const uint8_t profile : {5, 8}) {
+    // dvcC: version 1.0, profile, level 1, both with RPU and base layer, and reserved bytes.
+    std::vector<uint8_t> box{0, 0, 0, 32, 'd', 'v', 'c', 'C', 1, 0};
+    box.push_back(static_cast<uint8_t>(profile << 1));
+    box.push_back(1 << 3 | 5);
+    box.push_back(profile == 8 ? 0x10 : 0);
+    box.resize(32);
+    auto bytes = plain;
+    size_t at = 0;
+    for (const std::string type : {"moov", "trak", "mdia", "minf", "stbl", "stsd", "hev1"}) {
+      const auto found = std::search(bytes.begin() + static_cast<int64_t>(at), bytes.end(),
+                                     type.begin(), type.end());
+      REQUIRE(found != bytes.end());
+      at = static_cast<size_t>(found - bytes.begin());
+      uint32_t size = 32;
+      for (size_t i = 0; i < 4; ++i) size += uint32_t{bytes[at - 4 + i]} << (24 - 8 * i);
+      for (size_t i = 0; i < 4; ++i) bytes[at - 4 + i] = static_cast<uint8_t>(size >> (24 - 8 * i));
+    }
+    constexpr size_t kSampleEntry = 82;  // from its type to its first box
+    bytes.insert(bytes.begin() + static_cast<int64_t>(at + kSampleEntry), box.begin(), box.end());
+    write_bytes(folder / "b.mp4", bytes);
+    ReadRequest request;
+    request.width = request.height = 16;
+    request.max_frames = 1;
+    const auto media = read_media(folder / "b.mp4", request);
+    CHECK(media.ok() == (profile == 8));
+    if (profile == 5) CHECK(media.status().message().find("Dolby Vision") != std::string::npos);
+  }
+}
+
 TEST_CASE("HDR comes down to what it shows below white, and says so") {
   const TemporaryFolder folder;
   const auto expected = ffmpeg(kCorners + std::string(kRgb));

@@ -69,6 +69,41 @@ TEST_CASE("sound at its own rate is sample for sample the file's") {
   CHECK(ffmpeg("-i " + (folder / "b.wav") + " -f s16le -") == expected);
 }
 
+TEST_CASE("WAV that does not know its length is whole, one that is cut breaks off") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.wav";
+  ffmpeg("-f lavfi -i anoisesrc=r=44100:d=0.4:seed=3 -ac 1 -fflags +bitexact " + path);
+  const auto bytes = file_bytes(path);
+  constexpr size_t kDataSize = 40, kSamples = 17640;
+  for (const uint8_t unknown : {0x00, 0xff}) {  // as encoders leave it that write into a pipe
+    auto streamed = bytes;
+    for (const size_t at : {size_t{4}, kDataSize})
+      std::fill_n(streamed.begin() + static_cast<int64_t>(at), 4, unknown);
+    write_bytes(path, streamed);
+    const Media media = read_sound(path, 0, 0);
+    CHECK(media.samples.size() == kSamples);
+    CHECK(media.notices.empty());
+  }
+  auto cut = bytes;
+  cut.resize(bytes.size() - 10001);
+  write_bytes(path, cut);
+  CHECK(says(read_sound(path, 0, 0), "breaks off"));
+}
+
+TEST_CASE("WAV of big-endian numbers is refused, not played as noise") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i sine=d=0.1 " + (folder / "a.wav"));
+  auto bytes = file_bytes(folder / "a.wav");
+  bytes[3] = 'X';
+  for (const size_t at : {4, 16}) std::reverse(&bytes[at], &bytes[at + 4]);
+  write_bytes(folder / "a.wav", bytes);
+  ReadRequest request;
+  request.sound = true;
+  const auto media = read_media(folder / "a.wav", request);
+  CHECK(media.status().code() == Code::kUnsupported);
+  CHECK(media.status().message().find("big-endian") != std::string::npos);
+}
+
 TEST_CASE("24-bit and float sound keep their bits in WAV") {
   const TemporaryFolder folder;
   for (const auto& [codec, raw, bits] :
@@ -102,7 +137,9 @@ TEST_CASE("resampling keeps tones and lets nothing alias") {
   CHECK(rms(read_sound(folder / "high.wav", 16000, 1).samples, 8000, 24000) < 5e-6);
 }
 
-TEST_CASE("sound of a rate that the codec does not take is written at the next above, or at its highest") {
+TEST_CASE(
+    "sound of a rate that the codec does not take is written at the next above, or at its "
+    "highest") {
   // ISO/IEC 14496-3, table 1.18: AAC's rates are 7350 to 96000 Hz.
   for (const auto& [rate, written, tone] :
        {std::tuple{400, 7350, 50.0}, std::tuple{9000, 11025, 1000.0},

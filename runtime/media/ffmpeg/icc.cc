@@ -30,6 +30,30 @@ std::string space_name(cmsColorSpaceSignature space) {
 
 }  // namespace
 
+std::vector<uint8_t> icc_profile_of(const PngColours& colours) {
+  const auto& c = colours.chromaticities;
+  const cmsCIExyY white{c[0], c[1], 1};
+  const cmsCIExyYTRIPLE primaries{{c[2], c[3], 1}, {c[4], c[5], 1}, {c[6], c[7], 1}};
+  const double power = 1 / colours.gamma;
+  const cmsFloat64Number srgb[] = {2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
+  constexpr double kNear = 0.05;
+  cmsToneCurve* curve = std::abs(power / 2.2 - 1) < kNear
+                            ? cmsBuildParametricToneCurve(nullptr, 4, srgb)
+                            : cmsBuildGamma(nullptr, power);
+  cmsToneCurve* const curves[] = {curve, curve, curve};
+  std::vector<uint8_t> bytes;
+  cmsHPROFILE profile =
+      curve == nullptr ? nullptr : cmsCreateRGBProfile(&white, &primaries, curves);
+  if (cmsUInt32Number size = 0;
+      profile != nullptr && cmsSaveProfileToMem(profile, nullptr, &size)) {
+    bytes.resize(size);
+    if (!cmsSaveProfileToMem(profile, bytes.data(), &size)) bytes.clear();
+  }
+  if (profile != nullptr) cmsCloseProfile(profile);
+  if (curve != nullptr) cmsFreeToneCurve(curve);
+  return bytes;
+}
+
 struct IccTransform::Handles {
   cmsContext context = nullptr;
   cmsHPROFILE profile = nullptr, srgb = nullptr;

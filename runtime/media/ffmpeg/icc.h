@@ -8,8 +8,13 @@
 #include <vector>
 
 #include "graph/status.h"
+#include "runtime/media/png_reading.h"
 
 namespace zoetrope {
+
+// The profile of these colours; empty where they are none. libpng takes a gamma within 5% of 1
+// / 2.2 for sRGB's.
+std::vector<uint8_t> icc_profile_of(const PngColours& colours);
 
 enum IccColours { kRgbOrGray, kInks };  // kInks: CMYK
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <utility>
@@ -18,12 +19,14 @@
 #include "runtime/media/ffmpeg/alpha_track.h"
 #include "runtime/media/ffmpeg/deinterlacer.h"
 #include "runtime/media/ffmpeg/heif_picture.h"
+#include "runtime/media/ffmpeg/joined_clock.h"
+#include "runtime/media/ffmpeg/stream_facts.h"
 #include "runtime/media/ffmpeg/to_rgb.h"
 #include "runtime/media/foreign_media.h"
 #include "runtime/media/frame_sequence.h"
 #include "runtime/media/heif.h"
-#include "runtime/media/orientation.h"
 #include "runtime/media/riff_webp.h"
+#include "runtime/media/wave.h"
 
 namespace zoetrope {
 namespace {
@@ -35,7 +38,9 @@ constexpr int64_t kHeadBytes = 1 << 16;
 constexpr const char* kFormats =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,ico,yuv4mpegpipe,mpegts,mpeg,mpegvideo,ogg,"
     "flv,"
-    "asf,ivf,h264,hevc,wav,w64,rf64,aiff,flac,mp3,aac,ac3,eac3,caf,au,amr,wv,tta,ape,mxf,dv,nut";
+    "asf,ivf,obu,h264,hevc,wav,w64,rf64,aiff,flac,mp3,aac,loas,ac3,eac3,dts,truehd,caf,au,amr,wv,"
+    "tta,"
+    "ape,dsf,voc,mxf,dv,nut";
 
 // A name that promises a kind that is read here.
 bool has_known_name(const std::string& path) {
@@ -80,33 +85,6 @@ Status check_readable(const std::string& path) {
   return Status();
 }
 
-// How a frame of a container must be turned: FFmpeg gives the matrix with the frame or the stream.
-int container_orientation(const AVFrame& frame, const AVStream& stream) {
-  const int32_t* matrix = nullptr;
-  if (const AVFrameSideData* data = av_frame_get_side_data(&frame, AV_FRAME_DATA_DISPLAYMATRIX))
-    matrix = reinterpret_cast<const int32_t*>(data->data);
-  if (matrix == nullptr) {
-#if LIBAVFORMAT_VERSION_MAJOR < 61
-    matrix = reinterpret_cast<const int32_t*>(
-        av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, nullptr));
-#else
-    const AVCodecParameters& p = *stream.codecpar;
-    if (const AVPacketSideData* data = av_packet_side_data_get(
-            p.coded_side_data, p.nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX))
-      matrix = reinterpret_cast<const int32_t*>(data->data);
-#endif
-  }
-  if (matrix == nullptr) return kUpright;
-  return matrix_orientation(matrix[0], matrix[1], matrix[3], matrix[4]);
-}
-
-bool has_alpha_layer(const AVStream& stream) {
-  const AVDictionaryEntry* mode = av_dict_get(stream.metadata, "alpha_mode", nullptr, 0);
-  return mode != nullptr && std::strcmp(mode->value, "1") == 0 &&
-         (stream.codecpar->codec_id == AV_CODEC_ID_VP8 ||
-          stream.codecpar->codec_id == AV_CODEC_ID_VP9);
-}
-
 // Each of FFmpeg's threads holds a frame and what it refers to, and has the stack that this process
 // gives to all.
 int threads_for(const AVCodecParameters& p) {
@@ -141,8 +119,15 @@ class Decoding {
         return error(Code::kUnsupported, "transparency in WebM is not supported by this FFmpeg (",
                      av_version_info(), "); save ", path_, " as pictures or ProRes 4444");
     }
+    if (needs_dolby_vision(*stream_))
+      return error(
+          Code::kUnsupported, path_,
+          " is Dolby Vision of profile 5, whose colours are not supported; convert it with "
+          "ffmpeg's libplacebo filter to BT.709 first");
+    clock_.emplace(*input_);
     for (unsigned i = 0; i < input_->nb_streams; ++i)
-      if (static_cast<int>(i) != index) input_->streams[i]->discard = AVDISCARD_ALL;
+      if (static_cast<int>(i) != index && !clock_->watches())
+        input_->streams[i]->discard = AVDISCARD_ALL;
     ZT_RETURN_IF_ERROR(open_decoder(*codec, threads_for(*stream_->codecpar)));
     ZT_RETURN_IF_ERROR(decode_all());
     if (ended_early()) broken_off_ = true;
@@ -216,6 +201,7 @@ class Decoding {
         code = read_packet(input_.get(), packet.get());
         if (memory.refused(code)) return no_memory_to_read(path_);
         if (code < 0 && code != AVERROR_EOF) broken_off_ = true;
+        if (code >= 0) clock_->set(*input_->streams[packet->stream_index], packet.get());
         if (code >= 0 && packet->stream_index != stream_->index) {
           av_packet_unref(packet.get());
           continue;
@@ -253,8 +239,11 @@ class Decoding {
     }
   }
 
+  // What a file ends in the middle of is no damage: WAV that was written into a pipe does not know
+  // its length.
   void note_packet(const AVPacket& packet) {
-    if ((packet.flags & AV_PKT_FLAG_CORRUPT) != 0) ++flawed_;
+    if (last_is_flawed_) ++flawed_;
+    last_is_flawed_ = (packet.flags & AV_PKT_FLAG_CORRUPT) != 0;
     if (packet.pts != AV_NOPTS_VALUE)
       end_ = std::max(
           end_, static_cast<double>(packet.pts + packet.duration) * av_q2d(stream_->time_base));
@@ -262,7 +251,7 @@ class Decoding {
 
   // Whether packets stop half a second before the end that the stream's header states.
   bool ended_early() const {
-    if (left_ || frames_ == 0 || !std::isfinite(end_)) return false;
+    if (left_ || frames_ == 0 || !std::isfinite(end_) || clock_->joined()) return false;
     double stated = stream_->duration > 0
                         ? static_cast<double>(stream_->duration) * av_q2d(stream_->time_base)
                         : 0;
@@ -297,9 +286,11 @@ class Decoding {
   InputPtr input_;
   CodecContextPtr decoder_;
   AVStream* stream_ = nullptr;
+  std::optional<JoinedClock> clock_;
   int64_t frames_ = 0, damaged_ = 0, patched_ = 0, flawed_ = 0;
   double end_ = -INFINITY;  // of the packets so far, in seconds of the stream's clock
   bool left_ = false;       // nobody wanted more
+  bool last_is_flawed_ = false;
   bool broken_off_ = false;
 };
 
@@ -440,6 +431,10 @@ Status decode_sound(const std::string& path, std::vector<std::string>* notices,
   ZT_ASSIGN_OR_RETURN(const std::vector<uint8_t> head, read_bytes(path, kHeadBytes));
   if (picture_codec(head, path) != AV_CODEC_ID_NONE || read_heif(head).still)
     return error(Code::kNotFound, path, " is a picture; it has no sound");
+  // FFmpeg takes its samples for little-endian ones, which is noise.
+  constexpr std::string_view kRifx = "RIFX";
+  if (head.size() > 4 && std::equal(kRifx.begin(), kRifx.end(), head.begin()))
+    return error(Code::kUnsupported, "cannot read ", path, ": it is ", name_foreign_media(path));
   Decoding* running = nullptr;
   bool first = true;
   double lag = 0;  // of the first samples behind the stream's begin
@@ -469,6 +464,9 @@ Status decode_sound(const std::string& path, std::vector<std::string>* notices,
   };
   Decoding decoding(path, notices, sound);
   running = &decoding;
+  std::error_code unknown;
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, unknown));
+  if (!unknown && wave_breaks_off(head, bytes)) notices->push_back(breaks_off(path));
   return decoding.run(AVMEDIA_TYPE_AUDIO);
 }
 

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "runtime/media/ffmpeg/animation.h"
+#include "runtime/media/ffmpeg/icc.h"
 #include "runtime/media/ffmpeg/inks.h"
 #include "runtime/media/jpeg.h"
 #include "runtime/media/orientation.h"
@@ -101,12 +102,21 @@ void heed_tiff(Bytes bytes, AVFrame* frame, PictureFrame* picture) {
   if (extra == 1) picture->alpha = PictureFrame::Alpha::kPremultiplied;
 }
 
-void heed_png(Bytes bytes, AVFrame* frame) {
-  const auto points = png_code_points(bytes);
-  if (!points) return;
-  frame->color_primaries = static_cast<AVColorPrimaries>(points->primaries);
-  frame->color_trc = static_cast<AVColorTransferCharacteristic>(points->transfer);
-  av_frame_remove_side_data(frame, AV_FRAME_DATA_ICC_PROFILE);
+Status heed_png(Bytes bytes, const std::string& path, AVFrame* frame) {
+  if (const auto points = png_code_points(bytes)) {
+    frame->color_primaries = static_cast<AVColorPrimaries>(points->primaries);
+    frame->color_trc = static_cast<AVColorTransferCharacteristic>(points->transfer);
+    av_frame_remove_side_data(frame, AV_FRAME_DATA_ICC_PROFILE);
+  } else if (const auto colours = png_colours(bytes)) {
+    const MemoryWatch memory;
+    const std::vector<uint8_t> profile = icc_profile_of(*colours);
+    if (!profile.empty())
+      if (AVFrameSideData* data =
+              av_frame_new_side_data(frame, AV_FRAME_DATA_ICC_PROFILE, profile.size()))
+        std::memcpy(data->data, profile.data(), profile.size());
+    if (memory.refused(0)) return no_memory_to_read(path);
+  }
+  return Status();
 }
 
 void heed_tga(Bytes bytes, AVFrame* frame) {
@@ -176,7 +186,7 @@ Result<FramePtr> decode_still(Bytes bytes, AVCodecID id, const std::string& path
     frame->format = AV_PIX_FMT_BGR0;
   ZT_ASSIGN_OR_RETURN(std::optional<FramePtr> inks, picture_of_inks(bytes, id, path, *frame));
   if (inks) return std::move(*inks);
-  if (id == AV_CODEC_ID_PNG) heed_png(bytes, frame.get());
+  if (id == AV_CODEC_ID_PNG) ZT_RETURN_IF_ERROR(heed_png(bytes, path, frame.get()));
   if (id == AV_CODEC_ID_TARGA) heed_tga(bytes, frame.get());
   // "Purely informative" (QOI 1.0): viewers show sRGB, which Pillow calls linear unless it is told.
   if (id == AV_CODEC_ID_QOI) frame->color_trc = AVCOL_TRC_IEC61966_2_1;

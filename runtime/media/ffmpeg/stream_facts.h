@@ -1,0 +1,18 @@
+// What a container says of a stream beside its codec.
+#pragma once
+
+#include "runtime/media/ffmpeg/common.h"
+
+namespace zoetrope {
+
+// How a frame must be turned: FFmpeg gives the matrix with the frame or the stream.
+int container_orientation(const AVFrame& frame, const AVStream& stream);
+
+// WebM's transparency in a layer of its own.
+bool has_alpha_layer(const AVStream& stream);
+
+// Dolby Vision whose colours mean nothing without its own metadata (profile 5): no other player's
+// picture lies beneath.
+bool needs_dolby_vision(const AVStream& stream);
+
+}  // namespace zoetrope
