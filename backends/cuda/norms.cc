@@ -149,22 +149,23 @@ Prepared prepare_group_norm(const KernelRequest& request, const Context& context
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
-// Rows that the kernel keeps, and sides of one dtype (but the gate) that move along them.
+// Rows that the kernel keeps, and sides that move along them, scale and shift of one dtype.
 bool accepts_quantizing(const KernelRequest& request, const RowNormParams& p, const RowNorm& norm,
                         size_t gate) {
   DType dtype = p.dtype;
   bool any = false, fits = norm_quantizes(p);
-  for (const size_t i : {norm.weight, norm.bias, norm.scale, norm.shift}) {
+  for (const size_t i : {norm.scale, norm.shift}) {
     if (!has(request, i)) continue;
     const DType own = in(request, i).dtype;
     fits = fits && (any ? own == dtype : own == DType::kF32 || own == p.dtype);
     dtype = own;
     any = true;
   }
+  for (const size_t i : {norm.weight, norm.bias, gate})
+    fits = fits && (!has(request, i) || is_compute_dtype(in(request, i).dtype));
   const auto along = [&](size_t i, bool moves) { return !has(request, i) || moves; };
   return fits && along(norm.scale, p.modulation.moves[0]) &&
-         along(norm.shift, p.modulation.moves[1]) && along(gate, p.gating.moves[0]) &&
-         (!has(request, gate) || is_compute_dtype(in(request, gate).dtype));
+         along(norm.shift, p.modulation.moves[1]) && along(gate, p.gating.moves[0]);
 }
 
 bool accepts_norm_quantize(const KernelRequest& request, const Capabilities&) {

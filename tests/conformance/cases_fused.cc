@@ -83,6 +83,10 @@ void add_modulations(std::vector<Case>* cases) {
         {in({1, 7, 384}), fixed(DType::kF32, {1, 1, 384}), fixed(DType::kF32, {1, 1, 384})});
     add("f32 modulation a token",
         {in({1, 7, 33}), fixed(DType::kF32, {1, 7, 33}), fixed(DType::kF32, {1, 7, 33})});
+    for (const int64_t width : {33, 48}) {
+      const CaseInput wide = fixed(DType::kF32, {2, 1, width});
+      add("weighted, f32 modulation", {in({2, 3, width}), wide, wide, weight({width})});
+    }
     add("no shift", {in({2, 3, 16}), in({2, 1, 16})});
     add("weighted", {in({2, 3, 33}), in({2, 1, 33}), in({2, 1, 33}), weight({33})});
     add("one sample's vector for all", {in({2, 5, 24}), in({1, 1, 24}), in({1, 1, 24})});
@@ -164,6 +168,11 @@ void add_residual_norms(std::vector<Case>* cases) {
     add("gate and modulation by token", {in(x), in(x), in({2, 9, 1}), in(x), in(x)});
     add("f32 modulation", {in(x), in(x), fixed(DType::kF32, sample), fixed(DType::kF32, sample),
                            fixed(DType::kF32, {37})});
+    for (const int64_t width : {48, 6144}) {
+      const CaseInput wide = fixed(DType::kF32, {1, width});
+      add("weighted, f32 modulation",
+          {in({5, width}), in({5, width}), wide, wide, wide, weight({width})});
+    }
     add("scaled only", {in({3, 64}), in({3, 64}), in({1, 64}), in({64})});
     add("weighted", {in(x), in(x), in({}), absent(), absent(), weight({37})});
     add("a row", {in({40}), in({40}), in({40})});

@@ -78,11 +78,14 @@ void add_fused_rows(std::vector<Case>* cases) {
         add(kAlone, "weighted", {in(x), absent(), absent(), weight({width})});
         add(kAlone, "modulated", {in(x, -3, 3), row, row});
         add(kAlone, "f32 modulation", {in(x), wide, wide});
+        add(kAlone, "weighted, f32 modulation", {in(x), wide, wide, weight({width})});
         add(kAlone, "modulation by token", {in(x), in(x), in(x)});
         add(kAlone, "one scale a token", {in(x), in({x[0], x[1], 1}), row});
         add(kSum, "plain", {in(x), in(x)});
         add(kSum, "gated and modulated", {in(x), in(x), row, row, row});
         add(kSum, "f32 gate and modulation", {in(x), in(x), wide, wide, wide});
+        add(kSum, "weighted, f32 gate and modulation",
+            {in(x), in(x), wide, wide, wide, weight({width})});
         add(kSum, "weighted", {in(x), in(x), absent(), absent(), absent(), weight({width})});
         add(kSum, "one gate", {in(x), in(x), in({})});
       }

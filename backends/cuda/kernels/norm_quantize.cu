@@ -45,8 +45,8 @@ __global__ void __launch_bounds__(kMostThreads, 2)
     for (int i = 0; i < N; ++i) v[k][i] = (v[k][i] - s.mean) * s.factor + rest;
     if (weighted) {
       float weight[1][N], bias[1][N];
-      load_side<S>(p.weight, 0, 1, at, units, k, weight);
-      load_side<S>(p.bias, 0, 0, at, units, k, bias);
+      load_any_side(p.weight, 0, 1, at, units, k, weight);
+      load_any_side(p.bias, 0, 0, at, units, k, bias);
 #pragma unroll
       for (int i = 0; i < N; ++i) v[k][i] = v[k][i] * weight[0][i] + bias[0][i];
     }

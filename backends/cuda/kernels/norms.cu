@@ -7,8 +7,8 @@ namespace {
 
 constexpr int kMostThreads = 256;
 
-// Rows that stay in registers, between one read and one write; sides along all of the row, weight,
-// bias, scale and shift of S.
+// Rows that stay in registers, between one read and one write; sides along all of the row, scale
+// and shift of S.
 template <typename T, typename S, int kKeep, bool kResidual>
 __global__ void __launch_bounds__(kMostThreads, 2)
     kept_norm_kernel(const RowNormParams p, int lanes) {
@@ -47,8 +47,8 @@ __global__ void __launch_bounds__(kMostThreads, 2)
     for (int first = 0; first < kKeep; first += kGroup) {
       float weight[kGroup][N], bias[kGroup][N];
       if constexpr (weighted()) {
-        load_side<S>(p.weight, 0, 1, at, units, first, weight);
-        load_side<S>(p.bias, 0, 0, at, units, first, bias);
+        load_any_side(p.weight, 0, 1, at, units, first, weight);
+        load_any_side(p.bias, 0, 0, at, units, first, bias);
       }
       if constexpr (moved() && kGroup != kKeep) load_modulation(first);
 #pragma unroll

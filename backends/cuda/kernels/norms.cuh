@@ -106,14 +106,14 @@ class KeptUnits {
   std::conditional_t<kResidual, float[kKeep][N], uint4[kKeep]> kept_;
 };
 
-// Whether weight, bias, scale and shift have one dtype, and all sides move along the row.
+// Whether scale and shift have one dtype, and all sides move along the row.
 struct NormSides {
-  DType dtype;
+  DType dtype;  // of scale and shift
   bool alike = true;
 
   explicit NormSides(const RowNormParams& p) : dtype(p.dtype) {
     bool any = false;
-    for (const SideParams& one : {p.weight, p.bias, p.scale, p.shift}) {
+    for (const SideParams& one : {p.scale, p.shift}) {
       if (one.data == nullptr) continue;
       alike = alike && (!any || one.dtype == dtype);
       dtype = one.dtype;

@@ -31,8 +31,8 @@ struct NormQuantizeParams {
   float* scales = nullptr;  // [rows]
   DType out = DType::kI8;
 };
-// Rows of whole chunks that stay in registers. Sides must be of one dtype, f32 or `norm.dtype`, and
-// move along the row, as must the gate of any dtype.
+// Rows of whole chunks that stay in registers. Scale and shift must be of one dtype, f32 or
+// `norm.dtype`; they and the gate must move along the row.
 bool norm_quantizes(const RowNormParams& p);
 cudaError_t norm_quantize(const NormQuantizeParams& p, cudaStream_t stream);
 
