@@ -33,11 +33,13 @@ class ErrorBound {
   // reach this. 0: not judged.
   double spread() const;
 
-  // Tensor cores align products of f8e4m3 to the largest and keep some 13 bits below its point. An
-  // output may be 2^-11·√depth off, of the rms of all (Σ|a·b| of independent operands is about
-  // √depth of that), or of itself where it is larger, as sums of one sign are: 2.2% at depth 2,048,
-  // of which an H200 takes 1.6%.
-  static double lost_by_tensor_cores(double depth, double rms, double expected);
+  // Tensor cores align products of f8e4m3 to the largest sum or product and cut off what is less
+  // than 2^-13 of it. An output may be off by 2^-11·√depth of the rms of all, and by
+  // 4.4e-9·depth²·(expected / summed)² of itself, where `summed` is Σ|a·b|: of a sum of one sign
+  // 1.6% is cut off at depth 2,048 and 14.7% at 6,144, of an output of ten times the rms 0.2% and
+  // 0.6%. Sums of more than kDeepestInTensorCores are added up in parts.
+  static constexpr int64_t kDeepestInTensorCores = 6144;
+  static double lost_by_tensor_cores(int64_t depth, double rms, double expected, double summed);
 
  private:
   const Tolerance tolerance_;

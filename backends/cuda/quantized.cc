@@ -7,6 +7,7 @@
 #include "backends/cuda/kernels/quantize.h"
 #include "backends/cuda/lt_rows.h"
 #include "backends/cuda/tensor_map.h"
+#include "graph/tolerance.h"
 
 namespace zoetrope::cuda {
 namespace {
@@ -179,10 +180,10 @@ class LtScaledKernel : public CudaKernel {
 };
 
 constexpr int kFirstWithRowScales = 120900;  // of cuBLASLt
-// Sums no deeper than this stay in the tensor cores, a sixth faster: what they cut off is 0.09% of
-// the rms for independent operands (which rounding to f8e4m3 puts 3.7% off) and 1.6% of a sum of
-// one sign, and grows with depth. Deeper ones go in parts.
-constexpr int64_t kFastDepth = 2048;
+// Sums no deeper than this stay in the tensor cores, a tenth to a sixth faster, and lose 0.2% of
+// the rms of independent operands there (which rounding to f8e4m3 puts 3.7% off); deeper ones go in
+// parts.
+constexpr int64_t kFastDepth = ErrorBound::kDeepestInTensorCores;
 
 bool accepts_scaled(const KernelRequest& request, const Capabilities& caps) {
   const Matmul8Params p = product_of(request);

@@ -120,9 +120,9 @@ class Comparison {
   Comparison(const OpDef& def, const Attrs& attrs, const TensorType& type, double allowance)
       : def_(def), attrs_(attrs), type_(type), allowance_(allowance), pattern_(type.shape) {}
 
-  // `cut`: depth of sums that tensor cores cut off, or 0.
+  // `cut`: depth of sums of which tensor cores cut something off, or 0.
   void add(const Box& box, const std::vector<double>& found, const std::vector<double>& expected,
-           const Magnitudes& m, double cut, CallError* error) {
+           const Magnitudes& m, int64_t cut, CallError* error) {
     const double rms = rms_of(expected), unit = unit_roundoff(type_.dtype);
     const ErrorBound bound(def_, attrs_, type_.dtype, rms);
     std::vector<int64_t> off;
@@ -141,11 +141,12 @@ class Comparison {
         squares_ += e * e;
         fourths_ += e * e * e * e;
       }
+      const double summed = m.summed.empty() ? 0 : m.summed[i];
       const double limit =
           allowance_ *
-          (bound.at(expected[i], m.weighed.empty() ? 0 : m.weighed[i],
-                    m.summed.empty() ? 0 : m.summed[i], m.squares.empty() ? 0 : m.squares[i]) +
-           m.of_scores(i) + ErrorBound::lost_by_tensor_cores(cut, rms, expected[i]));
+          (bound.at(expected[i], m.weighed.empty() ? 0 : m.weighed[i], summed,
+                    m.squares.empty() ? 0 : m.squares[i]) +
+           m.of_scores(i) + ErrorBound::lost_by_tensor_cores(cut, rms, expected[i], summed));
       const double ratio = limit > 0 && std::isfinite(by) ? by / limit : INFINITY;
       const double scale = std::max(std::fabs(expected[i]), rms);
       if (unit > 0 && scale > 0 && std::isfinite(by))
@@ -218,11 +219,11 @@ class Comparison {
   std::string worst_text_;
 };
 
-double depth_of_cut_sums(const CallBytes& call, const std::string& backend) {
+int64_t depth_of_cut_sums(const CallBytes& call, const std::string& backend) {
   if (call.node->op != OpKind::kQuantizedMatmul || backend != "cuda" ||
       call.input_types[0]->dtype != DType::kF8E4M3)
     return 0;
-  return static_cast<double>(call.input_types[0]->shape[-1]);
+  return call.input_types[0]->shape[-1];
 }
 
 }  // namespace
