@@ -3,8 +3,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
-#include <vector>
 
 namespace zoetrope {
 
@@ -14,11 +12,7 @@ struct HeifInfo {
   bool premultiplied = false;  // of a sequence: its colours were multiplied by that
 };
 
-// Of a file's boxes as far as they are there.
+// Of a file's boxes (read_iso_boxes) as far as they are there.
 HeifInfo read_heif(std::span<const uint8_t> boxes);
-
-// The boxes that read_heif looks at, wherever in the file: a clip's `moov` may stand behind its
-// data. Empty: it does not consist of boxes.
-std::vector<uint8_t> read_heif_boxes(const std::string& path);
 
 }  // namespace zoetrope

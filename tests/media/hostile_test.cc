@@ -201,19 +201,26 @@ TEST_CASE("pictures of every width stay within their memory, read and written") 
   }
 }
 
+// One channel of 32-bit floating point.
+std::vector<uint8_t> wave_of(const std::vector<float>& samples, uint32_t rate) {
+  std::string data;
+  const auto number = [&](uint32_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) data.push_back(static_cast<char>(value >> (8 * i)));
+  };
+  const auto bytes = static_cast<uint32_t>(samples.size() * sizeof(float));
+  data += "RIFF", number(36 + bytes, 4), data += "WAVEfmt ", number(16, 4);
+  number(3, 2), number(1, 2), number(rate, 4), number(4 * rate, 4), number(4, 2), number(32, 2);
+  data += "data", number(bytes, 4);
+  data.append(reinterpret_cast<const char*>(samples.data()), bytes);
+  return {data.begin(), data.end()};
+}
+
 TEST_CASE("sound that is no numbers is refused by name") {
   const TemporaryFolder folder;
   for (const float bad : {NAN, INFINITY, 1e30f}) {
     std::vector<float> samples(800, 0.1f);
     samples[500] = bad;
-    std::vector<uint8_t> data(44 + 3200);
-    const uint8_t header[] = {'R', 'I', 'F',  'F',  0xa4, 0x0c, 0,   0,    'W',  'A', 'V',
-                              'E', 'f', 'm',  't',  ' ',  16,   0,   0,    0,    3,   0,
-                              1,   0,   0x40, 0x1f, 0,    0,    0,   0x7d, 0,    0,   4,
-                              0,   32,  0,    'd',  'a',  't',  'a', 0x80, 0x0c, 0,   0};
-    std::memcpy(data.data(), header, sizeof(header));
-    std::memcpy(data.data() + 44, samples.data(), 3200);
-    write_bytes(folder / "n.wav", data);
+    write_bytes(folder / "n.wav", wave_of(samples, 8000));
     ReadRequest request;
     request.sound = true;
     request.max_samples = 4000;
@@ -222,6 +229,45 @@ TEST_CASE("sound that is no numbers is refused by name") {
     CHECK(media.status().code() == Code::kDataLoss);
     CHECK(media.status().message().find("n.wav: its sound has a sample of") != std::string::npos);
   }
+}
+
+// ISO/IEC 14496-12: `stsz` is its version, the size of all samples or 0, and how many there are;
+// the others are their version and how many entries there are.
+TEST_CASE("tables of samples that announce more than the file holds are refused by name") {
+  const TemporaryFolder folder;
+  REQUIRE(write_clip(folder / "clip.mp4", kFormat, moving_square(kFormat), burst_at(kFormat, 0.1))
+              .ok());
+  const std::vector<uint8_t> clip = file_bytes(folder / "clip.mp4");
+  for (const auto& [type, alike] :
+       {std::pair{"stsz", 0}, std::pair{"stsz", 5}, std::pair{"stco", 0}, std::pair{"stts", 0},
+        std::pair{"stsc", 0}}) {
+    CAPTURE(type);
+    std::vector<uint8_t> lie = clip;
+    auto at = std::search(lie.begin(), lie.end(), type, type + 4);
+    REQUIRE(at != lie.end());
+    const bool sizes = std::string_view(type) == "stsz";
+    if (sizes) at[11] = static_cast<uint8_t>(alike);
+    at[sizes ? 12 : 8] = 4;  // 2^26 more
+    write_bytes(folder / "lie.mp4", lie);
+    for (const auto& media :
+         {read(folder / "lie.mp4", true, false), read(folder / "lie.mp4", false, true)}) {
+      REQUIRE(!media.ok());
+      CHECK(media.status().code() == Code::kDataLoss);
+      CHECK(media.status().message().find(type) != std::string::npos);
+    }
+  }
+  CHECK(read_both(folder / "clip.mp4").ok());
+}
+
+TEST_CASE("sound of more samples a second than anything has is refused") {
+  const TemporaryFolder folder;
+  const std::vector<float> samples(4096, 0.1f);
+  write_bytes(folder / "fast.wav", wave_of(samples, 6144001));
+  const auto media = read(folder / "fast.wav", false, true);
+  REQUIRE(!media.ok());
+  CHECK(media.status().message().find("6144001 Hz") != std::string::npos);
+  write_bytes(folder / "fast.wav", wave_of(samples, 5644800));  // as of DSD1024
+  CHECK(read(folder / "fast.wav", false, true).ok());
 }
 
 TEST_CASE("asking for what a file does not hold") {

@@ -35,7 +35,9 @@ class Canvas {
       : width_(animation.width), height_(animation.height), id_(id), path_(path) {}
 
   Status begin() {
-    if (width_ < 1 || height_ < 1 || width_ > kMaxPixels || height_ > kMaxPixels / width_)
+    // A few are held at once, in four bytes a pixel.
+    constexpr int64_t kMost = kMaxPixels / 4;
+    if (width_ < 1 || height_ < 1 || width_ > kMost || height_ > kMost / width_)
       return error(Code::kUnsupported, path_, " is too large: ", width_, "x", height_, " pixels");
     frame_.reset(av_frame_alloc());
     if (!frame_) return no_memory_to_read(path_);

@@ -25,6 +25,7 @@
 #include "runtime/media/foreign_media.h"
 #include "runtime/media/frame_sequence.h"
 #include "runtime/media/heif.h"
+#include "runtime/media/iso_boxes.h"
 #include "runtime/media/riff_webp.h"
 #include "runtime/media/wave.h"
 
@@ -358,7 +359,7 @@ Status decode_picture_or_clip(const std::string& path, std::vector<std::string>*
     }
     return use_picture_file(bytes, id, path, notices, use);
   }
-  const HeifInfo heif = read_heif(read_heif_boxes(path));
+  const HeifInfo heif = read_heif(read_iso_boxes(path));
   if (heif.still) return use_heif_picture(path, use);
   return decode_container(path, heif, notices, use);
 }
@@ -383,6 +384,11 @@ Status no_media(int code, const std::string& path) {
 
 Result<InputPtr> open_input(const std::string& path) {
   ZT_RETURN_IF_ERROR(check_readable(path));
+  std::error_code no_size;
+  const uint64_t bytes = std::filesystem::file_size(path, no_size);
+  if (const std::string what = no_size ? "" : overstated_table(read_iso_boxes(path), bytes);
+      !what.empty())
+    return error(Code::kDataLoss, "cannot read ", path, ": ", what);
   AVFormatContext* raw = nullptr;
   AVDictionary* options = nullptr;
   const ForeignCode opening("opening a clip by FFmpeg");

@@ -7,6 +7,7 @@ namespace {
 
 constexpr int kPiece = 1 << 15;  // samples a channel that leave in one step
 constexpr int kMaxChannels = 64;
+constexpr int kMaxRate = 6144000;  // Hz; filters from higher ones take hundreds of MiB
 
 }  // namespace
 
@@ -15,6 +16,9 @@ Status Resampler::start(const AVFrame& frame) {
       frame.ch_layout.nb_channels > kMaxChannels)
     return error(Code::kDataLoss, path_, ": sound of ", frame.ch_layout.nb_channels,
                  " channels at ", frame.sample_rate, " Hz");
+  if (frame.sample_rate > kMaxRate)
+    return error(Code::kUnsupported, path_, ": sound at ", frame.sample_rate, " Hz; at most ",
+                 kMaxRate, " Hz are read");
   if (rate_ == 0) rate_ = frame.sample_rate;
   if (channels_ == 0) channels_ = std::min(frame.ch_layout.nb_channels, 2);
   const MemoryWatch memory;
