@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <fstream>
 #include <new>
 
@@ -79,6 +80,7 @@ std::vector<std::string> feature_names(Isa isa) {
 }
 
 std::string processor_name() {
+  errno = 0;
   std::ifstream in("/proc/cpuinfo");
   std::string line;
   while (std::getline(in, line)) {
@@ -86,7 +88,8 @@ std::string processor_name() {
     const size_t colon = line.find(": ");
     if (colon != std::string::npos) return line.substr(colon + 2);
   }
-  if (in.bad()) throw std::bad_alloc();  // which streams swallow; times and receipts go by the name
+  // Streams swallow it, or do not open; times and receipts go by the name.
+  if (in.bad() || errno == ENOMEM) throw std::bad_alloc();
   return "x86-64";
 }
 

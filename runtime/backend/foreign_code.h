@@ -3,6 +3,8 @@
 // asks here what was going on.
 #pragma once
 
+#include <time.h>
+
 namespace zoetrope {
 
 // While one lives its thread is in such code; `what` must outlive it: "making a kernel of oneDNN".
@@ -21,9 +23,15 @@ class ForeignCode {
 };
 
 // A call of such code that comes back soon, as a codec's: an interrupt waits for it, and a crash in
-// it is for want of memory only where errno says that this thread was refused some.
+// it is for want of memory only where errno says that this thread was refused some. So is a call
+// that does not come back: libvpx asks for a frame for ever where there was no memory for one.
 class ForeignCall {
  public:
+  // A signal that a thread gets each time that one call of it has taken as long again; before the
+  // first call, and only where it is handled.
+  static constexpr int kSecondsOfProcessor = 3;
+  static void signal_long_calls(int number);
+
   explicit ForeignCall(const char* what);
   ~ForeignCall();
   ForeignCall(const ForeignCall&) = delete;
@@ -33,6 +41,8 @@ class ForeignCall {
 
  private:
   const char* const before_;
+  timer_t timer_{};  // of this thread's time on the processor
+  bool timed_ = false;
 };
 
 }  // namespace zoetrope

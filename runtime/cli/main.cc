@@ -138,6 +138,20 @@ extern "C" void on_crash(int number, siginfo_t* info, void*) {
   raise(number);
 }
 
+// Whatever such a call came back with, its caller would take it for refused memory.
+extern "C" void on_long_call(int) {
+  const char* doing = zoetrope::ForeignCall::current();
+  if (errno == ENOMEM && doing != nullptr) end_short_of_memory(doing);
+}
+
+void watch_long_calls() {
+  struct sigaction action {};
+  action.sa_handler = on_long_call;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
+  if (sigaction(SIGVTALRM, &action, nullptr) == 0)
+    zoetrope::ForeignCall::signal_long_calls(SIGVTALRM);
+}
+
 void watch_crashes() {
   std::atexit(end_of_foreign_code);
   // A library that fails in telling of a failure runs out of stack.
@@ -187,6 +201,7 @@ int run_command(int argc, char** argv) {
 
 int guarded_command(int argc, char** argv) {
   watch_crashes();
+  watch_long_calls();
   zoetrope::hold_standard_descriptors();
   try {
     return run_command(argc, argv);
