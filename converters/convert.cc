@@ -106,6 +106,17 @@ int64_t parts_of(const std::string& path) {
   return std::stoll(path.substr(of + kOf.size(), dot - of - kOf.size()));
 }
 
+// Whether every tensor is a part of an update of low rank.
+bool is_adapter(const Checkpoint& checkpoint) {
+  const auto is_part = [](std::string_view name) {
+    for (const char* part : {".lora_", "_lora.", ".alpha", ".dora_scale", ".diff", ".diff_b"})
+      if (name.find(part) != name.npos) return true;
+    return false;
+  };
+  const auto& names = checkpoint.names();
+  return !names.empty() && std::all_of(names.begin(), names.end(), is_part);
+}
+
 Result<const Family*> choose_family(const std::string& asked, const Checkpoint& checkpoint) {
   std::string known;
   for (const Family* family : families()) {
@@ -121,6 +132,10 @@ Result<const Family*> choose_family(const std::string& asked, const Checkpoint& 
   if (const int64_t parts = parts_of(checkpoint.path()); parts > 1)
     return error(Code::kInvalidArgument, checkpoint.path(), " is one of ", parts,
                  " parts; give the folder that holds all of them, or its .index.json");
+  if (is_adapter(checkpoint))
+    return error(Code::kInvalidArgument, checkpoint.path(),
+                 " is an adapter (LoRA), not a model: give it to `zoetrope generate` with --lora, "
+                 "beside the model that it was made for");
   const std::string remark = checkpoint.remark();
   return error(Code::kInvalidArgument, checkpoint.path(),
                ": cannot tell the model's family from its tensors ('",

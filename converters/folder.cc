@@ -147,6 +147,17 @@ Result<std::string> find_weights(const std::string& folder) {
                    "; name one of them, such as ", found.front());
     if (found.size() == 1) return found.front();
   }
+  for (const std::string& name : names) {
+    if (name.ends_with(".distcp"))
+      return error(Code::kUnsupported, folder,
+                   " is a distributed checkpoint of PyTorch (DCP): join it first, by python -m "
+                   "torch.distributed.checkpoint.format_utils dcp_to_torch ",
+                   folder, " model.pt");
+    if (name == "zero_to_fp32.py" || name.starts_with("global_step"))
+      return error(Code::kUnsupported, folder,
+                   " is a checkpoint of DeepSpeed in parts: join them first, by its own "
+                   "zero_to_fp32.py");
+  }
   return error(Code::kNotFound, folder, " holds no .safetensors, .gguf, .bin, .pt or .pth");
 }
 

@@ -214,8 +214,12 @@ class PickleMachine {
     if (name == "torch._tensor._rebuild_from_type_v2" && is(0, Kind::kGlobal) &&
         is(2, Kind::kTuple) && given[0]->text != name)
       return call(given[0]->text, given[2]->items);
-    // (storage, offset, sizes, strides, requires_grad, hooks[, dtype])
+    // (storage, offset, sizes, strides, requires_grad, hooks[, dtype][, what is still to be done to
+    // it]): {"neg": True} of a tensor whose sign torch.save left to its reader.
     const bool typed = name == "torch._utils._rebuild_tensor_v3";
+    const size_t to_do = typed ? 7 : 6;
+    if (given.size() > to_do && given[to_do]->kind == Kind::kDict && !given[to_do]->items.empty())
+      return push_opaque(name + " with " + printable(given[to_do]->items[0]->text));
     if ((typed || name == "torch._utils._rebuild_tensor_v2") && is(0, Kind::kStorage) &&
         is(1, Kind::kInt) && is(2, Kind::kTuple) && is(3, Kind::kTuple) &&
         (!typed || is(6, Kind::kGlobal))) {

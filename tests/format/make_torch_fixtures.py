@@ -44,6 +44,7 @@ def main():
         "steps": 70000, "rate": 1e-4, "name": "tiny", "list": [ramp(1), None, (True, -3)],
     }, DATA / "tiny.pt")
     torch.save({"weight": ramp(2), "trick": Hostile()}, DATA / "hostile.pt")
+    torch.save({"weight": torch._neg_view(ramp(2)), "plain": ramp(2)}, DATA / "negated.pt")
     run = {  # as training scripts save them
         "model": {"w": ramp(3) + 5}, "ema": {"w": ramp(3)},
         "opt": {"state": {0: {"step": 3, "exp_avg": ramp(3)}}, "param_groups": [{"lr": 1e-4, "betas": (0.9, 0.999)}]},

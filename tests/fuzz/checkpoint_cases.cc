@@ -254,6 +254,7 @@ class Case {
       change_bytes(draw_, &bytes);
       return "bytes of " + path;
     }
+    if (path.ends_with(".safetensors") && draw_.coin()) return path + " " + zero_values(&bytes);
     if (path.ends_with(".json")) return path + " " + change_config(&bytes);
     if (path.ends_with(".safetensors")) return path + " " + change_safetensors(draw_, &bytes);
     if (path.ends_with(".gguf")) return path + " " + change_gguf(draw_, &bytes);
@@ -261,6 +262,20 @@ class Case {
       return path + " " + change_torch(draw_, &bytes);
     if (!bytes.empty()) change_bytes(draw_, &bytes);
     return path;
+  }
+
+  // Other values that are numbers, so that what comes of them converts.
+  std::string zero_values(Bytes* bytes) {
+    uint64_t header = 0;
+    for (size_t i = std::min<size_t>(8, bytes->size()); i-- > 0;)
+      header = header << 8 | (*bytes)[i];
+    if (header > bytes->size() || header + 16 > bytes->size()) return "";
+    const size_t from = 8 + static_cast<size_t>(header);
+    for (uint32_t i = draw_.below(40) + 1; i > 0 && from < bytes->size(); --i) {
+      const size_t at = (from + draw_.below(static_cast<uint32_t>(bytes->size() - from))) / 8 * 8;
+      for (size_t k = std::max(at, from); k < std::min(at + 8, bytes->size()); ++k) (*bytes)[k] = 0;
+    }
+    return "values";
   }
 
   std::string change_config(Bytes* bytes) {

@@ -15,7 +15,10 @@ std::string graft_stage(Draw& draw, Json* recipe) {
   static const Json kOthers[] = {Json::parse(recipe_to_json(tiny_clip().recipe)),
                                  Json::parse(recipe_to_json(tiny_causal().recipe)),
                                  Json::parse(recipe_to_json(tiny_picture().recipe)),
-                                 Json::parse(recipe_to_json(tiny_ended().recipe))};
+                                 Json::parse(recipe_to_json(tiny_ended().recipe)),
+                                 Json::parse(recipe_to_json(tiny_edited().recipe)),
+                                 Json::parse(recipe_to_json(tiny_refined().recipe)),
+                                 Json::parse(recipe_to_json(tiny_sound().recipe))};
   const Json& stages = draw.pick(kOthers)["stages"];
   const Json stage = stages[draw.below(stages.size())];
   Json& own = (*recipe)["stages"];
@@ -65,12 +68,17 @@ std::vector<float> draw_sound(Draw& draw, const Recipe& recipe, bool odd) {
 
 void draw_known(Draw& draw, const Recipe& recipe, bool odd, Request* request) {
   bool frames = false, required = false, sound = false, starts = false, classes = false;
-  bool ends = false;
+  bool ends = false, shown = false;
+  const SourceClip* source = nullptr;
+  const ReferenceFeatures* references = nullptr;
   for (const Stage& stage : recipe.stages) {
     required = required || std::holds_alternative<ImageFeatures>(stage);
     starts = starts || std::holds_alternative<StartPicture>(stage);
     classes = classes || std::holds_alternative<ClassLabel>(stage);
     ends = ends || std::holds_alternative<EndPictures>(stage);
+    shown = shown || std::holds_alternative<FrameFeatures>(stage);
+    if (const auto* found = std::get_if<SourceClip>(&stage)) source = found;
+    if (const auto* found = std::get_if<ReferenceFeatures>(&stage)) references = found;
     if (const auto* known = std::get_if<KnownLatents>(&stage)) {
       const LatentSpec* spec = recipe.find_latents(known->latents);
       (spec != nullptr && spec->media == Modality::kSound ? sound : frames) = true;
@@ -84,6 +92,20 @@ void draw_known(Draw& draw, const Recipe& recipe, bool odd, Request* request) {
     return takes ? draw.one_in(n) : odd && draw.one_in(20);
   };
   KnownMedia& known = request->known;
+  const int64_t all = request->clip.frames > 0 && request->clip.frames < 64
+                          ? request->clip.frames
+                          : recipe.clip.frames.preferred;
+  if (shown && draw.coin()) known.video = some(std::clamp<int64_t>(all, 1, 64));
+  if (source != nullptr && !(odd && draw.one_in(8))) {
+    known.source = some(odd && draw.one_in(6) ? draw.below(9) : std::clamp<int64_t>(all, 1, 64));
+    const auto scale = static_cast<size_t>(std::clamp(source->scale, 1, 16));
+    if (!(odd && draw.one_in(8)))
+      known.source.pixels.resize(known.source.pixels.size() / scale / scale);
+  }
+  if (references != nullptr && !(odd && draw.one_in(8)))
+    for (uint32_t i = draw.below(2) + 1; i > 0; --i)
+      known.references.push_back(
+          {std::vector<uint8_t>(12 * 8 * 3, 90), 12, odd && draw.one_in(8) ? draw.below(99) : 8});
   if (required ? !(odd && draw.one_in(6)) : wants(frames || ends, 3)) known.first = some(1);
   if (ends ? draw.one_in(3) : required && wants(frames, 6)) known.last = some(1);
   if (odd && wants(frames, 4)) known.before = some(draw.below(7));

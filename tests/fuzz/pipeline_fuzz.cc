@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <new>
 
 #include "tests/fuzz/cases.h"
@@ -168,6 +169,11 @@ class Search {
 
 int tell_one(const CaseKind& kind, uint64_t number, const char* keep) {
   const TemporaryFolder folder;
+  std::error_code failed;
+  if (keep != nullptr && (std::filesystem::create_directories(keep, failed), failed)) {
+    std::fprintf(stderr, "--keep %s: %s\n", keep, failed.message().c_str());
+    return 2;
+  }
   const CaseResult result = kind.run(number, keep != nullptr ? keep : folder.path(), true);
   std::printf("%s, %.3f s, %lld KiB\n%s\n%s\n", kind.reached[result.reached], result.seconds,
               static_cast<long long>(result.heap >> 10), result.said.c_str(), result.wrong.c_str());

@@ -119,7 +119,8 @@ class Chain {
  public:
   Chain(uint64_t number, std::string folder)
       : next_(number / kChain * kChain), draw_(~next_), folder_(std::move(folder)) {
-    static const TinyModel kModels[] = {tiny_clip(), tiny_causal(), tiny_picture(), tiny_ended()};
+    static const TinyModel kModels[] = {tiny_clip(),   tiny_causal(),  tiny_picture(), tiny_ended(),
+                                        tiny_edited(), tiny_refined(), tiny_sound()};
     good_ = kModels[next_ / kChain % std::size(kModels)];
     good_.info.recipe = recipe_to_json(good_.recipe);
   }

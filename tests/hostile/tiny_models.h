@@ -1,4 +1,4 @@
-// Four whole models of a few kilobytes, honest: what tests bend into lies and what the fuzzer
+// Seven whole models of a few kilobytes, honest: what tests bend into lies and what the fuzzer
 // rewrites. Between them they have most kinds of stages, and most ops.
 #pragma once
 
@@ -39,6 +39,12 @@ TinyModel tiny_picture();
 // A clip of 7 frames, 16 x 16, in stitched pieces, with sound by a schedule of its own; pictures at
 // its ends are read among the words, which pairs of bytes are.
 TinyModel tiny_ended();
+// A given clip of 6 frames, 8 x 8, made anew twice as large, beside one or two pictures.
+TinyModel tiny_edited();
+// A clip of 6 frames, 16 x 16, denoised at half its size, made larger and denoised again.
+TinyModel tiny_refined();
+// Sound alone, which follows what a given clip shows.
+TinyModel tiny_sound();
 
 // Grey pixels of the clip's preferred size.
 KnownFrames grey_frames(const Recipe& recipe, int64_t count);
