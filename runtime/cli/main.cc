@@ -249,6 +249,8 @@ int command_on_thread(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   g_in_main = true;
+  // GLib, which FFmpeg brings, waits for its own lock for ever where its slices get no memory.
+  setenv("G_SLICE", "always-malloc", 0);
   const bool enough = stack_limit().rlim_cur >= zoetrope::kThreadStack;
   return enough ? guarded_command(argc, argv) : command_on_thread(argc, argv);
 }
