@@ -12,14 +12,16 @@ namespace {
 constexpr size_t kWeight = QuantizedProduct::kB;
 constexpr int64_t kStageSteps = 4;  // matrices along k in a stage, as STAGE_STEPS in the shader
 constexpr int64_t kAhead = 4;       // steps at most that are fetched in vain at the end
-// An H100 has 132 processors, which take two groups each: with fewer, smaller tiles are quicker.
-constexpr int64_t kLeastGroups = 264;
 // Of the raw weight, while it is packed.
 constexpr int64_t kPartBytes = int64_t{16} << 20;
 
 // What a group and each of its subgroups make. Weights are packed by wn columns.
 struct Tile {
   int64_t bm, bn, wm, wn;
+  // Of an H200: groups that run at once, and microseconds that they take for a stage and for what
+  // comes before and after all stages.
+  int64_t at_once = 1;
+  double stage = 1, around = 1;
 
   int64_t subgroups() const { return bm / wm * (bn / wn); }
   int64_t bk(const MatrixTile& t) const { return kStageSteps * t.k; }
@@ -29,12 +31,22 @@ struct Tile {
     const int64_t a = 2 * bm * (bk(t) / unit + 1), c = subgroups() * t.m * (wn * 4 / unit + 1);
     return unit * std::max(a, c);
   }
+  int64_t stages(const QuantizedProduct& p, const MatrixTile& t) const {
+    return ceil_div(p.k, bk(t));
+  }
+  double microseconds(const QuantizedProduct& p, const MatrixTile& t) const {
+    const auto waves = static_cast<double>(ceil_div(p.groups(bm, bn), at_once));
+    return waves * (static_cast<double>(stages(p, t)) * stage + around);
+  }
 };
 
-// Those that devices choose from. Then one that only tests ask for, and the emulators', which take
-// long to compile what a large tile unrolls to.
-constexpr Tile kTiles[] = {{64, 256, 64, 64}, {64, 64, 32, 32}, {16, 32, 16, 16}, {16, 32, 8, 16}};
-constexpr size_t kChosen = 2;
+// The last is for emulators, which take long to compile what a large tile unrolls to, and the one
+// before it for tests.
+constexpr Tile kTiles[] = {{128, 256, 128, 32, 132, 1.43, 4.1},
+                           {64, 192, 64, 48, 264, 1.28, 2.6},
+                           {64, 64, 32, 32, 264, 0.97, 1.1},
+                           {16, 48, 16, 24},
+                           {16, 32, 8, 16}};
 
 bool fits(const Tile& tile, const MatrixTile& t, const Capabilities& caps) {
   const int64_t group = tile.subgroups() * caps.subgroup_size, chunks = tile.wn / 8;
@@ -43,9 +55,9 @@ bool fits(const Tile& tile, const MatrixTile& t, const Capabilities& caps) {
   if (unit == 0 || int64_t{t.n} * t.k != unit * caps.subgroup_size) return false;
   const int64_t units = tile.bk(t) / unit;
   return group <= caps.max_group_size && tile.shared_bytes(t) <= caps.shared_bytes &&
-         divides(t.n, 8) && divides(tile.wm, t.m) && tile.wm <= 4 * t.m && divides(tile.wn, t.n) &&
+         divides(t.n, 8) && divides(tile.wm, t.m) && tile.wm <= 8 * t.m && divides(tile.wn, t.n) &&
          divides(group, units) && divides(tile.bm * units, group) &&
-         divides(caps.subgroup_size, chunks) && divides(t.m * chunks, caps.subgroup_size);
+         divides(t.m * chunks, caps.subgroup_size);
 }
 
 FixedShader shader_of(const Tile& tile, const QuantizedProduct& p, const MatrixTile& t,
@@ -60,19 +72,18 @@ const Tile* choose(const QuantizedProduct& p, const MatrixTile& t, const Capabil
   if (caps.tile > 0) return nullptr;  // of others
   const auto asked = static_cast<size_t>(caps.packed_tile - 1);
   if (asked < std::size(kTiles) && fits(kTiles[asked], t, caps)) return &kTiles[asked];
-  if (caps.software) return fits(std::end(kTiles)[-1], t, caps) ? std::end(kTiles) - 1 : nullptr;
-  const Tile* chosen = nullptr;
-  for (size_t i = 0; i < kChosen; ++i) {
-    if (!fits(kTiles[i], t, caps)) continue;
-    chosen = &kTiles[i];
-    if (p.groups(chosen->bm, chosen->bn) >= kLeastGroups) break;
-  }
+  const Tile *emulated = std::end(kTiles) - 1, *tested = emulated - 1, *chosen = nullptr;
+  if (caps.software) return fits(*emulated, t, caps) ? emulated : nullptr;
+  for (const Tile* tile = kTiles; tile != tested; ++tile)
+    if (fits(*tile, t, caps) &&
+        (chosen == nullptr || tile->microseconds(p, t) < chosen->microseconds(p, t)))
+      chosen = tile;
   return chosen;
 }
 
-// How often TK rows of matrices are passed: whole pairs of stages.
+// How often TK rows of matrices are passed.
 int64_t steps_of(const QuantizedProduct& p, const Tile& tile, const MatrixTile& t) {
-  return ceil_div(p.k, 2 * tile.bk(t)) * 2 * kStageSteps;
+  return tile.stages(p, t) * kStageSteps;
 }
 int64_t packed_bytes(const QuantizedProduct& p, const Tile& tile, const MatrixTile& t) {
   return (ceil_div(p.n, tile.wn) * steps_of(p, tile, t) + kAhead) * tile.wn * t.k;
@@ -125,7 +136,7 @@ Result<KernelSpec> prepare_quantized_packed(const KernelRequest& request,
   Dispatch d = p.dispatch(request, shader_of(tile, p, t, caps).name, group, tile.bm, tile.bn);
   for (int64_t constant :
        {int64_t{p.k % unit_of(t) == 0}, tile.wm, tile.wn, int64_t{t.m}, int64_t{t.n}, int64_t{t.k},
-        int64_t{group}, int64_t{caps.subgroup_size}, int64_t{p.n % 8 == 0}})
+        int64_t{group}, int64_t{caps.subgroup_size}, int64_t{p.n % 8 == 0}, tile.stages(p, t) % 2})
     d.constants.push_back(u32(constant));
   d.params.insert(d.params.end(), {u32(steps_of(p, tile, t)), u32(ceil_div(p.n, tile.wn) - 1)});
   d.on_matrices = true;

@@ -20,8 +20,12 @@ layout(constant_id = 26) const uint GROUP = 128;  // invocations
 layout(constant_id = 27) const uint SUBGROUP = 32;
 #endif
 layout(constant_id = 28) const bool WIDE_C = false;  // eight neighbours of c are one store
+layout(constant_id = 29) const bool ODD_STAGES = false;
 
 #define STAGE_STEPS 4  // b0 to b3, and kStageSteps in quantized_packed.cc
+#ifndef AHEAD
+#define AHEAD 1  // steps that b comes before it is multiplied: 1, 2 or 4
+#endif
 #define STEPS param(5)       // of TK rows in a packed column
 #define LAST_BLOCK param(6)  // of WN packed columns
 
@@ -46,10 +50,9 @@ UNIT fetch_a(uint row, uint k) {
 }
 
 // Eight neighbours of row m of c from n on, a multiple of eight; factor, bias: of these columns.
-void store8_c(uint m, uint n, ivec4 low, ivec4 high, float factor[8], float bias[8]) {
+void store8_c(uint m, uint n, ivec4 low, ivec4 high, float row, float factor[8], float bias[8]) {
   if (m >= M || n >= N) return;
   const int sums[8] = int[8](low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w);
-  const float row = load_1(m);
   float v[8];
   [[unroll]] for (uint i = 0; i < 8; ++i) v[i] = float(sums[i]) * row * factor[i] + bias[i];
   const vec4 a = vec4(v[0], v[1], v[2], v[3]), b = vec4(v[4], v[5], v[6], v[7]);
@@ -82,22 +85,22 @@ void main() {
                                         gl_SubgroupInvocationID);
   if (!kPieces) b_at += push.address[2];
   uint column = a_column * UNIT_BYTES;
-  UNIT next_a[kLoads];
+  UNIT first_a[kLoads], next_a[kLoads];
   UNIT b0[kAcross], b1[kAcross], b2[kAcross], b3[kAcross];
 
   coopmat<int, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator> sum[kDown * kAcross];
   [[unroll]] for (uint i = 0; i < kDown * kAcross; ++i)
     sum[i] = coopmat<int, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>(0);
 
-#define FETCH_A                                                                               \
+#define FETCH_A(TO)                                                                           \
   {                                                                                           \
     [[unroll]] for (uint i = 0; i < kLoads; ++i)                                              \
-      next_a[i] = fetch_a(corner.x + a_row + i * kStep, column);                              \
+      TO[i] = fetch_a(corner.x + a_row + i * kStep, column);                                  \
     column += kDeep;                                                                          \
   }
-#define KEEP_A(STAGE)                                                                         \
+#define KEEP_A(FROM, STAGE)                                                                   \
   [[unroll]] for (uint i = 0; i < kLoads; ++i)                                                \
-    pool[STAGE * kTile + (a_row + i * kStep) * kPitch + a_column] = next_a[i];
+    pool[STAGE * kTile + (a_row + i * kStep) * kPitch + a_column] = FROM[i];
 #define FETCH_B(TO)                                                                           \
   {                                                                                           \
     [[unroll]] for (uint j = 0; j < kAcross; ++j) {                                           \
@@ -108,24 +111,28 @@ void main() {
   }
 #define MULTIPLY(STAGE, STEP, B)                                                              \
   {                                                                                           \
-    coopmat<int8_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA> a[kDown];                        \
-    [[unroll]] for (uint i = 0; i < kDown; ++i)                                               \
-      coopMatLoad(a[i], pool,                                                                 \
-                  STAGE * kTile + (subgroup_m + i * TM) * kPitch + STEP * TK / UNIT_BYTES, kPitch, \
-                  gl_CooperativeMatrixLayoutRowMajor);                                        \
-    [[unroll]] for (uint j = 0; j < kAcross; ++j) {                                           \
-      MATRIX_B b;                                                                             \
-      MATRIX_FROM_UNIT(b, B[j])                                                               \
-      [[unroll]] for (uint i = 0; i < kDown; ++i)                                             \
-        sum[i * kAcross + j] = coopMatMulAdd(a[i], b, sum[i * kAcross + j]);                  \
+    MATRIX_B b[kAcross];                                                                      \
+    [[unroll]] for (uint j = 0; j < kAcross; ++j)                                             \
+      MATRIX_FROM_UNIT(b[j], B[j])                                                            \
+    [[unroll]] for (uint i = 0; i < kDown; ++i) {                                             \
+      coopmat<int8_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA> a;                             \
+      coopMatLoad(a, pool,                                                                    \
+                  STAGE * kTile + (subgroup_m + i * TM) * kPitch + STEP * TK / UNIT_BYTES,    \
+                  kPitch, gl_CooperativeMatrixLayoutRowMajor);                                \
+      [[unroll]] for (uint j = 0; j < kAcross; ++j)                                           \
+        sum[i * kAcross + j] = coopMatMulAdd(a, b[j], sum[i * kAcross + j]);                  \
     }                                                                                         \
   }
-// b comes one step before it is multiplied; where the sums leave registers free (EARLY), four.
-#ifdef EARLY
+#if AHEAD == 4
 #define FETCH_FIRST FETCH_B(b0) FETCH_B(b1) FETCH_B(b2) FETCH_B(b3)
 #define MULTIPLY_STAGE(S)                                                                     \
   MULTIPLY(S, 0, b0) FETCH_B(b0) MULTIPLY(S, 1, b1) FETCH_B(b1)                               \
   MULTIPLY(S, 2, b2) FETCH_B(b2) MULTIPLY(S, 3, b3) FETCH_B(b3)
+#elif AHEAD == 2
+#define FETCH_FIRST FETCH_B(b0) FETCH_B(b1)
+#define MULTIPLY_STAGE(S)                                                                     \
+  FETCH_B(b2) MULTIPLY(S, 0, b0) FETCH_B(b3) MULTIPLY(S, 1, b1)                               \
+  FETCH_B(b0) MULTIPLY(S, 2, b2) FETCH_B(b1) MULTIPLY(S, 3, b3)
 #else
 #define FETCH_FIRST FETCH_B(b0)
 #define MULTIPLY_STAGE(S)                                                                     \
@@ -133,23 +140,37 @@ void main() {
   FETCH_B(b1) MULTIPLY(S, 2, b0) FETCH_B(b0) MULTIPLY(S, 3, b1)
 #endif
 
-  FETCH_A KEEP_A(0) FETCH_A FETCH_FIRST
+  // Of an odd number of stages one comes before the pairs.
+  const uint kFirst = ODD_STAGES ? 1 : 0;
+  FETCH_A(first_a) FETCH_A(next_a) FETCH_FIRST KEEP_A(first_a, kFirst)
   barrier();
-  for (uint k = 0; k < K; k += 2 * kDeep) {
-    KEEP_A(1) FETCH_A MULTIPLY_STAGE(0)
+  if (ODD_STAGES) {
+    KEEP_A(next_a, 0) FETCH_A(next_a) MULTIPLY_STAGE(1)
     barrier();
-    KEEP_A(0) FETCH_A MULTIPLY_STAGE(1)
+  }
+  for (uint k = kFirst * kDeep; k < K; k += 2 * kDeep) {
+    KEEP_A(next_a, 1) FETCH_A(next_a) MULTIPLY_STAGE(0)
+    barrier();
+    KEEP_A(next_a, 0) FETCH_A(next_a) MULTIPLY_STAGE(1)
     barrier();
   }
 
   const uint own = gl_SubgroupID * kOwnC;
-  const uint c_row = gl_SubgroupInvocationID / kChunksC;
-  const uint c_column = gl_SubgroupInvocationID % kChunksC * 8;
-  float factor[8], bias[8];
-  [[unroll]] for (uint i = 0; i < 8; ++i) {
-    const uint n = min(n0 + c_column + i, N - 1);
-    factor[i] = load_3(n);
-    bias[i] = HAS_BIAS ? load_4(n) : 0.0;
+  // Chunks of eight columns, dealt to the subgroup. All factors come at once, as the driver moves no load
+  // across a barrier.
+  const uint kRounds = TM * kChunksC / SUBGROUP, kSets = SUBGROUP % kChunksC == 0 ? 1 : kRounds;
+#define CHUNK(ROUND) (gl_SubgroupInvocationID + (ROUND) * SUBGROUP)
+  float row[kDown * kRounds], factor[kSets][8], bias[kSets][8];
+  [[unroll]] for (uint i = 0; i < kDown * kRounds; ++i) {
+    const uint r = i / kRounds * TM + CHUNK(i % kRounds) / kChunksC;
+    row[i] = load_1(min(corner.x + subgroup_m + r, M - 1));
+  }
+  [[unroll]] for (uint i = 0; i < kSets; ++i) {
+    [[unroll]] for (uint e = 0; e < 8; ++e) {
+      const uint n = min(n0 + CHUNK(i) % kChunksC * 8 + e, N - 1);
+      factor[i][e] = load_3(n);
+      bias[i][e] = HAS_BIAS ? load_4(n) : 0.0;
+    }
   }
   // One row of matrices after the other. Not a loop: its index into `sum` would have to be unrolled
   // together with the loop within.
@@ -159,12 +180,13 @@ void main() {
       coopMatStore(sum[min(I, kDown - 1) * kAcross + j], pool,                                \
                    own + j * TN * 4 / UNIT_BYTES, kPitchC, gl_CooperativeMatrixLayoutRowMajor); \
     subgroupBarrier();                                                                        \
-    [[unroll]] for (uint i = 0; i < TM * kChunksC / SUBGROUP; ++i) {                          \
-      const uint r = c_row + i * (SUBGROUP / kChunksC), from = own + r * kPitchC;             \
-      store8_c(corner.x + subgroup_m + I * TM + r, n0 + c_column, FOUR_INTS(from, c_column / 4), \
-               FOUR_INTS(from, c_column / 4 + 1), factor, bias);                              \
+    [[unroll]] for (uint i = 0; i < kRounds; ++i) {                                           \
+      const uint r = CHUNK(i) / kChunksC, c = CHUNK(i) % kChunksC * 8, from = own + r * kPitchC; \
+      store8_c(corner.x + subgroup_m + I * TM + r, n0 + c, FOUR_INTS(from, c / 4),            \
+               FOUR_INTS(from, c / 4 + 1), row[min(I, kDown - 1) * kRounds + i],              \
+               factor[min(i, kSets - 1)], bias[min(i, kSets - 1)]);                           \
     }                                                                                         \
     subgroupBarrier();                                                                        \
   }
-  LEAVE(0) LEAVE(1) LEAVE(2) LEAVE(3)
+  LEAVE(0) LEAVE(1) LEAVE(2) LEAVE(3) LEAVE(4) LEAVE(5) LEAVE(6) LEAVE(7)
 }
