@@ -43,7 +43,6 @@ struct Tile {
 // The last is for emulators, which take long to compile what a large tile unrolls to, and the one
 // before it for tests.
 constexpr Tile kTiles[] = {{128, 256, 128, 32, 132, 1.43, 4.1},
-                           {64, 192, 64, 48, 264, 1.28, 2.6},
                            {64, 64, 32, 32, 264, 0.97, 1.1},
                            {16, 48, 16, 24},
                            {16, 32, 8, 16}};

@@ -92,7 +92,7 @@ std::vector<Way> restricted_vulkan() {
                                .dtypes = narrow,
                                .least_elements = 10'000,
                                .kernels = software});
-  for (int tile : tiles(5, software ? std::vector{4} : std::vector{1, 2, 3}))
+  for (int tile : tiles(4, software ? std::vector{3} : std::vector{1, 2}))
     add(str("packed=", tile), {.ops = {kQuantizedMatmul}});
   for (const char* target : {"no-packed", "no-i8-coopmat", "no-coopmat,no-dot"})
     add(target, {.ops = {kQuantizedMatmul}});
