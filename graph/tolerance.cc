@@ -81,7 +81,7 @@ double ErrorBound::at(double expected, double weighed, double summed, double squ
 }
 
 double ErrorBound::lost_by_tensor_cores(int64_t depth, double rms, double expected, double summed) {
-  const auto deep = static_cast<double>(std::min(depth, kDeepestInTensorCores));
+  const auto deep = static_cast<double>(depth <= kDeepestInTensorCores ? depth : kPart);
   const double of_one_sign = summed > 0 ? std::fabs(expected) / summed : 0;
   return 0x1p-11 * std::sqrt(deep) * rms +
          4.4e-9 * deep * deep * of_one_sign * of_one_sign * std::fabs(expected);

@@ -37,8 +37,8 @@ class ErrorBound {
   // than 2^-13 of it. An output may be off by 2^-11·√depth of the rms of all, and by
   // 4.4e-9·depth²·(expected / summed)² of itself, where `summed` is Σ|a·b|: of a sum of one sign
   // 1.6% is cut off at depth 2,048 and 14.7% at 6,144, of an output of ten times the rms 0.2% and
-  // 0.6%. Sums of more than kDeepestInTensorCores are added up in parts.
-  static constexpr int64_t kDeepestInTensorCores = 6144;
+  // 0.6%. Deeper sums than kDeepestInTensorCores are added up in f32 of parts of kPart.
+  static constexpr int64_t kDeepestInTensorCores = 6144, kPart = 128;
   static double lost_by_tensor_cores(int64_t depth, double rms, double expected, double summed);
 
  private:

@@ -231,9 +231,10 @@ ZOETROPE_API int zoetrope_convert(const char *options, const zoetrope_callbacks 
  *    "target_size": 0, "max_loss": 0.05, "max_attention_loss": 0.02, "min_psnr": 0,
  *    "force": false}
  * "prompts" are of the clips that the report compares (empty: two of ours); int4's rounding and, by
- * their first four, the targets are fitted to those of "calibrate" (empty: 32 of ours, or classes),
- * in "steps", or where that is 0 in seven. "group" 0 is 64 for int4. What would be without effect is refused: "group"
- * and "nearest" outside int4, "rotate" outside int8, and with "measure": "weights" what only clips
+ * their first four, the targets are fitted to those of "calibrate" (empty: 32 of ours or classes,
+ * four for targets alone), in "steps", or where that is 0 in seven if the model takes so few.
+ * "group" 0 is 64 for int4. What would be without effect is refused: "group" and "nearest" outside
+ * int4, "rotate" outside int8, and with "measure": "weights" what only clips
  * have ("max_loss" left out asks for nothing then). "attention_bits" 8 lets attention multiply 8-bit
  * numbers where a device has such kernels; "max_attention_loss" is of that alone.
  * DIFFERS: the gate (max_loss, max_attention_loss, min_psnr, target_psnr) failed and nothing was

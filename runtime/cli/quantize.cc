@@ -56,7 +56,8 @@ void add_measure_flags(CLI::App* app, Options* o) {
   app->add_option(
       "--calibrate", o->calibration,
       "Others, which int4's rounding and targets (by the first four) are fitted to: the "
-      "report's own would flatter; left out, 32 more of ours (or classes). What the model "
+      "report's own would flatter; left out, 32 more of ours or classes, four for targets alone. "
+      "What the model "
       "is for, in many words, fits it best");
   app->add_flag("--nearest", o->file.nearest,
                 "int4: round each weight to the nearest, not so that errors make up for each other "

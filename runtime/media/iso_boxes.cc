@@ -2,56 +2,84 @@
 
 #include <algorithm>
 #include <fstream>
+#include <initializer_list>
 
 #include "graph/status.h"
 
 namespace zoetrope {
 namespace {
 
-// Bytes that an entry of a table takes; 0: it is no table.
-uint64_t entry_bytes(std::string_view type) {
-  if (type == "stco" || type == "stss") return 4;
-  if (type == "stts" || type == "ctts" || type == "co64") return 8;
-  return type == "stsc" ? 12 : 0;
+// Half bytes that an entry of a table takes at least; 0: it is no table.
+uint64_t entry_nibbles(std::string_view type) {
+  if (type == "stz2") return 1;
+  if (type == "stco" || type == "stss" || type == "stps") return 8;
+  if (type == "stts" || type == "ctts" || type == "co64") return 16;
+  return type == "stsc" ? 24 : 0;
 }
 
-bool holds_tables(std::string_view type) {
-  for (const char* one : {"moov", "trak", "mdia", "minf", "stbl"})
-    if (type == one) return true;
-  return false;
+bool is_one_of(std::string_view type, std::initializer_list<const char*> those) {
+  return std::any_of(those.begin(), those.end(), [&](const char* one) { return type == one; });
 }
 
 // Files of before 2001 have no `ftyp`.
 bool may_begin(std::string_view type) {
-  for (const char* one : {"ftyp", "moov", "mdat", "wide", "free", "skip", "pnot"})
-    if (type == one) return true;
-  return false;
+  return is_one_of(type, {"ftyp", "styp", "moov", "mdat", "wide", "free", "skip", "pnot", "junk",
+                          "udta", "uuid", "sidx"});
 }
 
-std::string overstated(IsoBytes boxes, uint64_t file_bytes, int depth) {
-  constexpr int kDeepest = 16;
-  // A sample takes a byte or more; QuickTime's sounds count what they are before compression.
-  constexpr uint64_t kMostSamples = 4, kFew = 1 << 20;
-  std::string found;
-  const auto judge = [&](std::string_view type, uint64_t count, uint64_t most) {
-    if (count > most)
-      found =
-          str("its `", type, "` announces ", count, " entries in a file of ", file_bytes, " bytes");
-  };
+IsoBytes box_in(IsoBytes boxes, std::string_view wanted) {
+  IsoBytes found;
   each_iso_box(boxes, [&](std::string_view type, IsoBytes data) {
-    if (!found.empty()) return;
-    if (holds_tables(type) && depth < kDeepest) {
-      found = overstated(data, file_bytes, depth + 1);
-    } else if (type == "stsz") {
-      const bool alike = iso_number(data, 4, 4) != 0;
-      judge(type, iso_number(data, 8, 4),
-            alike ? std::max(kMostSamples * file_bytes, kFew) : file_bytes / 4);
-    } else if (const uint64_t bytes = entry_bytes(type); bytes > 0) {
-      judge(type, iso_number(data, 4, 4), file_bytes / bytes);
-    }
+    if (type == wanted && found.empty()) found = data;
   });
   return found;
 }
+
+class Tables {
+ public:
+  explicit Tables(uint64_t file_bytes) : file_bytes_(file_bytes) {}
+
+  std::string overstated(IsoBytes boxes, int depth = 0) {
+    constexpr int kDeepest = 16;
+    each_iso_box(boxes, [&](std::string_view type, IsoBytes data) {
+      if (!found_.empty()) return;
+      if (type == "mdia") sound_ = iso_text(box_in(data, "hdlr"), 8) == "soun";
+      if (type == "stbl") {
+        const IsoBytes times = box_in(data, "stts");
+        even_ = iso_number(times, 4, 4) == 1 && iso_number(times, 12, 4) == 1;
+      }
+      if (is_one_of(type, {"moov", "trak", "mdia", "minf", "stbl"}) && depth < kDeepest)
+        overstated(data, depth + 1);
+      else
+        judge_table(type, data);
+    });
+    return found_;
+  }
+
+ private:
+  void judge_table(std::string_view type, IsoBytes data) {
+    constexpr uint64_t kFew = 1 << 20;
+    if (type == "stsz" && iso_number(data, 4, 4) != 0) {
+      // Samples of one size, a byte or more each. Of QuickTime's sound in samples of one unit of
+      // time it counts what they are before compression, and demuxers make no room for each.
+      if (!(sound_ && even_)) judge(type, iso_number(data, 8, 4), std::max(file_bytes_, kFew));
+    } else if (type == "stsz") {
+      judge(type, iso_number(data, 8, 4), file_bytes_ / 4);
+    } else if (const uint64_t nibbles = entry_nibbles(type); nibbles > 0) {
+      judge(type, iso_number(data, type == "stz2" ? 8 : 4, 4), 2 * file_bytes_ / nibbles);
+    }
+  }
+
+  void judge(std::string_view type, uint64_t count, uint64_t most) {
+    if (count > most)
+      found_ = str("its `", type, "` announces ", count, " entries in a file of ", file_bytes_,
+                   " bytes");
+  }
+
+  const uint64_t file_bytes_;
+  bool sound_ = false, even_ = false;  // of the track: a sound; samples last one unit of time
+  std::string found_;
+};
 
 }  // namespace
 
@@ -113,7 +141,7 @@ std::vector<uint8_t> read_iso_boxes(const std::string& path) {
 }
 
 std::string overstated_table(IsoBytes boxes, uint64_t file_bytes) {
-  return overstated(boxes, file_bytes, 0);
+  return Tables(file_bytes).overstated(boxes);
 }
 
 }  // namespace zoetrope

@@ -80,10 +80,11 @@ double absolute(double x) { return std::fabs(x); }
 double square(double x) { return x * x; }
 
 // By the op's definition, on |x| and x² of what is multiplied.
-Result<Magnitudes> magnitudes_of(const OpDef& def, const NodePart& part, PartInputs* inputs) {
+Result<Magnitudes> magnitudes_of(const OpDef& def, const NodePart& part, bool cut,
+                                 PartInputs* inputs) {
   Magnitudes m;
   const bool reduces = def.kind == OpKind::kReduceSum || def.kind == OpKind::kReduceMean;
-  if (!sums_products(def.kind) && !reduces) return m;
+  if (!sums_products(def.kind) && !reduces && !cut) return m;
   Attrs attrs = part.attrs;
   const auto evaluate = [&]() -> Result<std::vector<double>> {
     ZT_ASSIGN_OR_RETURN(
@@ -142,11 +143,13 @@ class Comparison {
         fourths_ += e * e * e * e;
       }
       const double summed = m.summed.empty() ? 0 : m.summed[i];
+      // What such a sum is where operands are independent: rows may be of sizes of their own.
+      const double usual = m.squares.empty() ? rms : std::sqrt(m.squares[i]);
       const double limit =
           allowance_ *
           (bound.at(expected[i], m.weighed.empty() ? 0 : m.weighed[i], summed,
                     m.squares.empty() ? 0 : m.squares[i]) +
-           m.of_scores(i) + ErrorBound::lost_by_tensor_cores(cut, rms, expected[i], summed));
+           m.of_scores(i) + ErrorBound::lost_by_tensor_cores(cut, usual, expected[i], summed));
       const double ratio = limit > 0 && std::isfinite(by) ? by / limit : INFINITY;
       const double scale = std::max(std::fabs(expected[i]), rms);
       if (unit > 0 && scale > 0 && std::isfinite(by))
@@ -239,7 +242,8 @@ Result<CallError> check_by_definition(const CallBytes& call, const CheckOptions&
     PartInputs inputs(call, part);
     ZT_ASSIGN_OR_RETURN(auto expected, reference_evaluate_node(
                                            def, part.attrs, inputs.type_pointers, inputs.pointers));
-    ZT_ASSIGN_OR_RETURN(const Magnitudes m, magnitudes_of(def, part, &inputs));
+    const int64_t cut = depth_of_cut_sums(call, options.backend);
+    ZT_ASSIGN_OR_RETURN(const Magnitudes m, magnitudes_of(def, part, cut > 0, &inputs));
     for (size_t k = 0; k < expected.size(); ++k) {
       const Box box = k == 0 || !part.whole ? part.output : [&] {
         Box whole{call.output_types[k].shape, call.output_types[k].shape};
@@ -251,8 +255,7 @@ Result<CallError> check_by_definition(const CallBytes& call, const CheckOptions&
                                expected[k].shape.to_string(), " instead of ",
                                box.extent.to_string());
       const EvalTensor found = load_box(call.output_types[k], call.outputs[k], box);
-      comparisons[k].add(box, found.data, expected[k].data, k == 0 ? m : Magnitudes(),
-                         depth_of_cut_sums(call, options.backend), &error);
+      comparisons[k].add(box, found.data, expected[k].data, k == 0 ? m : Magnitudes(), cut, &error);
     }
   }
   for (size_t k = 0; k < comparisons.size() && !error.finding; ++k)

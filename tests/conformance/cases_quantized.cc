@@ -176,9 +176,10 @@ void add_products(std::vector<Case>* cases) {
       add(p, "bf16", fixed_weight(DType::kBF16, {p.n}), -reach);
     }
     add({"sums of one sign", {33, 4096}, 20}, "f32", absent(), reach * 0.9);
-    for (const int64_t depth : {2048, 6144})
+    for (const int64_t depth : {2048, 6144, 8192})
       add({"sums of one sign, aligned", {33, depth}, 32}, "f32", absent(), reach * 0.9);
-    add({"deep and aligned", {130, 6144}, 48}, "f32", absent(), -reach);
+    for (const int64_t depth : {6144, 8192})
+      add({"deep and aligned", {130, depth}, 48}, "f32", absent(), -reach);
   }
   // -128 too, and sums near 2^31.
   cases->push_back(

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "runtime/media/iso_boxes.h"
 #include "runtime/media/png.h"
 #include "tests/media/clips.h"
 
@@ -259,8 +260,39 @@ TEST_CASE("tables of samples that announce more than the file holds are refused 
   CHECK(read_both(folder / "clip.mp4").ok());
 }
 
+// As MACE 6:1 counts samples before compression.
+TEST_CASE("QuickTime's sound may count more samples than it has bytes") {
+  const auto table = [](const std::string& type, std::initializer_list<uint32_t> numbers) {
+    std::string box = type;
+    for (uint32_t n : numbers)
+      for (int shift = 24; shift >= 0; shift -= 8) box.push_back(static_cast<char>(n >> shift));
+    return box;
+  };
+  const auto boxed = [](const std::string& content) {
+    std::string box(4, '\0');
+    for (size_t i = 0; i < 4; ++i) box[i] = static_cast<char>((content.size() + 4) >> (24 - 8 * i));
+    return box + content;
+  };
+  for (const char* handler : {"soun", "vide"})
+    for (const uint32_t duration : {1u, 2u}) {
+      const std::string tables =
+          boxed(table("stts", {0, 1, 6000000, duration})) + boxed(table("stsz", {0, 1, 6000000}));
+      const std::string media = boxed(table("hdlr", {0, 0}) + handler + std::string(13, '\0')) +
+                                boxed("minf" + boxed("stbl" + tables));
+      const std::string moov = boxed("moov" + boxed("trak" + boxed("mdia" + media)));
+      const IsoBytes boxes(reinterpret_cast<const uint8_t*>(moov.data()), moov.size());
+      const bool counts_units = handler == std::string("soun") && duration == 1;
+      CHECK(overstated_table(boxes, 1000000).empty() == counts_units);
+      CHECK(overstated_table(boxes, 6000000).empty());
+    }
+}
+
 TEST_CASE("sound of more samples a second than anything has is refused") {
   const TemporaryFolder folder;
+  for (const std::string riff : {"RIFF", "RIFF1", "RIFF\x24\0\0\0WAV"}) {
+    write_bytes(folder / "short.wav", {riff.begin(), riff.end()});
+    CHECK(!read(folder / "short.wav", false, true).ok());
+  }
   const std::vector<float> samples(4096, 0.1f);
   write_bytes(folder / "fast.wav", wave_of(samples, 6144001));
   const auto media = read(folder / "fast.wav", false, true);

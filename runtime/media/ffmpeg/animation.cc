@@ -38,7 +38,8 @@ class Canvas {
     // A few are held at once, in four bytes a pixel.
     constexpr int64_t kMost = kMaxPixels / 4;
     if (width_ < 1 || height_ < 1 || width_ > kMost || height_ > kMost / width_)
-      return error(Code::kUnsupported, path_, " is too large: ", width_, "x", height_, " pixels");
+      return error(Code::kUnsupported, path_, " is too large: ", width_, "x", height_,
+                   " pixels; an animation has at most ", kMost);
     frame_.reset(av_frame_alloc());
     if (!frame_) return no_memory_to_read(path_);
     pixels_.resize(static_cast<size_t>(width_ * height_ * 4));
