@@ -40,7 +40,7 @@ Result<std::vector<std::string>> find_frame_sequence(const std::string& path) {
     if (i > 0 && found[i].first != found[i - 1].first + 1)
       return error(Code::kNotFound, path, ": number ", found[i - 1].first + 1,
                    " is missing between ", found[i - 1].second, " and ", found[i].second);
-    files.push_back(std::move(found[i].second));
+    files.push_back(found[i].second);
   }
   return files;
 }

@@ -13,6 +13,7 @@ namespace zoetrope {
 namespace {
 
 constexpr int64_t kMaxFrames = 1 << 20;
+constexpr double kSameTime = 1e-6;  // seconds that the arithmetic of times may be off
 
 using Pixels = std::shared_ptr<const std::vector<uint8_t>>;
 // Pixels of a frame that may not be wanted: made when asked for.
@@ -151,7 +152,9 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
         ++decoded;
         if (media->stated_rate == 0 && !p.still)
           media->stated_rate = p.rate > 0 ? p.rate : p.duration > 0 ? 1 / p.duration : 0;
-        const double slack = r.fps > 0 ? std::min(p.tick, 0.25 / r.fps) : 0;
+        // A clock that counts frames (AVI, Y4M) rounds no time.
+        const bool exact = p.duration > 0 && p.tick > 0.5 * p.duration;
+        const double slack = exact ? kSameTime : r.fps > 0 ? std::min(p.tick, 0.25 / r.fps) : 0;
         ZT_ASSIGN_OR_RETURN(const bool more, picker.add(make, p.seconds, slack));
         ended_early = !more;
         return more;
