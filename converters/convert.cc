@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "converters/families.h"
+#include "converters/lora_keys.h"
 #include "converters/scaled.h"
 #include "graph/format/folder_listing.h"
 
@@ -106,15 +107,9 @@ int64_t parts_of(const std::string& path) {
   return std::stoll(path.substr(of + kOf.size(), dot - of - kOf.size()));
 }
 
-// Whether every tensor is a part of an update of low rank.
 bool is_adapter(const Checkpoint& checkpoint) {
-  const auto is_part = [](std::string_view name) {
-    for (const char* part : {".lora_", "_lora.", ".alpha", ".dora_scale", ".diff", ".diff_b"})
-      if (name.find(part) != name.npos) return true;
-    return false;
-  };
   const auto& names = checkpoint.names();
-  return !names.empty() && std::all_of(names.begin(), names.end(), is_part);
+  return !names.empty() && std::all_of(names.begin(), names.end(), is_adapter_key);
 }
 
 Result<const Family*> choose_family(const std::string& asked, const Checkpoint& checkpoint) {

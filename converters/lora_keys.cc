@@ -1,11 +1,13 @@
 #include "converters/lora_keys.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace zoetrope {
 namespace {
 
-constexpr std::pair<std::string_view, LoraPart> kSuffixes[] = {
+using Suffix = std::pair<std::string_view, LoraPart>;
+constexpr Suffix kSuffixes[] = {
     {".lora_A.weight", LoraPart::kDown},
     {".lora_B.weight", LoraPart::kUp},
     {".lora_A.default.weight", LoraPart::kDown},
@@ -41,7 +43,8 @@ constexpr std::string_view kPrefixes[] = {
     "lora_unet_",
 };
 // What looks like an adapter and is none that is read.
-constexpr std::pair<std::string_view, std::string_view> kForeign[] = {
+using Foreign = std::pair<std::string_view, std::string_view>;  // and its kind
+constexpr Foreign kForeign[] = {
     {".dora_scale", "DoRA"},
     {".lora_magnitude_vector", "DoRA"},
     {".hada_w", "LoHa"},
@@ -51,6 +54,21 @@ constexpr std::pair<std::string_view, std::string_view> kForeign[] = {
     {".set_param", "a weight that replaces the model's"},
     {".reshape_weight", "a weight of another shape"},
 };
+
+// Null: none.
+const Suffix* find_suffix(std::string_view key) {
+  const auto* found = std::find_if(std::begin(kSuffixes), std::end(kSuffixes),
+                                   [&](const Suffix& s) { return key.ends_with(s.first); });
+  return found == std::end(kSuffixes) ? nullptr : found;
+}
+const Foreign* find_foreign(std::string_view key) {
+  const auto* found =
+      std::find_if(std::begin(kForeign), std::end(kForeign), [&](const Foreign& foreign) {
+        const std::string_view mark = foreign.first;  // "_w": numbered, as lokr_w1_a
+        return key.ends_with(mark) || (mark.ends_with("_w") && key.find(mark) != key.npos);
+      });
+  return found == std::end(kForeign) ? nullptr : found;
+}
 
 std::string flat(std::string name) {
   std::replace(name.begin(), name.end(), '.', '_');
@@ -80,16 +98,18 @@ std::string flat_key(const std::string& key) {
 
 }  // namespace
 
+bool is_adapter_key(std::string_view key) {
+  return find_suffix(key) != nullptr || find_foreign(key) != nullptr;
+}
+
 Result<std::map<std::string, LoraModule>> find_lora_modules(const Checkpoint& checkpoint) {
   std::map<std::string, LoraModule> modules;
   for (const std::string& key : checkpoint.names()) {
-    const auto suffix = std::find_if(std::begin(kSuffixes), std::end(kSuffixes),
-                                     [&](const auto& s) { return key.ends_with(s.first); });
-    if (suffix == std::end(kSuffixes)) {
-      for (const auto& [mark, kind] : kForeign)
-        if (key.ends_with(mark) || (mark.ends_with("_w") && key.find(mark) != std::string::npos))
-          return error(Code::kUnsupported, checkpoint.path(), ": tensor '", key, "' belongs to ",
-                       kind, "; only LoRA and differences (diff, diff_b) are supported");
+    const Suffix* suffix = find_suffix(key);
+    if (suffix == nullptr) {
+      if (const Foreign* foreign = find_foreign(key); foreign != nullptr)
+        return error(Code::kUnsupported, checkpoint.path(), ": tensor '", key, "' belongs to ",
+                     foreign->second, "; only LoRA and differences (diff, diff_b) are supported");
       return error(Code::kDataLoss, checkpoint.path(), ": tensor '", key,
                    "' is no part of a LoRA (lora_A and lora_B, lora_down and lora_up, alpha, diff, "
                    "diff_b)");

@@ -27,6 +27,9 @@ enum class LoraPart {
 // The keys of one module, by part.
 using LoraModule = std::map<LoraPart, std::string>;
 
+// Whether `key` ends as an adapter's do, of a kind that is read or not.
+bool is_adapter_key(std::string_view key);
+
 // Every key of the file by its module's name. Errors name a key that is none of these, what kind of
 // adapter it belongs to where that is known, or one that says again what another does.
 Result<std::map<std::string, LoraModule>> find_lora_modules(const Checkpoint& checkpoint);

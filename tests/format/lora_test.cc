@@ -232,3 +232,26 @@ TEST_CASE("an adapter of one of two networks changes that one alone, and must sa
   REQUIRE_FALSE(unclear.ok());
   CHECK(unclear.status().message().find("several weights") != std::string::npos);
 }
+
+TEST_CASE("an adapter in place of a model is told apart from a model that is not known") {
+  const TemporaryFolder folder;
+  for (const char* name :
+       {"dit_peft", "wan_kohya.safetensors", "wan_original.safetensors", "wan_peft.safetensors"}) {
+    CAPTURE(name);
+    const Status status =
+        convert({.input = kData + "lora/" + name, .output = folder.file("model.zoe")});
+    CHECK(status.code() == Code::kInvalidArgument);
+    CHECK(status.message().find("--lora") != std::string::npos);
+  }
+  const Published model("parity/data/dit/original/dit.pt");
+  model.edit_weights("dit.pt", [](StoredTensors& tensors) {
+    StoredTensors renamed;
+    for (auto& [key, tensor] : tensors)
+      renamed["model.diffusion_model.part" + std::to_string(renamed.size()) + ".weight"] =
+          std::move(tensor);
+    tensors = std::move(renamed);
+  });
+  const std::string refusal = model.refusal();
+  CHECK(refusal.find("cannot tell the model's family") != std::string::npos);
+  CHECK(refusal.find("LoRA") == std::string::npos);
+}
