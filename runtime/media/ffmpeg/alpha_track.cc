@@ -75,16 +75,11 @@ Status AlphaTrack::start() {
   const AVCodec* codec = avcodec_find_decoder(p.codec_id);
   if (codec == nullptr)
     return unsupported(str("transparency coded as ", avcodec_get_name(p.codec_id)), path_);
-  decoder_ = new_context(codec);
   packet_.reset(av_packet_alloc());
   frame_.reset(av_frame_alloc());
-  if (!decoder_ || !packet_ || !frame_) return no_memory_to_read(path_);
-  decoder_->max_pixels = kMaxPixels;
-  decoder_->pkt_timebase = input_->streams[alpha_]->time_base;
-  decoder_->thread_count = 1;
-  int code = avcodec_parameters_to_context(decoder_.get(), &p);
-  if (code >= 0) code = open_codec(decoder_.get(), codec);
-  return code < 0 ? ffmpeg_error(code, "cannot decode " + path_) : Status();
+  if (!packet_ || !frame_) return no_memory_to_read(path_);
+  ZT_ASSIGN_OR_RETURN(decoder_, open_decoder(*codec, input_->streams[alpha_], 1, path_));
+  return Status();
 }
 
 Result<bool> AlphaTrack::next() {

@@ -85,9 +85,9 @@ inline CodecContextPtr new_context(const AVCodec* codec) {
   const ForeignCode making("making a codec of FFmpeg");
   return CodecContextPtr(avcodec_alloc_context3(codec));
 }
-inline int open_codec(AVCodecContext* context, const AVCodec* codec) {
-  const ForeignCode opening("opening a codec of FFmpeg");
-  return avcodec_open2(context, codec, nullptr);
+inline int open_encoder(AVCodecContext* encoder, const AVCodec* codec) {
+  const ForeignCode opening("opening an encoder of FFmpeg");
+  return avcodec_open2(encoder, codec, nullptr);
 }
 inline AVStream* new_stream(AVFormatContext* output) {
   const ForeignCode making("making a stream of FFmpeg");
@@ -110,6 +110,10 @@ inline int write_trailer(AVFormatContext* output) {
 inline int read_packet(AVFormatContext* input, AVPacket* packet) {
   const ForeignCall reading("reading a clip by FFmpeg");
   return av_read_frame(input, packet);
+}
+inline int begin_decoding(AVCodecContext* decoder, const AVCodec& codec) {
+  const ForeignCall opening("opening a decoder of FFmpeg");
+  return avcodec_open2(decoder, &codec, nullptr);
 }
 inline int send_packet(AVCodecContext* decoder, const AVPacket* packet) {
   const ForeignCall decoding("decoding by FFmpeg");

@@ -129,7 +129,8 @@ class Decoding {
     for (unsigned i = 0; i < input_->nb_streams; ++i)
       if (static_cast<int>(i) != index && !clock_->watches())
         input_->streams[i]->discard = AVDISCARD_ALL;
-    ZT_RETURN_IF_ERROR(open_decoder(*codec, threads_for(*stream_->codecpar)));
+    ZT_ASSIGN_OR_RETURN(decoder_,
+                        open_decoder(*codec, stream_, threads_for(*stream_->codecpar), path_));
     ZT_RETURN_IF_ERROR(decode_all());
     if (ended_early()) broken_off_ = true;
     report();
@@ -173,22 +174,6 @@ class Decoding {
                      avcodec_get_name(input_->streams[i]->codecpar->codec_id), " ", what,
                      ", which this FFmpeg build (", av_version_info(), ") cannot decode");
     return error(Code::kNotFound, path_, " has no ", what);
-  }
-
-  // Threads and their memory may be refused: one, which is this thread, needs none.
-  Status open_decoder(const AVCodec& codec, int threads) {
-    decoder_ = new_context(&codec);
-    if (!decoder_) return no_memory_to_read(path_);
-    decoder_->max_pixels = kMaxPixels;
-    decoder_->pkt_timebase = stream_->time_base;
-    decoder_->thread_count = threads;
-    const MemoryWatch memory;
-    int code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
-    if (code >= 0) code = open_codec(decoder_.get(), &codec);
-    const bool refused = memory.refused(code);
-    if ((code < 0 || refused) && threads > 1) return open_decoder(codec, 1);
-    if (refused) return no_memory_to_read(path_);
-    return code < 0 ? ffmpeg_error(code, "cannot decode " + path_) : Status();
   }
 
   Status decode_all() {
@@ -380,7 +365,44 @@ Status no_media(int code, const std::string& path) {
                "MP4 or WAV");
 }
 
+// Files only, however the path looks.
+int open_and_probe(const std::string& path, InputPtr* input) {
+  const std::string url = "file:" + path;
+  const ForeignCode opening("opening a clip by FFmpeg");
+  AVFormatContext* raw = nullptr;
+  AVDictionary* options = nullptr;
+  int code = av_dict_set(&options, "protocol_whitelist", "file", 0);
+  if (code >= 0) code = av_dict_set(&options, "format_whitelist", kFormats, 0);
+  if (code >= 0) code = avformat_open_input(&raw, url.c_str(), nullptr, &options);
+  av_dict_free(&options);
+  input->reset(code < 0 ? nullptr : raw);
+  return code < 0 ? code : avformat_find_stream_info(raw, nullptr);
+}
+
 }  // namespace
+
+Result<CodecContextPtr> open_decoder(const AVCodec& codec, const AVStream* stream, int threads,
+                                     const std::string& path) {
+  CodecContextPtr decoder = new_context(&codec);
+  if (!decoder) return no_memory_to_read(path);
+  decoder->max_pixels = kMaxPixels;
+  decoder->thread_count = threads;
+  const MemoryWatch memory;
+  int code = 0;
+  if (stream != nullptr) {
+    decoder->pkt_timebase = stream->time_base;
+    code = avcodec_parameters_to_context(decoder.get(), stream->codecpar);
+  }
+  if (code >= 0) code = begin_decoding(decoder.get(), codec);
+  const bool refused = memory.refused(code);
+  if ((code < 0 || refused) && threads > 1) {
+    decoder.reset();
+    return open_decoder(codec, stream, 1, path);
+  }
+  if (refused) return no_memory_to_read(path);
+  if (code < 0) return ffmpeg_error(code, "cannot decode " + path);
+  return decoder;
+}
 
 Result<InputPtr> open_input(const std::string& path) {
   ZT_RETURN_IF_ERROR(check_readable(path));
@@ -389,20 +411,10 @@ Result<InputPtr> open_input(const std::string& path) {
   if (const std::string what = no_size ? "" : overstated_table(read_iso_boxes(path), bytes);
       !what.empty())
     return error(Code::kDataLoss, "cannot read ", path, ": ", what);
-  AVFormatContext* raw = nullptr;
-  AVDictionary* options = nullptr;
-  const ForeignCode opening("opening a clip by FFmpeg");
-  const std::string url = "file:" + path;
+  InputPtr input;
   const MemoryWatch memory;
-  // Files only, however the path looks.
-  int code = av_dict_set(&options, "protocol_whitelist", "file", 0);
-  if (code >= 0) code = av_dict_set(&options, "format_whitelist", kFormats, 0);
-  if (code >= 0) code = avformat_open_input(&raw, url.c_str(), nullptr, &options);
-  InputPtr input(code < 0 ? nullptr : raw);
-  if (code >= 0) code = avformat_find_stream_info(input.get(), nullptr);
-  const bool refused = memory.refused(code);
-  av_dict_free(&options);
-  if (refused) return no_memory_to_read(path);
+  const int code = open_and_probe(path, &input);
+  if (memory.refused(code)) return no_memory_to_read(path);
   if (code < 0) return no_media(code, path);
   return input;
 }

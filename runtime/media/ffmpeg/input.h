@@ -16,6 +16,11 @@ inline constexpr int64_t kMaxPixels = 1 << 28;  // of one decoded frame
 // A single file of a kind that holds its own data: no playlist or script that would open others.
 Result<InputPtr> open_input(const std::string& path);
 
+// The decoder of `stream`; null: of a file that tells its codec everything. Threads may be refused,
+// and their memory: it is tried again with one, which is the caller's and needs none.
+Result<CodecContextPtr> open_decoder(const AVCodec& codec, const AVStream* stream, int threads,
+                                     const std::string& path);
+
 struct PictureFrame {
   const AVFrame* frame = nullptr;
   double seconds = 0;   // from where the file's clock begins

@@ -135,14 +135,12 @@ Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& pa
     return error(Code::kUnsupported, path, " is a ", avcodec_get_name(id),
                  " picture, which this FFmpeg build (", av_version_info(),
                  ") cannot decode; save it as PNG or JPEG");
-  CodecContextPtr decoder = new_context(codec);
+  ZT_ASSIGN_OR_RETURN(const CodecContextPtr decoder, open_decoder(*codec, nullptr, 1, path));
   PacketPtr packet(av_packet_alloc());
   FramePtr frame(av_frame_alloc());
-  if (!decoder || !packet || !frame) return no_memory_to_read(path);
-  decoder->max_pixels = kMaxPixels;
+  if (!packet || !frame) return no_memory_to_read(path);
   const MemoryWatch memory;
-  int code = open_codec(decoder.get(), codec);
-  if (code >= 0) code = av_new_packet(packet.get(), static_cast<int>(bytes.size()));
+  int code = av_new_packet(packet.get(), static_cast<int>(bytes.size()));
   if (code < 0) return ffmpeg_error(code, "cannot decode " + path);
   std::memcpy(packet->data, bytes.data(), bytes.size());
   code = send_packet(decoder.get(), packet.get());

@@ -214,7 +214,7 @@ class FfmpegWriter : public ClipWriter {
     }
     if (output_->oformat->flags & AVFMT_GLOBALHEADER) video_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     set_picture_quality(video_.get());
-    int code = open_codec(video_.get(), codec);
+    int code = open_encoder(video_.get(), codec);
     if (code >= 0) code = avcodec_parameters_from_context(video_stream_->codecpar, video_.get());
     if (code < 0)
       return cannot_start(code, *codec, str(video_->width, "x", video_->height, " pixels"));
@@ -266,7 +266,7 @@ class FfmpegWriter : public ClipWriter {
     audio_->time_base = {1, audio_->sample_rate};
     audio_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
     if (output_->oformat->flags & AVFMT_GLOBALHEADER) audio_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    int code = open_codec(audio_.get(), codec);
+    int code = open_encoder(audio_.get(), codec);
     if (code >= 0) code = avcodec_parameters_from_context(audio_stream_->codecpar, audio_.get());
     if (code < 0)
       return cannot_start(code, *codec,
