@@ -27,7 +27,8 @@ class ForeignCode {
 // that does not come back: libvpx asks for a frame for ever where there was no memory for one.
 class ForeignCall {
  public:
-  // A signal that a thread gets each time that one call of it has taken as long again; before the
+  // `number` goes to the calling thread every kSecondsOfProcessor of its own time in one call.
+  // A codec's own worker that spins is not seen: its caller waits and uses no time. Before the
   // first call, and only where it is handled.
   static constexpr int kSecondsOfProcessor = 3;
   static void signal_long_calls(int number);
