@@ -40,8 +40,7 @@ constexpr const char* kFormats =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,ico,yuv4mpegpipe,mpegts,mpeg,mpegvideo,ogg,"
     "flv,"
     "asf,ivf,obu,h264,hevc,wav,w64,rf64,aiff,flac,mp3,aac,loas,ac3,eac3,dts,truehd,caf,au,amr,wv,"
-    "tta,"
-    "ape,dsf,voc,mxf,dv,nut";
+    "tta,ape,dsf,voc,mxf,dv,nut";
 
 // A name that promises a kind that is read here.
 bool has_known_name(const std::string& path) {
@@ -225,11 +224,13 @@ class Decoding {
     }
   }
 
-  // What a file ends in the middle of is no damage: WAV that was written into a pipe does not know
-  // its length.
+  // The last packet of WAV is flawed where the file ends before its header says, which
+  // wave_breaks_off() judges: written into a pipe it does not know its length.
   void note_packet(const AVPacket& packet) {
-    if (last_is_flawed_) ++flawed_;
-    last_is_flawed_ = (packet.flags & AV_PKT_FLAG_CORRUPT) != 0;
+    const bool flawed = (packet.flags & AV_PKT_FLAG_CORRUPT) != 0;
+    const bool is_wave = std::strcmp(input_->iformat->name, "wav") == 0;
+    if (is_wave ? last_is_flawed_ : flawed) ++flawed_;
+    last_is_flawed_ = flawed;
     if (packet.pts != AV_NOPTS_VALUE)
       end_ = std::max(
           end_, static_cast<double>(packet.pts + packet.duration) * av_q2d(stream_->time_base));

@@ -7,7 +7,7 @@
 
 namespace zoetrope {
 
-// In the formats that allow it (transport and program streams) a recording may begin the clock
+// In the formats that allow it (MPEG's streams, Ogg) a recording may begin the clock
 // anew, or at another hour. Where a packet goes back or leaps, it and all behind it, of every
 // stream, are moved to where the recording before ended, as the ffmpeg command moves them. Wants
 // the packets of every picture and sound, in the file's order.
