@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kWeight = QuantizedProduct::kB;
 constexpr int64_t kStageSteps = 4;  // matrices along k in a stage, as STAGE_STEPS in the shader
-constexpr int64_t kAhead = 4;       // steps at most that are fetched in vain at the end
+constexpr int64_t kAhead = 4;       // steps fetched in vain at the end; AHEAD of the shader at most
 // Of the raw weight, while it is packed.
 constexpr int64_t kPartBytes = int64_t{16} << 20;
 

@@ -1,6 +1,6 @@
 // Products of i8 with a weight that pack_coopmat_i8.comp has put in order: matrices of b come from memory
 // straight into registers, and only a goes through shared memory, in two stages of STAGE_STEPS steps of TK.
-// The form of matmul_coopmat_packed.comp: the bytes that move are the same, twice as many elements.
+// As matmul_coopmat_packed.comp, but for taller tiles of a subgroup, since setting a matrix of i8 costs.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -24,7 +24,7 @@ layout(constant_id = 29) const bool ODD_STAGES = false;
 
 #define STAGE_STEPS 4  // b0 to b3, and kStageSteps in quantized_packed.cc
 #ifndef AHEAD
-#define AHEAD 1  // steps that b comes before it is multiplied: 1, 2 or 4
+#define AHEAD 1  // steps that b comes before it is multiplied; kAhead of quantized_packed.cc at most
 #endif
 #define STEPS param(5)       // of TK rows in a packed column
 #define LAST_BLOCK param(6)  // of WN packed columns
@@ -133,11 +133,13 @@ void main() {
 #define MULTIPLY_STAGE(S)                                                                     \
   FETCH_B(b2) MULTIPLY(S, 0, b0) FETCH_B(b3) MULTIPLY(S, 1, b1)                               \
   FETCH_B(b0) MULTIPLY(S, 2, b2) FETCH_B(b1) MULTIPLY(S, 3, b3)
-#else
+#elif AHEAD == 1
 #define FETCH_FIRST FETCH_B(b0)
 #define MULTIPLY_STAGE(S)                                                                     \
   FETCH_B(b1) MULTIPLY(S, 0, b0) FETCH_B(b0) MULTIPLY(S, 1, b1)                               \
   FETCH_B(b1) MULTIPLY(S, 2, b0) FETCH_B(b0) MULTIPLY(S, 3, b1)
+#else
+#error AHEAD is 1, 2 or 4
 #endif
 
   // Of an odd number of stages one comes before the pairs.
