@@ -86,7 +86,7 @@ Status write_model(const std::string& path, const ModelInfo& info,
     entry.hash = hash_bytes(bytes);
     ZT_RETURN_IF_ERROR(file.write_at(entry.offset, bytes));
     done += entry.length;
-    if (progress && !progress(done, total)) return error(Code::kCancelled, "cancelled");
+    if (progress && !progress(done, total)) return error(Code::kCancelled, "asked to stop");
   }
   const std::vector<uint8_t> root = encode_root(info, table);
   const int64_t root_end = kModelHeaderBytes + static_cast<int64_t>(root.size());

@@ -190,7 +190,7 @@ Status run_bench(Options& o) {
     ZT_ASSIGN_OR_RETURN(report, bench::read_report(o.from));
   } else {
     ZT_RETURN_IF_ERROR(read_flags(&o));
-    o.bench.stop = [] { return interrupted().load(); };
+    o.bench.stop = interrupted;
     o.bench.progress = [&](const std::string&, size_t done, size_t total) {
       progress.update("bench", static_cast<double>(done), static_cast<double>(total));
     };

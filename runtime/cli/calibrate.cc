@@ -127,7 +127,7 @@ class Calibration {
       for (const std::string& compute : o_.computes)
         for (const ClipScale& scale : kScales)
           for (const bool half : {false, true}) {
-            if (interrupted()) return error(Code::kCancelled, "cancelled");
+            if (interrupted()) return error(Code::kCancelled, "asked to stop");
             ZT_ASSIGN_OR_RETURN(const DType dtype, parse_dtype(compute));
             const auto plan =
                 (*engine)->plan(request_of((*engine)->model().recipe, scale, dtype, half));

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -17,13 +18,15 @@
 namespace zoetrope {
 namespace {
 
-std::atomic<bool> g_interrupted{false};
+std::atomic<int> g_signal{0};  // the first that asked for an end
 
 // Other libraries look at no flag, and may wait forever where they got no memory.
-extern "C" void on_signal(int) {
-  if (!g_interrupted.exchange(true) && ForeignCode::current() == nullptr) return;
+extern "C" void on_signal(int number) {
+  int first = 0;
+  g_signal.compare_exchange_strong(first, number);
+  if (first == 0 && ForeignCode::current() == nullptr) return;
   remove_unfinished_files();
-  _exit(kExitInterrupted);
+  _exit(kExitSignal + g_signal);
 }
 
 // The soft limit of CPU time; the hard one comes soon.
@@ -47,13 +50,13 @@ int exit_code(const Status& status) {
     case Code::kUnsupported: return kExitNoDevice;
     case Code::kResourceExhausted: return kExitNoMemory;
     case Code::kDiffers: return kExitDiffers;
-    case Code::kCancelled: return kExitInterrupted;
+    case Code::kCancelled: return kExitSignal + (interrupted() ? g_signal.load() : SIGINT);
     case Code::kInternal: return kExitFailure;
   }
   return kExitFailure;
 }
 
-const std::atomic<bool>& interrupted() { return g_interrupted; }
+bool interrupted() { return g_signal != 0; }
 
 void install_interrupt_handler() {
   struct sigaction action {};

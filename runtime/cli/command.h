@@ -2,7 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <functional>
 #include <set>
 #include <string>
@@ -16,13 +15,13 @@ namespace zoetrope {
 
 // Documented in `zoetrope --help`.
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailure = 1;        // anything not listed below
-inline constexpr int kExitUsage = 2;          // bad flags or values
-inline constexpr int kExitBadFile = 3;        // a damaged, missing or unreadable input
-inline constexpr int kExitNoDevice = 4;       // device or library not available
-inline constexpr int kExitNoMemory = 5;       // memory, budget or disk exhausted
-inline constexpr int kExitDiffers = 6;        // results are not what they were compared with
-inline constexpr int kExitInterrupted = 130;  // Ctrl-C
+inline constexpr int kExitFailure = 1;   // anything not listed below
+inline constexpr int kExitUsage = 2;     // bad flags or values
+inline constexpr int kExitBadFile = 3;   // a damaged, missing or unreadable input
+inline constexpr int kExitNoDevice = 4;  // device or library not available
+inline constexpr int kExitNoMemory = 5;  // memory, budget or disk exhausted
+inline constexpr int kExitDiffers = 6;   // results are not what they were compared with
+inline constexpr int kExitSignal = 128;  // and the number of the signal that ended it
 
 int exit_code(const Status& status);
 
@@ -35,9 +34,9 @@ Status finish_stdout();
 // Text from a file, without what would control a terminal.
 std::string printable(std::string_view text);
 
-// Set by the first Ctrl-C, SIGTERM or SIGHUP; a second one ends the process at once and removes
-// what is half written.
-const std::atomic<bool>& interrupted();
+// True from the first Ctrl-C, SIGTERM or SIGHUP on; a second one ends the process at once and
+// removes what is half written.
+bool interrupted();
 void install_interrupt_handler();
 
 struct DeviceFlags {

@@ -98,7 +98,7 @@ Result<Answer> post(httplib::Client* client, const std::string& path, const std:
     if (stopped || late) client->stop();
   }
   const httplib::Result got = sent.get();
-  if (stopped) return error(Code::kCancelled, "cancelled");
+  if (stopped) return error(Code::kCancelled, "asked to stop");
   if (large) return error(Code::kDataLoss, url, " answered with more than ", kMostAnswer, " bytes");
   if (late) return error(Code::kUnavailable, url, " did not answer within ", kSeconds, " s");
   if (!got)

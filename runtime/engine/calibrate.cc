@@ -91,7 +91,7 @@ class Calibrator {
       if (!c.done && !info.on_host()) device_.foresee(request_of(c));
     double done = 0;
     for (Candidate* next = choose(); next != nullptr; next = choose()) {
-      if (options_.stop.stop_requested()) return error(Code::kCancelled, "cancelled");
+      if (options_.stop.stop_requested()) return error(Code::kCancelled, "asked to stop");
       ZT_RETURN_IF_ERROR(measure(next));
       done = std::max(done, std::min(spent() / options_.seconds, 1.0));
       if (options_.progress) options_.progress(done, 1);
@@ -230,7 +230,7 @@ class Calibrator {
     options.memory_bytes = device_.info().memory_bytes / 2;
     for (const Phase& phase : phases) {
       const double left = options_.seconds - spent();
-      if (options_.stop.stop_requested()) return error(Code::kCancelled, "cancelled");
+      if (options_.stop.stop_requested()) return error(Code::kCancelled, "asked to stop");
       if (4 * phase.seconds > left) continue;
       options.seconds = std::clamp(left / static_cast<double>(2 * phases.size()), 0.02, 0.5);
       const auto took = measure_phase(device_, *phase.plan, Rate::kStep, options);

@@ -87,7 +87,7 @@ Result<std::vector<ComponentOutput>> Engine::run_component(const ComponentCall& 
   ZT_ASSIGN_OR_RETURN(const Graph graph, with_outputs(*component, call.dump));
 
   Turns::Turn turn(turns_);
-  if (!turn.wait(hooks.stop)) return error(Code::kCancelled, "cancelled");
+  if (!turn.wait(hooks.stop)) return error(Code::kCancelled, "asked to stop");
   ZT_ASSIGN_OR_RETURN(EngineDevice * device, devices_.open(options_.placement.device));
   ZT_ASSIGN_OR_RETURN(const auto plan, device->compile(graph, options));
   ZT_ASSIGN_OR_RETURN(

@@ -259,7 +259,7 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
   const ClipSpec& clip = model_.recipe.clip;
   ZT_ASSIGN_OR_RETURN(const Range lengths, frames_range(model_.recipe, request.clip));
   const auto fits = [&]() -> Result<bool> {
-    if (stop.stop_requested()) return error(Code::kCancelled, "cancelled");
+    if (stop.stop_requested()) return error(Code::kCancelled, "asked to stop");
     if (request.known.source.frames > 0) smaller.known.source.frames = smaller.clip.frames;
     const auto plan = plan_once(smaller, {});
     return plan.ok() && find_too_large(*plan) == nullptr;
@@ -305,7 +305,7 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
 
 Result<RunStats> Engine::run(const Request& request, ClipSink& sink, const RunHooks& hooks) {
   Turns::Turn turn(turns_);
-  if (!turn.wait(hooks.stop)) return error(Code::kCancelled, "cancelled");
+  if (!turn.wait(hooks.stop)) return error(Code::kCancelled, "asked to stop");
   const auto start = std::chrono::steady_clock::now();
   ZT_ASSIGN_OR_RETURN(const RequestPlan plan, this->plan(request, {}, hooks.stop));
   RunContext context(model_, request, plan, sink, hooks);

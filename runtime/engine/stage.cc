@@ -210,7 +210,7 @@ void RunContext::notice_host(const Job& job) const {
 Status RunContext::report(std::string_view task, double done, double total) const {
   if (!task.starts_with("load ")) told_.insert_or_assign(std::string(task), std::pair(done, total));
   if (hooks_.stop.stop_requested() || (hooks_.progress && !hooks_.progress(task, done, total)))
-    return error(Code::kCancelled, "cancelled");
+    return error(Code::kCancelled, "asked to stop");
   return Status();
 }
 

@@ -61,7 +61,7 @@ Status Session::load_weights(const LoadProgress& progress) {
   for (const PlanWeight& weight : plan_.weights)
     if (!weight.streamed || !device_.info().host_memory) total += weight.bytes;
   const auto report = [&] {
-    return !progress || progress(done, total) ? Status() : error(Code::kCancelled, "cancelled");
+    return !progress || progress(done, total) ? Status() : error(Code::kCancelled, "asked to stop");
   };
   for (const PlanWeight& weight : plan_.weights) {
     auto& buffer = weights_.emplace_back();

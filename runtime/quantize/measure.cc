@@ -147,7 +147,7 @@ Result<std::vector<QuantizeReport::Layer>> measure_weights(
   for (const QuantizedWeight& w : weights) {
     if (!progress("compare weights", static_cast<double>(layers.size()),
                   static_cast<double>(weights.size())))
-      return error(Code::kCancelled, "cancelled");
+      return error(Code::kCancelled, "asked to stop");
     QuantizeReport::Layer layer{w.weight, std::string(format_name(w.choice.format))};
     if (w.choice.format == WeightFormat::kInt4) layer.format += str("_", w.choice.group);
     ZT_ASSIGN_OR_RETURN(const TensorType was, original.type(w.weight));
@@ -430,7 +430,7 @@ Status Measure::measure(const Model& model, QuantizeReport* report,
   std::vector<Loss> steps;
   for (size_t p = 0; p < options_.prompts.size(); ++p) {
     if (!progress("measure", static_cast<double>(p), static_cast<double>(options_.prompts.size())))
-      return error(Code::kCancelled, "cancelled");
+      return error(Code::kCancelled, "asked to stop");
     const auto inner = [&](std::string_view, double done, double total) {
       const double share = total > 0 ? done / total : 0;
       return progress("measure", static_cast<double>(p) + 0.9 * share,

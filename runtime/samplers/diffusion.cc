@@ -208,7 +208,7 @@ Status sample_diffusion(const DiffusionSampler& sampler, const DiffusionModel& m
     if (!fresh.empty()) noise(i, fresh);
     sampler.step(i, output, variance, fresh, x);
     if (observer && !observer(i + 1 - first, sampler.steps() - first))
-      return error(Code::kCancelled, "cancelled");
+      return error(Code::kCancelled, "asked to stop");
   }
   return Status();
 }

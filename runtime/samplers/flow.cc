@@ -113,7 +113,7 @@ Status sample_flow(const FlowSampler& sampler, const FlowPoints& points, const V
   for (int i = first; i < steps; ++i) {
     ZT_RETURN_IF_ERROR(run.step(i, state, x));
     if (observer && !observer(i + 1 - first, steps - first))
-      return error(Code::kCancelled, "cancelled");
+      return error(Code::kCancelled, "asked to stop");
   }
   return Status();
 }

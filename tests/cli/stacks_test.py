@@ -89,7 +89,7 @@ class Stacks(command.Case):
                 self.assertIsNone(process.poll())  # the output is open, and has no name yet
             process.send_signal(number)
             process.communicate(timeout=60 * command.PATIENCE)
-            self.assertEqual(process.returncode, 130)
+            self.assertEqual(process.returncode, 128 + number)
             self.check_empty()
 
     def room_for(self, kib):
