@@ -26,6 +26,14 @@ VkDeviceAddress address_of(const Context& context, VkBuffer buffer) {
   return vkGetBufferDeviceAddress(context.device, &info);
 }
 
+// Mesa's software driver says that it allocated and mapped what the system refused it: a piece at
+// `offset` of memory that begins at zero, or at mmap's -1.
+Status is_there(uint64_t address, VkDeviceSize offset, std::string_view what) {
+  const uint64_t begin = address - offset;
+  return check(begin == 0 || begin == ~uint64_t{0} ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_SUCCESS,
+               what);
+}
+
 // What to add to the error when there is not enough.
 std::string memory_in_use(const Context& context) {
   std::array<VmaBudget, VK_MAX_MEMORY_HEAPS> heaps{};
@@ -82,8 +90,9 @@ Status DeviceBuffer::add_segment(int64_t bytes) {
   count(where.size);
   segment.allocations.push_back(allocation);
   segment.address = address_of(context_, segment.buffer);
+  const VkDeviceAddress address = segment.address;
   segments_.push_back(std::move(segment));
-  return Status();
+  return context_.caps.addresses ? is_there(address, where.offset, "a buffer") : Status();
 }
 
 // One range of addresses, backed page by page.
@@ -170,10 +179,12 @@ Result<std::unique_ptr<HostVisible>> HostVisible::create(Context& context, int64
               (use == Use::kDownload ? VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT
                                      : VMA_ALLOCATION_CREATE_HOST_ACCESS_SEQUENTIAL_WRITE_BIT);
   VmaAllocationInfo where;
+  const std::string what = str("allocating ", bytes, " bytes of host memory for transfers");
   ZT_RETURN_IF_ERROR(check(
       vmaCreateBuffer(context.allocator, &info, &how, &made->buffer_, &made->allocation_, &where),
-      str("allocating ", bytes, " bytes of host memory for transfers")));
+      what));
   made->data_ = static_cast<char*>(where.pMappedData);
+  ZT_RETURN_IF_ERROR(is_there(reinterpret_cast<uint64_t>(made->data_), where.offset, what));
   made->address_ = address_of(context, made->buffer_);
   return made;
 }
