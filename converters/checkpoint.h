@@ -11,6 +11,11 @@
 
 namespace zoetrope {
 
+struct Unreadable {
+  std::string what;  // "a sparse tensor; save it as its to_dense()"
+  bool is_tensor = false;
+};
+
 class Checkpoint : public WeightSource {
  public:
   virtual const std::string& path() const = 0;
@@ -20,9 +25,14 @@ class Checkpoint : public WeightSource {
   virtual const std::map<std::string, std::string>& metadata() const = 0;
   // The config.json beside the weights; empty: none.
   virtual const std::string& config() const;
+  // What the file holds under a name and load() cannot give, such as sparse tensors.
+  virtual const std::map<std::string, Unreadable, std::less<>>& unreadable() const;
   // Something that the file holds and that is no tensor, for messages; empty: nothing.
-  virtual std::string remark() const { return ""; }
+  virtual std::string remark() const;
 };
+
+// The error of a name that is none of the tensors: whether it is absent, or what else it is.
+Status no_tensor(const Checkpoint& checkpoint, std::string_view name);
 
 // safetensors: 8-byte length, JSON header, raw tensors. Mapped, not read. Every length, offset,
 // shape and dtype is checked against the file first.

@@ -56,6 +56,8 @@ class Joined : public Checkpoint {
                        it->second.part->path(), " as '", it->second.name, "' and in ",
                        part->path());
       for (const auto& [key, value] : part->metadata()) joined->metadata_.emplace(key, value);
+      for (const auto& [name, other] : part->unreadable())
+        joined->unreadable_.emplace(without_wrappers(name), other);
     }
     for (const auto& [name, place] : joined->part_of_) joined->names_.push_back(name);
     joined->parts_ = std::move(parts);
@@ -66,6 +68,9 @@ class Joined : public Checkpoint {
   const std::vector<std::string>& names() const override { return names_; }
   const std::map<std::string, std::string>& metadata() const override { return metadata_; }
   const std::string& config() const override { return config_; }
+  const std::map<std::string, Unreadable, std::less<>>& unreadable() const override {
+    return unreadable_;
+  }
   std::string remark() const override {
     for (const auto& part : parts_)
       if (std::string remark = part->remark(); !remark.empty()) return remark;
@@ -98,7 +103,7 @@ class Joined : public Checkpoint {
 
   Result<const Place*> find(std::string_view name) const {
     const auto it = part_of_.find(name);
-    if (it == part_of_.end()) return error(Code::kNotFound, path_, " has no tensor '", name, "'");
+    if (it == part_of_.end()) return no_tensor(*this, name);
     return &it->second;
   }
 
@@ -107,6 +112,7 @@ class Joined : public Checkpoint {
   std::map<std::string, Place, std::less<>> part_of_;  // by names without wrappers
   std::vector<std::string> names_;
   std::map<std::string, std::string> metadata_;
+  std::map<std::string, Unreadable, std::less<>> unreadable_;
   std::string config_;
 };
 
@@ -168,6 +174,24 @@ const std::string& Checkpoint::config() const {
   return none;
 }
 
+const std::map<std::string, Unreadable, std::less<>>& Checkpoint::unreadable() const {
+  static const std::map<std::string, Unreadable, std::less<>> none;
+  return none;
+}
+
+std::string Checkpoint::remark() const {
+  if (unreadable().empty()) return "";
+  const auto& [name, other] = *unreadable().begin();
+  return str("'", name, "' is ", other.what);
+}
+
+Status no_tensor(const Checkpoint& checkpoint, std::string_view name) {
+  const auto other = checkpoint.unreadable().find(name);
+  if (other == checkpoint.unreadable().end())
+    return error(Code::kNotFound, checkpoint.path(), " has no tensor '", name, "'");
+  return error(Code::kUnsupported, checkpoint.path(), ": '", name, "' is ", other->second.what);
+}
+
 Result<std::string> read_small_file(const std::string& path, int64_t limit) {
   ZT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
   const auto bytes = file.bytes();
@@ -203,7 +227,7 @@ Result<std::unique_ptr<Checkpoint>> open_sharded(const std::string& index_path) 
     auto part = file.ends_with(".safetensors") ? open_safetensors(path) : open_torch(path);
     if (!part.ok()) return part.status().with_context(index_path);
     for (const std::string& name : names)
-      if (!(*part)->type(name).ok())
+      if (!(*part)->type(name).ok() && !(*part)->unreadable().contains(name))
         return error(Code::kDataLoss, index_path, ": ", file, " should hold tensor '",
                      name.substr(0, 200), "' but does not");
     parts.push_back(std::move(*part));

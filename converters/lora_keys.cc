@@ -104,6 +104,8 @@ bool is_adapter_key(std::string_view key) {
 
 Result<std::map<std::string, LoraModule>> find_lora_modules(const Checkpoint& checkpoint) {
   std::map<std::string, LoraModule> modules;
+  for (const auto& [key, other] : checkpoint.unreadable())
+    if (other.is_tensor) return no_tensor(checkpoint, key);
   for (const std::string& key : checkpoint.names()) {
     const Suffix* suffix = find_suffix(key);
     if (suffix == nullptr) {

@@ -38,6 +38,9 @@ class MappedCheckpoint : public Checkpoint {
   const std::string& path() const override { return file_.path(); }
   const std::vector<std::string>& names() const override { return names_; }
   const std::map<std::string, std::string>& metadata() const override { return metadata_; }
+  const std::map<std::string, Unreadable, std::less<>>& unreadable() const override {
+    return unreadable_;
+  }
 
   Result<TensorType> type(std::string_view name) const override {
     ZT_ASSIGN_OR_RETURN(const Entry* entry, find(name));
@@ -45,13 +48,12 @@ class MappedCheckpoint : public Checkpoint {
   }
 
  protected:
-  // Fills names_, tensors_ and metadata_ from file_.
+  // Fills names_, tensors_, metadata_ and unreadable_ from file_.
   virtual Status parse() = 0;
 
   Result<const Entry*> find(std::string_view name) const {
     const auto it = tensors_.find(name);
-    if (it == tensors_.end())
-      return error(Code::kNotFound, file_.path(), " has no tensor '", name, "'");
+    if (it == tensors_.end()) return no_tensor(*this, name);
     return &it->second;
   }
 
@@ -59,6 +61,7 @@ class MappedCheckpoint : public Checkpoint {
   std::vector<std::string> names_;
   std::map<std::string, Entry, std::less<>> tensors_;
   std::map<std::string, std::string> metadata_;
+  std::map<std::string, Unreadable, std::less<>> unreadable_;
 };
 
 // A File opened, as what it is to others.

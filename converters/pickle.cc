@@ -229,6 +229,14 @@ class PickleMachine {
       if (typed) value->type = given[6]->text;
       return push(value);
     }
+    // (storage, offset, sizes, strides, (scheme, scale, zero point), requires_grad, hooks)
+    if (name == "torch._utils._rebuild_qtensor" && is(0, Kind::kStorage) && is(1, Kind::kInt) &&
+        is(2, Kind::kTuple) && is(3, Kind::kTuple) && is(4, Kind::kTuple)) {
+      Value* value = make(Kind::kTensor);
+      value->integer = given[1]->integer;
+      value->items = {given[0], given[2], given[3], given[4]};
+      return push(value);
+    }
     return push_opaque(name);
   }
 

@@ -36,8 +36,8 @@ struct PickleValue {
   double number = 0;  // kFloat
   std::string text;   // kText; kGlobal, kOpaque: "module.name"; kStorage: its key
   std::string type;   // kStorage: "FloatStorage", ...; kTensor: "torch.float8_e4m3fn", ... or empty
-  std::vector<const PickleValue*>
-      items;  // kTuple, kList; kDict: key, value, ...; kTensor: storage, sizes, strides
+  // kTuple, kList; kDict: key, value, ...; kTensor: storage, sizes, strides[, how it is quantised]
+  std::vector<const PickleValue*> items;
 };
 
 class Pickle {

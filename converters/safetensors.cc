@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "converters/mapped_checkpoint.h"
 
@@ -11,17 +13,30 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr uint64_t kMaxHeader = 100u << 20;  // the format's own limit
+constexpr uint64_t kMaxHeader = 100'000'000;  // bytes; the safetensors package's limit
+constexpr uint64_t kMaxElements = uint64_t{1} << 46;
 
-Result<DType> parse_safetensors_dtype(const std::string& name) {
+// Of every dtype that the format has; no DType: one that no model here has.
+struct Stored {
+  int64_t bits = 0;
+  std::optional<DType> dtype;
+};
+
+std::optional<Stored> parse_safetensors_dtype(std::string_view name) {
   constexpr std::pair<const char*, DType> kTypes[] = {
       {"F64", DType::kF64},        {"F32", DType::kF32},       {"F16", DType::kF16},
       {"BF16", DType::kBF16},      {"I64", DType::kI64},       {"I32", DType::kI32},
       {"I8", DType::kI8},          {"U8", DType::kU8},         {"BOOL", DType::kBool},
       {"F8_E4M3", DType::kF8E4M3}, {"F8_E5M2", DType::kF8E5M2}};
+  constexpr std::pair<const char*, int64_t> kOthers[] = {
+      {"F4", 4},   {"F6_E2M3", 6},     {"F6_E3M2", 6},    {"F8_E8M0", 8},
+      {"I16", 16}, {"U16", 16},        {"U32", 32},       {"C64", 64},
+      {"U64", 64}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}};
   for (const auto& [text, dtype] : kTypes)
-    if (name == text) return dtype;
-  return error(Code::kUnsupported, "dtype ", name.substr(0, 32), " is not supported");
+    if (name == text) return Stored{8 * dtype_size(dtype), dtype};
+  for (const auto& [text, bits] : kOthers)
+    if (name == text) return Stored{bits, std::nullopt};
+  return std::nullopt;
 }
 
 struct Entry {
@@ -37,6 +52,27 @@ class Safetensors : public MappedCheckpoint<Entry> {
   }
 
  private:
+  static Result<Json> parse_header(std::string_view text) {
+    // What the parser would pass over, and the safetensors package does not.
+    if (text.starts_with("\xef\xbb\xbf") || text.find('\0') != text.npos)
+      return error(Code::kDataLoss, "the header has a byte order mark or zeros around its JSON");
+    // Parsers keep one of equal keys: which weights those are would be chance.
+    std::set<std::string> keys, fields;
+    std::string twice;
+    const auto look = [&](int depth, Json::parse_event_t event, Json& parsed) {
+      if (event == Json::parse_event_t::object_start && depth == 1) fields.clear();
+      if (event == Json::parse_event_t::key && (depth == 1 || depth == 2))
+        if (auto& seen = depth == 1 ? keys : fields; !seen.insert(parsed.get<std::string>()).second)
+          twice = parsed.get<std::string>();
+      return true;
+    };
+    Json json = Json::parse(text, look, /*allow_exceptions=*/false);
+    if (!twice.empty())
+      return error(Code::kDataLoss, "the header has '", twice.substr(0, 200), "' twice");
+    if (!json.is_object()) return error(Code::kDataLoss, "the header is not a JSON object");
+    return json;
+  }
+
   Status parse() override {
     const std::span<const uint8_t> bytes = file_.bytes();
     if (bytes.size() < 8) return error(Code::kDataLoss, "too short for a safetensors file");
@@ -46,20 +82,8 @@ class Safetensors : public MappedCheckpoint<Entry> {
       return error(Code::kDataLoss, "not a safetensors file, or cut short: it states a header of ",
                    header, " bytes and has ", bytes.size());
     data_ = bytes.subspan(8 + header);
-    const char* text = reinterpret_cast<const char*>(bytes.data()) + 8;
-    // Parsers keep one of equal keys: which weights those are would be chance.
-    std::set<std::string> keys;
-    std::string twice;
-    const auto look = [&](int depth, Json::parse_event_t event, Json& parsed) {
-      if (depth == 1 && event == Json::parse_event_t::key && parsed.is_string() &&
-          !keys.insert(parsed.get<std::string>()).second)
-        twice = parsed.get<std::string>();
-      return true;
-    };
-    const Json json = Json::parse(text, text + header, look, /*allow_exceptions=*/false);
-    if (!twice.empty())
-      return error(Code::kDataLoss, "the header has tensor '", twice.substr(0, 200), "' twice");
-    if (!json.is_object()) return error(Code::kDataLoss, "the header is not a JSON object");
+    ZT_ASSIGN_OR_RETURN(const Json json,
+                        parse_header({reinterpret_cast<const char*>(bytes.data()) + 8, header}));
     for (const auto& [name, value] : json.items())
       ZT_RETURN_IF_ERROR(
           name == "__metadata__"
@@ -69,6 +93,7 @@ class Safetensors : public MappedCheckpoint<Entry> {
   }
 
   Status read_metadata(const Json& value) {
+    if (value.is_null()) return Status();
     if (!value.is_object()) return error(Code::kDataLoss, "__metadata__ is not an object");
     for (const auto& [key, text] : value.items()) {
       if (!text.is_string()) return error(Code::kDataLoss, "metadata '", key, "' is not a string");
@@ -85,37 +110,58 @@ class Safetensors : public MappedCheckpoint<Entry> {
         offsets == value.end() || !offsets->is_array() || offsets->size() != 2 ||
         !(*offsets)[0].is_number_unsigned() || !(*offsets)[1].is_number_unsigned())
       return error(Code::kDataLoss, "needs dtype, shape and data_offsets");
-    Entry entry;
-    ZT_ASSIGN_OR_RETURN(entry.type.dtype, parse_safetensors_dtype(dtype->get<std::string>()));
+    const std::string dtype_name = dtype->get<std::string>();
+    const std::optional<Stored> stored = parse_safetensors_dtype(dtype_name);
+    if (!stored)
+      return error(Code::kUnsupported, "dtype ", dtype_name.substr(0, 32), " is not known");
     std::vector<int64_t> dims;
     for (const Json& dim : *shape) {
-      if (!dim.is_number_unsigned() || dim.get<uint64_t>() > (uint64_t{1} << 46))
+      if (!dim.is_number_unsigned() || dim.get<uint64_t>() > kMaxElements)
         return error(Code::kDataLoss, "bad dimension ", dim.dump().substr(0, 32));
       dims.push_back(dim.get<int64_t>());
     }
+    const size_t rank = dims.size();
+    for (; dims.size() > kMaxRank; dims.pop_back())
+      if (int64_t& to = dims[dims.size() - 2];
+          __builtin_mul_overflow(to, dims.back(), &to) || to > static_cast<int64_t>(kMaxElements))
+        return error(Code::kDataLoss, "more elements than any file has");
     ZT_ASSIGN_OR_RETURN(const int64_t elements, checked_elements(dims));
-    entry.type.shape = Shape(std::span<const int64_t>(dims));
-    entry.begin = (*offsets)[0].get<uint64_t>();
-    entry.end = (*offsets)[1].get<uint64_t>();
-    const auto length = static_cast<uint64_t>(elements * dtype_size(entry.type.dtype));
+    const Entry entry{{stored->dtype.value_or(DType::kU8), Shape(std::span<const int64_t>(dims))},
+                      (*offsets)[0].get<uint64_t>(),
+                      (*offsets)[1].get<uint64_t>()};
+    ZT_RETURN_IF_ERROR(check_range(entry, elements, stored->bits, dtype_name));
+    if (stored->dtype && rank <= kMaxRank) {
+      names_.push_back(name);
+      tensors_.emplace(name, entry);
+    } else {
+      unreadable_.emplace(
+          name, Unreadable{stored->dtype ? str("a tensor of ", rank, " dimensions; at most ",
+                                               kMaxRank, " are read")
+                                         : str("a tensor of ", dtype_name,
+                                               ", which is not read; save it as F32, F16 or BF16"),
+                           true});
+    }
+    return Status();
+  }
+
+  Status check_range(const Entry& entry, int64_t elements, int64_t bits,
+                     const std::string& dtype_name) {
+    const auto length = static_cast<uint64_t>(elements * bits);  // below 2^52
     if (entry.begin <= entry.end && entry.end > data_.size())
       return error(Code::kDataLoss, "ends at byte ", entry.end,
                    " of the data, but the file has only ", data_.size(),
                    " bytes of them; an interrupted download?");
-    if (entry.begin > entry.end || entry.end - entry.begin != length)
-      return error(Code::kDataLoss, entry.type.to_string(), " needs ", length,
+    if (entry.begin > entry.end || length % 8 != 0 || entry.end - entry.begin != length / 8)
+      return error(Code::kDataLoss, elements, " elements of ", dtype_name, " need ", length / 8,
                    " bytes; offsets are ", entry.begin, " to ", entry.end, " of ", data_.size());
-    names_.push_back(name);
-    tensors_.emplace(name, entry);
+    ranges_.emplace_back(entry.begin, entry.end);
     return Status();
   }
 
   // Every byte belongs to one tensor, as the format has it: what lies between them would be read by
   // nobody, or by somebody else.
-  Status check_coverage() const {
-    std::vector<std::pair<uint64_t, uint64_t>> ranges;
-    for (const auto& [name, entry] : tensors_) ranges.emplace_back(entry.begin, entry.end);
-    std::sort(ranges.begin(), ranges.end());
+  Status check_coverage() {
+    std::sort(ranges_.begin(), ranges_.end());
     uint64_t covered = 0;
     const auto hole = [&](uint64_t until) {
       return error(Code::kDataLoss, "bytes ", covered, " to ", until, " of the data, of ",
@@ -123,7 +169,7 @@ class Safetensors : public MappedCheckpoint<Entry> {
                    ", belong to no tensor: damaged, or made by a faulty program; save "
                    "it again with the safetensors package");
     };
-    for (const auto& [begin, end] : ranges) {
+    for (const auto& [begin, end] : ranges_) {
       if (begin < covered) return error(Code::kDataLoss, "tensors overlap at byte ", begin);
       if (begin > covered) return hole(begin);
       covered = end;
@@ -132,6 +178,7 @@ class Safetensors : public MappedCheckpoint<Entry> {
   }
 
   std::span<const uint8_t> data_;
+  std::vector<std::pair<uint64_t, uint64_t>> ranges_;  // of data_, one a tensor
 };
 
 }  // namespace

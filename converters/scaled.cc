@@ -52,6 +52,9 @@ class Scaled : public Checkpoint {
   const std::vector<std::string>& names() const override { return names_; }
   const std::map<std::string, std::string>& metadata() const override { return base_.metadata(); }
   const std::string& config() const override { return base_.config(); }
+  const std::map<std::string, Unreadable, std::less<>>& unreadable() const override {
+    return base_.unreadable();
+  }
   std::string remark() const override { return base_.remark(); }
 
   Result<TensorType> type(std::string_view name) const override {

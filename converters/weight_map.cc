@@ -145,6 +145,8 @@ std::vector<std::string> WeightMap::unused() const {
   std::vector<std::string> rest;
   for (const std::string& key : checkpoint_->names())
     if (!read.contains(key)) rest.push_back(key);
+  for (const auto& [key, other] : checkpoint_->unreadable())
+    if (other.is_tensor) rest.push_back(key);
   std::sort(rest.begin(), rest.end());
   return rest;
 }

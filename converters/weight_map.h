@@ -38,7 +38,7 @@ class WeightMap : public WeightSource {
 
   // Weight names, sorted.
   std::vector<std::string> names() const;
-  // Keys of the checkpoint that no rule uses, sorted.
+  // Keys of the checkpoint that no rule uses, also of tensors that cannot be read; sorted.
   std::vector<std::string> unused() const;
   std::set<std::string> used() const;
   bool contains(std::string_view name) const { return rules_.contains(name); }

@@ -166,8 +166,50 @@ TEST_CASE("an 8-bit float keeps its dtype, and a training run's leftovers are pa
 TEST_CASE("a tensor whose sign is left to the reader is refused where it is wanted") {
   const auto file = opened(open_torch(data_file("negated.pt")));
   CHECK(file->type("plain").ok());
-  CHECK(mentions(file->type("weight").status(), "with neg"));
+  CHECK(mentions(file->type("weight").status(), "resolve_neg()"));
   CHECK(file->load("weight").status().code() == Code::kUnsupported);
+}
+
+TEST_CASE("tensors that show their storage more than once are whole, quantised ones numbers") {
+  const auto file = opened(open_torch(data_file("kinds.pt")));
+  CHECK(file->names() == std::vector<std::string>{"everywhere", "expanded", "parameter", "signed",
+                                                  "unsigned", "windows"});
+  CHECK(file->type("expanded")->to_string() == "f32[2, 3]");
+  CHECK(file->type("signed")->to_string() == "f32[3, 2]");
+  // As make_torch_fixtures.py prints them.
+  CHECK(values(*file, "expanded") == std::vector<double>{0, 1, 2, 0, 1, 2});
+  CHECK(values(*file, "everywhere") == std::vector<double>{2.5, 2.5, 2.5, 2.5});
+  CHECK(values(*file, "windows") == std::vector<double>{0, 1, 2, 1, 2, 3});
+  CHECK(values(*file, "parameter") == std::vector<double>{0, 0, 1, 1});
+  CHECK(values(*file, "unsigned") == std::vector<double>{0.5, -1, 1.5, 2, -2.5, 3});
+  CHECK(values(*file, "signed") == std::vector<double>{0.5, 2, -1, -2.5, 1.5, 3});
+}
+
+TEST_CASE("a tensor of a kind that is not read is called what it is, also through wrappers") {
+  const TemporaryFolder folder;
+  std::filesystem::copy_file(data_file("kinds.pt"), folder.file("kinds.pt"));
+  write_text(folder.file("config.json"), "{}");
+  const auto alone = opened(open_torch(data_file("kinds.pt")));
+  const auto joined = opened(open_checkpoint(folder.file("kinds.pt")));
+  for (const auto& [name, what] : {std::pair{"sparse", "to_dense()"},
+                                   {"rows", "to_dense()"},
+                                   {"by_channel", "dequantize()"},
+                                   {"meta", "meta device"},
+                                   {"nested", "nested"},
+                                   {"complex", "complex"},
+                                   {"conjugate", "complex"},
+                                   {"short", "ShortStorage"},
+                                   {"deep", "7 dimensions"},
+                                   {"huge", "contiguous()"},
+                                   {"array", "NumPy"}}) {
+    CAPTURE(name);
+    for (const Checkpoint* file : {alone.get(), joined.get()}) {
+      CHECK(file->type(name).status().code() == Code::kUnsupported);
+      CHECK(mentions(file->load(name).status(), str("'", name, "' is a ")));
+      CHECK(mentions(file->load(name).status(), what));
+    }
+  }
+  CHECK(alone->type("absent").status().code() == Code::kNotFound);
 }
 
 TEST_CASE("folders of checkpoints in parts say how they are joined") {
@@ -249,7 +291,7 @@ TEST_CASE("a safetensors header that lies is refused") {
   CHECK(mentions(open_with(R"({"a":{"dtype":"F99","shape":[2],"data_offsets":[0,8]}})", 8), "F99"));
   CHECK(mentions(
       open_with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 8),
-      "'a'"));
+      "bytes 4 to 8"));
   CHECK(mentions(
       open_with(
           R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[2],"data_offsets":[7,9]}})",
@@ -290,6 +332,52 @@ TEST_CASE("every byte of a safetensors file belongs to one tensor") {
   CHECK(mentions(open_with(both(tensor("a", 4, 0), tensor("b", 4, 8)), 12), "bytes 4 to 8"));
   CHECK(mentions(open_with(both(tensor("a", 4, 0), tensor("z", 0, 2)), 4), "overlap at byte 2"));
   CHECK_FALSE(open_with(both(tensor("a", 4, 0), tensor("z", 0, 8)), 4).ok());
+}
+
+// As the package (0.8.0) has it, but for keys that appear twice, of which it takes one.
+TEST_CASE("a safetensors header is JSON and spaces, and nothing else") {
+  const TemporaryFolder folder;
+  const auto open_with = [&](const std::string& header) {
+    write_text(folder.file("x.safetensors"), safetensors(header, 8));
+    return open_safetensors(folder.file("x.safetensors")).status();
+  };
+  const std::string tensor = R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
+  for (const std::string& good : {"{" + tensor + "}", " \n{" + tensor + "}\t\r\n  ",
+                                  R"({"__metadata__":null,)" + tensor + "}",
+                                  R"({"__metadata__":{"a":"b"},)" + tensor + "}"}) {
+    CAPTURE(good);
+    CHECK(open_with(good).ok());
+  }
+  for (const std::string& bad :
+       {"\xef\xbb\xbf{" + tensor + "}", "{" + tensor + "}" + std::string(3, '\0'),
+        "{" + tensor + "} x", "{" + tensor + "}{}", "{" + tensor + ",}", "{" + tensor + "/**/}",
+        R"({"__metadata__":{"a":1},)" + tensor + "}", R"({"__metadata__":[],)" + tensor + "}",
+        R"({"__metadata__":{},"__metadata__":{},)" + tensor + "}",
+        std::string(R"({"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})"),
+        std::string(R"({"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})"),
+        std::string(R"({"a":{"dtype":"F4","shape":[15],"data_offsets":[0,8]}})")}) {
+    CAPTURE(bad);
+    CHECK(open_with(bad).code() == Code::kDataLoss);
+  }
+  // The package's limit of headers, to the byte.
+  const std::string padded = "{" + tensor + "}" + std::string(100'000'000 - tensor.size() - 2, ' ');
+  CHECK(open_with(padded).ok());
+  CHECK(open_with(padded + " ").code() == Code::kDataLoss);
+}
+
+TEST_CASE("tensors of dtypes that the format has and no model here stand beside others") {
+  const TemporaryFolder folder;
+  write_text(
+      folder.file("x.safetensors"),
+      safetensors(
+          R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"c":{"dtype":"C64","shape":[1],"data_offsets":[2,10]},"f":{"dtype":"F4","shape":[4],"data_offsets":[10,12]},"d":{"dtype":"U8","shape":[1,1,1,1,1,1,2],"data_offsets":[12,14]}})",
+          14));
+  const auto file = opened(open_safetensors(folder.file("x.safetensors")));
+  CHECK(file->names() == std::vector<std::string>{"a"});
+  CHECK(mentions(file->load("c").status(), "'c' is a tensor of C64"));
+  CHECK(mentions(file->load("f").status(), "'f' is a tensor of F4"));
+  CHECK(mentions(file->load("d").status(), "'d' is a tensor of 7 dimensions"));
+  CHECK(file->type("c").status().code() == Code::kUnsupported);
 }
 
 TEST_CASE("a sharded checkpoint is read through its index, and from its folder") {

@@ -45,6 +45,25 @@ def main():
     }, DATA / "tiny.pt")
     torch.save({"weight": ramp(2), "trick": Hostile()}, DATA / "hostile.pt")
     torch.save({"weight": torch._neg_view(ramp(2)), "plain": ramp(2)}, DATA / "negated.pt")
+    weights = torch.tensor([[0.5, -1.0, 1.5], [2.0, -2.5, 3.0]])
+    kinds = {  # of tensors, beside plain ones
+        "expanded": ramp(1, 3).expand(2, 3),
+        "everywhere": torch.tensor(2.5).expand(2, 2),
+        "windows": torch.as_strided(ramp(4), (2, 3), (1, 1)),
+        "parameter": torch.nn.Parameter(ramp(2, 1).expand(2, 2)),
+        "signed": torch.quantize_per_tensor(weights, 0.1, 3, torch.qint8).T,
+        "unsigned": torch.quantize_per_tensor(weights, 0.25, 100, torch.quint8),
+        "by_channel": torch.quantize_per_channel(weights, torch.tensor([0.1, 0.2]), torch.tensor([0, 1]), 0, torch.qint8),
+        "sparse": torch.eye(3).to_sparse(), "rows": torch.eye(3).to_sparse_csr(),
+        "meta": torch.empty(2, 3, device="meta"), "nested": torch.nested.nested_tensor([ramp(2), ramp(3)]),
+        "complex": torch.zeros(2, dtype=torch.complex64), "conjugate": torch.zeros(2, dtype=torch.complex64).conj(),
+        "short": ramp(2, dtype=torch.int16), "deep": torch.zeros(1, 1, 1, 1, 1, 1, 2),
+        "huge": torch.zeros(1).expand(1 << 20, 1 << 20), "array": np.zeros(2),
+    }
+    torch.save(kinds, DATA / "kinds.pt")
+    for name in ("expanded", "everywhere", "windows", "parameter", "signed", "unsigned"):
+        value = kinds[name].dequantize() if kinds[name].is_quantized else kinds[name]
+        print(name, value.detach().flatten().tolist())
     run = {  # as training scripts save them
         "model": {"w": ramp(3) + 5}, "ema": {"w": ramp(3)},
         "opt": {"state": {0: {"step": 3, "exp_avg": ramp(3)}}, "param_groups": [{"lr": 1e-4, "betas": (0.9, 0.999)}]},

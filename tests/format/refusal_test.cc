@@ -396,3 +396,22 @@ TEST_CASE("prefixes of training runs and bundles are found; averaged weights com
   });
   mentions(folder.refusal(), "vae.decoder.weight");
 }
+
+TEST_CASE("a block whose tensors are of a dtype that is not read is not left out") {
+  const Published original("format/data/dit_original");
+  original.edit_weights("", [](StoredTensors&) {});
+  const std::string path = original.path("dit.safetensors");
+  const std::vector<uint8_t> bytes = read_bytes(path);
+  std::string text(bytes.begin(), bytes.end());
+  const std::string from = R"("dtype":"F32")", to = R"("dtype":"U32")";
+  size_t changed = 0;
+  for (size_t at = 0; (at = text.find("\"blocks.1.", at)) != std::string::npos; ++changed) {
+    at = text.find(from, at);
+    REQUIRE(at != std::string::npos);
+    text.replace(at, from.size(), to);
+  }
+  REQUIRE(changed > 0);
+  REQUIRE(text.find("\"blocks.2.") == std::string::npos);  // without the last it would be whole
+  std::ofstream(path, std::ios::binary) << text;
+  CHECK(original.refusal().find("is a tensor of U32") != std::string::npos);
+}
