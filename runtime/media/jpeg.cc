@@ -1,11 +1,41 @@
 #include "runtime/media/jpeg.h"
 
 #include <algorithm>
+#include <optional>
+#include <string_view>
 
 namespace zoetrope {
 namespace {
 
 using Bytes = std::span<const uint8_t>;
+
+// Of a frame's header: not those of tables that share their numbers (T.81, table B.1).
+bool begins_frame(uint8_t marker) {
+  return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+}
+
+struct Facts {
+  Bytes size;  // height and width, as they are stored
+  bool has_others = false;
+};
+
+// Takes a whole picture off `rest`.
+std::optional<Facts> next_jpeg(Bytes* rest) {
+  constexpr std::string_view kOthers("MPF\0", 4);
+  if (rest->size() < 3 || (*rest)[0] != 0xff || (*rest)[1] != 0xd8 || (*rest)[2] != 0xff)
+    return std::nullopt;
+  *rest = rest->subspan(2);
+  Facts facts;
+  uint8_t marker = 0;
+  for (Bytes data; next_jpeg_segment(rest, &marker, &data);) {
+    if (marker == kJpegEnd) return facts;
+    if (begins_frame(marker) && data.size() >= 5) facts.size = data.subspan(1, 4);
+    if (marker == kJpegProfile && data.size() >= kOthers.size() &&
+        std::equal(kOthers.begin(), kOthers.end(), data.begin()))
+      facts.has_others = true;
+  }
+  return std::nullopt;
+}
 
 bool restarts(uint8_t marker) { return marker >= 0xd0 && marker <= 0xd7; }
 
@@ -28,6 +58,13 @@ bool next_jpeg_segment(Bytes* rest, uint8_t* marker, Bytes* data) {
   *data = rest->subspan(2, length - 2);
   *rest = rest->subspan(length);
   return true;
+}
+
+bool is_motion_jpeg(Bytes file) {
+  const auto first = next_jpeg(&file);
+  if (!first || first->has_others || first->size.empty()) return false;
+  const auto second = next_jpeg(&file);
+  return second && !second->has_others && std::ranges::equal(first->size, second->size);
 }
 
 bool jpeg_breaks_off(Bytes file) {

@@ -1,5 +1,6 @@
 #include "runtime/media/orientation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string_view>
@@ -70,6 +71,15 @@ int matrix_orientation(double a, double b, double c, double d) {
   }
   if (mirrored) return b > 0 ? 5 : 7;
   return b > 0 ? 6 : 8;
+}
+
+bool turns_by_quarters(double a, double b, double c, double d) {
+  constexpr double kTangent = 0.0175;  // of a degree
+  const double along = std::min(std::abs(a), std::abs(d)),
+               across = std::min(std::abs(b), std::abs(c)),
+               most_along = std::max(std::abs(a), std::abs(d)),
+               most_across = std::max(std::abs(b), std::abs(c));
+  return most_across <= kTangent * along || most_along <= kTangent * across;
 }
 
 std::vector<uint8_t> turn(std::vector<uint8_t> rgb, int64_t width, int64_t height,

@@ -22,6 +22,9 @@ int exif_orientation(std::span<const uint8_t> file);
 // Angles between quarters go to the nearest.
 int matrix_orientation(double a, double b, double c, double d);
 
+// Whether that is all that the matrix does, to the degree that ffmpeg allows for.
+bool turns_by_quarters(double a, double b, double c, double d);
+
 // rgb [height, width, 3] turned; sides are swapped where swaps_sides().
 std::vector<uint8_t> turn(std::vector<uint8_t> rgb, int64_t width, int64_t height, int orientation);
 

@@ -128,6 +128,38 @@ TEST_CASE("a cut JPEG says that it breaks off, a whole one with more behind it d
   }
 }
 
+TEST_CASE("raw Motion JPEG is a clip of 25 frames a second, whatever its name") {
+  const TemporaryFolder folder;
+  ffmpeg("-f lavfi -i testsrc=s=64x48:r=11:d=1 -q:v 2 -f mjpeg " + (folder / "a.mjpeg"));
+  const auto bytes = file_bytes(folder / "a.mjpeg");
+  const auto expected =
+      ffmpeg("-f mjpeg -i " + (folder / "a.mjpeg") +
+             " -sws_flags bicubic+accurate_rnd+full_chroma_int+full_chroma_inp" + kRgb);
+  write_bytes(folder / "b.jpg", bytes);
+  for (const char* name : {"a.mjpeg", "b.jpg"}) {
+    CAPTURE(name);
+    const Media media = read_frames(folder / name, 64, 48, 100);
+    CHECK(media.frames == 11);
+    CHECK(media.stated_rate == 25);
+    CHECK(media.pixels == expected);
+  }
+  // What stands behind a photograph is no clip of it: a camera's other pictures (MPF), which are of
+  // one size, a preview of another, a phone's film.
+  ffmpeg("-f lavfi -i testsrc=s=64x48 -frames:v 1 -q:v 2 " + (folder / "still.jpg"));
+  ffmpeg("-f lavfi -i testsrc=s=32x24 -frames:v 1 -q:v 2 " + (folder / "small.jpg"));
+  const auto still = file_bytes(folder / "still.jpg"), small = file_bytes(folder / "small.jpg");
+  auto several = still;
+  const uint8_t others[] = {0xff, 0xe2, 0, 6, 'M', 'P', 'F', 0};
+  several.insert(several.begin() + 2, std::begin(others), std::end(others));
+  for (const auto& [first, second] :
+       {std::pair{several, still}, {still, small}, {still, std::vector<uint8_t>(100, 7)}}) {
+    auto both = first;
+    both.insert(both.end(), second.begin(), second.end());
+    write_bytes(folder / "c.jpg", both);
+    CHECK(read_frames(folder / "c.jpg", 64, 48, 100).frames == 1);
+  }
+}
+
 TEST_CASE("a cut file says that it breaks off") {
   const TemporaryFolder folder;
   ffmpeg("-f lavfi -i testsrc2=s=64x48:r=16:d=3 -c:v libx264 -g 8 " + (folder / "a.mkv"));

@@ -270,6 +270,45 @@ TEST_CASE("QOI shows its colours as they are, whatever its header calls them") {
   }
 }
 
+TEST_CASE("JPEG 2000: YCbCr has its full range, a profile is heeded, inks are refused") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.jp2";
+  ffmpeg("-f lavfi -i testsrc=s=64x48 -frames:v 1 -pix_fmt yuv444p -c:v jpeg2000 -format jp2 " +
+         path);
+  const Bytes ycc = file_bytes(path);
+  const auto expected = ffmpeg("-i " + path +
+                               " -vf scale=in_range=full:out_range=full -sws_flags "
+                               "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp" +
+                               kRgb);
+  CHECK(largest_difference(read_frames(path, 64, 48).pixels, expected) <= 2);
+  // ISO/IEC 15444-1, annex I.5.3: method 1 and its colour space, or method 2 and a profile.
+  const auto with_colours = [&](const std::string& data) {
+    Bytes out = ycc;
+    const auto find = [&](std::string_view type) {
+      return std::search(out.begin(), out.end(), type.begin(), type.end()) - 4;
+    };
+    const auto colr = find("colr"), header = find("jp2h");
+    const auto old = static_cast<size_t>(colr[3]);
+    const auto length = static_cast<size_t>(header[3]) + data.size() + 8 - old;
+    REQUIRE(header[2] == 0);
+    header[2] = static_cast<uint8_t>(length >> 8);
+    header[3] = static_cast<uint8_t>(length);
+    const std::string box = number(data.size() + 8, 4) + "colr" + data;
+    const auto at = colr - out.begin();
+    out.erase(colr, colr + static_cast<std::ptrdiff_t>(old));
+    out.insert(out.begin() + at, box.begin(), box.end());
+    return out;
+  };
+  write_bytes(path, with_colours("\1\0\0"s + number(12, 4)));  // CMYK
+  ReadRequest request;
+  request.max_frames = 1;
+  const auto inks = read_media(path, request);
+  CHECK(inks.status().code() == Code::kUnsupported);
+  CHECK(inks.status().message().find("CMYK") != std::string::npos);
+  write_bytes(path, with_colours("\2\0\0nonsense"s));
+  CHECK(says(read_frames(path, 64, 48), "profile"));
+}
+
 TEST_CASE(
     "a number of a TIFF file is replaced in as many bytes as its type has, in the file's order") {
   // TIFF 6.0, section 2: BYTE, SHORT and LONG stand at the left of an entry's four bytes.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 
 #include "runtime/media/orientation.h"
 #include "runtime/media/tone.h"
@@ -81,31 +82,59 @@ TEST_CASE("EXIF orientation: JPEG, PNG and WebP stand upright") {
                             std::min<size_t>(cut, 17)}) == kUpright);
 }
 
+// Sets rows a b, c d of the display matrix of an MP4's only track.
+void set_matrix(std::vector<uint8_t>* mp4, std::initializer_list<double> rows) {
+  const uint8_t tag[] = {'t', 'k', 'h', 'd'};
+  const auto place = std::search(mp4->begin(), mp4->end(), tag, tag + 4);
+  REQUIRE(place != mp4->end());
+  auto at = place + 4 + 40;
+  size_t i = 0;
+  for (const double number : rows) {
+    const auto value = static_cast<uint32_t>(static_cast<int32_t>(std::lround(number * 65536)));
+    for (int k = 0; k < 4; ++k) at[k] = static_cast<uint8_t>(value >> (24 - 8 * k));
+    at += i++ % 2 == 0 ? 4 : 8;
+  }
+}
+
 TEST_CASE("a display matrix turns and mirrors a clip as ffmpeg does") {
   const TemporaryFolder folder;
   ffmpeg(kCorners + ("-c:v libx264 -qp 1 -pix_fmt yuv444p " + (folder / "a.mp4")));
   const auto original = file_bytes(folder / "a.mp4");
-  const uint8_t tag[] = {'t', 'k', 'h', 'd'};
-  const auto place = std::search(original.begin(), original.end(), tag, tag + 4);
-  REQUIRE(place != original.end());
-  const auto at = static_cast<size_t>(place - original.begin()) + 4 + 40;
   const int matrices[][4] = {{1, 0, 0, 1},  {-1, 0, 0, 1}, {-1, 0, 0, -1},
                              {1, 0, 0, -1}, {0, 1, -1, 0}, {0, -1, 1, 0}};
   for (const auto& m : matrices) {
     CAPTURE(m[0] * 1000 + m[1] * 100 + m[2] * 10 + m[3]);
     auto bytes = original;
-    const size_t places[] = {0, 4, 12, 16};
-    for (size_t i = 0; i < 4; ++i) {
-      const uint32_t value = static_cast<uint32_t>(m[i] * 65536);
-      for (size_t k = 0; k < 4; ++k)
-        bytes[at + places[i] + k] = static_cast<uint8_t>(value >> (24 - 8 * k));
-    }
+    set_matrix(&bytes, {double(m[0]), double(m[1]), double(m[2]), double(m[3])});
     write_bytes(folder / "b.mp4", bytes);
     const bool on_side = m[0] == 0;
     const auto expected = ffmpeg("-i " + (folder / "b.mp4") + kRgb);
     const Media media = read_frames(folder / "b.mp4", on_side ? 48 : 64, on_side ? 64 : 48);
     CHECK(largest_difference(media.pixels, expected) <= 4);
+    CHECK_FALSE(says(media, "quarter"));
   }
+}
+
+TEST_CASE("a display matrix that turns by less than a quarter, or slants, is said") {
+  const TemporaryFolder folder;
+  ffmpeg(kCorners + ("-c:v libx264 -qp 1 -pix_fmt yuv444p " + (folder / "a.mp4")));
+  const auto original = file_bytes(folder / "a.mp4");
+  const auto said = [&](std::initializer_list<double> rows) {
+    auto bytes = original;
+    set_matrix(&bytes, rows);
+    write_bytes(folder / "b.mp4", bytes);
+    return says(read_frames(folder / "b.mp4", 64, 48), "quarter");
+  };
+  for (const double degrees : {45.0, 30.0, 135.0, 88.0, -20.0}) {
+    CAPTURE(degrees);
+    const double x = std::cos(degrees * std::numbers::pi / 180),
+                 y = std::sin(degrees * std::numbers::pi / 180);
+    CHECK(said({x, y, -y, x}));
+  }
+  CHECK(said({1, 0.3, 0, 1}));
+  CHECK_FALSE(said({2, 0, 0, 2}));
+  const double less = 0.5 * std::numbers::pi / 180;  // ffmpeg, too, takes it for upright
+  CHECK_FALSE(said({std::cos(less), std::sin(less), -std::sin(less), std::cos(less)}));
 }
 
 TEST_CASE("matrix and range of YUV are those of the tags") {

@@ -185,6 +185,30 @@ TEST_CASE("one channel as two, two as one, six as two: loudness stays") {
   for (const float x : folded.samples) REQUIRE(std::abs(x) <= 1.0f);
 }
 
+TEST_CASE("more channels than two are mixed as ffmpeg -ac mixes them") {
+  const TemporaryFolder folder;
+  for (const auto& [layout, count] :
+       {std::pair{"quad", 4}, {"5.0", 5}, {"5.1", 6}, {"5.1(side)", 6}, {"6.1", 7}, {"7.1", 8}}) {
+    std::string tones;
+    for (int i = 0; i < count; ++i)
+      tones += str(i > 0 ? "|" : "", "0.4*sin(2*PI*", 300 + 250 * i, "*t)");
+    ffmpeg("-f lavfi -i \"aevalsrc=" + tones + ":s=16000:d=0.5:c=" + layout + "\" " +
+           (folder / "a.wav"));
+    for (const int channels : {1, 2}) {
+      CAPTURE(layout);
+      CAPTURE(channels);
+      const auto bytes = ffmpeg("-i " + (folder / "a.wav") + str(" -ac ", channels, " -f s16le -"));
+      const Media mixed = read_sound(folder / "a.wav", 16000, channels);
+      REQUIRE(bytes.size() == 2 * mixed.samples.size());
+      for (size_t i = 0; i < mixed.samples.size(); ++i) {
+        int16_t expected = 0;
+        std::memcpy(&expected, &bytes[2 * i], 2);
+        REQUIRE(std::abs(32768 * mixed.samples[i] - expected) <= 2);
+      }
+    }
+  }
+}
+
 TEST_CASE("sound that starts after the picture stays where it is") {
   const TemporaryFolder folder;
   for (const std::string name : {"a.mkv", "a.mp4", "a.ts"}) {

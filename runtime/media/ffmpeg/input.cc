@@ -1,18 +1,13 @@
 #include "runtime/media/ffmpeg/input.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <utility>
 
-#include "graph/format/output_file.h"
 #include "graph/host.h"
 #include "graph/thread.h"
 #include "runtime/backend/foreign_code.h"
@@ -26,6 +21,7 @@
 #include "runtime/media/frame_sequence.h"
 #include "runtime/media/heif.h"
 #include "runtime/media/iso_boxes.h"
+#include "runtime/media/jpeg.h"
 #include "runtime/media/riff_webp.h"
 #include "runtime/media/wave.h"
 
@@ -34,56 +30,6 @@ namespace {
 
 constexpr int64_t kMaxPictureBytes = int64_t{1} << 30;
 constexpr int64_t kHeadBytes = 1 << 16;
-
-// Demuxers of single files; playlists and scripts (hls, concat, dash, ...) are left out on purpose.
-constexpr const char* kFormats =
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,ico,yuv4mpegpipe,mpegts,mpeg,mpegvideo,ogg,"
-    "flv,"
-    "asf,ivf,obu,h264,hevc,wav,w64,rf64,aiff,flac,mp3,aac,loas,ac3,eac3,dts,truehd,caf,au,amr,wv,"
-    "tta,ape,dsf,voc,mxf,dv,nut";
-
-// A name that promises a kind that is read here.
-bool has_known_name(const std::string& path) {
-  std::string name = path.substr(path.find_last_of('.') + 1);
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  for (const char* known :
-       {"mp4", "m4v",  "mov",  "mkv", "webm", "avi", "ts",  "mpg", "flv",  "gif", "png", "apng",
-        "jpg", "jpeg", "webp", "y4m", "wav",  "mp3", "m4a", "aac", "flac", "ogg", "opus"})
-    if (name == known) return true;
-  return false;
-}
-
-Result<std::vector<uint8_t>> read_bytes(const std::string& path, int64_t most) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in)
-    return error(errno == ENOMEM ? Code::kResourceExhausted : Code::kIoError, "cannot read ", path,
-                 ": ", std::strerror(errno));
-  std::vector<uint8_t> bytes;
-  constexpr size_t kStep = 1 << 20;
-  while (in && static_cast<int64_t>(bytes.size()) < most) {
-    const size_t step = std::min<size_t>(kStep, static_cast<size_t>(most) - bytes.size());
-    bytes.resize(bytes.size() + step);
-    in.read(reinterpret_cast<char*>(bytes.data() + bytes.size() - step),
-            static_cast<std::streamsize>(step));
-    bytes.resize(bytes.size() - step + static_cast<size_t>(in.gcount()));
-  }
-  return bytes;
-}
-
-Status check_readable(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0)
-    return errno == ENOENT ? error(Code::kNotFound, "cannot read ", path, ": no such file")
-                           : io_error(errno, "cannot read", path);
-  if (S_ISDIR(info.st_mode))
-    return error(Code::kInvalidArgument, path, " is a folder; a sequence of pictures is given as ",
-                 path, "/%04d.png");
-  if (!S_ISREG(info.st_mode))
-    return error(Code::kInvalidArgument, path,
-                 " is a pipe or a device; what is given is read more than once, so save it first");
-  if (info.st_size == 0) return error(Code::kDataLoss, path, " is empty");
-  return Status();
-}
 
 // Each of FFmpeg's threads holds a frame and what it refers to, and has the stack that this process
 // gives to all.
@@ -285,6 +231,7 @@ Status decode_container(const std::string& path, const HeifInfo& heif,
                         std::vector<std::string>* notices, const UsePicture& use) {
   Decoding* running = nullptr;
   double next = 0, duration = 0, tick = 0;
+  bool slanted = false;
   const AVStream* of = nullptr;
   std::optional<Deinterlacer> deinterlacer;
   std::unique_ptr<AlphaTrack> alpha;
@@ -308,7 +255,12 @@ Status decode_container(const std::string& path, const HeifInfo& heif,
     p.rate = av_q2d(stream.avg_frame_rate);
     p.seconds = std::isnan(seconds) ? next : seconds - running->picture_origin();
     next = p.seconds + p.duration;
-    p.orientation = container_orientation(frame, stream);
+    const ContainerTurn turn = container_turn(frame, stream);
+    p.orientation = turn.orientation;
+    if (!turn.exact && !std::exchange(slanted, true))
+      notices->push_back(path +
+                         " says that it is to be shown turned by a part of a quarter, or slanted; "
+                         "it is turned to the nearest quarter");
     return use(p);
   };
   const UseFrame picture = [&](AVFrame& frame, const AVStream& stream) -> Result<bool> {
@@ -343,41 +295,15 @@ Status decode_picture_or_clip(const std::string& path, std::vector<std::string>*
     if (static_cast<int64_t>(bytes.size()) == kHeadBytes) {
       ZT_ASSIGN_OR_RETURN(bytes, read_bytes(path, kMaxPictureBytes));
     }
+    if (id == AV_CODEC_ID_MJPEG && is_motion_jpeg(bytes)) {
+      bytes = {};
+      return decode_container(path, {}, notices, use);
+    }
     return use_picture_file(bytes, id, path, notices, use);
   }
   const HeifInfo heif = read_heif(read_iso_boxes(path));
   if (heif.still) return use_heif_picture(path, use);
   return decode_container(path, heif, notices, use);
-}
-
-// Why what FFmpeg does not open is no use.
-Status no_media(int code, const std::string& path) {
-  if (code == AVERROR_PROTOCOL_NOT_FOUND) code = AVERROR(ENOMEM);  // files are always one
-  if (code != AVERROR(EINVAL) && code != AVERROR_INVALIDDATA && code != AVERROR_EOF)
-    return ffmpeg_error(code, "cannot read " + path);
-  if (const std::string what = name_foreign_media(path); !what.empty())
-    return error(what.find("broke off") != what.npos ? Code::kDataLoss : Code::kUnsupported,
-                 "cannot read ", path, ": it is ", what);
-  if (has_known_name(path))
-    return error(Code::kDataLoss, "cannot read ", path,
-                 ": damaged, or not what its name says that it is");
-  return error(Code::kUnsupported, path,
-               " is no picture, clip or sound of a kind that is supported; save it as PNG, JPEG, "
-               "MP4 or WAV");
-}
-
-// Files only, however the path looks.
-int open_and_probe(const std::string& path, InputPtr* input) {
-  const std::string url = "file:" + path;
-  const ForeignCode opening("opening a clip by FFmpeg");
-  AVFormatContext* raw = nullptr;
-  AVDictionary* options = nullptr;
-  int code = av_dict_set(&options, "protocol_whitelist", "file", 0);
-  if (code >= 0) code = av_dict_set(&options, "format_whitelist", kFormats, 0);
-  if (code >= 0) code = avformat_open_input(&raw, url.c_str(), nullptr, &options);
-  av_dict_free(&options);
-  input->reset(code < 0 ? nullptr : raw);
-  return code < 0 ? code : avformat_find_stream_info(raw, nullptr);
 }
 
 }  // namespace
@@ -403,21 +329,6 @@ Result<CodecContextPtr> open_decoder(const AVCodec& codec, const AVStream* strea
   if (refused) return no_memory_to_read(path);
   if (code < 0) return ffmpeg_error(code, "cannot decode " + path);
   return decoder;
-}
-
-Result<InputPtr> open_input(const std::string& path) {
-  ZT_RETURN_IF_ERROR(check_readable(path));
-  std::error_code no_size;
-  const uint64_t bytes = std::filesystem::file_size(path, no_size);
-  if (const std::string what = no_size ? "" : overstated_table(read_iso_boxes(path), bytes);
-      !what.empty())
-    return error(Code::kDataLoss, "cannot read ", path, ": ", what);
-  InputPtr input;
-  const MemoryWatch memory;
-  const int code = open_and_probe(path, &input);
-  if (memory.refused(code)) return no_memory_to_read(path);
-  if (code < 0) return no_media(code, path);
-  return input;
 }
 
 Status decode_pictures(const std::string& path, int fps, std::vector<std::string>* notices,

@@ -13,6 +13,10 @@ namespace zoetrope {
 
 inline constexpr int64_t kMaxPixels = 1 << 28;  // of one decoded frame
 
+// opening.cc: an error where `path` is no file to be read, or an empty one.
+Status check_readable(const std::string& path);
+// Its first bytes, `most` of them.
+Result<std::vector<uint8_t>> read_bytes(const std::string& path, int64_t most);
 // A single file of a kind that holds its own data: no playlist or script that would open others.
 Result<InputPtr> open_input(const std::string& path);
 

@@ -6,6 +6,7 @@
 #include "runtime/media/ffmpeg/animation.h"
 #include "runtime/media/ffmpeg/icc.h"
 #include "runtime/media/ffmpeg/inks.h"
+#include "runtime/media/iso_boxes.h"
 #include "runtime/media/jpeg.h"
 #include "runtime/media/orientation.h"
 #include "runtime/media/png_reading.h"
@@ -51,6 +52,8 @@ constexpr Signature kSignatures[] = {
     {0, "8BPS"sv, AV_CODEC_ID_PSD},
     {0, "DDS "sv, AV_CODEC_ID_DDS},
     {0, "\x01\xda"sv, AV_CODEC_ID_SGI},
+    {0, "\x0a\2\1"sv, AV_CODEC_ID_PCX},
+    {0, "\x0a\3\1"sv, AV_CODEC_ID_PCX},
     {0, "\x0a\5\1"sv, AV_CODEC_ID_PCX},
     {0, "P4"sv, AV_CODEC_ID_PBM},
     {0, "P5"sv, AV_CODEC_ID_PGM},
@@ -68,8 +71,8 @@ bool ends_with(const std::string& path, std::string_view extension) {
 }
 
 struct TiffTag {
-  static constexpr int kKind = 254, kCompression = 259, kColours = 262, kExtraSamples = 338,
-                       kSampleFormat = 339, kReferenceBlack = 532;
+  static constexpr int kKind = 254, kBits = 258, kCompression = 259, kColours = 262,
+                       kExtraSamples = 338, kSampleFormat = 339, kReferenceBlack = 532;
 };
 
 // What FFmpeg would show wrongly, or would call damaged.
@@ -87,6 +90,8 @@ Status check_tiff(Bytes bytes, const std::string& path) {
   if (std::find(std::begin(kKnown), std::end(kKnown), compression) == std::end(kKnown))
     return refuse(str("TIFF packed by method ", compression));
   if (tiff_value(bytes, TiffTag::kSampleFormat) == kFloat) return refuse("TIFF of floating point");
+  if (const uint64_t bits = tiff_value(bytes, TiffTag::kBits).value_or(1); bits > 16)
+    return refuse(str("TIFF of ", bits, " bits a sample"));
   return Status();
 }
 
@@ -116,6 +121,33 @@ Status heed_png(Bytes bytes, const std::string& path, AVFrame* frame) {
         std::memcpy(data->data, profile.data(), profile.size());
     if (memory.refused(0)) return no_memory_to_read(path);
   }
+  return Status();
+}
+
+// What its header says of colours: FFmpeg takes four inks for colours with transparency, leaves
+// profiles aside, and does not say that YCbCr has its full range (ISO/IEC 15444-1, annex I.5.3).
+Status heed_jpeg_2000(Bytes bytes, const std::string& path, AVFrame* frame) {
+  constexpr uint64_t kEnumerated = 1, kSrgb = 16, kGray = 17, kYcc = 18;
+  Bytes colours;
+  each_iso_box(bytes, [&](std::string_view type, Bytes header) {
+    if (type != "jp2h") return;
+    each_iso_box(header, [&](std::string_view part, Bytes data) {
+      if (part == "colr" && colours.empty()) colours = data;
+    });
+  });
+  frame->color_range = AVCOL_RANGE_JPEG;
+  if (colours.size() <= 3) return Status();
+  const uint64_t space = iso_number(colours, 3, 4);
+  const bool enumerated = colours[0] == kEnumerated;
+  if (enumerated && space != kSrgb && space != kGray && space != kYcc)
+    return error(Code::kUnsupported, path, " is JPEG 2000 of ",
+                 space == 12 ? "CMYK" : str("colour space ", space),
+                 ", which is not supported; save it as PNG or JPEG");
+  if (enumerated) return Status();
+  const Bytes profile = colours.subspan(3);
+  AVFrameSideData* data = av_frame_new_side_data(frame, AV_FRAME_DATA_ICC_PROFILE, profile.size());
+  if (data == nullptr) return no_memory_to_read(path);
+  std::memcpy(data->data, profile.data(), profile.size());
   return Status();
 }
 
@@ -150,9 +182,13 @@ Result<FramePtr> decode_picture(Bytes bytes, AVCodecID id, const std::string& pa
   if (code < 0) {
     // Sound files of a kind that the decoder does not know are not damaged.
     const Code kind = code == AVERROR_PATCHWELCOME ? Code::kUnsupported : Code::kDataLoss;
-    return error(kind, "cannot decode ", path, ": ",
-                 kind == Code::kDataLoss ? "the picture is damaged or cut off"
-                                         : "this FFmpeg build lacks a feature that it uses");
+    const bool common = id == AV_CODEC_ID_MJPEG || id == AV_CODEC_ID_PNG || id == AV_CODEC_ID_WEBP;
+    return error(
+        kind, "cannot decode ", path, ": ",
+        kind == Code::kUnsupported
+            ? "this FFmpeg build lacks a feature that it uses; save it as PNG"
+            : str("the picture is damaged or cut off",
+                  common ? "" : ", or of a rare kind that this FFmpeg build does not know"));
   }
   return frame;
 }
@@ -185,6 +221,7 @@ Result<FramePtr> decode_still(Bytes bytes, AVCodecID id, const std::string& path
   ZT_ASSIGN_OR_RETURN(std::optional<FramePtr> inks, picture_of_inks(bytes, id, path, *frame));
   if (inks) return std::move(*inks);
   if (id == AV_CODEC_ID_PNG) ZT_RETURN_IF_ERROR(heed_png(bytes, path, frame.get()));
+  if (id == AV_CODEC_ID_JPEG2000) ZT_RETURN_IF_ERROR(heed_jpeg_2000(bytes, path, frame.get()));
   if (id == AV_CODEC_ID_TARGA) heed_tga(bytes, frame.get());
   // "Purely informative" (QOI 1.0): viewers show sRGB, which Pillow calls linear unless it is told.
   if (id == AV_CODEC_ID_QOI) frame->color_trc = AVCOL_TRC_IEC61966_2_1;

@@ -162,6 +162,7 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
   // A quarter of a frame is what containers' clocks and late begins add: no frame is made of it.
   const double rest = r.fps > 0 ? 0.25 / r.fps : 0;
   ZT_RETURN_IF_ERROR(picker.end(ended_early ? -1 : end - rest));
+  if (decoded == 0) return error(Code::kDataLoss, path, ": none of its frames can be decoded");
   if (media->frames == 0) return error(Code::kDataLoss, path, " has no frame at the asked place");
   media->seconds = end;
   media->rate = end > 0 ? decoded / end : 0;

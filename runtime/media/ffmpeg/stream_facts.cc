@@ -23,12 +23,13 @@ const uint8_t* side_data(const AVStream& stream, AVPacketSideDataType type) {
 
 }  // namespace
 
-int container_orientation(const AVFrame& frame, const AVStream& stream) {
+ContainerTurn container_turn(const AVFrame& frame, const AVStream& stream) {
   const AVFrameSideData* of_frame = av_frame_get_side_data(&frame, AV_FRAME_DATA_DISPLAYMATRIX);
   const auto* matrix = reinterpret_cast<const int32_t*>(
       of_frame != nullptr ? of_frame->data : side_data(stream, AV_PKT_DATA_DISPLAYMATRIX));
-  if (matrix == nullptr) return kUpright;
-  return matrix_orientation(matrix[0], matrix[1], matrix[3], matrix[4]);
+  if (matrix == nullptr) return {kUpright, true};
+  return {matrix_orientation(matrix[0], matrix[1], matrix[3], matrix[4]),
+          turns_by_quarters(matrix[0], matrix[1], matrix[3], matrix[4])};
 }
 
 bool has_alpha_layer(const AVStream& stream) {

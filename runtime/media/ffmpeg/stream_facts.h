@@ -5,8 +5,13 @@
 
 namespace zoetrope {
 
-// How a frame must be turned: FFmpeg gives the matrix with the frame or the stream.
-int container_orientation(const AVFrame& frame, const AVStream& stream);
+// How a frame must be turned: FFmpeg gives the matrix with the frame or the stream. Not exact: the
+// matrix turns by a part of a quarter, or slants.
+struct ContainerTurn {
+  int orientation;
+  bool exact;
+};
+ContainerTurn container_turn(const AVFrame& frame, const AVStream& stream);
 
 // WebM's transparency in a layer of its own.
 bool has_alpha_layer(const AVStream& stream);
