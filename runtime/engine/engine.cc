@@ -269,8 +269,9 @@ Result<std::string> Engine::nearest_fit(const Request& request, const ClipShape&
       return str("; ",
                  static_cast<double>(smaller.clip.frames) / fps_of(model_.recipe, smaller.clip),
                  " s would fit");
-    return asked.frames > 1 ? str("; ", smaller.clip.frames, " frames at ", smaller.clip.width, "x",
-                                  smaller.clip.height, " would fit")
+    return asked.frames > 1 ? str("; ", smaller.clip.frames,
+                                  smaller.clip.frames == 1 ? " frame at " : " frames at ",
+                                  smaller.clip.width, "x", smaller.clip.height, " would fit")
                             : str("; ", smaller.clip.width, "x", smaller.clip.height, " would fit");
   };
   const int64_t fewest = nearest_in_range(lengths, 1);
