@@ -165,6 +165,9 @@ TEST_CASE("a cut file says that it breaks off") {
   ffmpeg("-f lavfi -i testsrc2=s=64x48:r=16:d=3 -c:v libx264 -g 8 " + (folder / "a.mkv"));
   CHECK_FALSE(says(read_frames(folder / "a.mkv", 64, 48, 100), "breaks off"));
   CHECK_FALSE(says(read_frames(folder / "a.mkv", 64, 48, 10), "breaks off"));
+  // One that begins late states when it ends.
+  ffmpeg("-i " + (folder / "a.mkv") + " -c copy -output_ts_offset 5 " + (folder / "late.mkv"));
+  CHECK_FALSE(says(read_frames(folder / "late.mkv", 64, 48, 100), "breaks off"));
   auto bytes = file_bytes(folder / "a.mkv");
   bytes.resize(bytes.size() / 2);
   write_bytes(folder / "a.mkv", bytes);

@@ -300,6 +300,13 @@ TEST_CASE("pixels that are not square") {
   const auto middle =
       ffmpeg("-i " + (folder / "a.mkv") + " -vf scale=128:48:flags=lanczos,crop=48:48" + kRgb);
   CHECK(mean_difference(read_frames(folder / "a.mkv", 48, 48).pixels, middle) < 1);
+  // The container's ratio counts, not the codec's.
+  ffmpeg(kCorners + ("-vf setsar=1 -c:v libx264 -qp 1 " + (folder / "b.mkv")));
+  ffmpeg("-i " + (folder / "b.mkv") + " -c copy -aspect 8:3 " + (folder / "c.mkv"));
+  CHECK(read_frames(folder / "c.mkv", 128, 48).own_width == 128);
+  // One that comes to less than half a pixel is rounding, and nothing is resampled for it.
+  ffmpeg(kCorners + ("-vf setsar=sar=150/149:max=1000 -c:v qtrle " + (folder / "d.mov")));
+  CHECK(read_frames(folder / "d.mov", 64, 48).pixels == ffmpeg("-i " + (folder / "d.mov") + kRgb));
 }
 
 TEST_CASE("cover, contain and stretch") {

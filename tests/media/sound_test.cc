@@ -209,6 +209,22 @@ TEST_CASE("more channels than two are mixed as ffmpeg -ac mixes them") {
   }
 }
 
+TEST_CASE("Ogg files behind one another sound without a gap") {
+  const TemporaryFolder folder;
+  for (const auto& [name, codec] : {std::pair{"a.opus", "libopus"}, {"a.ogg", "libvorbis"}}) {
+    CAPTURE(name);
+    ffmpeg("-f lavfi -i sine=r=48000:d=0.4 -c:a " + std::string(codec) + " " + (folder / name));
+    auto bytes = file_bytes(folder / name);
+    const auto once = bytes;
+    bytes.insert(bytes.end(), once.begin(), once.end());
+    write_bytes(folder / name, bytes);
+    const Media media = read_sound(folder / name, 48000, 1);
+    // The second's warming up of 6.5 ms comes along, as from ffmpeg.
+    CHECK(static_cast<double>(media.samples.size()) / 48000 == doctest::Approx(0.8).epsilon(0.01));
+    CHECK(media.notices.empty());
+  }
+}
+
 TEST_CASE("sound that starts after the picture stays where it is") {
   const TemporaryFolder folder;
   for (const std::string name : {"a.mkv", "a.mp4", "a.ts"}) {

@@ -132,8 +132,9 @@ class Decoding {
         code = read_packet(input_.get(), packet.get());
         if (memory.refused(code)) return no_memory_to_read(path_);
         if (code < 0 && code != AVERROR_EOF) broken_off_ = true;
-        if (code >= 0) clock_->set(*input_->streams[packet->stream_index], packet.get());
-        if (code >= 0 && packet->stream_index != stream_->index) {
+        const bool header = code >= 0 && is_header(*input_->streams[packet->stream_index], *packet);
+        if (code >= 0 && !header) clock_->set(*input_->streams[packet->stream_index], packet.get());
+        if (header || (code >= 0 && packet->stream_index != stream_->index)) {
           av_packet_unref(packet.get());
           continue;
         }
@@ -185,20 +186,22 @@ class Decoding {
   // Whether packets stop half a second before the end that the stream's header states.
   bool ended_early() const {
     if (left_ || frames_ == 0 || !std::isfinite(end_) || clock_->joined()) return false;
-    double stated = stream_->duration > 0
-                        ? static_cast<double>(stream_->duration) * av_q2d(stream_->time_base)
-                        : 0;
-    if (const AVDictionaryEntry* tag = av_dict_get(stream_->metadata, "DURATION", nullptr, 0)) {
-      int hours = 0, minutes = 0;
-      double seconds = 0;  // as Matroska has it
-      if (std::sscanf(tag->value, "%d:%d:%lf", &hours, &minutes, &seconds) == 3)
-        stated = hours * 3600.0 + minutes * 60.0 + seconds;
-    }
     const double begin =
         stream_->start_time == AV_NOPTS_VALUE
             ? 0
             : static_cast<double>(stream_->start_time) * av_q2d(stream_->time_base);
-    return stated > 0 && end_ - begin < stated - 0.5;
+    double stated = stream_->duration > 0
+                        ? static_cast<double>(stream_->duration) * av_q2d(stream_->time_base)
+                        : 0;
+    double there = end_ - begin;
+    if (const AVDictionaryEntry* tag = av_dict_get(stream_->metadata, "DURATION", nullptr, 0)) {
+      int hours = 0, minutes = 0;
+      double seconds = 0;  // as Matroska has it: some writers' counts from zero, not from `begin`
+      if (std::sscanf(tag->value, "%d:%d:%lf", &hours, &minutes, &seconds) == 3)
+        stated = hours * 3600.0 + minutes * 60.0 + seconds;
+      there = std::max(there, end_);
+    }
+    return stated > 0 && there < stated - 0.5;
   }
 
   void report() {
@@ -248,8 +251,9 @@ Status decode_container(const std::string& path, const HeifInfo& heif,
       p.frame = joined.get();
       if (heif.premultiplied) p.alpha = PictureFrame::Alpha::kPremultiplied;
     }
-    p.pixel_aspect = aspect_of(frame.sample_aspect_ratio.num > 0 ? frame.sample_aspect_ratio
-                                                                 : stream.sample_aspect_ratio);
+    // The container's before the codec's, as players have it.
+    p.pixel_aspect =
+        aspect_of(av_guess_sample_aspect_ratio(nullptr, const_cast<AVStream*>(&stream), &frame));
     p.tick = tick;
     p.duration = duration;
     p.rate = av_q2d(stream.avg_frame_rate);

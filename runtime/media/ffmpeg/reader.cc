@@ -130,9 +130,11 @@ Status read_video(const std::string& path, const ReadRequest& r, const FrameSink
             std::swap(width, height);
             aspect = 1 / aspect;
           }
-          shape = static_cast<double>(width) * aspect / static_cast<double>(height);
           media->own_width =
               std::max<int64_t>(std::llround(static_cast<double>(width) * aspect), 1);
+          // Rounded sizes in containers make ratios that come to less than half a pixel.
+          if (media->own_width == width) aspect = 1;
+          shape = static_cast<double>(width) * aspect / static_cast<double>(height);
           media->own_height = height;
           if (r.width == 0 && static_cast<double>(media->own_width) * static_cast<double>(height) >
                                   static_cast<double>(kMaxPixels))

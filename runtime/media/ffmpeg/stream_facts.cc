@@ -1,5 +1,7 @@
 #include "runtime/media/ffmpeg/stream_facts.h"
 
+#include <string_view>
+
 #include "runtime/media/orientation.h"
 
 extern "C" {
@@ -43,6 +45,12 @@ bool needs_dolby_vision(const AVStream& stream) {
   const auto* said = reinterpret_cast<const AVDOVIDecoderConfigurationRecord*>(
       side_data(stream, AV_PKT_DATA_DOVI_CONF));
   return said != nullptr && said->dv_profile == 5;
+}
+
+bool is_header(const AVStream& stream, const AVPacket& packet) {
+  if (stream.codecpar->codec_id != AV_CODEC_ID_OPUS || packet.size < 8) return false;
+  const std::string_view begin(reinterpret_cast<const char*>(packet.data), 8);
+  return begin == "OpusHead" || begin == "OpusTags";
 }
 
 }  // namespace zoetrope

@@ -20,4 +20,8 @@ bool has_alpha_layer(const AVStream& stream);
 // picture lies beneath.
 bool needs_dolby_vision(const AVStream& stream);
 
+// A packet that is a header: where Opus files stand behind one another, FFmpeg gives those of the
+// later ones as sound.
+bool is_header(const AVStream& stream, const AVPacket& packet);
+
 }  // namespace zoetrope
