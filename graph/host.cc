@@ -6,21 +6,38 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
-#include <fstream>
-#include <sstream>
 #include <string_view>
 #include <vector>
+
+#include "graph/line_reader.h"
 
 namespace zoetrope {
 namespace {
 
 // First line of a small file, empty when it cannot be read.
 std::string read_line(const std::string& path) {
-  std::ifstream in(path);
   std::string line;
-  std::getline(in, line);
+  LineReader(path).next(&line);
   return line;
+}
+
+// The next word between blanks, taken off `text`; empty behind the last.
+std::string_view take_word(std::string_view* text) {
+  text->remove_prefix(std::min(text->find_first_not_of(" \t"), text->size()));
+  const std::string_view word = text->substr(0, text->find_first_of(" \t"));
+  text->remove_prefix(word.size());
+  return word;
+}
+
+// The next word as a positive number; 0: it is none, as "max".
+int64_t take_number(std::string_view* text) {
+  const std::string_view word = take_word(text);
+  int64_t number = 0;
+  const auto [end, code] = std::from_chars(word.data(), word.data() + word.size(), number);
+  if (code == std::errc::result_out_of_range) return INT64_MAX;
+  return code == std::errc() && end == word.data() + word.size() ? std::max<int64_t>(number, 0) : 0;
 }
 
 bool lists(std::string_view names, std::string_view name) {
@@ -33,12 +50,14 @@ bool lists(std::string_view names, std::string_view name) {
 }
 
 // mountinfo writes blanks, tabs, newlines and backslashes as \ooo.
-std::string unescape(const std::string& text) {
+std::string unescape(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
     const bool octal = text[i] == '\\' && i + 3 < text.size() &&
                        text.find_first_not_of("01234567", i + 1) >= i + 4;
-    out += octal ? static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8)) : text[i];
+    out += octal ? static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
+                                     text[i + 3] - '0')
+                 : text[i];
     if (octal) i += 3;
   }
   return out;
@@ -53,14 +72,17 @@ struct Mount {
 // "31 23 0:28 FOLDER POINT OPTIONS [TAGS...] - TYPE SOURCE SUPER_OPTIONS"
 std::vector<Mount> mounts_of(const HostView& host, std::string_view controller) {
   std::vector<Mount> mounts;
-  std::ifstream in(host.root + "/proc/self/mountinfo");
-  for (std::string line; std::getline(in, line);) {
+  LineReader in(host.root + "/proc/self/mountinfo");
+  for (std::string line; in.next(&line);) {
     const size_t dash = line.find(" - ");
     if (dash == std::string::npos) continue;
-    std::istringstream left(line.substr(0, dash)), right(line.substr(dash + 3));
-    std::string skip, folder, point, type, source, options;
-    left >> skip >> skip >> skip >> folder >> point;
-    right >> type >> source >> options;
+    std::string_view left = std::string_view(line).substr(0, dash);
+    std::string_view right = std::string_view(line).substr(dash + 3);
+    for (int skipped = 0; skipped < 3; ++skipped) take_word(&left);
+    const std::string_view folder = take_word(&left), point = take_word(&left);
+    const std::string_view type = take_word(&right);
+    take_word(&right);
+    const std::string_view options = take_word(&right);
     const bool wanted =
         controller.empty() ? type == "cgroup2" : type == "cgroup" && lists(options, controller);
     if (wanted) mounts.push_back({unescape(folder), unescape(point)});
@@ -71,8 +93,8 @@ std::vector<Mount> mounts_of(const HostView& host, std::string_view controller) 
 // The process's place in a hierarchy: "ID:CONTROLLERS:PATH" of /proc/self/cgroup, v2's with no
 // controllers. Empty: it has none.
 std::string place_in(const HostView& host, std::string_view controller) {
-  std::ifstream in(host.root + "/proc/self/cgroup");
-  for (std::string line; std::getline(in, line);) {
+  LineReader in(host.root + "/proc/self/cgroup");
+  for (std::string line; in.next(&line);) {
     const size_t first = line.find(':');
     const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
@@ -108,20 +130,16 @@ std::vector<std::string> cgroup_folders(const HostView& host, std::string_view c
 // CPUs' worth of time that the cgroups grant; infinity when unlimited.
 double quota(const HostView& host) {
   double least = INFINITY;
-  const auto tighten = [&](std::istream& in) {
-    double granted = 0, period = 0;
-    if (in >> granted >> period && granted > 0 && period > 0)
-      least = std::min(least, granted / period);
+  const auto tighten = [&](std::string_view line) {
+    const int64_t granted = take_number(&line), period = take_number(&line);
+    if (granted > 0 && period > 0)
+      least = std::min(least, static_cast<double>(granted) / static_cast<double>(period));
   };
-  for (const std::string& folder : cgroup_folders(host, "")) {
-    std::istringstream in(read_line(folder + "/cpu.max"));  // "max 100000" is no number
-    tighten(in);
-  }
-  for (const std::string& folder : cgroup_folders(host, "cpu")) {
-    std::istringstream in(read_line(folder + "/cpu.cfs_quota_us") + " " +
-                          read_line(folder + "/cpu.cfs_period_us"));
-    tighten(in);
-  }
+  for (const std::string& folder : cgroup_folders(host, ""))
+    tighten(read_line(folder + "/cpu.max"));  // "max 100000" is no number
+  for (const std::string& folder : cgroup_folders(host, "cpu"))
+    tighten(read_line(folder + "/cpu.cfs_quota_us") + " " +
+            read_line(folder + "/cpu.cfs_period_us"));
   return least;
 }
 
@@ -164,23 +182,21 @@ int64_t usable_memory(const HostView& host) {
   int64_t bytes = host.memory;
   if (host.address_space > 0) bytes = std::min(bytes, host.address_space);
   const auto tighten = [&](const std::string& path) {
-    std::istringstream in(read_line(path));  // "max" is no number; v1's "none" is a huge one
-    int64_t limit = 0;
-    if (in >> limit && limit > 0) bytes = std::min(bytes, limit);
+    const std::string line = read_line(path);  // "max" is no number; v1's "none" is a huge one
+    std::string_view words = line;
+    if (const int64_t limit = take_number(&words); limit > 0) bytes = std::min(bytes, limit);
   };
   for (const std::string& folder : cgroup_folders(host, ""))
     for (const char* name : {"/memory.max", "/memory.high"}) tighten(folder + name);
   for (const std::string& folder : cgroup_folders(host, "memory"))
     tighten(folder + "/memory.limit_in_bytes");
   // Containers with a /proc of their own (lxcfs) say there what they have.
-  std::ifstream in(host.root + "/proc/meminfo");
-  for (std::string line; std::getline(in, line);) {
-    std::istringstream words(line);
-    std::string name;
-    int64_t kibibytes = 0;
-    if (words >> name >> kibibytes && name == "MemTotal:" && kibibytes > 0 &&
-        kibibytes < INT64_MAX / 1024)
-      bytes = std::min(bytes, kibibytes * 1024);
+  LineReader in(host.root + "/proc/meminfo");
+  for (std::string line; in.next(&line);) {
+    std::string_view words = line;
+    if (take_word(&words) != "MemTotal:") continue;
+    const int64_t kibibytes = take_number(&words);
+    if (kibibytes > 0 && kibibytes < INT64_MAX / 1024) bytes = std::min(bytes, kibibytes * 1024);
   }
   return bytes;
 }

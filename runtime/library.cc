@@ -13,7 +13,7 @@ namespace zoetrope {
 
 Result<void*> open_library(const std::string& path, const std::string& what) {
   {
-    const ForeignCode loading("loading a library");
+    const ForeignCode loading(ForeignCode::Kind::kSetUp, "loading a library");
     if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
   }
   const char* reason = dlerror();

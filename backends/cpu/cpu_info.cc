@@ -4,9 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <fstream>
-#include <new>
+#include "graph/line_reader.h"
 
 namespace zoetrope::cpu {
 namespace {
@@ -80,16 +78,12 @@ std::vector<std::string> feature_names(Isa isa) {
 }
 
 std::string processor_name() {
-  errno = 0;
-  std::ifstream in("/proc/cpuinfo");
-  std::string line;
-  while (std::getline(in, line)) {
-    if (line.rfind("model name", 0) != 0) continue;
+  LineReader in("/proc/cpuinfo");
+  for (std::string line; in.next(&line);) {
+    if (!line.starts_with("model name")) continue;
     const size_t colon = line.find(": ");
     if (colon != std::string::npos) return line.substr(colon + 2);
   }
-  // Streams swallow it, or do not open; times and receipts go by the name.
-  if (in.bad() || errno == ENOMEM) throw std::bad_alloc();
   return "x86-64";
 }
 

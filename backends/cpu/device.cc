@@ -129,7 +129,7 @@ Result<std::unique_ptr<Kernel>> CpuDevice::create_kernel(const KernelRequest& re
   try {
     auto kernel = prepare_kernel(request, context_);
     if (!kernel.ok()) return kernel.status();
-    const ForeignCode making("making a kernel of oneDNN");
+    const ForeignCode making(ForeignCode::Kind::kSetUp, "making a kernel of oneDNN");
     ZT_RETURN_IF_ERROR((*kernel)->generate());
     return std::unique_ptr<Kernel>(std::move(*kernel));
   } catch (const std::exception& e) {  // of the standard library: out of memory

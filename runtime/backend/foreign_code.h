@@ -1,48 +1,50 @@
-// Code of other libraries that is known to crash, or to end the process, where it gets no memory:
-// initialisers of libraries as they are loaded, oneDNN as it makes a kernel. A handler of signals
-// asks here what was going on.
+// Code of other libraries that is known to crash, to end the process or to wait for ever where it
+// gets no memory, or on damaged files. A handler of signals asks here what was going on.
 #pragma once
 
 #include <time.h>
 
+#include "runtime/backend/refused_memory.h"
+
 namespace zoetrope {
 
-// While one lives its thread is in such code; `what` must outlive it: "making a kernel of oneDNN".
+// While one lives its thread is in such code.
 class ForeignCode {
  public:
-  explicit ForeignCode(const char* what);
+  enum class Kind {
+    kSetUp,    // a library being loaded, a kernel being made: an interrupt ends the process
+    kWork,     // a codec's call, which comes back soon: an interrupt waits for it
+    kReading,  // kWork that goes where a file leads
+  };
+
+  // `what` must outlive it: "making a kernel of oneDNN".
+  ForeignCode(Kind kind, const char* what);
   ~ForeignCode();
   ForeignCode(const ForeignCode&) = delete;
   ForeignCode& operator=(const ForeignCode&) = delete;
 
-  // Of this thread; null: none. Fit for handlers of signals.
-  static const char* current();
+  // Fit for handlers of signals. Of this thread, the innermost; null: none.
+  static const ForeignCode* current();
+  Kind kind() const { return kind_; }
+  const char* what() const { return what_; }
+  // Since it began: what it did then, or never came back from, is most likely for want of memory.
+  bool refused() const { return memory_.refused(); }
 
- private:
-  const char* const before_;
-};
-
-// A call of such code that comes back soon, as a codec's: an interrupt waits for it, and a crash in
-// it is for want of memory only where errno says that this thread was refused some. So is a call
-// that does not come back: libvpx asks for a frame for ever where there was no memory for one.
-class ForeignCall {
- public:
-  // `number` goes to the calling thread every kSecondsOfProcessor of its own time in one call.
-  // A codec's own worker that spins is not seen: its caller waits and uses no time. Before the
-  // first call, and only where it is handled.
-  static constexpr int kSecondsOfProcessor = 3;
+  // `number` goes to the thread for each kSeconds that its outermost one lasts. Whatever comes back
+  // once memory was refused, its caller would refuse it; libvpx asks for a frame for ever then, and
+  // GLib waits for itself. Before the first one, and only where it is handled.
+  static constexpr int kSeconds = 3;
   static void signal_long_calls(int number);
 
-  explicit ForeignCall(const char* what);
-  ~ForeignCall();
-  ForeignCall(const ForeignCall&) = delete;
-  ForeignCall& operator=(const ForeignCall&) = delete;
-
-  static const char* current();  // as ForeignCode's
-
  private:
-  const char* const before_;
-  timer_t timer_{};  // of this thread's time on the processor
+  ForeignCode(Kind kind, const char* what, int error);
+  void begin_timer();
+
+  const Kind kind_;
+  const char* const what_;
+  const ForeignCode* const before_;
+  RefusalWatch memory_;
+  timer_t timer_{};
   bool timed_ = false;
 };
 

@@ -20,13 +20,14 @@ namespace {
 
 std::atomic<int> g_signal{0};  // the first that asked for an end
 
-// Other libraries look at no flag, and may wait forever where they got no memory.
+// Other libraries look at no flag, and may wait forever where they got no memory. Their calls that
+// usually come back soon are ended where they do not (main.cc).
 extern "C" void on_signal(int number) {
   int first = 0;
   g_signal.compare_exchange_strong(first, number);
-  if (first == 0 && ForeignCode::current() == nullptr) return;
-  remove_unfinished_files();
-  _exit(kExitSignal + g_signal);
+  const ForeignCode* code = ForeignCode::current();
+  const bool waits = code == nullptr || code->kind() != ForeignCode::Kind::kSetUp;
+  if (first != 0 || !waits) end_interrupted();
 }
 
 // The soft limit of CPU time; the hard one comes soon.
@@ -57,6 +58,10 @@ int exit_code(const Status& status) {
 }
 
 bool interrupted() { return g_signal != 0; }
+void end_interrupted() {
+  remove_unfinished_files();
+  _exit(kExitSignal + g_signal);
+}
 
 void install_interrupt_handler() {
   struct sigaction action {};

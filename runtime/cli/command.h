@@ -37,6 +37,7 @@ std::string printable(std::string_view text);
 // True from the first Ctrl-C, SIGTERM or SIGHUP on; a second one ends the process at once and
 // removes what is half written.
 bool interrupted();
+[[noreturn]] void end_interrupted();  // at once; fit for handlers of signals
 void install_interrupt_handler();
 
 struct DeviceFlags {

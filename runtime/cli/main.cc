@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <initializer_list>
 #include <new>
 #include <system_error>
 
@@ -21,6 +22,8 @@
 #include "runtime/verify/numerics.h"
 
 namespace {
+
+using zoetrope::ForeignCode;
 
 constexpr const char* kDescription =
     "zoetrope: generate video with sound on whatever hardware you have.\n\n"
@@ -100,56 +103,75 @@ void begin_early() {
 }
 [[gnu::section(".preinit_array"), gnu::used]] void (*const g_begin_early)() = begin_early;
 
-// Other libraries crash, abort or exit where they get no memory. Fit for handlers of signals.
-void end_short_of_memory(const char* doing) {
+// Fit for handlers of signals.
+[[noreturn]] void end_at_once(int code, std::initializer_list<const char*> message) {
   zoetrope::remove_unfinished_files();
-  for (const char* part : {"zoetrope: resource exhausted: another library ended the process in ",
-                           doing, ": most likely it found no memory\n"})
+  for (const char* part : message)
     [[maybe_unused]] const ssize_t written = ::write(2, part, std::strlen(part));
-  _exit(zoetrope::kExitNoMemory);
+  _exit(code);
+}
+
+// Other libraries crash, abort, exit or wait for ever where they get no memory. What is set up maps
+// some, too, which nobody counts.
+void end_if_short_of_memory(const ForeignCode& code, int error) {
+  if (code.refused() || (code.kind() == ForeignCode::Kind::kSetUp && error == ENOMEM))
+    end_at_once(zoetrope::kExitNoMemory,
+                {"zoetrope: resource exhausted: another library ended the process in ", code.what(),
+                 ": most likely it found no memory\n"});
+}
+
+void end_if_led_astray(const ForeignCode& code) {
+  if (code.kind() == ForeignCode::Kind::kReading)
+    end_at_once(zoetrope::kExitBadFile,
+                {"zoetrope: data loss: another library ended the process in ", code.what(),
+                 ": most likely the file is damaged\n"});
 }
 
 void end_of_foreign_code() {
-  if (const char* doing = zoetrope::ForeignCode::current(); doing != nullptr)
-    end_short_of_memory(doing);
+  const ForeignCode* code = ForeignCode::current();
+  if (code == nullptr) return;
+  end_if_short_of_memory(*code, errno);
+  end_if_led_astray(*code);
+  end_at_once(
+      zoetrope::kExitFailure,
+      {"zoetrope: internal error: another library ended the process in ", code->what(), "\n"});
 }
 
 // A crash is ours to mend, but leaves no half-written file. Threads that read one file crash
 // together: the first one's handler ends the process, the others wait for that.
 extern "C" void on_crash(int number, siginfo_t* info, void*) {
-  const bool refused = errno == ENOMEM;  // as malloc left it in this thread
+  const int error = errno;
   static std::atomic_flag crashed;
   static thread_local volatile bool crashed_here = false;
   while (crashed.test_and_set() && !crashed_here) pause();
   const bool again = crashed_here;  // in here
   crashed_here = true;
   if (!again) zoetrope::remove_unfinished_files();
-  if (!again && number == SIGBUS && info->si_code == BUS_ADRERR) {
-    constexpr char kText[] =
-        "zoetrope: data loss: a file that is mapped, most likely the model, became shorter while "
-        "it was read\n";
-    [[maybe_unused]] const ssize_t written = ::write(2, kText, sizeof(kText) - 1);
-    _exit(zoetrope::kExitBadFile);
+  if (!again && number == SIGBUS && info->si_code == BUS_ADRERR)
+    end_at_once(zoetrope::kExitBadFile, {"zoetrope: data loss: a file that is mapped, most likely "
+                                         "the model, became shorter while it was read\n"});
+  if (const ForeignCode* code = ForeignCode::current(); !again && code != nullptr) {
+    end_if_short_of_memory(*code, error);
+    end_if_led_astray(*code);
   }
-  if (!again) end_of_foreign_code();
-  if (const char* doing = zoetrope::ForeignCall::current(); !again && refused && doing != nullptr)
-    end_short_of_memory(doing);
   std::signal(number, SIG_DFL);  // as if nobody had listened
   raise(number);
 }
 
-// Whatever such a call came back with, its caller would take it for refused memory.
 extern "C" void on_long_call(int) {
-  const char* doing = zoetrope::ForeignCall::current();
-  if (errno == ENOMEM && doing != nullptr) end_short_of_memory(doing);
+  const int error = errno;
+  if (const ForeignCode* code = ForeignCode::current(); code != nullptr) {
+    if (zoetrope::interrupted()) zoetrope::end_interrupted();
+    end_if_short_of_memory(*code, error);
+  }
+  errno = error;
 }
 
 void watch_long_calls() {
   struct sigaction action {};
   action.sa_handler = on_long_call;
   action.sa_flags = SA_RESTART | SA_ONSTACK;
-  if (sigaction(SIGVTALRM, &action, nullptr) == 0)
-    zoetrope::ForeignCall::signal_long_calls(SIGVTALRM);
+  if (sigaction(SIGVTALRM, &action, nullptr) == 0) ForeignCode::signal_long_calls(SIGVTALRM);
 }
 
 void watch_crashes() {

@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,27 +17,38 @@ volatile sig_atomic_t signals = 0;
 
 // As the command's.
 void on_long_call(int) {
-  if (ForeignCall::current() == nullptr) _exit(kNotInCall);
-  if (errno == ENOMEM) _exit(kNoMemory);
+  const ForeignCode* code = ForeignCode::current();
+  if (code == nullptr) _exit(kNotInCall);
+  if (code->refused()) _exit(kNoMemory);
   signals = 1;
 }
 
-// A process that spins in a call with this in errno, until it was signalled.
-pid_t spin(int error) {
-  const pid_t child = ::fork();
-  if (child != 0) return child;
-  const rlimit limit{10 * ForeignCall::kSecondsOfProcessor, 10 * ForeignCall::kSecondsOfProcessor};
-  setrlimit(RLIMIT_CPU, &limit);
-  ::signal(SIGVTALRM, on_long_call);
-  ForeignCall::signal_long_calls(SIGVTALRM);
-  errno = error;
-  const ForeignCall call("spinning");
-  while (signals == 0) {
-  }
-  _exit(0);
+void wait_in_a_call() {
+  const ForeignCode call(ForeignCode::Kind::kWork, "waiting");
+  while (signals == 0) pause();
+}
+void wait_once_refused() {
+  const ForeignCode call(ForeignCode::Kind::kWork, "waiting");
+  note_refusal();
+  while (true) pause();
+}
+void wait_refused_before() {
+  note_refusal();
+  errno = ENOMEM;  // as malloc leaves it where it was refused once and succeeded then
+  wait_in_a_call();
 }
 
-int exit_code_of(pid_t child) {
+// How a process ends that waits as `wait` says. Bounded by another clock than that which is tested.
+int exit_code_of(void (*wait)()) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20 * ForeignCode::kSeconds);
+    ::signal(SIGVTALRM, on_long_call);
+    ForeignCode::signal_long_calls(SIGVTALRM);
+    count_refusals();
+    wait();
+    _exit(0);
+  }
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
   REQUIRE(WIFEXITED(status));
@@ -47,10 +57,31 @@ int exit_code_of(pid_t child) {
 
 }  // namespace
 
-TEST_CASE("a call that does not come back is signalled on its own thread, with its own errno") {
-  const pid_t refused = spin(ENOMEM), other = spin(EINVAL);
-  REQUIRE(refused > 0);
-  REQUIRE(other > 0);
-  CHECK(exit_code_of(refused) == kNoMemory);
-  CHECK(exit_code_of(other) == 0);
+TEST_CASE("a call that waits is signalled on its own thread, and knows what was refused within") {
+  CHECK(exit_code_of(wait_in_a_call) == 0);
+  CHECK(exit_code_of(wait_once_refused) == kNoMemory);
+  CHECK(exit_code_of(wait_refused_before) == 0);
+}
+
+TEST_CASE("the innermost call is told, and errno is left as it was") {
+  CHECK(ForeignCode::current() == nullptr);
+  const ForeignCode loading(ForeignCode::Kind::kSetUp, "loading");
+  {
+    errno = ERANGE;
+    const ForeignCode reading(ForeignCode::Kind::kReading, "reading");
+    CHECK(errno == ERANGE);
+    CHECK(ForeignCode::current() == &reading);
+    CHECK(ForeignCode::current()->kind() == ForeignCode::Kind::kReading);
+    errno = EDOM;
+  }
+  CHECK(errno == EDOM);
+  CHECK(ForeignCode::current() == &loading);
+}
+
+TEST_CASE("where nobody counts, errno tells of refused memory") {
+  RefusalWatch watch;
+  CHECK(!watch.refused());
+  errno = ENOMEM;
+  CHECK(watch.refused());
+  CHECK(!RefusalWatch().refused());
 }

@@ -1,7 +1,8 @@
 // Loaded before all else into a command: allocations, and threads, that fail where a test says.
 //   ZT_FAIL_AT=N       allocation N (from 0) fails; with ZT_FAIL_ON=1 every later one too
 //   ZT_FAIL_CRASH=1    what asks for that allocation crashes instead, as if it used it unasked
-//   ZT_FAIL_THREAD=N   the making of thread N fails, and of every later one
+//   ZT_FAIL_ERRNO=1    allocations that succeed leave ENOMEM in errno, as malloc does where brk
+//   fails ZT_FAIL_THREAD=N   the making of thread N fails, and of every later one
 //   ZT_FAIL_STACKS=FILE  the number of the first allocation of every call stack that allocates
 //   ZT_FAIL_FORK=...     copies of the process in which each allocation fails (forks.h)
 //   ZT_FAIL_SEEN=FILE   only where the call stack is not one of those in the file (stacks.h)
@@ -33,7 +34,7 @@ namespace {
 
 std::atomic<long> seen{0}, threads{0};
 long fail_at = -1, fail_thread = -1;
-bool fail_on = false, fail_nameless = false, fail_crash = false;
+bool fail_on = false, fail_nameless = false, fail_crash = false, fail_errno = false;
 
 int stacks_file = -1;
 bool new_stacks_only = false;
@@ -48,6 +49,7 @@ void read_environment() {
   fail_at = number("ZT_FAIL_AT");
   fail_on = number("ZT_FAIL_ON") > 0;
   fail_crash = number("ZT_FAIL_CRASH") > 0;
+  fail_errno = number("ZT_FAIL_ERRNO") > 0;
   fail_thread = number("ZT_FAIL_THREAD");
   fail_nameless = number("ZT_FAIL_NAMELESS") > 0;
   begin_forks();
@@ -89,7 +91,7 @@ bool refuse() {
   return true;
 }
 
-bool fails() {
+bool fails_here() {
   const long at = seen.fetch_add(1);
   if (at == 0) read_environment();
   if (is_copy()) return at == fail_at || (fail_on && at > fail_at) ? refuse() : false;
@@ -97,6 +99,12 @@ bool fails() {
   if (here && stacks_file >= 0) note(at);
   if (here && fork_at(at, &fail_on)) fail_at = at;
   return fail_at >= 0 && (at == fail_at || (fail_on && at > fail_at)) ? refuse() : false;
+}
+
+bool fails() {
+  const bool failed = fails_here();
+  if (fail_errno) errno = ENOMEM;
+  return failed;
 }
 
 }  // namespace

@@ -8,9 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <initializer_list>
 #include <limits>
 
@@ -98,6 +100,20 @@ int count_outputs() {
   return count;
 }
 
+// A copy has none of the process's timers, with one of which ForeignCode ends what never comes
+// back. The signal does nothing elsewhere. The system's own call: the library's may allocate.
+void end_long_calls() {
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGVTALRM;
+  int timer = 0;
+  constexpr itimerspec kPeriod{{1, 0}, {1, 0}};
+  struct sigaction action {};
+  if (::sigaction(SIGVTALRM, nullptr, &action) != 0 || action.sa_handler == SIG_DFL) return;
+  if (::syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) == 0)
+    ::syscall(SYS_timer_settime, timer, 0, &kPeriod, nullptr);
+}
+
 void report(int64_t at, bool on, int files, int32_t status) {
   const ForkReport told{at, on, files, status};
   char answer = 0;
@@ -140,6 +156,7 @@ bool fork_at(int64_t at, bool* on) {
       reports = -1;
       copy = true;
       ::alarm(seconds);
+      end_long_calls();
       errno = error;
       *on = all;
       return true;

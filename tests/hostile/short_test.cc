@@ -337,12 +337,18 @@ TEST_CASE("our own crash on memory that was refused is a crash, and no error of 
   CHECK_MESSAGE(outcome.code == 128 + SIGSEGV, outcome.text());
 }
 
-// The allocations of `zoetrope try-media PATH` from `at` on, or that one, fail. What it says goes
-// through a pipe: it may write no file.
-Outcome try_media(const std::string& path, long at, bool on) {
-  const std::string command =
-      str("ZT_FAIL_AT=", at, on ? " ZT_FAIL_ON=1" : "", " LD_PRELOAD='", ZOETROPE_FAILING, "' '",
-          ZOETROPE_COMMAND, "' try-media '", path, "' 3 2>&1");
+TEST_CASE("what malloc leaves in errno where it succeeds is no refused memory") {
+  if (!kCanFail) return skip("a sanitizer has the allocator");
+  Commands commands(1);
+  for (size_t command = 0; command < commands.count(); ++command)
+    CHECK(commands.check(command, {"ZT_FAIL_ERRNO=1"}).code == 0);
+}
+
+// Allocation `at` of `zoetrope try-media PATH` fails; `how`: "ZT_FAIL_ON=1", "ZT_FAIL_CRASH=1".
+// What it says goes through a pipe: it may write no file.
+Outcome try_media(const std::string& path, long at, const char* how = "") {
+  const std::string command = str("ZT_FAIL_AT=", at, " ", how, " LD_PRELOAD='", ZOETROPE_FAILING,
+                                  "' exec '", ZOETROPE_COMMAND, "' try-media '", path, "' 3 2>&1");
   Outcome outcome;
   std::FILE* pipe = ::popen(command.c_str(), "r");
   REQUIRE(pipe != nullptr);
@@ -352,7 +358,9 @@ Outcome try_media(const std::string& path, long at, bool on) {
   return outcome;
 }
 
-TEST_CASE("a clip that is read where memory is refused once is whole or an error that says so") {
+constexpr const char *kOn = "ZT_FAIL_ON=1", *kCrash = "ZT_FAIL_CRASH=1";
+
+TEST_CASE("a clip is read whole, or with an error that says what was refused or what crashed") {
   if (!kCanFail) return skip("a sanitizer has the allocator");
   const TemporaryFolder folder = TemporaryFolder::in_memory();
   ClipFormat format{.width = 48, .height = 32, .frames = 8, .fps = 8};
@@ -370,29 +378,37 @@ TEST_CASE("a clip that is read where memory is refused once is whole or an error
   REQUIRE((*writer)->finish().ok());
 
   constexpr long kMost = 1 << 18;
-  const Outcome whole = try_media(folder / "a.webm", kMost, true);
+  const Outcome whole = try_media(folder / "a.webm", kMost, kOn);
   REQUIRE_MESSAGE((whole.code == 0 && whole.out.find("frames\":8") != std::string::npos),
                   whole.text());
   long some = 0, all = kMost;  // the last point at which everything behind it may fail
   while (all - some > 50) {
     const long middle = (some + all) / 2;
-    const Outcome outcome = try_media(folder / "a.webm", middle, true);
+    const Outcome outcome = try_media(folder / "a.webm", middle, kOn);
     (outcome.code == 0 && outcome.out == whole.out ? all : some) = middle;
   }
-  int refused = 0;
+  int refused = 0, led_astray = 0;
   const long points = points_of(2000, 60);
   for (long i = 0; i < points; ++i) {  // most of decoding lies in the last ones
     const long at = all - 2000 / points * (i + 1);
-    const Outcome outcome = try_media(folder / "a.webm", at, false);
+    const Outcome outcome = try_media(folder / "a.webm", at);
     CAPTURE(at);
     if (outcome.out == whole.out) continue;
     refused += 1;
     CHECK_MESSAGE((outcome.code == 0 || outcome.code == 5 || outcome.code == kNotLoaded),
                   outcome.text());
     CHECK_MESSAGE(says_what_is_short(outcome.out), outcome.text());
+    // What crashes and had its memory was led there by the file; our own crash is our own.
+    const Outcome crashed = try_media(folder / "a.webm", at, kCrash);
+    CHECK_MESSAGE((crashed.code == 3 || crashed.code == 128 + SIGSEGV), crashed.text());
+    if (crashed.code != 3) continue;
+    led_astray += 1;
+    CHECK_MESSAGE(crashed.out.find("most likely the file is damaged") != std::string::npos,
+                  crashed.text());
   }
-  MESSAGE(points, " points, ", refused, " refused");
+  MESSAGE(points, " points, ", refused, " refused, ", led_astray, " crashes of FFmpeg");
   CHECK(refused > 0);
+  CHECK(led_astray > 0);
 }
 
 TEST_CASE("an address space of any size is enough or an error with code 5") {

@@ -10,8 +10,8 @@
 
 namespace {
 
-// Three of them are of this module.
-constexpr int kFrames = 12;
+// Five of them are of this module and the command's own malloc.
+constexpr int kFrames = 14;
 // Hashes, each in the first free place at or behind its remainder.
 constexpr size_t kStacks = 1 << 20;
 std::atomic<uint64_t>* stacks = nullptr;

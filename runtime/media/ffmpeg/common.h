@@ -69,66 +69,65 @@ inline Status ffmpeg_error(int code, const std::string& what) {
                what, ": ", text);
 }
 
-// Whether this thread was refused memory since, which malloc leaves in errno. It counts whatever
-// the call returns: FFmpeg's demuxers pass over what they had no memory for and go on (WebM's sound
-// became shorter), and its decoders patch it or call it damaged. A decoder that made do without
+// Whether memory was refused since. It counts whatever the call returns: FFmpeg's demuxers pass
+// over what they had no memory for and go on (WebM's sound became shorter), and its decoders patch
+// it or call it damaged. A decoder that made do without
 // looks the same and is refused, too; one that is opened is tried again with what needs less.
 class MemoryWatch {
  public:
-  MemoryWatch() { errno = 0; }
-  bool refused(int code) const { return code == AVERROR(ENOMEM) || errno == ENOMEM; }
+  bool refused(int code) const { return code == AVERROR(ENOMEM) || watch_.refused(); }
+
+ private:
+  RefusalWatch watch_;
 };
 
-// Calls that crash where memory is refused, and change errno before they do, as the assertion that
-// ends a context whose options got none.
+// Calls that may crash, or never come back, once memory was refused.
 inline CodecContextPtr new_context(const AVCodec* codec) {
-  const ForeignCode making("making a codec of FFmpeg");
+  const ForeignCode making(ForeignCode::Kind::kWork, "making a codec of FFmpeg");
   return CodecContextPtr(avcodec_alloc_context3(codec));
 }
 inline int open_encoder(AVCodecContext* encoder, const AVCodec* codec) {
-  const ForeignCode opening("opening an encoder of FFmpeg");
+  const ForeignCode opening(ForeignCode::Kind::kWork, "opening an encoder of FFmpeg");
   return avcodec_open2(encoder, codec, nullptr);
 }
 inline AVStream* new_stream(AVFormatContext* output) {
-  const ForeignCode making("making a stream of FFmpeg");
+  const ForeignCode making(ForeignCode::Kind::kWork, "making a stream of FFmpeg");
   return avformat_new_stream(output, nullptr);
 }
-
-// FFmpeg's calls that go where the file leads, and may crash once memory was refused.
 inline int write_header(AVFormatContext* output, AVDictionary** options) {
-  const ForeignCall writing("writing a clip by FFmpeg");
+  const ForeignCode writing(ForeignCode::Kind::kWork, "writing a clip by FFmpeg");
   return avformat_write_header(output, options);
 }
 inline int write_packet(AVFormatContext* output, AVPacket* packet) {
-  const ForeignCall writing("writing a clip by FFmpeg");
+  const ForeignCode writing(ForeignCode::Kind::kWork, "writing a clip by FFmpeg");
   return av_interleaved_write_frame(output, packet);
 }
 inline int write_trailer(AVFormatContext* output) {
-  const ForeignCall writing("writing a clip by FFmpeg");
+  const ForeignCode writing(ForeignCode::Kind::kWork, "writing a clip by FFmpeg");
   return av_write_trailer(output);
 }
 inline int read_packet(AVFormatContext* input, AVPacket* packet) {
-  const ForeignCall reading("reading a clip by FFmpeg");
+  const ForeignCode reading(ForeignCode::Kind::kReading, "reading a clip by FFmpeg");
   return av_read_frame(input, packet);
 }
 inline int begin_decoding(AVCodecContext* decoder, const AVCodec& codec) {
-  const ForeignCall opening("opening a decoder of FFmpeg");
+  const ForeignCode opening(ForeignCode::Kind::kReading, "opening a decoder of FFmpeg");
   return avcodec_open2(decoder, &codec, nullptr);
 }
 inline int send_packet(AVCodecContext* decoder, const AVPacket* packet) {
-  const ForeignCall decoding("decoding by FFmpeg");
+  const ForeignCode decoding(ForeignCode::Kind::kReading, "decoding by FFmpeg");
   return avcodec_send_packet(decoder, packet);
 }
 inline int receive_frame(AVCodecContext* decoder, AVFrame* frame) {
-  const ForeignCall decoding("decoding by FFmpeg");
+  const ForeignCode decoding(ForeignCode::Kind::kReading, "decoding by FFmpeg");
   return avcodec_receive_frame(decoder, frame);
 }
 inline int send_frame(AVCodecContext* encoder, const AVFrame* frame) {
-  const ForeignCall encoding("encoding by FFmpeg");
+  const ForeignCode encoding(ForeignCode::Kind::kWork, "encoding by FFmpeg");
   return avcodec_send_frame(encoder, frame);
 }
 inline int receive_packet(AVCodecContext* encoder, AVPacket* packet) {
-  const ForeignCall encoding("encoding by FFmpeg");
+  const ForeignCode encoding(ForeignCode::Kind::kWork, "encoding by FFmpeg");
   return avcodec_receive_packet(encoder, packet);
 }
 

@@ -56,7 +56,7 @@ int open_and_probe(const std::string& path, InputPtr* input) {
   const bool is_jpeg = begin[0] == '\xff' && begin[1] == '\xd8';
   const AVInputFormat* format = is_jpeg ? av_find_input_format("mjpeg") : nullptr;
   const std::string url = "file:" + path;
-  const ForeignCode opening("opening a clip by FFmpeg");
+  const ForeignCode opening(ForeignCode::Kind::kReading, "opening a clip by FFmpeg");
   AVFormatContext* raw = nullptr;
   AVDictionary* options = nullptr;
   int code = av_dict_set(&options, "protocol_whitelist", "file", 0);
