@@ -8,15 +8,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstring>
+
+#include "graph/format/output_file.h"
 
 namespace zoetrope {
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0)
-    return error(errno == ENOENT ? Code::kNotFound : Code::kIoError, "cannot open ", path, ": ",
-                 std::strerror(errno));
+  if (fd < 0) return open_error(errno, "cannot open", path);
   struct stat info {};
   MappedFile file;
   file.path_ = path;
@@ -26,8 +25,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   } else if (info.st_size > 0) {
     void* data = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) {
-      status = error(errno == ENOMEM ? Code::kResourceExhausted : Code::kIoError, "cannot map ",
-                     path, ": ", std::strerror(errno));
+      status = io_error(errno, "cannot map", path);
     } else {
       file.data_ = static_cast<const uint8_t*>(data);
       file.size_ = info.st_size;

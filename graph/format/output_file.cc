@@ -99,6 +99,11 @@ Status io_error(int code, const std::string& what, const std::string& path) {
                what, " ", path, ": ", std::strerror(code));
 }
 
+Status open_error(int code, const std::string& what, const std::string& path) {
+  return code == ENOENT ? error(Code::kNotFound, what, " ", path, ": ", std::strerror(code))
+                        : io_error(code, what, path);
+}
+
 std::string OutputTarget::identity() const {
   if (descriptor >= 0) return str("descriptor ", descriptor);
   if (char* folder = ::realpath(folder_of(path).c_str(), nullptr)) {

@@ -82,5 +82,7 @@ void remove_unfinished_files();
 // An errno as a Status that names the path: a full disk or no handle left is kResourceExhausted,
 // a call that a signal broke off is kCancelled.
 Status io_error(int code, const std::string& what, const std::string& path);
+// The same for what is read, where a name that is not there is kNotFound.
+Status open_error(int code, const std::string& what, const std::string& path);
 
 }  // namespace zoetrope

@@ -105,9 +105,7 @@ std::optional<FileName> parse_name(const std::string& name) {
 
 Result<std::vector<std::string>> names_in(const std::string& path) {
   DIR* folder = ::opendir(path.c_str());
-  if (folder == nullptr)
-    return error(errno == ENOENT ? Code::kNotFound : Code::kIoError, "cannot open the checkpoint ",
-                 path, ": ", std::strerror(errno));
+  if (folder == nullptr) return open_error(errno, "cannot open the checkpoint", path);
   std::vector<std::string> names;
   while (const dirent* entry = ::readdir(folder)) {
     names.emplace_back(entry->d_name);
@@ -263,8 +261,7 @@ Result<CheckpointFolder> CheckpointFolder::open(const std::string& path, bool wr
   folder.path_ = path;
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0)
-    return error(errno == ENOENT ? Code::kNotFound : Code::kIoError, "cannot open the checkpoint ",
-                 path, ": ", std::strerror(errno));
+    return open_error(errno, "cannot open the checkpoint", path);
   if (!S_ISDIR(info.st_mode))
     return error(Code::kInvalidArgument, path,
                  " is no folder; give the one that --checkpoint was given");

@@ -88,7 +88,8 @@ ClipTags make_tags(const std::string& model, const std::string& version, const s
                    const std::string& negative, uint64_t seed,
                    const std::vector<std::pair<std::string, std::string>>& options) {
   std::string line;
-  const ForeignCode making(ForeignCode::Kind::kWork, "making JSON");  // a value whose memory is refused destroys itself twice
+  // A value whose memory is refused destroys itself twice.
+  const ForeignCode making(ForeignCode::Kind::kWork, "making JSON");
   nlohmann::json all = {{"prompt", prompt},
                         {"negative_prompt", negative},
                         {"seed", seed},

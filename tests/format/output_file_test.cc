@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <functional>
 #include <iterator>
 
+#include "graph/format/mapped_file.h"
 #include "tests/skip.h"
 #include "tests/support/temporary_folder.h"
 
@@ -134,4 +136,15 @@ TEST_CASE("a folder that is taken away is an error") {
   const Status status = file.commit();
   CHECK(status.code() == Code::kIoError);
   CHECK(status.message().find("sub/clip") != std::string::npos);
+}
+
+TEST_CASE("what cannot be opened says whether it is not there or no handle is left") {
+  CHECK(MappedFile::open("/no/such/file").status().code() == Code::kNotFound);
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{0, before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const Status status = MappedFile::open("/proc/self/exe").status();
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(status.code() == Code::kResourceExhausted);
 }

@@ -86,9 +86,7 @@ Status check_readable(const std::string& path) {
 
 Result<std::vector<uint8_t>> read_bytes(const std::string& path, int64_t most) {
   std::ifstream in(path, std::ios::binary);
-  if (!in)
-    return error(errno == ENOMEM ? Code::kResourceExhausted : Code::kIoError, "cannot read ", path,
-                 ": ", std::strerror(errno));
+  if (!in) return io_error(errno, "cannot read", path);
   std::vector<uint8_t> bytes;
   constexpr size_t kStep = 1 << 20;
   while (in && static_cast<int64_t>(bytes.size()) < most) {
