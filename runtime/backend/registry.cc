@@ -1,6 +1,7 @@
 #include "runtime/backend/registry.h"
 
 #include <dlfcn.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cctype>
@@ -9,6 +10,7 @@
 #include <map>
 #include <mutex>
 
+#include "runtime/backend/refused_memory.h"
 #include "runtime/library.h"
 
 namespace zoetrope {
@@ -46,6 +48,33 @@ Result<const BackendModule*> find_module(const std::string& name) {
   const auto it = modules.find(name);
   if (it != modules.end()) return it->second;
   return modules.emplace(name, load_module(name)).first->second;
+}
+
+// Drivers that lack memory or files to open say "no device", or less. What they take: NVIDIA's some
+// 60 files for two devices and over a GiB of addresses, Mesa's 15 and 0.3.
+constexpr rlim_t kDriverFiles = 64, kDriverAddresses = rlim_t{2} << 30;
+
+Status with_reason(const Status& said, const RefusalWatch& memory) {
+  if (said.code() != Code::kUnavailable && said.code() != Code::kInternal) return said;
+  if (memory.refused())
+    return error(Code::kResourceExhausted, said.message(), "; memory was refused meanwhile");
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kDriverFiles)
+    return error(Code::kResourceExhausted, said.message(), "; this process may open only ",
+                 limit.rlim_cur, " files (ulimit -n), and drivers open up to ", kDriverFiles);
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < kDriverAddresses)
+    return error(Code::kResourceExhausted, said.message(), "; this process may use only ",
+                 limit.rlim_cur >> 20, " MiB of addresses (ulimit -v), and drivers use up to ",
+                 kDriverAddresses >> 20);
+  return said;
+}
+
+Result<std::vector<DeviceInfo>> enumerate(const BackendModule& module,
+                                          const DeviceOptions& options) {
+  const RefusalWatch memory;
+  auto devices = module.enumerate(options);
+  if (!devices.ok()) return with_reason(devices.status(), memory);
+  return devices;
 }
 
 std::string known_backends() {
@@ -102,7 +131,8 @@ Result<FoundDevice> find_by_spec(std::string_view spec, const DeviceOptions& opt
       auto module = find_module(candidate);
       if (module.status().code() == Code::kResourceExhausted) no_memory = module.status();
       if (!module.ok()) continue;
-      auto devices = (*module)->enumerate(options);
+      auto devices = enumerate(**module, options);
+      if (devices.status().code() == Code::kResourceExhausted) no_memory = devices.status();
       if (!devices.ok()) continue;
       for (size_t i = 0; i < devices->size(); ++i)
         if (!(*devices)[i].software && (*devices)[i].unusable.empty())
@@ -116,7 +146,7 @@ Result<FoundDevice> find_by_spec(std::string_view spec, const DeviceOptions& opt
   for (const char* known : kBackends) {
     if (name != known) continue;
     ZT_ASSIGN_OR_RETURN(const BackendModule* module, find_module(name));
-    ZT_ASSIGN_OR_RETURN(const auto devices, module->enumerate(options));
+    ZT_ASSIGN_OR_RETURN(const auto devices, enumerate(*module, options));
     ZT_ASSIGN_OR_RETURN(const int index, find_device(spec, which, devices));
     return FoundDevice{module, index};
   }
@@ -131,7 +161,7 @@ std::vector<BackendStatus> list_backends(const DeviceOptions& options) {
     BackendStatus entry{name, Status(), {}};
     if (auto module = find_module(name); !module.ok()) {
       entry.status = module.status();
-    } else if (auto devices = (*module)->enumerate(options); !devices.ok()) {
+    } else if (auto devices = enumerate(**module, options); !devices.ok()) {
       entry.status = devices.status();
     } else {
       entry.devices = std::move(*devices);
@@ -164,7 +194,10 @@ Result<std::string> resolve_device(std::string_view spec, const DeviceOptions& o
 
 Result<std::unique_ptr<Device>> open_device(std::string_view spec, const DeviceOptions& options) {
   ZT_ASSIGN_OR_RETURN(const FoundDevice found, find_by_spec(spec, options));
-  return found.module->open(found.index, options);
+  const RefusalWatch memory;
+  auto device = found.module->open(found.index, options);
+  if (!device.ok()) return with_reason(device.status(), memory);
+  return device;
 }
 
 }  // namespace zoetrope

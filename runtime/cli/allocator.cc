@@ -1,7 +1,8 @@
-// The command's own malloc, which counts what the next one refuses. The linker binds other
+// The command's own malloc and mmap, which count what the next ones refuse. The linker binds other
 // libraries to it, too, as the program is where names are looked for first. Not in
 // sanitizers, whose allocator must be the first.
 #include <dlfcn.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <cerrno>
@@ -60,6 +61,16 @@ int posix_memalign(void** given, size_t alignment, size_t bytes) {
   const int code = next(&known, "posix_memalign")(given, alignment, bytes);
   if (code == ENOMEM) zoetrope::note_refusal();
   return code;
+}
+// libc's own calls do not come here.
+void* mmap(void* wish, size_t bytes, int protection, int flags, int file, off_t offset) {
+  static constinit std::atomic<void* (*)(void*, size_t, int, int, int, off_t)> known{nullptr};
+  void* const given = next(&known, "mmap")(wish, bytes, protection, flags, file, offset);
+  if (given == MAP_FAILED && errno == ENOMEM) zoetrope::note_refusal();
+  return given;
+}
+void* mmap64(void* wish, size_t bytes, int protection, int flags, int file, off_t offset) {
+  return mmap(wish, bytes, protection, flags, file, offset);
 }
 }
 #endif

@@ -18,6 +18,7 @@
 #include "graph/thread.h"
 #include "runtime/backend/foreign_code.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/crash_site.h"
 #include "runtime/cli/usage.h"
 #include "runtime/verify/numerics.h"
 
@@ -103,6 +104,8 @@ void begin_early() {
 }
 [[gnu::section(".preinit_array"), gnu::used]] void (*const g_begin_early)() = begin_early;
 
+const zoetrope::RefusalWatch g_whole_run;
+
 // Fit for handlers of signals.
 [[noreturn]] void end_at_once(int code, std::initializer_list<const char*> message) {
   zoetrope::remove_unfinished_files();
@@ -111,10 +114,9 @@ void begin_early() {
   _exit(code);
 }
 
-// Other libraries crash, abort, exit or wait for ever where they get no memory. What is set up maps
-// some, too, which nobody counts.
-void end_if_short_of_memory(const ForeignCode& code, int error) {
-  if (code.refused() || (code.kind() == ForeignCode::Kind::kSetUp && error == ENOMEM))
+// Other libraries crash, abort, exit or wait for ever where they get no memory.
+void end_if_short_of_memory(const ForeignCode& code) {
+  if (code.refused())
     end_at_once(zoetrope::kExitNoMemory,
                 {"zoetrope: resource exhausted: another library ended the process in ", code.what(),
                  ": most likely it found no memory\n"});
@@ -130,7 +132,7 @@ void end_if_led_astray(const ForeignCode& code) {
 void end_of_foreign_code() {
   const ForeignCode* code = ForeignCode::current();
   if (code == nullptr) return;
-  end_if_short_of_memory(*code, errno);
+  end_if_short_of_memory(*code);
   end_if_led_astray(*code);
   end_at_once(
       zoetrope::kExitFailure,
@@ -139,8 +141,7 @@ void end_of_foreign_code() {
 
 // A crash is ours to mend, but leaves no half-written file. Threads that read one file crash
 // together: the first one's handler ends the process, the others wait for that.
-extern "C" void on_crash(int number, siginfo_t* info, void*) {
-  const int error = errno;
+extern "C" void on_crash(int number, siginfo_t* info, void* context) {
   static std::atomic_flag crashed;
   static thread_local volatile bool crashed_here = false;
   while (crashed.test_and_set() && !crashed_here) pause();
@@ -151,9 +152,14 @@ extern "C" void on_crash(int number, siginfo_t* info, void*) {
     end_at_once(zoetrope::kExitBadFile, {"zoetrope: data loss: a file that is mapped, most likely "
                                          "the model, became shorter while it was read\n"});
   if (const ForeignCode* code = ForeignCode::current(); !again && code != nullptr) {
-    end_if_short_of_memory(*code, error);
+    end_if_short_of_memory(*code);
     end_if_led_astray(*code);
   }
+  // Drivers, whose threads use what another was refused.
+  if (const char* library = zoetrope::foreign_library_at(context);
+      !again && library != nullptr && g_whole_run.refused())
+    end_at_once(zoetrope::kExitNoMemory, {"zoetrope: resource exhausted: ", library,
+                                          " crashed: most likely it found no memory\n"});
   std::signal(number, SIG_DFL);  // as if nobody had listened
   raise(number);
 }
@@ -162,7 +168,7 @@ extern "C" void on_long_call(int) {
   const int error = errno;
   if (const ForeignCode* code = ForeignCode::current(); code != nullptr) {
     if (zoetrope::interrupted()) zoetrope::end_interrupted();
-    end_if_short_of_memory(*code, error);
+    end_if_short_of_memory(*code);
   }
   errno = error;
 }

@@ -4,6 +4,7 @@
 usage: limits_test.py PATH_OF_ZOETROPE MODEL.zoe
 """
 import fcntl
+import json
 import os
 import pty
 import resource
@@ -40,6 +41,18 @@ class Limits(command.Case):
         result = run("generate", "x", "--model", MODEL, "--device", "cpu", "--threads", "256", *SMALL, "-o",
                      self.out / "o.y4m", preexec_fn=limited(resource.RLIMIT_AS, 600 << 20))
         self.check_short(result, 5)
+
+    @unittest.skipUnless(address_space_can_be_limited(), "a sanitizer needs all of it")
+    def test_drivers_short_of_addresses(self):
+        """They crash, in threads of their own, too, and hand out memory that they were refused."""
+        devices = json.loads(run("devices", "--json").stdout)
+        if not any(entry["backend"] == "vulkan" and entry["available"] for entry in devices):
+            self.skipTest("no Vulkan device")
+        for mib in range(70, 1000, 45):
+            with self.subTest(f"{mib} MiB"):
+                result = run("generate", "x", "--model", MODEL, "--device", "vulkan", *SMALL, "-o", self.out / "o.y4m",
+                             preexec_fn=limited(resource.RLIMIT_AS, mib << 20))
+                self.check_short(result, 0, 5)
 
     def test_file_handles(self):
         for handles in range(3, 24):
