@@ -53,6 +53,7 @@ TEST_CASE("HEIC and AVIF: transparency over white, turned, deep, with profiles")
   check("turned.avif", 3, 0.9, kHeight, kWidth);
   check("grid.avif", 3, 0.9, 96, 80);
   check("premultiplied.avif", 3, 0.8);
+  check("gray_limited.avif", 3, 0.8);
   check("adobe.avif", 5, 1);       // 3.7 on the mean where it is not applied
   check("display_p3.avif", 5, 1);  // and here 2.3
   const Media media = read_frames(fixture("alpha.avif"), kWidth, kHeight);

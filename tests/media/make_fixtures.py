@@ -275,6 +275,9 @@ def main():
     muted = 130 + rgb // 5
     Image.fromarray(muted).save(out / "adobe.avif", quality=100, subsampling="4:4:4", icc_profile=adobe_rgb())
     shown["adobe.avif"] = adobe_as_srgb(muted)
+    luma = Image.fromarray(rgb).convert("L")
+    luma.save(out / "gray_limited.avif", quality=100, range="limited")
+    shown["gray_limited.avif"] = np.repeat(np.asarray(luma)[..., None], 3, -1)
     (out / "display_p3.avif").write_bytes(avif([picture(muted, nclx(12))]))
     shown["display_p3.avif"] = p3_as_srgb(muted)
     y, x = np.mgrid[0:80, 0:96]

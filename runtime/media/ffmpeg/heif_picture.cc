@@ -79,6 +79,51 @@ Status add_colours(const heif_image_handle* handle, const std::string& path, AVF
   return failed(heif_image_handle_get_raw_color_profile(handle, data->data), path);
 }
 
+bool has_limited_range(const heif_image_handle* handle) {
+  heif_color_profile_nclx* points = nullptr;
+  if (heif_image_handle_get_nclx_color_profile(handle, &points).code != heif_error_Ok) return false;
+  const Owned<heif_color_profile_nclx> owned(points);
+  return points->full_range_flag == 0;
+}
+
+// A picture of luma alone, as it is coded: libheif makes RGB of it as if its range were full. Null:
+// it has colours or transparency.
+Result<FramePtr> limited_gray(const heif_image_handle* handle, const std::string& path) {
+  heif_image* decoded = nullptr;
+  ZT_RETURN_IF_ERROR(failed(heif_decode_image(handle, &decoded, heif_colorspace_undefined,
+                                              heif_chroma_undefined, nullptr),
+                            path));
+  const Owned<heif_image> image(decoded);
+  if (heif_image_get_colorspace(decoded) != heif_colorspace_monochrome) return FramePtr();
+  FramePtr frame(av_frame_alloc());
+  if (!frame) return no_memory_to_read(path);
+  const int bits = heif_image_get_bits_per_pixel_range(decoded, heif_channel_Y);
+  frame->format = bits > 8 ? AV_PIX_FMT_GRAY16LE : AV_PIX_FMT_GRAY8;
+  frame->width = heif_image_get_width(decoded, heif_channel_Y);
+  frame->height = heif_image_get_height(decoded, heif_channel_Y);
+  int stride = 0;
+  const uint8_t* from = heif_image_get_plane_readonly(decoded, heif_channel_Y, &stride);
+  if (from == nullptr || bits < 8 || bits > 16 || frame->width < 1 || frame->height < 1)
+    return FramePtr();
+  if (av_frame_get_buffer(frame.get(), 0) < 0) return no_memory_to_read(path);
+  // Black is 16 and white 235 of 8 bits (ITU-T H.273, equation 24); swscale takes gray for full.
+  const int black = 16 << (bits - 8), span = 219 << (bits - 8), most = bits > 8 ? 65535 : 255;
+  for (int y = 0; y < frame->height; ++y, from += stride) {
+    uint8_t* to = frame->data[0] + static_cast<ptrdiff_t>(y) * frame->linesize[0];
+    for (int x = 0; x < frame->width; ++x) {
+      const int luma = bits > 8 ? from[2 * x] | from[2 * x + 1] << 8 : from[x];
+      const int64_t light = std::clamp(luma - black, 0, span);
+      const auto value = static_cast<uint16_t>((light * most + span / 2) / span);
+      if (bits > 8)
+        std::memcpy(to + 2 * x, &value, 2);
+      else
+        to[x] = static_cast<uint8_t>(value);
+    }
+  }
+  ZT_RETURN_IF_ERROR(add_colours(handle, path, frame.get()));
+  return frame;
+}
+
 }  // namespace
 
 Status use_heif_picture(const std::string& path, const UsePicture& use) {
@@ -95,6 +140,15 @@ Status use_heif_picture(const std::string& path, const UsePicture& use) {
   if (wide < 1 || high < 1 || wide > kMaxPixels / high)
     return error(Code::kUnsupported, path, " is too large: ", wide, "x", high, " pixels");
   const bool alpha = heif_image_handle_has_alpha_channel(raw) != 0;
+  if (!alpha && has_limited_range(raw)) {
+    ZT_ASSIGN_OR_RETURN(const FramePtr gray, limited_gray(raw, path));
+    if (gray) {
+      PictureFrame p;
+      p.frame = gray.get();
+      p.still = true;
+      return use(p).status();
+    }
+  }
   const bool deep = heif_image_handle_get_luma_bits_per_pixel(raw) > 8;
   const heif_chroma chroma =
       deep ? (alpha ? heif_chroma_interleaved_RRGGBBAA_LE : heif_chroma_interleaved_RRGGBB_LE)
