@@ -237,7 +237,11 @@ Status verdict(const VerifyReport& report) {
       return error(Code::kDiffers, d.run.device, ": ", f.job, ", ", f.node, ", kernel ", f.kernel,
                    ": ", finding_name(f.kind));
     }
-    if (!d.status.ok()) return error(Code::kDiffers, d.run.device, ": ", d.status.message());
+    if (!d.status.ok()) {
+      const bool refused = d.status.code() == Code::kResourceExhausted;
+      return error(refused ? Code::kResourceExhausted : Code::kDiffers, d.run.device, ": ",
+                   d.status.message());
+    }
     return error(Code::kDiffers, d.run.device, ": the clip is further from ", report.baseline,
                  "'s than is allowed");
   }

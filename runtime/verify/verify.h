@@ -101,7 +101,8 @@ Result<VerifyReport> verify_devices(const VerifyOptions& options, const MakeEngi
 // usable_devices(), the CPU first: what differs is told of the others.
 std::vector<std::string> devices_to_verify(const DeviceOptions& options = {});
 
-// OK, or kDiffers with the first device's first difference.
+// OK, or kDiffers with the first device's first difference; kResourceExhausted where it came to
+// none for want of memory.
 Status verdict(const VerifyReport& report);
 
 // For people, for machines, and one HTML page. `baseline`: null where it is the first device.

@@ -330,3 +330,12 @@ TEST_CASE("a kernel that writes into its input is found") {
   finds({Fault::kChangesInput, "fused_linear", FindingKind::kInputChanged, "input 0"},
         options_for({}));
 }
+
+TEST_CASE("a device that had no memory for the request differs in nothing") {
+  VerifyReport report;
+  report.devices.resize(1);
+  report.devices[0].status = error(Code::kResourceExhausted, "no memory for a kernel");
+  CHECK(verdict(report).code() == Code::kResourceExhausted);
+  report.devices[0].status = error(Code::kInternal, "a kernel failed");
+  CHECK(verdict(report).code() == Code::kDiffers);
+}
