@@ -173,7 +173,7 @@ class FewKeysKernel : public CudaKernel {
   const AttentionParams params_;
 };
 
-// Where a device's blocks have several tiles each. Heads of up to 80 dims, which this kernel would
+// Where a device's blocks have several tiles each. Heads of 65 to 80 dims, which this kernel would
 // pad to 128, have a way of their own in the other.
 bool accepts_few_keys(const KernelRequest& request, const Capabilities& caps) {
   constexpr int64_t kMostKeys = 1024;  // from here on the other kernel is as quick

@@ -149,35 +149,17 @@ Prepared prepare_group_norm(const KernelRequest& request, const Context& context
 
 bool accepts(const KernelRequest& request, const Capabilities&) { return compute_dtypes(request); }
 
-// Rows that the kernel keeps, and sides that move along them, scale and shift of one dtype.
-bool accepts_quantizing(const KernelRequest& request, const RowNormParams& p, const RowNorm& norm,
-                        size_t gate) {
-  DType dtype = p.dtype;
-  bool any = false, fits = norm_quantizes(p);
-  for (const size_t i : {norm.scale, norm.shift}) {
-    if (!has(request, i)) continue;
-    const DType own = in(request, i).dtype;
-    fits = fits && (any ? own == dtype : own == DType::kF32 || own == p.dtype);
-    dtype = own;
-    any = true;
-  }
-  for (const size_t i : {norm.weight, norm.bias, gate})
-    fits = fits && (!has(request, i) || is_compute_dtype(in(request, i).dtype));
-  const auto along = [&](size_t i, bool moves) { return !has(request, i) || moves; };
-  return fits && along(norm.scale, p.modulation.moves[0]) &&
-         along(norm.shift, p.modulation.moves[1]) && along(gate, p.gating.moves[0]);
+bool quantizes(const RowNormParams& p) {
+  return is_compute_dtype(p.dtype) && is_compute_dtype(p.weight.dtype) &&
+         is_compute_dtype(p.bias.dtype) && is_compute_dtype(p.gate.dtype) && norm_quantizes(p);
 }
 
 bool accepts_norm_quantize(const KernelRequest& request, const Capabilities&) {
-  const RowNorm norm = modulated(request);
-  return is_compute_dtype(in(request, 0).dtype) &&
-         accepts_quantizing(request, params_of(request, norm), norm, kNoInput);
+  return quantizes(params_of(request, modulated(request)));
 }
 
 bool accepts_residual_norm_quantize(const KernelRequest& request, const Capabilities&) {
-  return is_compute_dtype(in(request, kX).dtype) &&
-         accepts_quantizing(request, residual_params(request),
-                            {false, kWeight, kBias, kScale, kShift}, kGate);
+  return quantizes(residual_params(request));
 }
 
 constexpr TableRow kTable[] = {

@@ -24,7 +24,8 @@ RowBroadcast broadcast_rows(const Shape& shape, const Shape* a, const Shape* b);
 
 // Input i of a call as a kernel's parameter; absent where the node has none.
 inline SideParams side(const KernelRequest& request, size_t i) {
-  return {nullptr, has(request, i) ? in(request, i).dtype : DType::kF32};
+  const bool given = has(request, i);
+  return {nullptr, given ? in(request, i).dtype : DType::kF32, given};
 }
 
 }  // namespace zoetrope::cuda

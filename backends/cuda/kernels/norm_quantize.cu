@@ -93,7 +93,9 @@ cudaError_t launch(const NormQuantizeParams& p, cudaStream_t stream) {
 
 bool norm_quantizes(const RowNormParams& p) {
   const int64_t chunk = 16 / dtype_size(p.dtype);
-  return p.width % chunk == 0 && lay_out_rows(p.rows, p.width / chunk, kMostKept).keep > 0;
+  const NormSides sides(p);
+  return p.width % chunk == 0 && lay_out_rows(p.rows, p.width / chunk, kMostKept).keep > 0 &&
+         sides.alike && (sides.dtype == DType::kF32 || sides.dtype == p.dtype);
 }
 
 cudaError_t norm_quantize(const NormQuantizeParams& p, cudaStream_t stream) {

@@ -106,25 +106,4 @@ class KeptUnits {
   std::conditional_t<kResidual, float[kKeep][N], uint4[kKeep]> kept_;
 };
 
-// Whether scale and shift have one dtype, and all sides move along the row.
-struct NormSides {
-  DType dtype;  // of scale and shift
-  bool alike = true;
-
-  explicit NormSides(const RowNormParams& p) : dtype(p.dtype) {
-    bool any = false;
-    for (const SideParams& one : {p.scale, p.shift}) {
-      if (one.data == nullptr) continue;
-      alike = alike && (!any || one.dtype == dtype);
-      dtype = one.dtype;
-      any = true;
-    }
-    const auto along = [](const SideParams& one, bool moves) {
-      return one.data == nullptr || moves;
-    };
-    alike = alike && along(p.scale, p.modulation.moves[0]) &&
-            along(p.shift, p.modulation.moves[1]) && along(p.gate, p.gating.moves[0]);
-  }
-};
-
 }  // namespace zoetrope::cuda

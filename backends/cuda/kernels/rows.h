@@ -8,10 +8,11 @@
 
 namespace zoetrope::cuda {
 
-// A tensor of f32, f16 or bf16; null data: absent.
+// A tensor of f32, f16 or bf16. Null data: absent, or not bound yet where it is given.
 struct SideParams {
   const void* data = nullptr;
   DType dtype = DType::kF32;
+  bool given = false;
 };
 
 // Where two operands stand that broadcast to rows: dimensions of the rows, outermost first.
