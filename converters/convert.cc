@@ -9,6 +9,7 @@
 #include "converters/lora_keys.h"
 #include "converters/scaled.h"
 #include "graph/format/folder_listing.h"
+#include "graph/format/output_claim.h"
 
 namespace zoetrope {
 namespace {
@@ -32,8 +33,8 @@ Status check_not_within(const std::string& folder, const std::string& output) {
   return Status();
 }
 
-// The output replaces nothing that is read.
-Status check_output(const ConvertOptions& options) {
+// The output replaces nothing that is read, and nobody else writes it meanwhile.
+Result<OutputClaim> claim_output(const ConvertOptions& options) {
   if (!options.output.ends_with(".zoe"))
     return error(Code::kInvalidArgument, "-o ", options.output, ": name the model *.zoe");
   std::error_code failed;
@@ -46,7 +47,7 @@ Status check_output(const ConvertOptions& options) {
     if (fs::is_directory(input, failed))
       ZT_RETURN_IF_ERROR(check_not_within(input, options.output));
   }
-  return Status();
+  return OutputClaim::take(options.output);
 }
 
 // A diffusers pipeline folder; none: the input is the weights themselves.
@@ -143,7 +144,7 @@ Result<const Family*> choose_family(const std::string& asked, const Checkpoint& 
 
 Status convert(const ConvertOptions& options, const WriteProgress& progress) {
   constexpr std::string_view kSynthetic = "synthetic:";
-  ZT_RETURN_IF_ERROR(check_output(options));
+  ZT_ASSIGN_OR_RETURN(const OutputClaim claim, claim_output(options));
   if (options.input.starts_with(kSynthetic))
     return convert_synthetic(options.input.substr(kSynthetic.size()), options, progress);
   ZT_ASSIGN_OR_RETURN(const std::optional<DiffusersFolder> pipeline, find_pipeline(options.input));

@@ -19,7 +19,7 @@ enum class Code {
   kUnsupported,        // well formed, but no kernel, codec or feature for it
   kResourceExhausted,  // out of memory, budget, disk or a limit of ours
   kDataLoss,           // damaged or hostile bytes
-  kUnavailable,        // device lost, driver missing, library not installed
+  kUnavailable,        // device lost, driver missing, library not installed, file in use
   kCancelled,          // the user asked to stop
   kDiffers,            // a result is not what it was compared with
   kIoError,            // the operating system refused a read or a write

@@ -15,30 +15,6 @@
 namespace zoetrope {
 namespace {
 
-constexpr int kMaxLinks = 40;  // as Linux has it
-
-std::string folder_of(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-}
-
-std::string name_of(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
-
-// The number in "-", /dev/stdout, /dev/fd/N and /proc/self/fd/N; -1 for other paths.
-int named_descriptor(const std::string& path) {
-  if (path == "-" || path == "/dev/stdout") return 1;
-  if (path == "/dev/stderr") return 2;
-  for (const std::string prefix : {"/dev/fd/", "/proc/self/fd/"}) {
-    if (path.rfind(prefix, 0) != 0) continue;
-    const std::string number = path.substr(prefix.size());
-    if (number.empty() || number.size() > 6 ||
-        number.find_first_not_of("0123456789") != std::string::npos)
-      continue;
-    return std::atoi(number.c_str());
-  }
-  return -1;
-}
-
 // Temporary names, where a signal handler can find them. Slots are reused and never freed.
 struct Unfinished {
   std::atomic<bool> live{false};
@@ -90,80 +66,10 @@ Status sync_folder(const std::string& path) {
 
 }  // namespace
 
-Status io_error(int code, const std::string& what, const std::string& path) {
-  const bool full = code == ENOSPC || code == EDQUOT || code == EFBIG || code == ENOMEM ||
-                    code == EMFILE || code == ENFILE;
-  return error(full            ? Code::kResourceExhausted
-               : code == EINTR ? Code::kCancelled
-                               : Code::kIoError,
-               what, " ", path, ": ", std::strerror(code));
-}
-
-Status open_error(int code, const std::string& what, const std::string& path) {
-  return code == ENOENT ? error(Code::kNotFound, what, " ", path, ": ", std::strerror(code))
-                        : io_error(code, what, path);
-}
-
-std::string OutputTarget::identity() const {
-  if (descriptor >= 0) return str("descriptor ", descriptor);
-  if (char* folder = ::realpath(folder_of(path).c_str(), nullptr)) {
-    const std::string whole = str(folder, "/", name_of(path));
-    std::free(folder);
-    return whole;
-  }
-  return path;
-}
-
-Result<OutputTarget> resolve_output(const std::string& path) {
-  OutputTarget target;
-  target.path = path;
-  if (path.empty()) return error(Code::kInvalidArgument, "an output needs a name");
-  struct stat info {};
-  for (int links = 0;; ++links) {
-    target.descriptor = named_descriptor(target.path);
-    if (target.descriptor >= 0) {
-      if (::fcntl(target.descriptor, F_GETFD) < 0) return io_error(errno, "cannot write to", path);
-      target.kind = OutputTarget::Kind::kStream;
-      return target;
-    }
-    if (::lstat(target.path.c_str(), &info) != 0) {
-      if (errno != ENOENT) return io_error(errno, "cannot create", path);
-      info.st_mode = 0;
-      break;
-    }
-    if (!S_ISLNK(info.st_mode)) break;
-    char text[PATH_MAX];
-    const ssize_t n = ::readlink(target.path.c_str(), text, sizeof(text) - 1);
-    if (n <= 0 || links == kMaxLinks)
-      return io_error(n <= 0 ? errno : ELOOP, "cannot follow the link", path);
-    const std::string link(text, static_cast<size_t>(n));
-    target.path = link[0] == '/' ? link : folder_of(target.path) + "/" + link;
-  }
-  if (info.st_mode != 0) {
-    if (S_ISDIR(info.st_mode))
-      return error(Code::kIoError, "cannot write ", path, ": a folder has that name");
-    if (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode)) {
-      target.kind = OutputTarget::Kind::kStream;
-      return target;
-    }
-    if (!S_ISREG(info.st_mode))
-      return error(Code::kIoError, "cannot write ", path,
-                   ": neither a file nor a pipe (a socket or a disk has that name)");
-    if (::access(target.path.c_str(), W_OK) != 0) return io_error(errno, "cannot replace", path);
-    target.mode = static_cast<int>(info.st_mode & 07777);
-  }
-  const std::string folder = folder_of(target.path);
-  if (::stat(folder.c_str(), &info) != 0) return io_error(errno, "cannot create", path);
-  if (!S_ISDIR(info.st_mode)) return io_error(ENOTDIR, "cannot create", path);
-  if (::access(folder.c_str(), W_OK | X_OK) != 0) return io_error(errno, "cannot create", path);
-  if (name_of(target.path).empty())
-    return error(Code::kIoError, "cannot write ", path, ": that names a folder");
-  return target;
-}
-
 Result<OutputFile> OutputFile::create(const std::string& path) {
   ZT_ASSIGN_OR_RETURN(const OutputTarget target, resolve_output(path));
   OutputFile file;
+  ZT_ASSIGN_OR_RETURN(file.claim_, OutputClaim::take({&target, 1}));
   file.path_ = path;
   file.target_ = target.path;
   file.kind_ = target.kind;
@@ -191,7 +97,8 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
       target_(std::move(other.target_)),
       temporary_(std::exchange(other.temporary_, {})),
       nameless_(std::exchange(other.nameless_, false)),
-      descriptor_(std::exchange(other.descriptor_, -1)) {}
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      claim_(std::move(other.claim_)) {}
 
 OutputFile::~OutputFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
@@ -275,6 +182,7 @@ Status OutputFile::commit() {
     if (link_to(target_)) {
       nameless_ = false;
       ::close(std::exchange(descriptor_, -1));  // synced: nothing is left that could fail
+      claim_ = OutputClaim();
       return sync_folder(target_);
     }
     if (errno != EEXIST) return failed("cannot finish");
@@ -284,6 +192,7 @@ Status OutputFile::commit() {
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) return failed("cannot rename to");
   forget(temporary_);
   temporary_.clear();
+  claim_ = OutputClaim();
   return sync_folder(target_);
 }
 

@@ -9,32 +9,15 @@
 #include <string>
 #include <string_view>
 
+#include "graph/format/output_claim.h"
+#include "graph/format/output_target.h"
 #include "graph/status.h"
 
 namespace zoetrope {
 
-// Where a path leads. Symbolic links are followed, so that the file behind a link is replaced and
-// never the link.
-struct OutputTarget {
-  enum class Kind {
-    kFile,    // a regular file, or a name that is free
-    kStream,  // a pipe, a terminal or another character device: written to as bytes come
-  };
-  Kind kind = Kind::kFile;
-  std::string path;     // of the file behind all links; of a stream, as given
-  int descriptor = -1;  // of a stream that is open already: "-", /dev/stdout, /dev/fd/N
-  int mode = 0;         // permissions of the file that is replaced; 0: there is none
-
-  // The same for two paths that lead to one file.
-  std::string identity() const;
-};
-
-// Looks, and changes nothing. Errors are what would make writing impossible: a folder that is
-// missing or read-only, a folder or socket in its place, a name that is too long.
-Result<OutputTarget> resolve_output(const std::string& path);
-
 class OutputFile {
  public:
+  // Claims the name until it is committed or dropped; kUnavailable: another process writes to it.
   // Opening a pipe waits for its reader.
   static Result<OutputFile> create(const std::string& path);
   OutputFile(OutputFile&& other) noexcept;
@@ -70,6 +53,7 @@ class OutputFile {
   std::string path_, target_, temporary_;  // temporary_ is empty while nothing is to be removed
   bool nameless_ = false;
   int descriptor_ = -1;
+  OutputClaim claim_;
 };
 
 // A whole file of text: appears whole or not at all.
@@ -78,11 +62,5 @@ Status write_text(const std::string& path, std::string_view text);
 // Removes every file that still has its temporary name. Safe in a signal handler that ends the
 // process; nothing else may be called on those files afterwards.
 void remove_unfinished_files();
-
-// An errno as a Status that names the path: a full disk or no handle left is kResourceExhausted,
-// a call that a signal broke off is kCancelled.
-Status io_error(int code, const std::string& what, const std::string& path);
-// The same for what is read, where a name that is not there is kNotFound.
-Status open_error(int code, const std::string& what, const std::string& path);
 
 }  // namespace zoetrope

@@ -12,6 +12,7 @@
 #include "graph/format/output_file.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/generate_flags.h"
+#include "runtime/cli/output_files.h"
 #include "runtime/cli/progress.h"
 #include "runtime/cli/prompt_flags.h"
 
@@ -171,8 +172,11 @@ Status check_modes(const Options& o) {
 
 Status run_bench(Options& o) {
   ZT_RETURN_IF_ERROR(check_modes(o));
-  for (const std::string* path : {&o.csv, &o.json, &o.html})
-    if (!path->empty() && *path != "-") ZT_RETURN_IF_ERROR(resolve_output(*path).status());
+  OutputFiles files;
+  for (const auto& [flag, path] :
+       {std::pair{"--csv", &o.csv}, {"--json", &o.json}, {"--html", &o.html}})
+    ZT_RETURN_IF_ERROR(files.write(flag, *path));
+  ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());
   // What is read, before anything takes time.
   std::optional<bench::Report> baseline;
   if (!o.baseline.empty()) {

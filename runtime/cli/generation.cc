@@ -314,9 +314,14 @@ Status Generation::prepare() {
     }
     receipts_[i] = std::move(receipt);
   }
-  ZT_RETURN_IF_ERROR(check_outputs(all, format, inputs()));
+  OutputFiles files;
+  for (const std::string& input : inputs()) files.read(input);
+  ZT_RETURN_IF_ERROR(add_clips(all, format, &files));
   if (later_.sound()) ZT_RETURN_IF_ERROR(check_heard(all, format));
-  return check_receipts(all);
+  for (const std::string& receipt : receipts_)
+    ZT_RETURN_IF_ERROR(files.write("--receipt", receipt));
+  ZT_ASSIGN_OR_RETURN(claim_, files.claim());
+  return Status();
 }
 
 // Every file that the run reads, as far as it has a name.
@@ -326,23 +331,6 @@ std::vector<std::string> Generation::inputs() const {
   for (std::string& path : later_.paths()) paths.push_back(std::move(path));
   for (const AdapterRecord& adapter : o_.generate.adapters) paths.push_back(adapter.file.path);
   return paths;
-}
-
-// A receipt takes no other file's place.
-Status Generation::check_receipts(const std::vector<std::string>& outputs) const {
-  std::vector<std::string> others = inputs();
-  others.insert(others.end(), outputs.begin(), outputs.end());
-  for (const std::string& receipt : receipts_) {
-    if (receipt.empty()) continue;
-    auto target = resolve_output(receipt);
-    if (!target.ok()) return target.status().with_context("--receipt");
-    for (const std::string& other : others)
-      if (const auto taken = resolve_output(other);
-          taken.ok() && taken->identity() == target->identity())
-        return error(Code::kInvalidArgument, "--receipt ", receipt, " is ", other,
-                     ", which is another file of this run");
-  }
-  return Status();
 }
 
 // With the jobs that a run that goes on no longer has.

@@ -102,7 +102,6 @@ class Generation {
                   const DenoiseState& state, const StageValues& values);
   void say_not_kept(const Status& status);
   std::vector<std::string> inputs() const;
-  Status check_receipts(const std::vector<std::string>& outputs) const;
   bool wants_receipt(size_t clip) const {
     const bool known = clip != from_.clip || from_.point == nullptr || !from_.receipt.empty();
     return known && (!o_.no_metadata || !o_.receipt.empty());
@@ -124,6 +123,7 @@ class Generation {
   Continuation from_;
   std::vector<std::vector<std::string>> paths_;  // of outputs, by clip
   std::vector<std::string> receipts_;            // by clip; empty: none beside it
+  OutputClaim claim_;                            // of all of them
   std::pair<std::string, CheckpointJob> new_checkpoint_;
   bool moves_outputs_ = false;
   std::optional<CheckpointFolder> checkpoint_;

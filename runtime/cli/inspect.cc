@@ -5,6 +5,7 @@
 #include "graph/format/output_file.h"
 #include "graph/svg.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/output_files.h"
 #include "runtime/engine/check.h"
 #include "runtime/plan/planner.h"
 #include "runtime/quantize/report.h"
@@ -156,6 +157,10 @@ Result<Graph> with_shapes(const Graph& graph, const std::string& path,
 }
 
 Status run_inspect(const Options& options) {
+  OutputFiles files;
+  ZT_RETURN_IF_ERROR(files.write("--svg", options.svg));
+  ZT_RETURN_IF_ERROR(files.write("--page", options.page));
+  ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());
   ZT_ASSIGN_OR_RETURN(const std::string path, find_model(options.model));
   ZT_ASSIGN_OR_RETURN(const auto file, ModelFile::open(path));
   if (options.verify) ZT_RETURN_IF_ERROR(file->verify_tensors(/*finite=*/true));

@@ -46,8 +46,8 @@ constexpr const char* kDescription =
 
 constexpr const char* kFooter =
     "Exit codes: 0 done, 1 internal failure, 2 bad flags or values, 3 missing or damaged file,\n"
-    "4 device or library not available, 5 out of memory, budget or disk, 6 results differ,\n"
-    "128 and a signal's number: ended by it (130 Ctrl-C, 143 SIGTERM).";
+    "4 device or library not available or file in use, 5 out of memory, budget or disk,\n"
+    "6 results differ, 128 and a signal's number: ended by it (130 Ctrl-C, 143 SIGTERM).";
 
 // The last resort allocates nothing.
 int out_of_memory() {

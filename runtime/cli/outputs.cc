@@ -1,28 +1,17 @@
 #include "runtime/cli/outputs.h"
 
-#include <map>
 #include <nlohmann/json.hpp>
 
-#include "graph/format/output_file.h"
 #include "runtime/backend/foreign_code.h"
 #include "runtime/media/plain_writers.h"
 
 namespace zoetrope {
 
-Status check_outputs(const std::vector<std::string>& paths, const ClipFormat& format,
-                     const std::vector<std::string>& inputs) {
-  std::map<std::string, std::string> taken;  // identity to the path that was given
-  for (const std::string& input : inputs)
-    if (const auto target = resolve_output(input); target.ok())
-      taken.emplace(target->identity(), "the input " + input);
+Status add_clips(const std::vector<std::string>& paths, const ClipFormat& format,
+                 OutputFiles* files) {
   for (const std::string& path : paths) {
-    ZT_ASSIGN_OR_RETURN(const std::vector<std::string> files, clip_files(path, format));
-    for (const std::string& file : files) {
-      ZT_ASSIGN_OR_RETURN(const OutputTarget target, resolve_output(file));
-      if (path != "/dev/null" && !taken.emplace(target.identity(), "-o " + path).second)
-        return error(Code::kInvalidArgument, "-o ", path, ": ", file, " is also ",
-                     taken[target.identity()], "; each output needs a name of its own");
-    }
+    ZT_ASSIGN_OR_RETURN(const std::vector<std::string> names, clip_files(path, format));
+    for (const std::string& name : names) ZT_RETURN_IF_ERROR(files->write("-o", path, name));
   }
   return Status();
 }

@@ -5,15 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "runtime/cli/output_files.h"
 #include "runtime/engine/request.h"
 #include "runtime/media/clip_writer.h"
 
 namespace zoetrope {
 
-// Before anything is computed: every file that the outputs would become can be written, none is
-// named twice, and none is an input.
-Status check_outputs(const std::vector<std::string>& paths, const ClipFormat& format,
-                     const std::vector<std::string>& inputs);
+// Adds every file that the outputs would become.
+Status add_clips(const std::vector<std::string>& paths, const ClipFormat& format,
+                 OutputFiles* files);
 
 // At least one of them holds sound, so that a second model's is not made for none.
 Status check_heard(const std::vector<std::string>& paths, const ClipFormat& format);

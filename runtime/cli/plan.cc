@@ -12,6 +12,7 @@
 #include "runtime/cli/generate_flags.h"
 #include "runtime/cli/known_files.h"
 #include "runtime/cli/later_models.h"
+#include "runtime/cli/output_files.h"
 #include "runtime/cli/plan_page.h"
 #include "runtime/cli/progress.h"
 
@@ -268,6 +269,9 @@ nlohmann::json json_of_all(const RequestPlan& first, const std::vector<LaterPlan
 
 Status run_plan(Options& o) {
   ZT_RETURN_IF_ERROR(o.generate.finish());
+  OutputFiles files;
+  ZT_RETURN_IF_ERROR(files.write("--html", o.html));
+  ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());
   Request& request = o.generate.request;
   ZT_ASSIGN_OR_RETURN(const auto engine,
                       o.generate.open_engine(/*keep_sessions=*/false, /*for_planning=*/!o.measure));

@@ -1,4 +1,5 @@
 #include "runtime/cli/command.h"
+#include "runtime/cli/output_files.h"
 #include "runtime/cli/progress.h"
 #include "runtime/cli/prompt_flags.h"
 #include "runtime/quantize/quantize_file.h"
@@ -45,6 +46,10 @@ Status run_quantize(const Options& o) {
     if (!o.quiet) std::fputs(report_to_text(report).c_str(), stderr);
     return o.page.empty() ? Status() : report_page(report, model).write(o.page);
   };
+  OutputFiles files;
+  ZT_RETURN_IF_ERROR(files.write("-o", file.output));
+  ZT_RETURN_IF_ERROR(files.write("--page", o.page));
+  ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());
   ZT_RETURN_IF_ERROR(quantize_file(file, hooks));
   bar.end();
   return Status();

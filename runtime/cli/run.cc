@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "converters/checkpoint.h"
+#include "graph/format/output_claim.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/lora_flags.h"
 #include "runtime/cli/progress.h"
@@ -46,6 +47,7 @@ Status run_component(Options& o) {
   ZT_ASSIGN_OR_RETURN(o.call.compute, parse_dtype(o.compute));
   o.call.fuse = !o.no_fusion;
   ZT_RETURN_IF_ERROR(parse_bindings(o.set, &o.call.set));
+  ZT_ASSIGN_OR_RETURN(const OutputClaim claim, OutputClaim::take(o.output));
   EngineOptions options;
   options.devices = o.device.options();
   options.placement.device = o.device.device;

@@ -4,6 +4,7 @@
 
 #include "runtime/cli/generate_flags.h"
 #include "runtime/cli/known_files.h"
+#include "runtime/cli/output_files.h"
 #include "runtime/cli/progress.h"
 #include "runtime/cli/prompt_flags.h"
 #include "runtime/cli/receipt_flags.h"
@@ -86,6 +87,10 @@ Status run_verify(Options& o) {
                : error(Code::kDiffers, o.receipt, ": this run is not the one of the receipt");
   }
   ZT_RETURN_IF_ERROR(o.generate.finish());
+  OutputFiles files;
+  ZT_RETURN_IF_ERROR(files.write("--html", o.html));
+  ZT_RETURN_IF_ERROR(files.write("--save", o.save));
+  ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());
   bool drawn = false;
   ZT_ASSIGN_OR_RETURN(o.generate.request.seed, parse_seed(o.seed, &drawn));
   ZT_ASSIGN_OR_RETURN(o.generate.request.prompt, read_prompt(o.prompt));

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "graph/format/output_file.h"
+#include "graph/format/output_claim.h"
 #include "graph/rotation.h"
 #include "graph/text.h"
 #include "runtime/engine/find_stage.h"
@@ -61,7 +61,7 @@ Status check_output(const std::string& input, const std::string& output) {
   std::error_code failed;
   if (std::filesystem::equivalent(input, output, failed))
     return error(Code::kInvalidArgument, output, ": input and output are the same file");
-  return resolve_output(output).status();
+  return Status();
 }
 
 std::vector<std::string> own_prompts(const Recipe& recipe, bool calibration) {
@@ -106,6 +106,7 @@ class Quantization {
 
   Status run() {
     ZT_RETURN_IF_ERROR(check_output(o_.model, o_.output));
+    ZT_ASSIGN_OR_RETURN(const OutputClaim claim, OutputClaim::take(o_.output));
     ZT_RETURN_IF_ERROR(read_rules());
     ZT_RETURN_IF_ERROR(check_values());
     if (!o_.measure_clips) ZT_RETURN_IF_ERROR(check_no_clips("needs --measure clips"));

@@ -70,6 +70,7 @@ class Outputs(command.Case):
         self.assertEqual((self.out / "b.wav").read_bytes(), b"begin" + result.stdout)
         self.check(self.generate("-o", "-", "--json"), 2, "standard output")
         self.check(self.generate("-o", "-", "-o", "/dev/stdout", "--format", "y4m"), 2, "name of its own")
+        self.check(run("bench", "ops", "--list", "--csv", "-", "--json", "-"), 2, "name of its own")
 
     def test_a_device_is_never_replaced(self):
         before = os.stat("/dev/full")
@@ -131,17 +132,98 @@ class Outputs(command.Case):
                        self.out / "a.wav"), 2, "input")
         self.assertEqual((self.out / "a.wav").read_bytes(), before)
 
-    # Temporary names
+    # Two processes
 
-    def test_two_at_once_leave_one_whole(self):
-        for name in ("o.mp4", "o.wav", "o.y4m"):
-            runs = [subprocess.Popen([ZOETROPE, "generate", "x", "--model", MODEL, "--width", "64", "--height", "64",
-                                      "--frames", str(frames), "--steps", "2", "-q", "-o", self.out / name])
-                    for frames in (8, 24, 16)]
-            self.assertEqual([r.wait(timeout=120) for r in runs], [0, 0, 0])
-            self.assertEqual(self.names(), [name])
-            self.assertTrue(ffprobe((self.out / name).read_bytes()))
-            (self.out / name).unlink()
+    def begin(self, *flags):
+        """A process that is at work on these outputs."""
+        process = subprocess.Popen([ZOETROPE, "generate", "a red ball", "--model", MODEL, "--width", "64", "--height",
+                                    "64", "-q", *map(str, flags)])
+        self.addCleanup(self.kill, process)
+        deadline = time.monotonic() + 30 * command.PATIENCE
+        while self.unfinished(process) == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.assertGreater(self.unfinished(process), 0)
+        return process
+
+    def kill(self, process):
+        process.kill()
+        process.wait(timeout=60)
+
+    def test_of_several_at_once_one_makes_its_clip_and_the_others_do_not_begin(self):
+        sizes = {"o.mp4": 64, "./o.mp4": 96, f"{self.out}/o.mp4": 80}
+        runs = {name: subprocess.Popen([os.path.abspath(ZOETROPE), "generate", "x", "--model", os.path.abspath(MODEL), "--width", str(size), "--height",
+                                        str(size), "--frames", "8", "--steps", "12", "-o", name], cwd=self.out,
+                                       stderr=subprocess.PIPE)
+                for name, size in sizes.items()}
+        done = []
+        for name, process in runs.items():
+            text = process.communicate(timeout=120 * command.PATIENCE)[1].decode()
+            if process.returncode == 0:
+                done.append(sizes[name])
+            else:
+                self.assertEqual(process.returncode, 4, text)
+                self.assertIn(f"{name}: another zoetrope is writing it", text)
+                self.assertNotIn("denoise", text)
+        self.assertTrue(done)  # one that begins when another is done replaces its clip
+        self.assertEqual(self.names(), ["o.mp4"])
+        self.assertIn(ffprobe((self.out / "o.mp4").read_bytes())[0]["width"], done)
+
+    def test_every_command_refuses_what_another_process_writes_until_that_ends(self):
+        (self.out / "sub").mkdir()
+        (self.out / "link").symlink_to("sub")
+        path, hard = self.out / "link/o.zoe", self.out / "hard.zoe"
+        path.write_bytes(b"old")
+        os.link(path, hard)
+        before = self.names()
+        holder = self.begin("--steps", "5000", "--format", "y4m", "-o", self.out / "sub/o.zoe")
+        other, page = self.out / "other.y4m", self.out / "page.zoe"
+        for args in (["convert", MODEL, "-o", path], ["convert", MODEL, "-o", hard],
+                     ["quantize", MODEL, "--measure", "weights", "-o", path],
+                     ["quantize", MODEL, "--measure", "weights", "-o", page, "--page", path],
+                     ["inspect", MODEL, "--graph", "dit", "--svg", path],
+                     ["run", MODEL, "dit", "--input", other, "--output", path], ["plan", "--model", MODEL, "--html", path],
+                     ["verify", MODEL, "--save", path], ["bench", "ops", "--list", "--json", path],
+                     ["generate", "x", "--model", MODEL, *SMALL, "-o", other, "--receipt", path],
+                     ["generate", "x", "--model", MODEL, *SMALL, "--format", "y4m", "-o", other, "-o", path]):
+            with self.subTest(" ".join(map(str, args))):
+                self.check(run(*args), 4, f"{args[-1]}: another zoetrope is writing it")
+        self.assertEqual(path.read_bytes(), b"old")
+        self.assertEqual(self.names(), before)
+        self.assertIsNone(holder.poll())
+        self.kill(holder)
+        self.check(run("inspect", MODEL, "--graph", "dit", "--svg", path), 0)
+        self.assertIn(b"<svg", path.read_bytes())
+
+    def test_who_is_first_is_never_disturbed(self):
+        self.check(self.generate("-o", self.out / "o.y4m"), 0)
+        first = self.begin("--frames", "24", "--steps", "40", "-o", self.out / "o.y4m")
+        for name in ("o.y4m", "./o.y4m"):
+            second = run("generate", "x", "--model", MODEL, *SMALL, "-o", f"{self.out}/{name}")
+            self.assertIsNone(first.poll())
+            self.check(second, 4, "another")
+        self.assertEqual(first.wait(timeout=120 * command.PATIENCE), 0)
+        self.assertEqual((self.out / "o.y4m").read_bytes().count(b"FRAME\n"), 24)
+        self.check(self.generate("-o", self.out / "o.y4m"), 0)
+
+    def test_frames_of_two_sequences_do_not_interleave(self):
+        self.begin("--frames", "8", "--steps", "5000", "-o", self.out / "f-%04d.png")
+        for name, frames, code in (("f.png", 8, 4), ("f-%04d.png", 16, 4), ("f-0003.png", 1, 4), ("f-0009.png", 1, 0),
+                                   ("f-%03d.png", 8, 0), ("g-%04d.png", 8, 0)):
+            with self.subTest(name):
+                self.check(run("generate", "x", "--model", MODEL, "--width", "64", "--height", "64", "--steps", "1",
+                               "--frames", frames, "-o", self.out / name), code)
+
+    def test_a_pipe_has_one_writer_at_a_time(self):
+        pipe = self.out / "pipe.y4m"
+        os.mkfifo(pipe)
+        reader = threading.Thread(target=pipe.read_bytes)
+        reader.start()
+        holder = self.begin("--steps", "5000", "-o", pipe)
+        self.check(self.generate("-o", pipe), 4, "pipe.y4m: another")
+        self.kill(holder)
+        reader.join(timeout=60)
+
+    # Temporary names
 
     def test_nothing_of_an_input_or_a_link_is_touched(self):
         # Names that a temporary file might have.
