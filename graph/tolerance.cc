@@ -7,6 +7,14 @@
 namespace zoetrope {
 namespace {
 
+// See ErrorBound::lost_by_tensor_cores().
+constexpr double kLostAtRandom = 0x1p-11, kLostOfOneSign = 4.4e-9;
+
+double depth_in_tensor_cores(int64_t depth) {
+  return static_cast<double>(depth <= ErrorBound::kDeepestInTensorCores ? depth
+                                                                        : ErrorBound::kPart);
+}
+
 // Of the dtypes that kernels compute in beside f32.
 double narrow_unit(DType dtype) {
   return dtype == DType::kBF16 || dtype == DType::kF16 ? unit_roundoff(dtype) : 0;
@@ -81,10 +89,15 @@ double ErrorBound::at(double expected, double weighed, double summed, double squ
 }
 
 double ErrorBound::lost_by_tensor_cores(int64_t depth, double rms, double expected, double summed) {
-  const auto deep = static_cast<double>(depth <= kDeepestInTensorCores ? depth : kPart);
+  const double deep = depth_in_tensor_cores(depth);
   const double of_one_sign = summed > 0 ? std::fabs(expected) / summed : 0;
-  return 0x1p-11 * std::sqrt(deep) * rms +
-         4.4e-9 * deep * deep * of_one_sign * of_one_sign * std::fabs(expected);
+  return kLostAtRandom * std::sqrt(deep) * rms +
+         kLostOfOneSign * deep * deep * of_one_sign * of_one_sign * std::fabs(expected);
+}
+
+double ErrorBound::spread_by_tensor_cores(int64_t depth, double of_one_sign) {
+  const double deep = depth_in_tensor_cores(depth);
+  return kLostAtRandom / 8 * std::sqrt(deep) + kLostOfOneSign * deep * deep * of_one_sign;
 }
 
 // Scores that are off make weights more even: 8 bits take up to a hundredth off what is drawn.

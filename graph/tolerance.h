@@ -40,6 +40,11 @@ class ErrorBound {
   // 0.6%. Deeper sums than kDeepestInTensorCores are added up in f32 of parts of kPart.
   static constexpr int64_t kDeepestInTensorCores = 6144, kPart = 128;
   static double lost_by_tensor_cores(int64_t depth, double rms, double expected, double summed);
+  // Of all outputs together, as spread(): cut-off parts of random signs make up for each other, so
+  // that this is an eighth of what one output may be off by (a model of the cores has a sixteenth).
+  // Of `of_one_sign`, √(Σ expected²·(expected / summed)⁴ / Σ expected²), which is 0 where signs are
+  // random, as much as each output may.
+  static double spread_by_tensor_cores(int64_t depth, double of_one_sign);
 
  private:
   const Tolerance tolerance_;

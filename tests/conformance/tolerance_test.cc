@@ -159,7 +159,9 @@ double cut_sum(const std::vector<double>& products) {
 
 }  // namespace
 
-TEST_CASE("what tensor cores cut off sums of f8e4m3 is inside, a forgotten part is not") {
+TEST_CASE(
+    "what tensor cores cut off sums of f8e4m3 is inside, one by one and in all, a forgotten part "
+    "is not") {
   std::mt19937_64 random(std::random_device{}());
   for (const int64_t depth : {2048, 6144})
     for (const double least : {-4.0, 3.6}) {  // signs at random; one sign
@@ -179,6 +181,18 @@ TEST_CASE("what tensor cores cut off sums of f8e4m3 is inside, a forgotten part 
         without[s] = std::accumulate(products.begin() + forgotten_depth, products.end(), 0.0);
         squares += exact[s] * exact[s] / kSums;
       }
+      double errors = 0, forgotten_part = 0, of_one_sign = 0;
+      for (size_t s = 0; s < kSums; ++s) {
+        errors += (cut[s] - exact[s]) * (cut[s] - exact[s]) / kSums;
+        forgotten_part += (without[s] - exact[s]) * (without[s] - exact[s]) / kSums;
+        of_one_sign += std::pow(exact[s], 6) / std::pow(summed[s], 4) / kSums;
+      }
+      const double spread =
+          ErrorBound::spread_by_tensor_cores(depth, std::sqrt(of_one_sign / squares));
+      CHECK(std::sqrt(errors / squares) <= spread);
+      CHECK(std::sqrt(forgotten_part / squares) > spread);
+      // What each output may be off by in one direction or the other, all of them may not.
+      if (least < 0) CHECK(ErrorBound::lost_by_tensor_cores(depth, 1, 0, 1) > 4 * spread);
       size_t forgotten = 0;
       for (size_t s = 0; s < kSums; ++s) {
         const double limit =
