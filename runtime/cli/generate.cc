@@ -119,7 +119,7 @@ void add_generate(CLI::App* root, Run* run) {
                       "Where to write; may be given more than once. By extension: " +
                           known_clip_extensions() +
                           "; - is standard output, Y4M unless --format says "
-                          "otherwise")
+                          "otherwise. One process writes a file at a time")
           ->expected(1)
           ->allow_extra_args(false)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
