@@ -8,6 +8,13 @@
 #include "backends/vulkan/instance.h"
 
 namespace zoetrope::vulkan {
+namespace {
+
+// Of the device's memory, which a driver takes for itself: NVIDIA's opens with 100 MiB and not
+// with 40.
+constexpr int64_t kOpeningBytes = int64_t{64} << 20;
+
+}  // namespace
 
 Result<std::unique_ptr<Context>> Context::create(int index, const Switches& switches) {
   ZT_ASSIGN_OR_RETURN(Instance* const instance, Instance::get(switches.validate));
@@ -53,8 +60,12 @@ Status Context::open(VkPhysicalDevice chosen, const Switches& switches, uint32_t
   info.pQueueCreateInfos = queues.data();
   info.enabledExtensionCount = static_cast<uint32_t>(features.extensions.size());
   info.ppEnabledExtensionNames = features.extensions.data();
-  ZT_RETURN_IF_ERROR(
-      check(vkCreateDevice(chosen, &info, nullptr, &device), str("opening '", caps.name, "'")));
+  const VkResult opened = vkCreateDevice(chosen, &info, nullptr, &device);
+  // NVIDIA's driver says so of a device without free memory.
+  if (opened == VK_ERROR_INITIALIZATION_FAILED && caps.memory_bytes < kOpeningBytes)
+    return error(Code::kResourceExhausted, "opening '", caps.name, "': ", result_name(opened), "; ",
+                 caps.memory_bytes >> 20, " MiB of its memory are free");
+  ZT_RETURN_IF_ERROR(check(opened, str("opening '", caps.name, "'")));
   vkGetDeviceQueue(device, families_[0], 0, &queue);
   vkGetDeviceQueue(device, families_[1], 0, &copy_queue_);
   ZT_RETURN_IF_ERROR(create_timeline(&compute_));

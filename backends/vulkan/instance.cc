@@ -57,9 +57,8 @@ Status check(VkResult result, std::string_view what) {
     case VK_ERROR_TOO_MANY_OBJECTS:
     case VK_ERROR_OUT_OF_POOL_MEMORY:
       return error(Code::kResourceExhausted, what, ": ", result_name(result));
-    case VK_ERROR_INITIALIZATION_FAILED:  // NVIDIA's says so of a device without free memory
-      return error(Code::kUnavailable, what, ": ", result_name(result),
-                   "; most likely its memory is full, or this process may not use it");
+    case VK_ERROR_INITIALIZATION_FAILED:
+      return error(Code::kUnavailable, what, ": ", result_name(result));
     case VK_ERROR_DEVICE_LOST:
       return error(
           Code::kUnavailable, what,

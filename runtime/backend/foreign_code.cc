@@ -9,7 +9,9 @@ namespace zoetrope {
 namespace {
 
 thread_local const ForeignCode* running = nullptr;
-int long_calls = 0;  // the signal; 0: none
+thread_local int periods = 0;  // of kSeconds, in the outermost one
+int long_calls = 0;            // the signal; 0: none
+constexpr int kSetUpPeriods = 4;
 
 }  // namespace
 
@@ -20,6 +22,7 @@ ForeignCode::ForeignCode(Kind kind, const char* what) : ForeignCode(kind, what, 
 ForeignCode::ForeignCode(Kind kind, const char* what, int error)
     : kind_(kind), what_(what), before_(running) {
   running = this;
+  if (before_ == nullptr) periods = 0;
   if (before_ == nullptr && long_calls != 0) begin_timer();
   errno = error;
 }
@@ -41,6 +44,9 @@ void ForeignCode::begin_timer() {
 }
 
 const ForeignCode* ForeignCode::current() { return running; }
+bool ForeignCode::is_overdue() const {
+  return ++periods >= (kind_ == Kind::kSetUp ? kSetUpPeriods : 1);
+}
 void ForeignCode::signal_long_calls(int number) { long_calls = number; }
 
 }  // namespace zoetrope

@@ -35,6 +35,9 @@ class ForeignCode {
   // GLib waits for itself. Before the first one, and only where it is handled.
   static constexpr int kSeconds = 3;
   static void signal_long_calls(int number);
+  // Called once for each such signal: whether the current one should be over. Setting up waits for
+  // disks and compilers.
+  bool is_overdue() const;
 
  private:
   ForeignCode(Kind kind, const char* what, int error);

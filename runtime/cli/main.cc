@@ -104,8 +104,6 @@ void begin_early() {
 }
 [[gnu::section(".preinit_array"), gnu::used]] void (*const g_begin_early)() = begin_early;
 
-const zoetrope::RefusalWatch g_whole_run;
-
 // Fit for handlers of signals.
 [[noreturn]] void end_at_once(int code, std::initializer_list<const char*> message) {
   zoetrope::remove_unfinished_files();
@@ -156,18 +154,19 @@ extern "C" void on_crash(int number, siginfo_t* info, void* context) {
     end_if_led_astray(*code);
   }
   // Drivers, whose threads use what another was refused.
-  if (const char* library = zoetrope::foreign_library_at(context);
-      !again && library != nullptr && g_whole_run.refused())
-    end_at_once(zoetrope::kExitNoMemory, {"zoetrope: resource exhausted: ", library,
-                                          " crashed: most likely it found no memory\n"});
+  if (!again && zoetrope::memory_was_refused_lately())
+    if (const char* library = zoetrope::foreign_library_at(context))
+      end_at_once(zoetrope::kExitNoMemory, {"zoetrope: resource exhausted: ", library,
+                                            " crashed: most likely it found no memory\n"});
   std::signal(number, SIG_DFL);  // as if nobody had listened
   raise(number);
 }
 
 extern "C" void on_long_call(int) {
   const int error = errno;
-  if (const ForeignCode* code = ForeignCode::current(); code != nullptr) {
-    if (zoetrope::interrupted()) zoetrope::end_interrupted();
+  if (const ForeignCode* code = ForeignCode::current(); code != nullptr && code->is_overdue()) {
+    if (zoetrope::interrupted() && code->kind() == ForeignCode::Kind::kReading)
+      zoetrope::end_interrupted();
     end_if_short_of_memory(*code);
   }
   errno = error;
