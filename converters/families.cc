@@ -149,13 +149,12 @@ Status check_one_model(const Checkpoint& checkpoint, const Family& family) {
 
 Status check_unused(const Checkpoint& checkpoint, const std::string& prefix,
                     const std::string& key) {
-  if (checkpoint.unreadable().contains(key))
-    return key.starts_with(prefix) ? no_tensor(checkpoint, key) : Status();
   // Beside a state dict also lone tensors: states of random generators, steps.
   const size_t dot = key.find('.');
   if (!prefix.empty() && !key.starts_with(prefix) &&
       (dot == std::string::npos || is_training_part(key.substr(0, dot)) || is_judge(key)))
     return Status();
+  if (checkpoint.unreadable().contains(key)) return no_tensor(checkpoint, key);
   return error(Code::kUnsupported, checkpoint.path(), ": tensor '", key,
                "' belongs to no component that is known; without it the model would not be whole");
 }

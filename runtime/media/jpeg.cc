@@ -16,7 +16,8 @@ bool begins_frame(uint8_t marker) {
 
 struct Facts {
   Bytes size;  // height and width, as they are stored
-  bool has_others = false;
+  bool is_photograph =
+      false;  // has segments of cameras: Exif or XMP, or a list of further pictures
 };
 
 // Takes a whole picture off `rest`.
@@ -30,9 +31,9 @@ std::optional<Facts> next_jpeg(Bytes* rest) {
   for (Bytes data; next_jpeg_segment(rest, &marker, &data);) {
     if (marker == kJpegEnd) return facts;
     if (begins_frame(marker) && data.size() >= 5) facts.size = data.subspan(1, 4);
-    if (marker == kJpegProfile && data.size() >= kOthers.size() &&
-        std::equal(kOthers.begin(), kOthers.end(), data.begin()))
-      facts.has_others = true;
+    if (marker == kJpegExif || (marker == kJpegApp2 && data.size() >= kOthers.size() &&
+                                std::equal(kOthers.begin(), kOthers.end(), data.begin())))
+      facts.is_photograph = true;
   }
   return std::nullopt;
 }
@@ -62,9 +63,9 @@ bool next_jpeg_segment(Bytes* rest, uint8_t* marker, Bytes* data) {
 
 bool is_motion_jpeg(Bytes file) {
   const auto first = next_jpeg(&file);
-  if (!first || first->has_others || first->size.empty()) return false;
+  if (!first || first->is_photograph || first->size.empty()) return false;
   const auto second = next_jpeg(&file);
-  return second && !second->has_others && std::ranges::equal(first->size, second->size);
+  return second && !second->is_photograph && std::ranges::equal(first->size, second->size);
 }
 
 bool jpeg_breaks_off(Bytes file) {

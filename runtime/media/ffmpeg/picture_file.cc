@@ -127,7 +127,8 @@ Status heed_png(Bytes bytes, const std::string& path, AVFrame* frame) {
 // What its header says of colours: FFmpeg takes four inks for colours with transparency, leaves
 // profiles aside, and does not say that YCbCr has its full range (ISO/IEC 15444-1, annex I.5.3).
 Status heed_jpeg_2000(Bytes bytes, const std::string& path, AVFrame* frame) {
-  constexpr uint64_t kEnumerated = 1, kSrgb = 16, kGray = 17, kYcc = 18;
+  constexpr uint64_t kEnumerated = 1, kProfile = 2, kAnyProfile = 3, kSrgb = 16, kGray = 17,
+                     kYcc = 18;
   Bytes colours;
   each_iso_box(bytes, [&](std::string_view type, Bytes header) {
     if (type != "jp2h") return;
@@ -143,7 +144,7 @@ Status heed_jpeg_2000(Bytes bytes, const std::string& path, AVFrame* frame) {
     return error(Code::kUnsupported, path, " is JPEG 2000 of ",
                  space == 12 ? "CMYK" : str("colour space ", space),
                  ", which is not supported; save it as PNG or JPEG");
-  if (enumerated) return Status();
+  if (colours[0] != kProfile && colours[0] != kAnyProfile) return Status();
   const Bytes profile = colours.subspan(3);
   AVFrameSideData* data = av_frame_new_side_data(frame, AV_FRAME_DATA_ICC_PROFILE, profile.size());
   if (data == nullptr) return no_memory_to_read(path);
