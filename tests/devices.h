@@ -6,6 +6,10 @@
 
 namespace zoetrope {
 
+// For budgets of tiny models: each thread of the CPU has a workspace of its own, which on large
+// machines is most of what they take.
+inline constexpr int kFewThreads = 2;
+
 // OK where the backend has a device with this target, else why not.
 inline Status device_status(const std::string& backend, const std::string& target = "") {
   for (const BackendStatus& found : list_backends({.threads = 0, .force_target = target}))

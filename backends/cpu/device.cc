@@ -33,7 +33,8 @@ class SmallBuffer : public Buffer {
   int64_t* allocated_;  // the device's count
 };
 
-// Pages straight from the kernel: zeroed, aligned, huge where the system allows it.
+// Pages straight from the kernel: zeroed, aligned, huge where the system allows it. What the last
+// page has beyond the buffer is not counted, as plans know no pages.
 class PageBuffer : public Buffer {
  public:
   PageBuffer(void* data, int64_t bytes, int64_t* allocated)
@@ -41,7 +42,7 @@ class PageBuffer : public Buffer {
     *allocated_ += bytes_;
   }
   ~PageBuffer() override {
-    munmap(data_, static_cast<size_t>(bytes_));
+    munmap(data_, static_cast<size_t>(align_up(bytes_, kPage)));
     *allocated_ -= bytes_;
   }
   int64_t bytes() const override { return bytes_; }
@@ -84,7 +85,7 @@ Result<std::unique_ptr<Buffer>> CpuDevice::allocate(int64_t bytes) {
   if (data == MAP_FAILED)
     return error(Code::kResourceExhausted, "the system refused ", bytes, " bytes of memory");
   if (size >= (int64_t{4} << 20)) madvise(data, static_cast<size_t>(size), MADV_HUGEPAGE);
-  return std::unique_ptr<Buffer>(new PageBuffer(data, size, &allocated_));
+  return std::unique_ptr<Buffer>(new PageBuffer(data, align_up(bytes), &allocated_));
 }
 
 Result<std::unique_ptr<Buffer>> CpuDevice::wrap_host(const void* data, int64_t bytes) {

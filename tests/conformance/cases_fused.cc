@@ -25,6 +25,7 @@ void add_linear(std::vector<Case>* cases) {
   add("one row", {1, 65}, {130, 65}, true, true, "none");
   add("a block of a DiT", {1, 70, 96}, {384, 96}, true, true, "gelu_tanh");
   add("several tiles each way", {301, 611}, {1101, 611}, true, true, "silu");
+  add("several tiles of whole eights", {301, 104}, {1104, 104}, true, true, "silu");
   add("not transposed", {3, 7, 20}, {20, 33}, true, false, "silu");
   add("no rows", {0, 8}, {4, 8}, true, true, "none");
 }

@@ -46,13 +46,13 @@ std::vector<int> tiles(int count, std::vector<int> some) {
 }
 
 // Memory in pieces, far smaller than a driver's. A tensor may have eight windows: the first cut
-// takes tensors that need two to seven of them, the others all that are larger than one.
+// takes tensors that need two to seven of them, as do the others of what is larger.
 constexpr const char* kSegments = "segment=16384,piece=3,rate=1000000";
 constexpr const char* kWindows = "baseline,segment=16384,window=16384,piece=5,rate=1000000";
 constexpr const char* kLargeWindows[] = {
     "baseline,segment=524288,window=524288,piece=5,rate=1000000",
-    "baseline,segment=1048576,window=1048576,piece=5,rate=1000000"};
-constexpr int64_t kSegment = 16384;
+    "baseline,segment=8388608,window=8388608,piece=5,rate=1000000"};
+constexpr int64_t kSegment = 16384, kLargeWindow = 524288;
 
 std::vector<Way> pieces(bool all) {
   const Part crossing{.least_bytes = kSegment + 1, .thin = true, .choice = Choice::kRows};
@@ -61,11 +61,8 @@ std::vector<Way> pieces(bool all) {
   std::vector<Way> list = {{"vulkan", kSegments, crossing}, {"vulkan", kWindows, windows}};
   if (!all) return list;
   list[0].part.least_bytes = 0;
-  // Matrix products have a case of four megabytes.
-  Part small{.thin = true}, large{.thin = true};
-  for (OpKind op : all_ops()) (op == OpKind::kMatmul ? large : small).ops.insert(op);
-  list.push_back({"vulkan", kLargeWindows[0], small});
-  list.push_back({"vulkan", kLargeWindows[1], large});
+  list.push_back({"vulkan", kLargeWindows[0], {.most_bytes = 7 * kLargeWindow, .thin = true}});
+  list.push_back({"vulkan", kLargeWindows[1], {.least_bytes = 7 * kLargeWindow + 1, .thin = true}});
   return list;
 }
 

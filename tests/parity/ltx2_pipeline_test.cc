@@ -62,11 +62,13 @@ struct Saved {
   }
   std::string path() const { return folder.file("in"); }
 
-  std::unique_ptr<Engine> open(const std::string& device, ConvertOptions convert) const {
+  std::unique_ptr<Engine> open(const std::string& device, ConvertOptions convert,
+                               int threads = 0) const {
     convert.output = folder.file("model.zoe");
     const Status status = zoetrope::convert(convert);
     REQUIRE_MESSAGE(status.ok(), status.message());
     EngineOptions options;
+    options.devices.threads = threads;
     options.placement.device = device;
     return require_ok(Engine::open(convert.output, std::move(options)));
   }
@@ -334,7 +336,7 @@ TEST_CASE("LTX-2's clips are decoded in tiles of latents, blended where they mee
 
 TEST_CASE("where memory is short LTX-2's frames are decoded in blended tiles of rows and columns") {
   const Saved saved("t2v");
-  const auto engine = saved.open("cpu", saved.whole(true));
+  const auto engine = saved.open("cpu", saved.whole(true), kFewThreads);
   Request request;
   request.prompt = "a small red fox";
   request.clip = {.width = 128, .height = 96, .frames = 5};
@@ -372,7 +374,7 @@ TEST_CASE("where memory is short LTX-2's frames are decoded in blended tiles of 
 // gives as many. Where four meet, its upper right tile fades twice along columns.
 TEST_CASE("LTX-2's tiles of rows and columns are diffusers', and nearer to the whole at the end") {
   const Saved saved("t2v", "t2v_tiles");
-  const auto engine = saved.open("cpu", saved.whole(true));
+  const auto engine = saved.open("cpu", saved.whole(true), kFewThreads);
   Request request = saved.request(0);
   const auto side = static_cast<size_t>(request.clip.width);
   Collect whole(request.clip.width * request.clip.height * 3), tiled = whole;

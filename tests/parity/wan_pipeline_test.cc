@@ -64,8 +64,9 @@ struct Saved {
     REQUIRE_MESSAGE(status.ok(), status.message());
   }
 
-  std::unique_ptr<Engine> open(const std::string& device) const {
+  std::unique_ptr<Engine> open(const std::string& device, int threads = 0) const {
     EngineOptions options;
+    options.devices.threads = threads;
     options.placement.device = device;
     return require_ok(Engine::open(folder.file("model.zoe"), std::move(options)));
   }
@@ -218,7 +219,7 @@ TEST_CASE("what does not fit comes with the nearest that does, with two known fr
   for (const char* name : {"flf2v", "i2v", "ti2v_image"}) {
     CAPTURE(name);
     const Saved saved(name);
-    const auto engine = saved.open("cpu");
+    const auto engine = saved.open("cpu", kFewThreads);
     Request request = saved.request(0);
     request.noise.clear();
     const RequestPlan least = require_ok(engine->plan(request));

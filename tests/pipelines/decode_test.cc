@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "runtime/engine/tile_plan.h"
+#include "tests/devices.h"
 #include "tests/pipelines/tiny_toybox.h"
 #include "tests/support/psnr.h"
 
@@ -149,7 +150,7 @@ TEST_CASE("decoding takes the same memory for any length") {
 
 TEST_CASE("a budget takes shorter tiles before it refuses") {
   const Fixture fixture;
-  const auto engine = fixture.engine("cpu");
+  const auto engine = fixture.engine("cpu", kFewThreads);
   Request options = small_clip();
   options.clip = {.width = 64, .height = 64, .frames = 64};
   options.decode_tile = 1;

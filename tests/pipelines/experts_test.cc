@@ -112,6 +112,7 @@ TEST_CASE("each network has its own guidance, and none costs half the rows") {
 TEST_CASE("one network's memory is enough for both, one after the other") {
   const Twins twins(0.6);
   EngineOptions options;
+  options.devices.threads = 4;  // whose memory is no number of whole pages
   options.placement.device = "cpu";
   options.keep_sessions = true;
   const auto engine = twins.make_engine(std::move(options));

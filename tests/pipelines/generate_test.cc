@@ -195,7 +195,7 @@ TEST_CASE("known media of another length is refused with what would fit") {
 
 TEST_CASE("a budget that is too small is refused with what would fit") {
   const Fixture fixture;
-  const auto engine = fixture.engine("cpu");
+  const auto engine = fixture.engine("cpu", kFewThreads);
   Request options = small_clip();
   options.clip = {.width = 64, .height = 64, .frames = 64};
   auto full = engine->plan(options);

@@ -47,11 +47,13 @@ class Collect : public ClipSink {
   std::vector<uint8_t> pixels;
 };
 
-std::unique_ptr<Engine> open_pipeline(const TemporaryFolder& folder, const std::string& device) {
+std::unique_ptr<Engine> open_pipeline(const TemporaryFolder& folder, const std::string& device,
+                                      int threads = 0) {
   const std::string path = folder.file("dit.zoe");
   const Status status = convert({.input = published("pipeline"), .output = path});
   REQUIRE_MESSAGE(status.ok(), status.message());
   EngineOptions options;
+  options.devices.threads = threads;
   options.placement.device = device;
   auto engine = Engine::open(path, std::move(options));
   REQUIRE_MESSAGE(engine.ok(), engine.status().message());
@@ -165,7 +167,7 @@ TEST_CASE("tiles put together are the picture that they were cut from") {
 
 TEST_CASE("a large picture is decoded in tiles: less memory, and close to the whole") {
   const TemporaryFolder folder;
-  const auto engine = open_pipeline(folder, "cpu");
+  const auto engine = open_pipeline(folder, "cpu", kFewThreads);
   Request request;
   request.classes = {"1", "4"};
   request.steps = 2;
