@@ -45,24 +45,29 @@ std::vector<int> tiles(int count, std::vector<int> some) {
   return some;
 }
 
-// Memory in pieces, far smaller than a driver's. A tensor may have eight windows: the first cut
-// takes tensors that need two to seven of them, as do the others of what is larger.
+// Memory in pieces, far smaller than a driver's.
 constexpr const char* kSegments = "segment=16384,piece=3,rate=1000000";
-constexpr const char* kWindows = "baseline,segment=16384,window=16384,piece=5,rate=1000000";
-constexpr const char* kLargeWindows[] = {
-    "baseline,segment=524288,window=524288,piece=5,rate=1000000",
-    "baseline,segment=8388608,window=8388608,piece=5,rate=1000000"};
-constexpr int64_t kSegment = 16384, kLargeWindow = 524288;
+constexpr int64_t kSegment = 16384;
+
+// Windows of so many bytes. A tensor may have eight; of more than seven is what the next larger
+// windows are for.
+Way windows(int64_t bytes, Part part) {
+  part.most_bytes = 7 * bytes;
+  part.thin = true;
+  return {"vulkan", str("baseline,segment=", bytes, ",window=", bytes, ",piece=5,rate=1000000"),
+          part};
+}
 
 std::vector<Way> pieces(bool all) {
   const Part crossing{.least_bytes = kSegment + 1, .thin = true, .choice = Choice::kRows};
-  Part windows = crossing;
-  windows.most_bytes = 7 * kSegment;
-  std::vector<Way> list = {{"vulkan", kSegments, crossing}, {"vulkan", kWindows, windows}};
+  std::vector<Way> list = {{"vulkan", kSegments, crossing}, windows(kSegment, crossing)};
   if (!all) return list;
   list[0].part.least_bytes = 0;
-  list.push_back({"vulkan", kLargeWindows[0], {.most_bytes = 7 * kLargeWindow, .thin = true}});
-  list.push_back({"vulkan", kLargeWindows[1], {.least_bytes = 7 * kLargeWindow + 1, .thin = true}});
+  int64_t least = 0;
+  for (const int64_t bytes : {int64_t{512} << 10, int64_t{2} << 20, int64_t{8} << 20}) {
+    list.push_back(windows(bytes, {.least_bytes = least}));
+    least = 7 * bytes + 1;
+  }
   return list;
 }
 
