@@ -21,7 +21,7 @@ namespace {
 std::atomic<int> g_signal{0};  // the first that asked for an end
 
 // Other libraries look at no flag, and may wait forever where they got no memory. Their calls that
-// usually come back soon are ended where they do not (main.cc).
+// usually come back soon are ended where they do not (last_resort.cc).
 extern "C" void on_signal(int number) {
   int first = 0;
   g_signal.compare_exchange_strong(first, number);

@@ -15,7 +15,7 @@ namespace {
 struct Search {
   uintptr_t crashed_at = 0;
   bool begun = false;  // the handler's own frames come first
-  const char* library = nullptr;
+  const char* found = nullptr;
 };
 
 // What the linker calls the ends of allocator.cc's functions, which stand between libc and who
@@ -63,7 +63,7 @@ bool look_at(uintptr_t at, Search* search) {
   const char* name = slash != nullptr ? slash + 1 : path;
   if (is_of_the_system(name)) return false;
   const bool ours = *name == '\0' || std::strncmp(name, "libzoetrope", 11) == 0;  // "": the program
-  if (!ours) search->library = name;
+  if (!ours) search->found = name;
   return true;
 }
 
@@ -85,7 +85,7 @@ const char* foreign_library_at(const void* context) {
     look_at(caller, &search);
   else
     _Unwind_Backtrace(on_frame, &search);
-  return search.library;
+  return search.found;
 }
 
 }  // namespace zoetrope
