@@ -173,6 +173,7 @@ Status check_modes(const Options& o) {
 Status run_bench(Options& o) {
   ZT_RETURN_IF_ERROR(check_modes(o));
   OutputFiles files;
+  for (const std::string& model : o.models) files.read(model);
   for (const auto& [flag, path] :
        {std::pair{"--csv", &o.csv}, {"--json", &o.json}, {"--html", &o.html}})
     ZT_RETURN_IF_ERROR(files.write(flag, *path));

@@ -157,11 +157,12 @@ Result<Graph> with_shapes(const Graph& graph, const std::string& path,
 }
 
 Status run_inspect(const Options& options) {
+  ZT_ASSIGN_OR_RETURN(const std::string path, find_model(options.model));
   OutputFiles files;
+  files.read(path);
   ZT_RETURN_IF_ERROR(files.write("--svg", options.svg));
   ZT_RETURN_IF_ERROR(files.write("--page", options.page));
   ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());
-  ZT_ASSIGN_OR_RETURN(const std::string path, find_model(options.model));
   ZT_ASSIGN_OR_RETURN(const auto file, ModelFile::open(path));
   if (options.verify) ZT_RETURN_IF_ERROR(file->verify_tensors(/*finite=*/true));
   if (!options.graph.empty()) {

@@ -3,6 +3,7 @@
 namespace zoetrope {
 
 void OutputFiles::read(const std::string& path) {
+  if (path == "-") return;  // standard input
   if (const auto target = resolve_output(path); target.ok() && !target->device)
     taken_.emplace(target->identity(), "the input " + path);
 }

@@ -270,6 +270,8 @@ nlohmann::json json_of_all(const RequestPlan& first, const std::vector<LaterPlan
 Status run_plan(Options& o) {
   ZT_RETURN_IF_ERROR(o.generate.finish());
   OutputFiles files;
+  files.read(o.generate.model);
+  for (const std::string& input : o.known.paths()) files.read(input);
   ZT_RETURN_IF_ERROR(files.write("--html", o.html));
   ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());
   Request& request = o.generate.request;

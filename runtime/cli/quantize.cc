@@ -47,6 +47,7 @@ Status run_quantize(const Options& o) {
     return o.page.empty() ? Status() : report_page(report, model).write(o.page);
   };
   OutputFiles files;
+  for (const std::string& input : {file.model, o.prompts, o.calibration}) files.read(input);
   ZT_RETURN_IF_ERROR(files.write("-o", file.output));
   ZT_RETURN_IF_ERROR(files.write("--page", o.page));
   ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());

@@ -3,9 +3,9 @@
 #include <cstring>
 
 #include "converters/checkpoint.h"
-#include "graph/format/output_claim.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/lora_flags.h"
+#include "runtime/cli/output_files.h"
 #include "runtime/cli/progress.h"
 #include "runtime/cli/safetensors_writer.h"
 #include "runtime/engine/engine.h"
@@ -47,7 +47,10 @@ Status run_component(Options& o) {
   ZT_ASSIGN_OR_RETURN(o.call.compute, parse_dtype(o.compute));
   o.call.fuse = !o.no_fusion;
   ZT_RETURN_IF_ERROR(parse_bindings(o.set, &o.call.set));
-  ZT_ASSIGN_OR_RETURN(const OutputClaim claim, OutputClaim::take(o.output));
+  OutputFiles files;
+  for (const std::string& input : {o.model, o.input}) files.read(input);
+  ZT_RETURN_IF_ERROR(files.write("--output", o.output));
+  ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());
   EngineOptions options;
   options.devices = o.device.options();
   options.placement.device = o.device.device;

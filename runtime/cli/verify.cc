@@ -88,6 +88,7 @@ Status run_verify(Options& o) {
   }
   ZT_RETURN_IF_ERROR(o.generate.finish());
   OutputFiles files;
+  files.read(o.generate.model);
   ZT_RETURN_IF_ERROR(files.write("--html", o.html));
   ZT_RETURN_IF_ERROR(files.write("--save", o.save));
   ZT_ASSIGN_OR_RETURN(const OutputClaim claim, files.claim());

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import threading
 import time
@@ -194,6 +195,27 @@ class Outputs(command.Case):
         self.check(run("inspect", MODEL, "--graph", "dit", "--svg", path), 0)
         self.assertIn(b"<svg", path.read_bytes())
 
+    def test_no_command_writes_over_what_it_reads(self):
+        model, picture = self.out / "m.zoe", self.out / "p.png"
+        model.write_bytes(Path(MODEL).read_bytes())
+        self.check(self.generate("-o", picture), 0)
+        picture = self.out / "p-0001.png"
+        before = model.read_bytes(), picture.read_bytes()
+        (self.out / "link").symlink_to("m.zoe")
+        for name in (model, f"{self.out}/./m.zoe", self.out / "link"):
+            for args in (["inspect", model, "--graph", "dit", "--svg", name], ["inspect", model, "--page", name],
+                         ["quantize", model, "--measure", "weights", "-o", self.out / "q.zoe", "--page", name],
+                         ["quantize", model, "--measure", "weights", "-o", name],
+                         ["plan", "x", "--model", model, "--html", name],
+                         ["verify", model, "--save", name], ["verify", model, "--html", name],
+                         ["run", model, "dit", "--input", picture, "--output", name],
+                         ["bench", "pipeline", "--models", model, "--list", "--html", name]):
+                with self.subTest(" ".join(map(str, args))):
+                    self.check(run(*args), 2, "is also the input")
+        self.check(run("run", model, "dit", "--input", picture, "--output", picture), 2, "is also the input")
+        self.check(run("plan", "x", "--model", model, "--image", picture, "--html", picture), 2, "is also the input")
+        self.assertEqual((model.read_bytes(), picture.read_bytes()), before)
+
     def test_who_is_first_is_never_disturbed(self):
         self.check(self.generate("-o", self.out / "o.y4m"), 0)
         first = self.begin("--frames", "24", "--steps", "40", "-o", self.out / "o.y4m")
@@ -236,13 +258,16 @@ class Outputs(command.Case):
     def unfinished(self, process):
         """How many files a process is writing here, under a name of their own or without one."""
         folder = f"/proc/{process.pid}/fd"
-        targets = []
+        count = 0
         for number in os.listdir(folder):
             try:
-                targets.append(os.readlink(f"{folder}/{number}"))
+                here = os.readlink(f"{folder}/{number}").startswith(f"{self.out}/")
+                info = os.stat(f"{folder}/{number}")
             except FileNotFoundError:
-                pass  # closed meanwhile
-        return sum(t.startswith(f"{self.out}/") for t in targets)
+                continue  # closed meanwhile
+            claimed = stat.S_ISDIR(info.st_mode) or info.st_nlink > 1
+            count += here and not claimed
+        return count
 
     def begin_three(self):
         process = subprocess.Popen([ZOETROPE, "generate", "x", "--model", MODEL, "--steps", "5000", "-o",
