@@ -1,10 +1,12 @@
 #include "graph/format/output_claim.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <map>
 #include <mutex>
@@ -22,6 +24,7 @@ namespace zoetrope {
 // handle do not exclude each other.
 struct OutputClaim::Place {
   int descriptor = -1;
+  const pid_t process = ::getpid();
   std::map<int64_t, int> claims;  // of this process, by offset
   ~Place() {
     if (descriptor >= 0) ::close(descriptor);
@@ -39,23 +42,30 @@ struct Places {
   std::map<FileId, std::weak_ptr<Place>> open;
 };
 
+// Never destroyed, as claims may outlive main(); a forked process has its own, as its parent's
+// handles lock nothing against the parent, and a mutex may have been held.
 Places& places() {
-  static Places& all = *new Places;  // never destroyed: claims may outlive main()
-  return all;
+  static Places* all = new Places;
+  [[maybe_unused]] static const int told =
+      ::pthread_atfork(nullptr, nullptr, [] { all = new Places; });
+  return *all;
 }
 
-// Null where it cannot be opened for reading.
-std::shared_ptr<Place> open_place(const std::string& path, FileId* id) {
+// Null where it may not be opened for reading.
+Result<std::shared_ptr<Place>> open_place(const std::string& path, FileId* id) {
   Places& all = places();
+  const std::shared_ptr<Place> none;
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return nullptr;
+  if (::stat(path.c_str(), &info) != 0) return none;
   *id = {info.st_dev, info.st_ino};
   if (const auto found = all.open.find(*id); found != all.open.end())
     if (auto place = found->second.lock()) return place;
   auto place = std::make_shared<Place>();
   place->descriptor = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (place->descriptor < 0 || ::fstat(place->descriptor, &info) != 0) return nullptr;
-  if (*id != FileId(info.st_dev, info.st_ino)) return nullptr;  // replaced just now
+  if (place->descriptor < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+    return io_error(errno, "cannot claim", path);
+  if (place->descriptor < 0 || ::fstat(place->descriptor, &info) != 0) return none;
+  if (*id != FileId(info.st_dev, info.st_ino)) return none;  // replaced just now
   std::erase_if(all.open, [](const auto& entry) { return entry.second.expired(); });
   all.open[*id] = place;
   return place;
@@ -92,12 +102,16 @@ struct flock lock_of(int type, int64_t offset, int64_t count) {
   return lock;
 }
 
+// False: there are no such locks here, or none is left. Locks for reading conflict with none.
 bool set_lock(int file, int type, int64_t offset, int64_t count) {
   struct flock lock = lock_of(type, offset, count);
-  return ::fcntl(file, F_OFD_SETLK, &lock) == 0;
+  int result = 0;
+  do result = ::fcntl(file, F_OFD_SETLK, &lock);
+  while (result != 0 && errno == EINTR);
+  return result == 0;
 }
 
-// The first offset that another handle has locked.
+// An offset that another handle has locked.
 std::optional<int64_t> locked_by_others(int file, int64_t offset, int64_t count) {
   struct flock lock = lock_of(F_WRLCK, offset, count);
   if (::fcntl(file, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
@@ -114,7 +128,7 @@ std::optional<int64_t> lock_run(int file, int64_t offset, int64_t count) {
     // In this order: who stops trying holds before.
     const auto tried = locked_by_others(file, offset, count);
     const auto held = locked_by_others(file, kHeld + offset, count);
-    if (!tried && !held) set_lock(file, F_RDLCK, kHeld + offset, count);
+    if (!tried && !held) set_lock(file, F_RDLCK, kHeld + offset, count);  // as the first went
     set_lock(file, F_UNLCK, offset, count);
     if (held) return *held - kHeld;
     if (!tried) return std::nullopt;
@@ -129,16 +143,18 @@ struct Wanted {
   const OutputTarget* target = nullptr;
 };
 
-void add_spots(const OutputTarget& target, std::vector<Wanted>* wanted) {
-  if (target.device || target.descriptor >= 0) return;
+Status add_spots(const OutputTarget& target, std::vector<Wanted>* wanted) {
+  if (target.device || target.descriptor >= 0) return Status();
   FileId id;
-  if (auto folder = open_place(folder_of(target.path), &id)) {
+  ZT_ASSIGN_OR_RETURN(auto folder, open_place(folder_of(target.path), &id));
+  if (folder != nullptr) {
     const std::string name = comparable_name(folder->descriptor, name_of(target.path));
     wanted->push_back({{std::move(folder), offset_of(name)}, id, &target});
   }
-  if (target.names > 1)
-    if (auto file = open_place(target.path, &id))
-      wanted->push_back({{std::move(file), 0}, id, &target});
+  if (target.names <= 1) return Status();
+  ZT_ASSIGN_OR_RETURN(auto file, open_place(target.path, &id));
+  if (file != nullptr) wanted->push_back({{std::move(file), 0}, id, &target});
+  return Status();
 }
 
 }  // namespace
@@ -148,7 +164,7 @@ Result<OutputClaim> OutputClaim::take(std::span<const OutputTarget> targets) {
   OutputClaim claim;  // dropped after the lock
   const std::lock_guard lock(places().mutex);
   std::vector<Wanted> wanted;
-  for (const OutputTarget& target : targets) add_spots(target, &wanted);
+  for (const OutputTarget& target : targets) ZT_RETURN_IF_ERROR(add_spots(target, &wanted));
   std::stable_sort(wanted.begin(), wanted.end(), [](const Wanted& a, const Wanted& b) {
     return std::pair(a.id, a.spot.offset) < std::pair(b.id, b.spot.offset);
   });
@@ -189,11 +205,13 @@ OutputClaim& OutputClaim::operator=(OutputClaim&& other) noexcept {
   return *this;
 }
 
-// Unlocks by itself what closing would: a forked process may have the handle, too.
+// Unlocks by itself what closing would: a forked process may have the handle, too. That one must
+// not, as the lock is the parent's.
 void OutputClaim::release() noexcept {
   if (held_.empty()) return;
   const std::lock_guard lock(places().mutex);
   for (const Spot& spot : held_) {
+    if (spot.place->process != ::getpid()) continue;
     const auto claims = spot.place->claims.find(spot.offset);
     if (--claims->second > 0) continue;
     set_lock(spot.place->descriptor, F_UNLCK, kHeld + spot.offset, 1);

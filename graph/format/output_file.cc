@@ -188,7 +188,10 @@ Status OutputFile::commit() {
     if (errno != EEXIST) return failed("cannot finish");
   }
   ZT_RETURN_IF_ERROR(close());
-  if (temporary_.empty()) return Status();
+  if (temporary_.empty()) {
+    claim_ = OutputClaim();
+    return Status();
+  }
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) return failed("cannot rename to");
   forget(temporary_);
   temporary_.clear();

@@ -162,6 +162,28 @@ TEST_CASE("a claim holds until the last one of its process is dropped") {
   CHECK(claim_all({clip, frame}).ok());
 }
 
+TEST_CASE("a forked process has no claims, and leaves its parent's alone") {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("a.mp4");
+  const Other other;
+  auto claim = claim_all({path});
+  REQUIRE(claim.ok());
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const bool taken = claim_all({path}).ok();
+    *claim = OutputClaim();
+    ::_exit(taken ? 1 : 0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(!other.take({path}));
+  *claim = OutputClaim();
+  CHECK(other.take({path}));
+}
+
 TEST_CASE("a file that is written claims its name until it is committed or dropped") {
   const TemporaryFolder folder;
   const Other other;
