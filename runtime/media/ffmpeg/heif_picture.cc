@@ -35,6 +35,36 @@ Status failed(const heif_error& e, const std::string& path) {
                e.message, ")");
 }
 
+constexpr const char* kReading = "reading a picture by libheif";
+
+Status open(heif_context* context, const std::string& path) {
+  const ForeignCode reading(ForeignCode::Kind::kReading, kReading);
+  return failed(heif_context_read_from_file(context, path.c_str(), nullptr), path);
+}
+
+Result<Owned<heif_image>> decode(const heif_image_handle* handle, heif_colorspace space,
+                                 heif_chroma chroma, const std::string& path) {
+  const ForeignCode reading(ForeignCode::Kind::kReading, kReading);
+  heif_image* decoded = nullptr;
+  ZT_RETURN_IF_ERROR(failed(heif_decode_image(handle, &decoded, space, chroma, nullptr), path));
+  return Owned<heif_image>(decoded);
+}
+
+// With the size of the plane that was decoded.
+Result<FramePtr> frame_of(const heif_image* image, heif_channel channel, AVPixelFormat format,
+                          const std::string& path) {
+  FramePtr frame(av_frame_alloc());
+  if (!frame) return no_memory_to_read(path);
+  frame->format = format;
+  frame->width = heif_image_get_width(image, channel);
+  frame->height = heif_image_get_height(image, channel);
+  if (frame->width < 1 || frame->height < 1 || frame->width > kMaxPixels / frame->height)
+    return error(Code::kDataLoss, path, " decodes to ", frame->width, "x", frame->height,
+                 " pixels, which its header does not say");
+  if (av_frame_get_buffer(frame.get(), 0) < 0) return no_memory_to_read(path);
+  return frame;
+}
+
 // Where libheif's decoders are files of their own it looks for them where its distribution has
 // them, on the machine that built it: those of a package lie beside this library.
 void load_packaged_decoders() {
@@ -89,23 +119,16 @@ bool has_limited_range(const heif_image_handle* handle) {
 // A picture of luma alone, as it is coded: libheif makes RGB of it as if its range were full. Null:
 // it has colours or transparency.
 Result<FramePtr> limited_gray(const heif_image_handle* handle, const std::string& path) {
-  heif_image* decoded = nullptr;
-  ZT_RETURN_IF_ERROR(failed(heif_decode_image(handle, &decoded, heif_colorspace_undefined,
-                                              heif_chroma_undefined, nullptr),
-                            path));
-  const Owned<heif_image> image(decoded);
-  if (heif_image_get_colorspace(decoded) != heif_colorspace_monochrome) return FramePtr();
-  FramePtr frame(av_frame_alloc());
-  if (!frame) return no_memory_to_read(path);
-  const int bits = heif_image_get_bits_per_pixel_range(decoded, heif_channel_Y);
-  frame->format = bits > 8 ? AV_PIX_FMT_GRAY16LE : AV_PIX_FMT_GRAY8;
-  frame->width = heif_image_get_width(decoded, heif_channel_Y);
-  frame->height = heif_image_get_height(decoded, heif_channel_Y);
+  ZT_ASSIGN_OR_RETURN(const auto image,
+                      decode(handle, heif_colorspace_undefined, heif_chroma_undefined, path));
+  if (heif_image_get_colorspace(image.get()) != heif_colorspace_monochrome) return FramePtr();
+  const int bits = heif_image_get_bits_per_pixel_range(image.get(), heif_channel_Y);
   int stride = 0;
-  const uint8_t* from = heif_image_get_plane_readonly(decoded, heif_channel_Y, &stride);
-  if (from == nullptr || bits < 8 || bits > 16 || frame->width < 1 || frame->height < 1)
-    return FramePtr();
-  if (av_frame_get_buffer(frame.get(), 0) < 0) return no_memory_to_read(path);
+  const uint8_t* from = heif_image_get_plane_readonly(image.get(), heif_channel_Y, &stride);
+  if (from == nullptr || bits < 8 || bits > 16) return FramePtr();
+  ZT_ASSIGN_OR_RETURN(FramePtr frame,
+                      frame_of(image.get(), heif_channel_Y,
+                               bits > 8 ? AV_PIX_FMT_GRAY16LE : AV_PIX_FMT_GRAY8, path));
   // Black is 16 and white 235 of 8 bits (ITU-T H.273, equation 24); swscale takes gray for full.
   const int black = 16 << (bits - 8), span = 219 << (bits - 8), most = bits > 8 ? 65535 : 255;
   for (int y = 0; y < frame->height; ++y, from += stride) {
@@ -131,8 +154,7 @@ Status use_heif_picture(const std::string& path, const UsePicture& use) {
   const Owned<heif_context> context(heif_context_alloc());
   if (!context) return no_memory_to_read(path);
   heif_context_set_max_decoding_threads(context.get(), 0);  // here, not on threads of its own
-  ZT_RETURN_IF_ERROR(
-      failed(heif_context_read_from_file(context.get(), path.c_str(), nullptr), path));
+  ZT_RETURN_IF_ERROR(open(context.get(), path));
   heif_image_handle* raw = nullptr;
   ZT_RETURN_IF_ERROR(failed(heif_context_get_primary_image_handle(context.get(), &raw), path));
   const Owned<heif_image_handle> handle(raw);
@@ -153,21 +175,14 @@ Status use_heif_picture(const std::string& path, const UsePicture& use) {
   const heif_chroma chroma =
       deep ? (alpha ? heif_chroma_interleaved_RRGGBBAA_LE : heif_chroma_interleaved_RRGGBB_LE)
            : (alpha ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB);
-  heif_image* decoded = nullptr;
-  ZT_RETURN_IF_ERROR(
-      failed(heif_decode_image(raw, &decoded, heif_colorspace_RGB, chroma, nullptr), path));
-  const Owned<heif_image> image(decoded);
-  const FramePtr frame(av_frame_alloc());
-  if (!frame) return no_memory_to_read(path);
-  frame->format = deep ? (alpha ? AV_PIX_FMT_RGBA64LE : AV_PIX_FMT_RGB48LE)
-                       : (alpha ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24);
-  frame->width = heif_image_get_width(decoded, heif_channel_interleaved);
-  frame->height = heif_image_get_height(decoded, heif_channel_interleaved);
-  if (frame->width < 1 || frame->height < 1 || frame->width > kMaxPixels / frame->height)
-    return error(Code::kDataLoss, path, " decodes to ", frame->width, "x", frame->height,
-                 " pixels; its header says ", wide, "x", high);
-  if (av_frame_get_buffer(frame.get(), 0) < 0) return no_memory_to_read(path);
-  copy_pixels(decoded, heif_image_get_bits_per_pixel_range(decoded, heif_channel_interleaved),
+  ZT_ASSIGN_OR_RETURN(const auto image, decode(raw, heif_colorspace_RGB, chroma, path));
+  ZT_ASSIGN_OR_RETURN(const FramePtr frame,
+                      frame_of(image.get(), heif_channel_interleaved,
+                               deep ? (alpha ? AV_PIX_FMT_RGBA64LE : AV_PIX_FMT_RGB48LE)
+                                    : (alpha ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24),
+                               path));
+  copy_pixels(image.get(),
+              heif_image_get_bits_per_pixel_range(image.get(), heif_channel_interleaved),
               alpha ? 4 : 3, frame.get());
   ZT_RETURN_IF_ERROR(add_colours(raw, path, frame.get()));
   PictureFrame p;
