@@ -325,8 +325,7 @@ class CaseRun {
     constexpr size_t kMany = 256;
     if (squares == 0 || expected.size() < kMany) return Status();
     double most = bound.spread();
-    constexpr int64_t kDeep = 2048;
-    if (loses_in_sums() && drawn_.input_types[0].shape[-1] >= kDeep) {
+    if (loses_in_sums()) {
       ZT_ASSIGN_OR_RETURN(most, spread_of_sums(squares, expected));
       most += unit_roundoff(drawn_.types[0].dtype);
     }

@@ -191,8 +191,6 @@ TEST_CASE(
           ErrorBound::spread_by_tensor_cores(depth, std::sqrt(of_one_sign / squares));
       CHECK(std::sqrt(errors / squares) <= spread);
       CHECK(std::sqrt(forgotten_part / squares) > spread);
-      // What each output may be off by in one direction or the other, all of them may not.
-      if (least < 0) CHECK(ErrorBound::lost_by_tensor_cores(depth, 1, 0, 1) > 4 * spread);
       size_t forgotten = 0;
       for (size_t s = 0; s < kSums; ++s) {
         const double limit =
