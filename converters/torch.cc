@@ -271,7 +271,11 @@ class TorchFile : public MappedCheckpoint<Entry> {
       return error(Code::kDataLoss, entry->type.to_string(), " reaches beyond its storage of ",
                    stored, " elements");
     entry->data = found->second.bytes.subspan(static_cast<size_t>(value.integer * item));
-    if (!row_major) entry->strides = strides;
+    if (row_major) return Status();
+    entry->strides = strides;
+    // Any number stands where nothing is stepped over.
+    for (size_t i = 0; i < sizes.size(); ++i)
+      if (sizes[i] == 1) entry->strides[i] = 0;
     return Status();
   }
 

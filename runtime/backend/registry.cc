@@ -47,7 +47,9 @@ Result<const BackendModule*> find_module(const std::string& name) {
   const std::lock_guard lock(mutex);
   const auto it = modules.find(name);
   if (it != modules.end()) return it->second;
-  return modules.emplace(name, load_module(name)).first->second;
+  auto loaded = load_module(name);
+  if (loaded.status().code() == Code::kResourceExhausted) return loaded;  // until there is some
+  return modules.emplace(name, std::move(loaded)).first->second;
 }
 
 // Drivers that lack memory or files to open say "no device", or less. What they take: NVIDIA's some

@@ -20,8 +20,8 @@ namespace {
 
 std::atomic<int> g_signal{0};  // the first that asked for an end
 
-// Other libraries look at no flag, and may wait forever where they got no memory. Their calls that
-// usually come back soon are ended where they do not (last_resort.cc).
+// Other libraries look at no flag: what they set up ends at once, and last_resort.cc ends what they
+// read too long.
 extern "C" void on_signal(int number) {
   int first = 0;
   g_signal.compare_exchange_strong(first, number);
