@@ -284,7 +284,7 @@ class Quantize(command.Case):
         self.check_empty()
         self.check(self.quantize("a.zoe"), 0)
         self.check(run("quantize", self.out / "a.zoe", "-o", self.out / "b.zoe"), 2, "quantised already")
-        self.check(run("quantize", self.out / "a.zoe", "-o", self.out / "a.zoe"), 2, "same file")
+        self.check(run("quantize", self.out / "a.zoe", "-o", self.out / "a.zoe"), 2, "is also the input")
         self.assertEqual([p.name for p in self.out.iterdir()], ["a.zoe"])
 
 
